@@ -1,0 +1,1 @@
+"""Front door: the command line and a small Python API."""

@@ -1,0 +1,1 @@
+"""What runs it: an architecture becomes Amaranth, Verilog and a Verilated executor."""

@@ -1,0 +1,1 @@
+"""What there is to run and what is true about it: networks, methods, numerics, programs, timing."""

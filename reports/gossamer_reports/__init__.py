@@ -1,0 +1,1 @@
+"""What a person sees: run results become tables, plots and timelines."""

@@ -1,0 +1,1 @@
+"""How long it takes: a program becomes cycles and traffic."""
