@@ -1,0 +1,83 @@
+"""Typed errors: whatever the user can cause is an `InputError`, one line long, that says what would be right."""
+
+
+class GossamerError(Exception):
+    """Base of every error that this project raises on purpose; ``str()`` is always one line."""
+
+    def __str__(self) -> str:
+        """Return the message with every run of white space folded into one blank."""
+        return " ".join(self._message().split())
+
+    def _message(self) -> str:
+        return super().__str__()
+
+
+class InputError(GossamerError):
+    """Something in the user's input is wrong.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, as in "must be greater than 0, not -3".
+    expected : str, optional
+        What would be right.
+    source : str, optional
+        File or built-in name that holds the fault.
+    path : str, optional
+        YAML path in that file, as in ``layers[2].kernel``.
+    """
+
+    def __init__(
+        self, what: str, expected: str | None = None, source: str | None = None, path: str | None = None
+    ) -> None:
+        super().__init__(what, expected, source, path)
+        self.what = what
+        self.expected = expected
+        self.source = source
+        self.path = path
+
+    def _message(self) -> str:
+        where = "".join(f"{part}: " for part in (self.source, self.path) if part)
+        return f"{where}{self.what}" + (f"; expected {self.expected}" if self.expected else "")
+
+
+class DoesNotFitError(InputError):
+    """A demand exceeds a bound of the machine.
+
+    Parameters
+    ----------
+    what : str
+        What does not fit, as in "layer 'conv1' does not fit the A buffer".
+    demand, bound : int
+        What is needed and what there is, in `unit`.
+    unit : str
+        Unit of both, as in "bytes".
+    remedy : str
+        What the user can change.
+    source, path : str, optional
+        As in `InputError`.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        demand: int,
+        bound: int,
+        unit: str,
+        remedy: str,
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(what, None, source, path)
+        self.args = (what, demand, bound, unit, remedy, source, path)
+        self.demand = demand
+        self.bound = bound
+        self.unit = unit
+        self.remedy = remedy
+
+    def _message(self) -> str:
+        return f"{super()._message()}: needs {self.demand} {self.unit}, has {self.bound}; remedy: {self.remedy}"
+
+
+class UnsupportedError(InputError):
+    """The input is well formed, but asks for something that is not built."""
