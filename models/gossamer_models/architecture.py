@@ -1,0 +1,166 @@
+"""Schema of an accelerator: array, buffers, vector lanes, memory ports and pipeline depths.
+
+Everything that timing, compiler, simulator and Verilog generation know of a machine comes from one
+:class:`Architecture`; ready ones lie in ``architectures/*.yaml``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gossamer_models.loading import load_model
+
+__all__ = ["Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector", "load_architecture"]
+
+Positive = Annotated[int, Field(gt=0)]
+Interleave = tuple[int, int]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _require_power_of_two(name: str, value: int) -> None:
+    if value & (value - 1):
+        raise ValueError(f"`{name}` must be a power of two, not {value}")
+
+
+class Array(_Section):
+    """The output-stationary array of processing elements.
+
+    Members
+    -------
+    rows, columns : R and C, powers of two.
+    group : elements of the reduced dimension in one word, and the largest M of an N:M pattern.
+    slots : S, accumulator slots of a processing element.
+    drain_ports : shadow-register chains per column; divides ``rows``.
+    multiply_latency_cycles : pipeline registers of the operand select and the multiplier.
+    add_latency_cycles : length of the accumulate loop; at most ``slots``.
+    """
+
+    rows: Annotated[int, Field(ge=2, le=256)]
+    columns: Annotated[int, Field(ge=2, le=256)]
+    group: Literal[8, 16] = 8
+    slots: Annotated[int, Field(ge=1, le=16)] = 4
+    drain_ports: Annotated[int, Field(ge=1, le=256)] = 1
+    multiply_latency_cycles: Annotated[int, Field(ge=1, le=8)] = 3
+    add_latency_cycles: Annotated[int, Field(ge=1, le=16)] = 4
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("rows", "columns", "slots", "drain_ports"):
+            _require_power_of_two(name, getattr(self, name))
+        if self.drain_ports > self.rows:
+            raise ValueError(f"`drain_ports` must be at most `rows` ({self.rows}), not {self.drain_ports}")
+        if self.add_latency_cycles > self.slots:
+            raise ValueError(f"`add_latency_cycles` must be at most `slots` ({self.slots}), not {self.add_latency_cycles}")
+        return self
+
+    @property
+    def interleaves(self) -> tuple[Interleave, ...]:
+        """Every legal (Li, Lj): powers of two with add latency <= Li * Lj <= S."""
+        powers = [1 << n for n in range(self.slots.bit_length())]
+        return tuple(
+            (li, lj) for li in powers for lj in powers if self.add_latency_cycles <= li * lj <= self.slots
+        )
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-adds that the array can do in one cycle."""
+        return self.rows * self.columns
+
+
+class Buffers(_Section):
+    """Sizes of one half of each double-buffered scratchpad.
+
+    Members
+    -------
+    a_words : words of ``group`` fp16 per row bank.
+    b_entries : entries (fp16 value, index, valid) per column bank.
+    accumulator_words : fp32 results per column bank.
+    vector_in_bytes, vector_out_bytes : vector engine's input and output.
+    prune_entries : entries that the prune engine writes.
+    parameter_words : fp32 per-channel parameters and sums of the vector engine (not doubled).
+    """
+
+    a_words: Positive
+    b_entries: Positive
+    accumulator_words: Positive
+    vector_in_bytes: Positive
+    vector_out_bytes: Positive
+    prune_entries: Positive
+    parameter_words: Positive = 32768
+
+
+class Vector(_Section):
+    """Vector and prune engines: lanes work on one element (one group) per cycle each."""
+
+    lanes: Positive = 64
+    prune_lanes: Positive = 32
+
+
+class Memory(_Section):
+    """External memory: AXI ports of ``port_bits`` and the behaviour behind them.
+
+    ``latency_cycles`` is the ``ideal`` model's; ``ddr4`` takes its own from the device's timing.
+    """
+
+    ports: Annotated[int, Field(ge=1, le=16)] = 1
+    port_bits: Literal[64, 128, 256, 512] = 512
+    latency_cycles: Annotated[int, Field(ge=1, le=10_000)] = 64
+    model: Literal["ideal", "ddr4"] = "ddr4"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _require_power_of_two("ports", self.ports)
+        return self
+
+    @property
+    def bytes_per_cycle(self) -> int:
+        """Peak bytes per cycle and direction over all ports."""
+        return self.ports * self.port_bits // 8
+
+
+class Architecture(_Section):
+    """A machine that Gossamer can compile for, simulate and generate.
+
+    Members
+    -------
+    clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
+    queue_depth : instructions an engine's queue holds.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    description: str = ""
+    clock_hz: Annotated[int, Field(ge=1_000, le=10_000_000_000)]
+    array: Array
+    buffers: Buffers
+    vector: Vector = Vector()
+    memory: Memory = Memory()
+    queue_depth: Annotated[int, Field(ge=1, le=64)] = 4
+
+    def on_chip_bytes(self) -> dict[str, int]:
+        """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""
+        array, buffers = self.array, self.buffers
+        entry_bits = 16 + (array.group - 1).bit_length() + 1
+        return {
+            "a": 2 * array.rows * buffers.a_words * array.group * 2,
+            "b": -(-2 * array.columns * buffers.b_entries * entry_bits // 8),
+            "accumulator": 2 * array.columns * buffers.accumulator_words * 4,
+            "vector_in": 2 * buffers.vector_in_bytes,
+            "vector_out": 2 * buffers.vector_out_bytes,
+            "prune": 2 * 3 * buffers.prune_entries,
+            "parameter": 4 * buffers.parameter_words,
+        }
+
+
+def load_architecture(source: str | Path, relative_to: Path | None = None) -> Architecture:
+    """Load a ready architecture by name, or one from a YAML file.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, or the file is missing, malformed or out of bounds.
+    """
+    return load_model(Architecture, source, kind="architectures", relative_to=relative_to)

@@ -1,0 +1,355 @@
+"""The instructions: macro-operations of the engines, and the sequencer's loops.
+
+An instruction names no iteration: :func:`gossamer_models.isa.loops.resolve` applies its modifiers to the loop
+counters and gives the concrete instruction an engine executes. All sizes are in elements unless a name says
+otherwise; base addresses count from the engine's current half of the buffer.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import ClassVar
+
+from gossamer_models.isa.fields import bits, check_range, structs
+from gossamer_models.isa.tokens import Engine
+
+__all__ = [
+    "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
+    "Dim", "EndLoop", "Format", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind", "Opcode",
+    "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
+]  # fmt: skip
+
+ISA_VERSION = 1
+INSTRUCTION_BYTES = 192
+MAX_STAGE_INSTRUCTIONS = 512
+LOOP_LEVELS = 4
+NO_LEVEL = 3
+
+
+class Opcode(IntEnum):
+    """First byte of an instruction. 0 is left illegal so that erased memory never executes."""
+
+    STAGE = 1
+    LOOP = 2
+    END_LOOP = 3
+    LOAD = 16
+    STORE = 17
+    GEMM = 32
+    PRUNE = 48
+    VECTOR = 64
+
+
+class Format(IntEnum):
+    """Element formats of a transfer or a vector operand."""
+
+    FP16 = 0
+    FP32 = 1
+    BYTE = 2
+
+    @property
+    def bytes(self) -> int:
+        """Size of one element."""
+        return (2, 4, 1)[self]
+
+
+class ModifierKind(IntEnum):
+    """How a modifier acts on its field."""
+
+    NONE = 0
+    STEP = 1
+    FIRST = 2
+    LAST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Modifier:
+    """Dependence of one field on the sequencer's loop counters.
+
+    ``STEP`` adds value x counter (one level). ``FIRST`` and ``LAST`` act when the counters of *all* levels in
+    the mask are at their first or last value: they OR into mask fields (wait, signal, advance) and replace
+    any other field.
+    """
+
+    field: int = bits(7, "number of the field in the instruction's own table")
+    kind: int = bits(2, "0 unused, 1 step, 2 first, 3 last")
+    levels: int = bits(4, "mask of loop levels")
+    value: int = bits(40, "addend, mask or replacement", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One loop of a strided transfer; dimension 0 is innermost."""
+
+    count: int = bits(16, "iterations; 0 encodes an unused dimension")
+    mem_stride: int = bits(32, "bytes in DRAM from one iteration to the next")
+    buf_stride: int = bits(24, "bytes in the buffer from one iteration to the next")
+    axis: int = bits(2, "bounded axis that the index counts on: 0, 1, or 3 for none")
+    weight: int = bits(16, "what one iteration adds to the axis")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """Header common to all instructions."""
+
+    opcode: ClassVar[Opcode]
+    engine: ClassVar[Engine]
+
+    wait: int = bits(16, "semaphores to take one token of before the start")
+    signal: int = bits(16, "semaphores to add one token to at the end")
+    advance: int = bits(8, "buffers whose half to leave at the end")
+    modifiers: tuple[Modifier, ...] = structs(Modifier, 8, "dependence of fields on loop counters")
+
+    def __post_init__(self) -> None:
+        """Check every field against its width."""
+        check_range(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Instruction):
+    """Start of a stage: waits until all engines are idle, then sets halves to 0 and semaphores to `credits`."""
+
+    opcode: ClassVar[Opcode] = Opcode.STAGE
+    engine: ClassVar[Engine] = Engine.SEQUENCER
+
+    length: int = bits(16, "instructions of the stage, this one not counted")
+    credits: int = bits(64, "four bits per semaphore, semaphore 0 lowest")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop(Instruction):
+    """Repeat up to the matching END_LOOP."""
+
+    opcode: ClassVar[Opcode] = Opcode.LOOP
+    engine: ClassVar[Engine] = Engine.SEQUENCER
+
+    level: int = bits(2, "loop level; nested loops use ascending levels")
+    count: int = bits(32, "iterations, at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class EndLoop(Instruction):
+    """Last instruction of a loop's body."""
+
+    opcode: ClassVar[Opcode] = Opcode.END_LOOP
+    engine: ClassVar[Engine] = Engine.SEQUENCER
+
+    level: int = bits(2, "loop level")
+
+
+@dataclass(frozen=True, slots=True)
+class _Transfer(Instruction):
+    """Strided copy between DRAM and a buffer.
+
+    For every index vector: mem = mem_base + sum(index * mem_stride), buf = buf_base + sum(index * buf_stride).
+    An element whose axis value (axis base + sum of index * weight) lies outside 0..bound-1 is not transferred:
+    a load writes zero (and an invalid entry) in its place, a store leaves DRAM alone.
+    """
+
+    buffer: int = bits(4, "buffer, see the buffer table")
+    format: int = bits(2, "element format")
+    index_dim: int = bits(4, "load to B: dimension whose index becomes the entry's index; 15 for none", default=15)
+    mem_base: int = bits(40, "DRAM byte address")
+    buf_base: int = bits(24, "buffer byte address")
+    axis0_base: int = bits(24, "start of axis 0", signed=True)
+    axis0_bound: int = bits(24, "first value of axis 0 that is out of bounds", default=1)
+    axis1_base: int = bits(24, "start of axis 1", signed=True)
+    axis1_bound: int = bits(24, "first value of axis 1 that is out of bounds", default=1)
+    dims: tuple[Dim, ...] = structs(Dim, 8, "loops of the transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Load(_Transfer):
+    """DRAM to buffer."""
+
+    opcode: ClassVar[Opcode] = Opcode.LOAD
+    engine: ClassVar[Engine] = Engine.LOAD
+
+
+@dataclass(frozen=True, slots=True)
+class Store(_Transfer):
+    """Buffer to DRAM."""
+
+    opcode: ClassVar[Opcode] = Opcode.STORE
+    engine: ClassVar[Engine] = Engine.STORE
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm(Instruction):
+    """Out[i, j] = sum over r of A[i, r] B[r, j] on blocks held in the buffers.
+
+    Tiles run in the order j, i2, i1, i0 (innermost); a tile has Li x Lj slots, slot = lj * Li + li. Tile t,
+    slot s, row r of column c ends at accumulator word acc_base + (t * Li * Lj + s) * R + r of bank c.
+
+    A word address = a_base + i2 a_i2 + i1 a_i1 + i0 a_i0 + li a_li + j a_j + r2 a_r2 + r1 a_r1 + r0 a_r0.
+    Entry k of column lj of word (r2, r1, r0) lies at b_base + j b_j + r2 b_r2 + r1 b_r1 + r0 b_r0 + k Lj + lj.
+
+    Each coordinate q of y, x is q_base + i2 q_i2 + i1 q_i1 + i0 q_i0 + li q_li + (+-) (index of r level q_level
+    << q_shift). A word is valid for a slot if both coordinates lie in 0..size-1, li is below `li_last` in the
+    last i0, and the row is below `rows_last` where `rows_level` says so. Per tile the r loops run over the
+    smallest box of indices that holds every word valid for some slot; words outside it take no cycle. Chunks
+    are counted in r positions, skipped ones included.
+    """
+
+    opcode: ClassVar[Opcode] = Opcode.GEMM
+    engine: ClassVar[Engine] = Engine.GEMM
+
+    log2_li: int = bits(3, "log2 of Li")
+    log2_lj: int = bits(3, "log2 of Lj")
+    entries: int = bits(5, "entries per word")
+    entries_last: int = bits(5, "entries of a word at the last index of r level `last_level`")
+    last_level: int = bits(2, "r level with a ragged last word; 3 for none", default=NO_LEVEL)
+    chunk_words: int = bits(10, "r positions per chunk, at most 4096 / group")
+    accumulate: int = bits(1, "1: add the first chunk to what the accumulators hold; 0: store it")
+    i2: int = bits(16, "tiles along i, outermost level", default=1)
+    i1: int = bits(16, "tiles along i, middle level", default=1)
+    i0: int = bits(16, "tiles along i, innermost level, each of Li slots", default=1)
+    j: int = bits(16, "tiles along j", default=1)
+    r2: int = bits(16, "words along r, outermost level", default=1)
+    r1: int = bits(16, "words along r, middle level", default=1)
+    r0: int = bits(16, "words along r, innermost level", default=1)
+    li_last: int = bits(5, "valid li slots in the last i0", default=1)
+    rows_level: int = bits(2, "i level in whose last index rows are ragged (0: last valid li of last i0); 3 for none", default=NO_LEVEL)
+    rows_last: int = bits(9, "valid rows there", default=1)
+    a_base: int = bits(24, "word address")
+    a_i2: int = bits(24, "A stride of i2", signed=True)
+    a_i1: int = bits(24, "A stride of i1", signed=True)
+    a_i0: int = bits(24, "A stride of i0", signed=True)
+    a_li: int = bits(24, "A stride of li", signed=True)
+    a_j: int = bits(24, "A stride of j", signed=True)
+    a_r2: int = bits(24, "A stride of r2", signed=True)
+    a_r1: int = bits(24, "A stride of r1", signed=True)
+    a_r0: int = bits(24, "A stride of r0", signed=True)
+    b_base: int = bits(24, "entry address")
+    b_j: int = bits(24, "B stride of j")
+    b_r2: int = bits(24, "B stride of r2")
+    b_r1: int = bits(24, "B stride of r1")
+    b_r0: int = bits(24, "B stride of r0")
+    acc_base: int = bits(24, "accumulator word address")
+    y_base: int = bits(20, "coordinate y of index zero", signed=True)
+    y_i2: int = bits(16, "y per i2", signed=True)
+    y_i1: int = bits(16, "y per i1", signed=True)
+    y_i0: int = bits(16, "y per i0", signed=True)
+    y_li: int = bits(16, "y per li", signed=True)
+    y_level: int = bits(2, "r level that moves y; 3 for none", default=NO_LEVEL)
+    y_shift: int = bits(3, "log2 of the step of y per index of that level")
+    y_negative: int = bits(1, "1: y falls as that index grows")
+    y_size: int = bits(20, "y is valid in 0..y_size-1", default=1)
+    x_base: int = bits(20, "coordinate x of index zero", signed=True)
+    x_i2: int = bits(16, "x per i2", signed=True)
+    x_i1: int = bits(16, "x per i1", signed=True)
+    x_i0: int = bits(16, "x per i0", signed=True)
+    x_li: int = bits(16, "x per li", signed=True)
+    x_level: int = bits(2, "r level that moves x; 3 for none", default=NO_LEVEL)
+    x_shift: int = bits(3, "log2 of the step of x per index of that level")
+    x_negative: int = bits(1, "1: x falls as that index grows")
+    x_size: int = bits(20, "x is valid in 0..x_size-1", default=1)
+
+    @property
+    def li(self) -> int:
+        """Slots along i."""
+        return 1 << self.log2_li
+
+    @property
+    def lj(self) -> int:
+        """Slots along j."""
+        return 1 << self.log2_lj
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that the instruction computes."""
+        return self.j * self.i2 * self.i1 * self.i0
+
+
+@dataclass(frozen=True, slots=True)
+class Prune(Instruction):
+    """Keep the N largest of every M along one axis of blocks [n2][n1][n0][8][8] of fp16 in VOUT.
+
+    ``axis`` 0 groups along n1 x first 8, ``axis`` 1 along n0 x second 8; `valid` counts the real elements
+    along that axis. Entries leave as [n2][n1][n0][entry][8 of the other axis], values and metadata apart.
+    N = M keeps everything.
+    """
+
+    opcode: ClassVar[Opcode] = Opcode.PRUNE
+    engine: ClassVar[Engine] = Engine.PRUNE
+
+    keep: int = bits(5, "N")
+    of: int = bits(5, "M")
+    axis: int = bits(1, "axis of the groups")
+    n2: int = bits(16, "blocks, outermost", default=1)
+    n1: int = bits(16, "blocks, middle", default=1)
+    n0: int = bits(16, "blocks, innermost", default=1)
+    valid: int = bits(24, "real elements along the grouped axis")
+    source: int = bits(24, "byte address in VOUT")
+    values: int = bits(24, "byte address of the values in PRN")
+    metadata: int = bits(24, "byte address of the metadata in PRN")
+
+
+class VectorOp(IntEnum):
+    """Closed list of vector operations; :mod:`gossamer_models.golden.vector` states each formula."""
+
+    FILL = 0
+    DRAIN = 1
+    APPLY = 2
+    REDUCE = 3
+    GRADIENT = 4
+    NORM_FORWARD = 5
+    NORM_BACKWARD = 6
+    MAX_POOL = 7
+    MAX_POOL_GRADIENT = 8
+    AVG_POOL = 9
+    AVG_POOL_GRADIENT = 10
+    SOFTMAX_CROSS_ENTROPY = 11
+    UPDATE = 12
+
+
+class VectorFlag(IntFlag):
+    """Options of a vector operation."""
+
+    RELU = 1
+    AFFINE = 2
+    RESIDUAL = 4
+    MASK = 8
+    SECOND_OUTPUT = 16
+    PRODUCT = 32
+    ACCUMULATE = 64
+    SR_STE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Vector(Instruction):
+    """One operation of the closed list over `count` elements; see the operation's entry for its operands."""
+
+    opcode: ClassVar[Opcode] = Opcode.VECTOR
+    engine: ClassVar[Engine] = Engine.VECTOR
+
+    op: int = bits(6, "operation")
+    flags: int = bits(8, "options")
+    format: int = bits(2, "format of the result")
+    count: int = bits(32, "elements of the (first) result; per-channel operations: channels")
+    source0: int = bits(24, "byte address in VIN; DRAIN: word address in ACC")
+    source1: int = bits(24, "byte address in VIN")
+    source2: int = bits(24, "byte address in VIN")
+    target0: int = bits(24, "byte address in VOUT")
+    target1: int = bits(24, "byte address in VOUT")
+    target2: int = bits(24, "byte address in VOUT")
+    parameter: int = bits(24, "word address in PRM")
+    channels: int = bits(24, "channels, padded to whole blocks of 8", default=8)
+    channel_low: int = bits(16, "channel = p % low + low ((p // mid_period) % mid_count + mid_count (p // high_period))", default=8)
+    channel_mid_period: int = bits(32, "see channel_low", default=64)
+    channel_mid_count: int = bits(16, "see channel_low", default=1)
+    channel_high_period: int = bits(32, "see channel_low", default=0xFFFFFFFF)
+    size: int = bits(32, "classes of a softmax")
+    samples: int = bits(24, "samples of the tile that are real; 0: all. Sample = p // sample_period * 8 + p % 64 // 8")
+    sample_period: int = bits(32, "elements from one block of eight samples to the next", default=0xFFFFFFFF)
+    height: int = bits(16, "pooling: input rows", default=1)
+    width: int = bits(16, "pooling: input columns", default=1)
+    kernel: int = bits(8, "pooling: window, rows; columns in kernel_x", default=1)
+    kernel_x: int = bits(8, "pooling: window columns", default=1)
+    stride: int = bits(8, "pooling: step", default=1)
+    padding: int = bits(8, "pooling: padding")
+    keep: int = bits(5, "UPDATE with SR_STE: N")
+    of: int = bits(5, "UPDATE with SR_STE: M")
+    scalar0: int = bits(32, "fp32 bit pattern")
+    scalar1: int = bits(32, "fp32 bit pattern")
+    scalar2: int = bits(32, "fp32 bit pattern")
+    scalar3: int = bits(32, "fp32 bit pattern")
+    scalar4: int = bits(32, "fp32 bit pattern")

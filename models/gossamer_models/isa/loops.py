@@ -1,0 +1,113 @@
+"""Loops of a stage: modifiers resolved against counters, and the order in which instructions are dealt."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Modifier, ModifierKind
+
+__all__ = ["Body", "field_number", "first", "last", "nest", "resolve", "step", "walk"]
+
+_I = TypeVar("_I", bound=Instruction)
+_MASK_FIELDS = frozenset({"wait", "signal", "advance"})
+
+
+@cache
+def _names(cls: type[Instruction]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def field_number(cls: type[Instruction], name: str) -> int:
+    """Number by which a modifier refers to a field: its position in the declaration."""
+    return _names(cls).index(name)
+
+
+def step(cls: type[Instruction], name: str, level: int, value: int) -> Modifier:
+    """Modifier that adds ``value`` times the counter of ``level``."""
+    return Modifier(field_number(cls, name), ModifierKind.STEP, 1 << level, value)
+
+
+def first(cls: type[Instruction], name: str, levels: Sequence[int], value: int) -> Modifier:
+    """Modifier that acts in the first iteration of all ``levels``."""
+    return Modifier(field_number(cls, name), ModifierKind.FIRST, sum(1 << level for level in levels), value)
+
+
+def last(cls: type[Instruction], name: str, levels: Sequence[int], value: int) -> Modifier:
+    """Modifier that acts in the last iteration of all ``levels``."""
+    return Modifier(field_number(cls, name), ModifierKind.LAST, sum(1 << level for level in levels), value)
+
+
+def resolve(instruction: _I, counters: Mapping[int, int], counts: Mapping[int, int]) -> _I:
+    """Concrete instruction at the given loop counters (level to index, level to iterations)."""
+    if not instruction.modifiers:
+        return instruction
+    names = _names(type(instruction))
+    changes: dict[str, int] = {}
+    for modifier in instruction.modifiers:
+        name = names[modifier.field]
+        old = changes.get(name, getattr(instruction, name))
+        levels = [level for level in range(4) if modifier.levels >> level & 1]
+        if modifier.kind == ModifierKind.STEP:
+            changes[name] = old + modifier.value * counters[levels[0]]
+        elif _acts(modifier.kind, levels, counters, counts):
+            changes[name] = old | modifier.value if name in _MASK_FIELDS else modifier.value
+    return dataclasses.replace(instruction, modifiers=(), **changes)
+
+
+def _acts(kind: int, levels: Sequence[int], counters: Mapping[int, int], counts: Mapping[int, int]) -> bool:
+    if kind == ModifierKind.FIRST:
+        return all(counters[level] == 0 for level in levels)
+    return kind == ModifierKind.LAST and all(counters[level] == counts[level] - 1 for level in levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A loop, or a whole stage (``level`` -1, one iteration), with instructions and loops in order."""
+
+    level: int
+    count: int
+    items: tuple["Instruction | Body", ...]
+
+
+def nest(instructions: Sequence[Instruction]) -> Body:
+    """Structure a stage's instructions (without the STAGE header) by their loops.
+
+    Raises
+    ------
+    ValueError
+        Loops do not nest in ascending levels, have no iterations or are not closed.
+    """
+    stack: list[tuple[int, int, list[Instruction | Body]]] = [(-1, 1, [])]
+    for instruction in instructions:
+        if isinstance(instruction, Loop):
+            if instruction.level <= stack[-1][0] or not instruction.count:
+                raise ValueError(f"a loop needs ascending levels and at least one iteration, not {instruction!r}")
+            stack.append((instruction.level, instruction.count, []))
+        elif isinstance(instruction, EndLoop):
+            level, count, items = stack.pop()
+            if level != instruction.level or not stack:
+                raise ValueError(f"END_LOOP of level {instruction.level} closes no loop of that level")
+            stack[-1][2].append(Body(level, count, tuple(items)))
+        else:
+            stack[-1][2].append(instruction)
+    if len(stack) != 1:
+        raise ValueError(f"loop of level {stack[-1][0]} is not closed")
+    return Body(-1, 1, tuple(stack[0][2]))
+
+
+def walk(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
+    """Concrete instructions of a stage in the order the sequencer deals them."""
+    yield from _walk(nest(instructions), {}, {})
+
+
+def _walk(body: Body, counters: dict[int, int], counts: dict[int, int]) -> Iterator[Instruction]:
+    counts = {**counts, body.level: body.count}
+    for index in range(body.count):
+        inner = {**counters, body.level: index}
+        for item in body.items:
+            if isinstance(item, Body):
+                yield from _walk(item, inner, counts)
+            else:
+                yield resolve(item, inner, counts)

@@ -1,0 +1,98 @@
+"""A Program: what the compiler makes and every executor runs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.isa.instructions import Instruction
+from gossamer_models.isa.tokens import Semaphore
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Place and layout of one tensor in DRAM.
+
+    Members
+    -------
+    address : byte address, a multiple of 128.
+    size_bytes : bytes it takes there.
+    layout : ``blocks`` activation [batch/8][y][x][c/8][8 batch][8 c] fp16, shape (batch, c, h, w);
+        ``weights`` fp32 [kh][kw][c_in/8][c_out/8][8 c_in][8 c_out], shape (c_out, c_in, kh, kw);
+        ``channels`` fp32 vector padded to 8, shape (c,); ``entries`` a compressed B operand (values fp16, then one
+        metadata byte each) as its layer's GEMM reads it; ``raw`` bytes.
+    shape : logical shape, unpadded.
+    """
+
+    name: str
+    address: int
+    size_bytes: int
+    layout: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgram:
+    """One stage: instructions between two barriers, and what a report says of it.
+
+    Members
+    -------
+    layer, stage : layer name and ff, bp, wu, update, ...
+    credits : tokens each semaphore starts with.
+    macs : useful multiply-adds (zeros of pruned weights, padding and ragged edges not counted).
+    macs_dense : multiply-adds that the same stage takes without N:M.
+    """
+
+    layer: str
+    stage: str
+    instructions: tuple[Instruction, ...]
+    credits: tuple[tuple[Semaphore, int], ...] = ()
+    dataflow: str = "-"
+    sparsity: str = "dense"
+    macs: int = 0
+    macs_dense: int = 0
+
+
+@dataclass(slots=True)
+class MemoryImage:
+    """DRAM contents: a list of tensors, and bytes only if the image is filled.
+
+    A symbolic image (``data`` is None) has addresses and sizes alone, so that a program for many gigabytes costs
+    nothing to make and to simulate.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    size_bytes: int = 0
+    data: NDArray[np.uint8] | None = None
+
+    def allocate(self, name: str, size_bytes: int, layout: str, shape: tuple[int, ...]) -> Tensor:
+        """Append a tensor, aligned to 4 KiB so that no tensor shares an AXI page with another.
+
+        Raises
+        ------
+        ValueError
+            The name is taken.
+        """
+        if name in self.tensors:
+            raise ValueError(f"tensor {name!r} is allocated already")
+        address = -(-self.size_bytes // 4096) * 4096
+        tensor = Tensor(name, address, size_bytes, layout, shape)
+        self.tensors[name] = tensor
+        self.size_bytes = address + size_bytes
+        return tensor
+
+    def fill(self) -> None:
+        """Give the image bytes, all zero."""
+        self.data = np.zeros(self.size_bytes, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Stages in order, the memory image they work on, and the architecture they were compiled for."""
+
+    name: str
+    architecture: str
+    stages: tuple[StageProgram, ...]
+    memory: MemoryImage

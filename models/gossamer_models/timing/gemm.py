@@ -1,0 +1,148 @@
+"""Cycles of a GEMM instruction.
+
+A tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design: the array issues
+one entry step per cycle and drains a chunk's results through shadow registers while the next chunk computes);
+an instruction adds the constants of :func:`gemm_overhead_cycles`.
+"""
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.architecture import Array
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+from gossamer_models.timing.pipeline import gemm_overhead_cycles
+
+__all__ = ["Box", "GemmCycles", "boxes", "chunk_entries", "gemm_cycles"]
+
+Range = tuple[int, int]
+Box = tuple[Range, Range, Range]
+_EMPTY: Range = (0, 0)
+_PLACES = ("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate")
+
+
+@dataclass(frozen=True, slots=True)
+class GemmCycles:
+    """Where the cycles of a GEMM instruction go.
+
+    Members
+    -------
+    issue : entry steps that the array computes.
+    drain : bubbles at the end of chunks shorter than their drain.
+    overhead : start of the pipeline and its emptying after the last tile.
+    """
+
+    issue: int
+    drain: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        """Cycles from start to end."""
+        return self.issue + self.drain + self.overhead
+
+
+def gemm_cycles(array: Array, instruction: Gemm) -> GemmCycles:
+    """Cycles of a concrete instruction (no modifiers), independent of data.
+
+    Parameters
+    ----------
+    array : the array it runs on.
+    instruction : loop bounds, interleave, chunks and coordinate bounds count; addresses do not.
+    """
+    places = dict.fromkeys(_PLACES, 0)
+    return _cycles(array, dataclasses.replace(instruction, modifiers=(), **places))
+
+
+@lru_cache(maxsize=4096)
+def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
+    slots = instruction.li * instruction.lj
+    drain_steps = array.rows // array.drain_ports
+    issue = drain = 0
+    for box, tiles in boxes(instruction).items():
+        entries = chunk_entries(instruction, box)
+        tiles *= instruction.j * slots
+        issue += tiles * int(entries.sum())
+        drain += tiles * int(np.maximum(drain_steps - entries, 0).sum())
+    return GemmCycles(issue, drain, gemm_overhead_cycles(array, slots))
+
+
+def boxes(instruction: Gemm) -> Counter[Box]:
+    """Boxes of (r2, r1, r0) index ranges that tiles compute, each with its number of tiles per j.
+
+    A range is (first, end). The box of a tile is the smallest that holds every word valid for one of its slots.
+    """
+    found: Counter[Box] = Counter()
+    for i2 in range(instruction.i2):
+        for i1 in range(instruction.i1):
+            for i0 in range(instruction.i0):
+                found[_box(instruction, i2, i1, i0)] += 1
+    return found
+
+
+def _box(g: Gemm, i2: int, i1: int, i0: int) -> Box:
+    limit = g.li_last if i0 == g.i0 - 1 else g.li
+    y = g.y_base + i2 * g.y_i2 + i1 * g.y_i1 + i0 * g.y_i0
+    x = g.x_base + i2 * g.x_i2 + i1 * g.x_i1 + i0 * g.x_i0
+    extents = (g.r0, g.r1, g.r2)
+    y_extent = extents[g.y_level] if g.y_level != NO_LEVEL else 1
+    x_extent = extents[g.x_level] if g.x_level != NO_LEVEL else 1
+    slots = [
+        (
+            _range(y + li * g.y_li, g.y_level, g.y_shift, g.y_negative, g.y_size, y_extent),
+            _range(x + li * g.x_li, g.x_level, g.x_shift, g.x_negative, g.x_size, x_extent),
+        )
+        for li in range(limit)
+    ]
+    valid = [(ys, xs) for ys, xs in slots if ys != _EMPTY and xs != _EMPTY]
+    if not valid:
+        return _EMPTY, _EMPTY, _EMPTY
+    ranges = [(0, extent) for extent in extents]
+    for level, axis in ((g.y_level, 0), (g.x_level, 1)):
+        if level != NO_LEVEL:
+            ranges[level] = (min(slot[axis][0] for slot in valid), max(slot[axis][1] for slot in valid))
+    return ranges[2], ranges[1], ranges[0]
+
+
+def _range(base: int, level: int, shift: int, negative: int, size: int, extent: int) -> Range:
+    """Indices q in 0..extent-1 with 0 <= base +- (q << shift) < size, as (first, end)."""
+    if level == NO_LEVEL:
+        return (0, 1) if 0 <= base < size else _EMPTY
+    if negative:
+        first, final = -((size - 1 - base) >> shift), base >> shift
+    else:
+        first, final = -(base >> shift), (size - 1 - base) >> shift
+    first, end = max(first, 0), min(final + 1, extent)
+    return (first, end) if first < end else _EMPTY
+
+
+def chunk_entries(instruction: Gemm, box: Box) -> NDArray[np.int64]:
+    """Entry steps of each chunk of a tile with the given box, shape (chunks,)."""
+    g = instruction
+    words = g.r2 * g.r1 * g.r0
+    edges = np.minimum(np.arange(-(-words // g.chunk_words) + 1, dtype=np.int64) * g.chunk_words, words)
+    steps = g.entries * np.diff(_words_before(edges, box, g.r1, g.r0))
+    if g.last_level != NO_LEVEL and g.entries_last != g.entries:
+        ragged = list(box)
+        axis = 2 - g.last_level
+        final = (g.r0, g.r1, g.r2)[g.last_level] - 1
+        low, end = box[axis]
+        ragged[axis] = (max(low, final), end)
+        if ragged[axis][0] < end:
+            steps += (g.entries_last - g.entries) * np.diff(_words_before(edges, (ragged[0], ragged[1], ragged[2]), g.r1, g.r0))
+    return steps.astype(np.int64)
+
+
+def _words_before(position: NDArray[np.int64], box: Box, r1: int, r0: int) -> NDArray[np.int64]:
+    """Words inside the box whose r position lies below each given position."""
+    (low2, end2), (low1, end1), (low0, end0) = box
+    n1, n0 = end1 - low1, end0 - low0
+    q2, rest = np.divmod(position, r1 * r0)
+    q1, q0 = np.divmod(rest, r0)
+    inner = np.where((q1 >= low1) & (q1 < end1), np.clip(q0 - low0, 0, n0), 0)
+    middle = np.clip(q1 - low1, 0, n1) * n0 + inner
+    return np.clip(q2 - low2, 0, end2 - low2) * n1 * n0 + np.where((q2 >= low2) & (q2 < end2), middle, 0)
