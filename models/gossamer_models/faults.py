@@ -16,9 +16,7 @@ _MAX_VALUE_CHARS: Final = 40
 Location = tuple[int | str, ...]
 
 
-def describe(
-    error: ValidationError, cls: type[BaseModel], data: object, source: str, prefix: Location = ()
-) -> InputError:
+def describe(error: ValidationError, cls: Any, data: object, source: str, prefix: Location = ()) -> InputError:
     """Return the `InputError` of a failed validation of `data` as `cls`.
 
     Parameters
@@ -26,7 +24,7 @@ def describe(
     error : ValidationError
         What pydantic found.
     cls : type
-        The model that was validated; its field names serve unknown keys.
+        The model or annotation that was validated; its field names serve unknown keys.
     data : object
         The value that was validated.
     source : str
@@ -69,7 +67,7 @@ def _data_path(location: Location, data: object) -> Location:
     return tuple(path)
 
 
-def _explain(fault: ErrorDetails, cls: type[BaseModel]) -> str:
+def _explain(fault: ErrorDetails, cls: Any) -> str:
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     match kind:
         case "missing":

@@ -1,0 +1,162 @@
+"""Schemas of the layers that a network is made of."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gossamer_models.schema import MAX_SIZE, Count, Schema
+
+__all__ = [
+    "Add",
+    "AvgPool",
+    "BatchNorm",
+    "Conv2d",
+    "Flatten",
+    "Layer",
+    "LayerName",
+    "Linear",
+    "MaxPool",
+    "OneName",
+    "ReLU",
+    "SoftmaxCrossEntropy",
+]
+
+
+def _pair(value: object) -> object:
+    """Write an integer as an equal pair, and a list of two as a pair."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(value)
+    raise ValueError(f"must be an integer or a list [height, width], not {value!r:.40}")
+
+
+def _names(value: object) -> object:
+    """Write a single name as a list of one."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+Pair = Annotated[tuple[Count, Count], BeforeValidator(_pair)]
+PaddingSize = Annotated[int, Field(ge=0, le=MAX_SIZE)]
+Padding = Annotated[tuple[PaddingSize, PaddingSize], BeforeValidator(_pair)]
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}$")]
+OneName = Annotated[tuple[str, ...], Field(max_length=1), BeforeValidator(_names)]
+TwoNames = Annotated[tuple[str, ...], Field(min_length=2, max_length=2), BeforeValidator(_names)]
+
+
+class _Layer(Schema):
+    """What all layers have: a name, and the layers they read (the previous one when empty)."""
+
+    name: LayerName
+    inputs: OneName = ()
+
+
+class Conv2d(_Layer):
+    """Two-dimensional cross-correlation over zero-padded input, weights [out_channels, c_in / groups, h, w].
+
+    Output size per axis: floor((size + 2 padding - kernel) / stride) + 1.
+    """
+
+    type: Literal["conv2d"]
+    out_channels: Count
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0)
+    groups: Count = 1
+    bias: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.out_channels % self.groups:
+            raise ValueError(f"`groups` must divide `out_channels` ({self.out_channels}), not {self.groups}")
+        return self
+
+
+class Linear(_Layer):
+    """Matrix product with weights [out_features, in_features]; needs a flat input."""
+
+    type: Literal["linear"]
+    out_features: Count
+    bias: bool = True
+
+
+class ReLU(_Layer):
+    """Element-wise max(x, 0)."""
+
+    type: Literal["relu"]
+
+
+class BatchNorm(_Layer):
+    """Batch normalisation per channel with learnt scale and shift.
+
+    Running statistics move by `momentum` towards those of the batch.
+    """
+
+    type: Literal["batchnorm"]
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class _Pool(_Layer):
+    """A window that moves over the feature map; `stride` defaults to `kernel`."""
+
+    stride: Pair | None = None
+    padding: Padding = (0, 0)
+
+
+def _check_padding(kernel: tuple[int, int], padding: tuple[int, int]) -> None:
+    # Beyond half the kernel a window could lie in the padding alone.
+    if any(2 * pad > size for pad, size in zip(padding, kernel, strict=True)):
+        raise ValueError(f"`padding` must be at most half the kernel {list(kernel)}, not {list(padding)}")
+
+
+class MaxPool(_Pool):
+    """Largest value per window; padding never wins."""
+
+    type: Literal["maxpool"]
+    kernel: Pair
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_padding(self.kernel, self.padding)
+        return self
+
+
+class AvgPool(_Pool):
+    """Mean per window, padding counted as zeros; ``global: true`` takes the whole feature map as the window."""
+
+    type: Literal["avgpool"]
+    kernel: Pair | None = None
+    whole_map: Annotated[bool, Field(alias="global")] = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.whole_map == (self.kernel is not None):
+            raise ValueError("must have either `kernel` or `global: true`")
+        if self.kernel is not None:
+            _check_padding(self.kernel, self.padding)
+        elif self.stride is not None or self.padding != (0, 0):
+            raise ValueError("`global: true` allows neither `stride` nor `padding`")
+        return self
+
+
+class Add(_Layer):
+    """Element-wise sum of two tensors of equal shape."""
+
+    type: Literal["add"]
+    inputs: TwoNames
+
+
+class Flatten(_Layer):
+    """All elements of a sample as one vector: channel outermost, then row, then column."""
+
+    type: Literal["flatten"]
+
+
+class SoftmaxCrossEntropy(_Layer):
+    """Mean over the batch of the cross-entropy of the softmax against the labels; the last layer of a network."""
+
+    type: Literal["softmax_cross_entropy"]
+
+
+Layer = Conv2d | Linear | ReLU | BatchNorm | MaxPool | AvgPool | Add | Flatten | SoftmaxCrossEntropy
