@@ -74,8 +74,7 @@ def _chunk_sum(a_words: Float16, a_valid: Bool, values: Float16, index: UInt8, v
     acc = np.zeros((a_words.shape[0], values.shape[2]), dtype=np.float32)
     product = np.empty_like(acc)
     a_skip, b_skip = ~a_valid, ~valid
-    a_ragged: Bool = a_skip.any(axis=0)
-    b_ragged: Bool = b_skip.any(axis=2)
+    a_ragged, b_ragged = np.asarray(a_skip.any(axis=0)), np.asarray(b_skip.any(axis=2))
     with np.errstate(all="ignore"):
         for word in np.flatnonzero(a_valid.any(axis=0)):
             a = a_words[:, word].astype(np.float32)
