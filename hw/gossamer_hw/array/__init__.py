@@ -1,0 +1,1 @@
+"""Processing element and output-stationary array with its drain."""

@@ -1,0 +1,158 @@
+"""The processing element: select, multiply, accumulate, drain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Array, Const, Elaboratable, Module, Mux, Shape, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.array.links import DrainLink, column_link, row_link
+from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.bits import register
+from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.numerics.multiplier import HalfMultiplier
+
+__all__ = ["ProcessingElement", "legal_interleaves"]
+
+
+def legal_interleaves(*, slots: int, add_latency: int) -> tuple[int, ...]:
+    """Numbers of slots that may take turns: powers of two from the adder's loop to all slots.
+
+    Raises
+    ------
+    ValueError
+        `slots` is not a power of two, or the loop is longer than it.
+    """
+    if slots < 1 or slots & (slots - 1):
+        raise ValueError(f"`slots` must be a power of two, not {slots!r}")
+    if not 1 <= add_latency <= slots:
+        raise ValueError(f"`add_latency` must be from 1 to `slots` ({slots}), not {add_latency!r}")
+    return tuple(1 << n for n in range(slots.bit_length()) if 1 << n >= add_latency)
+
+
+class ProcessingElement(wiring.Component):
+    """One multiply-add per cycle, ``acc = a.word[b.index] * b.value + (+0 if b.first else acc)``.
+
+    The accumulators of the slots that take turns are the registers of the adder's loop. A product counts if ``a.valid``
+    and ``b.valid`` are both set, else it is +0; so a bubble keeps every sum, as long as the turns go on.
+    The sum of a step marked ``last`` leaves through the drain chain, whose delay per element is one cycle more than
+    slots take turns: an element's own sums have just passed when those of the element above arrive.
+    Fixed latency, one step per cycle, no flow control. Reset clears the valid bits only.
+
+    Parameters
+    ----------
+    group
+        Elements of a word, a power of two of at least 2.
+    slots
+        S, accumulators; a power of two.
+    multiply_latency
+        Registers from the input to the product, at least 2; the first stands behind the operand select.
+    add_latency
+        Length of the accumulate loop in cycles, from 1 to 7 and at most `slots`.
+
+    Members
+    -------
+    a, a_next : word from the left, to the right one cycle later.
+    b, b_next : entry step from above, downwards one cycle later.
+    drain, drain_next : chain from above, downwards.
+    interleave
+        Index in :attr:`interleaves` of the number of slots that take turns. Only where there is a choice;
+        changes only while nothing is in flight.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range.
+    """
+
+    def __init__(self, *, group: int, slots: int, multiply_latency: int, add_latency: int) -> None:
+        if group < 2 or group & (group - 1):
+            raise ValueError(f"`group` must be a power of two of at least 2, not {group!r}")
+        if multiply_latency < 2:
+            raise ValueError(f"`multiply_latency` must be at least 2, not {multiply_latency!r}")
+        self._interleaves = legal_interleaves(slots=slots, add_latency=add_latency)
+        self._group = group
+        self._add_latency = add_latency
+        self._multiplier = HalfMultiplier(latency=multiply_latency - 1)
+        self._adder = SingleAdder(latency=add_latency - 1, subnormals=False)
+        members: dict[str, wiring.Member] = {
+            "a": In(row_link(group)),
+            "a_next": Out(row_link(group)),
+            "b": In(column_link(group)),
+            "b_next": Out(column_link(group)),
+            "drain": In(DrainLink),
+            "drain_next": Out(DrainLink),
+        }
+        if len(self._interleaves) > 1:
+            members["interleave"] = In(range(len(self._interleaves)))
+        super().__init__(members)
+
+    @property
+    def interleaves(self) -> tuple[int, ...]:
+        """Numbers of slots that may take turns."""
+        return self._interleaves
+
+    def sum_latency(self, interleave: int) -> int:
+        """Cycles from a step at the input to its sum at ``drain_next`` when `interleave` slots take turns."""
+        return 1 + self._multiplier.latency + self._add_latency + 1 + interleave
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire the stages."""
+        m = Module()
+        m.submodules.multiplier = self._multiplier
+        m.submodules.adder = self._adder
+        m.d.sync += [self.a_next.eq(self.a), self.b_next.eq(self.b)]
+        self._select(m)
+        self._accumulate(m)
+        self._drain(m)
+        return m
+
+    def _select(self, m: Module) -> None:
+        """Stage 1: one operand of the word."""
+        word = Array(self.a.word[i].as_value() for i in range(self._group))
+        for operand, value in ((self._multiplier.a, word[self.b.index]), (self._multiplier.b, self.b.value)):
+            selected = Signal(operand.shape(), reset_less=True)
+            m.d.sync += selected.eq(value)
+            m.d.comb += operand.eq(selected)
+        valid = Signal()
+        m.d.sync += valid.eq(self.a.valid & self.b.valid)
+        m.d.comb += self._multiplier.valid.eq(valid)
+
+    def _accumulate(self, m: Module) -> None:
+        """Stage 2: the loop. The register that hands a slot its sum back is cleared where its next chunk opens."""
+        first = _delay(m, self.b.first, self._multiplier.latency, "first")[-1]
+        history = _delay(m, self._adder.sum, self._interleaves[-1] - self._add_latency, "sum")
+        accumulator = Signal(Relaxed, reset_less=True)
+        m.d.sync += accumulator.eq(self._tap(history, [n - self._add_latency for n in self._interleaves]))
+        with m.If(first):
+            m.d.sync += accumulator.eq(Const(0, Relaxed.as_shape()))
+        m.d.comb += [self._adder.a.eq(self._multiplier.product), self._adder.b.eq(accumulator)]
+
+    def _drain(self, m: Module) -> None:
+        """Stage 3: own sums into the chain, which is empty where they enter."""
+        last = _delay(m, self.b.last, 1 + self._multiplier.latency + self._adder.latency, "last")[-1]
+        own = register(m, self._adder.sum, when=True, name="own")
+        captured = Signal()
+        link = Signal(DrainLink)
+        m.d.sync += captured.eq(last)
+        m.d.comb += [
+            link.sum.eq(Mux(captured, own.as_value(), self.drain.sum.as_value())),
+            link.valid.eq(captured | self.drain.valid),
+        ]
+        m.d.sync += self.drain_next.eq(self._tap(_delay(m, link, self._interleaves[-1], "chain"), self._interleaves))
+
+    def _tap(self, history: Sequence[Any], delays: Sequence[int]) -> Value:
+        if len(delays) == 1:
+            return history[delays[0]].as_value()
+        return Array(history[n].as_value() for n in delays)[self.interleave]
+
+
+def _delay(m: Module, value: Any, cycles: int, name: str) -> list[Any]:
+    """Return `value` delayed by 0, 1, ... `cycles` cycles."""
+    history = [value]
+    for n in range(cycles):
+        delayed = Signal(Shape.cast(value.shape()) if isinstance(value, Value) else value.shape(), name=f"{name}_{n}")
+        m.d.sync += delayed.eq(history[-1])
+        history.append(delayed)
+    return history

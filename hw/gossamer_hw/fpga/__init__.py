@@ -1,0 +1,1 @@
+"""Resources and clock on FPGAs, by open synthesis and place and route."""

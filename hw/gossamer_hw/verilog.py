@@ -1,0 +1,81 @@
+"""Verilog from components, with modules that occur many times written once.
+
+Amaranth writes a submodule out every time it occurs. Here a component that asks for it becomes an instance
+of a module that is emitted once; Amaranth's own simulator, which cannot run an instance, gets the real submodule.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.back import verilog
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+
+__all__ = ["VerilogTarget", "add_shared", "emit_verilog"]
+
+
+class VerilogTarget:
+    """Platform that collects the modules to be emitted once.
+
+    Members
+    -------
+    modules
+        Component to emit by module name; the first of each name stands for all.
+    """
+
+    def __init__(self) -> None:
+        self.modules: dict[str, wiring.Component] = {}
+
+    def instance(self, component: wiring.Component, module: str) -> Instance:
+        """Return an instance of `module` wired to the members of `component`."""
+        self.modules.setdefault(module, component)
+        ports = {
+            f"{'i' if member.flow is wiring.In else 'o'}_{'__'.join(map(str, path))}": value
+            for path, member, value in component.signature.flatten(component)
+        }
+        return Instance(module, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+
+
+def add_shared(m: Module, platform: Any, component: wiring.Component, *, name: str, module: str) -> None:
+    """Add `component` to `m`, as an instance of `module` where `platform` is a :class:`VerilogTarget`.
+
+    All components given the same `module` must be built with the same parameters, and use clock and reset.
+    """
+    m.submodules[name] = platform.instance(component, module) if isinstance(platform, VerilogTarget) else component
+
+
+def emit_verilog(component: wiring.Component, *, name: str, pragmas: Mapping[str, str] | None = None) -> str:
+    """Return Verilog of `component` and of every shared module below it.
+
+    Parameters
+    ----------
+    component
+        Top of the design.
+    name
+        Its module name.
+    pragmas
+        Comment to place in the body of a module, by module name, such as ``verilator no_inline_module``.
+
+    Raises
+    ------
+    ValueError
+        A pragma names a module that the design does not have.
+    """
+    target = VerilogTarget()
+    texts = [_convert(component, name, target)]
+    emitted: set[str] = set()
+    while pending := target.modules.keys() - emitted:
+        module = min(pending)
+        texts.append(_convert(target.modules[module], module, target))
+        emitted.add(module)
+    text = "\n".join(texts)
+    for module, pragma in (pragmas or {}).items():
+        text, count = re.subn(rf"^(module {re.escape(module)}\(.*?\);)$", rf"\1\n  /*{pragma}*/", text, flags=re.M)
+        if count != 1:
+            raise ValueError(f"`pragmas` must name modules of the design, not {module!r}")
+    return text
+
+
+def _convert(component: wiring.Component, name: str, target: VerilogTarget) -> str:
+    return verilog.convert(component, name=name, platform=target, emit_src=False, strip_internal_attrs=True)
