@@ -33,8 +33,11 @@ def describe(error: ValidationError, cls: Any, data: object, source: str, prefix
         Where `data` lies in that file.
     """
     lines: dict[str, str] = {}
-    for fault in error.errors(include_url=False):
-        where = format_path((*prefix, *_data_path(fault["loc"], data)))
+    faults = error.errors(include_url=False)
+    for fault in faults:
+        if fault["type"] == "too_short" and any(_lies_in(other, fault) for other in faults):
+            continue  # the elements are there, but faulty
+        where = format_path((*prefix, *_data_path(fault, data)))
         lines.setdefault(where, _explain(fault, cls))
     (first_where, first_what), *others = lines.items()
     shown = [f"{where}: {what}" if where else what for where, what in others[: _MAX_FAULTS - 1]]
@@ -51,12 +54,23 @@ def format_path(location: Location) -> str:
     return text
 
 
-def _data_path(location: Location, data: object) -> Location:
+def _lies_in(inner: ErrorDetails, outer: ErrorDetails) -> bool:
+    depth = len(outer["loc"])
+    return len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"]
+
+
+def _data_path(fault: ErrorDetails, data: object) -> Location:
     """Drop the parts of pydantic's location that name a branch of a union instead of a place in the data."""
     path: list[int | str] = []
+    location = fault["loc"]
+    is_tagged = False
     for position, part in enumerate(location):
-        is_last = position == len(location) - 1
-        if isinstance(data, dict) and (part in data or is_last):
+        if isinstance(data, dict) and not is_tagged and part == data.get("type"):
+            is_tagged = True  # the tag of a union comes first, also when a key has its name
+            continue
+        is_tagged = False
+        is_missing_key = fault["type"] == "missing" and position == len(location) - 1
+        if isinstance(data, dict) and (part in data or is_missing_key):
             path.append(part)
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int):
@@ -71,7 +85,7 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     match kind:
         case "missing":
-            return "the key is missing"
+            return "the element is missing" if isinstance(fault["loc"][-1], int) else "the key is missing"
         case "extra_forbidden":
             keys = sorted({key for model in _models_at(cls, fault["loc"][:-1]) for key in _keys(model)})
             return f"unknown key{_choice(str(fault['loc'][-1]), keys)}"
@@ -79,12 +93,15 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
             tags = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
             return f"unknown type {str(context['tag'])!r:.60}{_choice(str(context['tag']), tags)}"
         case "union_tag_not_found":
-            return f"must be a mapping with the key `type`, not {_show(value)}"
+            return "the key `type` is missing"
         case "value_error":
             return str(context["error"])
         case "literal_error":
             options = [option.strip("'") for option in context["expected"].replace(" or ", ", ").split(", ")]
             return f"must be {context['expected']}, not {_show(value)}" + _nearest(str(value), options)
+        case "too_short" | "too_long":
+            bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+            return f"must have {bound} element(s), not {context['actual_length']}"
         case "string_pattern_mismatch":
             return f"must match {context['pattern']}, not {_show(value)}"
         case "json_invalid":
