@@ -82,7 +82,7 @@ class Dim:
     count: int = bits(16, "iterations; 0 encodes an unused dimension")
     mem_stride: int = bits(32, "bytes in DRAM from one iteration to the next")
     buf_stride: int = bits(24, "bytes in the buffer from one iteration to the next")
-    axis: int = bits(2, "bounded axis that the index counts on: 0, 1, or 3 for none")
+    axis: int = bits(2, "bounded axis that the index counts on: 0, 1, 2, or 3 for none")
     weight: int = bits(16, "what one iteration adds to the axis")
 
 
@@ -153,6 +153,8 @@ class _Transfer(Instruction):
     axis0_bound: int = bits(24, "first value of axis 0 that is out of bounds", default=1)
     axis1_base: int = bits(24, "start of axis 1", signed=True)
     axis1_bound: int = bits(24, "first value of axis 1 that is out of bounds", default=1)
+    axis2_base: int = bits(24, "start of axis 2", signed=True)
+    axis2_bound: int = bits(24, "first value of axis 2 that is out of bounds", default=1)
     dims: tuple[Dim, ...] = structs(Dim, 8, "loops of the transfer")
 
 
@@ -209,7 +211,7 @@ class Gemm(Instruction):
     li_last: int = bits(5, "valid li slots in the last i0", default=1)
     rows_level: int = bits(2, "i level in whose last index rows are ragged (0: last valid li of last i0); 3 for none", default=NO_LEVEL)
     rows_last: int = bits(9, "valid rows there", default=1)
-    a_base: int = bits(24, "word address")
+    a_base: int = bits(24, "word address of index zero, which may lie outside the image", signed=True)
     a_i2: int = bits(24, "A stride of i2", signed=True)
     a_i1: int = bits(24, "A stride of i1", signed=True)
     a_i0: int = bits(24, "A stride of i0", signed=True)

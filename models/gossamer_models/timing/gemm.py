@@ -6,6 +6,8 @@ an instruction adds the constants of :func:`gemm_overhead_cycles`.
 """
 
 import dataclasses
+import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,34 +77,64 @@ def boxes(instruction: Gemm) -> Counter[Box]:
     """Boxes of (r2, r1, r0) index ranges that tiles compute, each with its number of tiles per j.
 
     A range is (first, end). The box of a tile is the smallest that holds every word valid for one of its slots.
+    The cost follows the number of kinds of tiles where each i level moves at most one coordinate.
     """
+    g = instruction
     found: Counter[Box] = Counter()
-    for i2 in range(instruction.i2):
-        for i1 in range(instruction.i1):
-            for i0 in range(instruction.i0):
-                found[_box(instruction, i2, i1, i0)] += 1
-    return found
+    for limit, i0_range in ((g.li, range(g.i0 - 1)), (g.li_last, range(g.i0 - 1, g.i0))):
+        levels = ((range(g.i2), g.y_i2, g.x_i2), (range(g.i1), g.y_i1, g.x_i1), (i0_range, g.y_i0, g.x_i0))
+        origins: Counter[tuple[int, int]] = Counter({(g.y_base, g.x_base): 1})
+        if any(y and x for _, y, x in levels):
+            for indices, y, x in levels:
+                origins = _spread(origins, indices, y, x)
+            for (y, x), tiles in origins.items():
+                found[_box(g, _slot_ranges(g, "y", y, limit), _slot_ranges(g, "x", x, limit))] += tiles
+            continue
+        still = math.prod(len(indices) for indices, y, x in levels if not y and not x)
+        ys = _range_kinds(g, "y", [(indices, y) for indices, y, _ in levels if y], limit)
+        xs = _range_kinds(g, "x", [(indices, x) for indices, _, x in levels if x], limit)
+        for (y_ranges, y_tiles), (x_ranges, x_tiles) in itertools.product(ys.items(), xs.items()):
+            found[_box(g, y_ranges, x_ranges)] += still * y_tiles * x_tiles
+    return +found
 
 
-def _box(g: Gemm, i2: int, i1: int, i0: int) -> Box:
-    limit = g.li_last if i0 == g.i0 - 1 else g.li
-    y = g.y_base + i2 * g.y_i2 + i1 * g.y_i1 + i0 * g.y_i0
-    x = g.x_base + i2 * g.x_i2 + i1 * g.x_i1 + i0 * g.x_i0
-    extents = (g.r0, g.r1, g.r2)
-    y_extent = extents[g.y_level] if g.y_level != NO_LEVEL else 1
-    x_extent = extents[g.x_level] if g.x_level != NO_LEVEL else 1
-    slots = [
-        (
-            _range(y + li * g.y_li, g.y_level, g.y_shift, g.y_negative, g.y_size, y_extent),
-            _range(x + li * g.x_li, g.x_level, g.x_shift, g.x_negative, g.x_size, x_extent),
-        )
-        for li in range(limit)
-    ]
-    valid = [(ys, xs) for ys, xs in slots if ys != _EMPTY and xs != _EMPTY]
+def _spread(origins: Counter[tuple[int, int]], indices: range, y: int, x: int) -> Counter[tuple[int, int]]:
+    """Origins of tiles after one more i level."""
+    spread: Counter[tuple[int, int]] = Counter()
+    for (y0, x0), tiles in origins.items():
+        for index in indices:
+            spread[(y0 + index * y, x0 + index * x)] += tiles
+    return spread
+
+
+def _range_kinds(
+    g: Gemm, coordinate: str, levels: list[tuple[range, int]], limit: int
+) -> Counter[tuple[Range, ...]]:
+    """Different tuples of per-slot ranges of one coordinate, with their multiplicity."""
+    origins: Counter[tuple[int, int]] = Counter({(getattr(g, f"{coordinate}_base"), 0): 1})
+    for indices, stride in levels:
+        origins = _spread(origins, indices, stride, 0)
+    kinds: Counter[tuple[Range, ...]] = Counter()
+    for (origin, _), tiles in origins.items():
+        kinds[_slot_ranges(g, coordinate, origin, limit)] += tiles
+    return kinds
+
+
+def _slot_ranges(g: Gemm, coordinate: str, origin: int, limit: int) -> tuple[Range, ...]:
+    """Valid indices of the r level that moves a coordinate, for each valid li."""
+    level, shift, negative, size, step = (
+        getattr(g, f"{coordinate}_{name}") for name in ("level", "shift", "negative", "size", "li")
+    )
+    extent = (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1
+    return tuple(_range(origin + li * step, level, shift, negative, size, extent) for li in range(limit))
+
+
+def _box(g: Gemm, ys: tuple[Range, ...], xs: tuple[Range, ...]) -> Box:
+    valid = [(y, x) for y, x in zip(ys, xs, strict=True) if _EMPTY not in (y, x)]
     if not valid:
         return _EMPTY, _EMPTY, _EMPTY
-    ranges = [(0, extent) for extent in extents]
-    for level, axis in ((g.y_level, 0), (g.x_level, 1)):
+    ranges = [(0, extent) for extent in (g.r0, g.r1, g.r2)]
+    for axis, level in enumerate((g.y_level, g.x_level)):
         if level != NO_LEVEL:
             ranges[level] = (min(slot[axis][0] for slot in valid), max(slot[axis][1] for slot in valid))
     return ranges[2], ranges[1], ranges[0]
