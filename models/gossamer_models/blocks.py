@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from difflib import get_close_matches
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
-from gossamer_models.errors import InputError
+from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.faults import describe, format_path
 from gossamer_models.layers import Layer, LayerName, OneName
 from gossamer_models.schema import Count, Schema
@@ -126,7 +125,7 @@ class _Expansion:
         block = self._file.blocks.get(use.block)
         if block is None:
             known = ", ".join(sorted(self._file.blocks)) or "(there are no blocks)"
-            what = f"unknown block {use.block!r:.60}{_nearest(use.block, self._file.blocks)}"
+            what = f"unknown block {use.block!r:.60}{did_you_mean(use.block, self._file.blocks)}"
             raise InputError(what, f"one of {known}", self._source, f"layers[{index}].block")
         if use.arguments.keys() != set(block.parameters):
             given, wanted = (", ".join(sorted(names)) or "nothing" for names in (use.arguments, block.parameters))
@@ -168,7 +167,9 @@ class _Expansion:
             return value
         if value[1:] not in use.arguments:
             known = [f"${name}" for name in use.arguments]
-            self._fail(path, f"unknown parameter {value!r:.60}{_nearest(value, known)}", f"one of {', '.join(known)}")
+            self._fail(
+                path, f"unknown parameter {value!r:.60}{did_you_mean(value, known)}", f"one of {', '.join(known)}"
+            )
         return use.arguments[value[1:]]
 
     def _add_layer(self, layer: Layer, name: str, inputs: list[str], path: Path) -> None:
@@ -193,14 +194,9 @@ class _Expansion:
 
     def _lookup(self, name: str, scope: dict[str, str], path: Path) -> str:
         if name not in scope:
-            what = f"input {name!r:.60} is no earlier layer{_nearest(name, scope)}"
+            what = f"input {name!r:.60} is no earlier layer{did_you_mean(name, scope)}"
             self._fail(path, what, "the name of a layer above it")
         return scope[name]
 
     def _fail(self, path: Path, what: str, expected: str) -> NoReturn:
         raise InputError(what, expected, self._source, format_path(path))
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

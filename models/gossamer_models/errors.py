@@ -1,5 +1,16 @@
 """Typed errors: whatever the user can cause is an `InputError`, one line long, that says what would be right."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["DoesNotFitError", "GossamerError", "InputError", "UnsupportedError", "did_you_mean"]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ", did you mean 'x'?" for the known name nearest to `name`, or nothing when none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
 
 class GossamerError(Exception):
     """Base of every error that this project raises on purpose; ``str()`` is always one line."""

@@ -1,13 +1,12 @@
 """Turn pydantic's list of faults into one line that names YAML paths and says what would be right."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gossamer_models.errors import InputError
+from gossamer_models.errors import InputError, did_you_mean
 
 __all__ = ["describe", "format_path"]
 
@@ -98,7 +97,7 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
             return str(context["error"])
         case "literal_error":
             options = [option.strip("'") for option in context["expected"].replace(" or ", ", ").split(", ")]
-            return f"must be {context['expected']}, not {_show(value)}" + _nearest(str(value), options)
+            return f"must be {context['expected']}, not {_show(value)}" + did_you_mean(str(value), options)
         case "too_short" | "too_long":
             bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             return f"must have {bound} element(s), not {context['actual_length']}"
@@ -114,12 +113,7 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
 
 
 def _choice(value: str, options: list[str]) -> str:
-    return f"{_nearest(value, options)} (expected one of {', '.join(options)})"
-
-
-def _nearest(value: str, options: list[str]) -> str:
-    near = get_close_matches(value, options, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f"{did_you_mean(value, options)} (expected one of {', '.join(options)})"
 
 
 def _show(value: object) -> str:

@@ -1,14 +1,13 @@
 """Read YAML files into validated models: one strict loader for every kind of file."""
 
 import json
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gossamer_models.errors import InputError
+from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.faults import describe
 from gossamer_models.yaml_core import parse_yaml
 
@@ -109,10 +108,8 @@ def resolve(source: str | Path, kind: str, relative_to: str | Path | None = None
         if path.exists():
             raise InputError("not a regular file", "a YAML file", str(source))
         raise InputError("no such file", f"a YAML file, or one of {_known(kind)}", str(source))
-    near = get_close_matches(source, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    singular = kind.removesuffix("s")
-    raise InputError(f"unknown {singular} {source!r:.80}{hint}", f"one of {_known(kind)}, or the path of a YAML file")
+    what = f"unknown {kind.removesuffix('s')} {source!r:.80}{did_you_mean(source, names)}"
+    raise InputError(what, f"one of {_known(kind)}, or the path of a YAML file")
 
 
 def _known(kind: str) -> str:

@@ -140,7 +140,7 @@ def test_long_values_are_cut(tmp_path: Path) -> None:
 def test_unknown_name_gives_the_nearest_and_all() -> None:
     known = ", ".join(builtin_names("networks"))
     assert fault("resnet18-46") == (
-        "unknown network 'resnet18-46'; did you mean 'resnet18-64'?; "
+        "unknown network 'resnet18-46', did you mean 'resnet18-64'?; "
         f"expected one of {known}, or the path of a YAML file"
     )
     assert "did you mean" not in fault("qqqq")
