@@ -96,7 +96,7 @@ class Instruction:
     wait: int = bits(16, "semaphores to take one token of before the start")
     signal: int = bits(16, "semaphores to add one token to at the end")
     advance: int = bits(8, "buffers whose half to leave at the end")
-    modifiers: tuple[Modifier, ...] = structs(Modifier, 8, "dependence of fields on loop counters")
+    modifiers: tuple[Modifier, ...] = structs(Modifier, 10, "dependence of fields on loop counters")
 
     def __post_init__(self) -> None:
         """Check every field against its width."""
@@ -147,7 +147,7 @@ class _Transfer(Instruction):
     buffer: int = bits(4, "buffer, see the buffer table")
     format: int = bits(2, "element format")
     index_dim: int = bits(4, "load to B: dimension whose index becomes the entry's index; 15 for none", default=15)
-    mem_base: int = bits(40, "DRAM byte address")
+    mem_base: int = bits(40, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
     buf_base: int = bits(24, "buffer byte address")
     axis0_base: int = bits(24, "start of axis 0", signed=True)
     axis0_bound: int = bits(24, "first value of axis 0 that is out of bounds", default=1)
