@@ -38,7 +38,8 @@ class ProcessingElement(wiring.Component):
     and ``b.valid`` are both set, else it is +0; so a bubble keeps every sum, as long as the turns go on.
     The sum of a step marked ``last`` leaves through the drain chain, whose delay per element is one cycle more than
     slots take turns: an element's own sums have just passed when those of the element above arrive.
-    Fixed latency, one step per cycle, no flow control. Reset clears the valid bits only.
+    Fixed latency, one step per cycle, no flow control. Reset keeps a sum in flight from leaving, no more: the edges
+    must hold their valid, first and last bits clear until it has passed.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ class ProcessingElement(wiring.Component):
         m = Module()
         m.submodules.multiplier = self._multiplier
         m.submodules.adder = self._adder
-        m.d.sync += [self.a_next.eq(self.a), self.b_next.eq(self.b)]
+        for source, output, name in ((self.a, self.a_next, "a_q"), (self.b, self.b_next, "b_q")):
+            m.d.comb += output.eq(register(m, source, when=True, name=name))
         self._select(m)
         self._accumulate(m)
         self._drain(m)
@@ -126,33 +128,36 @@ class ProcessingElement(wiring.Component):
         accumulator = Signal(Relaxed, reset_less=True)
         m.d.sync += accumulator.eq(self._tap(history, [n - self._add_latency for n in self._interleaves]))
         with m.If(first):
-            m.d.sync += accumulator.eq(Const(0, Relaxed.as_shape()))
+            m.d.sync += accumulator.eq(Const({}, Relaxed))
         m.d.comb += [self._adder.a.eq(self._multiplier.product), self._adder.b.eq(accumulator)]
 
     def _drain(self, m: Module) -> None:
         """Stage 3: own sums into the chain, which is empty where they enter."""
         last = _delay(m, self.b.last, 1 + self._multiplier.latency + self._adder.latency, "last")[-1]
         own = register(m, self._adder.sum, when=True, name="own")
-        captured = Signal()
-        link = Signal(DrainLink)
+        captured, occupied = Signal(), Signal()
+        entering = Signal(Relaxed)
         m.d.sync += captured.eq(last)
         m.d.comb += [
-            link.sum.eq(Mux(captured, own.as_value(), self.drain.sum.as_value())),
-            link.valid.eq(captured | self.drain.valid),
+            occupied.eq(captured | self.drain.valid),
+            entering.eq(Mux(captured, own.as_value(), self.drain.sum.as_value())),
         ]
-        m.d.sync += self.drain_next.eq(self._tap(_delay(m, link, self._interleaves[-1], "chain"), self._interleaves))
+        outputs = ((entering, self.drain_next.sum, "chain_sum"), (occupied, self.drain_next.valid, "chain_valid"))
+        for source, output, name in outputs:
+            history = _delay(m, source, self._interleaves[-1] + 1, name)
+            m.d.comb += output.eq(self._tap(history, [n + 1 for n in self._interleaves]))
 
     def _tap(self, history: Sequence[Any], delays: Sequence[int]) -> Value:
         if len(delays) == 1:
-            return history[delays[0]].as_value()
-        return Array(history[n].as_value() for n in delays)[self.interleave]
+            return history[delays[0]]
+        return Array(Value.cast(history[n]) for n in delays)[self.interleave]
 
 
 def _delay(m: Module, value: Any, cycles: int, name: str) -> list[Any]:
-    """Return `value` delayed by 0, 1, ... `cycles` cycles."""
+    """Return `value` delayed by 0, 1, ... `cycles` cycles. Only single bits are reset."""
     history = [value]
     for n in range(cycles):
-        delayed = Signal(Shape.cast(value.shape()) if isinstance(value, Value) else value.shape(), name=f"{name}_{n}")
+        delayed = Signal(value.shape(), name=f"{name}_{n}", reset_less=len(Value.cast(value)) > 1)
         m.d.sync += delayed.eq(history[-1])
         history.append(delayed)
     return history

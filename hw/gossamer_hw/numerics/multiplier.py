@@ -72,9 +72,11 @@ class HalfMultiplier(wiring.Component):
         if self._latency == 0:
             m.d.comb += self.product.eq(Mux(product.live, result.as_value(), 0))
         else:
-            m.d.sync += self.product.eq(result)
+            registered = Signal(Relaxed, reset_less=True)
+            m.d.sync += registered.eq(result)
             with m.If(~product.live):
-                m.d.sync += self.product.eq(Const(0, Relaxed))
+                m.d.sync += registered.eq(Const({}, Relaxed))
+            m.d.comb += self.product.eq(registered)
         return m
 
     def _multiply(self, m: Module) -> data.View:

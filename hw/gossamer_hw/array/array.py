@@ -1,0 +1,183 @@
+"""The output-stationary array: processing elements, drain chains and accumulator banks."""
+
+from typing import Any
+
+from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.array.element import ProcessingElement
+from gossamer_hw.array.lane import DrainLane
+from gossamer_hw.array.links import column_edge, column_link, row_edge, row_link
+from gossamer_hw.array.sequencer import DrainSequencer, chunk_target
+from gossamer_hw.numerics.convert import normalise_half
+from gossamer_hw.numerics.formats import Single
+from gossamer_hw.verilog import add_shared
+
+__all__ = ["ELEMENT_MODULE", "LANE_MODULE", "SystolicArray"]
+
+ELEMENT_MODULE = "gossamer_element"
+LANE_MODULE = "gossamer_lane"
+
+
+class SystolicArray(wiring.Component):
+    """R x C processing elements with `drain_ports` chains and accumulator banks per column.
+
+    Step t enters row r in cycle t + r and column c in cycle t + c. It meets a word and an entry in every element; the
+    sums of its chunk, one per slot, row and column, are then added to the banks of the column. Segment s of a column
+    is rows s R/D to (s+1) R/D - 1 for D drain ports; its bank holds the result of row r and slot k of a chunk at
+    ``(block + k) * R/D + r mod R/D``.
+
+    Everything has a fixed latency; nothing flows back. The caller keeps chunks of a bank apart: the steps marked last
+    of two chunks are at least ``interleave * R/D`` cycles apart.
+
+    Parameters
+    ----------
+    rows, columns : R and C, powers of two.
+    group : elements of a word, a power of two of at least 2.
+    slots : S, accumulator slots of an element, a power of two.
+    drain_ports : chains per column, divides `rows`.
+    multiply_latency, add_latency : see :class:`~gossamer_hw.array.element.ProcessingElement`.
+    accumulator_words : binary32 results per column, a multiple of `rows`.
+
+    Members
+    -------
+    row : word for each row.
+    column : entry step for each column.
+    announce, chunk
+        Where the sums of a chunk go, in the cycle in which its first step marked last enters column 0.
+    interleave : index in :attr:`interleaves`, only where there is a choice; changes only while nothing is in flight.
+    address, data
+        All banks read together: ``data[s * C + c]`` is the number at the ``address`` of the cycle before in segment s of
+        column c; undefined for banks that took a value then.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range, or a chunk's sums would meet the previous chunk's inside a lane.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: int,
+        columns: int,
+        group: int,
+        slots: int,
+        drain_ports: int,
+        multiply_latency: int,
+        add_latency: int,
+        accumulator_words: int,
+    ) -> None:
+        if rows < 1 or columns < 1 or drain_ports < 1 or rows % drain_ports:
+            raise ValueError(f"`drain_ports` must divide `rows` ({rows!r}), not be {drain_ports!r}")
+        if accumulator_words < rows or accumulator_words % rows:
+            raise ValueError(f"`accumulator_words` must be a multiple of `rows` ({rows}), not {accumulator_words!r}")
+        self._rows, self._columns, self._segments = rows, columns, drain_ports
+        self._segment_rows = rows // drain_ports
+        self._blocks = accumulator_words // rows
+        self._elements = [
+            [
+                ProcessingElement(
+                    group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency
+                )
+                for _ in range(columns)
+            ]
+            for _ in range(rows)
+        ]
+        self._interleaves = self._elements[0][0].interleaves
+        self._lanes = [
+            [DrainLane(words=accumulator_words // drain_ports, add_latency=add_latency) for _ in range(columns)]
+            for _ in range(drain_ports)
+        ]
+        if self._interleaves[0] * self._segment_rows < self._lanes[0][0].latency:
+            raise ValueError(
+                f"`drain_ports` must leave each at least {self._lanes[0][0].latency} sums of a chunk, "
+                f"not {self._interleaves[0] * self._segment_rows}"
+            )
+        members: dict[str, wiring.Member] = {
+            "row": In(row_edge(group)).array(rows),
+            "column": In(column_edge(group)).array(columns),
+            "announce": In(1),
+            "chunk": In(chunk_target(self._blocks)),
+            "address": In(range(accumulator_words // drain_ports)),
+            "data": Out(Single).array(drain_ports * columns),
+        }
+        if len(self._interleaves) > 1:
+            members["interleave"] = In(range(len(self._interleaves)))
+        super().__init__(members)
+
+    @property
+    def interleaves(self) -> tuple[int, ...]:
+        """Numbers of slots that may take turns."""
+        return self._interleaves
+
+    def latency(self, interleave: int) -> int:
+        """Cycles from a chunk's first step marked last, at the edge of column 0, until all banks hold all its sums."""
+        return self.first_sum_latency(self._segments - 1, interleave) + (
+            self._segment_rows * interleave - 1 + self._columns - 1 + self._lanes[0][0].latency
+        )
+
+    def first_sum_latency(self, segment: int, interleave: int) -> int:
+        """Cycles from a chunk's first step marked last, at the edge, to its first sum at column 0's lane."""
+        lowest_row = (segment + 1) * self._segment_rows - 1
+        return 1 + lowest_row + self._elements[0][0].sum_latency(interleave)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire edges, elements and lanes."""
+        m = Module()
+        self._wire_rows(m)
+        self._wire_columns(m)
+        for r, row in enumerate(self._elements):
+            for c, element in enumerate(row):
+                add_shared(m, platform, element, name=f"element_{r}_{c}", module=ELEMENT_MODULE)
+                if len(self._interleaves) > 1:
+                    m.d.comb += element.interleave.eq(self.interleave)
+        for segment in range(self._segments):
+            self._wire_segment(m, platform, segment)
+        return m
+
+    def _wire_rows(self, m: Module) -> None:
+        for r, elements in enumerate(self._elements):
+            edge = Signal(row_link(len(self.row[r].word)), name=f"row_edge_{r}")
+            for i, half in enumerate(self.row[r].word):
+                m.d.sync += edge.word[i].eq(normalise_half(m, half))
+            m.d.sync += edge.valid.eq(self.row[r].valid)
+            for element in elements:
+                m.d.comb += element.a.eq(edge)
+                edge = element.a_next
+
+    def _wire_columns(self, m: Module) -> None:
+        for c, column in enumerate(self.column):
+            edge = Signal(column_link(len(self.row[0].word)), name=f"column_edge_{c}")
+            m.d.sync += [getattr(edge, name).eq(getattr(column, name)) for name in ("index", "valid", "first", "last")]
+            m.d.sync += edge.value.eq(normalise_half(m, column.value))
+            for row in self._elements:
+                m.d.comb += row[c].b.eq(edge)
+                edge = row[c].b_next
+
+    def _wire_segment(self, m: Module, platform: Any, segment: int) -> None:
+        rows = range(segment * self._segment_rows, (segment + 1) * self._segment_rows)
+        interleave = self._interleaves[0]
+        in_flight = -(-self.first_sum_latency(segment, interleave) // (interleave * self._segment_rows))
+        sequencer = DrainSequencer(
+            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves
+        )
+        m.submodules[f"sequencer_{segment}"] = sequencer
+        m.d.comb += [sequencer.push.eq(self.announce), sequencer.chunk.eq(self.chunk)]
+        if len(self._interleaves) > 1:
+            m.d.comb += sequencer.interleave.eq(self.interleave)
+        target = sequencer.target
+        for c, lane in enumerate(self._lanes[segment]):
+            for above, below in zip(rows, rows[1:], strict=False):
+                m.d.comb += self._elements[below][c].drain.eq(self._elements[above][c].drain_next)
+            end = self._elements[rows[-1]][c].drain_next
+            add_shared(m, platform, lane, name=f"lane_{segment}_{c}", module=LANE_MODULE)
+            m.d.comb += [
+                lane.link.eq(end),
+                lane.target.eq(target),
+                lane.address.eq(self.address),
+                self.data[segment * self._columns + c].eq(lane.data),
+            ]
+            target = lane.target_next
+        m.d.comb += sequencer.occupied.eq(self._elements[rows[-1]][0].drain_next.valid)

@@ -1,0 +1,100 @@
+"""A drain lane: accumulator bank and the adder in front of it."""
+
+from typing import Any
+
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.array.links import DrainLink
+from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.convert import canonical, relax
+from gossamer_hw.numerics.formats import Single
+
+__all__ = ["DrainLane", "drain_target"]
+
+
+def drain_target(words: int) -> data.StructLayout:
+    """Where the value of a drain chain goes: ``address`` and whether to ``accumulate`` there or store."""
+    return data.StructLayout({"address": range(words), "accumulate": 1})
+
+
+class DrainLane(wiring.Component):
+    """``bank[target.address] = link.sum + (bank[target.address] if target.accumulate else +0)``.
+
+    The bank is a memory with one read and one write port and this lane is its only writer. One value per cycle, fixed
+    latency, no flow control. A value must not follow another of the same address within :attr:`latency` cycles.
+
+    Parameters
+    ----------
+    words
+        Size of the bank in binary32 numbers, at least 2.
+    add_latency
+        Cycles from the adder's operands to the bank, from 1 to 7.
+
+    Members
+    -------
+    link : value from the drain chain.
+    target, target_next : its place; the next column's lane takes it over one cycle later.
+    address, data
+        The bank read from outside: ``data`` is the number at the ``address`` of the cycle before, undefined if ``link``
+        was valid then.
+
+    Raises
+    ------
+    ValueError
+        `words` or `add_latency` is out of range.
+    """
+
+    def __init__(self, *, words: int, add_latency: int) -> None:
+        if words < 2:
+            raise ValueError(f"`words` must be at least 2, not {words!r}")
+        self._words = words
+        self._adder = SingleAdder(latency=add_latency - 1)
+        super().__init__(
+            {
+                "link": In(DrainLink),
+                "target": In(drain_target(words)),
+                "target_next": Out(drain_target(words)),
+                "address": In(range(words)),
+                "data": Out(Single),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``link`` until the bank holds the result."""
+        return 2 + self._adder.latency
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire the stages."""
+        m = Module()
+        m.submodules.adder = adder = self._adder
+        m.submodules.bank = bank = Memory(shape=Single, depth=self._words, init=[])
+        read, write = bank.read_port(), bank.write_port()
+        m.d.sync += self.target_next.eq(self.target)
+
+        # Stage 1: what the bank holds.
+        chunk, accumulate = Signal(DrainLink), Signal()
+        m.d.comb += [read.addr.eq(Mux(self.link.valid, self.target.address, self.address)), self.data.eq(read.data)]
+        m.d.sync += [chunk.eq(self.link), accumulate.eq(self.target.accumulate)]
+
+        # Stage 2: the sum. A chunk's sum is never -0, so adding +0 is storing it.
+        held = Signal(Single)
+        m.d.comb += [
+            held.eq(Mux(accumulate, read.data.as_value(), Const(0, 32))),
+            adder.a.eq(chunk.sum),
+            adder.b.eq(relax(m, held)),
+            write.data.eq(canonical(m, adder.sum)),
+        ]
+        enable, address = chunk.valid, self.target_next.address
+        for n in range(adder.latency):
+            enable, address = self._delay(m, enable, f"enable_{n}"), self._delay(m, address, f"address_{n}")
+        m.d.comb += [write.en.eq(enable), write.addr.eq(address)]
+        return m
+
+    def _delay(self, m: Module, value: Any, name: str) -> Any:
+        delayed = Signal(value.shape(), name=name)
+        m.d.sync += delayed.eq(value)
+        return delayed

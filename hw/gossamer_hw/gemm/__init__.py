@@ -1,0 +1,1 @@
+"""The gemm engine: address generation, operand buffers, array and drain behind one instruction port."""
