@@ -11,7 +11,7 @@ Largest errors, in units in the last place (ulp) of the exact result, against fl
 function      bound      tables                                     checked on
 ============  =========  =========================================  =====================================
 exp           0.55 ulp   32 pairs (high, low) of fp32               every number in the clamping range
-log           0.92 ulp   128 of 8 fraction bits, 128 pairs          every positive number
+log           0.92 ulp   128 of 8 fraction bits, 128 pairs          every number of [1/4, 4), samples
 reciprocal    0.52 ulp   128 of 10 fraction bits                    every significand, ends of the range
 rsqrt         0.52 ulp   256 of 9 fraction bits                     every significand of two binades
 divide, sqrt  0.5 ulp    none: correctly rounded (IEEE 754)         rational arithmetic, samples
@@ -172,7 +172,7 @@ def rsqrt(x: Float32) -> Float32:
 
     With x = m * 2**q, 1 <= m < 4, q even, and t the table's value for m: w = t * t (exact); m is cut into its first
     6 bits h and the rest l; e = (1 - h * w) - l * w; then
-    y = t + t * (e * (1/2 + e * (3/8 + e * (5/16 + e * (35/128))))) and the result is y * 2**(-q / 2).
+    y = t + t * (e * (1/2 + e * (3/8 + e * (5/16)))) and the result is y * 2**(-q / 2).
 
     Parameters
     ----------
@@ -191,8 +191,7 @@ def rsqrt(x: Float32) -> Float32:
     with np.errstate(all="ignore"):
         w = t * t
         e = (_ONE - high * w) - low * w
-        series = np.float32(5 / 16) + e * np.float32(35 / 128)
-        y = t + t * (e * (np.float32(0.5) + e * (np.float32(3 / 8) + e * series)))
+        y = t + t * (e * (np.float32(0.5) + e * (np.float32(3 / 8) + e * np.float32(5 / 16))))
         scaled = np.ldexp(y, -((q - odd) >> 1))
         ends = np.where(np.isinf(x), np.float32(0), np.where(x == 0, np.copysign(np.float32(np.inf), x), scaled))
         return canonical(np.where(np.isnan(x) | (x < 0), np.float32(np.nan), ends))

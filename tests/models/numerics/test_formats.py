@@ -80,6 +80,24 @@ def test_to_bf16_is_the_nearest(pattern: int) -> None:
         assert int(rounded) == pattern >> 16
 
 
+@pytest.mark.parametrize(
+    ("value", "pattern"),
+    [
+        (0x3F808000, 0x3F80),  # tie to even, down
+        (0x3F818000, 0x3F82),  # tie to even, up
+        (0x3F807FFF, 0x3F80),
+        (0x3F808001, 0x3F81),
+        (0xFF7F8000, 0xFF80),  # overflow
+        (0x7F7F7FFF, 0x7F7F),
+        (0x00008000, 0x0000),  # subnormal tie
+        (0x00008001, 0x0001),
+        (0x007F8000, 0x0080),  # up to the smallest normal
+    ],
+)
+def test_to_bf16_by_hand(value: int, pattern: int) -> None:
+    assert int(formats.to_bf16(formats.from_bits32(value))) == pattern
+
+
 def test_bf16_of_nan_patterns_that_would_wrap() -> None:
     x = formats.from_bits32(np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001], dtype=np.uint32))
     assert formats.to_bf16(x).tolist() == [0x7FC0] * 3

@@ -185,7 +185,7 @@ def test_exp_follows_its_stated_steps() -> None:
     f = np.float32
     high_step = f(round(math.log(2) / 32 * 2**15) / 2**15)
     low_step = f(math.log(2) / 32 - float(high_step))
-    for value in np.random.default_rng(3).uniform(-80, 80, 500).astype(np.float32):
+    for value in np.random.default_rng(3).uniform(-80, 80, 4000).astype(np.float32):
         k = f(np.rint(value * f(32 / math.log(2))))
         r = f(f(value - f(k * high_step)) - f(k * low_step))
         p = f(r + f(f(r * r) * f(f(0.5) + f(r * f(1 / 6)))))
@@ -198,7 +198,7 @@ def test_exp_follows_its_stated_steps() -> None:
 
 def test_rsqrt_follows_its_stated_steps() -> None:
     f = np.float32
-    for value in np.random.default_rng(4).uniform(1, 4, 500).astype(np.float32):
+    for value in np.random.default_rng(4).uniform(1, 4, 4000).astype(np.float32):
         spread = 1 if value < 2 else 2
         cell = int((float(value) / spread - 1) * 128)
         t = f(round(512 / math.sqrt(spread * (1 + (cell + 0.5) / 128))) / 512)
@@ -206,9 +206,43 @@ def test_rsqrt_follows_its_stated_steps() -> None:
         high = f(math.floor(float(value) / ulp) * ulp)
         w = f(t * t)
         e = f(f(f(1) - f(high * w)) - f(f(value - high) * w))
-        series = f(f(3 / 8) + f(e * f(f(5 / 16) + f(e * f(35 / 128)))))
+        series = f(f(3 / 8) + f(e * f(5 / 16)))
         y = f(t + f(t * f(e * f(f(0.5) + f(e * series)))))
         assert special.rsqrt(np.array([value]))[0] == y
+
+
+def test_log_follows_its_stated_steps() -> None:
+    f = np.float32
+    ln2_high = f(round(math.log(2) * 2**15) / 2**15)
+    ln2_low = f(math.log(2) - float(ln2_high))
+    rng = np.random.default_rng(5)
+    samples = np.concatenate([rng.uniform(0.98, 1.02, 2000), np.exp(rng.uniform(-80, 80, 2000))])
+    for value in samples.astype(np.float32):
+        fraction, q = math.frexp(float(value))
+        m, q = fraction * 2, q - 1
+        k = int((m - 1) * 128)
+        middle = 1 + (k + 0.5) / 128
+        if k >= 53:
+            m, middle, q = m / 2, middle / 2, q + 1
+        c = 1.0 if k in (0, 127) else round(256 / middle) / 256
+        ulp = 2.0 ** (math.frexp(m)[1] - 12)
+        high = math.floor(m / ulp) * ulp
+        r = f(f(f(high * c) - f(1)) + f((m - high) * c))
+        p = f(r + f(f(r * r) * f(f(-0.5) + f(r * f(f(1 / 3) + f(r * f(-0.25)))))))
+        table_high = f(round(-math.log(c) * 2**15) / 2**15)
+        table_low = f(-math.log(c) - float(table_high))
+        y = f(f(f(f(q) * ln2_high) + table_high) + f(p + f(f(f(q) * ln2_low) + table_low)))
+        assert special.log(np.array([value]))[0] == y, value
+
+
+def test_reciprocal_follows_its_stated_steps() -> None:
+    f = np.float32
+    for value in np.random.default_rng(6).uniform(1, 2, 4000).astype(np.float32):
+        t = f(round(1024 / (1 + (int((float(value) - 1) * 128) + 0.5) / 128)) / 1024)
+        high = f(math.floor(float(value) * 2**11) / 2**11)
+        e = f(f(f(1) - f(high * t)) - f(f(value - high) * t))
+        y = f(t + f(t * f(e * f(f(1) + f(e * f(f(1) + e))))))
+        assert special.reciprocal(np.array([value]))[0] == y, value
 
 
 def test_shapes_are_kept() -> None:
