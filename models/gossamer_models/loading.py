@@ -58,7 +58,7 @@ def _read_text(path: Path) -> str:
     if len(data) > MAX_BYTES:
         raise InputError(f"the file is larger than {MAX_BYTES} bytes", "a smaller file", source)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}", "UTF-8 text", source) from None
 
