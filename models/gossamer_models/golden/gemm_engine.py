@@ -1,0 +1,171 @@
+"""Gemm: the sparse matrix product on blocks held in the A and B buffers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.golden.gemm import gemm_entries
+from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.numerics.formats import Bool, Float16, UInt8
+
+__all__ = ["gemm"]
+
+_GATHERED_ELEMENTS = 1 << 22
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """Tiles along i, flattened with their Li slots: i2, i1, i0, li, the last fastest.
+
+    Members
+    -------
+    i2, i1, i0, li : index of each slot, shape (slots,).
+    """
+
+    i2: Int64
+    i1: Int64
+    i0: Int64
+    li: Int64
+
+
+def gemm(machine: Machine, instruction: Gemm) -> None:
+    """Execute a Gemm.
+
+    All tiles along i that share a column block go through the core together: a row's result depends on no other row,
+    and words outside a tile's box contribute nothing.
+
+    Raises
+    ------
+    ExecutionError
+        An address leaves its buffer, or a half is read that nothing filled.
+    InputError
+        A chunk has no words.
+    """
+    g = instruction
+    array = machine.architecture.array
+    if g.rows_last > array.rows:
+        raise ExecutionError(f"`rows_last` must be at most {array.rows}, not {g.rows_last}")
+    accumulators = _accumulators(machine, g)
+    words = g.r2 * g.r1 * g.r0
+    all_slots = _slots(g)
+    step = max(1, _GATHERED_ELEMENTS // max(1, g.li * array.rows * words * array.group)) * g.li
+    for j in range(g.j):
+        values, index, valid = _entries(machine, g, j)
+        place = accumulators[j].reshape(-1, g.lj, g.li, array.rows, array.columns)
+        for first in range(0, all_slots.li.size, step):
+            slots = _Slots(*(part[first : first + step] for part in _parts(all_slots)))
+            a, a_valid = _a_words(machine, g, slots, j)
+            target = place[first // g.li : first // g.li + slots.li.size // g.li]
+            # (tile, lj, li, row, column) as the accumulators have it <-> rows (tile, li, row), columns (lj, column).
+            flat = target.transpose(0, 2, 3, 1, 4)
+            partial = flat.reshape(a.shape[0], -1).copy() if g.accumulate else None
+            out = gemm_entries(a, a_valid, values, index, valid, g.chunk_words, partial)
+            flat[...] = out.reshape(flat.shape)
+
+
+def _accumulators(machine: Machine, g: Gemm) -> NDArray[np.float32]:
+    """Return the accumulators that the instruction reaches, shape (j, words / j, C), to be changed in place."""
+    array = machine.architecture.array
+    words = g.tiles * g.li * g.lj * array.rows
+    if g.acc_base + words > machine.architecture.buffers.accumulator_words:
+        size = machine.architecture.buffers.accumulator_words
+        raise ExecutionError(f"accumulator words {g.acc_base}..{g.acc_base + words - 1} exceed the {size} there are")
+    if g.accumulate:
+        machine.readable(g.engine, Buffer.ACC)
+    held = machine.writable(g.engine, Buffer.ACC).view(np.float32).reshape(-1, array.columns)
+    return held[g.acc_base : g.acc_base + words].reshape(g.j, -1, array.columns)
+
+
+def _slots(g: Gemm) -> _Slots:
+    grid = np.indices((g.i2, g.i1, g.i0, g.li), dtype=np.int64).reshape(4, -1)
+    return _Slots(*grid)
+
+
+def _parts(slots: _Slots) -> tuple[Int64, Int64, Int64, Int64]:
+    return slots.i2, slots.i1, slots.i0, slots.li
+
+
+def _r_indices(g: Gemm) -> tuple[Int64, Int64, Int64]:
+    """Return the (r0, r1, r2) index of every word, r0 fastest, each of shape (words,)."""
+    r2, r1, r0 = np.indices((g.r2, g.r1, g.r0), dtype=np.int64).reshape(3, -1)
+    return r0, r1, r2
+
+
+def _a_words(machine: Machine, g: Gemm, slots: _Slots, j: int) -> tuple[Float16, Bool]:
+    """Return words, shape (slots R, words, group), and their valid bits, shape (slots R, words)."""
+    array = machine.architecture.array
+    bank_words = machine.readable(g.engine, Buffer.A).view(np.float16).reshape(-1, array.rows, array.group)
+    r0, r1, r2 = _r_indices(g)
+    start = g.a_base + j * g.a_j + slots.i2 * g.a_i2 + slots.i1 * g.a_i1 + slots.i0 * g.a_i0 + slots.li * g.a_li
+    address = start[:, None] + (r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0)
+    slot_valid = _inside(g, slots)
+    used = address[slot_valid]
+    if used.size and not 0 <= used.min() <= used.max() < bank_words.shape[0]:
+        raise ExecutionError(f"A words {used.min()}..{used.max()} must lie in 0..{bank_words.shape[0] - 1}")
+    gathered = bank_words[np.where(slot_valid, address, 0)].transpose(0, 2, 1, 3)
+    valid = slot_valid[:, None, :] & _row_valid(g, slots, array.rows)[:, :, None]
+    words = address.shape[1]
+    return gathered.reshape(-1, words, array.group), valid.reshape(-1, words)
+
+
+def _inside(g: Gemm, slots: _Slots) -> Bool:
+    """Whether each word is valid for each slot, rows apart, shape (slots, words)."""
+    y = g.y_base + slots.i2 * g.y_i2 + slots.i1 * g.y_i1 + slots.i0 * g.y_i0 + slots.li * g.y_li
+    x = g.x_base + slots.i2 * g.x_i2 + slots.i1 * g.x_i1 + slots.i0 * g.x_i0 + slots.li * g.x_li
+    along_y = y[:, None] + _moved(g, g.y_level, g.y_shift, g.y_negative)
+    along_x = x[:, None] + _moved(g, g.x_level, g.x_shift, g.x_negative)
+    in_y = (along_y >= 0) & (along_y < g.y_size)
+    in_x = (along_x >= 0) & (along_x < g.x_size)
+    within_li = (slots.i0 < g.i0 - 1) | (slots.li < g.li_last)
+    return np.asarray(in_y & in_x & within_li[:, None])
+
+
+def _moved(g: Gemm, level: int, shift: int, negative: int) -> Int64:
+    """What the r loops add to a coordinate, shape (words,)."""
+    indices = _r_indices(g)
+    if level == NO_LEVEL:
+        return np.zeros_like(indices[0])
+    moved: Int64 = indices[level] << shift
+    return -moved if negative else moved
+
+
+def _row_valid(g: Gemm, slots: _Slots, rows: int) -> Bool:
+    """Whether each row is valid for each slot, shape (slots, R)."""
+    ragged = {
+        0: (slots.i0 == g.i0 - 1) & (slots.li == g.li_last - 1),
+        1: slots.i1 == g.i1 - 1,
+        2: slots.i2 == g.i2 - 1,
+        NO_LEVEL: np.zeros(slots.li.shape, np.bool_),
+    }[g.rows_level]
+    return np.asarray(~ragged[:, None] | (np.arange(rows) < g.rows_last))
+
+
+def _entries(machine: Machine, g: Gemm, j: int) -> tuple[Float16, UInt8, Bool]:
+    """Return values, indices and valid bits of a column block, each of shape (words, entries, Lj C)."""
+    array = machine.architecture.array
+    values = machine.readable(g.engine, Buffer.B).view(np.float16).reshape(-1, array.columns)
+    metadata = machine.readable(g.engine, Buffer.B_META).reshape(-1, array.columns)
+    indices = _r_indices(g)
+    r0, r1, r2 = indices
+    counts = np.full(r0.shape, g.entries)
+    if g.last_level != NO_LEVEL:
+        counts[indices[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1] = g.entries_last
+    most = int(counts.max(initial=0))
+    start = g.b_base + j * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0
+    step = np.arange(most * g.lj).reshape(most, g.lj)
+    address = start[:, None, None] + step
+    used = np.broadcast_to(np.arange(most)[:, None] < counts[:, None, None], address.shape)
+    reached = address[used]
+    if reached.size and reached.max() >= values.shape[0]:
+        raise ExecutionError(f"B entries up to {reached.max()} must lie in 0..{values.shape[0] - 1}")
+    place = np.where(used, address, 0)
+    shape = (r0.size, most, g.lj * array.columns)
+    meta = metadata[place]
+    valid = ((meta & META_VALID) != 0) & used[..., None]
+    index = meta & np.uint8(array.group - 1)
+    return values[place].reshape(shape), index.reshape(shape), valid.reshape(shape)

@@ -1,0 +1,46 @@
+"""Prune: the N largest of every M along one axis of 8 x 8 blocks, as entries."""
+
+import numpy as np
+
+from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.numerics.formats import UInt8
+from gossamer_models.sparsity import Pattern, compress
+
+__all__ = ["prune"]
+
+_BLOCK = 8
+
+
+def prune(machine: Machine, instruction: Prune) -> None:
+    """Execute a Prune.
+
+    Raises
+    ------
+    ExecutionError
+        An address leaves its buffer, `valid` is zero or exceeds the axis, or the machine's word is not one block wide.
+    InputError
+        Not 1 <= N <= M, or M does not divide the word.
+    """
+    p = instruction
+    group = machine.architecture.array.group
+    if group != _BLOCK:
+        raise ExecutionError(f"pruning works on words of {_BLOCK} elements, not {group}")
+    length = (p.n1, p.n0)[p.axis] * _BLOCK
+    if not 1 <= p.valid <= length:
+        raise ExecutionError(f"`valid` must lie in 1..{length}, not {p.valid}")
+    shape = (p.n2, p.n1, p.n0, _BLOCK, _BLOCK)
+    blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * _BLOCK**2).reshape(shape)
+    # (n2, blocks across the axis, the other 8, elements along the axis)
+    lines = blocks.transpose((0, 2, 4, 1, 3) if p.axis == 0 else (0, 1, 3, 2, 4))
+    lines = lines.reshape(*lines.shape[:3], length)[..., : p.valid]
+    kept = compress(lines, Pattern(p.keep, p.of), _BLOCK, axis=3)
+    metadata = np.where(kept.valid, META_VALID | kept.index, 0).astype(np.uint8)
+    missing = [(0, 0)] * 3 + [(0, length // _BLOCK - kept.values.shape[3]), (0, 0)]
+    # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
+    order = (0, 3, 1, 4, 2) if p.axis == 0 else (0, 1, 3, 4, 2)
+    values = np.pad(kept.values, missing).transpose(order)
+    packed: UInt8 = np.pad(metadata, missing).transpose(order)
+    machine.write(p.engine, Buffer.PRN, p.values, values)
+    machine.write(p.engine, Buffer.PRN, p.metadata, packed)

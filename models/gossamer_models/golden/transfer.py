@@ -1,0 +1,177 @@
+"""Load and Store: strided copies between DRAM and a scratchpad."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.isa.instructions import Dim, Format, Load, Store
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.numerics.formats import Bool
+
+__all__ = ["LOADED", "STORED", "load", "store"]
+
+LOADED = frozenset({Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM})
+STORED = frozenset({Buffer.VOUT, Buffer.PRM, Buffer.PRN})
+
+_NO_INDEX = 15
+_BLOCK_ELEMENTS = 1 << 18
+_DTYPES: dict[Format, type[np.unsignedinteger[Any]]] = {
+    Format.FP16: np.uint16,
+    Format.FP32: np.uint32,
+    Format.BYTE: np.uint8,
+}
+
+Int64 = NDArray[np.int64]
+Ranges = tuple[range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Elements moved together, in the order of the transfer.
+
+    Members
+    -------
+    memory, buffer : element numbers in DRAM and in the buffer, shape (n,).
+    inside : whether each element is in bounds, shape (n,).
+    index : index of each element in dimension `index_dim`, shape (n,); zeros if there is none.
+    """
+
+    memory: Int64
+    buffer: Int64
+    inside: Bool
+    index: Int64
+
+
+def load(machine: Machine, instruction: Load) -> None:
+    """Execute a load.
+
+    In-bounds elements are copied; the others become zero. A load to B with an `index_dim` writes each entry's metadata
+    too: valid and the index in that dimension, or 0 out of bounds.
+
+    Raises
+    ------
+    ExecutionError
+        An address is not aligned or leaves DRAM or the buffer, an index exceeds the word, or the buffer is not loaded
+        from DRAM.
+    """
+    buffer = _buffer(instruction, LOADED)
+    dtype = _dtype(instruction)
+    source = _elements(machine.memory, dtype)
+    target = _elements(machine.writable(instruction.engine, buffer), dtype)
+    indexed = buffer is Buffer.B and instruction.index_dim != _NO_INDEX
+    metadata = machine.writable(instruction.engine, Buffer.B_META) if indexed else None
+    for block in _blocks(instruction, indexed):
+        _check_bounds(block, source.size, target.size, buffer)
+        values = np.zeros(block.memory.size, dtype)
+        values[block.inside] = source[block.memory[block.inside]]
+        target[block.buffer] = values
+        if metadata is not None:
+            group = machine.architecture.array.group
+            if block.index.max() >= group:
+                raise ExecutionError(
+                    f"an entry's index must lie below the group of {group}, not be {block.index.max()}"
+                )
+            metadata[block.buffer] = np.where(block.inside, META_VALID | block.index, 0)
+
+
+def store(machine: Machine, instruction: Store) -> None:
+    """Execute a store: in-bounds elements are copied, the others leave DRAM alone.
+
+    Raises
+    ------
+    ExecutionError
+        An address is not aligned or leaves DRAM or the buffer, or the buffer is not stored to DRAM.
+    """
+    buffer = _buffer(instruction, STORED)
+    dtype = _dtype(instruction)
+    source = _elements(machine.readable(instruction.engine, buffer), dtype)
+    target = _elements(machine.memory, dtype)
+    for block in _blocks(instruction, indexed=False):
+        _check_bounds(block, target.size, source.size, buffer)
+        target[block.memory[block.inside]] = source[block.buffer[block.inside]]
+
+
+def _buffer(instruction: Load | Store, allowed: frozenset[Buffer]) -> Buffer:
+    names = ", ".join(buffer.name for buffer in sorted(allowed))
+    if instruction.buffer not in set(allowed):
+        raise ExecutionError(f"`buffer` must be one of {names}, not {instruction.buffer}")
+    return Buffer(instruction.buffer)
+
+
+def _dtype(instruction: Load | Store) -> type[np.unsignedinteger[Any]]:
+    """Element type; every address and stride must be a multiple of its size."""
+    if instruction.format not in set(Format):
+        raise ExecutionError(f"`format` must be one of {[int(f) for f in Format]}, not {instruction.format}")
+    size = Format(instruction.format).bytes
+    places = [instruction.mem_base, instruction.buf_base]
+    places += [stride for dim in instruction.dims for stride in (dim.mem_stride, dim.buf_stride)]
+    if any(place % size for place in places):
+        raise ExecutionError(f"addresses and strides must be multiples of the element's {size} bytes")
+    return _DTYPES[Format(instruction.format)]
+
+
+def _elements(data: NDArray[np.uint8], dtype: type[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    size = np.dtype(dtype).itemsize
+    return data[: data.size // size * size].view(dtype)
+
+
+def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
+    """Cut a transfer into blocks of bounded size."""
+    size = Format(instruction.format).bytes
+    used = [(number, dim) for number, dim in enumerate(instruction.dims) if dim.count]
+    dims = [dim for _, dim in used]
+    numbers = [number for number, _ in used]
+    if indexed and instruction.index_dim not in numbers:
+        raise ExecutionError(f"`index_dim` must name a dimension in use, not {instruction.index_dim}")
+    picks = [int(indexed and number == instruction.index_dim) for number in numbers]
+    for ranges in _cut([dim.count for dim in dims]):
+        yield _Block(
+            memory=_sum(ranges, [dim.mem_stride // size for dim in dims], instruction.mem_base // size),
+            buffer=_sum(ranges, [dim.buf_stride // size for dim in dims], instruction.buf_base // size),
+            inside=_on_axis(ranges, dims, 0, instruction.axis0_base, instruction.axis0_bound)
+            & _on_axis(ranges, dims, 1, instruction.axis1_base, instruction.axis1_bound),
+            index=_sum(ranges, picks, 0),
+        )
+
+
+def _cut(counts: Sequence[int]) -> Iterator[Ranges]:
+    """Yield boxes of indices that cover a transfer in order, each of at most `_BLOCK_ELEMENTS` elements."""
+    split = 0
+    while split < len(counts) and math.prod(counts[: split + 1]) <= _BLOCK_ELEMENTS:
+        split += 1
+    whole = tuple(range(count) for count in counts[:split])
+    if split == len(counts):
+        yield whole
+        return
+    step = _BLOCK_ELEMENTS // math.prod(counts[:split])
+    for outer in np.ndindex(*reversed(counts[split + 1 :])):
+        fixed = tuple(range(index, index + 1) for index in reversed(outer))
+        for start in range(0, counts[split], step):
+            yield (*whole, range(start, min(start + step, counts[split])), *fixed)
+
+
+def _sum(ranges: Ranges, weights: Sequence[int], base: int) -> Int64:
+    """Return base + sum(index * weight) of every index vector, dimension 0 fastest, shape (n,)."""
+    total = np.full(1, base, np.int64)
+    for indices, weight in zip(ranges, weights, strict=True):
+        total = (np.arange(indices.start, indices.stop, dtype=np.int64)[:, None] * weight + total).ravel()
+    return total
+
+
+def _on_axis(ranges: Ranges, dims: Sequence[Dim], axis: int, base: int, bound: int) -> Bool:
+    value = _sum(ranges, [dim.weight if dim.axis == axis else 0 for dim in dims], base)
+    return np.asarray((value >= 0) & (value < bound))
+
+
+def _check_bounds(block: _Block, memory_elements: int, buffer_elements: int, buffer: Buffer) -> None:
+    """Elements out of bounds have no place in DRAM; a load still needs one in the buffer for their zeros."""
+    reached = block.memory[block.inside]
+    if reached.size and reached.max() >= memory_elements:
+        raise ExecutionError(f"element {reached.max()} lies outside DRAM, which holds {memory_elements}")
+    if block.buffer.max() >= buffer_elements:
+        raise ExecutionError(f"element {block.buffer.max()} lies outside {buffer.name}, which holds {buffer_elements}")

@@ -1,0 +1,64 @@
+"""Vector: dispatch of the closed list of operations.
+
+All arithmetic is fp32, each operation rounded on its own to nearest even, every NaN 0x7FC00000; results in fp16 are
+rounded once more. Elements are numbered p = 0 .. count - 1 from each operand's address on, and
+
+    channel(p) = p % low + low ((p // mid_period) % mid_count + mid_count (p // high_period))
+    sample(p)  = p // sample_period * 8 + p % 64 // 8
+
+An element whose sample is not real (`samples` is not 0 and sample(p) >= samples) gives +0 and takes part in no sum.
+Each operation's formula is the docstring of its function in :data:`OPERATIONS`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.golden.vector_elementwise import apply, drain, fill, gradient, update
+from gossamer_models.golden.vector_norm import norm_backward, norm_forward, reduce_sums
+from gossamer_models.golden.vector_pool import avg_pool, avg_pool_gradient, max_pool, max_pool_gradient
+from gossamer_models.golden.vector_softmax import softmax_cross_entropy
+from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+
+__all__ = ["FLAGS", "OPERATIONS", "vector"]
+
+OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
+    VectorOp.FILL: fill,
+    VectorOp.DRAIN: drain,
+    VectorOp.APPLY: apply,
+    VectorOp.REDUCE: reduce_sums,
+    VectorOp.GRADIENT: gradient,
+    VectorOp.NORM_FORWARD: norm_forward,
+    VectorOp.NORM_BACKWARD: norm_backward,
+    VectorOp.MAX_POOL: max_pool,
+    VectorOp.MAX_POOL_GRADIENT: max_pool_gradient,
+    VectorOp.AVG_POOL: avg_pool,
+    VectorOp.AVG_POOL_GRADIENT: avg_pool_gradient,
+    VectorOp.SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
+    VectorOp.UPDATE: update,
+}
+
+FLAGS: Mapping[VectorOp, VectorFlag] = {
+    VectorOp.DRAIN: VectorFlag.AFFINE | VectorFlag.RELU,
+    VectorOp.APPLY: VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU,
+    VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
+    VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
+    VectorOp.UPDATE: VectorFlag.SR_STE,
+}
+
+
+def vector(machine: Machine, instruction: Vector) -> None:
+    """Execute a Vector.
+
+    Raises
+    ------
+    ExecutionError
+        The operation is unknown or does not have one of the options, or an operand leaves its buffer.
+    """
+    if instruction.op not in set(VectorOp):
+        raise ExecutionError(f"`op` must be one of {[int(op) for op in VectorOp]}, not {instruction.op}")
+    op = VectorOp(instruction.op)
+    foreign = instruction.flags & ~FLAGS.get(op, VectorFlag(0))
+    if foreign:
+        names = ", ".join(str(flag.name) for flag in VectorFlag(foreign))
+        raise ExecutionError(f"operation {op.name} does not have the option {names}")
+    OPERATIONS[op](machine, instruction)

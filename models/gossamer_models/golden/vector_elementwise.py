@@ -1,0 +1,121 @@
+"""Vector operations on elements of one place: fill, drain, apply, gradient, update."""
+
+import numpy as np
+
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.golden.vector_operands import (
+    has,
+    input16,
+    input32,
+    masked_gradient,
+    output,
+    per_channel,
+    relu,
+    scalar,
+)
+from gossamer_models.isa.instructions import Format, Vector, VectorFlag
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.numerics.accumulate import add
+from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
+from gossamer_models.sparsity import top_n_mask
+
+__all__ = ["apply", "drain", "fill", "gradient", "multiply", "update"]
+
+_BLOCK = 8
+
+
+def multiply(x: Float32, y: Float32) -> Float32:
+    """Return fp32(x * y), NaN canonical."""
+    with np.errstate(all="ignore"):
+        return canonical(np.multiply(x, y, dtype=np.float32))
+
+
+def fill(machine: Machine, v: Vector) -> None:
+    """Write zeros.
+
+    VOUT[target0] = +0, `count` elements of `format`.
+    """
+    size = _format(v).bytes
+    machine.write(v.engine, Buffer.VOUT, v.target0, np.zeros(v.count * size, np.uint8))
+
+
+def drain(machine: Machine, v: Vector) -> None:
+    """Take sums from the accumulators.
+
+    y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, a NaN
+    stays. VOUT[target0] = y in `format` (fp16 or fp32).
+    """
+    word_bytes = machine.architecture.array.columns * 4
+    values = canonical(machine.read(v.engine, Buffer.ACC, np.float32, v.source0 * word_bytes, v.count))
+    if has(v, VectorFlag.AFFINE):
+        values = add(values, per_channel(machine, v, 1)[0])
+    if has(v, VectorFlag.RELU):
+        values = relu(values)
+    output(machine, v, v.target0, values, _format(v))
+
+
+def apply(machine: Machine, v: Vector) -> None:
+    """Scale, shift, add and clip.
+
+    y = VIN[source0] fp16. AFFINE: y = y PRM[parameter + channel] + PRM[parameter + channels + channel]. RESIDUAL:
+    y = y + VIN[source1] fp16. RELU: y = y > 0 ? y : +0, a NaN stays. VOUT[target0] = fp16(y).
+    """
+    values = to_fp32(input16(machine, v, v.source0))
+    if has(v, VectorFlag.AFFINE):
+        scale, shift = per_channel(machine, v, 2)
+        values = add(multiply(values, scale), shift)
+    if has(v, VectorFlag.RESIDUAL):
+        values = add(values, to_fp32(input16(machine, v, v.source1)))
+    if has(v, VectorFlag.RELU):
+        values = relu(values)
+    output(machine, v, v.target0, values)
+
+
+def gradient(machine: Machine, v: Vector) -> None:
+    """Gradient through a rectifier and a normalisation.
+
+    g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. y = g, or with AFFINE y = (a g + b x) + d, where
+    x = VIN[source1] fp16 and a, b, d = PRM[parameter + i channels + channel], i = 0, 1, 2. VOUT[target0] = fp16(y).
+    SECOND_OUTPUT: VOUT[target1] = g.
+    """
+    g = to_fp32(masked_gradient(machine, v))
+    values = g
+    if has(v, VectorFlag.AFFINE):
+        a, b, d = per_channel(machine, v, 3)
+        x = to_fp32(input16(machine, v, v.source1))
+        values = add(add(multiply(a, g), multiply(b, x)), d)
+    output(machine, v, v.target0, values)
+    if has(v, VectorFlag.SECOND_OUTPUT):
+        output(machine, v, v.target1, g)
+
+
+def update(machine: Machine, v: Vector) -> None:
+    """Stochastic gradient descent with momentum on fp32 masters.
+
+    w, v, g = VIN[source0], VIN[source1], VIN[source2] fp32; rate, momentum, decay, lambda, inverse loss scale =
+    scalar0 .. scalar4. g1 = g inverse; g2 = g1 + decay w. SR_STE: g2 = g2 + t, where t = +0 if fp16(w) is among the
+    `keep` largest of its group, else lambda w; groups are `of` consecutive elements along the first 8 of blocks
+    [count / 64][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] = w' fp32, VOUT[target1] = v' fp32,
+    VOUT[target2] = fp16(w').
+    """
+    w, velocity, g = (input32(machine, v, source, v.count) for source in (v.source0, v.source1, v.source2))
+    rate, momentum, decay, regularisation, inverse_scale = map(
+        scalar, (v.scalar0, v.scalar1, v.scalar2, v.scalar3, v.scalar4)
+    )
+    step = add(multiply(g, inverse_scale), multiply(decay, w))
+    if has(v, VectorFlag.SR_STE):
+        if v.count % _BLOCK**2:
+            raise ExecutionError(f"`count` must be a multiple of {_BLOCK**2} with SR_STE, not {v.count}")
+        kept = top_n_mask(to_fp16(w).reshape(-1, _BLOCK, _BLOCK), v.keep, v.of, axis=1).ravel()
+        step = add(step, np.where(kept, np.float32(0), multiply(regularisation, w)))
+    velocity = add(multiply(momentum, velocity), step)
+    w = add(w, -multiply(rate, velocity))
+    output(machine, v, v.target0, w, Format.FP32)
+    output(machine, v, v.target1, velocity, Format.FP32)
+    output(machine, v, v.target2, w)
+
+
+def _format(v: Vector) -> Format:
+    if v.format not in set(Format):
+        raise ExecutionError(f"`format` must be one of {[int(f) for f in Format]}, not {v.format}")
+    return Format(v.format)

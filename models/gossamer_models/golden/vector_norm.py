@@ -1,0 +1,110 @@
+"""Vector operations per channel: exact reductions, and the factors that batch normalisation derives from them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.golden.vector_elementwise import multiply
+from gossamer_models.golden.vector_operands import (
+    channels_of,
+    has,
+    input16,
+    masked_gradient,
+    parameters,
+    real,
+    relu,
+    scalar,
+    set_parameters,
+)
+from gossamer_models.isa.instructions import Vector, VectorFlag
+from gossamer_models.numerics.accumulate import add
+from gossamer_models.numerics.exact import FixedSum, fixed_dot
+from gossamer_models.numerics.formats import Float16
+from gossamer_models.numerics.special import rsqrt
+
+__all__ = ["norm_backward", "norm_forward", "reduce_sums"]
+
+
+def reduce_sums(machine: Machine, v: Vector) -> None:
+    """Sum over the elements of each channel, exactly, in fixed-point sums that the engine holds.
+
+    g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. The sums start at 0, or with ACCUMULATE at what the
+    previous REDUCE of the stage left (0 if there was none). First sum: g; PRODUCT: second sum: g x, x = VIN[source1]
+    fp16. PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter + channels + channel] = second.
+    """
+    used = real(v, v.count)
+    order = _by_channel(channels_of(v)[used], v.channels)
+    g = masked_gradient(machine, v)[used]
+    factors = [np.ones(g.shape, np.float16)]
+    if has(v, VectorFlag.PRODUCT):
+        factors.append(input16(machine, v, v.source1)[used])
+    sums = tuple(fixed_dot(_columns(g, order), _columns(factor, order)) for factor in factors)
+    if has(v, VectorFlag.ACCUMULATE) and machine.sums:
+        sums = _continued(machine.sums, sums)
+    machine.sums = sums
+    set_parameters(machine, v, *(held.to_fp32() for held in sums))
+
+
+def _by_channel(channel: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
+    """Return the numbers of each channel's elements as columns, shape (most, channels); -1 where there are no more."""
+    counts = np.bincount(channel, minlength=channels)
+    order = np.argsort(channel, kind="stable")
+    rank = np.arange(channel.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((int(counts.max(initial=0)), channels), -1, np.int64)
+    table[rank, channel[order]] = order
+    return table
+
+
+def _columns(values: Float16, order: NDArray[np.int64]) -> Float16:
+    """Arrange elements by channel; missing ones are zero, which changes no exact sum."""
+    return np.where(order >= 0, np.append(values, np.float16(0))[order], np.float16(0))
+
+
+def _continued(held: tuple[FixedSum, ...], new: tuple[FixedSum, ...]) -> tuple[FixedSum, ...]:
+    if [part.nan.size for part in held] != [part.nan.size for part in new]:
+        raise ExecutionError("ACCUMULATE must go on with the channels and sums of the REDUCE before")
+    return tuple(old + part for old, part in zip(held, new, strict=True))
+
+
+def norm_forward(machine: Machine, v: Vector) -> None:
+    """Derive a batch normalisation's factors from the sum and the sum of squares of each channel.
+
+    S, Q = PRM[source0 + i channels + channel]; gamma, beta = PRM[source1 + i channels + channel]; inv_n = scalar0;
+    eps = scalar1. mean = S inv_n; var = Q inv_n - mean mean, at least +0 (a NaN stays);
+    rstd = rsqrt(var + eps); scale = gamma rstd; shift = beta - mean scale.
+    PRM[parameter + i channels + channel] = scale, shift, mean, rstd. `count` is the number of channels.
+    """
+    _check_count(v)
+    total, squares = parameters(machine, v, v.source0, 2)
+    gamma, beta = parameters(machine, v, v.source1, 2)
+    inverse, eps = scalar(v.scalar0), scalar(v.scalar1)
+    mean = multiply(total, inverse)
+    variance = relu(add(multiply(squares, inverse), -multiply(mean, mean)))
+    rstd = rsqrt(add(variance, eps))
+    scale = multiply(gamma, rstd)
+    shift = add(beta, -multiply(mean, scale))
+    set_parameters(machine, v, scale, shift, mean, rstd)
+
+
+def norm_backward(machine: Machine, v: Vector) -> None:
+    """Derive the gradients of a batch normalisation and the factors of GRADIENT from REDUCE's sums.
+
+    G, P (sums of g and of g x) = PRM[source0 + i channels + channel]; scale, shift, mean, rstd =
+    PRM[source1 + i channels + channel] as NORM_FORWARD leaves them; inv_n = scalar0.
+    dgamma = (P - mean G) rstd; dbeta = G; a = scale; b = -((scale rstd) dgamma) inv_n;
+    d = -((scale G) inv_n) - b mean. PRM[parameter + i channels + channel] = a, b, d, dgamma, dbeta. `count` is the
+    number of channels.
+    """
+    _check_count(v)
+    total, product = parameters(machine, v, v.source0, 2)
+    scale, _, mean, rstd = parameters(machine, v, v.source1, 4)
+    inverse = scalar(v.scalar0)
+    dgamma = multiply(add(product, -multiply(mean, total)), rstd)
+    b = multiply(-multiply(multiply(scale, rstd), dgamma), inverse)
+    d = add(-multiply(multiply(scale, total), inverse), -multiply(b, mean))
+    set_parameters(machine, v, scale, b, d, dgamma, total)
+
+
+def _check_count(v: Vector) -> None:
+    if v.count != v.channels:
+        raise ExecutionError(f"`count` must be `channels` ({v.channels}), not {v.count}")

@@ -1,0 +1,107 @@
+"""Operands of the vector operations: where elements lie, which channel and sample they belong to."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.isa.instructions import Format, Vector, VectorFlag
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, from_bits32, to_fp16, to_fp32
+
+__all__ = [
+    "channels_of", "has", "input16", "input32", "masked_gradient", "output", "parameters", "per_channel", "real",
+    "relu", "scalar", "set_parameters",
+]  # fmt: skip
+
+_BLOCK = 64
+_SAMPLES_PER_BLOCK = 8
+_WORD_BYTES = 4
+
+
+def has(v: Vector, flag: VectorFlag) -> bool:
+    """Whether an option is set."""
+    return bool(v.flags & flag)
+
+
+def scalar(pattern: int) -> Float32:
+    """Return the fp32 number of a scalar field, shape ()."""
+    return canonical(from_bits32(pattern))
+
+
+def relu(x: Float32) -> Float32:
+    """Return x where x > 0, NaN where it is one, else +0."""
+    return np.where((x > 0) | np.isnan(x), x, np.float32(0))
+
+
+def input16(machine: Machine, v: Vector, address: int, count: int | None = None) -> Float16:
+    """Read fp16 elements (``count`` of the instruction by default) at a byte address of VIN."""
+    return machine.read(v.engine, Buffer.VIN, np.float16, address, v.count if count is None else count)
+
+
+def input32(machine: Machine, v: Vector, address: int, count: int) -> Float32:
+    """Read fp32 elements at a byte address of VIN."""
+    return canonical(machine.read(v.engine, Buffer.VIN, np.float32, address, count))
+
+
+def output(machine: Machine, v: Vector, address: int, values: Float32, element: Format = Format.FP16) -> None:
+    """Round results to their format and write them at a byte address of VOUT; elements that are not real become +0."""
+    masked = np.where(real(v, values.size), values.ravel(), np.float32(0))
+    if element is Format.FP32:
+        machine.write(v.engine, Buffer.VOUT, address, canonical(masked))
+    elif element is Format.FP16:
+        machine.write(v.engine, Buffer.VOUT, address, to_fp16(masked))
+    else:
+        raise ExecutionError(f"`format` must be {Format.FP16.name} or {Format.FP32.name}, not {element.name}")
+
+
+def parameters(machine: Machine, v: Vector, address: int, parts: int) -> Float32:
+    """Read ``parts`` vectors, one after the other, at a word address of PRM: shape (parts, channels)."""
+    flat = machine.read(v.engine, Buffer.PRM, np.float32, address * _WORD_BYTES, parts * v.channels)
+    return canonical(flat).reshape(parts, v.channels)
+
+
+def set_parameters(machine: Machine, v: Vector, *parts: Float32) -> None:
+    """Write vectors, one after the other, at the instruction's ``parameter`` address of PRM."""
+    machine.write(v.engine, Buffer.PRM, v.parameter * _WORD_BYTES, canonical(np.stack(parts).astype(np.float32)))
+
+
+def per_channel(machine: Machine, v: Vector, parts: int) -> Float32:
+    """Read ``parts`` vectors at ``parameter`` and give each element its channel's: shape (parts, count)."""
+    return parameters(machine, v, v.parameter, parts)[:, channels_of(v)]
+
+
+def channels_of(v: Vector) -> NDArray[np.int64]:
+    """Channel of each element, shape (count,).
+
+    Raises
+    ------
+    ExecutionError
+        A period is zero or a channel is not below ``channels``.
+    """
+    if not (v.channel_low and v.channel_mid_period and v.channel_mid_count and v.channel_high_period):
+        raise ExecutionError("the periods and counts of the channel formula must be positive")
+    p = np.arange(v.count, dtype=np.int64)
+    high = v.channel_mid_count * (p // v.channel_high_period)
+    channel = p % v.channel_low + v.channel_low * ((p // v.channel_mid_period) % v.channel_mid_count + high)
+    if channel.max(initial=0) >= v.channels:
+        raise ExecutionError(f"a channel must lie below {v.channels}, not be {channel.max()}")
+    return channel
+
+
+def real(v: Vector, count: int) -> Bool:
+    """Whether each element belongs to a real sample, shape (count,)."""
+    if not v.samples:
+        return np.ones(count, np.bool_)
+    if not v.sample_period:
+        raise ExecutionError("`sample_period` must be positive")
+    p = np.arange(count, dtype=np.int64)
+    sample = p // v.sample_period * _SAMPLES_PER_BLOCK + p % _BLOCK // _SAMPLES_PER_BLOCK
+    return np.asarray(sample < v.samples)
+
+
+def masked_gradient(machine: Machine, v: Vector) -> Float16:
+    """Return g: source0, or with MASK source0 where source2 > 0, else +0."""
+    g = input16(machine, v, v.source0)
+    if has(v, VectorFlag.MASK):
+        g = np.where(to_fp32(input16(machine, v, v.source2)) > 0, g, np.float16(0))
+    return g
