@@ -4,17 +4,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test check bench lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
 
-test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# Tests run even when a linter complains; either makes the target fail.
+test: $(READY)
+	@$(MAKE) --no-print-directory lint; lint=$$?; $(PYTEST) && exit $$lint
 
-check: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+check: $(READY)
+	@$(MAKE) --no-print-directory lint; lint=$$?; $(PYTEST) -m "not slow" && exit $$lint
 
 bench: $(READY)
 	$(BIN)/python -m gossamer.bench
