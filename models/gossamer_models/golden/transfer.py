@@ -134,7 +134,8 @@ def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
             memory=_sum(ranges, [dim.mem_stride // size for dim in dims], instruction.mem_base // size),
             buffer=_sum(ranges, [dim.buf_stride // size for dim in dims], instruction.buf_base // size),
             inside=_on_axis(ranges, dims, 0, instruction.axis0_base, instruction.axis0_bound)
-            & _on_axis(ranges, dims, 1, instruction.axis1_base, instruction.axis1_bound),
+            & _on_axis(ranges, dims, 1, instruction.axis1_base, instruction.axis1_bound)
+            & _on_axis(ranges, dims, 2, instruction.axis2_base, instruction.axis2_bound),
             index=_sum(ranges, picks, 0),
         )
 
@@ -171,7 +172,7 @@ def _on_axis(ranges: Ranges, dims: Sequence[Dim], axis: int, base: int, bound: i
 def _check_bounds(block: _Block, memory_elements: int, buffer_elements: int, buffer: Buffer) -> None:
     """Elements out of bounds have no place in DRAM; a load still needs one in the buffer for their zeros."""
     reached = block.memory[block.inside]
-    if reached.size and reached.max() >= memory_elements:
-        raise ExecutionError(f"element {reached.max()} lies outside DRAM, which holds {memory_elements}")
+    if reached.size and not 0 <= reached.min() <= reached.max() < memory_elements:
+        raise ExecutionError(f"elements {reached.min()}..{reached.max()} must lie in DRAM's 0..{memory_elements - 1}")
     if block.buffer.max() >= buffer_elements:
         raise ExecutionError(f"element {block.buffer.max()} lies outside {buffer.name}, which holds {buffer_elements}")
