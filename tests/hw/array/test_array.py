@@ -1,0 +1,114 @@
+"""The array on random streams, in Amaranth's simulator: bits of every accumulator, and the cycles that they take."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from array_streams import Shape, edge_streams, expected_banks, random_chunks
+from gossamer_hw.array.array import SystolicArray
+
+SEED = 5
+PARAMETERS: dict[str, int] = {"group": 8, "slots": 4, "multiply_latency": 3, "add_latency": 4}
+
+
+def make(shape: Shape, **parameters: int) -> SystolicArray:
+    return SystolicArray(
+        rows=shape.rows,
+        columns=shape.columns,
+        drain_ports=shape.drain_ports,
+        accumulator_words=shape.accumulator_words,
+        **(PARAMETERS | {"group": shape.group} | parameters),
+    )
+
+
+def port(array: SystolicArray, name: str) -> Any:
+    head, _, number = name.partition("__")
+    member = getattr(array, head)
+    member = member[int(number)] if number else member
+    return member.as_value() if hasattr(member, "as_value") else member
+
+
+def simulate(array: SystolicArray, shape: Shape, streams: list[dict[str, int]], wait: int, interleave: int) -> Any:
+    """Play the streams, wait, and read the banks."""
+    words = shape.accumulator_words // shape.drain_ports
+    banks = np.zeros((words, shape.drain_ports * shape.columns), np.uint32)
+
+    async def drive(ctx: Any) -> None:
+        if len(array.interleaves) > 1:
+            ctx.set(array.interleave, array.interleaves.index(interleave))
+        for ports in streams:
+            for name, value in ports.items():
+                ctx.set(port(array, name), value)
+            await ctx.tick()
+        await ctx.tick().repeat(wait)
+        for address in range(words):
+            ctx.set(array.address, address)
+            await ctx.tick()
+            banks[address] = [ctx.get(data.as_value()) for data in array.data]
+
+    simulator = Simulator(array)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    return banks.reshape(words, shape.drain_ports, shape.columns).transpose(1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "parameters"),
+    [
+        (Shape(rows=2, columns=2, accumulator_words=16), {}),
+        (Shape(rows=4, columns=2, drain_ports=2, accumulator_words=32), {}),
+        (Shape(rows=2, columns=4, group=4, accumulator_words=16), {"multiply_latency": 2, "add_latency": 3}),
+        (Shape(rows=2, columns=2, interleave=4, accumulator_words=16), {"slots": 8}),
+        (Shape(rows=2, columns=2, interleave=8, accumulator_words=32), {"slots": 8, "multiply_latency": 5}),
+        (Shape(rows=4, columns=1, interleave=2, accumulator_words=16), {"slots": 2, "add_latency": 2}),
+    ],
+)
+def test_banks_hold_every_bit(shape: Shape, parameters: dict[str, int]) -> None:
+    chunks = random_chunks(np.random.default_rng(SEED), shape, 12)
+    array = make(shape, **parameters)
+    streams, _ = edge_streams(shape, chunks)
+    found = simulate(array, shape, streams, array.latency(shape.interleave), shape.interleave)
+    expected = expected_banks(shape, chunks)
+    assert np.array_equal(found, expected), f"seed {SEED}: {np.argwhere(found != expected)[:4].tolist()}"
+
+
+@pytest.mark.parametrize("drain_ports", [1, 2])
+def test_latency_is_exact(drain_ports: int) -> None:
+    """All sums are in the banks after `latency` cycles, and the last of them only then."""
+    shape = Shape(rows=4, columns=2, drain_ports=drain_ports, accumulator_words=16)
+    chunks = random_chunks(np.random.default_rng(SEED), shape, 1)
+    expected = expected_banks(shape, chunks)
+    array = make(shape)
+    streams, (closing,) = edge_streams(shape, chunks)
+    streams = streams[: closing + shape.interleave + max(shape.rows, shape.columns)]
+    assert expected[-1, -1, last_address(shape)], "the last sum must differ from the empty bank"
+    written = last_write_cycle(array, shape, streams)
+    assert written - closing == array.latency(shape.interleave)
+
+
+def last_address(shape: Shape) -> int:
+    """Return the address of the last slot in the first row of a segment."""
+    return (shape.interleave - 1) * (shape.rows // shape.drain_ports)
+
+
+def last_write_cycle(array: SystolicArray, shape: Shape, streams: list[dict[str, int]]) -> int:
+    """Return the first cycle in which the last sum to arrive can be read from its bank."""
+    seen: list[int] = []
+
+    async def drive(ctx: Any) -> None:
+        ctx.set(array.address, last_address(shape))
+        for t in range(len(streams) + 2 * array.latency(shape.interleave)):
+            for name, item in streams[t].items() if t < len(streams) else ():
+                ctx.set(port(array, name), item)
+            if ctx.get(array.data[-1].as_value()):
+                seen.append(t)
+            await ctx.tick()
+
+    simulator = Simulator(array)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    # The bank was read in the cycle before its data appeared.
+    return seen[0] - 1
