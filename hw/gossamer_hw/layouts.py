@@ -4,6 +4,7 @@ from typing import Any
 
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
+
 from gossamer_models.isa.encoding import OPCODE_BITS, encode
 from gossamer_models.isa.fields import Leaf, leaves
 from gossamer_models.isa.instructions import Instruction

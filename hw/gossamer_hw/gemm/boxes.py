@@ -6,10 +6,10 @@ from typing import Any
 from amaranth.hdl import Array, Const, Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from gossamer_models.isa.instructions import Gemm
 
 from gossamer_hw.gemm.records import COORDINATE_BITS
 from gossamer_hw.layouts import operand_layout
+from gossamer_models.isa.instructions import Gemm
 
 __all__ = ["BoxFinder"]
 
@@ -31,8 +31,8 @@ class BoxFinder(wiring.Component):
     """Smallest box of r indices that holds every word valid for one of a tile's slots.
 
     Slots enter one per cycle; three cycles behind each of them stands the box of the tile's slots so far.
-    Index q of a level is valid for a slot if ``0 <= coordinate +- (q << shift) < size``: steps are powers of two, so the
-    range of valid indices takes two shifts. All registers obey ``enable``.
+    Index q of a level is valid for a slot if ``0 <= coordinate +- (q << shift) < size``: steps are powers of two, so
+    the range of valid indices takes two shifts. All registers obey ``enable``.
 
     Members
     -------
@@ -86,7 +86,9 @@ class BoxFinder(wiring.Component):
         }
         live, opens = self.live, self.opens
         for stage in range(2):
-            live, opens = (self._register(m, bit, f"{name}_{stage}") for bit, name in ((live, "live"), (opens, "opens")))
+            live, opens = (
+                self._register(m, bit, f"{name}_{stage}") for bit, name in ((live, "live"), (opens, "opens"))
+            )
         # Stages 1 and 2: ranges of the slot.
         y = self._range(m, self.y, axes["y"], "y")
         x = self._range(m, self.x, axes["x"], "x")

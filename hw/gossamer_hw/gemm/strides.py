@@ -26,11 +26,11 @@ class LoopCounter:
         self._left = [Signal(len(count), name=f"{name}_left_{level}") for level, count in enumerate(counts)]
         self.at_last = [left == 1 for left in self._left]
         self.finished = Signal(name=f"{name}_finished")
-        m.d.comb += self.finished.eq(Value.cast(1) if not counts else _all(self.at_last))
+        m.d.comb += self.finished.eq(_all(self.at_last))
 
-    def start(self, m: Module) -> None:
-        """Begin a new run."""
-        m.d.sync += [left.eq(count) for left, count in zip(self._left, self._counts, strict=True)]
+    def start(self, m: Module, counts: Sequence[Value] | None = None) -> None:
+        """Begin a new run. `counts` are those of the run where they are not yet at their place."""
+        m.d.sync += [left.eq(count) for left, count in zip(self._left, counts or self._counts, strict=True)]
 
     def step(self, m: Module) -> None:
         """Go on to the next iteration."""

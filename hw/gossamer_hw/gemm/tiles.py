@@ -5,12 +5,12 @@ from typing import Any
 from amaranth.hdl import Array, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 
 from gossamer_hw.gemm.boxes import BoxFinder
 from gossamer_hw.gemm.records import COORDINATE_BITS, POSITION_BITS, Places, tile_layout
 from gossamer_hw.gemm.strides import LoopCounter, StridedSum
 from gossamer_hw.layouts import operand_layout
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 
 __all__ = ["TileGenerator"]
 
@@ -107,7 +107,11 @@ class TileGenerator(wiring.Component):
         with m.If(enable & running):
             m.d.sync += slot.eq(slot + 1)
         with m.If(enable & closing):
-            m.d.sync += [slot.eq(0), running.eq(~loops.finished), accumulator.eq(accumulator + (self._rows << log2_slots))]
+            m.d.sync += [
+                slot.eq(0),
+                running.eq(~loops.finished),
+                accumulator.eq(accumulator + (self._rows << log2_slots)),
+            ]
             loops.step(m)
             for total in sums.values():
                 total.step(m)
@@ -115,9 +119,11 @@ class TileGenerator(wiring.Component):
             m.d.sync += [slot.eq(0), running.eq(1), accumulator.eq(g.acc_base)]
             loops.start(m)
             for name, total in sums.items():
-                total.start(m, g.acc_base if name == "accumulator" else g[f"{name}_base"])
+                total.start(m, g[f"{name}_base"])
         for name, coordinate, stride in (("y", box.y, g.y_li), ("x", box.x, g.x_li)):
-            self._slot_coordinate(m, sums[name], coordinate, stride, enable=enable, closing=closing, base=g[f"{name}_base"])
+            self._slot_coordinate(
+                m, sums[name], coordinate, stride, enable=enable, closing=closing, base=g[f"{name}_base"]
+            )
         return closing, tile
 
     def _slot_coordinate(

@@ -1,0 +1,61 @@
+"""Random GEMM instructions, small and full of corner cases."""
+
+import random
+from typing import Any
+
+from gossamer_models.architecture import Array
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+
+
+def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, max_words: int = 12) -> Gemm:
+    """Return a legal instruction: any loops, strides of any sign, boxes that may be empty, chunks of any length."""
+    li, lj = rng.choice(array.interleaves)
+    tiles = _split(rng, max_tiles, 4)
+    words = _split(rng, max_words, 3)
+    entries = rng.choice((1, 1, 2, 2, 4, 8))
+    y_level = rng.choice((0, 1, 2, NO_LEVEL))
+    x_level = rng.choice([level for level in (0, 1, 2, NO_LEVEL) if level == NO_LEVEL or level != y_level])
+    fields: dict[str, Any] = dict(
+        log2_li=li.bit_length() - 1,
+        log2_lj=lj.bit_length() - 1,
+        entries=entries,
+        entries_last=rng.randint(1, entries),
+        last_level=rng.choice((0, 1, 2, NO_LEVEL)),
+        chunk_words=rng.choice((1, 2, 3, 5, 9, 512)),
+        accumulate=rng.getrandbits(1),
+        **dict(zip(("i2", "i1", "i0", "j"), tiles, strict=True)),
+        **dict(zip(("r2", "r1", "r0"), words, strict=True)),
+        li_last=rng.randint(1, li),
+        rows_level=rng.choice((0, 1, 2, NO_LEVEL)),
+        rows_last=rng.randint(1, array.rows),
+        **{f"a_{name}": rng.randint(-40, 40) for name in ("i2", "i1", "i0", "li", "j", "r2", "r1", "r0")},
+        a_base=rng.randint(-50, 50),
+        **{f"b_{name}": rng.randint(0, 40) for name in ("base", "j", "r2", "r1", "r0")},
+        acc_base=rng.randint(0, 7) * array.rows,
+        **_coordinate(rng, "y", y_level),
+        **_coordinate(rng, "x", x_level),
+    )
+    return Gemm(**fields)
+
+
+def _split(rng: random.Random, limit: int, parts: int) -> list[int]:
+    """Random factors whose product is at most `limit`, in random order."""
+    factors = []
+    for _ in range(parts):
+        factor = rng.randint(1, max(1, limit))
+        factors.append(factor)
+        limit //= factor
+    rng.shuffle(factors)
+    return factors
+
+
+def _coordinate(rng: random.Random, axis: str, level: int) -> dict[str, int]:
+    """Fields of one coordinate: always inside, or somewhere around a small image."""
+    if rng.random() < 0.25:
+        return {f"{axis}_level": NO_LEVEL, f"{axis}_size": 1}
+    fields = {f"{axis}_{name}": rng.randint(-3, 3) for name in ("i2", "i1", "i0", "li")}
+    negative = rng.getrandbits(1)
+    base = rng.randint(-3, 3) + (rng.randint(0, 6) if negative else 0)
+    shift = rng.choice((0, 0, 1, 2))
+    named = {"base": base, "level": level, "shift": shift, "negative": negative, "size": rng.randint(1, 9)}
+    return fields | {f"{axis}_{name}": value for name, value in named.items()}

@@ -1,0 +1,132 @@
+"""What a GEMM instruction does, cycle by cycle: its loops walked literally, without any closed form."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One cycle; addresses are None where nothing is fetched, counts and places None where they say nothing."""
+
+    first: bool
+    last: bool
+    li: int
+    product: bool
+    a: int | None
+    valid_rows: int | None
+    b: int | None
+    store: bool | None
+    accumulator: int | None
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    number: int
+    j: int
+    i2: int
+    i1: int
+    i0: int
+
+
+def walk_steps(g: Gemm, *, rows: int, drain_steps: int) -> list[Step]:
+    """Steps of an instruction on an array of `rows` rows that drains a slot in `drain_steps` cycles."""
+    steps: list[Step] = []
+    tiles = list(_tiles(g))
+    chunks = -(-(g.r2 * g.r1 * g.r0) // g.chunk_words)
+    for tile in tiles:
+        inside = _box(g, tile)
+        for chunk in range(chunks):
+            visits = _visits(g, inside, range(chunk * g.chunk_words, (chunk + 1) * g.chunk_words))
+            count = max(len(visits), drain_steps)
+            for position, visit in enumerate(visits + [None] * (count - len(visits))):
+                place: dict[str, Any] = {
+                    "first": position == 0,
+                    "last": position == count - 1,
+                    "store": chunk == 0 and not g.accumulate if position == count - 1 else None,
+                    "accumulator": g.acc_base + tile.number * g.li * g.lj * rows if position == count - 1 else None,
+                }
+                final = tile is tiles[-1] and chunk == chunks - 1 and position == count - 1
+                for slot in range(g.li * g.lj):
+                    operands = _operands(g, tile, visit, slot, rows)
+                    steps.append(Step(**place, **operands, final=final and slot == g.li * g.lj - 1))
+    return steps
+
+
+def _tiles(g: Gemm) -> Iterator[_Tile]:
+    number = 0
+    for j in range(g.j):
+        for i2 in range(g.i2):
+            for i1 in range(g.i1):
+                for i0 in range(g.i0):
+                    yield _Tile(number, j, i2, i1, i0)
+                    number += 1
+
+
+def _coordinate(g: Gemm, axis: str, tile: _Tile, li: int, r: tuple[int, int, int]) -> int:
+    def field(name: str) -> int:
+        return int(getattr(g, f"{axis}_{name}"))
+
+    value = field("base") + tile.i2 * field("i2") + tile.i1 * field("i1") + tile.i0 * field("i0") + li * field("li")
+    if field("level") != NO_LEVEL:
+        value += (-1 if field("negative") else 1) * (r[field("level")] << field("shift"))
+    return value
+
+
+def _valid(g: Gemm, tile: _Tile, li: int, r: tuple[int, int, int]) -> bool:
+    if tile.i0 == g.i0 - 1 and li >= g.li_last:
+        return False
+    return 0 <= _coordinate(g, "y", tile, li, r) < g.y_size and 0 <= _coordinate(g, "x", tile, li, r) < g.x_size
+
+
+def _box(g: Gemm, tile: _Tile) -> list[range]:
+    """Smallest ranges of r0, r1, r2 that hold every valid word."""
+    extents = (g.r0, g.r1, g.r2)
+    words = [(q0, q1, q2) for q2 in range(g.r2) for q1 in range(g.r1) for q0 in range(g.r0)]
+    valid = [r for r in words if any(_valid(g, tile, li, r) for li in range(g.li))]
+    if not valid:
+        return [range(0)] * len(extents)
+    return [range(min(r[level] for r in valid), max(r[level] for r in valid) + 1) for level in range(3)]
+
+
+def _visits(g: Gemm, inside: list[range], positions: range) -> list[tuple[tuple[int, int, int], int]]:
+    """Pairs of word indices and entry number, in order, of the words at the given r positions."""
+    visits = []
+    for position in positions:
+        r = (position % g.r0, position // g.r0 % g.r1, position // (g.r0 * g.r1))
+        if all(index in bounds for index, bounds in zip(r, inside, strict=True)):
+            ragged = g.last_level != NO_LEVEL and r[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1
+            visits += [(r, k) for k in range(g.entries_last if ragged else g.entries)]
+    return visits
+
+
+def _operands(
+    g: Gemm, tile: _Tile, visit: tuple[tuple[int, int, int], int] | None, slot: int, rows: int
+) -> dict[str, Any]:
+    lj, li = divmod(slot, g.li)
+    operands: dict[str, Any] = {"li": li, "product": visit is not None}
+    operands.update(a=None, valid_rows=None, b=None)
+    if visit is None:
+        return operands
+    (q0, q1, q2), k = visit
+    if k == 0 and lj == 0:
+        operands["a"] = (
+            g.a_base + tile.i2 * g.a_i2 + tile.i1 * g.a_i1 + tile.i0 * g.a_i0 + li * g.a_li + tile.j * g.a_j
+            + q2 * g.a_r2 + q1 * g.a_r1 + q0 * g.a_r0
+        )  # fmt: skip
+        operands["valid_rows"] = _rows(g, tile, li, rows) if _valid(g, tile, li, (q0, q1, q2)) else 0
+    if li == 0:
+        operands["b"] = g.b_base + tile.j * g.b_j + q2 * g.b_r2 + q1 * g.b_r1 + q0 * g.b_r0 + k * g.lj + lj
+    return operands
+
+
+def _rows(g: Gemm, tile: _Tile, li: int, rows: int) -> int:
+    ragged = {
+        0: tile.i0 == g.i0 - 1 and li == g.li_last - 1,
+        1: tile.i1 == g.i1 - 1,
+        2: tile.i2 == g.i2 - 1,
+    }
+    return g.rows_last if ragged.get(g.rows_level, False) else rows
