@@ -1,0 +1,63 @@
+"""Feature maps in DRAM, as the compiler addresses them."""
+
+from dataclasses import dataclass
+
+from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
+from gossamer_models.program import MemoryImage, Tensor
+
+__all__ = ["Activation", "allocate"]
+
+BLOCK_BYTES = BLOCK * BLOCK * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A tensor [batch/8][height][width][channels/8][8][8] of fp16."""
+
+    tensor: Tensor
+    batch: int
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def address(self) -> int:
+        """Byte address of the first block."""
+        return self.tensor.address
+
+    @property
+    def channel_blocks(self) -> int:
+        """Blocks of eight channels; also words per pixel."""
+        return blocks_of(self.channels)
+
+    @property
+    def batch_blocks(self) -> int:
+        """Blocks of eight samples."""
+        return blocks_of(self.batch)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per sample."""
+        return self.height * self.width
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes from one pixel to the next."""
+        return self.channel_blocks * BLOCK_BYTES
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes from one row of pixels to the next."""
+        return self.width * self.pixel_bytes
+
+    @property
+    def slab_bytes(self) -> int:
+        """Bytes from one block of eight samples to the next."""
+        return self.height * self.row_bytes
+
+
+def allocate(memory: MemoryImage, name: str, batch: int, channels: int, height: int, width: int) -> Activation:
+    """Allocate an activation."""
+    size = block_bytes(batch, channels, height, width)
+    tensor = memory.allocate(name, size, "blocks", (batch, channels, height, width))
+    return Activation(tensor, batch, channels, height, width)

@@ -1,0 +1,71 @@
+"""Assembles the instructions of one stage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.isa.instructions import (
+    LOOP_LEVELS,
+    MAX_STAGE_INSTRUCTIONS,
+    EndLoop,
+    Instruction,
+    Loop,
+)
+from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.program import StageProgram
+
+__all__ = ["CREDITS", "StageBuilder"]
+
+CREDITS: tuple[tuple[Semaphore, int], ...] = tuple(
+    (semaphore, 2)
+    for semaphore in (
+        Semaphore.A_FREE,
+        Semaphore.B_FREE,
+        Semaphore.ACC_FREE,
+        Semaphore.VIN_FREE,
+        Semaphore.VOUT_FREE,
+        Semaphore.PRN_FREE,
+    )
+)
+"""Every double-buffered memory starts with both halves free."""
+
+
+class StageBuilder:
+    """Instructions of a stage in the making; loops nest by ``with``."""
+
+    def __init__(self) -> None:
+        self._instructions: list[Instruction] = []
+        self._depth = 0
+
+    def add(self, *instructions: Instruction) -> None:
+        """Append instructions."""
+        self._instructions.extend(instructions)
+
+    @contextmanager
+    def loop(self, count: int) -> Iterator[int]:
+        """Repeat what is added inside ``count`` times; gives the loop's level."""
+        level = self._depth
+        if level >= LOOP_LEVELS:
+            raise UnsupportedError(f"a stage has at most {LOOP_LEVELS} nested loops")
+        self._instructions.append(Loop(level=level, count=count))
+        self._depth += 1
+        yield level
+        self._depth -= 1
+        self._instructions.append(EndLoop(level=level))
+
+    def finish(
+        self, layer: str, stage: str, *, dataflow: str = "-", sparsity: str = "dense", macs: int = 0, macs_dense: int = 0
+    ) -> StageProgram:
+        """Close the stage.
+
+        Raises
+        ------
+        UnsupportedError
+            It is longer than the instruction memory.
+        """
+        if len(self._instructions) > MAX_STAGE_INSTRUCTIONS:
+            raise UnsupportedError(
+                f"stage {stage} of layer {layer!r} takes {len(self._instructions)} instructions",
+                f"at most {MAX_STAGE_INSTRUCTIONS}",
+            )
+        return StageProgram(layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense)

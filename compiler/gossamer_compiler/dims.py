@@ -1,0 +1,99 @@
+"""Strided transfers whose two sides split one index differently.
+
+A *split* of an index is a list of digits, least significant first. The buffer splits a batch index into (row bank,
+interleave slot, tile); DRAM splits it into (place in a block of eight, block). :func:`refine` finds the digits both
+have in common, which are the dimensions of a transfer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gossamer_models.isa.instructions import Dim
+
+__all__ = ["NO_AXIS", "Digit", "merge", "plain", "refine"]
+
+NO_AXIS = 3
+_MAX_COUNT = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """``count`` values, ``stride`` bytes apart."""
+
+    count: int
+    stride: int
+
+
+def refine(
+    buffer: Sequence[Digit], memory: Sequence[Digit], axis: int = NO_AXIS, unit: int = 1
+) -> list[Dim]:
+    """Dimensions that step one index on both sides, least significant first.
+
+    Parameters
+    ----------
+    buffer : digits on chip; their counts' product is the extent of the transfer.
+    memory : digits in DRAM; the last one is taken as unbounded.
+    axis : bounded axis the index counts on.
+    unit : indices that make one step of the axis; digits below it are not counted.
+
+    Raises
+    ------
+    ValueError
+        A digit of one side straddles a digit of the other.
+    """
+    dims: list[Dim] = []
+    position = 1
+    left = [(digit.count, digit.stride) for digit in buffer if digit.count > 1]
+    right = [(digit.count, digit.stride) for digit in memory[:-1] if digit.count > 1]
+    for count, stride in left:
+        while count > 1:
+            limit, mem_stride = right[0] if right else (count, memory[-1].stride)
+            take = min(count, limit)
+            if max(count, limit) % take:
+                raise ValueError(f"a digit of {count} on chip straddles one of {limit} in DRAM")
+            weight = position // unit if position % unit == 0 else 0
+            dims.append(Dim(take, mem_stride, stride, axis if weight else NO_AXIS, weight))
+            count, stride, position = count // take, stride * take, position * take
+            if right:
+                rest = (limit // take, mem_stride * take)
+                right = [rest, *right[1:]] if rest[0] > 1 else right[1:]
+            else:
+                memory = [*memory[:-1], Digit(memory[-1].count, mem_stride * take)]
+    return dims
+
+
+def plain(count: int, mem_stride: int, buf_stride: int, axis: int = NO_AXIS, weight: int = 0) -> list[Dim]:
+    """One dimension, or none if its count is 1 and nothing bounds it; long ones are cut in two."""
+    if count == 1 and axis == NO_AXIS:
+        return []
+    if count <= _MAX_COUNT:
+        return [Dim(count, mem_stride, buf_stride, axis, weight)]
+    inner = next(size for size in range(_MAX_COUNT, 0, -1) if count % size == 0)
+    return [
+        Dim(inner, mem_stride, buf_stride, axis, weight),
+        *plain(count // inner, mem_stride * inner, buf_stride * inner, axis, weight * inner),
+    ]
+
+
+def merge(dims: Iterable[Dim]) -> tuple[Dim, ...]:
+    """Put the dimensions in the order of DRAM strides and join those that continue each other on both sides."""
+    merged: list[Dim] = []
+    for dim in sorted(dims, key=lambda dim: dim.mem_stride):
+        if merged and _continues(merged[-1], dim):
+            previous = merged.pop()
+            merged.append(
+                Dim(previous.count * dim.count, previous.mem_stride, previous.buf_stride, previous.axis, previous.weight)
+            )
+        else:
+            merged.append(dim)
+    return tuple(merged)
+
+
+def _continues(inner: Dim, outer: Dim) -> bool:
+    return (
+        outer.mem_stride == inner.mem_stride * inner.count
+        and outer.buf_stride == inner.buf_stride * inner.count
+        and outer.axis == inner.axis
+        and outer.weight == inner.weight * inner.count
+        and inner.count * outer.count <= _MAX_COUNT
+    )

@@ -1,0 +1,312 @@
+"""Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
+from gossamer_compiler.geometry import ChannelGemm, Taps
+from gossamer_compiler.mapping import ChannelMapping, tile_words
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import (
+    NO_LEVEL,
+    Dim,
+    Format,
+    Gemm,
+    Load,
+    Modifier,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
+from gossamer_models.isa.loops import first, last, step
+from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.program import Tensor
+
+__all__ = ["Stream", "emit_channel_gemm", "emit_zero_phase", "stream_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Operand B in DRAM as its GEMM reads it: values [j tile][word][entry][lj][column], then the metadata bytes.
+
+    Members
+    -------
+    tensor : where it lies.
+    lj, columns : digits of the column index above the j tile.
+    words, entries : words along r and entries per word.
+    j_tiles : j tiles, the last one padded with invalid entries.
+    """
+
+    tensor: Tensor
+    lj: int
+    columns: int
+    words: int
+    entries: int
+    j_tiles: int
+
+    @property
+    def tile_entries(self) -> int:
+        """Entries of one j tile over all columns."""
+        return self.words * self.entries * self.lj * self.columns
+
+    @property
+    def metadata(self) -> int:
+        """Byte address of the metadata."""
+        return self.tensor.address + 2 * self.j_tiles * self.tile_entries
+
+    def column_digits(self, unit_bytes: int) -> list[Digit]:
+        """Digits of a column index in DRAM."""
+        return [
+            Digit(self.columns, unit_bytes),
+            Digit(self.lj, self.columns * unit_bytes),
+            Digit(self.j_tiles, self.tile_entries * unit_bytes),
+        ]
+
+
+def stream_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, tensor: Tensor) -> Stream:
+    """Describe the weights of a scheduled GEMM."""
+    columns = architecture.array.columns
+    j_tiles = -(-gemm.target.channels // (columns * mapping.lj))
+    return Stream(tensor, mapping.lj, columns, gemm.words, gemm.entries, j_tiles)
+
+
+def emit_channel_gemm(
+    builder: StageBuilder,
+    gemm: ChannelGemm,
+    mapping: ChannelMapping,
+    stream: Stream,
+    architecture: Architecture,
+    *,
+    bias: bool = False,
+) -> None:
+    """Append one channel GEMM; ``bias`` adds PRM[channel] while results leave the accumulators."""
+    emitter = _Emitter(gemm, mapping, stream, architecture)
+    with builder.loop(stream.j_tiles // mapping.j_tiles) as j_level:
+        builder.add(*emitter.load_weights(j_level))
+        with builder.loop(emitter.batch_loops) as b_level, builder.loop(gemm.y.outputs // mapping.rows) as y_level:
+            if mapping.columns == gemm.x.outputs:
+                builder.add(*emitter.tile(j_level, b_level, y_level, None, bias=bias))
+            else:
+                with builder.loop(gemm.x.outputs // mapping.columns) as x_level:
+                    builder.add(*emitter.tile(j_level, b_level, y_level, x_level, bias=bias))
+
+
+class _Emitter:
+    """Strides that loads, GEMM and stores of one stage share."""
+
+    def __init__(self, gemm: ChannelGemm, mapping: ChannelMapping, stream: Stream, architecture: Architecture) -> None:
+        self.gemm, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
+        self.words = gemm.source.channel_blocks
+        self.whole_rows = mapping.columns == gemm.x.outputs
+        self.width = gemm.source.width if self.whole_rows else gemm.x.extent(mapping.columns)
+        self.low_x = 0 if self.whole_rows else gemm.x.low
+        self.block_words = tile_words(gemm, mapping.rows, mapping.columns)
+        self.samples = mapping.batch_blocks * self.array.rows
+        self.batch_loops = -(-gemm.source.batch // self.samples)
+        self.i_levels = mapping.i_levels
+        self.tile_results = mapping.li * mapping.lj * self.array.rows * self.array.columns
+
+    def load_weights(self, j_level: int) -> tuple[Load, Load]:
+        """Values and metadata of one block of columns."""
+        entries = self.mapping.j_tiles * self.stream.tile_entries
+        values = Load(
+            wait=S.B_FREE, buffer=Buffer.B, format=Format.FP16, mem_base=self.stream.tensor.address,
+            dims=merge(plain(entries, 2, 2)), modifiers=(step(Load, "mem_base", j_level, 2 * entries),),
+        )  # fmt: skip
+        metadata = Load(
+            signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B_META, format=Format.BYTE, mem_base=self.stream.metadata,
+            dims=merge(plain(entries, 1, 1)), modifiers=(step(Load, "mem_base", j_level, entries),),
+        )  # fmt: skip
+        return values, metadata
+
+    def tile(
+        self, j_level: int, b_level: int, y_level: int, x_level: int | None, *, bias: bool
+    ) -> tuple[Load, Gemm, Vector, Store]:
+        """Load A, multiply, drain and store one tile."""
+        inner = [b_level, y_level] + ([] if x_level is None else [x_level])
+        return (
+            self._load(b_level, y_level, x_level),
+            self._gemm(b_level, y_level, x_level, inner),
+            self._drain(j_level, bias=bias),
+            self._store(j_level, b_level, y_level, x_level),
+        )
+
+    def _load(self, b_level: int, y_level: int, x_level: int | None) -> Load:
+        source, y, x = self.gemm.source, self.gemm.y, self.gemm.x
+        word = self.array.rows * BLOCK * 2
+        x_axis = NO_AXIS if self.whole_rows else 2
+        dims = [
+            Dim(BLOCK, 2, 2, NO_AXIS, 0),
+            *refine(
+                [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.batch_blocks, self.block_words * word)],
+                [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1,
+            ),
+            *plain(self.words, BLOCK * BLOCK * 2, word),
+            *plain(self.width, source.pixel_bytes, self.words * word, x_axis, 0 if self.whole_rows else 1),
+            *plain(y.extent(self.mapping.rows), source.row_bytes, self.width * self.words * word, 0, 1),
+        ]  # fmt: skip
+        y_step, x_step = self.mapping.rows * y.step, self.mapping.columns * x.step
+        slabs = self.samples // BLOCK
+        modifiers = [
+            step(Load, "mem_base", b_level, slabs * source.slab_bytes),
+            step(Load, "axis1_base", b_level, self.samples),
+            step(Load, "mem_base", y_level, y_step * source.row_bytes),
+            step(Load, "axis0_base", y_level, y_step),
+        ]
+        if x_level is not None:
+            modifiers.append(step(Load, "mem_base", x_level, x_step * source.pixel_bytes))
+            modifiers.append(step(Load, "axis2_base", x_level, x_step))
+        return Load(
+            wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
+            mem_base=source.address + y.low * source.row_bytes + self.low_x * source.pixel_bytes,
+            axis0_base=y.low, axis0_bound=y.size, axis1_bound=source.batch_blocks * BLOCK,
+            axis2_base=self.low_x, axis2_bound=source.width, dims=merge(dims), modifiers=tuple(modifiers),
+        )  # fmt: skip
+
+    def _gemm(self, b_level: int, y_level: int, x_level: int | None, inner: list[int]) -> Gemm:
+        gemm, mapping, words = self.gemm, self.mapping, self.words
+        row = self.width * words
+        li, (i2, i1, i0) = mapping.li, self.i_levels
+        a_y, a_x = gemm.y.step * row, gemm.x.step * words
+        if mapping.over_pixels:
+            spatial = {
+                "a_i2": self.block_words, "a_i1": a_y, "a_i0": li * a_x, "a_li": a_x,
+                "y_i1": gemm.y.step, "x_i0": li * gemm.x.step, "x_li": gemm.x.step,
+                "li_last": mapping.columns - (i0 - 1) * li,
+            }  # fmt: skip
+        else:
+            spatial = {
+                "a_i2": a_y, "a_i1": a_x, "a_i0": li * self.block_words, "a_li": self.block_words,
+                "y_i2": gemm.y.step, "x_i1": gemm.x.step, "li_last": li,
+            }  # fmt: skip
+        ragged, modifiers = self._ragged_batch(b_level)
+        modifiers += [
+            first(Gemm, "wait", inner, S.B_FULL),
+            last(Gemm, "signal", inner, S.B_FREE),
+            last(Gemm, "advance", inner, Advance.B),
+            step(Gemm, "y_base", y_level, mapping.rows * gemm.y.step),
+        ]
+        if x_level is not None:
+            modifiers.append(step(Gemm, "x_base", x_level, mapping.columns * gemm.x.step))
+        lead = {"log2_li": li.bit_length() - 1, "log2_lj": mapping.lj.bit_length() - 1}
+        per_word = gemm.entries * mapping.lj
+        # A coordinate may lie below the tile's first one where taps run backwards or into the padding.
+        a_base = ((gemm.y.origin - gemm.y.low) * self.width + gemm.x.origin - self.low_x) * words
+        fields = {
+            **lead, **spatial, **ragged,
+            "entries": gemm.entries, "entries_last": gemm.entries_last,
+            "last_level": 0 if gemm.entries_last != gemm.entries else NO_LEVEL, "chunk_words": gemm.chunk_words,
+            "i2": i2, "i1": i1, "i0": i0, "j": mapping.j_tiles, "r2": gemm.y.count, "r1": gemm.x.count, "r0": words,
+            "a_base": a_base, "a_r2": gemm.y.direction * row, "a_r1": gemm.x.direction * words, "a_r0": 1,
+            "b_j": gemm.words * per_word, "b_r2": gemm.x.count * words * per_word, "b_r1": words * per_word, "b_r0": per_word,
+        }  # fmt: skip
+        return dataclasses.replace(
+            Gemm(
+                wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, advance=Advance.A | Advance.ACC,
+                modifiers=tuple(modifiers), **_coordinate("y", gemm.y, 2), **_coordinate("x", gemm.x, 1),
+            ),
+            **fields,
+        )  # fmt: skip
+
+    def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
+        """Bounds of the last block of samples: fewer blocks of R, and fewer rows in the last one."""
+        rows, mapping = self.array.rows, self.mapping
+        rest = self.gemm.source.batch - (self.batch_loops - 1) * self.samples
+        blocks = -(-rest // rows)
+        modifiers = []
+        if mapping.over_pixels:
+            if blocks != mapping.batch_blocks:
+                modifiers.append(last(Gemm, "i2", [b_level], blocks))
+        elif blocks != mapping.batch_blocks or mapping.batch_blocks % mapping.li:
+            i0 = -(-blocks // mapping.li)
+            modifiers += [last(Gemm, "i0", [b_level], i0), last(Gemm, "li_last", [b_level], blocks - (i0 - 1) * mapping.li)]
+        if rest % rows == 0:
+            return {}, modifiers
+        modifiers.append(last(Gemm, "rows_level", [b_level], 2 if mapping.over_pixels else 0))
+        return {"rows_last": rest % rows}, modifiers
+
+    def _drain(self, j_level: int, *, bias: bool) -> Vector:
+        mapping, columns = self.mapping, self.array.columns
+        count = mapping.tiles * self.tile_results
+        channels = mapping.j_tiles * mapping.lj * columns
+        return Vector(
+            wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
+            op=VectorOp.DRAIN, flags=VectorFlag.AFFINE if bias else 0, format=Format.FP16, count=count,
+            channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns, channel_mid_count=mapping.lj,
+            channel_high_period=count // mapping.j_tiles,
+            modifiers=(step(Vector, "parameter", j_level, channels),) if bias else (),
+        )  # fmt: skip
+
+    def _store(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Store:
+        gemm, mapping, target = self.gemm, self.mapping, self.gemm.target
+        rows, columns = self.array.rows, self.array.columns
+        bank, slot, tile = columns * 2, rows * columns * 2, self.tile_results * 2
+        i2, i1, i0 = self.i_levels
+        spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
+        j_dims = refine(
+            [Digit(columns, 2), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, i2 * i1 * i0 * tile)],
+            [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
+        )  # fmt: skip
+        memory = [Digit(BLOCK, BLOCK * 2), Digit(0, target.slab_bytes)]
+        if mapping.over_pixels:
+            batch_dims = refine([Digit(rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0)
+            pixels = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, spread_x)], axis=2)
+            pixels += plain(i1, spread_y, i0 * tile)
+        else:
+            batch_dims = refine([Digit(rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0)
+            pixels = plain(i1, spread_x, i0 * tile) + plain(i2, spread_y, i1 * i0 * tile)
+        j_blocks, slabs = mapping.j_tiles * mapping.lj * columns // BLOCK, self.samples // BLOCK
+        modifiers = [
+            step(Store, "mem_base", j_level, j_blocks * BLOCK * BLOCK * 2),
+            step(Store, "axis1_base", j_level, j_blocks),
+            step(Store, "mem_base", b_level, slabs * target.slab_bytes),
+            step(Store, "axis0_base", b_level, self.samples),
+            step(Store, "mem_base", y_level, mapping.rows * spread_y),
+        ]
+        if x_level is not None:
+            modifiers.append(step(Store, "mem_base", x_level, mapping.columns * spread_x))
+        return Store(
+            wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
+            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch, axis1_bound=target.channel_blocks,
+            axis2_bound=mapping.columns, dims=merge([*j_dims, *batch_dims, *pixels]), modifiers=tuple(modifiers),
+        )  # fmt: skip
+
+
+def _phase_address(y: Taps, x: Taps, gemm: ChannelGemm) -> int:
+    target = gemm.target
+    return target.address + y.offset * target.row_bytes + x.offset * target.pixel_bytes
+
+
+def _coordinate(name: str, taps: Taps, level: int) -> dict[str, int]:
+    return {
+        f"{name}_base": taps.origin,
+        f"{name}_level": level,
+        f"{name}_negative": int(taps.direction < 0),
+        f"{name}_size": taps.size,
+    }
+
+
+def emit_zero_phase(builder: StageBuilder, y: Taps, x: Taps, gemm: ChannelGemm) -> None:
+    """Write zeros to the pixels of a phase that no tap reaches."""
+    target = gemm.target
+    fill = Vector(
+        wait=S.VOUT_FREE, signal=S.VOUT_FULL, advance=Advance.VOUT, op=VectorOp.FILL, format=Format.FP16, count=BLOCK * BLOCK
+    )
+    dims = [
+        Dim(BLOCK * BLOCK, 2, 2, NO_AXIS, 0),
+        *plain(blocks_of(target.channels), BLOCK * BLOCK * 2, 0),
+        *plain(x.outputs, x.spread * target.pixel_bytes, 0),
+        *plain(y.outputs, y.spread * target.row_bytes, 0),
+        *plain(target.batch_blocks, target.slab_bytes, 0),
+    ]
+    builder.add(
+        fill,
+        Store(
+            wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
+            mem_base=_phase_address(y, x, gemm), dims=merge(dims),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""Instructions of WU: per block of (columns, input channels) the whole batch is reduced in the accumulators."""
+
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
+from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.mapping import GradientMapping, gemm_rows
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import (
+    NO_LEVEL,
+    Dim,
+    Format,
+    Gemm,
+    Load,
+    Modifier,
+    Store,
+    Vector,
+    VectorOp,
+)
+from gossamer_models.isa.loops import first, last, step
+from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK
+from gossamer_models.roles import gradient_chunk_words
+
+__all__ = ["emit_gradient_gemm"]
+
+_BLOCK_ROW_BYTES = BLOCK * 4
+_BLOCK_BYTES = BLOCK * BLOCK * 4
+
+
+def emit_gradient_gemm(
+    builder: StageBuilder, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture
+) -> None:
+    """Append the weight gradient of one layer."""
+    emitter = _Emitter(gemm, mapping, architecture)
+    with builder.loop(emitter.j_loops) as j_level, builder.loop(emitter.i_loops) as i_level:
+        with builder.loop(emitter.batch_loops) as b_level, builder.loop(emitter.y_loops) as y_level:
+            builder.add(
+                emitter.load_source(i_level, b_level, y_level),
+                emitter.load_gradient(j_level, b_level, y_level),
+                emitter.gemm_instruction(b_level, y_level),
+            )
+        builder.add(emitter.drain(), emitter.store(j_level, i_level))
+
+
+class _Emitter:
+    """Strides that loads, GEMM and stores of one stage share."""
+
+    def __init__(self, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> None:
+        self.gemm, self.mapping, self.array = gemm, mapping, architecture.array
+        self.i_levels = mapping.i_levels(gemm.window.kernel)
+        self.source_rows = gemm_rows(gemm, mapping.rows)
+        self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
+        self.channel_words = mapping.channel_blocks * self.array.rows // BLOCK
+        self.column_words = mapping.j_tiles * mapping.lj * self.array.columns // BLOCK
+        self.j_loops = -(-gemm.gradient.channels // (self.array.columns * mapping.lj * mapping.j_tiles))
+        self.i_loops = -(-gemm.source.channel_blocks // self.channel_words)
+        self.batch_loops = -(-gemm.gradient.batch_blocks // mapping.batch_words)
+        self.y_loops = gemm.gradient.height // mapping.rows
+
+    def load_source(self, i_level: int, b_level: int, y_level: int) -> Load:
+        """Input of the layer, eight samples to a word: transposed in blocks on its way."""
+        source, word = self.gemm.source, self.array.rows * BLOCK * 2
+        low, y_step = -self.gemm.window.padding[0], self.mapping.rows * self.gemm.window.stride[0]
+        dims = [
+            Dim(BLOCK, BLOCK * 2, 2, NO_AXIS, 0),
+            *refine(
+                [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.channel_blocks, self.block_words * word)],
+                [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
+            ),
+            *plain(source.width, source.pixel_bytes, word),
+            *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
+            *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
+        ]  # fmt: skip
+        return Load(
+            wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
+            mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
+            axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
+            modifiers=(
+                step(Load, "mem_base", i_level, self.channel_words * BLOCK * BLOCK * 2),
+                step(Load, "axis1_base", i_level, self.channel_words),
+                step(Load, "mem_base", b_level, self.mapping.batch_words * source.slab_bytes),
+                step(Load, "axis2_base", b_level, self.mapping.batch_words),
+                step(Load, "mem_base", y_level, y_step * source.row_bytes),
+                step(Load, "axis0_base", y_level, y_step),
+            ),
+        )  # fmt: skip
+
+    def load_gradient(self, j_level: int, b_level: int, y_level: int) -> Load:
+        """Gradient of the output as dense entries: the sample within its block of eight is the index."""
+        gradient, mapping = self.gemm.gradient, self.mapping
+        entry = mapping.lj * self.array.columns * 2
+        word = BLOCK * entry
+        image = mapping.rows * gradient.width * word
+        dims = [
+            *refine(
+                [
+                    Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2),
+                    Digit(mapping.j_tiles, mapping.batch_words * image),
+                ],
+                [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
+            ),
+            *plain(gradient.width, gradient.pixel_bytes, word),
+            *plain(mapping.rows, gradient.row_bytes, gradient.width * word),
+            *plain(mapping.batch_words, gradient.slab_bytes, image, 2, 1),
+        ]  # fmt: skip
+        # The sample's dimension stays apart, in front, so that its index can be told.
+        return Load(
+            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16, index_dim=0,
+            mem_base=gradient.address, axis1_bound=gradient.channel_blocks, axis2_bound=gradient.batch_blocks,
+            dims=(Dim(BLOCK, BLOCK * 2, entry, NO_AXIS, 0), *merge(dims)),
+            modifiers=(
+                step(Load, "mem_base", j_level, self.column_words * BLOCK * BLOCK * 2),
+                step(Load, "axis1_base", j_level, self.column_words),
+                step(Load, "mem_base", b_level, mapping.batch_words * gradient.slab_bytes),
+                step(Load, "axis2_base", b_level, mapping.batch_words),
+                step(Load, "mem_base", y_level, mapping.rows * gradient.row_bytes),
+            ),
+        )  # fmt: skip
+
+    def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
+        """One cut of the reduction over all taps and the block's channels."""
+        mapping, window, width = self.mapping, self.gemm.window, self.gemm.source.width
+        (stride_y, stride_x), li = window.stride, mapping.li
+        i2, i1, i0 = self.i_levels
+        if mapping.over_taps:
+            spatial = {
+                "a_i2": self.block_words, "a_i1": width, "a_i0": li, "a_li": 1, "y_i1": 1, "x_i0": li, "x_li": 1,
+                "li_last": window.kernel[1] - (i0 - 1) * li,
+            }  # fmt: skip
+        else:
+            spatial = {
+                "a_i2": width, "a_i1": 1, "a_i0": li * self.block_words, "a_li": self.block_words, "y_i2": 1, "x_i1": 1,
+                "li_last": mapping.channel_blocks - (i0 - 1) * li,
+            }  # fmt: skip
+        rows, columns = mapping.rows, self.gemm.gradient.width
+        entry = BLOCK * mapping.lj
+        ragged, ragged_modifiers = self._ragged_batch(b_level)
+        reduction = [b_level, y_level]
+        return Gemm(
+            wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
+            log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK, **ragged, **spatial,
+            chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
+            i2=i2, i1=i1, i0=i0, j=mapping.j_tiles, r2=mapping.batch_words, r1=rows, r0=columns,
+            a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
+            b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry, b_r0=entry,
+            y_base=-window.padding[0], y_level=1, y_shift=stride_y.bit_length() - 1, y_size=self.gemm.source.height,
+            x_base=-window.padding[1], x_level=0, x_shift=stride_x.bit_length() - 1, x_size=width,
+            modifiers=(
+                first(Gemm, "wait", reduction, S.ACC_FREE),
+                first(Gemm, "accumulate", reduction, 0),
+                last(Gemm, "signal", reduction, S.ACC_FULL),
+                last(Gemm, "advance", reduction, Advance.ACC),
+                step(Gemm, "y_base", y_level, rows * stride_y),
+                *ragged_modifiers,
+            ),
+        )  # fmt: skip
+
+    def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
+        """Fewer words in the last block of samples, and fewer samples in the last word."""
+        gradient, modifiers = self.gemm.gradient, []
+        rest = gradient.batch_blocks - (self.batch_loops - 1) * self.mapping.batch_words
+        if rest != self.mapping.batch_words:
+            modifiers.append(last(Gemm, "r2", [b_level], rest))
+        if gradient.batch % BLOCK == 0:
+            return {"entries_last": BLOCK, "last_level": NO_LEVEL}, modifiers
+        modifiers.append(last(Gemm, "entries_last", [b_level], gradient.batch % BLOCK))
+        return {"entries_last": BLOCK, "last_level": 2}, modifiers
+
+    def drain(self) -> Vector:
+        """Move one block of weight gradients out of the accumulators as fp32."""
+        i2, i1, i0 = self.i_levels
+        slots = self.mapping.li * self.mapping.lj
+        return Vector(
+            wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
+            op=VectorOp.DRAIN, format=Format.FP32,
+            count=self.mapping.j_tiles * i2 * i1 * i0 * slots * self.array.rows * self.array.columns,
+        )  # fmt: skip
+
+    def store(self, j_level: int, i_level: int) -> Store:
+        """Write the block to [kh][kw][c_in/8][c_out/8][8][8]."""
+        mapping, array, (kh, kw) = self.mapping, self.array, self.gemm.window.kernel
+        in_words, out_words = self.gemm.source.channel_blocks, self.gemm.gradient.channel_blocks
+        bank, slot = array.columns * 4, array.rows * array.columns * 4
+        tile = mapping.li * mapping.lj * slot
+        i2, i1, i0 = self.i_levels
+        tap = in_words * out_words * _BLOCK_BYTES
+        j_dims = refine(
+            [Digit(array.columns, 4), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, i2 * i1 * i0 * tile)],
+            [Digit(BLOCK, 4), Digit(0, _BLOCK_BYTES)], axis=1, unit=BLOCK,
+        )  # fmt: skip
+        memory = [Digit(BLOCK, _BLOCK_ROW_BYTES), Digit(0, out_words * _BLOCK_BYTES)]
+        if mapping.over_taps:
+            rows = refine([Digit(array.rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0, unit=BLOCK)
+            taps = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, tap)], axis=2)
+            taps += plain(kh, kw * tap, i0 * tile)
+        else:
+            rows = refine([Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0, unit=BLOCK)
+            taps = plain(kw, tap, i0 * tile) + plain(kh, kw * tap, i1 * i0 * tile)
+        return Store(
+            wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32,
+            mem_base=self.gemm.target.address, axis0_bound=in_words, axis1_bound=out_words, axis2_bound=kw,
+            dims=merge([*j_dims, *rows, *taps]),
+            modifiers=(
+                step(Store, "mem_base", j_level, self.column_words * _BLOCK_BYTES),
+                step(Store, "axis1_base", j_level, self.column_words),
+                step(Store, "mem_base", i_level, self.channel_words * out_words * _BLOCK_BYTES),
+                step(Store, "axis0_base", i_level, self.channel_words),
+            ),
+        )  # fmt: skip

@@ -1,0 +1,167 @@
+"""What a GEMM stage reads, reduces and writes, before any schedule.
+
+FF and BP of a convolution are the same problem (:class:`ChannelGemm`): words run along channels, r runs over
+(taps down, taps across, channel word). BP of a strided convolution is one such problem per phase of the stride.
+WU (:class:`GradientGemm`) has words along the batch and r over (batch word, y, x).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import Activation
+from gossamer_models.layouts import BLOCK
+from gossamer_models.program import Tensor
+from gossamer_models.roles import channel_chunk_words
+from gossamer_models.sparsity import Pattern, entries_in_last_word
+
+__all__ = ["ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Kernel, stride and padding of a convolution as (down, across)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """One spatial axis of a channel GEMM: source = origin + step * output + direction * tap.
+
+    Members
+    -------
+    count : taps along the axis; the kernel index of tap t is ``first + pitch * t``.
+    outputs : output positions; the target index of position o is ``offset + spread * o``.
+    size : source positions, 0..size-1 are real.
+    """
+
+    count: int
+    first: int
+    pitch: int
+    origin: int
+    step: int
+    direction: int
+    outputs: int
+    offset: int
+    spread: int
+    size: int
+
+    @property
+    def low(self) -> int:
+        """Lowest source position that output 0 reaches, real or not."""
+        return self.origin if self.direction > 0 else self.origin - self.count + 1
+
+    def extent(self, outputs: int) -> int:
+        """Source positions that ``outputs`` neighbours reach."""
+        return (outputs - 1) * self.step + self.count
+
+    def valid_pairs(self) -> int:
+        """Pairs (output, tap) whose source position is real."""
+        total = 0
+        for tap in range(self.count):
+            base = self.origin + self.direction * tap
+            first = max(0, -(base // self.step))
+            final = min(self.outputs - 1, (self.size - 1 - base) // self.step)
+            total += max(0, final - first + 1)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGemm:
+    """FF, or one phase of BP.
+
+    Members
+    -------
+    source, target : operand A and the result.
+    y, x : taps down and across.
+    pattern : N:M of operand B along the channels of ``source``.
+    """
+
+    source: Activation
+    target: Activation
+    y: Taps
+    x: Taps
+    pattern: Pattern
+
+    @property
+    def words(self) -> int:
+        """Words along r, padding taps included."""
+        return self.y.count * self.x.count * self.source.channel_blocks
+
+    @property
+    def chunk_words(self) -> int:
+        """Chunk length, a property of the layer."""
+        return channel_chunk_words(self.words, BLOCK)
+
+    @property
+    def entries(self) -> int:
+        """Entries per word."""
+        return self.pattern.entries_per_word(BLOCK)
+
+    @property
+    def entries_last(self) -> int:
+        """Entries of the last word of each tap."""
+        return entries_in_last_word((self.source.channels - 1) % BLOCK + 1, self.pattern, BLOCK)
+
+    def macs(self) -> int:
+        """Multiply-adds of kept weights on real positions."""
+        entries = (self.source.channel_blocks - 1) * self.entries + self.entries_last
+        positions = self.y.valid_pairs() * self.x.valid_pairs()
+        return self.source.batch * positions * entries * self.target.channels
+
+
+@dataclass(frozen=True, slots=True)
+class GradientGemm:
+    """WU: weights' gradient [kh][kw][c_in/8][c_out/8][8][8] fp32 from the layer's input and its output's gradient."""
+
+    source: Activation
+    gradient: Activation
+    target: Tensor
+    window: Window
+
+    def macs(self) -> int:
+        """Multiply-adds on real positions and samples."""
+        y, x = (_forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
+        positions = y.valid_pairs() * x.valid_pairs()
+        return self.source.batch * positions * self.source.channels * self.gradient.channels
+
+
+def forward_gemm(source: Activation, target: Activation, window: Window, pattern: Pattern) -> ChannelGemm:
+    """FF of a convolution or linear layer."""
+    return ChannelGemm(
+        source, target, _forward_taps(window, 0, source, target), _forward_taps(window, 1, source, target), pattern
+    )
+
+
+def backward_phases(
+    gradient: Activation, target: Activation, window: Window, pattern: Pattern
+) -> Iterator[tuple[Taps, Taps, ChannelGemm | None]]:
+    """BP of a convolution, one entry per phase of the stride; None where no tap reaches the phase."""
+    for phase_y in range(window.stride[0]):
+        for phase_x in range(window.stride[1]):
+            y = _backward_taps(window, 0, phase_y, gradient.height, target.height)
+            x = _backward_taps(window, 1, phase_x, gradient.width, target.width)
+            if y.outputs and x.outputs:
+                yield y, x, ChannelGemm(gradient, target, y, x, pattern) if y.count and x.count else None
+
+
+def _forward_taps(window: Window, axis: int, source: Activation, target: Activation) -> Taps:
+    size, outputs = ((a.height, a.width)[axis] for a in (source, target))
+    return Taps(
+        count=window.kernel[axis], first=0, pitch=1,
+        origin=-window.padding[axis], step=window.stride[axis], direction=1,
+        outputs=outputs, offset=0, spread=1, size=size,
+    )  # fmt: skip
+
+
+def _backward_taps(window: Window, axis: int, phase: int, size: int, outputs: int) -> Taps:
+    """Positions y = phase + stride * o get taps k = first + stride * t from source (y + padding - k) / stride."""
+    kernel, stride, padding = window.kernel[axis], window.stride[axis], window.padding[axis]
+    first = (phase + padding) % stride
+    return Taps(
+        count=max(0, -(-(kernel - first) // stride)), first=first, pitch=stride,
+        origin=(phase + padding - first) // stride, step=1, direction=-1,
+        outputs=max(0, -(-(outputs - phase) // stride)), offset=phase, spread=stride, size=size,
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Host tensors to and from their DRAM layouts; what a driver does with the data it hands to the machine."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BLOCK", "block_bytes", "blocks_of", "pack_blocks", "pack_patches", "pack_weights", "unpack_blocks", "unpack_weights"]
+
+BLOCK = 8
+"""Samples and channels of one block; 8 x 8 fp16 are 128 bytes."""
+
+F16 = NDArray[np.float16]
+F32 = NDArray[np.float32]
+
+
+def blocks_of(size: int) -> int:
+    """Blocks that cover ``size`` samples or channels."""
+    return -(-size // BLOCK)
+
+
+def block_bytes(batch: int, channels: int, height: int, width: int) -> int:
+    """Bytes of an activation in block layout."""
+    return blocks_of(batch) * height * width * blocks_of(channels) * BLOCK * BLOCK * 2
+
+
+def pack_blocks(tensor: F16) -> F16:
+    """Lay (batch, c, h, w) out as [batch/8][h][w][c/8][8 batch][8 c], zero-padded."""
+    batch, channels, height, width = tensor.shape
+    padded = np.zeros((blocks_of(batch) * BLOCK, blocks_of(channels) * BLOCK, height, width), np.float16)
+    padded[:batch, :channels] = tensor
+    split = padded.reshape(-1, BLOCK, blocks_of(channels), BLOCK, height, width)
+    return np.ascontiguousarray(split.transpose(0, 4, 5, 2, 1, 3))
+
+
+def unpack_blocks(data: F16, shape: tuple[int, int, int, int]) -> F16:
+    """Inverse of :func:`pack_blocks` for a logical shape (batch, c, h, w)."""
+    batch, channels, height, width = shape
+    blocks = data.reshape(blocks_of(batch), height, width, blocks_of(channels), BLOCK, BLOCK)
+    full = blocks.transpose(0, 4, 3, 5, 1, 2).reshape(-1, blocks_of(channels) * BLOCK, height, width)
+    return np.ascontiguousarray(full[:batch, :channels])
+
+
+def pack_weights(tensor: F32) -> F32:
+    """Lay (c_out, c_in, kh, kw) out as [kh][kw][c_in/8][c_out/8][8 c_in][8 c_out], zero-padded."""
+    c_out, c_in, kh, kw = tensor.shape
+    padded = np.zeros((blocks_of(c_out) * BLOCK, blocks_of(c_in) * BLOCK, kh, kw), np.float32)
+    padded[:c_out, :c_in] = tensor
+    split = padded.reshape(blocks_of(c_out), BLOCK, blocks_of(c_in), BLOCK, kh, kw)
+    return np.ascontiguousarray(split.transpose(4, 5, 2, 0, 3, 1))
+
+
+def unpack_weights(data: F32, shape: tuple[int, int, int, int]) -> F32:
+    """Inverse of :func:`pack_weights` for a logical shape (c_out, c_in, kh, kw)."""
+    c_out, c_in, kh, kw = shape
+    blocks = data.reshape(kh, kw, blocks_of(c_in), blocks_of(c_out), BLOCK, BLOCK)
+    full = blocks.transpose(3, 5, 2, 4, 0, 1).reshape(blocks_of(c_out) * BLOCK, blocks_of(c_in) * BLOCK, kh, kw)
+    return np.ascontiguousarray(full[:c_out, :c_in])
+
+
+def pack_patches(tensor: F16, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> F16:
+    """Explicit im2col of (batch, c, h, w): channels become (kh, kw, c) elements of the window, pixels its positions."""
+    batch, channels, height, width = tensor.shape
+    (kh, kw), (sy, sx), (py, px) = kernel, stride, padding
+    oh, ow = (height + 2 * py - kh) // sy + 1, (width + 2 * px - kw) // sx + 1
+    padded = np.zeros((batch, channels, height + 2 * py, width + 2 * px), np.float16)
+    padded[:, :, py : py + height, px : px + width] = tensor
+    patches = np.empty((batch, kh * kw * channels, oh, ow), np.float16)
+    for y in range(kh):
+        for x in range(kw):
+            start = (y * kw + x) * channels
+            patches[:, start : start + channels] = padded[:, :, y : y + sy * oh : sy, x : x + sx * ow : sx]
+    return pack_blocks(patches)
