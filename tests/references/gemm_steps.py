@@ -43,16 +43,14 @@ def walk_steps(g: Gemm, *, rows: int, drain_steps: int) -> list[Step]:
             visits = _visits(g, inside, range(chunk * g.chunk_words, (chunk + 1) * g.chunk_words))
             count = max(len(visits), drain_steps)
             for position, visit in enumerate(visits + [None] * (count - len(visits))):
-                place: dict[str, Any] = {
-                    "first": position == 0,
-                    "last": position == count - 1,
-                    "store": chunk == 0 and not g.accumulate if position == count - 1 else None,
-                    "accumulator": g.acc_base + tile.number * g.li * g.lj * rows if position == count - 1 else None,
-                }
-                final = tile is tiles[-1] and chunk == chunks - 1 and position == count - 1
+                ends = position == count - 1
+                chunk_place = (chunk == 0 and not g.accumulate, g.acc_base + tile.number * g.li * g.lj * rows)
                 for slot in range(g.li * g.lj):
+                    store, accumulator = chunk_place if ends and slot == 0 else (None, None)
                     operands = _operands(g, tile, visit, slot, rows)
-                    steps.append(Step(**place, **operands, final=final and slot == g.li * g.lj - 1))
+                    final = ends and tile is tiles[-1] and chunk == chunks - 1 and slot == g.li * g.lj - 1
+                    step = Step(position == 0, ends, store=store, accumulator=accumulator, final=final, **operands)
+                    steps.append(step)
     return steps
 
 

@@ -103,7 +103,8 @@ def step_layout(places: Places, *, rows: int, slots: int) -> data.StructLayout:
     valid_rows : with ``a_read``: rows in which the word is valid.
     b_read, b : fetch the entry from this address; otherwise the entry of the cycle before stays.
     product : the entry counts; clear in padding steps.
-    store, accumulator : with ``last``: whether to replace or add, and the address for slot 0, row 0.
+    announce, store, accumulator
+        First step marked ``last``: whether the chunk's sums replace or add, and the address for slot 0, row 0.
     final : last step of the instruction.
     """
     return data.StructLayout(
@@ -118,6 +119,7 @@ def step_layout(places: Places, *, rows: int, slots: int) -> data.StructLayout:
             "b_read": unsigned(1),
             "b": unsigned(places.b_bits),
             "product": unsigned(1),
+            "announce": unsigned(1),
             "store": unsigned(1),
             "accumulator": unsigned(places.accumulator_bits),
             "final": unsigned(1),

@@ -70,6 +70,7 @@ class StepIssuer(wiring.Component):
             step.li.eq(li),
             step.a_read.eq(valid & real & (k == 0) & (lj == 0)),
             step.b_read.eq(valid & real & (li == 0)),
+            step.announce.eq(step.last & (li == 0) & (lj == 0)),
             step.store.eq(word.store),
             step.accumulator.eq(word.accumulator),
             step.final.eq(valid & word.final & slots_end & word_ends),

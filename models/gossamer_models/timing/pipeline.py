@@ -4,15 +4,24 @@ from gossamer_models.architecture import Array
 
 __all__ = ["GEMM_START_CYCLES", "gemm_overhead_cycles"]
 
-GEMM_START_CYCLES = 6
+# One cycle to accept, eight to find the first tile's box and first word, two to fetch operands.
+GEMM_START_CYCLES = 11
 
 
 def gemm_overhead_cycles(array: Array, slots: int) -> int:
     """Cycles of a GEMM instruction beyond its issue and drain steps.
 
-    Start of the address generator, skew over rows and columns, multiplier and adder, the drain of the last chunk
-    and the accumulator's adder.
+    Parameters
+    ----------
+    array : the array it runs on.
+    slots : Li * Lj of the instruction.
+
+    Returns
+    -------
+    int
+        Start of the address generator, which looks at one slot per cycle; skew over rows and columns; multiplier, adder
+        and drain lane; the drain of the last chunk.
     """
-    skew = array.rows + array.columns - 2
+    skew = array.rows + array.columns
     last_drain = slots * (array.rows // array.drain_ports)
-    return GEMM_START_CYCLES + skew + array.multiply_latency_cycles + 2 * array.add_latency_cycles + last_drain
+    return GEMM_START_CYCLES + slots + skew + array.multiply_latency_cycles + 2 * array.add_latency_cycles + last_drain

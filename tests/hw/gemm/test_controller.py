@@ -66,8 +66,8 @@ def as_reference(step: dict[str, int]) -> Step:
         a=step["a"] if step["a_read"] else None,
         valid_rows=step["valid_rows"] if fetched else None,
         b=step["b"] if step["b_read"] else None,
-        store=bool(step["store"]) if step["last"] else None,
-        accumulator=step["accumulator"] if step["last"] else None,
+        store=bool(step["store"]) if step["announce"] else None,
+        accumulator=step["accumulator"] if step["announce"] else None,
         final=bool(step["final"]),
     )
 

@@ -1,0 +1,214 @@
+"""The gemm engine: issue controller, operand buffers and array."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.array.array import SystolicArray
+from gossamer_hw.gemm.controller import IssueController
+from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, entry_layout
+from gossamer_hw.gemm.records import Places
+from gossamer_hw.layouts import operand_layout
+from gossamer_hw.numerics.formats import Half, Single
+from gossamer_hw.verilog import add_shared
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Gemm
+from gossamer_models.isa.tokens import Advance
+
+__all__ = ["COLUMN_MODULE", "ROW_MODULE", "GemmEngine", "gemm_command"]
+
+ROW_MODULE = "gossamer_row_buffer"
+COLUMN_MODULE = "gossamer_column_buffer"
+
+
+def gemm_command() -> data.StructLayout:
+    """Layout of what the engine takes of an instruction: ``advance`` and the ``operands``."""
+    return data.StructLayout({"advance": unsigned(8), "operands": operand_layout(Gemm)})
+
+
+class GemmEngine(wiring.Component):
+    """Executes :class:`~gossamer_models.isa.instructions.Gemm` instructions, one after the other.
+
+    An instruction takes as many cycles from the one in which it is accepted to the one in which ``done`` is set as
+    :func:`gossamer_models.timing.gemm.gemm_cycles` says. In that cycle the next one may be accepted, and the
+    accumulators hold all results.
+
+    Buffers have two halves. Half h of A begins at word address ``h << a_bits``, of B likewise; of the accumulators at
+    ``h * accumulator_words``. The engine works on its current halves, which ``advance`` toggles at the end.
+
+    Parameters
+    ----------
+    architecture
+        Array and buffer sizes count; accumulators per column must be a multiple of the rows.
+
+    Members
+    -------
+    instruction : instructions; those of ``acc_base`` must be a multiple of the rows.
+    done : the last results of an instruction are in the accumulators.
+    rewind : return to half 0 of all buffers; only while idle.
+    a_enable, a_address, a_words : fills the banks of A that are enabled, one bit per row.
+    b_enable, b_address, b_entries : fills the banks of B that are enabled, one bit per column.
+    accumulator_address, accumulators
+        See :class:`~gossamer_hw.array.array.SystolicArray`.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        array, buffers = architecture.array, architecture.buffers
+        self._config = array
+        self._accumulator_words = buffers.accumulator_words
+        self.places = Places(
+            a_bits=(buffers.a_words - 1).bit_length(),
+            b_bits=(buffers.b_entries - 1).bit_length(),
+            accumulator_bits=(buffers.accumulator_words - 1).bit_length(),
+        )
+        self._controller = IssueController(
+            self.places, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports
+        )
+        self._array = SystolicArray(
+            rows=array.rows,
+            columns=array.columns,
+            group=array.group,
+            slots=array.slots,
+            drain_ports=array.drain_ports,
+            multiply_latency=array.multiply_latency_cycles,
+            add_latency=array.add_latency_cycles,
+            accumulator_words=2 * buffers.accumulator_words,
+        )
+        a_words, b_entries = (1 << self.places.a_bits) + buffers.a_words, (1 << self.places.b_bits) + buffers.b_entries
+        self._rows = [
+            RowBuffer(words=a_words, group=array.group, rows=array.rows, slots=array.slots) for _ in range(array.rows)
+        ]
+        self._columns = [ColumnBuffer(entries=b_entries, group=array.group) for _ in range(array.columns)]
+        super().__init__(
+            {
+                "instruction": In(stream.Signature(gemm_command())),
+                "done": Out(1),
+                "rewind": In(1),
+                "a_enable": In(array.rows),
+                "a_address": In(self.places.a_bits + 1),
+                "a_words": In(data.ArrayLayout(data.ArrayLayout(Half, array.group), array.rows)),
+                "b_enable": In(array.columns),
+                "b_address": In(self.places.b_bits + 1),
+                "b_entries": In(data.ArrayLayout(entry_layout(array.group), array.columns)),
+                "accumulator_address": In(self._array.address.shape()),
+                "accumulators": Out(data.ArrayLayout(Single, array.drain_ports * array.columns)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire the parts and follow the instruction."""
+        m = Module()
+        m.submodules.controller = self._controller
+        m.submodules.array = self._array
+        command, ending = self._sequence(m)
+        half = self._halves(m, command, ending)
+        self._wire_rows(m, platform, half["a"])
+        self._wire_columns(m, platform, half["b"])
+        self._announce(m, half["accumulator"])
+        m.d.comb += self._array.address.eq(self.accumulator_address)
+        m.d.comb += [out.eq(bank) for out, bank in zip(self.accumulators, self._array.data, strict=True)]
+        return m
+
+    def _sequence(self, m: Module) -> tuple[Any, Value]:
+        """Accept an instruction, start it, count the cycles that its last step takes to its bank.
+
+        Return the instruction, and a bit that is set in its last cycle, the one before ``done``.
+        """
+        command = Signal(gemm_command())
+        busy = Signal()
+        accepted = Signal()
+        log2_slots = command.operands.log2_li + command.operands.log2_lj
+        m.d.comb += [
+            self.instruction.ready.eq(~busy),
+            accepted.eq(self.instruction.valid & self.instruction.ready),
+            self._controller.instruction.eq(command.operands),
+        ]
+        m.d.sync += self._controller.start.eq(accepted)
+        with m.If(accepted):
+            m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
+
+        tails = {n.bit_length() - 1: self._tail(n) for n in self._array.interleaves}
+        wait = Signal(range(max(tails.values()) + 1))
+        tail = Array(tails.get(n, 0) for n in range(max(tails) + 1))[log2_slots]
+        with m.If(self._controller.step.final):
+            m.d.sync += wait.eq(tail)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        ending = Signal()
+        m.d.comb += ending.eq(wait == 1)
+        m.d.sync += self.done.eq(ending)
+        with m.If(ending):
+            m.d.sync += busy.eq(0)
+        if len(tails) > 1:
+            m.d.comb += self._array.interleave.eq(log2_slots - min(tails))
+        return command, ending
+
+    def _tail(self, interleave: int) -> int:
+        """Cycles from the final step to the last one before all banks hold their sums."""
+        return RowBuffer.latency + self._array.latency(interleave) - interleave
+
+    def _halves(self, m: Module, command: Any, ending: Value) -> dict[str, Signal]:
+        """Current half of each buffer."""
+        bits = {"a": Advance.A, "b": Advance.B, "accumulator": Advance.ACC}
+        halves = {name: Signal(name=f"{name}_half") for name in bits}
+        for name, bit in bits.items():
+            with m.If(self.rewind):
+                m.d.sync += halves[name].eq(0)
+            with m.Elif(ending & ((command.advance & int(bit)) != 0)):
+                m.d.sync += halves[name].eq(~halves[name])
+        return halves
+
+    def _wire_rows(self, m: Module, platform: Any, half: Value) -> None:
+        step = self._controller.step
+        command = Signal(self._rows[0].command.shape())
+        m.d.comb += [
+            command.read.eq(step.a_read),
+            command.address.eq(Cat(step.a, half)),
+            command.li.eq(step.li),
+            command.valid_rows.eq(step.valid_rows),
+        ]
+        for r, buffer in enumerate(self._rows):
+            add_shared(m, platform, buffer, name=f"row_{r}", module=ROW_MODULE)
+            m.d.comb += [
+                buffer.command.eq(command),
+                buffer.write_enable.eq(self.a_enable[r]),
+                buffer.write_address.eq(self.a_address),
+                buffer.write_word.eq(self.a_words[r]),
+                self._array.row[r].eq(buffer.word),
+            ]
+            command = buffer.command_next
+
+    def _wire_columns(self, m: Module, platform: Any, half: Value) -> None:
+        step = self._controller.step
+        command = Signal(self._columns[0].command.shape())
+        m.d.comb += [command.read.eq(step.b_read), command.address.eq(Cat(step.b, half))]
+        m.d.comb += [command[name].eq(step[name]) for name in ("product", "first", "last")]
+        for c, buffer in enumerate(self._columns):
+            add_shared(m, platform, buffer, name=f"column_{c}", module=COLUMN_MODULE)
+            m.d.comb += [
+                buffer.command.eq(command),
+                buffer.write_enable.eq(self.b_enable[c]),
+                buffer.write_address.eq(self.b_address),
+                buffer.write_entry.eq(self.b_entries[c]),
+                self._array.column[c].eq(buffer.entry),
+            ]
+            command = buffer.command_next
+
+    def _announce(self, m: Module, half: Value) -> None:
+        """Tell the drain of a chunk when its steps reach the edge."""
+        rows = self._config.rows
+        step = self._controller.step
+        announced: Value = step.announce
+        chunk = Signal(self._array.chunk.shape())
+        block = step.accumulator[rows.bit_length() - 1 :]
+        m.d.comb += [
+            chunk.block.eq(block + Mux(half, self._accumulator_words // rows, 0)),
+            chunk.accumulate.eq(~step.store),
+        ]
+        for n in range(RowBuffer.latency):
+            delayed, delayed_chunk = Signal(name=f"announce_{n}"), Signal(chunk.shape(), name=f"chunk_{n}")
+            m.d.sync += [delayed.eq(announced), delayed_chunk.eq(chunk)]
+            announced, chunk = delayed, delayed_chunk
+        m.d.comb += [self._array.announce.eq(announced), self._array.chunk.eq(chunk)]
