@@ -1,1 +1,5 @@
-"""How long it takes: a program becomes cycles and traffic."""
+"""Cycle simulator: when everything happens when a Program runs, and what each cycle went into."""
+
+from gossamer_sim.executor import Simulator, simulate
+
+__all__ = ["Simulator", "simulate"]

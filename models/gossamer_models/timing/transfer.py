@@ -1,0 +1,167 @@
+"""What a Load or Store moves, in closed form, and how long that takes behind an ideal memory.
+
+The order of a transfer's dimensions has no effect on what it copies, so the engine is free to walk DRAM in address
+order: dimensions are merged into contiguous *runs* in the order of their strides. Modelled, not yet RTL.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gossamer_models.architecture import Memory
+from gossamer_models.isa.instructions import Dim, Format, Load, Store
+
+__all__ = ["DMA_START_CYCLES", "AxisSpan", "TransferShape", "axis_span", "ideal_transfer_cycles", "transfer_shape"]
+
+DMA_START_CYCLES = 8
+"""Decode, address generator and write-back of the last beat; paid by every transfer."""
+
+_AXES = (0, 1)
+Digits = tuple[tuple[int, int], ...]
+"""(weight, count) of the dimensions on one axis, largest weight first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferShape:
+    """What a transfer touches in DRAM.
+
+    Members
+    -------
+    size_bytes : bytes of the elements in bounds; repeated reads of one address count each time.
+    runs : contiguous stretches that make them up.
+    run_bytes : bytes of a run, rounded up to the mean where bounds clip some runs.
+    near_runs, near_stride_bytes : runs that follow each other at one constant stride, and that stride; 1 and 0 if
+        there is no further dimension.
+    """
+
+    size_bytes: int
+    runs: int
+    run_bytes: int
+    near_runs: int
+    near_stride_bytes: int
+
+    def pieces(self, piece_bytes: int) -> int:
+        """Aligned pieces of ``piece_bytes`` (beats, bursts) over all runs; a piece never spans two runs."""
+        return self.runs * -(-self.run_bytes // piece_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSpan:
+    """Values that one axis of a transfer takes, relative to its base: 0..``span``, out of bounds from ``bound``."""
+
+    span: int
+    bound: int
+
+    def whole(self, base: int) -> bool:
+        """Whether nothing is clipped when the axis starts at ``base``."""
+        return base >= 0 and base + self.span < self.bound
+
+
+def axis_span(transfer: Load | Store, axis: int) -> AxisSpan:
+    """Span and bound of an axis, whatever its base."""
+    bound = (transfer.axis0_bound, transfer.axis1_bound)[axis]
+    return AxisSpan(sum((dim.count - 1) * dim.weight for dim in _used(transfer.dims) if dim.axis == axis), bound)
+
+
+def transfer_shape(transfer: Load | Store) -> TransferShape:
+    """Bytes and runs of a concrete transfer; cost does not grow with its dimensions' counts.
+
+    Parameters
+    ----------
+    transfer : an instruction without modifiers.
+    """
+    element_bytes = Format(transfer.format).bytes
+    dims = sorted(_used(transfer.dims), key=lambda dim: (not dim.mem_stride, dim.mem_stride, dim.count))
+    bases = (transfer.axis0_base, transfer.axis1_base)
+    spans = tuple(axis_span(transfer, axis) for axis in _AXES)
+    elements = 1
+    for dim in dims:
+        elements *= dim.count if dim.axis not in _AXES else 1
+    for axis in _AXES:
+        elements *= _between(-bases[axis], spans[axis].bound - bases[axis], _digits(dims, axis))
+    if not elements:
+        return TransferShape(0, 0, 0, 1, 0)
+    whole = tuple(span.whole(base) for span, base in zip(spans, bases, strict=True))
+    run_elements, taken = _merge(dims, element_bytes, whole)
+    runs = elements // run_elements
+    rest = dims[taken:]
+    if rest and _continues(rest[0], run_elements * element_bytes) and 0 < rest[0].weight <= spans[rest[0].axis].bound:
+        runs = _clipped_runs(rest[0], rest[1:], bases, spans)
+        rest = rest[1:]
+    size_bytes = elements * element_bytes
+    near = rest[0] if rest else Dim(count=1)
+    return TransferShape(size_bytes, runs, -(-size_bytes // runs), min(near.count, runs), near.mem_stride)
+
+
+def ideal_transfer_cycles(memory: Memory, shape: TransferShape) -> int:
+    """Cycles behind an ideal memory: latency + beats of the busiest port + a constant.
+
+    A run takes ceil(run bytes / port bytes) beats, and the XOR fold spreads them evenly over the ports. A transfer
+    that is out of bounds altogether asks nothing of the memory and takes the constant alone.
+    """
+    if not shape.runs:
+        return DMA_START_CYCLES
+    beats = shape.pieces(memory.port_bits // 8)
+    return memory.latency_cycles + -(-beats // memory.ports) + DMA_START_CYCLES
+
+
+def _used(dims: Iterable[Dim]) -> list[Dim]:
+    return [dim for dim in dims if dim.count]
+
+
+def _digits(dims: Iterable[Dim], axis: int) -> Digits:
+    return tuple(sorted(((dim.weight, dim.count) for dim in dims if dim.axis == axis), reverse=True))
+
+
+def _continues(dim: Dim, run_bytes: int) -> bool:
+    return dim.count == 1 or dim.mem_stride == run_bytes
+
+
+def _merge(dims: list[Dim], element_bytes: int, whole: tuple[bool, ...]) -> tuple[int, int]:
+    """Elements of a run and dimensions merged into it; a clipped axis ends the run."""
+    run_elements = 1
+    for taken, dim in enumerate(dims):
+        clipped = dim.axis in _AXES and not whole[dim.axis]
+        if clipped or not _continues(dim, run_elements * element_bytes):
+            return run_elements, taken
+        run_elements *= dim.count
+    return run_elements, len(dims)
+
+
+def _clipped_runs(cut: Dim, rest: list[Dim], bases: tuple[int, int], spans: tuple[AxisSpan, ...]) -> int:
+    """Runs when ``cut`` would continue a run but its axis clips: each is shortened, some vanish."""
+    runs = 1
+    for dim in rest:
+        runs *= dim.count if dim.axis not in _AXES else 1
+    for axis in _AXES:
+        low, end = -bases[axis], spans[axis].bound - bases[axis]
+        if axis == cut.axis:
+            low -= (cut.count - 1) * cut.weight
+        runs *= _between(low, end, _digits(rest, axis))
+    return runs
+
+
+def _between(low: int, end: int, digits: Digits) -> int:
+    """Index combinations whose weighted sum lies in low..end-1."""
+    return _at_most(end - 1, digits) - _at_most(low - 1, digits) if low < end else 0
+
+
+def _at_most(limit: int, digits: Digits) -> int:
+    """Index combinations whose weighted sum is at most ``limit``.
+
+    For each value of the largest digit the others are all in, all out or undecided; only undecided ones are
+    followed. Where the weights form a mixed radix there is at most one of them per digit.
+    """
+    if limit < 0:
+        return 0
+    if not digits:
+        return 1
+    (weight, count), rest = digits[0], digits[1:]
+    combinations = 1
+    for _, other in rest:
+        combinations *= other
+    if not weight:
+        return count * combinations
+    span = sum(other_weight * (other - 1) for other_weight, other in rest)
+    decided = min(max((limit - span) // weight + 1, 0), count)
+    undecided = range(decided, min(count, limit // weight + 1))
+    return decided * combinations + sum(_at_most(limit - index * weight, rest) for index in undecided)

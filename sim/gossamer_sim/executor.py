@@ -1,0 +1,100 @@
+"""Cycle executor: a Program in, the start and end of everything out."""
+
+from operator import attrgetter
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Instruction
+from gossamer_models.isa.loops import field_number
+from gossamer_models.program import Program, StageProgram
+from gossamer_models.timeline import SimResult, StageTiming
+from gossamer_models.timing.status import TIMING_STATUS
+from gossamer_sim.kinds import PLACES, timing_fields
+from gossamer_sim.memory import memory_model
+from gossamer_sim.stage import StageRun, run_stage, timing
+
+__all__ = ["Simulator", "simulate"]
+
+
+def simulate(
+    program: Program,
+    architecture: Architecture,
+    *,
+    memory: str | None = None,
+    trace: bool = False,
+    periodic: bool = True,
+) -> SimResult:
+    """Simulate a Program; no data is computed and no DRAM allocated.
+
+    Parameters
+    ----------
+    program : its memory image may be symbolic.
+    architecture : the machine it was compiled for.
+    memory : ``ideal`` or ``ddr4``; the architecture's own model by default.
+    trace : whether to keep every instruction's start and end.
+    periodic : whether to skip iterations that repeat exactly; the result is the same to the cycle.
+
+    Raises
+    ------
+    GossamerError
+        A stage deadlocks, is malformed or too long, or claims more multiply-adds than it issues.
+    """
+    return Simulator(architecture, memory=memory, trace=trace, periodic=periodic).run(program)
+
+
+class Simulator:
+    """Simulates Programs on one machine and keeps what it learns of stages: equal ones are walked through once.
+
+    Parameters
+    ----------
+    architecture, memory, trace, periodic : as in :func:`simulate`.
+    """
+
+    def __init__(
+        self, architecture: Architecture, *, memory: str | None = None, trace: bool = False, periodic: bool = True
+    ) -> None:
+        self._architecture = architecture
+        self._memory_name, self._memory = memory_model(architecture, memory)
+        self._trace = trace
+        self._periodic = periodic
+        self._known: dict[tuple[object, ...], StageRun] = {}
+
+    def run(self, program: Program) -> SimResult:
+        """Simulate one Program."""
+        stages: list[StageTiming] = []
+        start = 0
+        for stage in program.stages:
+            timing = self._time(stage, start)
+            stages.append(timing)
+            start += timing.cycles
+        return SimResult(
+            program=program.name,
+            architecture=self._architecture.name,
+            memory_model=self._memory_name,
+            clock_hz=self._architecture.clock_hz,
+            stages=tuple(stages),
+            timing_status=dict(TIMING_STATUS),
+        )
+
+    def _time(self, stage: StageProgram, start: int) -> StageTiming:
+        key = (stage.credits, tuple(_key(instruction) for instruction in stage.instructions))
+        run = self._known.get(key)
+        if run is None:
+            run = self._known[key] = run_stage(
+                stage, self._architecture, self._memory, trace=self._trace, periodic=self._periodic
+            )
+        return timing(stage, run, start, self._architecture.array.macs_per_cycle)
+
+
+def _key(instruction: Instruction) -> tuple[object, ...]:
+    """All of an instruction that takes part in timing."""
+    cls = type(instruction)
+    if cls not in PLACES:
+        return cls, instruction
+    numbers, read = _READERS[cls]
+    return cls, read(instruction), tuple(m for m in instruction.modifiers if m.field in numbers)
+
+
+_READERS = {
+    cls: (frozenset(field_number(cls, name) for name in timing_fields(cls)), attrgetter(*timing_fields(cls)))
+    for cls in PLACES
+}

@@ -1,0 +1,155 @@
+"""Memory models of the simulator: what a transfer costs, and how transfers that overlap slow each other."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import simpy
+
+from gossamer_models.architecture import Architecture, Memory
+from gossamer_models.errors import InputError
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES
+from gossamer_models.timing.dram import DDR4_2400, DramDevice, Epoch, epoch, shared_pace, units
+from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles
+
+__all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "fetch_cycles", "memory_model"]
+
+MEMORY_MODELS = ("ideal", "ddr4")
+
+
+class MemoryModel(Protocol):
+    """Cost of a transfer that has the memory to itself."""
+
+    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
+        """Cycles to the end, or to the first burst together with the epoch that follows it."""
+        ...
+
+    def channel(self, environment: simpy.Environment) -> "Channel | None":
+        """What a stage's epochs share, if anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IdealMemory:
+    """Fixed latency, one beat per port and cycle; reads and writes do not meet."""
+
+    memory: Memory
+
+    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
+        """Cycles from start to end, and no epoch."""
+        return ideal_transfer_cycles(self.memory, shape), None
+
+    def channel(self, environment: simpy.Environment) -> None:
+        """Nothing is shared."""
+        del environment
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMemory:
+    """DRAM by the rules of :mod:`gossamer_models.timing.dram`."""
+
+    architecture: Architecture
+    device: DramDevice
+
+    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
+        """Cycles to the first burst, and the epoch; none if nothing is in bounds."""
+        found = epoch(self.architecture, self.device, shape)
+        return found.latency_cycles, found if found.bursts else None
+
+    def channel(self, environment: simpy.Environment) -> "Channel":
+        """A channel at rest."""
+        return Channel(environment, self)
+
+
+class Channel:
+    """The channels (all alike, so one stands for them) with at most one read and one write on them.
+
+    Between two events, the start or the end of an epoch, every active one advances at a constant pace, so its end
+    is known in closed form. At an event a burst in progress counts as not begun.
+
+    Parameters
+    ----------
+    environment : clock, in cycles.
+    memory : device and machine.
+    """
+
+    def __init__(self, environment: simpy.Environment, memory: EpochMemory) -> None:
+        self._environment = environment
+        self._device = memory.device
+        self._units = units(memory.device, memory.architecture.clock_hz)
+        self._active: dict[bool, _Stream] = {}
+        self._pace = 1
+        self._since = 0
+
+    def stream(self, work: Epoch, *, write: bool) -> simpy.Event:
+        """Start streaming; the event fires in the cycle after the last burst."""
+        self._advance()
+        stream = _Stream(work, write, work.bursts, self._environment.event())
+        self._active[write] = stream
+        self._restart()
+        return stream.done
+
+    def state(self, now: int) -> tuple[object, ...]:
+        """All that decides the future of the active epochs, in relative time."""
+        if not self._active:
+            return ()
+        return now - self._since, *((write, s.epoch, s.bursts) for write, s in sorted(self._active.items()))
+
+    def _advance(self) -> None:
+        elapsed = int(self._environment.now) - self._since
+        self._since += elapsed
+        done = elapsed * self._units.per_cycle // self._pace
+        for stream in self._active.values():
+            stream.bursts = max(stream.bursts - done, 0)
+
+    def _restart(self) -> None:
+        epochs = [stream.epoch for _, stream in sorted(self._active.items())]
+        self._pace = shared_pace(self._device, self._units, *epochs) if len(epochs) == 2 else epochs[0].pace
+        for stream in self._active.values():
+            stream.turn += 1
+            cycles = self._units.cycles(stream.bursts * self._pace)
+            self._environment.process(self._expire(stream, stream.turn, cycles))
+
+    def _expire(self, stream: "_Stream", turn: int, cycles: int) -> Generator[simpy.Event, None, None]:
+        yield self._environment.timeout(cycles)
+        if stream.turn != turn:
+            return  # a later event changed the pace and set a new timer
+        self._advance()
+        stream.turn += 1
+        del self._active[stream.write]
+        stream.done.succeed()
+        if self._active:
+            self._restart()
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An active epoch: bursts still to come, and the number of its latest timer."""
+
+    epoch: Epoch
+    write: bool
+    bursts: int
+    done: simpy.Event
+    turn: int = 0
+
+
+def memory_model(architecture: Architecture, name: str | None = None) -> tuple[str, MemoryModel]:
+    """Name and memory model of an architecture, or of the name that overrides its own.
+
+    Raises
+    ------
+    InputError
+        There is no such model.
+    """
+    name = name or architecture.memory.model
+    if name == "ideal":
+        return name, IdealMemory(architecture.memory)
+    if name == "ddr4":
+        return name, EpochMemory(architecture, DDR4_2400)
+    raise InputError(f"memory model must be one of {', '.join(MEMORY_MODELS)}, not {name!r}")
+
+
+def fetch_cycles(memory: Memory, instructions: int) -> int:
+    """Cycles of a barrier: all engines are seen idle, then the stage and its header come in over one port."""
+    beats = -(-(instructions + 1) * INSTRUCTION_BYTES // (memory.port_bits // 8))
+    return 1 + memory.latency_cycles + beats

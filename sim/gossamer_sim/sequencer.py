@@ -1,0 +1,150 @@
+"""The sequencer: deals a stage's instructions, and skips what repeats.
+
+**Periodic shortcut.** Let the machine's state, in relative time, be the same at the start of iterations i and i + p
+of a loop, and let iterations i to m all be of one kind (:mod:`gossamer_sim.kinds`). Then the machine does from i + p on
+what it did from i on, p iterations at a time, as long as they stay below m: the time and everything counted between
+the two are added as often as whole periods fit, and the walk goes on behind them. That is exact, for nested loops too,
+because what an inner loop skips is already counted when the outer one compares.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierKind
+from gossamer_models.isa.loops import Body, nest
+from gossamer_models.timeline import Skip
+from gossamer_sim.kinds import Range, Template
+from gossamer_sim.machine import Machine, Process, Tally
+from gossamer_sim.work import WorkShop
+
+__all__ = ["LoopNode", "Sequencer", "compile_stage"]
+
+_MAX_MEMORIES = 1024
+"""States remembered per loop; a loop that does not repeat within as many iterations starts over remembering."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopNode:
+    """A loop with templates in place of instructions.
+
+    Members
+    -------
+    templates : all templates inside, those of inner loops too.
+    alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
+    """
+
+    level: int
+    count: int
+    items: tuple["Template | LoopNode", ...]
+    templates: tuple[Template, ...]
+    alike: Range
+
+    def one_kind(self, counters: list[int]) -> Range:
+        """Longest known stretch of iterations of one kind, at the given counters of the outer loops."""
+        low, high = self.alike
+        for template in self.templates:
+            first, last = template.unclipped_range(self.level, counters)
+            low, high = max(low, first), min(high, last)
+        return low, high
+
+
+def compile_stage(instructions: Sequence[Instruction], shop: WorkShop) -> LoopNode:
+    """Loops of a stage with a template for every instruction.
+
+    Raises
+    ------
+    ValueError
+        The loops do not nest.
+    """
+    positions = iter([position for position, item in enumerate(instructions) if item.engine])
+    return _compile(nest(instructions), {}, shop, positions)
+
+
+def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iterator[int]) -> LoopNode:
+    counts = {**counts, body.level: body.count} if body.level >= 0 else counts
+    items: list[Template | LoopNode] = []
+    templates: list[Template] = []
+    for item in body.items:
+        if isinstance(item, Body):
+            node = _compile(item, counts, shop, positions)
+            items.append(node)
+            templates += node.templates
+        else:
+            template = Template(item, counts, partial(shop.make, next(positions)))
+            items.append(template)
+            templates.append(template)
+    low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
+    high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in templates))
+    return LoopNode(body.level, body.count, tuple(items), tuple(templates), (low, high))
+
+
+class Sequencer:
+    """Walks a stage's loops on a machine.
+
+    Parameters
+    ----------
+    machine : takes what is dealt.
+    periodic : whether to skip what repeats.
+    """
+
+    def __init__(self, machine: Machine, *, periodic: bool) -> None:
+        self.done = False
+        self._machine = machine
+        self._periodic = periodic
+        self._counters = [0] * LOOP_LEVELS
+
+    def run(self, stage: LoopNode) -> Process:
+        """Deal a whole stage."""
+        yield from self._deal(stage)
+        self.done = True
+
+    def _deal(self, node: LoopNode) -> Process:
+        for item in node.items:
+            if isinstance(item, LoopNode):
+                yield from self._loop(item)
+            else:
+                yield from self._machine.deal(item.work(self._counters))
+
+    def _loop(self, node: LoopNode) -> Process:
+        first, last = node.one_kind(self._counters) if self._periodic else (0, -1)
+        seen = _Memory(self._machine)
+        index = 0
+        while index < node.count:
+            if first <= index < last:
+                skipped = seen.skip(node.level, index, last)
+                if skipped:
+                    index += skipped
+                    last = -1
+            self._counters[node.level] = index
+            yield from self._deal(node)
+            index += 1
+        self._counters[node.level] = 0
+
+
+class _Memory:
+    """States at the iterations of one loop so far."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._seen: dict[tuple[object, ...], tuple[int, int, Tally]] = {}
+
+    def skip(self, level: int, index: int, last: int) -> int:
+        """Iterations skipped at the start of ``index``, of which ``last`` is the last of its kind."""
+        machine = self._machine
+        state = machine.state()
+        now = machine.now()
+        found = self._seen.get(state)
+        if found is None:
+            if len(self._seen) >= _MAX_MEMORIES:
+                self._seen.clear()
+            self._seen[state] = index, now, machine.snapshot()
+            return 0
+        before, then, tally = found
+        period = index - before
+        times = (last + 1 - index) // period
+        if times:
+            machine.repeat(times, now - then, tally)
+            if machine.spans is not None:
+                machine.skips.append(Skip(level, times * period, now, machine.now()))
+        return times * period

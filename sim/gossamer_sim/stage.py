@@ -1,0 +1,164 @@
+"""One stage on the machine, from barrier to barrier, and the ledger of its cycles."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import simpy
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError, GossamerError
+from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
+from gossamer_models.isa.tokens import Engine
+from gossamer_models.program import StageProgram
+from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
+from gossamer_sim.machine import ENGINES, Machine
+from gossamer_sim.memory import MemoryModel, fetch_cycles
+from gossamer_sim.sequencer import Sequencer, compile_stage
+from gossamer_sim.work import Work, WorkShop
+
+__all__ = ["StageRun", "ledger", "run_stage", "timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """What a stage's run leaves behind.
+
+    Members
+    -------
+    works, executed : each work, and how often it ran.
+    occupancy : cycles per set of busy engines, from the barrier to the last end; index as in ``Machine``.
+    barrier_cycles : fetch before the first instruction is dealt.
+    spans, skips : counted from the start of the barrier.
+    """
+
+    works: tuple[Work, ...]
+    executed: tuple[int, ...]
+    occupancy: tuple[int, ...]
+    barrier_cycles: int
+    spans: tuple[Span, ...]
+    skips: tuple[Skip, ...]
+
+    def per_engine(self, amount: Callable[[Work], int]) -> dict[Engine, int]:
+        """Sum of an amount over all executions, per engine."""
+        sums = dict.fromkeys(ENGINES, 0)
+        for work, times in zip(self.works, self.executed, strict=True):
+            sums[work.engine] += times * amount(work)
+        return sums
+
+
+def run_stage(
+    stage: StageProgram,
+    architecture: Architecture,
+    memory: MemoryModel,
+    *,
+    trace: bool = False,
+    periodic: bool = True,
+    environment: simpy.Environment | None = None,
+) -> StageRun:
+    """Run one stage on a machine of its own.
+
+    Parameters
+    ----------
+    trace, periodic : as in :func:`gossamer_sim.executor.simulate`.
+    environment : SimPy's kernel, at time 0; a fresh one by default.
+
+    Raises
+    ------
+    GossamerError
+        The stage deadlocks, is malformed or too long.
+    """
+    name = f"stage {stage.layer}.{stage.stage}"
+    _check_length(name, stage)
+    environment = environment or simpy.Environment()
+    shop = WorkShop(architecture, memory)
+    tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
+    channel = memory.channel(environment)
+    machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
+    sequencer = Sequencer(machine, periodic=periodic)
+    try:
+        environment.process(sequencer.run(compile_stage(stage.instructions, shop)))
+        environment.run()
+    except (GossamerError, ValueError) as error:
+        raise GossamerError(f"{name}: {error}") from error
+    if not sequencer.done or machine.waiting():
+        raise GossamerError(f"{name} deadlocks at cycle {machine.now()}: {'; '.join(machine.waiting())}")
+    barrier = fetch_cycles(architecture.memory, len(stage.instructions))
+    return StageRun(
+        works=tuple(shop.works),
+        executed=tuple(machine.executed()),
+        occupancy=tuple(machine.tally.occupancy),
+        barrier_cycles=barrier,
+        spans=tuple(Span(s.engine, s.instruction, s.start + barrier, s.end + barrier) for s in machine.spans or ()),
+        skips=tuple(Skip(s.level, s.iterations, s.start + barrier, s.end + barrier) for s in machine.skips),
+    )
+
+
+def ledger(stage: StageProgram, run: StageRun, macs_per_cycle: int) -> Ledger:
+    """Account for every cycle of a stage.
+
+    Raises
+    ------
+    GossamerError
+        The stage claims more useful multiply-adds than its gemm instructions issue.
+    """
+    ideal = -(-stage.macs // macs_per_cycle)
+    issue = run.per_engine(lambda work: work.gemm.issue if work.gemm else 0)[Engine.GEMM]
+    if ideal > issue:
+        raise GossamerError(
+            f"stage {stage.layer}.{stage.stage} claims {stage.macs} multiply-adds, but {issue} issued steps "
+            f"do at most {issue * macs_per_cycle}"
+        )
+    idle = {"dram": 0, "vector": 0, "prune": 0, "sync": 0}
+    for busy, cycles in enumerate(run.occupancy):
+        column = _column(busy)
+        if column:
+            idle[column] += cycles
+    return Ledger(
+        ideal=ideal,
+        padding=issue - ideal,
+        drain=run.per_engine(lambda work: work.gemm.drain if work.gemm else 0)[Engine.GEMM],
+        fill=run.per_engine(lambda work: work.gemm.overhead if work.gemm else 0)[Engine.GEMM],
+        barrier=run.barrier_cycles,
+        **idle,
+    )
+
+
+def timing(stage: StageProgram, run: StageRun, start: int, macs_per_cycle: int) -> StageTiming:
+    """Record of a stage that starts at a cycle of the whole run."""
+    account = ledger(stage, run, macs_per_cycle)
+    size_bytes = run.per_engine(lambda work: work.size_bytes)
+    return StageTiming(
+        layer=stage.layer,
+        stage=stage.stage,
+        start=start,
+        cycles=account.total,
+        ledger=account,
+        busy_cycles={
+            engine: sum(cycles for busy, cycles in enumerate(run.occupancy) if busy >> place & 1)
+            for place, engine in enumerate(ENGINES)
+        },
+        executed=run.per_engine(lambda work: 1),
+        bytes_read=size_bytes[Engine.LOAD],
+        bytes_written=size_bytes[Engine.STORE],
+        spans=run.spans,
+        skips=run.skips,
+    )
+
+
+def _column(busy: int) -> str | None:
+    """Ledger column of a set of busy engines, None if gemm is among them."""
+    engines = {engine for place, engine in enumerate(ENGINES) if busy >> place & 1}
+    if Engine.GEMM in engines:
+        return None
+    if engines & {Engine.LOAD, Engine.STORE}:
+        return "dram"
+    if Engine.VECTOR in engines:
+        return "vector"
+    return "prune" if Engine.PRUNE in engines else "sync"
+
+
+def _check_length(name: str, stage: StageProgram) -> None:
+    length = len(stage.instructions)
+    if length > MAX_STAGE_INSTRUCTIONS:
+        what = f"{name} does not fit the instruction memory"
+        raise DoesNotFitError(what, length, MAX_STAGE_INSTRUCTIONS, "instructions", "split the stage in two")
