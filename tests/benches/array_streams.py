@@ -27,7 +27,7 @@ class Shape:
 class Chunk:
     """Operands of a chunk, one step per entry and slot: the slot's turn comes every ``interleave`` steps.
 
-    ``words`` (steps, R, G) and ``values`` (steps, C) are bits of binary16, ``index`` and the valid bits are beside them.
+    ``words`` (steps, R, G) and ``values`` (steps, C) are bits of binary16; ``index`` and the valid bits go with them.
     ``bubbles`` empty steps come before.
     """
 

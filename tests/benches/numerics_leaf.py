@@ -7,6 +7,7 @@ import numpy.typing as npt
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.convert import canonical, normalise_half, relax
 from gossamer_hw.numerics.formats import Half, Single
@@ -23,21 +24,14 @@ SPECIAL_SINGLES = [
 SPECIAL_HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0x7C01, 0x0001, 0x03FF, 0x0400, 0x7BFF, 0x3C00, 0x3BFF]
 
 
-class NumericsLeaf(wiring.Component):
+class NumericsLeaf(wiring.Component):  # type: ignore[misc] # Amaranth has no annotations
     """``product = x * y`` and ``total = a + b``."""
-
-    x: In(Half)
-    y: In(Half)
-    valid: In(1)
-    product: Out(Single)
-    a: In(Single)
-    b: In(Single)
-    total: Out(Single)
 
     def __init__(self, *, multiply_latency: int, add_latency: int, subnormals: bool = True) -> None:
         self.multiplier = HalfMultiplier(latency=multiply_latency)
         self.adder = SingleAdder(latency=add_latency, subnormals=subnormals)
-        super().__init__()
+        inputs = {"x": In(Half), "y": In(Half), "valid": In(1), "a": In(Single), "b": In(Single)}
+        super().__init__(inputs | {"product": Out(Single), "total": Out(Single)})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         m = Module()
@@ -70,12 +64,12 @@ def half_vectors(rng: np.random.Generator, count: int) -> Halves:
 
 
 def single_vectors(rng: np.random.Generator, count: int) -> tuple[Words, Words]:
-    """Return pairs: random bits, exponents close together, subnormal numbers, near cancellation, ties, special values."""
+    """Return pairs: random bits, exponents close together, subnormals, near cancellation, ties, special values."""
     a, b = (rng.integers(0, 1 << 32, count, dtype=np.uint32) for _ in range(2))
     kind = rng.integers(0, 6, count)
     exponent = rng.integers(1, 250, count, dtype=np.uint32)
     near = (b & 0x807FFFFF) | ((exponent + rng.integers(0, 5, count, dtype=np.uint32)) << 23)
-    # Few low bits in the smaller operand and a distance of 24 to 26 places: half a unit in the last place, and beside it.
+    # A short smaller operand 23 to 26 places away: half a unit in the last place of the larger, and beside it.
     tie = (b & 0x80600001) | ((np.maximum(exponent, 27) - rng.integers(23, 27, count, dtype=np.uint32)) << 23)
     opposite = (a ^ 0x80000000) + rng.integers(0, 7, count, dtype=np.uint32) - np.uint32(3)
     a = np.where((kind == 1) | (kind == 2), (a & 0x807FFFFF) | (np.maximum(exponent, 27) << 23), a)

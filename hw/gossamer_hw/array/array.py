@@ -1,5 +1,6 @@
 """The output-stationary array: processing elements, drain chains and accumulator banks."""
 
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Signal
@@ -48,8 +49,8 @@ class SystolicArray(wiring.Component):
         Where the sums of a chunk go, in the cycle in which its first step marked last enters column 0.
     interleave : index in :attr:`interleaves`, only where there is a choice; changes only while nothing is in flight.
     address, data
-        All banks read together: ``data[s * C + c]`` is the number at the ``address`` of the cycle before in segment s of
-        column c; undefined for banks that took a value then.
+        All banks read together: ``data[s * C + c]`` is the number at the ``address`` of the cycle before in segment s
+        of column c; undefined for banks that took a value then.
 
     Raises
     ------
@@ -78,9 +79,7 @@ class SystolicArray(wiring.Component):
         self._blocks = accumulator_words // rows
         self._elements = [
             [
-                ProcessingElement(
-                    group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency
-                )
+                ProcessingElement(group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency)
                 for _ in range(columns)
             ]
             for _ in range(rows)
@@ -169,7 +168,7 @@ class SystolicArray(wiring.Component):
             m.d.comb += sequencer.interleave.eq(self.interleave)
         target = sequencer.target
         for c, lane in enumerate(self._lanes[segment]):
-            for above, below in zip(rows, rows[1:], strict=False):
+            for above, below in pairwise(rows):
                 m.d.comb += self._elements[below][c].drain.eq(self._elements[above][c].drain_next)
             end = self._elements[rows[-1]][c].drain_next
             add_shared(m, platform, lane, name=f"lane_{segment}_{c}", module=LANE_MODULE)

@@ -22,10 +22,10 @@ def chunk_target(blocks: int) -> data.StructLayout:
 
 
 class DrainSequencer(wiring.Component):
-    """Gives every value of a drain chain its address: row by row from the lowest up, slots 0, 1, ... in each.
+    """Gives every value of a drain chain its address: the rows from the last to the first, slots 0, 1, ... in each.
 
-    The value of slot s and row r belongs at ``(block + s) * rows + r``. Chunks announced by ``push`` are taken in order;
-    a chunk must be announced before its first value arrives. Fixed latency of 0, no flow control.
+    The value of slot s and row r belongs at ``(block + s) * rows + r``. Chunks are taken in the order in which
+    ``push`` announces them, each before its first value arrives. No latency, no flow control.
 
     Parameters
     ----------

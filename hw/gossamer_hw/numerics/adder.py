@@ -108,9 +108,7 @@ class SingleAdder(wiring.Component):
             swap.eq(b_magnitude > a_magnitude),
             distance.eq(Mux(swap, (b_exponent - a_exponent)[:8], (a_exponent - b_exponent)[:8])),
             ordered.subtract.eq(a.sign ^ b.sign),
-            ordered.nan.eq(
-                self.a.nan | self.b.nan | (a.exponent.all() & b.exponent.all() & ordered.subtract)
-            ),
+            ordered.nan.eq(self.a.nan | self.b.nan | (a.exponent.all() & b.exponent.all() & ordered.subtract)),
             ordered.sign.eq(Mux(swap, b.sign, a.sign)),
             ordered.exponent.eq(Mux(swap, b_exponent, a_exponent)),
             ordered.large.eq(Mux(swap, Cat(b.mantissa, b.exponent.any()), Cat(a.mantissa, a.exponent.any()))),

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
 from gossamer_hw.numerics.bits import leading_zeros
-from gossamer_hw.numerics.formats import OPERAND_INFINITY, OPERAND_NAN, Half, Operand, Relaxed, Single
+from gossamer_hw.numerics.formats import OPERAND_INFINITY, OPERAND_NAN, Operand, Relaxed, Single
 
 __all__ = ["canonical", "normalise_half", "relax"]
 

@@ -89,9 +89,7 @@ class HalfMultiplier(wiring.Component):
             product.a_exponent.eq(self.a.exponent + _A_BIAS),
             product.b_exponent.eq(self.b.exponent + _B_BIAS),
             product.sign.eq(self.a.sign ^ self.b.sign),
-            product.nan.eq(
-                (a_special & (b_zero | self.a.exponent[0])) | (b_special & (a_zero | self.b.exponent[0]))
-            ),
+            product.nan.eq((a_special & (b_zero | self.a.exponent[0])) | (b_special & (a_zero | self.b.exponent[0]))),
             product.live.eq(self.valid & (a_special | b_special | ~(a_zero | b_zero))),
         ]
         with m.If(a_special | b_special):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
+
 from array_streams import Shape, edge_streams, expected_banks, random_chunks
 from gossamer_hw.array.array import SystolicArray
 
@@ -66,7 +67,7 @@ def simulate(array: SystolicArray, shape: Shape, streams: list[dict[str, int]], 
     ],
 )
 def test_banks_hold_every_bit(shape: Shape, parameters: dict[str, int]) -> None:
-    chunks = random_chunks(np.random.default_rng(SEED), shape, 12)
+    chunks = random_chunks(np.random.default_rng(SEED), shape, 6)
     array = make(shape, **parameters)
     streams, _ = edge_streams(shape, chunks)
     found = simulate(array, shape, streams, array.latency(shape.interleave), shape.interleave)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
+
 from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.multiplier import HalfMultiplier
 from numerics_leaf import (

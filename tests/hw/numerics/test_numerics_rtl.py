@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
 from numerics_leaf import NumericsLeaf, expected_products, expected_sums, half_vectors, single_vectors

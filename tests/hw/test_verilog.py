@@ -1,0 +1,44 @@
+"""Modules written once, and pragmas in them."""
+
+import pytest
+
+from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE, SystolicArray
+from gossamer_hw.array.element import ProcessingElement
+from gossamer_hw.verilog import emit_verilog
+
+
+def make() -> SystolicArray:
+    return SystolicArray(
+        rows=4,
+        columns=2,
+        group=8,
+        slots=4,
+        drain_ports=2,
+        multiply_latency=3,
+        add_latency=4,
+        accumulator_words=32,
+    )
+
+
+def test_element_and_lane_are_written_once() -> None:
+    verilog = emit_verilog(make(), name="top")
+    for module, count in ((ELEMENT_MODULE, 8), (LANE_MODULE, 4)):
+        assert verilog.count(f"module {module}(") == 1
+        assert verilog.count(f"  {module} ") == count
+
+
+def test_pragma_stands_in_the_body() -> None:
+    verilog = emit_verilog(make(), name="top", pragmas={ELEMENT_MODULE: "verilator no_inline_module"})
+    _, _, element = verilog.partition(f"module {ELEMENT_MODULE}(")
+    assert element.index(");") < element.index("/*verilator no_inline_module*/") < element.index("endmodule")
+
+
+def test_pragma_for_unknown_module() -> None:
+    with pytest.raises(ValueError, match="must name modules of the design, not 'elephant'"):
+        emit_verilog(make(), name="top", pragmas={"elephant": "x"})
+
+
+def test_emission_is_repeatable() -> None:
+    parameters = {"group": 2, "slots": 2, "multiply_latency": 2, "add_latency": 2}
+    first, second = (emit_verilog(ProcessingElement(**parameters), name="top") for _ in range(2))
+    assert first == second
