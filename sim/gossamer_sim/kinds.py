@@ -47,8 +47,8 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
 """Fields that say where, not how long."""
 
 _BASES: dict[type[Instruction], tuple[str, ...]] = {
-    Load: ("axis0_base", "axis1_base"),
-    Store: ("axis0_base", "axis1_base"),
+    Load: ("axis0_base", "axis1_base", "axis2_base"),
+    Store: ("axis0_base", "axis1_base", "axis2_base"),
     Gemm: ("y_base", "x_base"),
 }
 _TOKENS = frozenset({"wait", "signal"})
@@ -215,7 +215,7 @@ class Template:
 def _unclipped(shape: Instruction, name: str) -> Range:
     """Values of a base at which nothing is clipped on its axis."""
     if isinstance(shape, Load | Store):
-        axis = axis_span(shape, int(name[len("axis")]))
+        axis = axis_span(shape, int(name.removeprefix("axis")[0]))
         return 0, axis.bound - 1 - axis.span
     if isinstance(shape, Gemm):
         low, high = _reach(shape, name[0])

@@ -115,7 +115,8 @@ class Sequencer:
                 skipped = seen.skip(node.level, index, last)
                 if skipped:
                     index += skipped
-                    last = -1
+                    last = -1  # less than a period of this kind is left
+                    continue
             self._counters[node.level] = index
             yield from self._deal(node)
             index += 1

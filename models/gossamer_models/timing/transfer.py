@@ -15,7 +15,7 @@ __all__ = ["DMA_START_CYCLES", "AxisSpan", "TransferShape", "axis_span", "ideal_
 DMA_START_CYCLES = 8
 """Decode, address generator and write-back of the last beat; paid by every transfer."""
 
-_AXES = (0, 1)
+_AXES = (0, 1, 2)
 Digits = tuple[tuple[int, int], ...]
 """(weight, count) of the dimensions on one axis, largest weight first."""
 
@@ -58,7 +58,7 @@ class AxisSpan:
 
 def axis_span(transfer: Load | Store, axis: int) -> AxisSpan:
     """Span and bound of an axis, whatever its base."""
-    bound = (transfer.axis0_bound, transfer.axis1_bound)[axis]
+    bound = (transfer.axis0_bound, transfer.axis1_bound, transfer.axis2_bound)[axis]
     return AxisSpan(sum((dim.count - 1) * dim.weight for dim in _used(transfer.dims) if dim.axis == axis), bound)
 
 
@@ -71,7 +71,7 @@ def transfer_shape(transfer: Load | Store) -> TransferShape:
     """
     element_bytes = Format(transfer.format).bytes
     dims = sorted(_used(transfer.dims), key=lambda dim: (not dim.mem_stride, dim.mem_stride, dim.count))
-    bases = (transfer.axis0_base, transfer.axis1_base)
+    bases = (transfer.axis0_base, transfer.axis1_base, transfer.axis2_base)
     spans = tuple(axis_span(transfer, axis) for axis in _AXES)
     elements = 1
     for dim in dims:
@@ -127,7 +127,7 @@ def _merge(dims: list[Dim], element_bytes: int, whole: tuple[bool, ...]) -> tupl
     return run_elements, len(dims)
 
 
-def _clipped_runs(cut: Dim, rest: list[Dim], bases: tuple[int, int], spans: tuple[AxisSpan, ...]) -> int:
+def _clipped_runs(cut: Dim, rest: list[Dim], bases: tuple[int, ...], spans: tuple[AxisSpan, ...]) -> int:
     """Runs when ``cut`` would continue a run but its axis clips: each is shortened, some vanish."""
     runs = 1
     for dim in rest:
