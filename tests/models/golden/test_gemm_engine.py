@@ -1,0 +1,174 @@
+"""Gemm instructions against one multiplication at a time."""
+
+import dataclasses
+import random
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.references.gemm_instructions import random_instruction
+from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
+
+from gossamer_models.errors import InputError
+from gossamer_models.golden import gemm_engine
+from gossamer_models.golden.gemm_engine import gemm
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+from gossamer_models.isa.tokens import Buffer, Engine
+from gossamer_models.numerics.formats import Float16, Float32, UInt8
+
+# Addresses of the random instructions reach this far below zero.
+A_OFFSET = 1000
+
+
+def fill(machine: Machine, seed: int) -> tuple[Float16, Float16, UInt8, Float32]:
+    """Put random contents into A, B, B_META and ACC.
+
+    Return them as (word, row, lane), (entry, column), (entry, column) and (word, column).
+    """
+    rng = np.random.default_rng(seed)
+    array = machine.architecture.array
+    held = {
+        buffer: machine.writable(engine, buffer)
+        for engine, buffer in (
+            (Engine.LOAD, Buffer.A),
+            (Engine.LOAD, Buffer.B),
+            (Engine.LOAD, Buffer.B_META),
+            (Engine.GEMM, Buffer.ACC),
+        )
+    }
+    a = held[Buffer.A].view(np.float16)
+    b = held[Buffer.B].view(np.float16)
+    acc = held[Buffer.ACC].view(np.float32)
+    a[:], b[:] = any_fp16(rng, a.size, 0.002), any_fp16(rng, b.size, 0.002)
+    acc[:] = np.abs(any_fp32(rng, acc.size, 0.01))
+    # Bits between the index and the valid bit mean nothing.
+    held[Buffer.B_META][:] = rng.integers(0, 256, held[Buffer.B_META].size)
+    return (
+        a.reshape(-1, array.rows, array.group),
+        b.reshape(-1, array.columns),
+        held[Buffer.B_META].reshape(-1, array.columns),
+        acc.reshape(-1, array.columns),
+    )
+
+
+def coordinate(g: Gemm, axis: str, i: dict[str, int], r: tuple[int, int, int]) -> bool:
+    field = {name: getattr(g, f"{axis}_{name}") for name in ("base", "level", "shift", "negative", "size")}
+    value = field["base"] + sum(getattr(g, f"{axis}_{name}") * i[name] for name in ("i2", "i1", "i0", "li"))
+    if field["level"] != NO_LEVEL:
+        moved = r[field["level"]] << field["shift"]
+        value += -moved if field["negative"] else moved
+    return bool(0 <= value < field["size"])
+
+
+def expected_accumulators(g: Gemm, a: Float16, b: Float16, meta: UInt8, acc: Float32) -> Float32:
+    """ACC after the instruction."""
+    out = acc.copy()
+    rows, columns = a.shape[1], b.shape[1]
+    tiles = product(range(g.j), range(g.i2), range(g.i1), range(g.i0))
+    for tile, (j, i2, i1, i0) in enumerate(tiles):
+        for lj, li, row, column in product(range(g.lj), range(g.li), range(rows), range(columns)):
+            place = g.acc_base + (tile * g.li * g.lj + lj * g.li + li) * rows + row
+            i = {"i2": i2, "i1": i1, "i0": i0, "li": li, "j": j}
+            partial = out[place, column] if g.accumulate else None
+            out[place, column] = cell(g, a[:, row], b[:, column], meta[:, column], i, lj, row, partial)
+    return out
+
+
+def cell(
+    g: Gemm, a: Float16, b: Float16, meta: UInt8, i: dict[str, int], lj: int, row: int, partial: np.float32 | None
+) -> np.float32:
+    """Value of one result."""
+    words = list(product(range(g.r2), range(g.r1), range(g.r0)))
+    for start in range(0, len(words), g.chunk_words):
+        total = np.float32(0)
+        for r2, r1, r0 in words[start : start + g.chunk_words]:
+            r = (r0, r1, r2)
+            ragged = {
+                0: i["i0"] == g.i0 - 1 and i["li"] == g.li_last - 1,
+                1: i["i1"] == g.i1 - 1,
+                2: i["i2"] == g.i2 - 1,
+            }
+            if i["i0"] == g.i0 - 1 and i["li"] >= g.li_last:
+                continue
+            if ragged.get(g.rows_level, False) and row >= g.rows_last:
+                continue
+            if not (coordinate(g, "y", i, r) and coordinate(g, "x", i, r)):
+                continue
+            address = g.a_base + sum(i[name] * getattr(g, f"a_{name}") for name in i)
+            word = a[address + r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0]
+            last = g.last_level != NO_LEVEL and r[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1
+            for k in range(g.entries_last if last else g.entries):
+                entry = g.b_base + i["j"] * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0 + k * g.lj + lj
+                if meta[entry] & 0x80:
+                    with np.errstate(all="ignore"):
+                        total = fp32(np.float32(word[meta[entry] & 7]) * np.float32(b[entry]) + total)
+        with np.errstate(all="ignore"):
+            partial = fp32(total if partial is None else total + partial)
+    return np.float32(0) if partial is None else partial
+
+
+@pytest.mark.parametrize("gathered", [1, 1 << 22])
+@pytest.mark.parametrize("seed", range(40))
+def test_random_instructions(machine: Machine, monkeypatch: pytest.MonkeyPatch, seed: int, gathered: int) -> None:
+    monkeypatch.setattr(gemm_engine, "_GATHERED_ELEMENTS", gathered)
+    g = random_instruction(random.Random(seed), machine.architecture.array, max_tiles=4, max_words=9)
+    g = dataclasses.replace(g, a_base=g.a_base + A_OFFSET)
+    a, b, meta, acc = fill(machine, seed)
+    expected = expected_accumulators(g, a, b, meta, acc)
+    gemm(machine, g)
+    assert_same_bits(acc, expected)
+
+
+def test_a_tile_without_valid_words_is_zero(machine: Machine) -> None:
+    *_, acc = fill(machine, 0)
+    gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2, y_base=-1))
+    assert_same_bits(acc[:16], np.zeros((16, 4), np.float32))
+
+
+def test_only_the_tiles_are_written(machine: Machine) -> None:
+    *_, acc = fill(machine, 0)
+    before = acc.copy()
+    gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2, acc_base=8))
+    assert_same_bits(acc[:8], before[:8])
+    assert_same_bits(acc[24:], before[24:])
+    assert (acc[8:24] != before[8:24]).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"acc_base": 2033}, r"accumulator words 2033\.\.2048 exceed the 2048 there are"),
+        ({"a_base": 2048}, r"A words 2048\.\.2048 must lie in 0\.\.2047"),
+        ({"a_base": -1}, r"A words -1\.\.-1"),
+        ({"b_base": 4090}, r"B entries up to 4105 must lie in 0\.\.4095"),
+        ({"rows_last": 5}, "`rows_last` must be at most 4, not 5"),
+    ],
+)
+def test_out_of_bounds(machine: Machine, fields: dict[str, Any], message: str) -> None:
+    fill(machine, 0)
+    g = Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2)
+    with pytest.raises(ExecutionError, match=message):
+        gemm(machine, dataclasses.replace(g, **fields))
+
+
+def test_words_out_of_bounds_are_not_fetched(machine: Machine) -> None:
+    fill(machine, 0)
+    gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2, a_base=-1, x_base=-1))
+
+
+def test_a_chunk_needs_words(machine: Machine) -> None:
+    fill(machine, 0)
+    with pytest.raises(InputError, match="chunk_words must be a positive integer"):
+        gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8))
+
+
+@pytest.mark.parametrize("missing", [Buffer.A, Buffer.B, Buffer.B_META, Buffer.ACC])
+def test_empty_halves_are_not_read(machine: Machine, missing: Buffer) -> None:
+    for engine, buffer in ((Engine.LOAD, Buffer.A), (Engine.LOAD, Buffer.B), (Engine.LOAD, Buffer.B_META)):
+        if buffer is not missing:
+            machine.writable(engine, buffer)
+    accumulate = int(missing is Buffer.ACC)
+    with pytest.raises(ExecutionError, match=f"half 0 of {missing.name}, which nothing has filled"):
+        gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, accumulate=accumulate))

@@ -1,0 +1,72 @@
+"""Prune against sorting each group by itself."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.references.naive import n_of_m_mask
+from tests.references.operands import any_fp16
+
+from gossamer_models.errors import GossamerError, InputError
+from gossamer_models.golden.prune import prune
+from gossamer_models.golden.state import Machine
+from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.tokens import Buffer, Engine
+
+N2, N1, N0 = 2, 3, 2
+VALUES, METADATA = 0, 2048
+
+
+def place(axis: int, along: int, across: tuple[int, ...]) -> tuple[int, ...]:
+    """Index into the blocks of an element along the axis; `across` is (n2, other block, other)."""
+    n2, block, other = across
+    return (n2, along // 8, block, along % 8, other) if axis == 0 else (n2, block, along // 8, other, along % 8)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (1, 4), (2, 8), (1, 8), (4, 8), (3, 4), (8, 8), (4, 4)])
+@pytest.mark.parametrize("missing", [0, 1, 5, 8, 11])
+def test_prune(machine: Machine, axis: int, n: int, m: int, missing: int) -> None:
+    blocks = any_fp16(np.random.default_rng(missing), N2 * N1 * N0 * 64, 0.2).reshape(N2, N1, N0, 8, 8)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 128, blocks)
+    length = (N1, N0)[axis] * 8 - missing
+    sizes: dict[str, Any] = {"n2": N2, "n1": N1, "n0": N0, "source": 128, "values": VALUES, "metadata": METADATA}
+    prune(machine, Prune(keep=n, of=m, axis=axis, valid=length, **sizes))
+    per_word = 8 * n // m
+    count = N2 * N1 * N0 * per_word * 8
+    shape = (N2, N1, N0, per_word, 8)
+    values = machine.read(Engine.STORE, Buffer.PRN, np.uint16, VALUES, count).reshape(shape)
+    metadata = machine.read(Engine.STORE, Buffer.PRN, np.uint8, METADATA, count).reshape(shape)
+    for across in np.ndindex(N2, (N0, N1)[axis], 8):
+        line = np.array([blocks[place(axis, along, across)] for along in range(length)])
+        kept = n_of_m_mask(line, n, m, 0)
+        for word in range((N1, N0)[axis]):
+            expected = [
+                (int(line[r].view(np.uint16)), 0x80 + r % 8) for r in range(length) if kept[r] and r // 8 == word
+            ]
+            expected += [(0, 0)] * (per_word - len(expected))
+            n2, block, other = across
+            at = (n2, word, block, slice(None), other) if axis == 0 else (n2, block, word, slice(None), other)
+            assert list(zip(values[at].tolist(), metadata[at].tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"valid": 9}, r"`valid` must lie in 1\.\.8, not 9"),
+        ({"valid": 0}, r"`valid` must lie in 1\.\.8, not 0"),
+        ({"source": 1}, "address 1 in VOUT must be a multiple of 2"),
+        ({"source": 65536}, "must lie in VOUT"),
+        ({"values": 49152}, "must lie in PRN"),
+    ],
+)
+def test_bad_instructions(machine: Machine, fields: dict[str, Any], message: str) -> None:
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, np.zeros(64, np.float16))
+    with pytest.raises(GossamerError, match=message):
+        prune(machine, Prune(**({"keep": 2, "of": 8, "valid": 8} | fields)))
+
+
+def test_n_exceeds_m(machine: Machine) -> None:
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, np.zeros(64, np.float16))
+    with pytest.raises(InputError, match="N of a sparsity"):
+        prune(machine, Prune(keep=5, of=4, valid=8))

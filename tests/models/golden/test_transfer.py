@@ -1,0 +1,151 @@
+"""Loads and stores against loops over single elements."""
+
+import random
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_models.golden import transfer
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.golden.transfer import load, store
+from gossamer_models.isa.instructions import Dim, Load, Store
+from gossamer_models.isa.tokens import Buffer, Engine
+
+SIZES = (2, 4, 1)
+BOUND_AXES = 3
+
+
+def random_transfer(rng: random.Random, buffer: Buffer) -> Load:
+    """Up to four loops with any strides and axes, within the memories of the test."""
+    format_ = 0 if buffer is Buffer.B else rng.randrange(3)
+    size = SIZES[format_]
+    dims = [
+        Dim(rng.randint(0, 5), rng.randrange(60) * size, rng.randrange(40) * size, rng.randrange(4), rng.randrange(3))
+        for _ in range(rng.randint(0, 4))
+    ]
+    used = [number for number, dim in enumerate(dims) if dim.count]
+    bounds: dict[str, Any] = {f"axis{n}_bound": rng.randint(1, 6) for n in range(BOUND_AXES)}
+    bases: dict[str, Any] = {f"axis{n}_base": rng.randint(-2, 1) for n in range(BOUND_AXES)}
+    index_dim = rng.choice([*used, 15]) if buffer is Buffer.B else 15
+    mem_base, buf_base = 4000 + rng.randrange(100) * size, rng.randrange(100) * size
+    return Load(
+        buffer=buffer, format=format_, index_dim=index_dim, mem_base=mem_base, buf_base=buf_base, dims=tuple(dims),
+        **bounds, **bases,
+    )  # fmt: skip
+
+
+def elements(t: Load) -> list[tuple[int, int, bool, int]]:
+    """DRAM address, buffer address, whether in bounds, and index in `index_dim` of each element in order."""
+    dims = [(number, dim) for number, dim in enumerate(t.dims) if dim.count]
+    found = []
+    for reverse in product(*(range(dim.count) for _, dim in reversed(dims))):
+        indices = list(zip(reversed(reverse), dims, strict=True))
+        memory = t.mem_base + sum(index * dim.mem_stride for index, (_, dim) in indices)
+        buffer = t.buf_base + sum(index * dim.buf_stride for index, (_, dim) in indices)
+        inside = True
+        for axis, base, bound in (
+            (0, t.axis0_base, t.axis0_bound),
+            (1, t.axis1_base, t.axis1_bound),
+            (2, t.axis2_base, t.axis2_bound),
+        ):
+            value = base + sum(index * dim.weight for index, (_, dim) in indices if dim.axis == axis)
+            inside &= 0 <= value < bound
+        entry = sum(index for index, (number, _) in indices if number == t.index_dim)
+        found.append((memory, buffer, inside, entry))
+    return found
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 18])
+@pytest.mark.parametrize("buffer", [Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM])
+def test_load_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatch, buffer: Buffer, block: int) -> None:
+    monkeypatch.setattr(transfer, "_BLOCK_ELEMENTS", block)
+    machine.memory[:] = np.random.default_rng(1).integers(0, 256, machine.memory.size)
+    for seed in range(12):
+        t = random_transfer(random.Random(seed), buffer)
+        size = SIZES[t.format]
+        before = machine.writable(Engine.LOAD, buffer).copy()
+        metadata = machine.writable(Engine.LOAD, Buffer.B_META).copy()
+        for memory, place, inside, entry in elements(t):
+            source = machine.memory[memory : memory + size]
+            before[place : place + size] = source if inside else 0
+            if t.index_dim != 15:
+                metadata[place // 2] = 0x80 + entry if inside else 0
+        load(machine, t)
+        np.testing.assert_array_equal(machine.readable(Engine.LOAD, buffer), before, f"seed {seed}: {t}")
+        if buffer is Buffer.B:
+            np.testing.assert_array_equal(machine.readable(Engine.LOAD, Buffer.B_META), metadata, f"seed {seed}: {t}")
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 18])
+@pytest.mark.parametrize("buffer", [Buffer.VOUT, Buffer.PRM, Buffer.PRN])
+def test_store_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatch, buffer: Buffer, block: int) -> None:
+    monkeypatch.setattr(transfer, "_BLOCK_ELEMENTS", block)
+    held = machine.writable(Engine.STORE, buffer)
+    held[:] = np.random.default_rng(2).integers(0, 256, held.size)
+    for seed in range(12):
+        t = random_transfer(random.Random(seed), buffer)
+        size = SIZES[t.format]
+        expected = machine.memory.copy()
+        for memory, place, inside, _ in elements(t):
+            if inside:
+                expected[memory : memory + size] = held[place : place + size]
+        fields: dict[str, Any] = {
+            name: getattr(t, name) for name in ("buffer", "format", "mem_base", "buf_base", "dims")
+        }
+        bounds = {
+            f"axis{n}_{end}": getattr(t, f"axis{n}_{end}") for n in range(BOUND_AXES) for end in ("base", "bound")
+        }
+        store(machine, Store(**fields, **bounds))
+        np.testing.assert_array_equal(machine.memory, expected, f"seed {seed}: {t}")
+
+
+def test_padding_needs_no_memory(machine: Machine) -> None:
+    """Elements out of bounds may lie before the start of DRAM."""
+    machine.memory[:4] = [1, 2, 3, 4]
+    row = Dim(count=6, mem_stride=1, buf_stride=1, axis=1, weight=1)
+    load(machine, Load(buffer=Buffer.VIN, format=2, mem_base=-1, axis1_base=-1, axis1_bound=4, dims=(row,)))
+    assert machine.read(Engine.LOAD, Buffer.VIN, np.uint8, 0, 6).tolist() == [0, 1, 2, 3, 4, 0]
+
+
+def test_a_large_transfer_is_cut(machine: Machine) -> None:
+    """More elements than one block; the last element written to a place stays."""
+    machine.memory[:10] = range(10)
+    dims = (Dim(10, 1, 1), Dim(60000), Dim(2))
+    load(machine, Load(buffer=Buffer.VIN, format=2, dims=dims))
+    assert machine.read(Engine.LOAD, Buffer.VIN, np.uint8, 0, 10).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        (Load(buffer=Buffer.VIN, mem_base=1 << 14), r"elements 8192\.\.8192 must lie in DRAM's 0\.\.8191"),
+        (Load(buffer=Buffer.VIN, mem_base=-2), r"elements -1\.\.-1 must lie in DRAM"),
+        (Load(buffer=Buffer.VIN, format=1, buf_base=65536), "element 16384 lies outside VIN, which holds 16384"),
+        (Load(buffer=Buffer.VIN, mem_base=1), "multiples of the element's 2 bytes"),
+        (Load(buffer=Buffer.VIN, format=1, dims=(Dim(2, 4, 2),)), "multiples of the element's 4 bytes"),
+        (Load(buffer=Buffer.VOUT), "`buffer` must be one of A, B, B_META, VIN, PRM, not 5"),
+        (Load(buffer=9), "not 9"),
+        (Load(buffer=Buffer.VIN, format=3), r"`format` must be one of \[0, 1, 2\], not 3"),
+        (Load(buffer=Buffer.B, index_dim=0, dims=(Dim(9, 2, 2),)), "index must lie below the group of 8, not be 8"),
+        (Load(buffer=Buffer.B, index_dim=1, dims=(Dim(9, 2, 2),)), "`index_dim` must name a dimension in use, not 1"),
+    ],
+)
+def test_bad_loads(machine: Machine, instruction: Load, message: str) -> None:
+    with pytest.raises(ExecutionError, match=message):
+        load(machine, instruction)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        (Store(buffer=Buffer.PRM, mem_base=1 << 14), "must lie in DRAM"),
+        (Store(buffer=Buffer.PRM, buf_base=16384), "lies outside PRM"),
+        (Store(buffer=Buffer.VIN), "`buffer` must be one of VOUT, PRM, PRN, not 4"),
+        (Store(buffer=Buffer.VOUT), "reads half 0 of VOUT, which nothing has filled"),
+    ],
+)
+def test_bad_stores(machine: Machine, instruction: Store, message: str) -> None:
+    with pytest.raises(ExecutionError, match=message):
+        store(machine, instruction)
