@@ -25,7 +25,9 @@ from gossamer_models.results import RunResult, StageRun
 
 __all__ = ["Observer", "Step", "run"]
 
-_ENGINES = tuple(engine for engine in Engine if engine is not Engine.SEQUENCER)
+# Readers before writers: an instruction that does not wait for its data then finds an empty half and not, by luck of
+# the order, the data.
+_ENGINES = (Engine.STORE, Engine.PRUNE, Engine.VECTOR, Engine.GEMM, Engine.LOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +148,14 @@ class _StageExecution:
         return counts
 
     def _ready(self) -> list[Engine]:
-        """Engines that can go on, the sequencer last."""
-        ready = [
+        """Engines that can go on, the sequencer first."""
+        depth = self._machine.architecture.queue_depth + 1
+        deals = self._next is not None and len(self._queues[self._next.engine]) < depth
+        return [Engine.SEQUENCER] * deals + [
             engine
             for engine, queue in self._queues.items()
             if queue and all(self._tokens[semaphore] for semaphore in _semaphores(queue[0][1].wait))
         ]
-        depth = self._machine.architecture.queue_depth + 1
-        if self._next is not None and len(self._queues[self._next.engine]) < depth:
-            ready.append(Engine.SEQUENCER)
-        return ready
 
     def _fetch(self) -> None:
         """Take the next concrete instruction from the loops."""
@@ -208,7 +208,7 @@ class _StageExecution:
         return ExecutionError(f"{self._where()}, instruction {position} ({instruction.opcode.name}): {what}")
 
     def _waiting(self) -> str:
-        heads = [(engine, *queue[0]) for engine, queue in self._queues.items() if queue]
+        heads = [(engine, *self._queues[engine][0]) for engine in sorted(_ENGINES) if self._queues[engine]]
         return "; ".join(
             f"{engine.name} instruction {position} ({instruction.opcode.name}) waits for "
             + _names(sum(s for s in _semaphores(instruction.wait) if not self._tokens[s]))
