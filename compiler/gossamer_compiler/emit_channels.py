@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
-from gossamer_compiler.mapping import ChannelMapping, tile_words
+from gossamer_compiler.mapping import ChannelMapping, column_tiles, tile_words
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -58,6 +58,11 @@ class Stream:
         """Byte address of the metadata."""
         return self.tensor.address + 2 * self.j_tiles * self.tile_entries
 
+    def column_offset(self, column: int) -> int:
+        """Entries in front of the first entry of a column."""
+        tile, rest = divmod(column, self.lj * self.columns)
+        return tile * self.tile_entries + rest
+
     def column_digits(self, unit_bytes: int) -> list[Digit]:
         """Digits of a column index in DRAM."""
         return [
@@ -70,8 +75,8 @@ class Stream:
 def stream_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, tensor: Tensor) -> Stream:
     """Describe the weights of a scheduled GEMM."""
     columns = architecture.array.columns
-    j_tiles = -(-gemm.target.channels // (columns * mapping.lj))
-    return Stream(tensor, mapping.lj, columns, gemm.words, gemm.entries, j_tiles)
+    tiles = column_tiles(gemm.target.channels, columns * mapping.lj)
+    return Stream(tensor, mapping.lj, columns, gemm.words, gemm.entries, tiles)
 
 
 def emit_channel_gemm(

@@ -13,7 +13,7 @@ from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["ChannelMapping", "GradientMapping", "granule", "map_channels", "map_gradient"]
+__all__ = ["ChannelMapping", "GradientMapping", "column_tiles", "granule", "map_channels", "map_gradient"]
 
 _ENTRY_BYTES = 3
 
@@ -109,7 +109,7 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 def _require_channels_fit(gemm: ChannelGemm, architecture: Architecture, layer: str) -> None:
     array, buffers = architecture.array, architecture.buffers
     _, lj = max(array.interleaves)
-    j_tiles = min(_j_tiles(gemm.target.channels, array.columns * lj), granule(array.columns * lj))
+    j_tiles = min(column_tiles(gemm.target.channels, array.columns * lj), granule(array.columns * lj))
     entries = j_tiles * lj * gemm.words * gemm.entries
     if entries > buffers.b_entries:
         raise DoesNotFitError(
@@ -131,7 +131,7 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
         width = array.columns * lj
         per_j = lj * gemm.words * gemm.entries
         j_options = [
-            n for n in _divisors(_j_tiles(gemm.target.channels, width))
+            n for n in _divisors(column_tiles(gemm.target.channels, width))
             if n * per_j <= buffers.b_entries and n * width % BLOCK == 0
         ]  # fmt: skip
         for over_pixels in (False, True) if li > 1 else (False,):
@@ -157,8 +157,11 @@ def _spatial(seed: ChannelMapping, gemm: ChannelGemm, architecture: Architecture
 def _channels_fit(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> bool:
     array, buffers = architecture.array, architecture.buffers
     results = mapping.tiles * mapping.li * mapping.lj * array.rows
+    # Pixels of a phase of a strided BP do not merge into one dimension of the store, which has eight.
+    spread = gemm.x.spread > 1 and min(mapping.j_tiles, *mapping.i_levels) > 1
     return (
-        mapping.batch_blocks * tile_words(gemm, mapping.rows, mapping.columns) <= buffers.a_words
+        not spread
+        and mapping.batch_blocks * tile_words(gemm, mapping.rows, mapping.columns) <= buffers.a_words
         and results <= buffers.accumulator_words
         and results * array.columns * 2 <= buffers.vector_out_bytes
     )
@@ -173,7 +176,7 @@ def tile_words(gemm: ChannelGemm, rows: int, columns: int) -> int:
 def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
     """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
     array = architecture.array
-    j_all = _j_tiles(gemm.target.channels, array.columns * mapping.lj)
+    j_all = column_tiles(gemm.target.channels, array.columns * mapping.lj)
     batch_all = -(-gemm.source.batch // array.rows)
     compute, overhead = _channel_cycles(gemm, mapping.li, mapping.lj, mapping.over_pixels, architecture)
     j_blocks = j_all // mapping.j_tiles
@@ -210,7 +213,7 @@ def _channel_cycles(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, arch
         x_level=1, x_negative=int(gemm.x.direction < 0), x_size=gemm.x.size,
     )  # fmt: skip
     cycles = gemm_cycles(array, whole)
-    repeats = _j_tiles(gemm.target.channels, array.columns * lj) * (blocks if over_pixels else -(-blocks // li))
+    repeats = column_tiles(gemm.target.channels, array.columns * lj) * (blocks if over_pixels else -(-blocks // li))
     return (cycles.issue + cycles.drain) * repeats, cycles.overhead
 
 
@@ -259,8 +262,8 @@ def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iter
         for over_taps in (False, True) if li > 1 else (False,):
             step = granule(array.rows) if over_taps else max(li, granule(array.rows))
             for channel_blocks in _doublings(step, blocks):
-                for j_tiles in _divisors(_j_tiles(gemm.gradient.channels, width)):
-                    if j_tiles * width % BLOCK and j_tiles * width < gemm.gradient.channels:
+                for j_tiles in _divisors(column_tiles(gemm.gradient.channels, width)):
+                    if j_tiles * width % BLOCK:
                         continue
                     fitting = (
                         GradientMapping(li, lj, over_taps, channel_blocks, j_tiles, words, rows) for words, rows in strips
@@ -288,7 +291,7 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     array = architecture.array
     blocks = -(-gemm.source.channel_blocks * BLOCK // array.rows)
     i_blocks = -(-blocks // mapping.channel_blocks)
-    j_blocks = _j_tiles(gemm.gradient.channels, array.columns * mapping.lj) // mapping.j_tiles
+    j_blocks = column_tiles(gemm.gradient.channels, array.columns * mapping.lj) // mapping.j_tiles
     cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
     compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
     instances = i_blocks * j_blocks * cuts
@@ -317,12 +320,13 @@ def _gradient_cycles(gemm: GradientGemm, li: int, lj: int, over_taps: bool, arch
         x_shift=gemm.window.stride[1].bit_length() - 1, x_size=gemm.source.width,
     )  # fmt: skip
     cycles = gemm_cycles(array, whole)
-    repeats = _j_tiles(gemm.gradient.channels, array.columns * lj) * (blocks if over_taps else -(-blocks // li))
+    repeats = column_tiles(gemm.gradient.channels, array.columns * lj) * (blocks if over_taps else -(-blocks // li))
     return (cycles.issue + cycles.drain) * repeats, cycles.overhead
 
 
-def _j_tiles(channels: int, width: int) -> int:
-    return -(-channels // width)
+def column_tiles(channels: int, width: int) -> int:
+    """Tiles of ``width`` columns that cover whole blocks of eight channels."""
+    return _round_up(-(-channels // width), granule(width))
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -17,7 +17,7 @@ __all__ = ["SPARSITY_SIZES", "MemoryModel", "MethodUse", "Optimizer", "Training"
 SPARSITY_SIZES = (2, 4, 8)
 """The M of every N:M that is supported."""
 
-Optimizer = Literal["sgd", "sgd-momentum", "adam"]
+Optimizer = Literal["sgd", "sgd-momentum"]
 MemoryModel = Literal["ideal", "ddr4"]
 
 

@@ -1,0 +1,374 @@
+"""Instructions of the weight update: SGD on fp32 masters, then both compressed copies for the next step.
+
+Update and pruning share one pass (SAT's pre-generation): a tile of masters goes through the vector engine, its fp16
+copy through the prune engine once along input channels (FF) and once along output channels (BP).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import Digit, merge, plain, refine
+from gossamer_compiler.emit_channels import Stream
+from gossamer_compiler.emit_vector import float_bits
+from gossamer_compiler.geometry import Taps
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Prune, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.loops import last, step
+from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.program import Tensor
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["BackwardStream", "Optimizer", "Weights", "emit_update", "emit_vector_update"]
+
+_ELEMENTS = BLOCK * BLOCK
+_MASTER_BYTES = _ELEMENTS * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """SGD with momentum: w' = w - rate (momentum v + g / loss_scale + decay w + SR-STE's term)."""
+
+    rate: float
+    momentum: float
+    decay: float
+    loss_scale: float
+    sr_ste: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Masters, momentum and gradient of one layer, [kh][kw][c_in/8][c_out/8][8][8] fp32.
+
+    Members
+    -------
+    shape : (c_out, c_in, kh, kw).
+    pattern : N:M of SR-STE's term.
+    """
+
+    master: Tensor
+    momentum: Tensor
+    gradient: Tensor
+    shape: tuple[int, int, int, int]
+    pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardStream:
+    """Operand B of one phase of BP and the taps it holds."""
+
+    stream: Stream
+    pattern: Pattern
+    y: Taps
+    x: Taps
+
+
+@dataclass(frozen=True, slots=True)
+class _TapGroup:
+    """Taps that share a phase: kernel index = first + pitch * tap on each axis."""
+
+    count: tuple[int, int]
+    first: tuple[int, int]
+    pitch: tuple[int, int]
+    backward: BackwardStream | None
+
+
+def emit_update(
+    builder: StageBuilder,
+    weights: Weights,
+    optimizer: Optimizer,
+    forward: Stream,
+    forward_pattern: Pattern,
+    backward: Sequence[BackwardStream],
+    architecture: Architecture,
+    layer: str,
+) -> None:
+    """Append update and pruning of one layer's weights.
+
+    Raises
+    ------
+    DoesNotFitError
+        One row of blocks (eight input channels of one tap) exceeds the vector or prune buffers.
+    """
+    c_out, c_in, kh, kw = weights.shape
+    limit = _row_limit(blocks_of(c_out), bool(backward), architecture, layer)
+    for group in _tap_groups(kh, kw, backward):
+        for span in _spans(blocks_of(c_in), group, limit):
+            with builder.loop(group.count[0]) as y, builder.loop(group.count[1]) as x:
+                with builder.loop(span.outer) as outer, builder.loop(span.words // span.rows) as inner:
+                    work = _Tile(weights, group, span, (y, x, outer, inner))
+                    builder.add(*work.loads(), work.update(optimizer))
+                    builder.add(*work.prunes(forward, forward_pattern))
+                    builder.add(*work.stores(forward))
+
+
+def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, layer: str) -> int:
+    """Rows of blocks (eight input channels of one tap, all output channels) that fit the buffers."""
+    buffers = architecture.buffers
+    limits = {
+        "vector_in_bytes": (3 * _MASTER_BYTES * out_words, buffers.vector_in_bytes),
+        "vector_out_bytes": ((2 * _MASTER_BYTES + 2 * _ELEMENTS) * out_words, buffers.vector_out_bytes),
+        "prune_entries": ((1 + has_backward) * _ELEMENTS * out_words, buffers.prune_entries),
+    }
+    for name, (demand, bound) in limits.items():
+        if demand > bound:
+            raise DoesNotFitError(
+                f"layer {layer!r}: eight input channels of one tap exceed buffers.{name}",
+                demand, bound, "entries" if name == "prune_entries" else "bytes", f"raise buffers.{name}",
+            )  # fmt: skip
+    return min(bound // demand for demand, bound in limits.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Input-channel words ``start``..``start + outer * words - 1``, ``rows`` at a time.
+
+    An address in a backward stream is affine in the word within a j tile, and in the j tile, but not across both: hence
+    one loop for either, and a span of its own for the words of a ragged last j tile.
+    """
+
+    start: int
+    outer: int
+    words: int
+    rows: int
+    final: bool
+
+
+def _spans(in_words: int, group: "_TapGroup", limit: int) -> list[_Span]:
+    stream = group.backward.stream if group.backward else None
+    width = stream.lj * stream.columns if stream else BLOCK
+    tile = in_words if width <= BLOCK else min(in_words, width // BLOCK)
+    outer, rest = divmod(in_words, tile)
+    spans = [_Span(0, outer, tile, _power_divisor(tile, limit), not rest)]
+    return spans + ([_Span(outer * tile, 1, rest, _power_divisor(rest, limit), True)] if rest else [])
+
+
+def _power_divisor(words: int, limit: int) -> int:
+    """Largest power of two that divides ``words`` and is at most ``limit``."""
+    return 1 << min((words & -words).bit_length(), limit.bit_length()) - 1
+
+
+def _tap_groups(kh: int, kw: int, backward: Sequence[BackwardStream]) -> list[_TapGroup]:
+    """Taps by phase; a phase without pixels has no stream, but its weights are updated all the same."""
+    if not backward:
+        return [_TapGroup((kh, kw), (0, 0), (1, 1), None)]
+    pitch = backward[0].y.pitch, backward[0].x.pitch
+    by_first = {(b.y.first, b.x.first): b for b in backward}
+    firsts = itertools.product(range(min(pitch[0], kh)), range(min(pitch[1], kw)))
+    return [
+        _TapGroup((-(-(kh - y) // pitch[0]), -(-(kw - x) // pitch[1])), (y, x), pitch, by_first.get((y, x)))
+        for y, x in firsts
+    ]
+
+
+class _Tile:
+    """One tile of masters: ``span.rows`` rows of blocks of one tap, all output channels."""
+
+    def __init__(self, weights: Weights, group: _TapGroup, span: _Span, levels: tuple[int, int, int, int]) -> None:
+        self.weights, self.group, self.span, self.levels = weights, group, span, levels
+        c_out, c_in, _, self.kernel_width = weights.shape
+        self.in_words, self.out_words, self.rows = blocks_of(c_in), blocks_of(c_out), span.rows
+        self.blocks = span.rows * self.out_words
+        self.master_bytes = self.blocks * _MASTER_BYTES
+
+    def _kernel_steps(self, row_bytes: int) -> list[tuple[int, int]]:
+        """(level, bytes) steps of an address that advances ``row_bytes`` per row of blocks in [kh][kw][c_in/8] order."""
+        tap = self.in_words * row_bytes
+        return [
+            (self.levels[0], self.group.pitch[0] * self.kernel_width * tap),
+            (self.levels[1], self.group.pitch[1] * tap),
+            (self.levels[2], self.span.words * row_bytes),
+            (self.levels[3], self.rows * row_bytes),
+        ]
+
+    def _kernel_base(self, row_bytes: int) -> int:
+        tap = self.group.first[0] * self.kernel_width + self.group.first[1]
+        return (tap * self.in_words + self.span.start) * row_bytes
+
+    def loads(self) -> list[Load]:
+        """Masters, momentum and gradient."""
+        row_bytes = self.out_words * _MASTER_BYTES
+        steps = tuple(step(Load, "mem_base", *item) for item in self._kernel_steps(row_bytes))
+        tensors = (self.weights.master, self.weights.momentum, self.weights.gradient)
+        return [
+            Load(
+                wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
+                advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
+                mem_base=tensor.address + self._kernel_base(row_bytes), buf_base=place * self.master_bytes,
+                dims=merge(plain(self.master_bytes // 4, 4, 4)), modifiers=steps,
+            )
+            for place, tensor in enumerate(tensors)
+        ]  # fmt: skip
+
+    def update(self, optimizer: Optimizer) -> Vector:
+        """New masters and momentum, and the fp16 copy behind them."""
+        pattern = self.weights.pattern
+        return Vector(
+            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL, advance=Advance.VIN | Advance.VOUT,
+            op=VectorOp.UPDATE, flags=VectorFlag.SR_STE if optimizer.sr_ste else 0, format=Format.FP32,
+            count=self.blocks * _ELEMENTS, source1=self.master_bytes, source2=2 * self.master_bytes,
+            target1=self.master_bytes, target2=2 * self.master_bytes, keep=pattern.n, of=pattern.m,
+            **_scalars(optimizer),
+        )  # fmt: skip
+
+    def prunes(self, forward: Stream, pattern: Pattern) -> list[Prune]:
+        """Entries for FF along input channels, then for BP along output channels."""
+        c_out, c_in, _, _ = self.weights.shape
+        shape = {"n1": self.rows, "n0": self.out_words, "source": 2 * self.master_bytes}
+        rest = c_in - (self.in_words - self.rows) * BLOCK
+        cut = self.span.final and rest != self.rows * BLOCK
+        ragged = (last(Prune, "valid", self.levels[2:], rest),) if cut else ()
+        backward = self.group.backward
+        result = [
+            Prune(
+                wait=S.WEIGHT_FULL | S.PRN_FREE, signal=0 if backward else S.PRN_FULL,
+                advance=Advance.VOUT | Advance.PRN if not backward else 0, keep=pattern.n, of=pattern.m, axis=0,
+                valid=self.rows * BLOCK, metadata=2 * self._entries(forward), modifiers=ragged, **shape,
+            )
+        ]  # fmt: skip
+        if backward:
+            base = 3 * self._entries(forward)
+            result.append(
+                Prune(
+                    signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n, of=backward.pattern.m,
+                    axis=1, valid=c_out, values=base, metadata=base + 2 * self._entries(backward.stream), **shape,
+                )
+            )  # fmt: skip
+        return result
+
+    def _entries(self, stream: Stream) -> int:
+        return self.blocks * stream.entries * BLOCK
+
+    def stores(self, forward: Stream) -> list[Store]:
+        """Masters, momentum, then values and metadata of the streams."""
+        row_bytes = self.out_words * _MASTER_BYTES
+        steps = tuple(step(Store, "mem_base", *item) for item in self._kernel_steps(row_bytes))
+        stores = [
+            Store(
+                wait=S.VOUT_FULL | S.PRN_FULL if place == 0 else 0, buffer=Buffer.VOUT, format=Format.FP32,
+                mem_base=tensor.address + self._kernel_base(row_bytes), buf_base=place * self.master_bytes,
+                dims=merge(plain(self.master_bytes // 4, 4, 4)), modifiers=steps,
+            )
+            for place, tensor in enumerate((self.weights.master, self.weights.momentum))
+        ]  # fmt: skip
+        stores += self._forward_stores(forward)
+        if self.group.backward:
+            stores += self._backward_stores(self.group.backward.stream, 3 * self._entries(forward))
+        final = stores.pop()
+        return [
+            *stores, dataclasses.replace(final, signal=S.VOUT_FREE | S.PRN_FREE, advance=Advance.VOUT | Advance.PRN)
+        ]  # fmt: skip
+
+    def _forward_stores(self, stream: Stream) -> list[Store]:
+        """PRN [row][c_out/8][entry][8 c_out] to [j tile][tap, c_in/8][entry][lj][column]."""
+        stores = []
+        padded = max(self.out_words, stream.j_tiles * stream.lj * stream.columns // BLOCK)
+        for unit, fmt, base, address in _parts(stream, self._entries(stream), 0):
+            entry = stream.lj * stream.columns * unit
+            word = stream.entries * entry
+            dims = [
+                *refine(
+                    [Digit(BLOCK, unit), Digit(padded, stream.entries * BLOCK * unit)],
+                    stream.column_digits(unit), axis=0, unit=BLOCK,
+                ),
+                *plain(stream.entries, entry, BLOCK * unit),
+                *plain(self.rows, word, self.out_words * stream.entries * BLOCK * unit),
+            ]
+            steps = tuple(step(Store, "mem_base", *item) for item in self._kernel_steps(word))
+            store = _entry_store(fmt, base, address + self._kernel_base(word), dims, steps)
+            stores.append(dataclasses.replace(store, axis0_bound=self.out_words))
+        return stores
+
+    def _backward_stores(self, stream: Stream, start: int) -> list[Store]:
+        """PRN [c_in/8][c_out/8][entry][8 c_in] to [j tile][tap, c_out/8][entry][lj][column]."""
+        stores = []
+        for unit, fmt, base, address in _parts(stream, self._entries(stream), start):
+            entry = stream.lj * stream.columns * unit
+            word = stream.entries * entry
+            row = self.out_words * stream.entries * BLOCK * unit
+            columns, tap = stream.column_digits(unit), self.out_words * word
+            dims = [
+                *refine([Digit(BLOCK, unit), Digit(self.rows, row)], columns),
+                *plain(stream.entries, entry, BLOCK * unit),
+                *plain(self.out_words, word, stream.entries * BLOCK * unit),
+            ]
+            steps = (
+                step(Store, "mem_base", self.levels[0], self.group.count[1] * tap),
+                step(Store, "mem_base", self.levels[1], tap),
+                step(Store, "mem_base", self.levels[2], stream.column_offset(self.span.words * BLOCK) * unit),
+                step(Store, "mem_base", self.levels[3], stream.column_offset(self.rows * BLOCK) * unit),
+            )
+            start_bytes = stream.column_offset(self.span.start * BLOCK) * unit
+            stores.append(_entry_store(fmt, base, address + start_bytes, dims, steps))
+        return stores
+
+
+def _parts(stream: Stream, entries: int, start: int) -> list[tuple[int, Format, int, int]]:
+    """(bytes per entry, format, place in PRN, address in DRAM) of values and metadata."""
+    return [
+        (2, Format.FP16, start, stream.tensor.address),
+        (1, Format.BYTE, start + 2 * entries, stream.metadata),
+    ]
+
+
+def _entry_store(fmt: Format, base: int, address: int, dims: list[Dim], steps: tuple[Modifier, ...]) -> Store:
+    return Store(buffer=Buffer.PRN, format=fmt, mem_base=address, buf_base=base, dims=merge(dims), modifiers=steps)
+
+
+def _scalars(optimizer: Optimizer) -> dict[str, int]:
+    values = (optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste, 1 / optimizer.loss_scale)
+    return {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
+
+
+def emit_vector_update(
+    builder: StageBuilder,
+    optimizer: Optimizer,
+    master: Tensor,
+    momentum: Tensor,
+    gradient: Tensor,
+    words: int,
+    architecture: Architecture,
+    layer: str,
+) -> None:
+    """Append the update of biases or of a normalisation's scale and shift: fp32 vectors, never pruned.
+
+    Raises
+    ------
+    DoesNotFitError
+        The vectors exceed the vector buffers.
+    """
+    size = 4 * words
+    bound = min(architecture.buffers.vector_in_bytes // 3, architecture.buffers.vector_out_bytes * 2 // 5)
+    if size > bound:
+        raise DoesNotFitError(
+            f"layer {layer!r}: its channel parameters exceed the vector buffers", size, bound, "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes",
+        )  # fmt: skip
+    for place, tensor in enumerate((master, momentum, gradient)):
+        builder.add(
+            Load(
+                wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
+                advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+            )
+        )  # fmt: skip
+    builder.add(
+        Vector(
+            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
+            op=VectorOp.UPDATE, format=Format.FP32, count=words, source1=size, source2=2 * size, target1=size,
+            target2=2 * size, **_scalars(dataclasses.replace(optimizer, sr_ste=0.0)),
+        )
+    )  # fmt: skip
+    for place, tensor in enumerate((master, momentum)):
+        builder.add(
+            Store(
+                wait=S.VOUT_FULL if place == 0 else 0, signal=S.VOUT_FREE if place == 1 else 0,
+                advance=Advance.VOUT if place == 1 else 0, buffer=Buffer.VOUT, format=Format.FP32,
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+            )
+        )  # fmt: skip

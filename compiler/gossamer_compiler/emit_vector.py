@@ -1,0 +1,221 @@
+"""Instructions of stages that stream feature maps through the vector engine."""
+
+import dataclasses
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import merge, plain
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.loops import first, last, step
+from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK
+
+__all__ = ["Pass", "emit_pass", "emit_pool", "float_bits", "load_parameters", "store_parameters"]
+
+_MIN_TILES = 8
+
+
+def float_bits(value: float) -> int:
+    """fp32 bit pattern of a number, as scalar fields carry it."""
+    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over feature maps of equal shape.
+
+    Members
+    -------
+    op, flags : operation and options.
+    inputs : operand number (0, 1, 2 for source0..2) to feature map.
+    outputs : results, at most two.
+    parameter : word address in PRM of what the operation reads or writes there.
+    waits_parameters : take a PRM_FULL token before the first tile.
+    gives_sums : give a VOUT_FULL token behind the last tile, for a store of what lies in PRM then.
+    """
+
+    op: VectorOp
+    flags: VectorFlag
+    inputs: Mapping[int, Activation]
+    outputs: Sequence[Activation] = ()
+    parameter: int = 0
+    waits_parameters: bool = False
+    gives_sums: bool = False
+
+
+def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, layer: str) -> None:
+    """Append loads, operation and stores, tiled over pixels.
+
+    Raises
+    ------
+    DoesNotFitError
+        Not even one pixel of eight samples fits the vector buffers.
+    """
+    shape = next(iter(work.inputs.values()))
+    ragged = shape.batch % BLOCK
+    pixels = shape.pixels if ragged else shape.pixels * shape.batch_blocks
+    tile = _tile_pixels(pixels, shape, len(work.inputs), len(work.outputs), architecture, layer)
+    with builder.loop(shape.batch_blocks if ragged else 1) as b_level, builder.loop(pixels // tile) as p_level:
+        builder.add(*_tile_instructions(work, shape, tile, (b_level, p_level), ragged))
+
+
+def _tile_pixels(
+    pixels: int, shape: Activation, inputs: int, outputs: int, architecture: Architecture, layer: str
+) -> int:
+    buffers = architecture.buffers
+    limit = buffers.vector_in_bytes // (inputs * shape.pixel_bytes)
+    if outputs:
+        limit = min(limit, buffers.vector_out_bytes // (outputs * shape.pixel_bytes))
+    if limit < 1:
+        raise DoesNotFitError(
+            f"layer {layer!r}: one pixel of eight samples exceeds a vector buffer",
+            max(inputs, outputs) * shape.pixel_bytes, min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes",
+        )  # fmt: skip
+    limit = min(limit, max(1, pixels // _MIN_TILES))
+    return next(size for size in range(min(limit, pixels), 0, -1) if pixels % size == 0)
+
+
+def _tile_instructions(
+    work: Pass, shape: Activation, tile: int, levels: tuple[int, int], ragged: int
+) -> list[Load | Vector | Store]:
+    size = tile * shape.pixel_bytes
+    steps = ((levels[0], shape.slab_bytes), (levels[1], size))
+    addresses = {number: place * size for place, number in enumerate(work.inputs)}
+    loads = [
+        Load(
+            buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address, buf_base=addresses[number],
+            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Load, "mem_base", *item) for item in steps),
+        )
+        for number, source in work.inputs.items()
+    ]  # fmt: skip
+    loads[0] = dataclasses.replace(loads[0], wait=S.VIN_FREE)
+    loads[-1] = dataclasses.replace(loads[-1], signal=S.VIN_FULL, advance=Advance.VIN)
+    stores = [
+        Store(
+            buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address, buf_base=place * size,
+            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Store, "mem_base", *item) for item in steps),
+        )
+        for place, target in enumerate(work.outputs)
+    ]  # fmt: skip
+    if stores:
+        stores[0] = dataclasses.replace(stores[0], wait=S.VOUT_FULL)
+        stores[-1] = dataclasses.replace(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
+    return [*loads, _operation(work, shape, size, addresses, levels, ragged), *stores]
+
+
+def _operation(
+    work: Pass, shape: Activation, size: int, addresses: Mapping[int, int], levels: tuple[int, int], ragged: int
+) -> Vector:
+    modifiers = []
+    if ragged:
+        modifiers.append(last(Vector, "samples", [levels[0]], ragged))
+    if work.waits_parameters:
+        modifiers.append(first(Vector, "wait", levels, S.PRM_FULL))
+    if VectorFlag.ACCUMULATE & work.flags:
+        modifiers.append(first(Vector, "flags", levels, work.flags & ~VectorFlag.ACCUMULATE))
+    if work.gives_sums:
+        modifiers += [last(Vector, "wait", levels, S.VOUT_FREE), last(Vector, "signal", levels, S.VOUT_FULL)]
+    stores = bool(work.outputs)
+    return Vector(
+        wait=S.VIN_FULL | (S.VOUT_FREE if stores else 0), signal=S.VIN_FREE | (S.VOUT_FULL if stores else 0),
+        advance=Advance.VIN | (Advance.VOUT if stores else 0), op=work.op, flags=work.flags, format=Format.FP16,
+        count=size // 2, source0=addresses.get(0, 0), source1=addresses.get(1, 0), source2=addresses.get(2, 0),
+        target1=size if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,
+        channel_mid_count=shape.channel_blocks, modifiers=tuple(modifiers),
+    )  # fmt: skip
+
+
+def load_parameters(address: int, words: int, parameter: int, *, last_one: bool) -> Load:
+    """Bring fp32 words into PRM; the last load before the operation gives the token."""
+    return Load(
+        signal=S.PRM_FULL if last_one else 0, buffer=Buffer.PRM, format=Format.FP32, mem_base=address,
+        buf_base=4 * parameter, dims=merge(plain(words, 4, 4)),
+    )  # fmt: skip
+
+
+def store_parameters(address: int, words: int, parameter: int) -> Store:
+    """Write fp32 words of PRM to DRAM behind a vector operation that gives VOUT_FULL."""
+    return Store(
+        wait=S.VOUT_FULL, signal=S.VOUT_FREE, buffer=Buffer.PRM, format=Format.FP32, mem_base=address,
+        buf_base=4 * parameter, dims=merge(plain(words, 4, 4)),
+    )  # fmt: skip
+
+
+def emit_pool(
+    builder: StageBuilder,
+    operation: Vector,
+    inputs: Sequence[tuple[int, Activation]],
+    target: Activation,
+    architecture: Architecture,
+    layer: str,
+) -> None:
+    """Append a pooling operation: whole maps of eight samples and a few channel blocks at a time.
+
+    Parameters
+    ----------
+    operation : op, window and scalars; addresses and counts are filled in here.
+    inputs : operand number and feature map.
+
+    Raises
+    ------
+    DoesNotFitError
+        One map of eight samples and eight channels exceeds a vector buffer.
+    """
+    buffers, words = architecture.buffers, target.channel_blocks
+    per_word = [source.pixels * BLOCK * BLOCK * 2 for _, source in inputs]
+    out_word = target.pixels * BLOCK * BLOCK * 2
+    limit = min(buffers.vector_in_bytes // sum(per_word), buffers.vector_out_bytes // out_word)
+    if limit < 1:
+        raise DoesNotFitError(
+            f"layer {layer!r}: one map of eight samples and channels exceeds a vector buffer",
+            max(sum(per_word), out_word), min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes",
+        )  # fmt: skip
+    tile = next(size for size in range(min(limit, words), 0, -1) if words % size == 0)
+    with builder.loop(target.batch_blocks) as b_level, builder.loop(words // tile) as c_level:
+        base, addresses = 0, {}
+        for place, (number, source) in enumerate(inputs):
+            builder.add(_map_load(source, tile, base, (b_level, c_level), place, len(inputs)))
+            addresses[f"source{number}"] = base
+            base += per_word[place] * tile
+        ragged = target.batch % BLOCK
+        builder.add(
+            dataclasses.replace(
+                operation, wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL,
+                advance=Advance.VIN | Advance.VOUT, count=tile * out_word // 2, channels=tile * BLOCK,
+                modifiers=(last(Vector, "samples", [b_level], ragged),) if ragged else (), **addresses,
+            ),
+            Store(
+                wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
+                mem_base=target.address, dims=_map_dims(target, tile), modifiers=_map_steps(Store, target, tile, b_level, c_level),
+            ),
+        )  # fmt: skip
+
+
+def _map_load(source: Activation, tile: int, base: int, levels: tuple[int, int], place: int, loads: int) -> Load:
+    return Load(
+        wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == loads - 1 else 0,
+        advance=Advance.VIN if place == loads - 1 else 0, buffer=Buffer.VIN, format=Format.FP16,
+        mem_base=source.address, buf_base=base, dims=_map_dims(source, tile), modifiers=_map_steps(Load, source, tile, *levels),
+    )  # fmt: skip
+
+
+def _map_dims(source: Activation, tile: int) -> tuple[Dim, ...]:
+    run = tile * BLOCK * BLOCK
+    return merge([*plain(run, 2, 2), *plain(source.pixels, source.pixel_bytes, 2 * run)])
+
+
+def _map_steps(
+    cls: type[Load | Store], source: Activation, tile: int, b_level: int, c_level: int
+) -> tuple[Modifier, Modifier]:
+    return (
+        step(cls, "mem_base", b_level, source.slab_bytes),
+        step(cls, "mem_base", c_level, tile * BLOCK * BLOCK * 2),
+    )

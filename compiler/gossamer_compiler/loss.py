@@ -1,0 +1,73 @@
+"""Stage of the softmax cross-entropy: probabilities of the labels, and the scaled gradient of the logits."""
+
+import dataclasses
+
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.emit_vector import float_bits
+from gossamer_compiler.graph import Loss
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorOp
+from gossamer_models.isa.loops import last, step
+from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK
+from gossamer_models.program import MemoryImage
+
+__all__ = ["emit_loss"]
+
+
+def emit_loss(
+    builder: StageBuilder,
+    node: Loss,
+    logits: Activation,
+    gradient: Activation,
+    loss_scale: float,
+    memory: MemoryImage,
+    architecture: Architecture,
+) -> None:
+    """Append the loss, one block of eight samples at a time.
+
+    Allocates ``labels`` and ``probabilities``, fp32 per sample, padded to whole blocks.
+
+    Raises
+    ------
+    DoesNotFitError
+        Eight samples' logits exceed a vector buffer.
+    """
+    samples = logits.batch_blocks * BLOCK
+    labels = memory.allocate("labels", 4 * samples, "channels", (logits.batch,))
+    probabilities = memory.allocate("probabilities", 4 * samples, "channels", (logits.batch,))
+    size, bound = logits.slab_bytes, min(architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes)
+    if size + 4 * BLOCK > bound:
+        raise DoesNotFitError(
+            f"layer {node.name!r}: the logits of eight samples exceed a vector buffer", size + 4 * BLOCK, bound, "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes",
+        )  # fmt: skip
+    blocks, words = merge(plain(size // 2, 2, 2)), merge(plain(BLOCK, 4, 4))
+    ragged = logits.batch % BLOCK
+    with builder.loop(logits.batch_blocks) as level:
+        load_steps = (step(Load, "mem_base", level, size),), (step(Load, "mem_base", level, 4 * BLOCK),)
+        store_steps = (step(Store, "mem_base", level, size),), (step(Store, "mem_base", level, 4 * BLOCK),)
+        load = Load(buffer=Buffer.VIN, format=Format.FP16, mem_base=logits.address, dims=blocks, wait=S.VIN_FREE)
+        store = Store(buffer=Buffer.VOUT, format=Format.FP16, mem_base=gradient.address, dims=blocks, wait=S.VOUT_FULL)
+        builder.add(
+            dataclasses.replace(load, modifiers=load_steps[0]),
+            Load(
+                buffer=Buffer.VIN, format=Format.FP32, mem_base=labels.address, buf_base=size, dims=words,
+                signal=S.VIN_FULL, advance=Advance.VIN, modifiers=load_steps[1],
+            ),
+            Vector(
+                wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
+                op=VectorOp.SOFTMAX_CROSS_ENTROPY, format=Format.FP16, count=size // 2, source1=size, target1=size,
+                channels=logits.channel_blocks * BLOCK, size=node.classes, scalar0=float_bits(loss_scale / logits.batch),
+                modifiers=(last(Vector, "samples", [level], ragged),) if ragged else (),
+            ),
+            dataclasses.replace(store, modifiers=store_steps[0]),
+            Store(
+                buffer=Buffer.VOUT, format=Format.FP32, mem_base=probabilities.address, buf_base=size, dims=words,
+                signal=S.VOUT_FREE, advance=Advance.VOUT, modifiers=store_steps[1],
+            ),
+        )  # fmt: skip

@@ -1,0 +1,175 @@
+"""Stages of a convolution or linear layer: schedules, tensors, FF, BP, WU and update."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
+from gossamer_compiler.emit_gradient import emit_gradient_gemm
+from gossamer_compiler.emit_update import (
+    BackwardStream,
+    Optimizer,
+    Weights,
+    emit_update,
+    emit_vector_update,
+)
+from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
+from gossamer_compiler.graph import Multiply
+from gossamer_compiler.mapping import ChannelMapping, map_channels, map_gradient
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import VectorFlag, VectorOp
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.program import MemoryImage, StageProgram, Tensor
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["DENSE", "MultiplyLayer", "Phase"]
+
+DENSE = Pattern(BLOCK, BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of BP; without taps it has neither a GEMM nor a stream."""
+
+    y: Taps
+    x: Taps
+    gemm: ChannelGemm | None
+    mapping: ChannelMapping | None
+    stream: Stream | None
+
+
+class MultiplyLayer:
+    """One convolution or linear layer on one machine.
+
+    Parameters
+    ----------
+    source, target, source_gradient, target_gradient : its feature maps and their gradients; ``source_gradient`` is None
+        for the layer that reads the network's input.
+    forward_pattern, backward_pattern, decay_pattern : N:M of FF, of BP, and of SR-STE's term.
+    """
+
+    def __init__(
+        self,
+        node: Multiply,
+        source: Activation,
+        target: Activation,
+        forward_pattern: Pattern,
+        backward_pattern: Pattern,
+        memory: MemoryImage,
+        architecture: Architecture,
+    ) -> None:
+        self.node, self.source, self.target, self.architecture = node, source, target, architecture
+        self._patterns = forward_pattern, backward_pattern
+        self._memory = memory
+        self.forward = forward_gemm(source, target, node.window, forward_pattern)
+        self.forward_mapping = map_channels(self.forward, architecture, node.name)
+        self.forward_stream = self._stream("forward", self.forward, self.forward_mapping)
+        shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
+        self.weights = Weights(*(self._master(part, shape) for part in ("weight", "momentum", "gradient")), shape, forward_pattern)
+        self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
+        self.phases: list[Phase] = []
+
+    def _stream(self, name: str, gemm: ChannelGemm, mapping: ChannelMapping) -> Stream:
+        empty = Tensor("", 0, 0, "entries", ())
+        layout = stream_of(gemm, mapping, self.architecture, empty)
+        size = 3 * layout.j_tiles * layout.tile_entries
+        shape = (layout.j_tiles, layout.words, layout.entries, layout.lj, layout.columns)
+        tensor = self._memory.allocate(f"{self.node.name}.{name}", size, "entries", shape)
+        return stream_of(gemm, mapping, self.architecture, tensor)
+
+    def _master(self, part: str, shape: tuple[int, int, int, int]) -> Tensor:
+        c_out, c_in, kh, kw = shape
+        size = kh * kw * blocks_of(c_in) * blocks_of(c_out) * BLOCK * BLOCK * 4
+        return self._memory.allocate(f"{self.node.name}.{part}", size, "weights", shape)
+
+    def _vector(self, part: str) -> Tensor:
+        channels = self.node.out_shape[0]
+        return self._memory.allocate(f"{self.node.name}.{part}", 4 * blocks_of(channels) * BLOCK, "channels", (channels,))
+
+    def plan_backward(self, gradient: Activation, target: Activation) -> None:
+        """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
+        phases = backward_phases(gradient, target, self.node.window, self._patterns[1])
+        for number, (y, x, gemm) in enumerate(phases):
+            if gemm is None:
+                self.phases.append(Phase(y, x, None, None, None))
+                continue
+            mapping = map_channels(gemm, self.architecture, self.node.name)
+            self.phases.append(Phase(y, x, gemm, mapping, self._stream(f"backward.{number}", gemm, mapping)))
+
+    def feed_forward(self) -> StageProgram:
+        """FF, the bias added while results leave the accumulators."""
+        builder = StageBuilder()
+        if self.bias:
+            builder.add(load_parameters(self.bias[0].address, self.bias[0].size_bytes // 4, 0, last_one=True))
+        emit_channel_gemm(
+            builder, self.forward, self.forward_mapping, self.forward_stream, self.architecture, bias=bool(self.bias)
+        )
+        dense = forward_gemm(self.source, self.target, self.node.window, DENSE)
+        return builder.finish(
+            self.node.name, "ff", dataflow=_dataflow(self.forward_mapping), sparsity=_text(self._patterns[0]),
+            macs=self.forward.macs(), macs_dense=dense.macs(),
+        )  # fmt: skip
+
+    def back_propagate(self) -> StageProgram:
+        """BP, phase by phase; pixels without taps get zeros."""
+        builder = StageBuilder()
+        macs = macs_dense = 0
+        real = [phase for phase in self.phases if phase.gemm is not None]
+        for phase in self.phases:
+            if phase.gemm is None or phase.mapping is None or phase.stream is None:
+                emit_zero_phase(builder, phase.y, phase.x, self._any_gemm(real))
+                continue
+            emit_channel_gemm(builder, phase.gemm, phase.mapping, phase.stream, self.architecture)
+            macs += phase.gemm.macs()
+            gemm = phase.gemm
+            macs_dense += ChannelGemm(gemm.source, gemm.target, gemm.y, gemm.x, DENSE).macs()
+        flows = dict.fromkeys(_dataflow(phase.mapping) for phase in real if phase.mapping)
+        return builder.finish(
+            self.node.name, "bp", dataflow=", ".join(flows), sparsity=_text(self._patterns[1]), macs=macs, macs_dense=macs_dense
+        )
+
+    @staticmethod
+    def _any_gemm(real: list[Phase]) -> ChannelGemm:
+        gemm = real[0].gemm
+        if gemm is None:
+            raise ValueError("a convolution has at least one tap")
+        return gemm
+
+    def weight_gradient(self, gradient: Activation) -> StageProgram:
+        """WU, and the bias' gradient."""
+        builder = StageBuilder()
+        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window)
+        mapping = map_gradient(gemm, self.architecture, self.node.name)
+        emit_gradient_gemm(builder, gemm, mapping, self.architecture)
+        if self.bias:
+            reduce = Pass(VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=True)
+            emit_pass(builder, reduce, self.architecture, self.node.name)
+            builder.add(store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0))
+        flow = f"os {mapping.li}x{mapping.lj}"
+        return builder.finish(self.node.name, "wu", dataflow=flow, macs=gemm.macs(), macs_dense=gemm.macs())
+
+    def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
+        """Weight update and both compressed copies; ``stage`` names it."""
+        builder = StageBuilder()
+        backward = [
+            BackwardStream(phase.stream, self._patterns[1], phase.y, phase.x) for phase in self.phases if phase.stream
+        ]
+        if self._patterns[0].is_dense:
+            optimizer = dataclasses.replace(optimizer, sr_ste=0.0)
+        emit_update(
+            builder, self.weights, optimizer, self.forward_stream, self._patterns[0], backward, self.architecture, self.node.name
+        )
+        if self.bias:
+            words = self.bias[0].size_bytes // 4
+            emit_vector_update(builder, optimizer, *self.bias, words, self.architecture, self.node.name)
+        return builder.finish(self.node.name, stage)
+
+
+def _dataflow(mapping: ChannelMapping) -> str:
+    return f"os {mapping.li}x{mapping.lj}"
+
+
+def _text(pattern: Pattern) -> str:
+    return "dense" if pattern.is_dense else str(pattern)

@@ -1,0 +1,171 @@
+"""Stages of a chain: batch normalisation, add and ReLU, forward and backward."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_update import Optimizer, emit_vector_update
+from gossamer_compiler.emit_vector import Pass, emit_pass, float_bits, load_parameters, store_parameters
+from gossamer_compiler.graph import Chain
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.layouts import BLOCK
+from gossamer_models.program import MemoryImage, StageProgram, Tensor
+
+__all__ = ["ChainLayer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Word addresses in PRM, for ``channels`` padded channels."""
+
+    channels: int
+
+    sums = 0
+
+    @property
+    def affine(self) -> int:
+        """gamma, beta."""
+        return 2 * self.channels
+
+    @property
+    def norm(self) -> int:
+        """scale, shift, mean, rstd."""
+        return 4 * self.channels
+
+    @property
+    def gradient(self) -> int:
+        """a, b, d, dgamma, dbeta."""
+        return 8 * self.channels
+
+    @property
+    def words(self) -> int:
+        """Words in all."""
+        return 13 * self.channels
+
+
+class ChainLayer:
+    """One chain on one machine.
+
+    Parameters
+    ----------
+    source, residual, target : its feature maps; ``residual`` is None without an add.
+    """
+
+    def __init__(
+        self,
+        node: Chain,
+        source: Activation,
+        residual: Activation | None,
+        target: Activation,
+        memory: MemoryImage,
+        architecture: Architecture,
+    ) -> None:
+        self.node, self.source, self.residual, self.target = node, source, residual, target
+        self.architecture = architecture
+        self.places = _Places(source.channel_blocks * BLOCK)
+        self.parameters: list[Tensor] = []
+        self.norm: Tensor | None = None
+        if node.normalise is not None:
+            self._require_fit()
+            parts = ("parameters", "parameters.momentum", "parameters.gradient")
+            self.parameters = [self._vectors(memory, part, 2) for part in parts]
+            self.norm = self._vectors(memory, "norm", 4)
+
+    def _require_fit(self) -> None:
+        bound = self.architecture.buffers.parameter_words
+        if self.places.words > bound:
+            raise DoesNotFitError(
+                f"layer {self.node.name!r}: its channel parameters exceed the parameter memory", self.places.words, bound,
+                "words", "raise buffers.parameter_words",
+            )  # fmt: skip
+
+    def _vectors(self, memory: MemoryImage, part: str, vectors: int) -> Tensor:
+        name = f"{self.node.name}.{part}"
+        shape = (vectors, self.places.channels)
+        return memory.allocate(name, 4 * vectors * self.places.channels, "channels", shape)
+
+    @property
+    def _inverse_count(self) -> int:
+        return float_bits(1 / (self.source.batch * self.source.pixels))
+
+    def _pass(self, builder: StageBuilder, work: Pass) -> None:
+        emit_pass(builder, work, self.architecture, self.node.name)
+
+    def feed_forward(self) -> StageProgram:
+        """Statistics in a first pass over the input, scale, shift, add and ReLU in a second."""
+        builder = StageBuilder()
+        flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
+        inputs = {0: self.source}
+        if self.residual is not None:
+            flags |= VectorFlag.RESIDUAL
+            inputs[1] = self.residual
+        if self.norm is not None:
+            flags |= VectorFlag.AFFINE
+            self._statistics(builder, self.norm)
+        self._pass(builder, Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm))
+        return builder.finish(self.node.name, "ff")
+
+    def _statistics(self, builder: StageBuilder, norm: Tensor) -> None:
+        places, parameters = self.places, self.parameters[0]
+        builder.add(load_parameters(parameters.address, 2 * places.channels, places.affine, last_one=True))
+        flags = VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
+        self._pass(builder, Pass(VectorOp.REDUCE, flags, {0: self.source, 1: self.source}, parameter=places.sums))
+        builder.add(
+            Vector(
+                wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_FORWARD, count=places.channels,
+                channels=places.channels, source0=places.sums, source1=places.affine, parameter=places.norm,
+                scalar0=self._inverse_count, scalar1=float_bits(self.node.normalise or 0.0),
+            ),
+            store_parameters(norm.address, 4 * places.channels, places.norm),
+        )  # fmt: skip
+
+    def back_propagate(
+        self, gradient: Activation, source_gradient: Activation, residual_gradient: Activation | None
+    ) -> StageProgram:
+        """Sums in a first pass, gradients of input and residual in a second.
+
+        ``residual_gradient`` is None where the residual takes ``gradient`` itself, or there is none.
+        """
+        builder = StageBuilder()
+        flags = VectorFlag.MASK if self.node.relu else VectorFlag(0)
+        inputs: dict[int, Activation] = {0: gradient}
+        if self.node.relu:
+            inputs[2] = self.target
+        outputs = [source_gradient]
+        if self.norm is not None:
+            self._sums(builder, self.norm, flags, inputs)
+            inputs, flags = {**inputs, 1: self.source}, flags | VectorFlag.AFFINE
+        if residual_gradient is not None:
+            outputs.append(residual_gradient)
+            flags |= VectorFlag.SECOND_OUTPUT
+        self._pass(builder, Pass(VectorOp.GRADIENT, flags, inputs, outputs, self.places.gradient))
+        return builder.finish(self.node.name, "bp")
+
+    def _sums(
+        self, builder: StageBuilder, norm: Tensor, flags: VectorFlag, inputs: Mapping[int, Activation]
+    ) -> None:
+        places = self.places
+        builder.add(load_parameters(norm.address, 4 * places.channels, places.norm, last_one=True))
+        flags |= VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
+        self._pass(builder, Pass(VectorOp.REDUCE, flags, {**inputs, 1: self.source}, parameter=places.sums))
+        builder.add(
+            Vector(
+                wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_BACKWARD, count=places.channels,
+                channels=places.channels, source0=places.sums, source1=places.norm, parameter=places.gradient,
+                scalar0=self._inverse_count,
+            ),
+            store_parameters(self.parameters[2].address, 2 * places.channels, places.gradient + 3 * places.channels),
+        )  # fmt: skip
+
+    def update(self, optimizer: Optimizer) -> StageProgram | None:
+        """New scale and shift; None without a normalisation."""
+        if self.norm is None:
+            return None
+        builder = StageBuilder()
+        words = 2 * self.places.channels
+        emit_vector_update(builder, optimizer, *self.parameters, words, self.architecture, self.node.name)
+        return builder.finish(self.node.name, "update")

@@ -1,0 +1,209 @@
+"""Compiles one training iteration of a network: FF through the layers, BP and WU back, update."""
+
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import Activation, allocate
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_update import Optimizer
+from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
+from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Pool, build_graph
+from gossamer_compiler.loss import emit_loss
+from gossamer_compiler.multiply import DENSE, MultiplyLayer
+from gossamer_compiler.normalise import ChainLayer
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.layouts import BLOCK
+from gossamer_models.methods import Method
+from gossamer_models.network import Network
+from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["Hyperparameters", "compile_training"]
+
+_NO_STEP = Optimizer(rate=0.0, momentum=0.0, decay=0.0, loss_scale=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """Constants that the Program carries."""
+
+    rate: float = 0.1
+    momentum: float = 0.9
+    decay: float = 5e-4
+    loss_scale: float = 1024.0
+
+
+def compile_training(
+    network: Network,
+    batch: int,
+    method: Method,
+    pattern: Pattern | None,
+    architecture: Architecture,
+    optimizer: str = "sgd-momentum",
+    *,
+    hyperparameters: Hyperparameters | None = None,
+    prepare: bool = False,
+) -> Program:
+    """Compile one training iteration.
+
+    Parameters
+    ----------
+    batch : samples per iteration.
+    pattern : N:M of the method; None for dense.
+    optimizer : ``sgd`` or ``sgd-momentum``.
+    prepare : put stages in front that compress freshly written masters, which later iterations find compressed
+        already. Momentum and gradients must be zero then.
+
+    Returns
+    -------
+    Program
+        With a symbolic memory image: no byte of data is allocated.
+
+    Raises
+    ------
+    DoesNotFitError
+        A layer does not fit the buffers.
+    UnsupportedError
+        A layer or the architecture is outside what the machine supports.
+    """
+    if architecture.array.group != BLOCK:
+        raise UnsupportedError(f"programs for words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+    constants = hyperparameters or Hyperparameters()
+    rule = Optimizer(
+        constants.rate, constants.momentum if optimizer == "sgd-momentum" else 0.0, constants.decay,
+        constants.loss_scale, method.decay,
+    )  # fmt: skip
+    compiler = _Compiler(build_graph(network, batch), batch, method, pattern or DENSE, architecture)
+    stages = compiler.compile(rule, prepare=prepare)
+    return Program(network.name, architecture.name, tuple(stages), compiler.memory)
+
+
+class _Compiler:
+    """Walks the graph forwards, then backwards."""
+
+    def __init__(self, graph: Graph, batch: int, method: Method, pattern: Pattern, architecture: Architecture) -> None:
+        self.graph, self.batch, self.architecture = graph, batch, architecture
+        self.forward = pattern if method.prunes_forward else DENSE
+        self.backward = pattern if method.prunes_backward else DENSE
+        self.memory = MemoryImage()
+        self.tensors: dict[str, Activation] = {}
+        self.gradients: dict[str, list[Activation]] = {}
+        self.multiplies: dict[str, MultiplyLayer] = {}
+        self.chains: dict[str, ChainLayer] = {}
+
+    def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
+        """All stages in order."""
+        stages: list[StageProgram] = []
+        for node in self.graph.nodes:
+            stages += self._forward(node, rule.loss_scale)
+        updates: list[StageProgram] = []
+        for node in reversed(self.graph.nodes):
+            stages += self._backward(node, updates, rule)
+        ready = [layer.update(_NO_STEP, "prepare") for layer in self.multiplies.values()] if prepare else []
+        return ready + stages + updates
+
+    def _tensor(self, name: str) -> Activation:
+        if name not in self.tensors:
+            self.tensors[name] = allocate(self.memory, name, self.batch, *self.graph.shapes[name])
+        return self.tensors[name]
+
+    def _new_gradient(self, name: str) -> Activation:
+        held = self.gradients.setdefault(name, [])
+        suffix = f".{len(held)}" if held else ""
+        held.append(allocate(self.memory, f"{name}.grad{suffix}", self.batch, *self.graph.shapes[name]))
+        return held[-1]
+
+    def _forward(self, node: Multiply | Chain | Pool | Loss, loss_scale: float) -> list[StageProgram]:
+        if isinstance(node, Multiply):
+            return [self._multiply(node).feed_forward()]
+        if isinstance(node, Chain):
+            residual = None if node.residual is None else self._tensor(node.residual)
+            chain = ChainLayer(
+                node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture
+            )
+            self.chains[node.name] = chain
+            return [chain.feed_forward()]
+        builder = StageBuilder()
+        if isinstance(node, Pool):
+            op = VectorOp.AVG_POOL if node.average else VectorOp.MAX_POOL
+            inputs = [(0, self._tensor(node.source))]
+            emit_pool(builder, _pooling(node, op), inputs, self._tensor(node.output), self.architecture, node.name)
+        else:
+            logits = self._tensor(node.source)
+            emit_loss(builder, node, logits, self._new_gradient(node.source), loss_scale, self.memory, self.architecture)
+        return [builder.finish(node.name, "ff")]
+
+    def _multiply(self, node: Multiply) -> MultiplyLayer:
+        if node.patches:
+            source = allocate(self.memory, f"{node.name}.patches", self.batch, *node.in_shape)
+        else:
+            source = self._tensor(node.source)
+        forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
+        layer = MultiplyLayer(
+            node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture
+        )
+        self.multiplies[node.name] = layer
+        return layer
+
+    def _backward(
+        self, node: Multiply | Chain | Pool | Loss, updates: list[StageProgram], rule: Optimizer
+    ) -> list[StageProgram]:
+        if isinstance(node, Loss):
+            return []
+        stages, gradient = self._gradient(node.output)
+        if isinstance(node, Multiply):
+            layer = self.multiplies[node.name]
+            if not node.first:
+                layer.plan_backward(gradient, self._new_gradient(node.source))
+                stages.append(layer.back_propagate())
+            stages.append(layer.weight_gradient(gradient))
+            updates.append(layer.update(rule))
+        elif isinstance(node, Chain):
+            stages.append(self._chain_backward(node, gradient))
+            update = self.chains[node.name].update(rule)
+            updates += [update] if update else []
+        else:
+            stages.append(self._pool_backward(node, gradient))
+        return stages
+
+    def _chain_backward(self, node: Chain, gradient: Activation) -> StageProgram:
+        source_gradient = self._new_gradient(node.source)
+        residual_gradient = None
+        if node.residual is not None:
+            if node.relu:
+                residual_gradient = self._new_gradient(node.residual)
+            else:
+                self.gradients.setdefault(node.residual, []).append(gradient)
+        return self.chains[node.name].back_propagate(gradient, source_gradient, residual_gradient)
+
+    def _pool_backward(self, node: Pool, gradient: Activation) -> StageProgram:
+        builder = StageBuilder()
+        op = VectorOp.AVG_POOL_GRADIENT if node.average else VectorOp.MAX_POOL_GRADIENT
+        inputs = [(0, gradient)] if node.average else [(0, self._tensor(node.source)), (1, gradient)]
+        target = self._new_gradient(node.source)
+        emit_pool(builder, _pooling(node, op), inputs, target, self.architecture, node.name)
+        return builder.finish(node.name, "bp")
+
+    def _gradient(self, name: str) -> tuple[list[StageProgram], Activation]:
+        """Gradient of a tensor; several readers' gradients are added first, in the order they were made."""
+        parts = self.gradients.get(name, [])
+        if not parts:
+            raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
+        stages, total = [], parts[0]
+        for part in parts[1:]:
+            builder = StageBuilder()
+            result = self._new_gradient(name)
+            work = Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,))
+            emit_pass(builder, work, self.architecture, name)
+            stages.append(builder.finish(name, "bp-sum"))
+            total = result
+        return stages, total
+
+
+def _pooling(node: Pool, op: VectorOp) -> Vector:
+    (kernel, kernel_x), (stride, _), (padding, _) = node.window.kernel, node.window.stride, node.window.padding
+    return Vector(
+        op=op, height=node.in_shape[1], width=node.in_shape[2], kernel=kernel, kernel_x=kernel_x, stride=stride,
+        padding=padding, scalar0=float_bits(1 / (kernel * kernel_x)),
+    )  # fmt: skip
