@@ -241,7 +241,7 @@ class _Emitter:
         return Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
             op=VectorOp.DRAIN, flags=VectorFlag.AFFINE if bias else 0, format=Format.FP16, count=count,
-            channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns, channel_mid_count=mapping.lj,
+            channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns, channel_mid_count=mapping.lj,
             channel_high_period=count // mapping.j_tiles,
             modifiers=(step(Vector, "parameter", j_level, channels),) if bias else (),
         )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What a host writes into a program's memory image and reads back: tensors by name, in their logical shapes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.errors import GossamerError
+from gossamer_models.layers import Conv2d
+from gossamer_models.layouts import pack_blocks, pack_patches, pack_weights, unpack_blocks, unpack_weights
+from gossamer_models.network import Network
+from gossamer_models.program import Program, Tensor
+
+__all__ = ["read", "write", "write_input", "write_weights"]
+
+
+def write(program: Program, name: str, values: NDArray[Any]) -> None:
+    """Write a tensor of its logical shape: ``blocks`` as fp16, ``weights`` and ``channels`` as fp32.
+
+    Raises
+    ------
+    GossamerError
+        The image is symbolic, the name unknown or the shape another.
+    """
+    tensor, data = _tensor(program, name)
+    if values.shape != tensor.shape:
+        raise GossamerError(f"tensor {name!r} has shape {list(tensor.shape)}, not {list(values.shape)}")
+    if tensor.layout == "blocks":
+        packed: NDArray[Any] = pack_blocks(values.astype(np.float16))
+    elif tensor.layout == "weights":
+        packed = pack_weights(values.astype(np.float32))
+    else:
+        packed = np.zeros(tensor.size_bytes // 4, np.float32)
+        packed[: values.size] = values.ravel()
+    data[:] = packed.reshape(-1).view(np.uint8)
+
+
+def read(program: Program, name: str) -> NDArray[Any]:
+    """Read a tensor in its logical shape.
+
+    Raises
+    ------
+    GossamerError
+        The image is symbolic or the name unknown.
+    """
+    tensor, data = _tensor(program, name)
+    if tensor.layout == "blocks":
+        return unpack_blocks(data.view(np.float16), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3]))
+    if tensor.layout == "weights":
+        return unpack_weights(data.view(np.float32), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3]))
+    values = data.view(np.float32)
+    return values[: int(np.prod(tensor.shape))].reshape(tensor.shape).copy()
+
+
+def write_weights(program: Program, layer: str, values: NDArray[np.float32]) -> None:
+    """Write the masters of a convolution, (c_out, c_in, kh, kw), or of a linear layer, (out, in).
+
+    The layer that reads explicit patches keeps its weights as (c_out, kh kw c_in, 1, 1).
+    """
+    tensor, _ = _tensor(program, f"{layer}.weight")
+    if f"{layer}.patches" in program.memory.tensors and values.ndim == 4:
+        values = values.transpose(0, 2, 3, 1)
+    write(program, tensor.name, values.reshape(tensor.shape))
+
+
+def write_input(program: Program, network: Network, images: NDArray[np.float16]) -> None:
+    """Write the network's input (batch, c, h, w), as explicit patches for the layers that read them so."""
+    if "input" in program.memory.tensors:
+        write(program, "input", images)
+    for layer in network.layers:
+        name = f"{layer.name}.patches"
+        if name not in program.memory.tensors:
+            continue
+        _, data = _tensor(program, name)
+        if isinstance(layer, Conv2d):
+            packed = pack_patches(images, layer.kernel, layer.stride, layer.padding)
+        else:
+            packed = pack_patches(images, (images.shape[2], images.shape[3]), (1, 1), (0, 0))
+        data[:] = packed.reshape(-1).view(np.uint8)
+
+
+def _tensor(program: Program, name: str) -> tuple[Tensor, NDArray[np.uint8]]:
+    if program.memory.data is None:
+        raise GossamerError(f"the memory image of program {program.name!r} is symbolic: fill it first")
+    if name not in program.memory.tensors:
+        raise GossamerError(f"program {program.name!r} has no tensor {name!r}")
+    tensor = program.memory.tensors[name]
+    return tensor, program.memory.data[tensor.address : tensor.address + tensor.size_bytes]
