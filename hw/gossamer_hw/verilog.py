@@ -30,6 +30,8 @@ class VerilogTarget:
     def instance(self, component: wiring.Component, module: str) -> Instance:
         """Return an instance of `module` wired to the members of `component`."""
         self.modules.setdefault(module, component)
+        # Only the first of a name is elaborated; of the others Amaranth would say that they were forgotten.
+        component._MustUse__used = True
         ports = {
             f"{'i' if member.flow is wiring.In else 'o'}_{'__'.join(map(str, path))}": value
             for path, member, value in component.signature.flatten(component)

@@ -54,6 +54,13 @@ def _sprinkle(rng: np.random.Generator, values: Any, special: list[int]) -> Any:
     return np.where(rng.random(values.shape) < 0.05, chosen, values)
 
 
+def half_pairs(rng: np.random.Generator, count: int) -> tuple[Halves, Halves]:
+    """Return every pair of special values, then random ones."""
+    special = np.array(SPECIAL_HALVES, np.uint16)
+    x, y = (np.concatenate([grid.ravel(), half_vectors(rng, count)]) for grid in np.meshgrid(special, special))
+    return x, y
+
+
 def half_vectors(rng: np.random.Generator, count: int) -> Halves:
     """Return random bits, small exponents, subnormal numbers and special values."""
     values = rng.integers(0, 1 << 16, count, dtype=np.uint16)
@@ -64,7 +71,7 @@ def half_vectors(rng: np.random.Generator, count: int) -> Halves:
 
 
 def single_vectors(rng: np.random.Generator, count: int) -> tuple[Words, Words]:
-    """Return pairs: random bits, exponents close together, subnormals, near cancellation, ties, special values."""
+    """Return every pair of special values, then random bits, near exponents, subnormals, near cancellation and ties."""
     a, b = (rng.integers(0, 1 << 32, count, dtype=np.uint32) for _ in range(2))
     kind = rng.integers(0, 6, count)
     exponent = rng.integers(1, 250, count, dtype=np.uint32)
@@ -75,7 +82,9 @@ def single_vectors(rng: np.random.Generator, count: int) -> tuple[Words, Words]:
     a = np.where((kind == 1) | (kind == 2), (a & 0x807FFFFF) | (np.maximum(exponent, 27) << 23), a)
     b = np.select([kind == 1, kind == 2, kind == 3, kind == 4], [near, tie, opposite, b & 0x81FFFFFF], b)
     a = np.where(kind == 4, a & 0x81FFFFFF, a)
-    return _sprinkle(rng, a.astype(np.uint32), SPECIAL_SINGLES), _sprinkle(rng, b.astype(np.uint32), SPECIAL_SINGLES)
+    special = np.meshgrid(*2 * [np.array(SPECIAL_SINGLES, np.uint32)])
+    a, b = (_sprinkle(rng, values.astype(np.uint32), SPECIAL_SINGLES) for values in (a, b))
+    return np.concatenate([special[0].ravel(), a]), np.concatenate([special[1].ravel(), b])
 
 
 def bits(values: npt.NDArray[np.float32]) -> Words:

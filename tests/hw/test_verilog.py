@@ -3,7 +3,7 @@
 import pytest
 
 from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE, SystolicArray
-from gossamer_hw.array.element import ProcessingElement
+from gossamer_hw.array.element import ElementParameters, ProcessingElement
 from gossamer_hw.verilog import emit_verilog
 
 
@@ -39,6 +39,6 @@ def test_pragma_for_unknown_module() -> None:
 
 
 def test_emission_is_repeatable() -> None:
-    parameters = {"group": 2, "slots": 2, "multiply_latency": 2, "add_latency": 2}
-    first, second = (emit_verilog(ProcessingElement(**parameters), name="top") for _ in range(2))
+    parameters = ElementParameters(group=2, slots=2, multiply_latency=2, add_latency=2)
+    first, second = (emit_verilog(ProcessingElement(parameters), name="top") for _ in range(2))
     assert first == second

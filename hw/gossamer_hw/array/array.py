@@ -7,8 +7,8 @@ from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.array.element import ProcessingElement
-from gossamer_hw.array.lane import DrainLane
+from gossamer_hw.array.element import ElementParameters, ProcessingElement
+from gossamer_hw.array.lane import DrainLane, lane_latency
 from gossamer_hw.array.links import column_edge, column_link, row_edge, row_link
 from gossamer_hw.array.sequencer import DrainSequencer, chunk_target
 from gossamer_hw.numerics.convert import normalise_half
@@ -77,21 +77,15 @@ class SystolicArray(wiring.Component):
         self._rows, self._columns, self._segments = rows, columns, drain_ports
         self._segment_rows = rows // drain_ports
         self._blocks = accumulator_words // rows
-        self._elements = [
-            [
-                ProcessingElement(group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency)
-                for _ in range(columns)
-            ]
-            for _ in range(rows)
-        ]
-        self._interleaves = self._elements[0][0].interleaves
-        self._lanes = [
-            [DrainLane(words=accumulator_words // drain_ports, add_latency=add_latency) for _ in range(columns)]
-            for _ in range(drain_ports)
-        ]
-        if self._interleaves[0] * self._segment_rows < self._lanes[0][0].latency:
+        self._element = ElementParameters(
+            group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency
+        )
+        self._interleaves = self._element.interleaves
+        self._lane_latency = lane_latency(add_latency)
+        self._bank_words = accumulator_words // drain_ports
+        if self._interleaves[0] * self._segment_rows < self._lane_latency:
             raise ValueError(
-                f"`drain_ports` must leave each at least {self._lanes[0][0].latency} sums of a chunk, "
+                f"`drain_ports` must leave each at least {self._lane_latency} sums of a chunk, "
                 f"not {self._interleaves[0] * self._segment_rows}"
             )
         members: dict[str, wiring.Member] = {
@@ -99,7 +93,7 @@ class SystolicArray(wiring.Component):
             "column": In(column_edge(group)).array(columns),
             "announce": In(1),
             "chunk": In(chunk_target(self._blocks)),
-            "address": In(range(accumulator_words // drain_ports)),
+            "address": In(range(self._bank_words)),
             "data": Out(Single).array(drain_ports * columns),
         }
         if len(self._interleaves) > 1:
@@ -114,69 +108,73 @@ class SystolicArray(wiring.Component):
     def latency(self, interleave: int) -> int:
         """Cycles from a chunk's first step marked last, at the edge of column 0, until all banks hold all its sums."""
         return self.first_sum_latency(self._segments - 1, interleave) + (
-            self._segment_rows * interleave - 1 + self._columns - 1 + self._lanes[0][0].latency
+            self._segment_rows * interleave - 1 + self._columns - 1 + self._lane_latency
         )
 
     def first_sum_latency(self, segment: int, interleave: int) -> int:
         """Cycles from a chunk's first step marked last, at the edge, to its first sum at column 0's lane."""
         lowest_row = (segment + 1) * self._segment_rows - 1
-        return 1 + lowest_row + self._elements[0][0].sum_latency(interleave)
+        return 1 + lowest_row + self._element.sum_latency(interleave)
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire edges, elements and lanes."""
         m = Module()
-        self._wire_rows(m)
-        self._wire_columns(m)
-        for r, row in enumerate(self._elements):
+        elements = [[ProcessingElement(self._element) for _ in range(self._columns)] for _ in range(self._rows)]
+        for r, row in enumerate(elements):
             for c, element in enumerate(row):
                 add_shared(m, platform, element, name=f"element_{r}_{c}", module=ELEMENT_MODULE)
                 if len(self._interleaves) > 1:
                     m.d.comb += element.interleave.eq(self.interleave)
+        self._wire_rows(m, elements)
+        self._wire_columns(m, elements)
         for segment in range(self._segments):
-            self._wire_segment(m, platform, segment)
+            rows = elements[segment * self._segment_rows : (segment + 1) * self._segment_rows]
+            self._wire_segment(m, platform, segment, rows)
         return m
 
-    def _wire_rows(self, m: Module) -> None:
-        for r, elements in enumerate(self._elements):
-            edge = Signal(row_link(len(self.row[r].word)), name=f"row_edge_{r}")
+    def _wire_rows(self, m: Module, elements: list[list[ProcessingElement]]) -> None:
+        for r, row in enumerate(elements):
+            edge = Signal(row_link(self._element.group), name=f"row_edge_{r}")
             for i, half in enumerate(self.row[r].word):
                 m.d.sync += edge.word[i].eq(normalise_half(m, half))
             m.d.sync += edge.valid.eq(self.row[r].valid)
-            for element in elements:
+            for element in row:
                 m.d.comb += element.a.eq(edge)
                 edge = element.a_next
 
-    def _wire_columns(self, m: Module) -> None:
+    def _wire_columns(self, m: Module, elements: list[list[ProcessingElement]]) -> None:
         for c, column in enumerate(self.column):
-            edge = Signal(column_link(len(self.row[0].word)), name=f"column_edge_{c}")
+            edge = Signal(column_link(self._element.group), name=f"column_edge_{c}")
             m.d.sync += [getattr(edge, name).eq(getattr(column, name)) for name in ("index", "valid", "first", "last")]
             m.d.sync += edge.value.eq(normalise_half(m, column.value))
-            for row in self._elements:
+            for row in elements:
                 m.d.comb += row[c].b.eq(edge)
                 edge = row[c].b_next
 
-    def _wire_segment(self, m: Module, platform: Any, segment: int) -> None:
-        rows = range(segment * self._segment_rows, (segment + 1) * self._segment_rows)
-        interleave = self._interleaves[0]
-        in_flight = -(-self.first_sum_latency(segment, interleave) // (interleave * self._segment_rows))
-        sequencer = DrainSequencer(
-            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves
-        )
-        m.submodules[f"sequencer_{segment}"] = sequencer
-        m.d.comb += [sequencer.push.eq(self.announce), sequencer.chunk.eq(self.chunk)]
-        if len(self._interleaves) > 1:
-            m.d.comb += sequencer.interleave.eq(self.interleave)
+    def _wire_segment(self, m: Module, platform: Any, segment: int, rows: list[list[ProcessingElement]]) -> None:
+        m.submodules[f"sequencer_{segment}"] = sequencer = self._sequencer(m, segment)
+        m.d.comb += sequencer.occupied.eq(rows[-1][0].drain_next.valid)
         target = sequencer.target
-        for c, lane in enumerate(self._lanes[segment]):
+        for c in range(self._columns):
             for above, below in pairwise(rows):
-                m.d.comb += self._elements[below][c].drain.eq(self._elements[above][c].drain_next)
-            end = self._elements[rows[-1]][c].drain_next
+                m.d.comb += below[c].drain.eq(above[c].drain_next)
+            lane = DrainLane(words=self._bank_words, add_latency=self._element.add_latency)
             add_shared(m, platform, lane, name=f"lane_{segment}_{c}", module=LANE_MODULE)
             m.d.comb += [
-                lane.link.eq(end),
+                lane.link.eq(rows[-1][c].drain_next),
                 lane.target.eq(target),
                 lane.address.eq(self.address),
                 self.data[segment * self._columns + c].eq(lane.data),
             ]
             target = lane.target_next
-        m.d.comb += sequencer.occupied.eq(self._elements[rows[-1]][0].drain_next.valid)
+
+    def _sequencer(self, m: Module, segment: int) -> DrainSequencer:
+        interleave = self._interleaves[0]
+        in_flight = -(-self.first_sum_latency(segment, interleave) // (interleave * self._segment_rows))
+        sequencer = DrainSequencer(
+            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves
+        )
+        m.d.comb += [sequencer.push.eq(self.announce), sequencer.chunk.eq(self.chunk)]
+        if len(self._interleaves) > 1:
+            m.d.comb += sequencer.interleave.eq(self.interleave)
+        return sequencer

@@ -1,6 +1,7 @@
 """The processing element: select, multiply, accumulate, drain."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Array, Const, Elaboratable, Module, Mux, Signal, Value
@@ -8,27 +9,60 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.links import DrainLink, column_link, row_link
-from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.adder import MAX_ADD_LATENCY, SingleAdder
 from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_hw.numerics.multiplier import HalfMultiplier
 
-__all__ = ["ProcessingElement", "legal_interleaves"]
+__all__ = ["ElementParameters", "ProcessingElement"]
 
 
-def legal_interleaves(*, slots: int, add_latency: int) -> tuple[int, ...]:
-    """Numbers of slots that may take turns: powers of two from the adder's loop to all slots.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementParameters:
+    """What a processing element is built from.
+
+    Members
+    -------
+    group
+        Elements of a word, a power of two of at least 2.
+    slots
+        S, accumulators; a power of two.
+    multiply_latency
+        Registers from the input to the product, at least 2; the first stands behind the operand select.
+    add_latency
+        Length of the accumulate loop in cycles, from 1 to 7 and at most `slots`.
 
     Raises
     ------
     ValueError
-        `slots` is not a power of two, or the loop is longer than it.
+        A parameter is out of range.
     """
-    if slots < 1 or slots & (slots - 1):
-        raise ValueError(f"`slots` must be a power of two, not {slots!r}")
-    if not 1 <= add_latency <= slots:
-        raise ValueError(f"`add_latency` must be from 1 to `slots` ({slots}), not {add_latency!r}")
-    return tuple(1 << n for n in range(slots.bit_length()) if 1 << n >= add_latency)
+
+    group: int
+    slots: int
+    multiply_latency: int
+    add_latency: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.group < 2 or self.group & (self.group - 1):
+            raise ValueError(f"`group` must be a power of two of at least 2, not {self.group!r}")
+        if self.slots < 1 or self.slots & (self.slots - 1):
+            raise ValueError(f"`slots` must be a power of two, not {self.slots!r}")
+        if self.multiply_latency < 2:
+            raise ValueError(f"`multiply_latency` must be at least 2, not {self.multiply_latency!r}")
+        longest = min(self.slots, MAX_ADD_LATENCY + 1)
+        if not 1 <= self.add_latency <= longest:
+            raise ValueError(f"`add_latency` must be from 1 to {longest}, not {self.add_latency!r}")
+
+    @property
+    def interleaves(self) -> tuple[int, ...]:
+        """Numbers of slots that may take turns: powers of two from the adder's loop to all slots."""
+        return tuple(1 << n for n in range(self.slots.bit_length()) if 1 << n >= self.add_latency)
+
+    def sum_latency(self, interleave: int) -> int:
+        """Cycles from a step at the input to its sum at ``drain_next`` when `interleave` slots take turns."""
+        return self.multiply_latency + self.add_latency + 1 + interleave
 
 
 class ProcessingElement(wiring.Component):
@@ -43,14 +77,8 @@ class ProcessingElement(wiring.Component):
 
     Parameters
     ----------
-    group
-        Elements of a word, a power of two of at least 2.
-    slots
-        S, accumulators; a power of two.
-    multiply_latency
-        Registers from the input to the product, at least 2; the first stands behind the operand select.
-    add_latency
-        Length of the accumulate loop in cycles, from 1 to 7 and at most `slots`.
+    parameters
+        Word, slots and pipeline depths.
 
     Members
     -------
@@ -58,25 +86,14 @@ class ProcessingElement(wiring.Component):
     b, b_next : entry step from above, downwards one cycle later.
     drain, drain_next : chain from above, downwards.
     interleave
-        Index in :attr:`interleaves` of the number of slots that take turns. Only where there is a choice;
+        Index in ``parameters.interleaves`` of the number of slots that take turns. Only where there is a choice;
         changes only while nothing is in flight.
-
-    Raises
-    ------
-    ValueError
-        A parameter is out of range.
     """
 
-    def __init__(self, *, group: int, slots: int, multiply_latency: int, add_latency: int) -> None:
-        if group < 2 or group & (group - 1):
-            raise ValueError(f"`group` must be a power of two of at least 2, not {group!r}")
-        if multiply_latency < 2:
-            raise ValueError(f"`multiply_latency` must be at least 2, not {multiply_latency!r}")
-        self._interleaves = legal_interleaves(slots=slots, add_latency=add_latency)
-        self._group = group
-        self._add_latency = add_latency
-        self._multiplier = HalfMultiplier(latency=multiply_latency - 1)
-        self._adder = SingleAdder(latency=add_latency - 1, subnormals=False)
+    def __init__(self, parameters: ElementParameters) -> None:
+        self._parameters = parameters
+        self._interleaves = parameters.interleaves
+        group = parameters.group
         members: dict[str, wiring.Member] = {
             "a": In(row_link(group)),
             "a_next": Out(row_link(group)),
@@ -89,52 +106,43 @@ class ProcessingElement(wiring.Component):
             members["interleave"] = In(range(len(self._interleaves)))
         super().__init__(members)
 
-    @property
-    def interleaves(self) -> tuple[int, ...]:
-        """Numbers of slots that may take turns."""
-        return self._interleaves
-
-    def sum_latency(self, interleave: int) -> int:
-        """Cycles from a step at the input to its sum at ``drain_next`` when `interleave` slots take turns."""
-        return 1 + self._multiplier.latency + self._add_latency + 1 + interleave
-
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages."""
         m = Module()
-        m.submodules.multiplier = self._multiplier
-        m.submodules.adder = self._adder
+        m.submodules.multiplier = multiplier = HalfMultiplier(latency=self._parameters.multiply_latency - 1)
+        m.submodules.adder = adder = SingleAdder(latency=self._parameters.add_latency - 1, subnormals=False)
         for source, output, name in ((self.a, self.a_next, "a_q"), (self.b, self.b_next, "b_q")):
             m.d.comb += output.eq(register(m, source, when=True, name=name))
-        self._select(m)
-        self._accumulate(m)
-        self._drain(m)
+        self._select(m, multiplier)
+        self._accumulate(m, multiplier, adder)
+        self._drain(m, adder)
         return m
 
-    def _select(self, m: Module) -> None:
+    def _select(self, m: Module, multiplier: HalfMultiplier) -> None:
         """Stage 1: one operand of the word."""
-        word = Array(self.a.word[i].as_value() for i in range(self._group))
-        for operand, value in ((self._multiplier.a, word[self.b.index]), (self._multiplier.b, self.b.value)):
+        word = Array(self.a.word[i].as_value() for i in range(self._parameters.group))
+        for operand, value in ((multiplier.a, word[self.b.index]), (multiplier.b, self.b.value)):
             selected = Signal(operand.shape(), reset_less=True)
             m.d.sync += selected.eq(value)
             m.d.comb += operand.eq(selected)
         valid = Signal()
         m.d.sync += valid.eq(self.a.valid & self.b.valid)
-        m.d.comb += self._multiplier.valid.eq(valid)
+        m.d.comb += multiplier.valid.eq(valid)
 
-    def _accumulate(self, m: Module) -> None:
+    def _accumulate(self, m: Module, multiplier: HalfMultiplier, adder: SingleAdder) -> None:
         """Stage 2: the loop. The register that hands a slot its sum back is cleared where its next chunk opens."""
-        first = _delay(m, self.b.first, self._multiplier.latency, "first")[-1]
-        history = _delay(m, self._adder.sum, self._interleaves[-1] - self._add_latency, "sum")
+        first = _delay(m, self.b.first, multiplier.latency, "first")[-1]
+        history = _delay(m, adder.sum, self._interleaves[-1] - self._parameters.add_latency, "sum")
         accumulator = Signal(Relaxed, reset_less=True)
-        m.d.sync += accumulator.eq(self._tap(history, [n - self._add_latency for n in self._interleaves]))
+        m.d.sync += accumulator.eq(self._tap(history, [n - self._parameters.add_latency for n in self._interleaves]))
         with m.If(first):
             m.d.sync += accumulator.eq(Const({}, Relaxed))
-        m.d.comb += [self._adder.a.eq(self._multiplier.product), self._adder.b.eq(accumulator)]
+        m.d.comb += [adder.a.eq(multiplier.product), adder.b.eq(accumulator)]
 
-    def _drain(self, m: Module) -> None:
+    def _drain(self, m: Module, adder: SingleAdder) -> None:
         """Stage 3: own sums into the chain, which is empty where they enter."""
-        last = _delay(m, self.b.last, 1 + self._multiplier.latency + self._adder.latency, "last")[-1]
-        own = register(m, self._adder.sum, when=True, name="own")
+        last = _delay(m, self.b.last, self._parameters.multiply_latency + adder.latency, "last")[-1]
+        own = register(m, adder.sum, when=True, name="own")
         captured, occupied = Signal(), Signal()
         entering = Signal(Relaxed)
         m.d.sync += captured.eq(last)

@@ -8,11 +8,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.links import DrainLink
-from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.adder import MAX_ADD_LATENCY, SingleAdder
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Single
 
-__all__ = ["DrainLane", "drain_target"]
+__all__ = ["DrainLane", "drain_target", "lane_latency"]
 
 
 def drain_target(words: int) -> data.StructLayout:
@@ -20,11 +20,17 @@ def drain_target(words: int) -> data.StructLayout:
     return data.StructLayout({"address": range(words), "accumulate": 1})
 
 
+def lane_latency(add_latency: int) -> int:
+    """Cycles from a value at the end of the chain until its bank holds the result."""
+    return 1 + add_latency
+
+
 class DrainLane(wiring.Component):
     """``bank[target.address] = link.sum + (bank[target.address] if target.accumulate else +0)``.
 
     The bank is a memory with one read and one write port and this lane is its only writer. One value per cycle, fixed
-    latency, no flow control. A value must not follow another of the same address within :attr:`latency` cycles.
+    latency, no flow control: the bank holds the result :func:`lane_latency` cycles after ``link`` had the value. Two
+    values of the same address must be at least as many cycles apart.
 
     Parameters
     ----------
@@ -50,8 +56,10 @@ class DrainLane(wiring.Component):
     def __init__(self, *, words: int, add_latency: int) -> None:
         if words < 2:
             raise ValueError(f"`words` must be at least 2, not {words!r}")
+        if not 1 <= add_latency <= MAX_ADD_LATENCY + 1:
+            raise ValueError(f"`add_latency` must be from 1 to {MAX_ADD_LATENCY + 1}, not {add_latency!r}")
         self._words = words
-        self._adder = SingleAdder(latency=add_latency - 1)
+        self._add_latency = add_latency
         super().__init__(
             {
                 "link": In(DrainLink),
@@ -62,15 +70,10 @@ class DrainLane(wiring.Component):
             }
         )
 
-    @property
-    def latency(self) -> int:
-        """Cycles from ``link`` until the bank holds the result."""
-        return 2 + self._adder.latency
-
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages."""
         m = Module()
-        m.submodules.adder = adder = self._adder
+        m.submodules.adder = adder = SingleAdder(latency=self._add_latency - 1)
         m.submodules.bank = bank = Memory(shape=Single, depth=self._words, init=[])
         read, write = bank.read_port(), bank.write_port()
         m.d.sync += self.target_next.eq(self.target)

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.bits import leading_zeros, register, shift_right_sticky
 from gossamer_hw.numerics.formats import Relaxed
 
-__all__ = ["SingleAdder"]
+__all__ = ["MAX_ADD_LATENCY", "SingleAdder"]
 
 # Steps behind which a register stands, by latency. Chosen by place and route on ECP5: the depth of logic
 # between two registers, where one more stands behind the last step, is as even as whole steps allow.
@@ -22,6 +22,8 @@ _CUTS: dict[int, frozenset[str]] = {
     5: frozenset({"select", "align_fine", "add", "normalise_coarse", "normalise_fine"}),
     6: frozenset({"select", "align_fine", "add", "count", "normalise_coarse", "normalise_fine"}),
 }
+
+MAX_ADD_LATENCY = max(_CUTS)
 
 
 class _Ordered(data.Struct):

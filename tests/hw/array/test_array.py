@@ -113,3 +113,21 @@ def last_write_cycle(array: SystolicArray, shape: Shape, streams: list[dict[str,
     simulator.run()
     # The bank was read in the cycle before its data appeared.
     return seen[0] - 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"drain_ports": 3}, "`drain_ports` must divide `rows` \\(4\\), not be 3"),
+        ({"drain_ports": 4}, "`drain_ports` must leave each at least 5 sums of a chunk, not 4"),
+        ({"accumulator_words": 18}, "`accumulator_words` must be a multiple of `rows` \\(4\\), not 18"),
+        ({"group": 6}, "`group` must be a power of two of at least 2, not 6"),
+        ({"slots": 3}, "`slots` must be a power of two, not 3"),
+        ({"multiply_latency": 1}, "`multiply_latency` must be at least 2, not 1"),
+        ({"add_latency": 5}, "`add_latency` must be from 1 to 4, not 5"),
+    ],
+)
+def test_parameters_out_of_range(changed: dict[str, int], message: str) -> None:
+    parameters = PARAMETERS | {"rows": 4, "columns": 2, "drain_ports": 1, "accumulator_words": 32}
+    with pytest.raises(ValueError, match=message):
+        SystolicArray(**(parameters | changed))

@@ -2,10 +2,11 @@
 
 import pytest
 
-from gossamer_hw.array.element import ProcessingElement
+from gossamer_hw.array.element import ElementParameters, ProcessingElement
 from gossamer_hw.fpga.resources import SynthesisError, ecp5_clock_hz, synthesise
 from gossamer_hw.verilog import emit_verilog
 
+PARAMETERS = ElementParameters(group=8, slots=4, multiply_latency=3, add_latency=4)
 COUNTER = """
 module counter(input clk, output reg [7:0] q);
   always @(posedge clk) q <= q + 1;
@@ -15,7 +16,7 @@ endmodule
 
 @pytest.fixture(scope="module")
 def element() -> str:
-    return emit_verilog(ProcessingElement(group=8, slots=4, multiply_latency=3, add_latency=4), name="element")
+    return emit_verilog(ProcessingElement(PARAMETERS), name="element")
 
 
 @pytest.mark.slow

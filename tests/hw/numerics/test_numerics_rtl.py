@@ -7,7 +7,7 @@ import pytest
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
-from numerics_leaf import NumericsLeaf, expected_products, expected_sums, half_vectors, single_vectors
+from numerics_leaf import NumericsLeaf, expected_products, expected_sums, half_pairs, single_vectors
 
 BENCHES = Path(__file__).parents[2] / "benches"
 SEED = 7
@@ -18,8 +18,9 @@ LATENCY = 3
 @pytest.mark.slow
 def test_leaves_are_bit_exact(tmp_path: Path) -> None:
     rng = np.random.default_rng(SEED)
-    x, y, valid = half_vectors(rng, COUNT), half_vectors(rng, COUNT), rng.random(COUNT) < 0.9
     a, b = single_vectors(rng, COUNT)
+    x, y = (values[: len(a)] for values in half_pairs(rng, len(a)))
+    valid = rng.random(len(x)) < 0.9
     np.savez(tmp_path / "in.npz", x=x, y=y, valid=valid, a=a, b=b, latency=LATENCY)
     leaf = emit_verilog(NumericsLeaf(multiply_latency=LATENCY, add_latency=LATENCY), name="numerics_leaf")
     environment = {"STIMULUS": str(tmp_path / "in.npz"), "RESULTS": str(tmp_path / "out.npz")}
@@ -34,7 +35,7 @@ def test_leaves_are_bit_exact(tmp_path: Path) -> None:
     with np.load(tmp_path / "out.npz") as results_file:
         found = dict(results_file)
     # The edge that samples an input and the edge at which its result is read are `LATENCY` apart.
-    results = slice(LATENCY, LATENCY + COUNT)
+    results = slice(LATENCY, LATENCY + len(a))
     for name, expected in (("product", expected_products(x, y, valid)), ("total", expected_sums(a, b))):
         different = np.flatnonzero(found[name][results] != expected)
         assert not different.size, f"seed {SEED}: {different.size} of {name} differ, first at {different[0]}"
