@@ -4,6 +4,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_hw.array.array import ELEMENT_MODULE
-from gossamer_hw.cosim.builds import Build, build
 from gossamer_hw.cosim.benches import run
+from gossamer_hw.cosim.builds import Build, build
 from gossamer_hw.gemm.machine import GemmMachine
 from gossamer_hw.layouts import operand_bits
 from gossamer_hw.verilog import emit_verilog
@@ -69,6 +70,7 @@ class GemmRun:
     cycles: int
 
 
+@cache
 def build_machine(architecture: Architecture) -> Build:
     """Verilate the gemm engine of an architecture, or find it in the cache.
 
@@ -116,10 +118,10 @@ def run_gemms(architecture: Architecture, cases: Sequence[GemmCase]) -> list[Gem
     ]
 
 
-def _stimulus(architecture: Architecture, cases: Sequence[GemmCase]) -> dict[str, NDArray[Any]]:
+def _stimulus(architecture: Architecture, cases: Sequence[GemmCase]) -> dict[str, Any]:
     """What the bench loads, for all cases."""
     preload = _Preload(architecture)
-    stimulus: dict[str, NDArray[Any]] = {"cases": np.array(len(cases))}
+    stimulus: dict[str, Any] = {"cases": np.array(len(cases))}
     for number, case in enumerate(cases):
         _check(architecture, case.instruction)
         stimulus |= {f"{name}_{number}": value for name, value in preload.steps(case).items()}
@@ -133,7 +135,9 @@ def _check(architecture: Architecture, g: Gemm) -> None:
     if g.modifiers:
         raise InputError("an instruction must be concrete, without modifiers")
     if g.acc_base % array.rows or g.acc_base + g.tiles * g.li * g.lj * array.rows > words:
-        raise InputError(f"accumulators of {g.tiles} tiles from a multiple of {array.rows} on must end within {words} words")
+        raise InputError(
+            f"accumulators of {g.tiles} tiles from a multiple of {array.rows} on must end within {words} words"
+        )
 
 
 def _accumulator_words(architecture: Architecture, banks: UInt32) -> Float32:
@@ -150,7 +154,7 @@ class _Preload:
     def __init__(self, architecture: Architecture) -> None:
         array, buffers = architecture.array, architecture.buffers
         self._array, self._buffers = array, buffers
-        self._held = {
+        self._held: dict[Advance, NDArray[Any]] = {
             Advance.A: np.zeros((2, buffers.a_words, array.rows * array.group), np.uint16),
             Advance.B: np.zeros((2, buffers.b_entries, array.columns), np.uint32),
         }
@@ -205,5 +209,6 @@ class _Preload:
         index = metadata & (self._array.group - 1)
         valid = metadata >> 7
         place = (self._array.group - 1).bit_length()
-        tags = index.astype(np.uint32) | valid.astype(np.uint32) << place
-        return np.ascontiguousarray(values).view(np.uint16) | tags << _VALUE_BITS
+        tags = index.astype(np.uint32) | valid.astype(np.uint32) << np.uint32(place)
+        rows: UInt32 = np.ascontiguousarray(values).view(np.uint16) | tags << np.uint32(_VALUE_BITS)
+        return rows

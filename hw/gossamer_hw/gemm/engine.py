@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.array import SystolicArray
 from gossamer_hw.gemm.controller import IssueController
-from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, entry_layout
+from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, column_command, entry_layout, row_command
 from gossamer_hw.gemm.records import Places
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.numerics.formats import Half, Single
@@ -56,8 +56,7 @@ class GemmEngine(wiring.Component):
 
     def __init__(self, architecture: Architecture) -> None:
         array, buffers = architecture.array, architecture.buffers
-        self._config = array
-        self._accumulator_words = buffers.accumulator_words
+        self._config, self._buffers = array, buffers
         self.places = Places(
             a_bits=(buffers.a_words - 1).bit_length(),
             b_bits=(buffers.b_entries - 1).bit_length(),
@@ -76,11 +75,6 @@ class GemmEngine(wiring.Component):
             add_latency=array.add_latency_cycles,
             accumulator_words=2 * buffers.accumulator_words,
         )
-        a_words, b_entries = (1 << self.places.a_bits) + buffers.a_words, (1 << self.places.b_bits) + buffers.b_entries
-        self._rows = [
-            RowBuffer(words=a_words, group=array.group, rows=array.rows, slots=array.slots) for _ in range(array.rows)
-        ]
-        self._columns = [ColumnBuffer(entries=b_entries, group=array.group) for _ in range(array.columns)]
         super().__init__(
             {
                 "instruction": In(stream.Signature(gemm_command())),
@@ -161,15 +155,19 @@ class GemmEngine(wiring.Component):
         return halves
 
     def _wire_rows(self, m: Module, platform: Any, half: Value) -> None:
-        step = self._controller.step
-        command = Signal(self._rows[0].command.shape())
+        """Fetch, words to the rows: a half of A is a power of two of addresses, the second may end before its end."""
+        array, step = self._config, self._controller.step
+        words = (1 << self.places.a_bits) + self._buffers.a_words
+        read = row_command(address_bits=self.places.a_bits + 1, rows=array.rows, slots=array.slots)
+        command: Any = Signal(read, name="row_command")
         m.d.comb += [
             command.read.eq(step.a_read),
             command.address.eq(Cat(step.a, half)),
             command.li.eq(step.li),
             command.valid_rows.eq(step.valid_rows),
         ]
-        for r, buffer in enumerate(self._rows):
+        for r in range(array.rows):
+            buffer = RowBuffer(words=words, group=array.group, rows=array.rows, slots=array.slots)
             add_shared(m, platform, buffer, name=f"row_{r}", module=ROW_MODULE)
             m.d.comb += [
                 buffer.command.eq(command),
@@ -181,11 +179,14 @@ class GemmEngine(wiring.Component):
             command = buffer.command_next
 
     def _wire_columns(self, m: Module, platform: Any, half: Value) -> None:
-        step = self._controller.step
-        command = Signal(self._columns[0].command.shape())
+        """Fetch, entries to the columns; halves as those of A."""
+        array, step = self._config, self._controller.step
+        entries = (1 << self.places.b_bits) + self._buffers.b_entries
+        command: Any = Signal(column_command(address_bits=self.places.b_bits + 1), name="column_command")
         m.d.comb += [command.read.eq(step.b_read), command.address.eq(Cat(step.b, half))]
         m.d.comb += [command[name].eq(step[name]) for name in ("product", "first", "last")]
-        for c, buffer in enumerate(self._columns):
+        for c in range(array.columns):
+            buffer = ColumnBuffer(entries=entries, group=array.group)
             add_shared(m, platform, buffer, name=f"column_{c}", module=COLUMN_MODULE)
             m.d.comb += [
                 buffer.command.eq(command),
@@ -204,7 +205,7 @@ class GemmEngine(wiring.Component):
         chunk = Signal(self._array.chunk.shape())
         block = step.accumulator[rows.bit_length() - 1 :]
         m.d.comb += [
-            chunk.block.eq(block + Mux(half, self._accumulator_words // rows, 0)),
+            chunk.block.eq(block + Mux(half, self._buffers.accumulator_words // rows, 0)),
             chunk.accumulate.eq(~step.store),
         ]
         for n in range(RowBuffer.latency):
