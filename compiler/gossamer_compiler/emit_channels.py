@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
-from gossamer_compiler.mapping import ChannelMapping, column_tiles, tile_words
+from gossamer_compiler.mapping import ChannelMapping, block_options, column_tiles, tile_words
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -111,7 +111,7 @@ class _Emitter:
         self.low_x = 0 if self.whole_rows else gemm.x.low
         self.block_words = tile_words(gemm, mapping.rows, mapping.columns)
         self.samples = mapping.batch_blocks * self.array.rows
-        self.batch_loops = -(-gemm.source.batch // self.samples)
+        self.batch_loops = block_options(gemm.source.batch, self.array.rows)[-1] // mapping.batch_blocks
         self.i_levels = mapping.i_levels
         self.tile_results = mapping.li * mapping.lj * self.array.rows * self.array.columns
 
@@ -186,7 +186,7 @@ class _Emitter:
         else:
             spatial = {
                 "a_i2": a_y, "a_i1": a_x, "a_i0": li * self.block_words, "a_li": self.block_words,
-                "y_i2": gemm.y.step, "x_i1": gemm.x.step, "li_last": li,
+                "y_i2": gemm.y.step, "x_i1": gemm.x.step, "li_last": mapping.batch_blocks - (i0 - 1) * li,
             }  # fmt: skip
         ragged, modifiers = self._ragged_batch(b_level)
         modifiers += [
@@ -218,21 +218,14 @@ class _Emitter:
         )  # fmt: skip
 
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
-        """Bounds of the last block of samples: fewer blocks of R, and fewer rows in the last one."""
-        rows, mapping = self.array.rows, self.mapping
-        rest = self.gemm.source.batch - (self.batch_loops - 1) * self.samples
-        blocks = -(-rest // rows)
-        modifiers = []
-        if mapping.over_pixels:
-            if blocks != mapping.batch_blocks:
-                modifiers.append(last(Gemm, "i2", [b_level], blocks))
-        elif blocks != mapping.batch_blocks or mapping.batch_blocks % mapping.li:
-            i0 = -(-blocks // mapping.li)
-            modifiers += [last(Gemm, "i0", [b_level], i0), last(Gemm, "li_last", [b_level], blocks - (i0 - 1) * mapping.li)]
-        if rest % rows == 0:
-            return {}, modifiers
-        modifiers.append(last(Gemm, "rows_level", [b_level], 2 if mapping.over_pixels else 0))
-        return {"rows_last": rest % rows}, modifiers
+        """Fewer rows in the last block of R samples."""
+        rows = self.array.rows
+        blocks = self.batch_loops * self.mapping.batch_blocks
+        valid = max(0, self.gemm.source.batch - (blocks - 1) * rows)
+        if valid == rows:
+            return {}, []
+        level = 2 if self.mapping.over_pixels else 0
+        return {"rows_last": valid}, [last(Gemm, "rows_level", [b_level], level)]
 
     def _drain(self, j_level: int, *, bias: bool) -> Vector:
         mapping, columns = self.mapping, self.array.columns

@@ -3,7 +3,7 @@
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import GradientGemm
-from gossamer_compiler.mapping import GradientMapping, column_tiles, gemm_rows
+from gossamer_compiler.mapping import GradientMapping, block_options, column_tiles, gemm_rows
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -54,7 +54,7 @@ class _Emitter:
         self.channel_words = mapping.channel_blocks * self.array.rows // BLOCK
         self.column_words = mapping.j_tiles * mapping.lj * self.array.columns // BLOCK
         self.j_loops = column_tiles(gemm.gradient.channels, self.array.columns * mapping.lj) // mapping.j_tiles
-        self.i_loops = -(-gemm.source.channel_blocks // self.channel_words)
+        self.i_loops = block_options(gemm.source.channels, self.array.rows)[-1] // mapping.channel_blocks
         self.batch_loops = -(-gemm.gradient.batch_blocks // mapping.batch_words)
         self.y_loops = gemm.gradient.height // mapping.rows
 

@@ -1,6 +1,7 @@
 """Choice of interleave and tile sizes: every candidate that fits, the cheapest by predicted cycles."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["ChannelMapping", "GradientMapping", "column_tiles", "granule", "map_channels", "map_gradient"]
+__all__ = ["ChannelMapping", "GradientMapping", "block_options", "column_tiles", "granule", "map_channels", "map_gradient"]
 
 _ENTRY_BYTES = 3
 
@@ -126,7 +127,7 @@ def _require_channels_fit(gemm: ChannelGemm, architecture: Architecture, layer: 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
     array, buffers = architecture.array, architecture.buffers
-    batch_blocks = _round_up(-(-gemm.source.batch // array.rows), granule(array.rows))
+    blocks_options = block_options(gemm.source.batch, array.rows)
     for li, lj in array.interleaves:
         width = array.columns * lj
         per_j = lj * gemm.words * gemm.entries
@@ -135,12 +136,9 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
             if n * per_j <= buffers.b_entries and n * width % BLOCK == 0
         ]  # fmt: skip
         for over_pixels in (False, True) if li > 1 else (False,):
-            step = granule(array.rows) if over_pixels else max(li, granule(array.rows))
-            for j_tiles in j_options:
-                for blocks in _doublings(step, batch_blocks):
-                    yield from _spatial(
-                        ChannelMapping(li, lj, over_pixels, j_tiles, blocks, 1, 1), gemm, architecture
-                    )
+            for j_tiles, blocks in itertools.product(j_options, blocks_options):
+                if over_pixels or blocks % li == 0 or blocks == blocks_options[-1]:
+                    yield from _spatial(ChannelMapping(li, lj, over_pixels, j_tiles, blocks, 1, 1), gemm, architecture)
 
 
 def _spatial(seed: ChannelMapping, gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
@@ -177,11 +175,11 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
     array = architecture.array
     j_all = column_tiles(gemm.target.channels, array.columns * mapping.lj)
-    batch_all = -(-gemm.source.batch // array.rows)
+    batch_all = block_options(gemm.source.batch, array.rows)[-1]
     compute, overhead = _channel_cycles(gemm, mapping.li, mapping.lj, mapping.over_pixels, architecture)
     j_blocks = j_all // mapping.j_tiles
     instances = (
-        j_blocks * -(-batch_all // mapping.batch_blocks)
+        j_blocks * (batch_all // mapping.batch_blocks)
         * (gemm.y.outputs // mapping.rows) * (gemm.x.outputs // mapping.columns)
     )  # fmt: skip
     word_bytes = array.rows * BLOCK * 2
@@ -255,13 +253,14 @@ def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
 
 def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
     array = architecture.array
-    blocks = _round_up(-(-gemm.source.channel_blocks * BLOCK // array.rows), granule(array.rows))
+    blocks_options = block_options(gemm.source.channels, array.rows)
     strips = _strips(gemm)
     for li, lj in array.interleaves:
         width = array.columns * lj
         for over_taps in (False, True) if li > 1 else (False,):
-            step = granule(array.rows) if over_taps else max(li, granule(array.rows))
-            for channel_blocks in _doublings(step, blocks):
+            for channel_blocks in blocks_options:
+                if not over_taps and channel_blocks % li and channel_blocks != blocks_options[-1]:
+                    continue
                 for j_tiles in _divisors(column_tiles(gemm.gradient.channels, width)):
                     if j_tiles * width % BLOCK:
                         continue
@@ -289,8 +288,7 @@ def _gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: A
 
 def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
     array = architecture.array
-    blocks = -(-gemm.source.channel_blocks * BLOCK // array.rows)
-    i_blocks = -(-blocks // mapping.channel_blocks)
+    i_blocks = block_options(gemm.source.channels, array.rows)[-1] // mapping.channel_blocks
     j_blocks = column_tiles(gemm.gradient.channels, array.columns * mapping.lj) // mapping.j_tiles
     cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
     compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
@@ -327,6 +325,17 @@ def _gradient_cycles(gemm: GradientGemm, li: int, lj: int, over_taps: bool, arch
 def column_tiles(channels: int, width: int) -> int:
     """Tiles of ``width`` columns that cover whole blocks of eight channels."""
     return _round_up(-(-channels // width), granule(width))
+
+
+def block_options(size: int, lanes: int) -> list[int]:
+    """Blocks of ``lanes`` samples (channels) that a tile may have, so that equal tiles cover ``size``; ascending.
+
+    Several tiles, or a tile of several blocks, must consist of whole blocks of eight.
+    """
+    blocks = -(-size // lanes)
+    unit = 1 if blocks == 1 else granule(lanes)
+    total = _round_up(blocks, unit)
+    return [number for number in _divisors(total) if number == total or number % unit == 0]
 
 
 def _round_up(value: int, multiple: int) -> int:

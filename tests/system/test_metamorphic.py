@@ -1,0 +1,95 @@
+"""Results belong to the layer, not to the schedule: array, buffers, interleave and tiles never change a bit."""
+
+import numpy as np
+import pytest
+
+from gossamer_compiler.training import compile_training
+from gossamer_models import host
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.golden.executor import run
+from gossamer_models.methods import METHODS
+from gossamer_models.program import Program
+from gossamer_models.shapes import infer
+from gossamer_models.sparsity import Pattern
+from tests.system.training_cases import pruned, random_network, run_step
+
+
+def variants() -> list[Architecture]:
+    """Machines that schedule differently: other arrays, half the buffers, other interleaves, oblong arrays."""
+    tiny, small = load_architecture("tiny-4x4"), load_architecture("small-8x8")
+    half = tiny.buffers.model_copy(
+        update={"a_words": 256, "b_entries": 1024, "accumulator_words": 64, "vector_in_bytes": 8192, "vector_out_bytes": 4096}
+    )
+    return [
+        tiny,
+        small,
+        tiny.model_copy(update={"buffers": half}),
+        tiny.model_copy(update={"array": tiny.array.model_copy(update={"columns": 16})}),
+        small.model_copy(update={"array": small.array.model_copy(update={"rows": 16, "slots": 8})}),
+        small.model_copy(update={"array": small.array.model_copy(update={"columns": 4, "drain_ports": 2})}),
+    ]
+
+
+def results(program: Program) -> dict[str, bytes]:
+    """Bits of every tensor whose layout does not follow the schedule."""
+    tensors = program.memory.tensors.values()
+    return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_schedule_changes_no_bit(seed: int) -> None:
+    net = random_network(np.random.default_rng(seed))
+    batch = (3, 8, 20, 40)[seed % 4]
+    expected, schedules = None, set()
+    for architecture in variants():
+        try:
+            case = run_step(net, batch, "bdwp", Pattern(2, 8), architecture, seed)
+        except DoesNotFitError:
+            continue
+        found = results(case.program)
+        schedules.add(tuple((s.dataflow, len(s.instructions)) for s in case.program.stages))
+        expected = expected or found
+        differing = [name for name in expected if expected[name] != found[name]]
+        assert not differing, f"seed {seed}, {architecture.array}, {architecture.buffers}: {differing}"
+    assert len(schedules) > 1, "the machines must schedule differently for this to mean anything"
+
+
+@pytest.mark.parametrize("sparsity", ["2:8", "2:4", "1:2", "1:8"])
+def test_masked_dense_weights_equal_sparse_ones(sparsity: str) -> None:
+    seed, batch, pattern = 5, 8, Pattern.parse(sparsity)
+    architecture = load_architecture("tiny-4x4")
+    net = random_network(np.random.default_rng(seed))
+    sparse = run_step(net, batch, "sr-ste", pattern, architecture, seed)
+    dense = compile_training(net, batch, METHODS["dense"], None, architecture, prepare=True)
+    dense.memory.fill()
+    host.write_input(dense, net, sparse.images)
+    host.write(dense, "labels", sparse.step.labels.astype(np.float32))
+    for name, weights in sparse.step.forward_weights.items():
+        host.write_weights(dense, name, weights.astype(np.float32))
+    for name, values in sparse.step.biases.items():
+        host.write(dense, f"{name}.bias", values)
+    for name in sparse.step.norms:
+        source = f"{name}.parameters"
+        padded = np.zeros(dense.memory.tensors[source].shape, np.float32)
+        padded[:, : sparse.step.norms[name][0].size] = sparse.step.norms[name]
+        host.write(dense, source, padded)
+    run(dense, architecture)
+    compared = 0
+    for shape in infer(net, batch):
+        if shape.name in dense.memory.tensors and f"{shape.name}.weight" in dense.memory.tensors:
+            np.testing.assert_array_equal(
+                host.read(dense, shape.name).view(np.uint16), host.read(sparse.program, shape.name).view(np.uint16)
+            )
+            compared += 1
+    assert compared >= 4
+    assert pruned(sparse.step.weights["left"], pattern, 1).size > np.count_nonzero(sparse.step.forward_weights["left"])
+
+
+def test_token_order_changes_no_bit() -> None:
+    architecture = load_architecture("tiny-4x4")
+    net = random_network(np.random.default_rng(3))
+    expected = results(run_step(net, 8, "bdwp", Pattern(2, 8), architecture, 3).program)
+    for order in range(4):
+        program = run_step(net, 8, "bdwp", Pattern(2, 8), architecture, 3, order=order).program
+        assert results(program) == expected, f"order seed {order}"

@@ -1,0 +1,82 @@
+"""A program of one training step, run by golden, against plain float64 code that imports nothing of the project."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gossamer_models import host
+from gossamer_models.architecture import load_architecture
+from gossamer_models.network import load_network
+from gossamer_models.sparsity import Pattern
+from tests.references.training_step import Replay
+from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, random_network, run_step
+
+SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
+METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
+
+
+def assert_step(case: Case) -> None:
+    """Every stored tensor lies within its bound of the reference."""
+    memory = case.program.memory.tensors
+    def stored(name: str) -> NDArray[Any] | None:
+        return host.read(case.program, name) if name in memory else None
+
+    def stored_gradient(name: str) -> NDArray[Any] | None:
+        names = [n for n in memory if n == f"{name}.grad" or n.startswith(f"{name}.grad.")]
+        return host.read(case.program, names[-1]) if names else None
+
+    def check(what: str, reference: NDArray[Any], found: NDArray[Any], noise: float, bound: float = 3 * 2.0**-11) -> None:
+        error = float(np.abs(reference.reshape(found.shape) - found).max())
+        allowed = bound * (np.abs(reference).max() + 2.0**-14) + noise
+        assert error <= allowed, f"{what}: off by {error:.3e}, allowed {allowed:.3e}"
+
+    replay = Replay(case.network.layers, case.step, stored, stored_gradient, check)
+    replay.forward(case.images)
+
+    def on_weights(name: str, dw: NDArray[Any], db: NDArray[Any] | None, size: float) -> None:
+        found = host.read(case.program, f"{name}.gradient")
+        if f"{name}.patches" in memory and dw.ndim == 4:
+            dw = dw.transpose(0, 2, 3, 1)
+        dw = dw.reshape(found.shape)
+        check(f"{name} weight gradient", dw, found, 2.0**-20 * size, 0.0)
+        _check_update(case, name, check)
+        if db is not None:
+            check(f"{name} bias gradient", db, host.read(case.program, f"{name}.bias.gradient"), 0.0, 2.0**-22)
+
+    def on_norm(name: str, dgamma: NDArray[Any], dbeta: NDArray[Any], size: float) -> None:
+        found = host.read(case.program, f"{name}.parameters.gradient")[:, : dgamma.size]
+        check(f"{name} scale and shift gradient", np.stack([dgamma, dbeta]), found, 2.0**-20 * size, 2.0**-11)
+
+    replay.backward(on_weights, on_norm)
+
+
+def _check_update(case: Case, name: str, check: Any) -> None:
+    """Weights after the step: momentum starts at zero, so w' = w - rate (g / scale + decay w + SR-STE's term)."""
+    found = host.read(case.program, f"{name}.weight")
+    before = case.step.weights[name].astype(np.float64)
+    kept = case.step.forward_weights[name].reshape(before.shape) != 0
+    if f"{name}.patches" in case.program.memory.tensors and before.ndim == 4:
+        before, kept = before.transpose(0, 2, 3, 1), kept.transpose(0, 2, 3, 1)
+    before, kept = before.reshape(found.shape), kept.reshape(found.shape)
+    gradient = host.read(case.program, f"{name}.gradient").astype(np.float64) / LOSS_SCALE + DECAY * before
+    if case.decay:
+        gradient += np.where(kept, 0, case.decay * before)
+    check(f"{name} updated weights", before - RATE * gradient, found, 0.0, 2.0**-22)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_digits_cnn(method: str) -> None:
+    pattern = None if method == "dense" else Pattern(2, 8)
+    assert_step(run_step(load_network("digits-cnn"), 3, method, pattern, load_architecture("tiny-4x4"), seed=1))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_random_networks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net = random_network(rng)
+    method = METHODS[seed % len(METHODS)]
+    pattern = None if method == "dense" else Pattern.parse(SPARSITIES[int(rng.integers(len(SPARSITIES)))])
+    architecture = load_architecture(("tiny-4x4", "small-8x8")[int(rng.integers(2))])
+    assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))

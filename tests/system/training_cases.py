@@ -1,0 +1,149 @@
+"""Small random networks, and programs of one training step filled with random data."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_compiler.training import Hyperparameters, compile_training
+from gossamer_models import host
+from gossamer_models.architecture import Architecture
+from gossamer_models.blocks import NetworkFile, expand
+from gossamer_models.golden.executor import run
+from gossamer_models.methods import METHODS
+from gossamer_models.network import Network
+from gossamer_models.program import Program
+from gossamer_models.shapes import infer
+from gossamer_models.sparsity import Pattern, top_n_mask
+from tests.references.training_step import Step
+
+RATE, MOMENTUM, DECAY, LOSS_SCALE = 0.125, 0.875, 0.015625, 64.0
+
+
+def network(name: str, channels: int, size: tuple[int, int], classes: int, layers: list[dict[str, Any]]) -> Network:
+    """Build a network from layers as its YAML would hold them."""
+    shape = {"channels": channels, "height": size[0], "width": size[1]}
+    file = NetworkFile.model_validate_json(
+        json.dumps({"name": name, "input": shape, "classes": classes, "layers": layers})
+    )
+    return Network(name, name, (channels, *size), classes, expand(file, name))
+
+
+def random_network(rng: np.random.Generator) -> Network:
+    """Two to five layers of every kind around one residual block, then a classifier."""
+    size = (int(rng.integers(4, 7)), int(rng.integers(4, 7)))
+    wide = int(rng.choice([3, 8, 12, 20]))
+    kernel = int(rng.choice([1, 3, 5]))
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": wide, "kernel": kernel, "padding": kernel // 2,
+         "bias": bool(rng.integers(2))},
+    ]  # fmt: skip
+    if rng.integers(2):
+        layers += [{"name": "stem_bn", "type": "batchnorm"}, {"name": "stem_relu", "type": "relu"}]
+    trunk = layers[-1]["name"]
+    stride = int(rng.choice([1, 2]))
+    kernel = int(rng.choice([1, 3]))
+    out = int(rng.choice([5, 8, 16]))
+    layers.append(
+        {"name": "left", "type": "conv2d", "inputs": trunk, "out_channels": out, "kernel": kernel, "stride": stride,
+         "padding": kernel // 2}
+    )  # fmt: skip
+    if rng.integers(2):
+        layers.append({"name": "left_bn", "type": "batchnorm"})
+    left = layers[-1]["name"]
+    layers.append(
+        {"name": "right", "type": "conv2d", "inputs": trunk, "out_channels": out, "kernel": 1, "stride": stride}
+    )
+    layers.append({"name": "join", "type": "add", "inputs": [left, "right"]})
+    if rng.integers(2):
+        layers.append({"name": "join_relu", "type": "relu"})
+    match int(rng.integers(3)):
+        case 0:
+            layers.append({"name": "pool", "type": "maxpool", "kernel": 2})
+        case 1:
+            layers.append({"name": "pool", "type": "avgpool", "global": True})
+    layers += [
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": int(rng.integers(2, 11))},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ]
+    return network("random", int(rng.choice([1, 3, 9])), size, layers[-2]["out_features"], layers)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A finished program with what it started from."""
+
+    network: Network
+    program: Program
+    images: NDArray[np.float16]
+    step: Step
+    decay: float
+
+
+def pruned(weights: NDArray[np.float32], pattern: Pattern | None, axis: int) -> NDArray[np.float16]:
+    """Weights as fp16 with all but the N largest of M along an axis set to zero."""
+    rounded = weights.astype(np.float16)
+    if pattern is None:
+        return rounded
+    return np.where(top_n_mask(rounded, pattern.n, pattern.m, axis), rounded, np.float16(0))
+
+
+def run_step(
+    net: Network, batch: int, method: str, pattern: Pattern | None, architecture: Architecture, seed: int,
+    order: int | None = None,
+) -> Case:
+    """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``."""
+    rule = METHODS[method]
+    constants = Hyperparameters(RATE, MOMENTUM, DECAY, LOSS_SCALE)
+    program = compile_training(net, batch, rule, pattern, architecture, hyperparameters=constants, prepare=True)
+    program.memory.fill()
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((batch, *net.input_shape)).astype(np.float16)
+    labels = rng.integers(0, net.classes, batch)
+    host.write_input(program, net, images)
+    host.write(program, "labels", labels.astype(np.float32))
+    weights, norms, biases = _parameters(net, batch, program, rng)
+    shapes = {shape.name: shape for shape in infer(net, batch)}
+    # What reads the network's input, also through a flatten, stays dense.
+    dense = {name for name, shape in shapes.items() if shape.inputs[0] == "input"}
+    dense |= {name for name, shape in shapes.items() if shape.inputs[0] in dense and shape.type == "linear"}
+    forward = {
+        name: _along_channels(w, pattern if rule.prunes_forward and name not in dense else None, shapes, name)
+        for name, w in weights.items()
+    }
+    backward = {
+        name: pruned(w, pattern if rule.prunes_backward and name not in dense else None, 0) for name, w in weights.items()
+    }
+    step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE)
+    run(program, architecture, seed=order)
+    return Case(net, program, images, step, rule.decay)
+
+
+def _along_channels(w: NDArray[np.float32], pattern: Pattern | None, shapes: Any, name: str) -> NDArray[np.float16]:
+    """Prune along input channels; a linear layer's features are (channel, row, column) of the map it flattens."""
+    source = shapes[name].inputs[0]
+    if w.ndim == 2 and source in shapes and shapes[source].type == "flatten":
+        return pruned(w.reshape(len(w), *shapes[source].in_shape), pattern, 1).reshape(w.shape)
+    return pruned(w, pattern, 1)
+
+
+def _parameters(net: Network, batch: int, program: Program, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    weights, norms, biases = {}, {}, {}
+    for shape in infer(net, batch):
+        channels = shape.out_shape[0]
+        if shape.weight_shape:
+            scale = 1 / np.sqrt(np.prod(shape.weight_shape[1:]))
+            weights[shape.name] = (rng.standard_normal(shape.weight_shape) * scale).astype(np.float32)
+            host.write_weights(program, shape.name, weights[shape.name])
+            if shape.params.bias:  # type: ignore[union-attr]
+                biases[shape.name] = rng.standard_normal(channels).astype(np.float32)
+                host.write(program, f"{shape.name}.bias", biases[shape.name])
+        elif shape.type == "batchnorm":
+            norms[shape.name] = rng.uniform(0.5, 1.5, channels).astype(np.float32), rng.standard_normal(channels).astype(np.float32)
+            padded = np.zeros(program.memory.tensors[f"{shape.name}.parameters"].shape, np.float32)
+            padded[:, :channels] = norms[shape.name]
+            host.write(program, f"{shape.name}.parameters", padded)
+    return weights, norms, biases
