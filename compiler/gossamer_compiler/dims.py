@@ -68,10 +68,11 @@ def plain(count: int, mem_stride: int, buf_stride: int, axis: int = NO_AXIS, wei
         return []
     if count <= _MAX_COUNT:
         return [Dim(count, mem_stride, buf_stride, axis, weight)]
-    inner = next(size for size in range(_MAX_COUNT, 0, -1) if count % size == 0)
+    outer = next(size for size in range(-(-count // _MAX_COUNT), count + 1) if count % size == 0)
+    inner = count // outer
     return [
         Dim(inner, mem_stride, buf_stride, axis, weight),
-        *plain(count // inner, mem_stride * inner, buf_stride * inner, axis, weight * inner),
+        *plain(outer, mem_stride * inner, buf_stride * inner, axis, weight * inner),
     ]
 
 

@@ -97,7 +97,8 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
         Not even the smallest tile fits; names the buffer, the demand and a remedy.
     """
     _require_channels_fit(gemm, architecture, layer)
-    best = min(_channel_candidates(gemm, architecture), key=lambda m: _channel_cost(gemm, m, architecture), default=None)
+    shape = dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
+    best = _best_channels(shape, architecture)
     if best is None:
         raise DoesNotFitError(
             f"layer {layer!r}: one tile of results exceeds the accumulators or the vector output buffer",
@@ -105,6 +106,11 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
             architecture.buffers.accumulator_words, "accumulator words", "raise buffers.accumulator_words and vector_out_bytes",
         )  # fmt: skip
     return best
+
+
+@cache
+def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
+    return min(_channel_candidates(gemm, architecture), key=lambda m: _channel_cost(gemm, m, architecture), default=None)
 
 
 def _require_channels_fit(gemm: ChannelGemm, architecture: Architecture, layer: str) -> None:
@@ -223,8 +229,11 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
     DoesNotFitError
         Not even the smallest tile fits.
     """
-    candidates = _gradient_candidates(gemm, architecture)
-    best = min(candidates, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
+    shape = dataclasses.replace(
+        gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
+        target=dataclasses.replace(gemm.target, name="", address=0),
+    )  # fmt: skip
+    best = _best_gradient(shape, architecture)
     if best is None:
         strip = _strips(gemm)[-1]
         demand = strip[0] * gemm_rows(gemm, strip[1]) * gemm.source.width * granule(architecture.array.rows)
@@ -233,6 +242,12 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
             demand, architecture.buffers.a_words, "A words per bank", "raise buffers.a_words, b_entries or accumulator_words",
         )  # fmt: skip
     return best
+
+
+@cache
+def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
+    candidates = _gradient_candidates(gemm, architecture)
+    return min(candidates, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:
