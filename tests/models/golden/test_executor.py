@@ -138,6 +138,14 @@ def test_halves_start_at_zero_and_empty(architecture: Architecture) -> None:
         run(program([filling, storing]), architecture)
 
 
+def test_a_stage_leaves_no_half_pointer_behind(architecture: Architecture) -> None:
+    odd = stage(Vector(op=VectorOp.FILL, count=4, advance=Advance.VOUT))
+    passing = stage(
+        Vector(op=VectorOp.FILL, count=ELEMENTS, signal=S.VOUT_FULL), Store(**row(buffer=Buffer.VOUT), wait=S.VOUT_FULL)
+    )
+    run(program([odd, passing]), architecture)
+
+
 def test_parameters_stay_from_stage_to_stage(architecture: Architecture) -> None:
     image = memory()
     loading = stage(Load(buffer=Buffer.PRM, format=1, dims=(Dim(4, 4, 4),)))

@@ -15,6 +15,7 @@ from gossamer_models.isa.tokens import Buffer, Engine
 
 SIZES = (2, 4, 1)
 BOUND_AXES = 3
+SEEDS = 24
 
 
 def random_transfer(rng: random.Random, buffer: Buffer) -> Load:
@@ -22,12 +23,15 @@ def random_transfer(rng: random.Random, buffer: Buffer) -> Load:
     format_ = 0 if buffer is Buffer.B else rng.randrange(3)
     size = SIZES[format_]
     dims = [
-        Dim(rng.randint(0, 5), rng.randrange(60) * size, rng.randrange(40) * size, rng.randrange(4), rng.randrange(3))
-        for _ in range(rng.randint(0, 4))
-    ]
+        Dim(
+            rng.choice((0, 1, 2, 3, 4, 5, 5)), rng.randrange(60) * size, rng.randrange(40) * size,
+            rng.choice((0, 1, 2, 3, 3)), rng.choice((1, 1, 1, 2)),
+        )
+        for _ in range(rng.choice((0, 1, 3, 4, 5)))
+    ]  # fmt: skip
     used = [number for number, dim in enumerate(dims) if dim.count]
-    bounds: dict[str, Any] = {f"axis{n}_bound": rng.randint(1, 6) for n in range(BOUND_AXES)}
-    bases: dict[str, Any] = {f"axis{n}_base": rng.randint(-2, 1) for n in range(BOUND_AXES)}
+    bounds: dict[str, Any] = {f"axis{n}_bound": rng.randint(2, 7) for n in range(BOUND_AXES)}
+    bases: dict[str, Any] = {f"axis{n}_base": rng.choice((0, 0, 0, 0, 0, 0, 1, -1)) for n in range(BOUND_AXES)}
     index_dim = rng.choice([*used, 15]) if buffer is Buffer.B else 15
     mem_base, buf_base = 4000 + rng.randrange(100) * size, rng.randrange(100) * size
     return Load(
@@ -57,12 +61,20 @@ def elements(t: Load) -> list[tuple[int, int, bool, int]]:
     return found
 
 
+def test_the_random_transfers_are_not_trivial() -> None:
+    for buffer in (Buffer.A, Buffer.B):
+        moved = [elements(random_transfer(random.Random(seed), buffer)) for seed in range(SEEDS)]
+        assert sum(inside for one in moved for _, _, inside, _ in one) > 500
+        assert sum(not inside for one in moved for _, _, inside, _ in one) > 500
+        assert sum(entry > 0 for one in moved for *_, entry in one) > 100 or buffer is Buffer.A
+
+
 @pytest.mark.parametrize("block", [1, 7, 1 << 18])
 @pytest.mark.parametrize("buffer", [Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM])
 def test_load_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatch, buffer: Buffer, block: int) -> None:
     monkeypatch.setattr(transfer, "_BLOCK_ELEMENTS", block)
     machine.memory[:] = np.random.default_rng(1).integers(0, 256, machine.memory.size)
-    for seed in range(12):
+    for seed in range(SEEDS):
         t = random_transfer(random.Random(seed), buffer)
         size = SIZES[t.format]
         before = machine.writable(Engine.LOAD, buffer).copy()
@@ -84,7 +96,7 @@ def test_store_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(transfer, "_BLOCK_ELEMENTS", block)
     held = machine.writable(Engine.STORE, buffer)
     held[:] = np.random.default_rng(2).integers(0, 256, held.size)
-    for seed in range(12):
+    for seed in range(SEEDS):
         t = random_transfer(random.Random(seed), buffer)
         size = SIZES[t.format]
         expected = machine.memory.copy()

@@ -149,6 +149,16 @@ def test_gradient(machine: Machine, affine: int, mask: int, second: int, samples
         assert (second_result.view(np.uint16) == 0xFFFF).all()
 
 
+def test_gradient_adds_the_shift_last(machine: Machine) -> None:
+    """60000 - 60000 + 2^-10 is 2^-10, but -60000 + 2^-10 rounds to -60000."""
+    source0, source1 = write_inputs(machine, np.full(64, 60000, np.float16), np.full(64, -60000, np.float16))
+    machine.write(Engine.LOAD, Buffer.PRM, 0, np.repeat(np.array([1, 1, 2**-10], np.float32), CHANNELS))
+    vector(machine, Vector(
+        op=VectorOp.GRADIENT, flags=VectorFlag.AFFINE, count=64, source0=source0, source1=source1, **LAYOUT
+    ))  # fmt: skip
+    assert machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, 64).tolist() == [2.0**-10] * 64
+
+
 @pytest.mark.parametrize(("keep", "of"), [(0, 0), (1, 2), (2, 4), (2, 8)])
 def test_update(machine: Machine, keep: int, of: int) -> None:
     rng = np.random.default_rng(of)

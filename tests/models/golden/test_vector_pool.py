@@ -56,15 +56,21 @@ def instruction(op: VectorOp, shape: tuple[int, ...], count: int, **fields: Any)
     )  # fmt: skip
 
 
+def cancelling(rng: np.random.Generator, values: Any) -> Any:
+    """Replace some by huge numbers of both signs and tiny ones: what is left of their sums says in which order."""
+    extremes = rng.choice(np.array([60000, -60000, 2**-14], np.float16), values.shape)
+    return np.where(rng.random(values.shape) < 0.4, extremes, values)
+
+
 def prepared(machine: Machine, shape: tuple[int, ...], special: float) -> tuple[Any, Any]:
-    """Input and gradient, in VIN as well; few different values, so that ties abound."""
+    """Input and gradient, in VIN as well; few different values, so that ties abound, and sums that depend on order."""
     rng = np.random.default_rng(sum(shape))
     outputs = windows(shape)
     oh, ow = outputs[-1][0] + 1, outputs[-1][1] + 1
     with np.errstate(invalid="ignore"):
         x = np.round(any_fp16(rng, SLABS * shape[0] * shape[1] * INNER, special))
-    x = x.reshape(SLABS, shape[0], shape[1], INNER)
-    dy = any_fp16(rng, SLABS * oh * ow * INNER, special).reshape(SLABS, oh, ow, INNER)
+    x = cancelling(rng, x).reshape(SLABS, shape[0], shape[1], INNER)
+    dy = cancelling(rng, any_fp16(rng, SLABS * oh * ow * INNER, special)).reshape(SLABS, oh, ow, INNER)
     machine.write(Engine.LOAD, Buffer.VIN, 0, x)
     machine.write(Engine.LOAD, Buffer.VIN, DY_ADDRESS, dy)
     return x, dy
