@@ -1,8 +1,9 @@
 """The periodic shortcut equals the long way, to the cycle."""
 
-import time
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import Dim, EndLoop, Gemm, Instruction, Load, Loop, Modifier, Store, Vector
 from gossamer_models.isa.loops import first, last, step
@@ -10,8 +11,6 @@ from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.program import StageProgram
 from gossamer_sim.memory import memory_model
 from gossamer_sim.stage import StageRun, run_stage
-from hypothesis import given
-from hypothesis import strategies as st
 
 ARCHITECTURE = load_architecture("small-8x8")
 S = Semaphore
@@ -48,7 +47,7 @@ def modifiers(draw: Draw, cls: type[Instruction], depth: int) -> tuple[Modifier,
     levels = st.lists(st.integers(0, depth - 1), min_size=1, unique=True)
     size = {Load: "axis0_bound", Store: "axis0_bound", Gemm: "r0", Vector: "count"}[cls]
     base = {Load: "axis0_base", Store: "axis0_base", Gemm: "y_base", Vector: "source0"}[cls]
-    for kind in draw(st.lists(st.sampled_from("step place first last grow".split()), max_size=3, unique=True)):
+    for kind in draw(st.lists(st.sampled_from(["step", "place", "first", "last", "grow"]), max_size=3, unique=True)):
         level = draw(st.integers(0, depth - 1))
         if kind == "step":
             found.append(step(cls, base, level, draw(st.integers(0, 2))))
