@@ -129,13 +129,16 @@ def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
     if indexed and instruction.index_dim not in numbers:
         raise ExecutionError(f"`index_dim` must name a dimension in use, not {instruction.index_dim}")
     picks = [int(indexed and number == instruction.index_dim) for number in numbers]
+    axes = (
+        (instruction.axis0_base, instruction.axis0_bound),
+        (instruction.axis1_base, instruction.axis1_bound),
+        (instruction.axis2_base, instruction.axis2_bound),
+    )
     for ranges in _cut([dim.count for dim in dims]):
         yield _Block(
             memory=_sum(ranges, [dim.mem_stride // size for dim in dims], instruction.mem_base // size),
             buffer=_sum(ranges, [dim.buf_stride // size for dim in dims], instruction.buf_base // size),
-            inside=_on_axis(ranges, dims, 0, instruction.axis0_base, instruction.axis0_bound)
-            & _on_axis(ranges, dims, 1, instruction.axis1_base, instruction.axis1_bound)
-            & _on_axis(ranges, dims, 2, instruction.axis2_base, instruction.axis2_bound),
+            inside=_inside(ranges, dims, axes),
             index=_sum(ranges, picks, 0),
         )
 
@@ -164,9 +167,17 @@ def _sum(ranges: Ranges, weights: Sequence[int], base: int) -> Int64:
     return total
 
 
-def _on_axis(ranges: Ranges, dims: Sequence[Dim], axis: int, base: int, bound: int) -> Bool:
-    value = _sum(ranges, [dim.weight if dim.axis == axis else 0 for dim in dims], base)
-    return np.asarray((value >= 0) & (value < bound))
+def _inside(ranges: Ranges, dims: Sequence[Dim], axes: Sequence[tuple[int, int]]) -> Bool:
+    """Whether each element lies in the bounds of every axis, shape (n,)."""
+    inside = np.ones(math.prod(len(indices) for indices in ranges), np.bool_)
+    for axis, (base, bound) in enumerate(axes):
+        weights = [dim.weight if dim.axis == axis else 0 for dim in dims]
+        if any(weights):
+            value = _sum(ranges, weights, base)
+            inside &= (value >= 0) & (value < bound)
+        elif not 0 <= base < bound:
+            inside[:] = False
+    return inside
 
 
 def _check_bounds(block: _Block, memory_elements: int, buffer_elements: int, buffer: Buffer) -> None:
