@@ -1,6 +1,8 @@
 """The periodic shortcut equals the long way, to the cycle."""
 
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +108,46 @@ def stages(draw: Draw) -> list[Instruction]:
 @given(stages(), st.sampled_from(["ideal", "ddr4"]))
 def test_shortcut_equals_the_long_way(instructions: list[Instruction], memory: str) -> None:
     assert totals(run(instructions, memory, periodic=True)) == totals(run(instructions, memory, periodic=False))
+
+
+def test_a_billion_iterations_take_no_time() -> None:
+    body: list[Instruction] = [
+        Load(
+            wait=S.A_FREE, signal=S.A_FULL, dims=block(100), axis0_bound=3, modifiers=(step(Load, "mem_base", 0, 64),)
+        ),
+        Gemm(wait=S.A_FULL, signal=S.A_FREE, log2_li=2, entries=8, chunk_words=4, r0=5),
+    ]
+    begun = time.perf_counter()
+    found = run([Loop(level=0, count=10**9), *body, EndLoop(level=0)], "ddr4", periodic=True)
+    assert time.perf_counter() - begun < 0.5
+    assert found.executed == (10**9, 10**9)
+    short = run([Loop(level=0, count=50), *body, EndLoop(level=0)], "ddr4", periodic=False)
+    longer = run([Loop(level=0, count=51), *body, EndLoop(level=0)], "ddr4", periodic=False)
+    per_iteration = sum(longer.occupancy) - sum(short.occupancy)
+    assert sum(found.occupancy) == sum(short.occupancy) + (10**9 - 50) * per_iteration
+
+
+def test_empty_loop() -> None:
+    found = run([Loop(level=0, count=2**32 - 1), EndLoop(level=0)], periodic=True)
+    assert sum(found.occupancy) == 0
+
+
+@pytest.mark.parametrize("memory", ["ideal", "ddr4"])
+def test_skips_and_spans_cover_the_run(memory: str) -> None:
+    body = [Load(dims=block(100), axis0_bound=3)]
+    found = run([Loop(level=0, count=1000), *body, EndLoop(level=0)], memory, periodic=True, trace=True)
+    assert sum(skip.iterations for skip in found.skips) + len(found.spans) == 1000
+    assert max(span.end for span in found.spans) == found.barrier_cycles + sum(found.occupancy)
+
+
+def test_an_image_strip_is_one_kind_inside() -> None:
+    """Only the first and the last strips clip; the others are skipped although their coordinates step."""
+    strips = Gemm(
+        log2_li=2, entries=8, chunk_words=4, r0=3, y_level=0, y_base=-1, y_size=10_000,
+        modifiers=(step(Gemm, "y_base", 0, 1),),
+    )  # fmt: skip
+    instructions = [Loop(level=0, count=10_000), strips, EndLoop(level=0)]
+    quick = run(instructions, periodic=True, trace=True)
+    assert totals(quick) == totals(run(instructions, periodic=False))
+    assert len(quick.works) == 2  # two rows of taps at either edge, three inside
+    assert len(quick.spans) < 50

@@ -1,5 +1,7 @@
 """Cycles of vector and prune instructions, worked out by hand."""
 
+from typing import Any
+
 import pytest
 
 from gossamer_models.architecture import Vector as VectorConfig
@@ -28,7 +30,7 @@ POOL = {"kernel": 3, "kernel_x": 3, "stride": 2, "padding": 1, "height": 8, "wid
         (VectorOp.FILL, {"count": 0}, 0),
     ],
 )
-def test_vector(op: VectorOp, fields: dict[str, int], cycles: int) -> None:
+def test_vector(op: VectorOp, fields: dict[str, Any], cycles: int) -> None:
     assert vector_cycles(LANES, Vector(op=op, **fields)) == VECTOR_OVERHEAD_CYCLES + cycles
 
 
