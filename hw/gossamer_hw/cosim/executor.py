@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from gossamer_hw.array.array import ELEMENT_MODULE
 from gossamer_hw.cosim.benches import run
 from gossamer_hw.cosim.builds import Build, build
-from gossamer_hw.gemm.machine import GemmMachine
+from gossamer_hw.generate import TOP_MODULE, machine_verilog
 from gossamer_hw.layouts import operand_bits
-from gossamer_hw.verilog import emit_verilog
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Gemm
@@ -28,7 +27,6 @@ __all__ = ["GemmCase", "GemmRun", "build_machine", "run_gemms"]
 
 _log = logging.getLogger(__name__)
 _BENCH = "gossamer_hw.cosim.gemm_bench"
-_TOP = "gossamer_gemm"
 # From here on the elements' code is worth calling instead of repeating.
 _SHARED_ELEMENTS = 64
 _ADVANCE_BITS = 8
@@ -84,7 +82,7 @@ def build_machine(architecture: Architecture) -> Build:
     array = architecture.array
     large = array.rows * array.columns >= _SHARED_ELEMENTS
     pragmas = {ELEMENT_MODULE: "verilator no_inline_module"} if large else {}
-    return build(emit_verilog(GemmMachine(architecture), name=_TOP, pragmas=pragmas), top=_TOP)
+    return build(machine_verilog(architecture, pragmas=pragmas), top=TOP_MODULE)
 
 
 def run_gemms(architecture: Architecture, cases: Sequence[GemmCase]) -> list[GemmRun]:

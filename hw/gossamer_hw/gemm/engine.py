@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -123,9 +123,15 @@ class GemmEngine(wiring.Component):
         with m.If(accepted):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
 
-        tails = {n.bit_length() - 1: self._tail(n) for n in self._array.interleaves}
-        wait = Signal(range(max(tails.values()) + 1))
-        tail = Array(tails.get(n, 0) for n in range(max(tails) + 1))[log2_slots]
+        interleaves = self._array.interleaves
+        wait = Signal(range(self._tail(interleaves[-1]) + 1))
+        tail = Signal.like(wait)
+        with m.Switch(log2_slots):
+            for interleave in interleaves[:-1]:
+                with m.Case(interleave.bit_length() - 1):
+                    m.d.comb += tail.eq(self._tail(interleave))
+            with m.Default():
+                m.d.comb += tail.eq(self._tail(interleaves[-1]))
         with m.If(self._controller.step.final):
             m.d.sync += wait.eq(tail)
         with m.Elif(wait != 0):
@@ -135,8 +141,8 @@ class GemmEngine(wiring.Component):
         m.d.sync += self.done.eq(ending)
         with m.If(ending):
             m.d.sync += busy.eq(0)
-        if len(tails) > 1:
-            m.d.comb += self._array.interleave.eq(log2_slots - min(tails))
+        if len(interleaves) > 1:
+            m.d.comb += self._array.interleave.eq(log2_slots - (interleaves[0].bit_length() - 1))
         return command, ending
 
     def _tail(self, interleave: int) -> int:

