@@ -1,10 +1,17 @@
 """Random GEMM instructions, small and full of corner cases."""
 
+import dataclasses
 import random
 from typing import Any
 
-from gossamer_models.architecture import Array
+import numpy as np
+
+from gossamer_hw.cosim.executor import GemmCase
+from gossamer_models.architecture import Architecture, Array
+from gossamer_models.golden.state import META_VALID
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+from gossamer_models.isa.tokens import Advance
+from tests.references.gemm_steps import walk_steps
 
 
 def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, max_words: int = 12) -> Gemm:
@@ -59,3 +66,37 @@ def _coordinate(rng: random.Random, axis: str, level: int) -> dict[str, int]:
     shift = rng.choice((0, 0, 1, 2))
     named = {"base": base, "level": level, "shift": shift, "negative": negative, "size": rng.randint(1, 9)}
     return fields | {f"{axis}_{name}": value for name, value in named.items()}
+
+
+def random_case(seed: int, architecture: Architecture) -> GemmCase:
+    """Return a random instruction, moved so that its words, entries and results lie in the buffers, and random operands.
+
+    Words that no valid slot reaches may lie anywhere, as on the machine.
+    """
+    array, buffers = architecture.array, architecture.buffers
+    rng = random.Random(seed)
+    instruction = random_instruction(rng, array)
+    steps = walk_steps(instruction, rows=array.rows, drain_steps=array.rows // array.drain_ports)
+    words = [step.a for step in steps if step.a is not None and step.valid_rows]
+    entries = [step.b for step in steps if step.b is not None]
+    results = instruction.tiles * instruction.li * instruction.lj * array.rows
+    free = (buffers.accumulator_words - results) // array.rows
+    instruction = dataclasses.replace(
+        instruction,
+        advance=rng.choice((0, 0, Advance.A, Advance.B, Advance.ACC, Advance.A | Advance.B | Advance.ACC)),
+        a_base=instruction.a_base - min(words, default=0),
+        acc_base=rng.randint(0, free) * array.rows,
+        accumulate=0,
+    )
+    numbers = np.random.default_rng(seed)
+    a_words = max(words, default=0) - min(words, default=0) + 1
+    b_entries = max(entries, default=0) + 1
+    b_shape = (b_entries, array.columns)
+    metadata = numbers.integers(0, array.group, b_shape) | (numbers.random(b_shape) < 0.9) * META_VALID
+    return GemmCase(
+        instruction,
+        numbers.standard_normal((a_words, array.rows, array.group)).astype(np.float16),
+        numbers.standard_normal(b_shape).astype(np.float16),
+        metadata.astype(np.uint8),
+        rewind=rng.random() < 0.1,
+    )
