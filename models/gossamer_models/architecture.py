@@ -44,8 +44,8 @@ class Array(_Section):
     group: Literal[8, 16] = 8
     slots: Annotated[int, Field(ge=1, le=16)] = 4
     drain_ports: Annotated[int, Field(ge=1, le=256)] = 1
-    multiply_latency_cycles: Annotated[int, Field(ge=1, le=8)] = 3
-    add_latency_cycles: Annotated[int, Field(ge=1, le=16)] = 4
+    multiply_latency_cycles: Annotated[int, Field(ge=2, le=8)] = 3
+    add_latency_cycles: Annotated[int, Field(ge=1, le=7)] = 4
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -54,16 +54,22 @@ class Array(_Section):
         if self.drain_ports > self.rows:
             raise ValueError(f"`drain_ports` must be at most `rows` ({self.rows}), not {self.drain_ports}")
         if self.add_latency_cycles > self.slots:
-            raise ValueError(f"`add_latency_cycles` must be at most `slots` ({self.slots}), not {self.add_latency_cycles}")
+            raise ValueError(
+                f"`add_latency_cycles` must be at most `slots` ({self.slots}), not {self.add_latency_cycles}"
+            )
+        drain_cycles = min(li * lj for li, lj in self.interleaves) * self.rows // self.drain_ports
+        if drain_cycles <= self.add_latency_cycles:
+            raise ValueError(
+                f"`drain_ports` {self.drain_ports} drains a chunk in {drain_cycles} cycles, which must exceed"
+                f" `add_latency_cycles` ({self.add_latency_cycles})"
+            )
         return self
 
     @property
     def interleaves(self) -> tuple[Interleave, ...]:
         """Every legal (Li, Lj): powers of two with add latency <= Li * Lj <= S."""
         powers = [1 << n for n in range(self.slots.bit_length())]
-        return tuple(
-            (li, lj) for li in powers for lj in powers if self.add_latency_cycles <= li * lj <= self.slots
-        )
+        return tuple((li, lj) for li in powers for lj in powers if self.add_latency_cycles <= li * lj <= self.slots)
 
     @property
     def macs_per_cycle(self) -> int:

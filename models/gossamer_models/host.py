@@ -45,9 +45,13 @@ def read(program: Program, name: str) -> NDArray[Any]:
     """
     tensor, data = _tensor(program, name)
     if tensor.layout == "blocks":
-        return unpack_blocks(data.view(np.float16), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3]))
+        return unpack_blocks(
+            data.view(np.float16), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3])
+        )
     if tensor.layout == "weights":
-        return unpack_weights(data.view(np.float32), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3]))
+        return unpack_weights(
+            data.view(np.float32), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3])
+        )
     values = data.view(np.float32)
     return values[: int(np.prod(tensor.shape))].reshape(tensor.shape).copy()
 

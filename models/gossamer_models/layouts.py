@@ -3,7 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "block_bytes", "blocks_of", "pack_blocks", "pack_patches", "pack_weights", "unpack_blocks", "unpack_weights"]
+__all__ = [
+    "BLOCK",
+    "block_bytes",
+    "blocks_of",
+    "pack_blocks",
+    "pack_patches",
+    "pack_weights",
+    "unpack_blocks",
+    "unpack_weights",
+]
 
 BLOCK = 8
 """Samples and channels of one block; 8 x 8 fp16 are 128 bytes."""

@@ -9,8 +9,6 @@ from gossamer_models.isa.instructions import Instruction
 from gossamer_models.isa.tokens import Semaphore
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """Place and layout of one tensor in DRAM.

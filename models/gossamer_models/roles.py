@@ -70,8 +70,8 @@ def channel_chunk_words(words: int, group: int) -> int:
 def gradient_chunk_words(pixels: int, group: int) -> int:
     """Chunk length of a reduction over (batch word, y, x).
 
-    Whole images while they fit (a power of two of them), else the largest divisor of an image, so that a reduction can be
-    cut between chunks at the end of an image or of a strip; an image without a usable divisor is not cut.
+    Whole images while they fit (a power of two of them), else the largest divisor of an image, so that a reduction can
+    be cut between chunks at the end of an image or of a strip; an image without a usable divisor is not cut.
     """
     limit = MAX_CHUNK_ELEMENTS // group
     if pixels <= limit:

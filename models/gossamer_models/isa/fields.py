@@ -31,14 +31,12 @@ class Leaf:
     description: str
 
 
-def bits(width: int, description: str, *, signed: bool = False, default: int = 0) -> Any:  # noqa: ANN401 - dataclass field
+def bits(width: int, description: str, *, signed: bool = False, default: int = 0) -> Any:
     """Declare a scalar field of ``width`` bits."""
-    return dataclasses.field(
-        default=default, metadata={"width": width, "signed": signed, "description": description}
-    )
+    return dataclasses.field(default=default, metadata={"width": width, "signed": signed, "description": description})
 
 
-def structs(cls: type, count: int, description: str) -> Any:  # noqa: ANN401 - dataclass field
+def structs(cls: type, count: int, description: str) -> Any:
     """Declare an array of up to ``count`` structures; missing ones encode as all zeros."""
     return dataclasses.field(default=(), metadata={"struct": cls, "count": count, "description": description})
 

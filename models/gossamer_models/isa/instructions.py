@@ -209,7 +209,9 @@ class Gemm(Instruction):
     r1: int = bits(16, "words along r, middle level", default=1)
     r0: int = bits(16, "words along r, innermost level", default=1)
     li_last: int = bits(5, "valid li slots in the last i0", default=1)
-    rows_level: int = bits(2, "i level in whose last index rows are ragged (0: last valid li of last i0); 3 for none", default=NO_LEVEL)
+    rows_level: int = bits(
+        2, "i level in whose last index rows are ragged (0: last valid li of last i0); 3 for none", default=NO_LEVEL
+    )
     rows_last: int = bits(9, "valid rows there", default=1)
     a_base: int = bits(24, "word address of index zero, which may lie outside the image", signed=True)
     a_i2: int = bits(24, "A stride of i2", signed=True)
@@ -335,7 +337,9 @@ class Vector(Instruction):
     target2: int = bits(24, "byte address in VOUT")
     parameter: int = bits(24, "word address in PRM")
     channels: int = bits(24, "channels, padded to whole blocks of 8", default=8)
-    channel_low: int = bits(16, "channel = p % low + low ((p // mid_period) % mid_count + mid_count (p // high_period))", default=8)
+    channel_low: int = bits(
+        16, "channel = p % low + low ((p // mid_period) % mid_count + mid_count (p // high_period))", default=8
+    )
     channel_mid_period: int = bits(32, "see channel_low", default=64)
     channel_mid_count: int = bits(16, "see channel_low", default=1)
     channel_high_period: int = bits(32, "see channel_low", default=0xFFFFFFFF)

@@ -107,9 +107,7 @@ def _spread(origins: Counter[tuple[int, int]], indices: range, y: int, x: int) -
     return spread
 
 
-def _range_kinds(
-    g: Gemm, coordinate: str, levels: list[tuple[range, int]], limit: int
-) -> Counter[tuple[Range, ...]]:
+def _range_kinds(g: Gemm, coordinate: str, levels: list[tuple[range, int]], limit: int) -> Counter[tuple[Range, ...]]:
     """Different tuples of per-slot ranges of one coordinate, with their multiplicity."""
     origins: Counter[tuple[int, int]] = Counter({(getattr(g, f"{coordinate}_base"), 0): 1})
     for indices, stride in levels:
@@ -165,7 +163,9 @@ def chunk_entries(instruction: Gemm, box: Box) -> NDArray[np.int64]:
         low, end = box[axis]
         ragged[axis] = (max(low, final), end)
         if ragged[axis][0] < end:
-            steps += (g.entries_last - g.entries) * np.diff(_words_before(edges, (ragged[0], ragged[1], ragged[2]), g.r1, g.r0))
+            steps += (g.entries_last - g.entries) * np.diff(
+                _words_before(edges, (ragged[0], ragged[1], ragged[2]), g.r1, g.r0)
+            )
     return steps.astype(np.int64)
 
 
