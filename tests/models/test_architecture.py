@@ -1,0 +1,93 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gossamer_models.architecture import load_architecture
+from gossamer_models.errors import InputError
+
+READY = ("tiny-4x4", "small-8x8", "vcu1525-32x32")
+VU9P_BYTES = 9_492_480 + 960 * 36_864
+"""Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
+
+FILE: dict[str, Any] = {
+    "name": "mine",
+    "clock_hz": 100,
+    "array": {"rows": 4, "columns": 4},
+    "buffers": {
+        "a_words": 8,
+        "b_entries": 8,
+        "accumulator_words": 8,
+        "vector_in_bytes": 8,
+        "vector_out_bytes": 8,
+        "prune_entries": 8,
+    },
+}
+
+
+def written(folder: Path, changes: dict[str, Any]) -> Path:
+    """Write FILE with changed sections in YAML's flow form."""
+    data = {
+        key: value if not isinstance(value, dict) else {**value, **changes.pop(key, {})} for key, value in FILE.items()
+    }
+    path = folder / "arch.yaml"
+    path.write_text("\n".join(f"{key}: {value}".replace("'", "") for key, value in {**data, **changes}.items()))
+    return path
+
+
+@pytest.mark.parametrize("name", READY)
+def test_ready_architectures_load(name: str) -> None:
+    assert load_architecture(name).name == name
+
+
+def test_large_machine_fits_its_part() -> None:
+    assert sum(load_architecture("vcu1525-32x32").on_chip_bytes().values()) < VU9P_BYTES
+
+
+def test_bytes_on_chip_count_both_halves_and_metadata() -> None:
+    sizes = load_architecture("tiny-4x4").on_chip_bytes()
+    assert sizes["a"] == 2 * 4 * 2048 * 16
+    assert sizes["b"] == 2 * 4 * 4096 * 20 // 8
+    assert sizes["accumulator"] == 2 * 4 * 2048 * 4
+
+
+@pytest.mark.parametrize(
+    ("slots", "latency", "expected"),
+    [
+        (4, 4, {(1, 4), (2, 2), (4, 1)}),
+        (8, 4, {(1, 4), (2, 2), (4, 1), (1, 8), (2, 4), (4, 2), (8, 1)}),
+        (2, 2, {(1, 2), (2, 1)}),
+    ],
+)
+def test_interleaves(tmp_path: Path, slots: int, latency: int, expected: set[tuple[int, int]]) -> None:
+    array = {"slots": slots, "add_latency_cycles": latency}
+    assert set(load_architecture(written(tmp_path, {"array": array})).array.interleaves) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"array": {"rows": 6}}, "`rows` must be a power of two, not 6"),
+        ({"array": {"rows": 0}}, "array.rows"),
+        ({"array": {"columns": -4}}, "array.columns"),
+        ({"array": {"group": 7}}, "array.group"),
+        ({"array": {"add_latency_cycles": 5}}, "`add_latency_cycles` must be at most `slots` (4), not 5"),
+        ({"array": {"drain_ports": 8}}, "`drain_ports` must be at most `rows` (4), not 8"),
+        ({"array": {"drain_ports": 4}}, "drains a chunk in 4 cycles"),
+        ({"array": {"depth": 1}}, "array.depth"),
+        ({"buffers": {"a_words": "many"}}, "buffers.a_words"),
+        ({"clock_hz": 0}, "clock_hz"),
+        ({"memory": {"ports": 3}}, "`ports` must be a power of two, not 3"),
+    ],
+)
+def test_faults_name_their_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_architecture(written(tmp_path, changes))
+    assert message in str(caught.value)
+    assert "arch.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(InputError, match="tiny-4x4"):
+        load_architecture("tiny-4x")
