@@ -12,7 +12,7 @@ VU9P_BYTES = 9_492_480 + 960 * 36_864
 
 FILE: dict[str, Any] = {
     "name": "mine",
-    "clock_hz": 100,
+    "clock_hz": 100000,
     "array": {"rows": 4, "columns": 4},
     "buffers": {
         "a_words": 8,
@@ -27,11 +27,10 @@ FILE: dict[str, Any] = {
 
 def written(folder: Path, changes: dict[str, Any]) -> Path:
     """Write FILE with changed sections in YAML's flow form."""
-    data = {
-        key: value if not isinstance(value, dict) else {**value, **changes.pop(key, {})} for key, value in FILE.items()
-    }
+    data = {key: {**value, **changes.get(key, {})} if isinstance(value, dict) else value for key, value in FILE.items()}
+    data |= {key: value for key, value in changes.items() if key not in FILE or not isinstance(value, dict)}
     path = folder / "arch.yaml"
-    path.write_text("\n".join(f"{key}: {value}".replace("'", "") for key, value in {**data, **changes}.items()))
+    path.write_text("\n".join(f"{key}: {value}".replace("'", "") for key, value in data.items()))
     return path
 
 

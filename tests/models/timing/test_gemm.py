@@ -1,5 +1,6 @@
 """Closed-form cycles of GEMM instructions against loops that walk every word."""
 
+import dataclasses
 import itertools
 import random
 from collections import Counter
@@ -123,8 +124,6 @@ def test_short_chunks_are_bound_by_their_drain() -> None:
 def test_addresses_do_not_matter() -> None:
     array = load_architecture("tiny-4x4").array
     g = Gemm(log2_lj=2, entries=2, chunk_words=4, r0=10)
-    moved = Gemm(
-        log2_lj=2, entries=2, chunk_words=4, r0=10, a_base=5, b_base=6, acc_base=8, wait=1, signal=2, accumulate=1
-    )
+    moved = dataclasses.replace(g, a_base=5, b_base=6, acc_base=8, wait=1, signal=2, accumulate=1)
     assert gemm_cycles(array, g) == gemm_cycles(array, moved)
     assert np.array_equal(chunk_entries(g, ((0, 1), (0, 1), (0, 10))), [8, 8, 4])
