@@ -16,8 +16,11 @@ from gossamer_models.program import StageProgram
 from gossamer_models.timing.prune import PRUNE_OVERHEAD_CYCLES
 from gossamer_models.timing.transfer import DMA_START_CYCLES
 from gossamer_models.timing.vector import VECTOR_OVERHEAD_CYCLES
+from gossamer_sim.machine import Machine
 from gossamer_sim.memory import fetch_cycles, memory_model
+from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.stage import StageRun, run_stage
+from gossamer_sim.work import WorkShop
 
 S = Semaphore
 L, V, P, ST = Engine.LOAD, Engine.VECTOR, Engine.PRUNE, Engine.STORE
@@ -137,7 +140,7 @@ def test_stage_too_long() -> None:
 
 def test_modifier_of_a_loop_that_is_not_there() -> None:
     with pytest.raises(GossamerError, match="must name loops around it"):
-        run([load(1, modifiers=(step(Load, "axis0_base", 1, 1),))])  # type: ignore[arg-type]
+        run([load(1, modifiers=(step(Load, "axis0_base", 1, 1),))])
 
 
 class Shuffled(simpy.Environment):
@@ -158,10 +161,6 @@ class Shuffled(simpy.Environment):
 @pytest.mark.parametrize("seed", range(20))
 def test_order_within_a_cycle_is_free(memory: str, seed: int) -> None:
     lengths = random.Random(seed)
-
-    def store(beats: int, **fields: Any) -> Store:
-        return Store(dims=(Dim(count=32 * beats, mem_stride=2, axis=3),), **fields)
-
     body: list[Instruction] = [
         load(lengths.randint(1, 60), wait=S.VIN_FREE, signal=S.VIN_FULL),
         vector(lengths.randint(1, 60), wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL),
@@ -182,3 +181,34 @@ def test_order_within_a_cycle_is_free(memory: str, seed: int) -> None:
 def test_prune_cycles() -> None:
     _, spans = run([Prune(keep=2, of=8, n0=2)])
     assert spans == [(P, 1, 1 + PRUNE_OVERHEAD_CYCLES + 16)]
+
+
+def states(transfers: list[Instruction], memory: str, cycles: range) -> list[tuple[object, ...]]:
+    """State that the shortcut compares, at some cycles of a run."""
+    architecture = machine()
+    model = memory_model(architecture, memory)[1]
+    environment = simpy.Environment()
+    shop = WorkShop(architecture, model)
+    unit = Machine(environment, 2, {}, shop.works, model.channel(environment))
+    environment.process(Sequencer(unit, periodic=False).run(compile_stage(transfers, shop)))
+    found = []
+    for cycle in cycles:
+        environment.run(until=cycle)
+        found.append(unit.state())
+    return found
+
+
+def store(beats: int, **fields: Any) -> Store:
+    return Store(dims=(Dim(count=32 * beats, mem_stride=2, axis=3),), **fields)
+
+
+@pytest.mark.parametrize("memory", ["ideal", "ddr4"])
+def test_state_tells_moments_of_an_instruction_apart(memory: str) -> None:
+    found = states([load(60), store(60)], memory, range(5, 60))
+    assert len(set(found)) == len(found)
+
+
+def test_state_knows_who_shared_the_channel() -> None:
+    """A load is as old in both runs, but the store beside it, now gone, took more from it in one of them."""
+    short, long = (states([load(900), store(beats)], "ddr4", range(400, 401)) for beats in (2, 200))
+    assert short != long

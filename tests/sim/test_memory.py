@@ -87,3 +87,18 @@ def test_overlap_slows_both() -> None:
 def test_unknown_model() -> None:
     with pytest.raises(InputError, match="must be one of ideal, ddr4, not 'hbm9'"):
         memory_model(ARCHITECTURE, "hbm9")
+
+
+def test_state_remembers_how_far_an_epoch_is() -> None:
+    """A read that shared its channel early or not at all has less or more left, though it began at the same time."""
+    states = []
+    for bursts in (1, 40):
+        environment = simpy.Environment()
+        channel = Channel(environment, EpochMemory(ARCHITECTURE, DDR4_2400))
+        channel.stream(Epoch(1, 500, 260, 372), write=False)
+        channel.stream(Epoch(1, bursts, 260, 372), write=True)
+        environment.run(until=100)
+        states.append(channel.state(100))
+    assert states[0] != states[1]
+    environment.run()
+    assert channel.state(int(environment.now)) == ()

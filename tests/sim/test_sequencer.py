@@ -70,12 +70,12 @@ def chain(draw: Draw, depth: int) -> list[Instruction]:
     load = draw(modifiers(Load, depth))
     found: list[Instruction] = [
         Load(
-            wait=S.A_FREE, signal=S.A_FULL, dims=block(draw(st.integers(1, 900))), axis0_bound=draw(st.integers(1, 30)),
+            wait=S.A_FREE, signal=S.A_FULL, dims=block(draw(st.integers(1, 900))), axis0_bound=draw(st.integers(1, 60)),
             modifiers=load,
         ),
         Gemm(
             wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, log2_li=2, entries=8, chunk_words=4,
-            r0=draw(st.integers(1, 20)), i0=draw(st.integers(1, 3)), y_i0=1, y_level=0, y_size=draw(st.integers(1, 25)),
+            r0=draw(st.integers(1, 20)), i0=draw(st.integers(1, 3)), y_i0=1, y_level=0, y_size=draw(st.integers(1, 60)),
             modifiers=draw(modifiers(Gemm, depth)),
         ),
         Vector(
@@ -98,7 +98,7 @@ def stages(draw: Draw) -> list[Instruction]:
     depth = draw(st.integers(1, 3))
     body: list[Instruction] = draw(chain(depth))
     for level in reversed(range(depth)):
-        body = [Loop(level=level, count=draw(st.integers(1, (40, 9, 6)[depth - 1]))), *body, EndLoop(level=level)]
+        body = [Loop(level=level, count=draw(st.integers(1, (80, 12, 6)[depth - 1]))), *body, EndLoop(level=level)]
         if level and draw(st.booleans()):
             extra = draw(chain(level))
             body = body + extra if draw(st.booleans()) else extra + body

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gossamer_models.architecture import Memory
@@ -70,21 +70,23 @@ def test_runs_are_whole_and_never_fewer_than_stretches(transfer: Load) -> None:
         assert shape.runs >= stretches(found, 2)
 
 
+@example(base=-2, bound=9, width=2, channels=1, rows=2, apart=2)
 @given(
     base=st.integers(-3, 6),
     bound=st.integers(1, 9),
     width=st.integers(1, 9),
     channels=st.integers(1, 3),
     rows=st.integers(1, 4),
+    apart=st.integers(0, 6),
 )
-def test_runs_of_a_clipped_image_row(base: int, bound: int, width: int, channels: int, rows: int) -> None:
+def test_runs_of_a_clipped_image_row(base: int, bound: int, width: int, channels: int, rows: int, apart: int) -> None:
     """[row][x][block of 8]: x continues a run, and the image's edges cut it."""
     transfer = Load(
         dims=(
             Dim(count=8, mem_stride=2, axis=3),
             Dim(count=channels, mem_stride=16, axis=3),
             Dim(count=width, mem_stride=16 * channels, axis=0, weight=1),
-            Dim(count=rows, mem_stride=4096, axis=3),
+            Dim(count=rows, mem_stride=4096, axis=0, weight=apart),
         ),
         axis0_base=base,
         axis0_bound=bound,
