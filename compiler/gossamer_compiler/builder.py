@@ -54,7 +54,14 @@ class StageBuilder:
         self._instructions.append(EndLoop(level=level))
 
     def finish(
-        self, layer: str, stage: str, *, dataflow: str = "-", sparsity: str = "dense", macs: int = 0, macs_dense: int = 0
+        self,
+        layer: str,
+        stage: str,
+        *,
+        dataflow: str = "-",
+        sparsity: str = "dense",
+        macs: int = 0,
+        macs_dense: int = 0,
     ) -> StageProgram:
         """Close the stage.
 

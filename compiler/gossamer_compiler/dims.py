@@ -24,9 +24,7 @@ class Digit:
     stride: int
 
 
-def refine(
-    buffer: Sequence[Digit], memory: Sequence[Digit], axis: int = NO_AXIS, unit: int = 1
-) -> list[Dim]:
+def refine(buffer: Sequence[Digit], memory: Sequence[Digit], axis: int = NO_AXIS, unit: int = 1) -> list[Dim]:
     """Dimensions that step one index on both sides, least significant first.
 
     Parameters
@@ -83,7 +81,9 @@ def merge(dims: Iterable[Dim]) -> tuple[Dim, ...]:
         if merged and _continues(merged[-1], dim):
             previous = merged.pop()
             merged.append(
-                Dim(previous.count * dim.count, previous.mem_stride, previous.buf_stride, previous.axis, previous.weight)
+                Dim(
+                    previous.count * dim.count, previous.mem_stride, previous.buf_stride, previous.axis, previous.weight
+                )
             )
         else:
             merged.append(dim)

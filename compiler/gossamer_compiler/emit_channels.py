@@ -292,7 +292,12 @@ def emit_zero_phase(builder: StageBuilder, y: Taps, x: Taps, gemm: ChannelGemm) 
     """Write zeros to the pixels of a phase that no tap reaches."""
     target = gemm.target
     fill = Vector(
-        wait=S.VOUT_FREE, signal=S.VOUT_FULL, advance=Advance.VOUT, op=VectorOp.FILL, format=Format.FP16, count=BLOCK * BLOCK
+        wait=S.VOUT_FREE,
+        signal=S.VOUT_FULL,
+        advance=Advance.VOUT,
+        op=VectorOp.FILL,
+        format=Format.FP16,
+        count=BLOCK * BLOCK,
     )
     dims = [
         Dim(BLOCK * BLOCK, 2, 2, NO_AXIS, 0),

@@ -195,7 +195,9 @@ class _Emitter:
             taps = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, tap)], axis=2)
             taps += plain(kh, kw * tap, i0 * tile)
         else:
-            rows = refine([Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0, unit=BLOCK)
+            rows = refine(
+                [Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0, unit=BLOCK
+            )
             taps = plain(kw, tap, i0 * tile) + plain(kh, kw * tap, i1 * i0 * tile)
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32,

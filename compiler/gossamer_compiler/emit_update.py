@@ -274,7 +274,9 @@ class _Tile:
             dims = [
                 *refine(
                     [Digit(BLOCK, unit), Digit(padded, stream.entries * BLOCK * unit)],
-                    stream.column_digits(unit), axis=0, unit=BLOCK,
+                    stream.column_digits(unit),
+                    axis=0,
+                    unit=BLOCK,
                 ),
                 *plain(stream.entries, entry, BLOCK * unit),
                 *plain(self.rows, word, self.out_words * stream.entries * BLOCK * unit),

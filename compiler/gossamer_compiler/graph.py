@@ -213,7 +213,8 @@ def _pool(layer: LayerShape, links: _Links) -> Pool:
         stride = (1, 1)
     if stride[0] != stride[1] or params.padding[0] != params.padding[1]:
         raise UnsupportedError(
-            f"layer {layer.name!r} has stride {list(stride)} and padding {list(params.padding)}", "the same in both directions"
+            f"layer {layer.name!r} has stride {list(stride)} and padding {list(params.padding)}",
+            "the same in both directions",
         )
     window = Window(kernel, stride, params.padding)
     source = links.name(layer.inputs[0])

@@ -14,7 +14,15 @@ from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["ChannelMapping", "GradientMapping", "block_options", "column_tiles", "granule", "map_channels", "map_gradient"]
+__all__ = [
+    "ChannelMapping",
+    "GradientMapping",
+    "block_options",
+    "column_tiles",
+    "granule",
+    "map_channels",
+    "map_gradient",
+]
 
 _ENTRY_BYTES = 3
 
@@ -110,7 +118,9 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 @cache
 def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
-    return min(_channel_candidates(gemm, architecture), key=lambda m: _channel_cost(gemm, m, architecture), default=None)
+    return min(
+        _channel_candidates(gemm, architecture), key=lambda m: _channel_cost(gemm, m, architecture), default=None
+    )
 
 
 def _require_channels_fit(gemm: ChannelGemm, architecture: Architecture, layer: str) -> None:
@@ -195,13 +205,17 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     )
     results = instances * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
     bus = architecture.memory.bytes_per_cycle
-    slowest = max(compute + instances * overhead, loaded // bus, results * 2 // bus, results // architecture.vector.lanes)
+    slowest = max(
+        compute + instances * overhead, loaded // bus, results * 2 // bus, results // architecture.vector.lanes
+    )
     exposed = (loaded + 2 * results) // bus // instances + results // architecture.vector.lanes // instances
     return slowest + exposed, instances
 
 
 @cache
-def _channel_cycles(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, architecture: Architecture) -> tuple[int, int]:
+def _channel_cycles(
+    gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, architecture: Architecture
+) -> tuple[int, int]:
     """Issue and drain cycles of the whole problem, and overhead per instruction."""
     array = architecture.array
     blocks = -(-gemm.source.batch // array.rows)
@@ -280,7 +294,8 @@ def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iter
                     if j_tiles * width % BLOCK:
                         continue
                     fitting = (
-                        GradientMapping(li, lj, over_taps, channel_blocks, j_tiles, words, rows) for words, rows in strips
+                        GradientMapping(li, lj, over_taps, channel_blocks, j_tiles, words, rows)
+                        for words, rows in strips
                     )
                     found = next((m for m in fitting if _gradient_fits(gemm, m, architecture)), None)
                     if found:
@@ -314,12 +329,16 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     bus = architecture.memory.bytes_per_cycle
     slowest = max(compute + instances * overhead, loaded // bus)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
-    results = i_blocks * j_blocks * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns
+    results = (
+        i_blocks * j_blocks * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns
+    )
     return slowest + loaded // bus // instances + results // architecture.vector.lanes + results * 4 // bus, instances
 
 
 @cache
-def _gradient_cycles(gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture) -> tuple[int, int]:
+def _gradient_cycles(
+    gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture
+) -> tuple[int, int]:
     array, (kh, kw) = architecture.array, gemm.window.kernel
     blocks = -(-gemm.source.channel_blocks * BLOCK // array.rows)
     whole = Gemm(

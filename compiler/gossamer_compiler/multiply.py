@@ -67,7 +67,9 @@ class MultiplyLayer:
         self.forward_mapping = map_channels(self.forward, architecture, node.name)
         self.forward_stream = self._stream("forward", self.forward, self.forward_mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
-        self.weights = Weights(*(self._master(part, shape) for part in ("weight", "momentum", "gradient")), shape, forward_pattern)
+        self.weights = Weights(
+            *(self._master(part, shape) for part in ("weight", "momentum", "gradient")), shape, forward_pattern
+        )
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
 
@@ -86,7 +88,9 @@ class MultiplyLayer:
 
     def _vector(self, part: str) -> Tensor:
         channels = self.node.out_shape[0]
-        return self._memory.allocate(f"{self.node.name}.{part}", 4 * blocks_of(channels) * BLOCK, "channels", (channels,))
+        return self._memory.allocate(
+            f"{self.node.name}.{part}", 4 * blocks_of(channels) * BLOCK, "channels", (channels,)
+        )
 
     def plan_backward(self, gradient: Activation, target: Activation) -> None:
         """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
@@ -127,7 +131,12 @@ class MultiplyLayer:
             macs_dense += ChannelGemm(gemm.source, gemm.target, gemm.y, gemm.x, DENSE).macs()
         flows = dict.fromkeys(_dataflow(phase.mapping) for phase in real if phase.mapping)
         return builder.finish(
-            self.node.name, "bp", dataflow=", ".join(flows), sparsity=_text(self._patterns[1]), macs=macs, macs_dense=macs_dense
+            self.node.name,
+            "bp",
+            dataflow=", ".join(flows),
+            sparsity=_text(self._patterns[1]),
+            macs=macs,
+            macs_dense=macs_dense,
         )
 
     @staticmethod
@@ -159,7 +168,14 @@ class MultiplyLayer:
         if self._patterns[0].is_dense:
             optimizer = dataclasses.replace(optimizer, sr_ste=0.0)
         emit_update(
-            builder, self.weights, optimizer, self.forward_stream, self._patterns[0], backward, self.architecture, self.node.name
+            builder,
+            self.weights,
+            optimizer,
+            self.forward_stream,
+            self._patterns[0],
+            backward,
+            self.architecture,
+            self.node.name,
         )
         if self.bias:
             words = self.bias[0].size_bytes // 4

@@ -145,9 +145,7 @@ class ChainLayer:
         self._pass(builder, Pass(VectorOp.GRADIENT, flags, inputs, outputs, self.places.gradient))
         return builder.finish(self.node.name, "bp")
 
-    def _sums(
-        self, builder: StageBuilder, norm: Tensor, flags: VectorFlag, inputs: Mapping[int, Activation]
-    ) -> None:
+    def _sums(self, builder: StageBuilder, norm: Tensor, flags: VectorFlag, inputs: Mapping[int, Activation]) -> None:
         places = self.places
         builder.add(load_parameters(norm.address, 4 * places.channels, places.norm, last_one=True))
         flags |= VectorFlag.PRODUCT | VectorFlag.ACCUMULATE

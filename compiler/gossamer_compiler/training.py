@@ -131,7 +131,9 @@ class _Compiler:
             emit_pool(builder, _pooling(node, op), inputs, self._tensor(node.output), self.architecture, node.name)
         else:
             logits = self._tensor(node.source)
-            emit_loss(builder, node, logits, self._new_gradient(node.source), loss_scale, self.memory, self.architecture)
+            emit_loss(
+                builder, node, logits, self._new_gradient(node.source), loss_scale, self.memory, self.architecture
+            )
         return [builder.finish(node.name, "ff")]
 
     def _multiply(self, node: Multiply) -> MultiplyLayer:

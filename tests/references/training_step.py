@@ -159,7 +159,9 @@ class Replay:
                 self._give(layer.inputs[0], dx)
             case "avgpool":
                 kernel = layer.kernel or x.shape[2:]
-                self._give(layer.inputs[0], naive.avg_pool_gradient(x.shape, dy, kernel, layer.stride or kernel, layer.padding))
+                self._give(
+                    layer.inputs[0], naive.avg_pool_gradient(x.shape, dy, kernel, layer.stride or kernel, layer.padding)
+                )
             case "flatten":
                 self._give(layer.inputs[0], dy.reshape(x.shape))
 

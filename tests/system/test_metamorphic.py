@@ -19,7 +19,13 @@ def variants() -> list[Architecture]:
     """Machines that schedule differently: other arrays, half the buffers, other interleaves, oblong arrays."""
     tiny, small = load_architecture("tiny-4x4"), load_architecture("small-8x8")
     half = tiny.buffers.model_copy(
-        update={"a_words": 256, "b_entries": 1024, "accumulator_words": 64, "vector_in_bytes": 8192, "vector_out_bytes": 4096}
+        update={
+            "a_words": 256,
+            "b_entries": 1024,
+            "accumulator_words": 64,
+            "vector_in_bytes": 8192,
+            "vector_out_bytes": 4096,
+        }
     )
     return [
         tiny,

@@ -37,7 +37,14 @@ def build(kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: 
     """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier."""
     layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
-        {"name": "conv", "type": "conv2d", "out_channels": c_out, "kernel": kernel, "stride": stride, "padding": padding},
+        {
+            "name": "conv",
+            "type": "conv2d",
+            "out_channels": c_out,
+            "kernel": kernel,
+            "stride": stride,
+            "padding": padding,
+        },
         {"name": "flatten", "type": "flatten"},
         {"name": "fc", "type": "linear", "out_features": 3},
         {"name": "loss", "type": "softmax_cross_entropy"},

@@ -20,6 +20,7 @@ METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
 def assert_step(case: Case) -> None:
     """Every stored tensor lies within its bound of the reference."""
     memory = case.program.memory.tensors
+
     def stored(name: str) -> NDArray[Any] | None:
         return host.read(case.program, name) if name in memory else None
 
@@ -27,7 +28,9 @@ def assert_step(case: Case) -> None:
         names = [n for n in memory if n == f"{name}.grad" or n.startswith(f"{name}.grad.")]
         return host.read(case.program, names[-1]) if names else None
 
-    def check(what: str, reference: NDArray[Any], found: NDArray[Any], noise: float, bound: float = 3 * 2.0**-11) -> None:
+    def check(
+        what: str, reference: NDArray[Any], found: NDArray[Any], noise: float, bound: float = 3 * 2.0**-11
+    ) -> None:
         error = float(np.abs(reference.reshape(found.shape) - found).max())
         allowed = bound * (np.abs(reference).max() + 2.0**-14) + noise
         assert error <= allowed, f"{what}: off by {error:.3e}, allowed {allowed:.3e}"

@@ -92,7 +92,12 @@ def pruned(weights: NDArray[np.float32], pattern: Pattern | None, axis: int) -> 
 
 
 def run_step(
-    net: Network, batch: int, method: str, pattern: Pattern | None, architecture: Architecture, seed: int,
+    net: Network,
+    batch: int,
+    method: str,
+    pattern: Pattern | None,
+    architecture: Architecture,
+    seed: int,
     order: int | None = None,
 ) -> Case:
     """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``."""
@@ -115,7 +120,8 @@ def run_step(
         for name, w in weights.items()
     }
     backward = {
-        name: pruned(w, pattern if rule.prunes_backward and name not in dense else None, 0) for name, w in weights.items()
+        name: pruned(w, pattern if rule.prunes_backward and name not in dense else None, 0)
+        for name, w in weights.items()
     }
     step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE)
     run(program, architecture, seed=order)
@@ -142,7 +148,10 @@ def _parameters(net: Network, batch: int, program: Program, rng: np.random.Gener
                 biases[shape.name] = rng.standard_normal(channels).astype(np.float32)
                 host.write(program, f"{shape.name}.bias", biases[shape.name])
         elif shape.type == "batchnorm":
-            norms[shape.name] = rng.uniform(0.5, 1.5, channels).astype(np.float32), rng.standard_normal(channels).astype(np.float32)
+            norms[shape.name] = (
+                rng.uniform(0.5, 1.5, channels).astype(np.float32),
+                rng.standard_normal(channels).astype(np.float32),
+            )
             padded = np.zeros(program.memory.tensors[f"{shape.name}.parameters"].shape, np.float32)
             padded[:, :channels] = norms[shape.name]
             host.write(program, f"{shape.name}.parameters", padded)
