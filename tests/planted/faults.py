@@ -1,0 +1,374 @@
+"""Planted bugs: one wrong line each, and the test that must notice it.
+
+Golden, simulator and RTL share the ISA, the numerics, the timing formulas and the compiler, so an error there agrees
+with itself everywhere. Each fault below is such an error, or one that a single executor could hide.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["FAULTS", "Fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A replacement in one source file.
+
+    Members
+    -------
+    name : what goes wrong.
+    file : path below the repository's root.
+    old, new : the text replaced, which occurs exactly once in the file, and what stands there instead.
+    caught_by : pytest's identifier of the test that must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str
+
+
+_ISA = (
+    Fault(
+        "opcode takes nine bits in encoder and decoder alike",
+        "models/gossamer_models/isa/encoding.py",
+        "OPCODE_BITS = 8",
+        "OPCODE_BITS = 9",
+        "tests/models/isa/test_encoding.py::test_loop_by_hand",
+    ),
+    Fault(
+        "negative fields are decoded without their sign",
+        "models/gossamer_models/isa/encoding.py",
+        "raw >> (width - 1):",
+        "raw >> width:",
+        "tests/models/isa/test_encoding.py::test_decoding_undoes_encoding",
+    ),
+    Fault(
+        "a LAST modifier acts one iteration too late",
+        "models/gossamer_models/isa/loops.py",
+        "counters[level] == counts[level] - 1",
+        "counters[level] == counts[level]",
+        "tests/models/isa/test_loops.py::test_first_and_last_need_all_their_levels",
+    ),
+    Fault(
+        "a modifier of a mask replaces the bits that were set",
+        "models/gossamer_models/isa/loops.py",
+        "old | modifier.value if name",
+        "modifier.value if name",
+        "tests/models/isa/test_loops.py::test_first_and_last_need_all_their_levels",
+    ),
+)
+
+_TIMING = (
+    Fault(
+        "a short chunk waits one step too few for its drain",
+        "models/gossamer_models/timing/gemm.py",
+        "np.maximum(drain_steps - entries, 0)",
+        "np.maximum(drain_steps - 1 - entries, 0)",
+        "tests/models/timing/test_gemm.py::test_boxes_chunks_and_cycles_equal_the_walk[0]",
+    ),
+    Fault(
+        "the last tap inside the image is taken for padding",
+        "models/gossamer_models/timing/gemm.py",
+        "min(final + 1, extent)",
+        "min(final, extent)",
+        "tests/models/timing/test_gemm.py::test_boxes_chunks_and_cycles_equal_the_walk[0]",
+    ),
+    Fault(
+        "a gemm instruction starts one cycle early",
+        "models/gossamer_models/timing/pipeline.py",
+        "GEMM_START_CYCLES = 11",
+        "GEMM_START_CYCLES = 10",
+        "tests/hw/gemm/test_machine.py::test_instructions_on_a_machine[2x4]",
+    ),
+    Fault(
+        "elements on the upper bound of an axis are not counted",
+        "models/gossamer_models/timing/transfer.py",
+        "range(decided, min(count, limit // weight + 1))",
+        "range(decided, min(count, limit // weight))",
+        "tests/models/timing/test_transfer.py::test_bytes_equal_enumeration",
+    ),
+    Fault(
+        "the last beats of a transfer cost nothing",
+        "models/gossamer_models/timing/transfer.py",
+        "-(-beats // memory.ports)",
+        "beats // memory.ports",
+        "tests/models/timing/test_transfer.py::test_ideal_cycles",
+    ),
+)
+
+_NUMERICS = (
+    Fault(
+        "of equal magnitudes the higher index survives",
+        "models/gossamer_models/sparsity.py",
+        "(m - 1 - np.arange(length) % m)",
+        "np.arange(length) % m",
+        "tests/models/test_sparsity.py::test_ties_go_to_the_lower_index_and_nan_wins",
+    ),
+    Fault(
+        "a ragged last word keeps more than N",
+        "models/gossamer_models/sparsity.py",
+        "min(pattern.n, rest)",
+        "rest",
+        "tests/models/test_sparsity.py::test_entries_in_last_word_by_hand",
+    ),
+    Fault(
+        "an entry's index counts within its group of M, not within the word",
+        "models/gossamer_models/sparsity.py",
+        "np.where(valid, order, 0)",
+        "np.where(valid, order % pattern.m, 0)",
+        "tests/models/test_sparsity.py::test_round_trip_keeps_every_bit",
+    ),
+    Fault(
+        "exact sums round ties away from zero",
+        "models/gossamer_models/numerics/exact.py",
+        "shift and kept & 1)",
+        "shift)",
+        "tests/models/numerics/test_exact.py::test_ties_go_to_even",
+    ),
+    Fault(
+        "bf16 rounds ties away from zero",
+        "models/gossamer_models/numerics/formats.py",
+        "(np.uint32(0x7FFF) + ((pattern >> np.uint32(16)) & np.uint32(1)))",
+        "np.uint32(0x8000)",
+        "tests/models/numerics/test_formats.py::test_to_bf16_by_hand",
+    ),
+    Fault(
+        "a NaN keeps the pattern that the host's processor gives it",
+        "models/gossamer_models/numerics/accumulate.py",
+        "canonical(np.add(product, acc, dtype=np.float32))",
+        "np.add(product, acc, dtype=np.float32)",
+        "tests/models/numerics/test_accumulate.py::test_specials",
+    ),
+    Fault(
+        "magnitudes of fp32 compare by their upper bits only",
+        "models/gossamer_models/numerics/formats.py",
+        "np.uint32(0x7FFFFFFF)",
+        "np.uint32(0x7FFF0000)",
+        "tests/models/test_sparsity.py::test_mask_of_fp32_sees_all_its_bits",
+    ),
+    Fault(
+        "the reciprocal leaves out its last correction",
+        "models/gossamer_models/numerics/special.py",
+        "(e * (_ONE + e * (_ONE + e)))",
+        "(e * (_ONE + e))",
+        "tests/models/numerics/test_special.py::test_reciprocal_of_every_significand[0]",
+    ),
+)
+
+_GOLDEN = (
+    Fault(
+        "later chunks replace the sum of the earlier ones",
+        "models/gossamer_models/golden/gemm.py",
+        "acc if total is None else add(acc, total)",
+        "acc",
+        "tests/models/golden/test_gemm.py::test_chunks_are_counted_in_positions_and_change_the_sum",
+    ),
+    Fault(
+        "padding is multiplied, so 0 times infinity appears",
+        "models/gossamer_models/golden/gemm.py",
+        "product[a_skip[:, word]] = 0",
+        "product[a_skip[:, word]] *= 0",
+        "tests/models/golden/test_gemm.py::test_invalid_words_and_entries_never_multiply",
+    ),
+    Fault(
+        "accumulator slots are numbered li * Lj + lj",
+        "models/gossamer_models/golden/gemm_engine.py",
+        "reshape(-1, g.lj, g.li, array.rows, array.columns)",
+        "reshape(-1, g.li, g.lj, array.rows, array.columns).swapaxes(1, 2)",
+        "tests/models/golden/test_gemm_engine.py::test_random_instructions",
+    ),
+    Fault(
+        "a transfer bounds its second axis by the first one's limit",
+        "models/gossamer_models/golden/transfer.py",
+        "instruction.axis1_base, instruction.axis1_bound",
+        "instruction.axis1_base, instruction.axis0_bound",
+        "tests/models/golden/test_transfer.py::test_load_follows_the_loops",
+    ),
+    Fault(
+        "pruning runs along the other axis of a block",
+        "models/gossamer_models/golden/prune.py",
+        "(0, 2, 4, 1, 3) if p.axis == 0",
+        "(0, 2, 3, 1, 4) if p.axis == 0",
+        "tests/models/golden/test_prune.py::test_prune",
+    ),
+    Fault(
+        "of equal elements in a pooling window the last one wins",
+        "models/gossamer_models/golden/vector_pool.py",
+        "(value > best)",
+        "(value >= best)",
+        "tests/models/golden/test_vector_pool.py::test_max_pool_and_gradient",
+    ),
+    Fault(
+        "a token is passed on when the instruction starts, not when it ends",
+        "models/gossamer_models/golden/executor.py",
+        "for semaphore in _semaphores(instruction.wait):\n            self._tokens[semaphore] -= 1",
+        "for semaphore in _semaphores(instruction.wait):\n            self._tokens[semaphore] -= 0",
+        "tests/models/golden/test_executor.py::test_any_order_that_tokens_allow_gives_the_same_bits",
+    ),
+)
+
+_COMPILER = (
+    Fault(
+        "height and width of a convolution are swapped",
+        "compiler/gossamer_compiler/geometry.py",
+        "((a.height, a.width)[axis] for a",
+        "((a.width, a.height)[axis] for a",
+        "tests/system/test_training_step.py::test_random_networks",
+    ),
+    Fault(
+        "a phase of a strided BP loses its last tap",
+        "compiler/gossamer_compiler/geometry.py",
+        "-(-(kernel - first) // stride)",
+        "(kernel - first) // stride",
+        "tests/system/test_training_step.py::test_random_networks",
+    ),
+    Fault(
+        "BP walks its taps forwards",
+        "compiler/gossamer_compiler/geometry.py",
+        "step=1, direction=-1",
+        "step=1, direction=1",
+        "tests/system/test_training_step.py::test_random_networks",
+    ),
+    Fault(
+        "chunks of a long reduction are filled up instead of evened out",
+        "models/gossamer_models/roles.py",
+        "return -(-words // chunks)",
+        "return min(words, limit)",
+        "tests/models/test_roles.py::test_channel_chunks_are_even_and_short_enough",
+    ),
+    Fault(
+        "interleave slots of a store stand in the wrong order of digits",
+        "compiler/gossamer_compiler/emit_channels.py",
+        "Digit(mapping.lj, mapping.li * slot)",
+        "Digit(mapping.lj, slot)",
+        "tests/system/test_metamorphic.py::test_schedule_changes_no_bit",
+    ),
+    Fault(
+        "a later strip of rows starts at its output row, not at its input row",
+        "compiler/gossamer_compiler/emit_channels.py",
+        "y_step, x_step = self.mapping.rows * y.step,",
+        "y_step, x_step = self.mapping.rows,",
+        "tests/system/test_metamorphic.py::test_schedule_changes_no_bit",
+    ),
+    Fault(
+        "a residual without activation passes no gradient on",
+        "compiler/gossamer_compiler/training.py",
+        "self.gradients.setdefault(node.residual, []).append(gradient)",
+        "self.gradients.setdefault(node.residual, [])",
+        "tests/system/test_training_step.py::test_random_networks",
+    ),
+    Fault(
+        "of several gradients of one tensor the last one is left out",
+        "compiler/gossamer_compiler/training.py",
+        "for part in parts[1:]:",
+        "for part in parts[1:-1]:",
+        "tests/system/test_training_step.py::test_random_networks",
+    ),
+    Fault(
+        "the schedule predicted slowest is chosen",
+        "compiler/gossamer_compiler/mapping.py",
+        "return min(_channel_candidates(gemm, architecture)",
+        "return max(_channel_candidates(gemm, architecture)",
+        "tests/compiler/test_mapping_choice.py::test_narrow_layers_leave_no_column_idle",
+    ),
+)
+
+_SIMULATOR = (
+    Fault(
+        "a token arrives in the cycle in which it is sent",
+        "sim/gossamer_sim/machine.py",
+        "tokens.put(now + 1)",
+        "tokens.put(now)",
+        "tests/sim/test_machine.py::test_tokens_arrive_one_cycle_later",
+    ),
+    Fault(
+        "a queue's slot is free in the cycle in which it is emptied",
+        "sim/gossamer_sim/machine.py",
+        "unit.slots.put(now + 1)",
+        "unit.slots.put(now)",
+        "tests/sim/test_machine.py::test_full_queue_blocks_the_sequencer",
+    ),
+    Fault(
+        "the barrier does not fetch the stage's header",
+        "sim/gossamer_sim/memory.py",
+        "-(-(instructions + 1) * INSTRUCTION_BYTES",
+        "-(-instructions * INSTRUCTION_BYTES",
+        "tests/sim/test_machine.py::test_barrier_fetches_the_stage",
+    ),
+    Fault(
+        "the ledger forgets the barrier",
+        "sim/gossamer_sim/stage.py",
+        "barrier=run.barrier_cycles,",
+        "barrier=0,",
+        "tests/sim/test_executor.py::test_ledger_accounts_for_every_cycle",
+    ),
+    Fault(
+        "the periodic shortcut skips one iteration too many",
+        "sim/gossamer_sim/sequencer.py",
+        "(last + 1 - index) // period",
+        "(last + 2 - index) // period",
+        "tests/sim/test_sequencer.py::test_an_image_strip_is_one_kind_inside",
+    ),
+    Fault(
+        "what remains of a burst when the pace changes counts as done",
+        "sim/gossamer_sim/memory.py",
+        "elapsed * self._units.per_cycle // self._pace",
+        "-(-elapsed * self._units.per_cycle // self._pace)",
+        "tests/sim/test_memory.py::test_closed_form_equals_the_long_way",
+    ),
+)
+
+_RTL = (
+    Fault(
+        "the adder rounds ties away from zero",
+        "hw/gossamer_hw/numerics/adder.py",
+        "value[3] & (value[:3].any() | value[4])",
+        "value[3]",
+        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
+    ),
+    Fault(
+        "alignment forgets the bits that it shifts out",
+        "hw/gossamer_hw/numerics/bits.py",
+        "lost = value[: step + 1].any()",
+        "lost = value[step]",
+        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
+    ),
+    Fault(
+        "a subnormal operand is half of what it should be",
+        "hw/gossamer_hw/numerics/convert.py",
+        "17 - zeros",
+        "16 - zeros",
+        "tests/hw/numerics/test_numerics.py::test_multiplier_is_exact[1]",
+    ),
+    Fault(
+        "the controller closes a short chunk one step early",
+        "hw/gossamer_hw/gemm/steps.py",
+        "issued + 1 >= self._drain_steps",
+        "issued + 2 >= self._drain_steps",
+        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
+    ),
+    Fault(
+        "the controller never stores, it always accumulates",
+        "hw/gossamer_hw/gemm/words.py",
+        "word.store.eq(first_chunk & ~g.accumulate)",
+        "word.store.eq(first_chunk & g.accumulate)",
+        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
+    ),
+    Fault(
+        "sums drain to the rows from the first to the last",
+        "hw/gossamer_hw/array/sequencer.py",
+        "row.eq(row - 1)",
+        "row.eq(row + 1)",
+        "tests/hw/array/test_array.py::test_banks_hold_every_bit[shape5-parameters5]",
+    ),
+    Fault(
+        "a bank adds to the chunk what it held whether it should or not",
+        "hw/gossamer_hw/array/lane.py",
+        "Mux(accumulate, read.data.as_value(), Const(0, 32))",
+        "read.data.as_value()",
+        "tests/hw/array/test_array.py::test_banks_hold_every_bit",
+    ),
+)
+
+FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *_COMPILER, *_SIMULATOR, *_RTL)

@@ -1,0 +1,110 @@
+"""Every planted bug is noticed by the test that is named for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tests.planted.faults import FAULTS, Fault
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "models": "gossamer_models",
+    "compiler": "gossamer_compiler",
+    "hw": "gossamer_hw",
+    "sim": "gossamer_sim",
+    "reports": "gossamer_reports",
+    "gossamer": "gossamer",
+}
+LEAST_FAULTS = 20
+LIMIT_SECONDS = 120
+
+# One worker, so that the copy has one fault at a time.
+pytestmark = pytest.mark.xdist_group("planted")
+
+
+def environment(copy: Path) -> dict[str, str]:
+    """Import the copy in place of an installed project; leave no bytecode that could hide the next fault."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "HYPOTHESIS"))}
+    path = os.pathsep.join(str(copy / folder) for folder in PACKAGES)
+    return kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_tests(copy: Path, *names: str) -> tuple[ElementTree.Element, str]:
+    """Return pytest's JUnit record and output for tests run in the copy."""
+    record = copy / "record.xml"
+    record.unlink(missing_ok=True)
+    options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "tests.planted.no_shrink", f"--junitxml={record}")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *names],
+        cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    assert done.returncode in (0, 1), f"pytest did not run the tests:\n{output}"
+    suite = ElementTree.parse(record).getroot().find("testsuite")
+    assert suite is not None, output
+    return suite, output
+
+
+@contextmanager
+def planted(copy: Path, fault: Fault) -> Iterator[None]:
+    """Replace the line of a fault in the copy, and put it back."""
+    file = copy / fault.file
+    sound = file.read_text(encoding="utf-8")
+    file.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(sound, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy of the packages and their tests, without bytecode, that child processes import."""
+    target = tmp_path_factory.mktemp("planted")
+    for folder in (*PACKAGES, "tests"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+    shutil.copy(ROOT / "pyproject.toml", target)
+    names = ", ".join(PACKAGES.values())
+    script = f"import {names}\nfor package in ({names}): print(package.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=target, env=environment(target), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True,
+    )  # fmt: skip
+    assert [Path(line).parents[1] for line in found.stdout.split()] == [target / folder for folder in PACKAGES]
+    return target
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_changes_one_place(fault: Fault) -> None:
+    text = (ROOT / fault.file).read_text(encoding="utf-8")
+    assert text.count(fault.old) == 1, f"{fault.file} must hold {fault.old!r} once"
+    assert fault.new != fault.old
+
+
+def test_faults_are_many_and_different() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= LEAST_FAULTS
+    assert len({(fault.file, fault.old) for fault in FAULTS}) == len(FAULTS)
+    assert {Path(fault.file).parts[0] for fault in FAULTS} == {"models", "compiler", "hw", "sim"}
+
+
+@pytest.mark.slow
+def test_without_faults_the_named_tests_pass(copy: Path) -> None:
+    names = sorted({fault.caught_by for fault in FAULTS})
+    suite, output = run_tests(copy, *names)
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "0"), output
+    assert int(suite.get("tests", 0)) >= len(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_is_caught(copy: Path, fault: Fault) -> None:
+    with planted(copy, fault):
+        suite, output = run_tests(copy, fault.caught_by)
+    assert suite.get("errors") == "0", f"the test broke instead of failing:\n{output}"
+    assert suite.get("failures") == "1", f"nothing noticed that {fault.name}:\n{output}"
