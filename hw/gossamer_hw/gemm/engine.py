@@ -52,10 +52,17 @@ class GemmEngine(wiring.Component):
     b_enable, b_address, b_entries : fills the banks of B that are enabled, one bit per column.
     accumulator_address, accumulators
         See :class:`~gossamer_hw.array.array.SystolicArray`.
+
+    Raises
+    ------
+    ValueError
+        A parameter of the array is out of the range that can be built.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         array, buffers = architecture.array, architecture.buffers
+        if array.add_latency_cycles < 2:
+            raise ValueError(f"`add_latency_cycles` must be at least 2, not {array.add_latency_cycles}")
         self._config, self._buffers = array, buffers
         self.places = Places(
             a_bits=(buffers.a_words - 1).bit_length(),

@@ -24,19 +24,20 @@ class LoopCounter:
     def __init__(self, m: Module, counts: Sequence[Value], *, name: str) -> None:
         self._counts = counts
         self._left = [Signal(len(count), name=f"{name}_left_{level}") for level, count in enumerate(counts)]
-        self.at_last = [left == 1 for left in self._left]
+        self.at_last: list[Value] = [Signal(name=f"{name}_at_last_{level}") for level in range(len(counts))]
         self.finished = Signal(name=f"{name}_finished")
         m.d.comb += self.finished.eq(_all(self.at_last))
 
     def start(self, m: Module, counts: Sequence[Value] | None = None) -> None:
         """Begin a new run. `counts` are those of the run where they are not yet at their place."""
-        m.d.sync += [left.eq(count) for left, count in zip(self._left, counts or self._counts, strict=True)]
+        for level, count in enumerate(counts or self._counts):
+            m.d.sync += [self._left[level].eq(count), self.at_last[level].eq(count == 1)]
 
     def step(self, m: Module) -> None:
         """Go on to the next iteration."""
-        for level, (left, count) in enumerate(zip(self._left, self._counts, strict=True)):
+        for level, (left, count, at_last) in enumerate(zip(self._left, self._counts, self.at_last, strict=True)):
             with m.If(_all(self.at_last[:level])):
-                m.d.sync += left.eq(Mux(self.at_last[level], count, left - 1))
+                m.d.sync += [left.eq(Mux(at_last, count, left - 1)), at_last.eq(Mux(at_last, count == 1, left == 2))]
 
 
 class StridedSum:

@@ -25,7 +25,9 @@ class WordGenerator(wiring.Component):
     instruction : constant while tiles come and words go.
     plane_words, total_words : r1 * r0 and r2 * r1 * r0 of the instruction.
     tiles : the tiles.
-    words : words and empty chunks; the first item stands two cycles after its tile, the next tile's follow at once.
+    words
+        Words and empty chunks. The first of a tile stands two cycles after the tile is taken, which is at the earliest
+        one cycle after the last of the tile before was made.
     """
 
     def __init__(self, places: Places) -> None:
@@ -49,7 +51,7 @@ class WordGenerator(wiring.Component):
         held, step, chunk_ends, tile_ends = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             step.eq(held & (~self.words.valid | self.words.ready)),
-            self.tiles.ready.eq(~held | (step & tile_ends)),
+            self.tiles.ready.eq(~held),
         ]
         loops = LoopCounter(m, [tile.count[level] for level in range(3)], name="word")
         sums = self._sums(m, loops)
@@ -78,9 +80,10 @@ class WordGenerator(wiring.Component):
                 loops.step(m)
                 for total in sums.values():
                     total.step(m)
-        with m.If(self.tiles.ready):
-            m.d.sync += held.eq(self.tiles.valid)
+        with m.If(step & tile_ends):
+            m.d.sync += held.eq(0)
         with m.If(self.tiles.ready & self.tiles.valid):
+            m.d.sync += held.eq(1)
             m.d.sync += [tile.eq(incoming), some.eq(~incoming.empty), first_chunk.eq(1), boundary.eq(g.chunk_words)]
             loops.start(m, [incoming.count[level] for level in range(3)])
             for name, total in sums.items():

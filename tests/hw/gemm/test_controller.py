@@ -23,7 +23,7 @@ ARRAYS = {
     "4x4": Array(rows=4, columns=4),
     "8x4 two drains": Array(rows=8, columns=4, drain_ports=2),
     "4x4 eight slots": Array(rows=4, columns=4, slots=8),
-    "2x4 one-cycle loop": Array(rows=2, columns=4, slots=2, add_latency_cycles=1, drain_ports=2),
+    "4x4 two-cycle loop, two drains": Array(rows=4, columns=4, slots=2, add_latency_cycles=2, drain_ports=2),
 }
 
 
