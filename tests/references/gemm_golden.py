@@ -25,7 +25,8 @@ def golden_accumulators(architecture: Architecture, cases: Sequence[GemmCase]) -
         images = ((Buffer.A, case.a), (Buffer.B, case.values), (Buffer.B_META, case.metadata))
         for buffer, image in images:
             if image is not None:
-                machine.writable(Engine.GEMM, buffer)[: image.nbytes] = np.ascontiguousarray(image).view(np.uint8).ravel()
+                data = np.ascontiguousarray(image).view(np.uint8).ravel()
+                machine.writable(Engine.GEMM, buffer)[: data.size] = data
         gemm(machine, g)
         held = machine.readable(Engine.GEMM, Buffer.ACC).view(np.float32).reshape(-1, array.columns)
         found.append(held[g.acc_base : g.acc_base + g.tiles * g.li * g.lj * array.rows].copy())
