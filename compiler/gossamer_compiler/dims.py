@@ -7,10 +7,11 @@ have in common, which are the dimensions of a transfer.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from gossamer_models.isa.instructions import Dim
 
-__all__ = ["NO_AXIS", "Digit", "merge", "plain", "refine"]
+__all__ = ["NO_AXIS", "Digit", "above", "below", "combine", "merge", "plain", "refine"]
 
 NO_AXIS = 3
 _MAX_COUNT = 0xFFFF
@@ -58,6 +59,65 @@ def refine(buffer: Sequence[Digit], memory: Sequence[Digit], axis: int = NO_AXIS
             else:
                 memory = [*memory[:-1], Digit(memory[-1].count, mem_stride * take)]
     return dims
+
+
+def below(digits: Sequence[Digit], count: int) -> list[Digit]:
+    """Digits of the first ``count`` values of an index.
+
+    Raises
+    ------
+    ValueError
+        They end inside a digit that is not the first to hold them.
+    """
+    taken: list[Digit] = []
+    for digit in digits:
+        if count <= digit.count:
+            return [*taken, Digit(count, digit.stride)] if count > 1 else taken
+        if count % digit.count:
+            break
+        taken.append(digit)
+        count //= digit.count
+    if count > 1:
+        raise ValueError(f"{count} does not end between digits")
+    return taken
+
+
+def above(digits: Sequence[Digit], step: int, count: int) -> list[Digit]:
+    """Digits of ``count`` steps of an index, each of ``step`` values.
+
+    Raises
+    ------
+    ValueError
+        A step straddles a digit.
+    """
+    for place, digit in enumerate(digits):
+        if count == 1:
+            return []
+        if count * step <= digit.count:
+            return [Digit(count, step * digit.stride)]
+        if step < digit.count and digit.count % step == 0:
+            inner = digit.count // step
+            return below([Digit(inner, step * digit.stride), *digits[place + 1 :]], count)
+        if step % digit.count:
+            break
+        step //= digit.count
+    if count > 1:
+        raise ValueError(f"{count} steps of {step} straddle a digit")
+    return []
+
+
+def combine(left: Sequence[Digit], right: Sequence[Digit]) -> list[Digit]:
+    """Digits of one index that moves along both.
+
+    Raises
+    ------
+    ValueError
+        A digit of one side straddles a digit of the other, or one side ends before the other.
+    """
+    joined = refine(left, [*right, Digit(0, 0)])
+    if prod(digit.count for digit in left) != prod(digit.count for digit in right):
+        raise ValueError("both sides must have the same extent")
+    return [Digit(dim.count, dim.mem_stride + dim.buf_stride) for dim in joined]
 
 
 def plain(count: int, mem_stride: int, buf_stride: int, axis: int = NO_AXIS, weight: int = 0) -> list[Dim]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
-from gossamer_compiler.mapping import ChannelMapping, block_options, column_tiles, tile_words
+from gossamer_compiler.mapping import ChannelMapping, channel_columns, tile_words
+from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -33,12 +34,15 @@ __all__ = ["Stream", "emit_channel_gemm", "emit_zero_phase", "stream_of"]
 class Stream:
     """Operand B in DRAM as its GEMM reads it: values [j tile][word][entry][lj][column], then the metadata bytes.
 
+    Entries that nothing writes stay invalid: those of columns beyond the channels.
+
     Members
     -------
     tensor : where it lies.
     lj, columns : digits of the column index above the j tile.
     words, entries : words along r and entries per word.
-    j_tiles : j tiles, the last one padded with invalid entries.
+    j_tiles : j tiles.
+    bundle_tiles : j tiles per bundle of channels.
     """
 
     tensor: Tensor
@@ -47,6 +51,7 @@ class Stream:
     words: int
     entries: int
     j_tiles: int
+    bundle_tiles: int
 
     @property
     def tile_entries(self) -> int:
@@ -54,29 +59,33 @@ class Stream:
         return self.words * self.entries * self.lj * self.columns
 
     @property
+    def bundle_entries(self) -> int:
+        """Entries of one bundle over all columns."""
+        return self.bundle_tiles * self.tile_entries
+
+    @property
     def metadata(self) -> int:
         """Byte address of the metadata."""
         return self.tensor.address + 2 * self.j_tiles * self.tile_entries
 
     def column_offset(self, column: int) -> int:
-        """Entries in front of the first entry of a column."""
+        """Entries in front of the first entry of a column of the first bundle."""
         tile, rest = divmod(column, self.lj * self.columns)
         return tile * self.tile_entries + rest
 
     def column_digits(self, unit_bytes: int) -> list[Digit]:
-        """Digits of a column index in DRAM."""
+        """Digits of a bundle's column index in DRAM."""
         return [
             Digit(self.columns, unit_bytes),
             Digit(self.lj, self.columns * unit_bytes),
-            Digit(self.j_tiles, self.tile_entries * unit_bytes),
+            Digit(self.bundle_tiles, self.tile_entries * unit_bytes),
         ]
 
 
 def stream_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, tensor: Tensor) -> Stream:
     """Describe the weights of a scheduled GEMM."""
-    columns = architecture.array.columns
-    tiles = column_tiles(gemm.target.channels, columns * mapping.lj)
-    return Stream(tensor, mapping.lj, columns, gemm.words, gemm.entries, tiles)
+    cut = channel_columns(gemm, architecture.array, mapping.lj)
+    return Stream(tensor, mapping.lj, cut.columns, gemm.words, gemm.entries, cut.all_tiles, cut.tiles)
 
 
 def emit_channel_gemm(
@@ -105,11 +114,12 @@ class _Emitter:
 
     def __init__(self, gemm: ChannelGemm, mapping: ChannelMapping, stream: Stream, architecture: Architecture) -> None:
         self.gemm, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
-        self.words = gemm.source.channel_blocks
+        self.cut = channel_columns(gemm, architecture.array, mapping.lj)
+        self.words = mapping.bundles * gemm.tap_words
         self.whole_rows = mapping.columns == gemm.x.outputs
         self.width = gemm.source.width if self.whole_rows else gemm.x.extent(mapping.columns)
         self.low_x = 0 if self.whole_rows else gemm.x.low
-        self.block_words = tile_words(gemm, mapping.rows, mapping.columns)
+        self.block_words = tile_words(gemm, mapping)
         self.samples = mapping.batch_blocks * self.array.rows
         self.batch_loops = block_options(gemm.source.batch, self.array.rows)[-1] // mapping.batch_blocks
         self.i_levels = mapping.i_levels
@@ -134,13 +144,13 @@ class _Emitter:
         """Load A, multiply, drain and store one tile."""
         inner = [b_level, y_level] + ([] if x_level is None else [x_level])
         return (
-            self._load(b_level, y_level, x_level),
+            self._load(j_level, b_level, y_level, x_level),
             self._gemm(b_level, y_level, x_level, inner),
             self._drain(j_level, bias=bias),
             self._store(j_level, b_level, y_level, x_level),
         )
 
-    def _load(self, b_level: int, y_level: int, x_level: int | None) -> Load:
+    def _load(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Load:
         source, y, x = self.gemm.source, self.gemm.y, self.gemm.x
         word = self.array.rows * BLOCK * 2
         x_axis = NO_AXIS if self.whole_rows else 2
@@ -162,6 +172,8 @@ class _Emitter:
             step(Load, "mem_base", y_level, y_step * source.row_bytes),
             step(Load, "axis0_base", y_level, y_step),
         ]
+        if self.cut.units > 1:
+            modifiers.append(step(Load, "mem_base", j_level, self.words * BLOCK * BLOCK * 2))
         if x_level is not None:
             modifiers.append(step(Load, "mem_base", x_level, x_step * source.pixel_bytes))
             modifiers.append(step(Load, "axis2_base", x_level, x_step))
@@ -205,9 +217,11 @@ class _Emitter:
             **lead, **spatial, **ragged,
             "entries": gemm.entries, "entries_last": gemm.entries_last,
             "last_level": 0 if gemm.entries_last != gemm.entries else NO_LEVEL, "chunk_words": gemm.chunk_words,
-            "i2": i2, "i1": i1, "i0": i0, "j": mapping.j_tiles, "r2": gemm.y.count, "r1": gemm.x.count, "r0": words,
+            "i2": i2, "i1": i1, "i0": i0, "j": mapping.j_tiles, "a_j": gemm.tap_words if self.cut.shared else 0,
+            "r2": gemm.y.count, "r1": gemm.x.count, "r0": gemm.tap_words,
             "a_base": a_base, "a_r2": gemm.y.direction * row, "a_r1": gemm.x.direction * words, "a_r0": 1,
-            "b_j": gemm.words * per_word, "b_r2": gemm.x.count * words * per_word, "b_r1": words * per_word, "b_r0": per_word,
+            "b_j": gemm.words * per_word, "b_r2": gemm.x.count * gemm.tap_words * per_word,
+            "b_r1": gemm.tap_words * per_word, "b_r0": per_word,
         }  # fmt: skip
         return dataclasses.replace(
             Gemm(
@@ -245,10 +259,7 @@ class _Emitter:
         bank, slot, tile = columns * 2, rows * columns * 2, self.tile_results * 2
         i2, i1, i0 = self.i_levels
         spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
-        j_dims = refine(
-            [Digit(columns, 2), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, i2 * i1 * i0 * tile)],
-            [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
-        )  # fmt: skip
+        j_dims = self._column_dims(slot, i2 * i1 * i0 * tile)
         memory = [Digit(BLOCK, BLOCK * 2), Digit(0, target.slab_bytes)]
         if mapping.over_pixels:
             batch_dims = refine([Digit(rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0)
@@ -257,21 +268,35 @@ class _Emitter:
         else:
             batch_dims = refine([Digit(rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0)
             pixels = plain(i1, spread_x, i0 * tile) + plain(i2, spread_y, i1 * i0 * tile)
-        j_blocks, slabs = mapping.j_tiles * mapping.lj * columns // BLOCK, self.samples // BLOCK
+        j_blocks, slabs = self.cut.words_of(mapping.j_tiles), self.samples // BLOCK
         modifiers = [
             step(Store, "mem_base", j_level, j_blocks * BLOCK * BLOCK * 2),
-            step(Store, "axis1_base", j_level, j_blocks),
             step(Store, "mem_base", b_level, slabs * target.slab_bytes),
             step(Store, "axis0_base", b_level, self.samples),
             step(Store, "mem_base", y_level, mapping.rows * spread_y),
         ]
+        if self.cut.units == 1:
+            modifiers.append(step(Store, "axis1_base", j_level, j_blocks))
         if x_level is not None:
             modifiers.append(step(Store, "mem_base", x_level, mapping.columns * spread_x))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
-            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch, axis1_bound=target.channel_blocks,
+            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch, axis1_bound=blocks_of(self.cut.outputs),
             axis2_bound=mapping.columns, dims=merge([*j_dims, *batch_dims, *pixels]), modifiers=tuple(modifiers),
         )  # fmt: skip
+
+
+    def _column_dims(self, slot: int, tiles: int) -> list[Dim]:
+        """Result channels of the bundles of one instruction, axis 1 counting the words of a bundle."""
+        mapping, memory = self.mapping, [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)]
+        if not self.cut.shared:
+            digits = [Digit(self.array.columns, 2), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, tiles)]
+            return refine(digits, memory, axis=1, unit=BLOCK)
+        bundle = self.cut.outputs // BLOCK
+        return [
+            *refine(self.cut.digits(2, mapping.li * slot), memory),
+            *plain(mapping.j_tiles, bundle * BLOCK * BLOCK * 2, tiles),
+        ]
 
 
 def _phase_address(y: Taps, x: Taps, gemm: ChannelGemm) -> int:

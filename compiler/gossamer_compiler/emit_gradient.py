@@ -3,7 +3,9 @@
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import GradientGemm
-from gossamer_compiler.mapping import GradientMapping, block_options, column_tiles, gemm_rows
+from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
+from gossamer_compiler.mapping_gradient import gemm_rows
+from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -24,9 +26,6 @@ from gossamer_models.roles import gradient_chunk_words
 
 __all__ = ["emit_gradient_gemm"]
 
-_BLOCK_ROW_BYTES = BLOCK * 4
-_BLOCK_BYTES = BLOCK * BLOCK * 4
-
 
 def emit_gradient_gemm(
     builder: StageBuilder, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture
@@ -36,7 +35,7 @@ def emit_gradient_gemm(
     with builder.loop(emitter.j_loops) as j_level, builder.loop(emitter.i_loops) as i_level:
         with builder.loop(emitter.batch_loops) as b_level, builder.loop(emitter.y_loops) as y_level:
             builder.add(
-                emitter.load_source(i_level, b_level, y_level),
+                emitter.load_source(j_level, i_level, b_level, y_level),
                 emitter.load_gradient(j_level, b_level, y_level),
                 emitter.gemm_instruction(b_level, y_level),
             )
@@ -51,14 +50,17 @@ class _Emitter:
         self.i_levels = mapping.i_levels(gemm.window.kernel)
         self.source_rows = gemm_rows(gemm, mapping.rows)
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
+        self.unit = unit_of(gemm, architecture.array)
+        self.cut = self.unit.columns(architecture.array, mapping.lj)
         self.channel_words = mapping.channel_blocks * self.array.rows // BLOCK
-        self.column_words = mapping.j_tiles * mapping.lj * self.array.columns // BLOCK
-        self.j_loops = column_tiles(gemm.gradient.channels, self.array.columns * mapping.lj) // mapping.j_tiles
-        self.i_loops = block_options(gemm.source.channels, self.array.rows)[-1] // mapping.channel_blocks
+        self.column_words = self.cut.words_of(mapping.j_tiles)
+        self.unit_words = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
+        self.j_loops = self.cut.all_tiles // mapping.j_tiles
+        self.i_loops = block_options(self.unit.inputs, self.array.rows)[-1] // mapping.channel_blocks
         self.batch_loops = -(-gemm.gradient.batch_blocks // mapping.batch_words)
         self.y_loops = gemm.gradient.height // mapping.rows
 
-    def load_source(self, i_level: int, b_level: int, y_level: int) -> Load:
+    def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
         """Input of the layer, eight samples to a word: transposed in blocks on its way."""
         source, word = self.gemm.source, self.array.rows * BLOCK * 2
         low, y_step = -self.gemm.window.padding[0], self.mapping.rows * self.gemm.window.stride[0]
@@ -68,6 +70,7 @@ class _Emitter:
                 [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.channel_blocks, self.block_words * word)],
                 [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
             ),
+            *self._units(self.unit.inputs // BLOCK, self.mapping.channel_blocks * self.block_words * word),
             *plain(source.width, source.pixel_bytes, word),
             *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
             *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
@@ -77,6 +80,8 @@ class _Emitter:
             mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
             axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
             modifiers=(
+                step(Load, "mem_base", j_level, self.unit_words * BLOCK * BLOCK * 2),
+                step(Load, "axis1_base", j_level, self.unit_words),
                 step(Load, "mem_base", i_level, self.channel_words * BLOCK * BLOCK * 2),
                 step(Load, "axis1_base", i_level, self.channel_words),
                 step(Load, "mem_base", b_level, self.mapping.batch_words * source.slab_bytes),
@@ -92,14 +97,14 @@ class _Emitter:
         entry = mapping.lj * self.array.columns * 2
         word = BLOCK * entry
         image = mapping.rows * gradient.width * word
+        if self.cut.shared:
+            columns = self.cut.digits(2, self.array.columns * 2)
+        else:
+            columns = [Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2)]
+            columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
         dims = [
-            *refine(
-                [
-                    Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2),
-                    Digit(mapping.j_tiles, mapping.batch_words * image),
-                ],
-                [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
-            ),
+            *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK),
+            *self._units(self.unit.outputs // BLOCK, mapping.batch_words * image),
             *plain(gradient.width, gradient.pixel_bytes, word),
             *plain(mapping.rows, gradient.row_bytes, gradient.width * word),
             *plain(mapping.batch_words, gradient.slab_bytes, image, 2, 1),
@@ -117,6 +122,12 @@ class _Emitter:
                 step(Load, "mem_base", y_level, mapping.rows * gradient.row_bytes),
             ),
         )  # fmt: skip
+
+    def _units(self, words: int, buf_stride: int) -> list[Dim]:
+        """The step from one unit of an instruction to the next, on the axis of channel words."""
+        if self.mapping.units == 1:
+            return []
+        return plain(self.mapping.units, words * BLOCK * BLOCK * 2, buf_stride, 1, words)
 
     def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
         """One cut of the reduction over all taps and the block's channels."""
@@ -141,7 +152,8 @@ class _Emitter:
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
             log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK, **ragged, **spatial,
             chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
-            i2=i2, i1=i1, i0=i0, j=mapping.j_tiles, r2=mapping.batch_words, r1=rows, r0=columns,
+            i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
+            a_j=mapping.channel_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows, r0=columns,
             a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
             b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry, b_r0=entry,
             y_base=-window.padding[0], y_level=1, y_shift=stride_y.bit_length() - 1, y_size=self.gemm.source.height,
@@ -178,35 +190,22 @@ class _Emitter:
         )  # fmt: skip
 
     def store(self, j_level: int, i_level: int) -> Store:
-        """Write the block to [kh][kw][c_in/8][c_out/8][8][8]."""
-        mapping, array, (kh, kw) = self.mapping, self.array, self.gemm.window.kernel
-        in_words, out_words = self.gemm.source.channel_blocks, self.gemm.gradient.channel_blocks
-        bank, slot = array.columns * 4, array.rows * array.columns * 4
-        tile = mapping.li * mapping.lj * slot
-        i2, i1, i0 = self.i_levels
-        tap = in_words * out_words * _BLOCK_BYTES
-        j_dims = refine(
-            [Digit(array.columns, 4), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, i2 * i1 * i0 * tile)],
-            [Digit(BLOCK, 4), Digit(0, _BLOCK_BYTES)], axis=1, unit=BLOCK,
-        )  # fmt: skip
-        memory = [Digit(BLOCK, _BLOCK_ROW_BYTES), Digit(0, out_words * _BLOCK_BYTES)]
-        if mapping.over_taps:
-            rows = refine([Digit(array.rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0, unit=BLOCK)
-            taps = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, tap)], axis=2)
-            taps += plain(kh, kw * tap, i0 * tile)
+        """Write the block to [kh][kw][bundle][c_in/8][c_out/8][8][8]."""
+        unit, mapping, kw = self.unit, self.mapping, self.gemm.window.kernel[1]
+        if unit.groups > 1:
+            bounds = {"axis0_bound": self.gemm.grouping.groups}
+            steps = [step(Store, "axis0_base", j_level, mapping.units * unit.groups)]
         else:
-            rows = refine(
-                [Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0, unit=BLOCK
-            )
-            taps = plain(kw, tap, i0 * tile) + plain(kh, kw * tap, i1 * i0 * tile)
+            bounds = {"axis0_bound": unit.in_words, "axis1_bound": unit.out_words}
+            steps = [step(Store, "axis0_base", i_level, self.channel_words)]
+        if unit.count > 1:
+            steps.append(step(Store, "mem_base", j_level, mapping.units * unit.bundles * unit.bundle_bytes))
+        else:
+            steps.append(step(Store, "mem_base", j_level, self.column_words * BLOCK_BYTES))
+            steps.append(step(Store, "axis1_base", j_level, self.column_words))
+        steps.append(step(Store, "mem_base", i_level, self.channel_words * unit.out_words * BLOCK_BYTES))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32,
-            mem_base=self.gemm.target.address, axis0_bound=in_words, axis1_bound=out_words, axis2_bound=kw,
-            dims=merge([*j_dims, *rows, *taps]),
-            modifiers=(
-                step(Store, "mem_base", j_level, self.column_words * _BLOCK_BYTES),
-                step(Store, "axis1_base", j_level, self.column_words),
-                step(Store, "mem_base", i_level, self.channel_words * out_words * _BLOCK_BYTES),
-                step(Store, "axis0_base", i_level, self.channel_words),
-            ),
+            mem_base=self.gemm.target.address, axis2_bound=kw, dims=store_dims(self.gemm, mapping, self.array),
+            modifiers=tuple(steps), **bounds,
         )  # fmt: skip

@@ -20,7 +20,8 @@ from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Prune,
 from gossamer_models.isa.loops import last, step
 from gossamer_models.isa.tokens import Advance, Buffer
 from gossamer_models.isa.tokens import Semaphore as S
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.grouping import Grouping
+from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
@@ -43,12 +44,15 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Masters, momentum and gradient of one layer, [kh][kw][c_in/8][c_out/8][8][8] fp32.
+    """Masters, momentum and gradient of one layer, [kh][kw][bundle][c_in/8][c_out/8][8][8] fp32.
+
+    Of a bundle of several groups only the diagonal is ever written; the rest stays zero.
 
     Members
     -------
-    shape : (c_out, c_in, kh, kw).
+    shape : (c_out, c_in, kh, kw), all groups together.
     pattern : N:M of SR-STE's term.
+    grouping : groups of the channels; with one group there is one bundle.
     """
 
     master: Tensor
@@ -56,6 +60,27 @@ class Weights:
     gradient: Tensor
     shape: tuple[int, int, int, int]
     pattern: Pattern
+    grouping: Grouping
+
+    @property
+    def bundle_in(self) -> int:
+        """Words of a bundle's input channels."""
+        return self.grouping.bundle_words(self.shape[1])
+
+    @property
+    def rows(self) -> int:
+        """Rows of blocks of a tap: words of input channels, bundle after bundle."""
+        return self.grouping.bundles * self.bundle_in
+
+    @property
+    def out_words(self) -> int:
+        """Words of a bundle's output channels."""
+        return self.grouping.bundle_words(self.shape[0])
+
+    @property
+    def single_rows(self) -> bool:
+        """Whether each row of blocks is a bundle."""
+        return self.grouping.bundles > 1 and self.bundle_in == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +120,19 @@ def emit_update(
     DoesNotFitError
         One row of blocks (eight input channels of one tap) exceeds the vector or prune buffers.
     """
-    c_out, c_in, kh, kw = weights.shape
-    limit = _row_limit(blocks_of(c_out), bool(backward), architecture, layer)
-    for group in _tap_groups(kh, kw, backward):
-        for span in _spans(blocks_of(c_in), group, limit):
-            with builder.loop(group.count[0]) as y, builder.loop(group.count[1]) as x:
-                with builder.loop(span.outer) as outer, builder.loop(span.words // span.rows) as inner:
-                    work = _Tile(weights, group, span, (y, x, outer, inner))
-                    builder.add(*work.loads(), work.update(optimizer))
-                    builder.add(*work.prunes(forward, forward_pattern))
-                    builder.add(*work.stores(forward))
+    limit = _row_limit(weights.out_words, bool(backward), architecture, layer)
+    for group in _tap_groups(*weights.shape[2:], backward):
+        for span in _spans(weights, group, limit):
+            with (
+                builder.loop(group.count[0]) as y,
+                builder.loop(group.count[1]) as x,
+                builder.loop(span.outer) as outer,
+                builder.loop(span.words // span.rows) as inner,
+            ):
+                work = _Tile(weights, group, span, (y, x, outer, inner))
+                builder.add(*work.loads(), work.update(optimizer))
+                builder.add(*work.prunes(forward, forward_pattern))
+                builder.add(*work.stores(forward))
 
 
 def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, layer: str) -> int:
@@ -126,26 +154,33 @@ def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, l
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Input-channel words ``start``..``start + outer * words - 1``, ``rows`` at a time.
+    """Rows of blocks ``start + outer_step * o + w`` for o below ``outer`` and w below ``words``, ``rows`` at a time.
 
-    An address in a backward stream is affine in the word within a j tile, and in the j tile, but not across both: hence
-    one loop for either, and a span of its own for the words of a ragged last j tile.
+    An address in a backward stream is affine in the word within a j tile, and in the j tile or in the bundle, but not
+    across: hence one loop for either, and a span of its own for the words of a ragged last j tile.
     """
 
     start: int
     outer: int
+    outer_step: int
     words: int
     rows: int
     final: bool
 
 
-def _spans(in_words: int, group: "_TapGroup", limit: int) -> list[_Span]:
+def _spans(weights: Weights, group: "_TapGroup", limit: int) -> list[_Span]:
+    bundles, words = weights.grouping.bundles, weights.bundle_in
     stream = group.backward.stream if group.backward else None
+    if weights.single_rows:
+        return [_Span(0, 1, bundles, bundles, _power_divisor(bundles, limit), True)]
     width = stream.lj * stream.columns if stream else BLOCK
-    tile = in_words if width <= BLOCK else min(in_words, width // BLOCK)
-    outer, rest = divmod(in_words, tile)
-    spans = [_Span(0, outer, tile, _power_divisor(tile, limit), not rest)]
-    return spans + ([_Span(outer * tile, 1, rest, _power_divisor(rest, limit), True)] if rest else [])
+    tile = words if width <= BLOCK else min(words, width // BLOCK)
+    count, rest = divmod(words, tile)
+    if bundles > 1:
+        starts = [(n * tile, tile) for n in range(count)] + ([(count * tile, rest)] if rest else [])
+        return [_Span(start, bundles, words, size, _power_divisor(size, limit), False) for start, size in starts]
+    spans = [_Span(0, count, tile, tile, _power_divisor(tile, limit), not rest)]
+    return spans + ([_Span(count * tile, 1, rest, rest, _power_divisor(rest, limit), True)] if rest else [])
 
 
 def _power_divisor(words: int, limit: int) -> int:
@@ -171,8 +206,8 @@ class _Tile:
 
     def __init__(self, weights: Weights, group: _TapGroup, span: _Span, levels: tuple[int, int, int, int]) -> None:
         self.weights, self.group, self.span, self.levels = weights, group, span, levels
-        c_out, c_in, _, self.kernel_width = weights.shape
-        self.in_words, self.out_words, self.rows = blocks_of(c_in), blocks_of(c_out), span.rows
+        self.kernel_width = weights.shape[3]
+        self.in_words, self.out_words, self.rows = weights.rows, weights.out_words, span.rows
         self.blocks = span.rows * self.out_words
         self.master_bytes = self.blocks * _MASTER_BYTES
 
@@ -182,7 +217,7 @@ class _Tile:
         return [
             (self.levels[0], self.group.pitch[0] * self.kernel_width * tap),
             (self.levels[1], self.group.pitch[1] * tap),
-            (self.levels[2], self.span.words * row_bytes),
+            (self.levels[2], self.span.outer_step * row_bytes),
             (self.levels[3], self.rows * row_bytes),
         ]
 
@@ -219,6 +254,7 @@ class _Tile:
     def prunes(self, forward: Stream, pattern: Pattern) -> list[Prune]:
         """Entries for FF along input channels, then for BP along output channels."""
         c_out, c_in, _, _ = self.weights.shape
+        valid_out = c_out if self.weights.grouping.bundles == 1 else self.out_words * BLOCK
         shape = {"n1": self.rows, "n0": self.out_words, "source": 2 * self.master_bytes}
         rest = c_in - (self.in_words - self.rows) * BLOCK
         cut = self.span.final and rest != self.rows * BLOCK
@@ -236,7 +272,7 @@ class _Tile:
             result.append(
                 Prune(
                     signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n, of=backward.pattern.m,
-                    axis=1, valid=c_out, values=base, metadata=base + 2 * self._entries(backward.stream), **shape,
+                    axis=1, valid=valid_out, values=base, metadata=base + 2 * self._entries(backward.stream), **shape,
                 )
             )  # fmt: skip
         return result
@@ -265,45 +301,59 @@ class _Tile:
         ]  # fmt: skip
 
     def _forward_stores(self, stream: Stream) -> list[Store]:
-        """PRN [row][c_out/8][entry][8 c_out] to [j tile][tap, c_in/8][entry][lj][column]."""
+        """PRN [row][c_out/8][entry][8 c_out] to [bundle][j tile][tap, c_in/8][entry][lj][column]."""
         stores = []
-        padded = max(self.out_words, stream.j_tiles * stream.lj * stream.columns // BLOCK)
+        span, group, words = self.span, self.group, self.weights.bundle_in
+        padded = max(self.out_words, stream.bundle_tiles * stream.lj * stream.columns // BLOCK)
         for unit, fmt, base, address in _parts(stream, self._entries(stream), 0):
             entry = stream.lj * stream.columns * unit
-            word = stream.entries * entry
+            word, bundle = stream.entries * entry, stream.bundle_entries * unit
+            row = bundle if self.weights.single_rows else word
+            outer = bundle if self.weights.grouping.bundles > 1 else span.outer_step * word
             dims = [
                 *refine(
                     [Digit(BLOCK, unit), Digit(padded, stream.entries * BLOCK * unit)],
-                    stream.column_digits(unit),
-                    axis=0,
-                    unit=BLOCK,
+                    stream.column_digits(unit), axis=0, unit=BLOCK,
                 ),
                 *plain(stream.entries, entry, BLOCK * unit),
-                *plain(self.rows, word, self.out_words * stream.entries * BLOCK * unit),
+                *plain(self.rows, row, self.out_words * stream.entries * BLOCK * unit),
             ]
-            steps = tuple(step(Store, "mem_base", *item) for item in self._kernel_steps(word))
-            store = _entry_store(fmt, base, address + self._kernel_base(word), dims, steps)
+            steps = (
+                step(Store, "mem_base", self.levels[0], group.pitch[0] * self.kernel_width * words * word),
+                step(Store, "mem_base", self.levels[1], group.pitch[1] * words * word),
+                step(Store, "mem_base", self.levels[2], outer),
+                step(Store, "mem_base", self.levels[3], self.rows * row),
+            )
+            start = (group.first[0] * self.kernel_width + group.first[1]) * words + span.start
+            store = _entry_store(fmt, base, address + start * word, dims, steps)
             stores.append(dataclasses.replace(store, axis0_bound=self.out_words))
         return stores
 
     def _backward_stores(self, stream: Stream, start: int) -> list[Store]:
-        """PRN [c_in/8][c_out/8][entry][8 c_in] to [j tile][tap, c_out/8][entry][lj][column]."""
+        """PRN [c_in/8][c_out/8][entry][8 c_in] to [bundle][j tile][tap, c_out/8][entry][lj][column]."""
         stores = []
         for unit, fmt, base, address in _parts(stream, self._entries(stream), start):
             entry = stream.lj * stream.columns * unit
-            word = stream.entries * entry
-            row = self.out_words * stream.entries * BLOCK * unit
-            columns, tap = stream.column_digits(unit), self.out_words * word
+            word, bundle = stream.entries * entry, stream.bundle_entries * unit
+            row, tap = self.out_words * stream.entries * BLOCK * unit, self.out_words * word
+            columns = stream.column_digits(unit)
+            outer = bundle if self.weights.grouping.bundles > 1 else stream.column_offset(self.span.outer_step * BLOCK) * unit
+            if self.weights.single_rows:
+                inner = self.rows * bundle
+                rows = [*refine([Digit(BLOCK, unit)], columns), *plain(self.rows, bundle, row)]
+            else:
+                inner = stream.column_offset(self.rows * BLOCK) * unit
+                rows = refine([Digit(BLOCK, unit), Digit(self.rows, row)], columns)
             dims = [
-                *refine([Digit(BLOCK, unit), Digit(self.rows, row)], columns),
+                *rows,
                 *plain(stream.entries, entry, BLOCK * unit),
                 *plain(self.out_words, word, stream.entries * BLOCK * unit),
             ]
             steps = (
                 step(Store, "mem_base", self.levels[0], self.group.count[1] * tap),
                 step(Store, "mem_base", self.levels[1], tap),
-                step(Store, "mem_base", self.levels[2], stream.column_offset(self.span.words * BLOCK) * unit),
-                step(Store, "mem_base", self.levels[3], stream.column_offset(self.rows * BLOCK) * unit),
+                step(Store, "mem_base", self.levels[2], outer),
+                step(Store, "mem_base", self.levels[3], inner),
             )
             start_bytes = stream.column_offset(self.span.start * BLOCK) * unit
             stores.append(_entry_store(fmt, base, address + start_bytes, dims, steps))

@@ -2,13 +2,14 @@
 
 FF and BP of a convolution are the same problem (:class:`ChannelGemm`): words run along channels, r runs over
 (taps down, taps across, channel word). BP of a strided convolution is one such problem per phase of the stride.
-WU (:class:`GradientGemm`) has words along the batch and r over (batch word, y, x).
+WU (:class:`GradientGemm`) has words along the batch and r over (batch word, y, x). Both repeat per bundle of groups.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
+from gossamer_models.grouping import UNGROUPED, Grouping
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
 from gossamer_models.roles import channel_chunk_words
@@ -77,6 +78,7 @@ class ChannelGemm:
     source, target : operand A and the result.
     y, x : taps down and across.
     pattern : N:M of operand B along the channels of ``source``.
+    grouping : groups of the channels on both sides.
     """
 
     source: Activation
@@ -84,11 +86,27 @@ class ChannelGemm:
     y: Taps
     x: Taps
     pattern: Pattern
+    grouping: Grouping = UNGROUPED
+
+    @property
+    def kept(self) -> Pattern:
+        """N:M of operand B within words, of a column's own group where several share a word."""
+        return self.grouping.kept(self.source.channels, self.pattern)
+
+    @property
+    def tap_words(self) -> int:
+        """Words per tap."""
+        return self.grouping.bundle_words(self.source.channels)
+
+    @property
+    def bundle_targets(self) -> int:
+        """Result channels of a bundle."""
+        return self.grouping.bundle_channels(self.target.channels)
 
     @property
     def words(self) -> int:
         """Words along r, padding taps included."""
-        return self.y.count * self.x.count * self.source.channel_blocks
+        return self.y.count * self.x.count * self.tap_words
 
     @property
     def chunk_words(self) -> int:
@@ -98,45 +116,53 @@ class ChannelGemm:
     @property
     def entries(self) -> int:
         """Entries per word."""
-        return self.pattern.entries_per_word(BLOCK)
+        return self.kept.entries_per_word(BLOCK)
 
     @property
     def entries_last(self) -> int:
         """Entries of the last word of each tap."""
-        return entries_in_last_word((self.source.channels - 1) % BLOCK + 1, self.pattern, BLOCK)
+        if self.grouping.bundles > 1:
+            return self.entries
+        return entries_in_last_word((self.source.channels - 1) % BLOCK + 1, self.kept, BLOCK)
 
     def macs(self) -> int:
         """Multiply-adds of kept weights on real positions."""
-        entries = (self.source.channel_blocks - 1) * self.entries + self.entries_last
+        if self.grouping.diagonal:
+            terms = self.source.channels // self.grouping.groups
+        else:
+            terms = (self.tap_words - 1) * self.entries + self.entries_last
         positions = self.y.valid_pairs() * self.x.valid_pairs()
-        return self.source.batch * positions * entries * self.target.channels
+        return self.source.batch * positions * terms * self.target.channels
 
 
 @dataclass(frozen=True, slots=True)
 class GradientGemm:
-    """WU: weights' gradient [kh][kw][c_in/8][c_out/8][8][8] fp32 from the layer's input and its output's gradient."""
+    """WU: gradient of the weights, laid out as the masters, from the layer's input and its output's gradient."""
 
     source: Activation
     gradient: Activation
     target: Tensor
     window: Window
+    grouping: Grouping = UNGROUPED
 
     def macs(self) -> int:
         """Multiply-adds on real positions and samples."""
         y, x = (_forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
         positions = y.valid_pairs() * x.valid_pairs()
-        return self.source.batch * positions * self.source.channels * self.gradient.channels
+        pairs = self.source.channels // self.grouping.groups * self.gradient.channels
+        return self.source.batch * positions * pairs
 
 
-def forward_gemm(source: Activation, target: Activation, window: Window, pattern: Pattern) -> ChannelGemm:
+def forward_gemm(
+    source: Activation, target: Activation, window: Window, pattern: Pattern, grouping: Grouping = UNGROUPED
+) -> ChannelGemm:
     """FF of a convolution or linear layer."""
-    return ChannelGemm(
-        source, target, _forward_taps(window, 0, source, target), _forward_taps(window, 1, source, target), pattern
-    )
+    y, x = (_forward_taps(window, axis, source, target) for axis in (0, 1))
+    return ChannelGemm(source, target, y, x, pattern, grouping)
 
 
 def backward_phases(
-    gradient: Activation, target: Activation, window: Window, pattern: Pattern
+    gradient: Activation, target: Activation, window: Window, pattern: Pattern, grouping: Grouping = UNGROUPED
 ) -> Iterator[tuple[Taps, Taps, ChannelGemm | None]]:
     """BP of a convolution, one entry per phase of the stride; None where no tap reaches the phase."""
     for phase_y in range(window.stride[0]):
@@ -144,7 +170,7 @@ def backward_phases(
             y = _backward_taps(window, 0, phase_y, gradient.height, target.height)
             x = _backward_taps(window, 1, phase_x, gradient.width, target.width)
             if y.outputs and x.outputs:
-                yield y, x, ChannelGemm(gradient, target, y, x, pattern) if y.count and x.count else None
+                yield y, x, ChannelGemm(gradient, target, y, x, pattern, grouping) if y.count and x.count else None
 
 
 def _forward_taps(window: Window, axis: int, source: Activation, target: Activation) -> Taps:

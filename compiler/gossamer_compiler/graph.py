@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from gossamer_compiler.geometry import Window
 from gossamer_models.errors import UnsupportedError
+from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
 from gossamer_models.layers import Add, AvgPool, BatchNorm, Conv2d, Flatten, Linear, MaxPool, ReLU
 from gossamer_models.layouts import BLOCK
 from gossamer_models.network import Network
@@ -27,6 +28,7 @@ class Multiply:
     name, source, output : layer and the tensors it reads and writes.
     channels, out_channels : of the convolution as it is computed.
     window : of the convolution as it is computed: 1x1 over explicit patches where ``patches`` is set.
+    grouping : groups of the convolution as it is computed.
     patches : window that the driver gathers when it writes the network's input; None for others.
     first : reads the network's input, so it stays dense and has no BP.
     """
@@ -38,6 +40,7 @@ class Multiply:
     out_shape: Shape
     window: Window
     patches: Window | None
+    grouping: Grouping
     bias: bool
     first: bool
 
@@ -126,7 +129,7 @@ def build_graph(network: Network, batch: int) -> Graph:
         if layer.name in chains:
             nodes.append(chains[layer.name])
         elif isinstance(layer.params, Conv2d | Linear):
-            nodes.append(_multiply(layer, shapes[links.name(layer.inputs[0])], links))
+            nodes.append(_multiply(layer, layer.params, shapes[links.name(layer.inputs[0])], links))
         elif isinstance(layer.params, MaxPool | AvgPool):
             nodes.append(_pool(layer, links))
         elif layer.type == "softmax_cross_entropy":
@@ -182,25 +185,24 @@ def _require_plain(layer: LayerShape, links: _Links) -> None:
         )
 
 
-def _multiply(layer: LayerShape, source_shape: Shape, links: _Links) -> Multiply:
-    source, params = links.name(layer.inputs[0]), layer.params
+def _multiply(layer: LayerShape, params: Conv2d | Linear, source_shape: Shape, links: _Links) -> Multiply:
+    source = links.name(layer.inputs[0])
     if isinstance(params, Conv2d):
         window = Window(params.kernel, params.stride, params.padding)
-        if params.groups != 1:
-            raise UnsupportedError(f"layer {layer.name!r} has {params.groups} groups", "groups: 1")
+        grouping = grouping_of(layer.name, params.groups, source_shape[0], params.out_channels)
     else:
-        window = Window(source_shape[1:], (1, 1), (0, 0))
+        window, grouping = Window(source_shape[1:], (1, 1), (0, 0)), UNGROUPED
     if any(stride & (stride - 1) for stride in window.stride):
         raise UnsupportedError(f"layer {layer.name!r} has stride {list(window.stride)}", "powers of two")
     channels, out_shape = source_shape[0], layer.out_shape
-    patches = window if source == "input" and channels < BLOCK else None
+    patches = window if source == "input" and channels < BLOCK and grouping == UNGROUPED else None
     in_shape = source_shape
     if patches:
         in_shape = (channels * window.kernel[0] * window.kernel[1], *out_shape[1:])
         window = Window((1, 1), (1, 1), (0, 0))
     return Multiply(
-        layer.name, source, layer.name, in_shape, out_shape, window, patches, bool(params.bias), source == "input"
-    )  # type: ignore[union-attr]
+        layer.name, source, layer.name, in_shape, out_shape, window, patches, grouping, params.bias, source == "input"
+    )
 
 
 def _pool(layer: LayerShape, links: _Links) -> Pool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.emit_update import (
@@ -17,16 +18,17 @@ from gossamer_compiler.emit_update import (
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.graph import Multiply
-from gossamer_compiler.mapping import ChannelMapping, map_channels, map_gradient
+from gossamer_compiler.mapping import ChannelMapping, channel_columns, map_channels
+from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import VectorFlag, VectorOp
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.grouping import DENSE
+from gossamer_models.isa.instructions import Load, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["DENSE", "MultiplyLayer", "Phase"]
-
-DENSE = Pattern(BLOCK, BLOCK)
+__all__ = ["MultiplyLayer", "Phase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,16 @@ class MultiplyLayer:
         architecture: Architecture,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
-        self._patterns = forward_pattern, backward_pattern
+        # Words that several groups share keep each column's own group whole.
+        dense = node.grouping.diagonal
+        self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
         self._memory = memory
-        self.forward = forward_gemm(source, target, node.window, forward_pattern)
+        self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
         self.forward_mapping = map_channels(self.forward, architecture, node.name)
         self.forward_stream = self._stream("forward", self.forward, self.forward_mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
-        self.weights = Weights(
-            *(self._master(part, shape) for part in ("weight", "momentum", "gradient")), shape, forward_pattern
-        )
+        masters = [self._master(part, shape) for part in ("weight", "momentum", "gradient")]
+        self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping)
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
 
@@ -82,9 +85,13 @@ class MultiplyLayer:
         return stream_of(gemm, mapping, self.architecture, tensor)
 
     def _master(self, part: str, shape: tuple[int, int, int, int]) -> Tensor:
-        c_out, c_in, kh, kw = shape
-        size = kh * kw * blocks_of(c_in) * blocks_of(c_out) * BLOCK * BLOCK * 4
-        return self._memory.allocate(f"{self.node.name}.{part}", size, "weights", shape)
+        (c_out, c_in, kh, kw), grouping = shape, self.node.grouping
+        blocks = grouping.bundles * grouping.bundle_words(c_in) * grouping.bundle_words(c_out)
+        size, name = kh * kw * blocks * BLOCK * BLOCK * 4, f"{self.node.name}.{part}"
+        if grouping.groups == 1:
+            return self._memory.allocate(name, size, "weights", shape)
+        grouped = (grouping.groups, c_out // grouping.groups, c_in // grouping.groups, kh, kw)
+        return self._memory.allocate(name, size, "grouped", grouped)
 
     def _vector(self, part: str) -> Tensor:
         channels = self.node.out_shape[0]
@@ -94,7 +101,7 @@ class MultiplyLayer:
 
     def plan_backward(self, gradient: Activation, target: Activation) -> None:
         """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
-        phases = backward_phases(gradient, target, self.node.window, self._patterns[1])
+        phases = backward_phases(gradient, target, self.node.window, self._patterns[1], self.node.grouping)
         for number, (y, x, gemm) in enumerate(phases):
             if gemm is None:
                 self.phases.append(Phase(y, x, None, None, None))
@@ -106,15 +113,31 @@ class MultiplyLayer:
         """FF, the bias added while results leave the accumulators."""
         builder = StageBuilder()
         if self.bias:
-            builder.add(load_parameters(self.bias[0].address, self.bias[0].size_bytes // 4, 0, last_one=True))
+            builder.add(self._load_bias())
         emit_channel_gemm(
             builder, self.forward, self.forward_mapping, self.forward_stream, self.architecture, bias=bool(self.bias)
         )
-        dense = forward_gemm(self.source, self.target, self.node.window, DENSE)
+        dense = dataclasses.replace(self.forward, pattern=DENSE)
         return builder.finish(
             self.node.name, "ff", dataflow=_dataflow(self.forward_mapping), sparsity=_text(self._patterns[0]),
             macs=self.forward.macs(), macs_dense=dense.macs(),
         )  # fmt: skip
+
+    def _load_bias(self) -> Load:
+        """Bring the bias into PRM, each bundle's where the channels of its tiles start."""
+        cut = channel_columns(self.forward, self.architecture.array, self.forward_mapping.lj)
+        words = self.bias[0].size_bytes // 4
+        demand, bound = cut.all_tiles * cut.width, self.architecture.buffers.parameter_words
+        if demand > bound:
+            raise DoesNotFitError(
+                f"layer {self.node.name!r}: its bias exceeds the parameter memory", demand, bound, "words",
+                "raise buffers.parameter_words",
+            )  # fmt: skip
+        load = load_parameters(self.bias[0].address, words, 0, last_one=True)
+        if cut.units == 1:
+            return load
+        dims = [*plain(cut.outputs, 4, 4), *plain(cut.units, 4 * cut.outputs, 4 * cut.tiles * cut.width)]
+        return dataclasses.replace(load, dims=merge(dims))
 
     def back_propagate(self) -> StageProgram:
         """BP, phase by phase; pixels without taps get zeros."""
@@ -127,8 +150,7 @@ class MultiplyLayer:
                 continue
             emit_channel_gemm(builder, phase.gemm, phase.mapping, phase.stream, self.architecture)
             macs += phase.gemm.macs()
-            gemm = phase.gemm
-            macs_dense += ChannelGemm(gemm.source, gemm.target, gemm.y, gemm.x, DENSE).macs()
+            macs_dense += dataclasses.replace(phase.gemm, pattern=DENSE).macs()
         flows = dict.fromkeys(_dataflow(phase.mapping) for phase in real if phase.mapping)
         return builder.finish(
             self.node.name,
@@ -149,7 +171,7 @@ class MultiplyLayer:
     def weight_gradient(self, gradient: Activation) -> StageProgram:
         """WU, and the bias' gradient."""
         builder = StageBuilder()
-        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window)
+        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping)
         mapping = map_gradient(gemm, self.architecture, self.node.name)
         emit_gradient_gemm(builder, gemm, mapping, self.architecture)
         if self.bias:
@@ -163,7 +185,9 @@ class MultiplyLayer:
         """Weight update and both compressed copies; ``stage`` names it."""
         builder = StageBuilder()
         backward = [
-            BackwardStream(phase.stream, self._patterns[1], phase.y, phase.x) for phase in self.phases if phase.stream
+            BackwardStream(phase.stream, phase.gemm.kept, phase.y, phase.x)
+            for phase in self.phases
+            if phase.stream and phase.gemm
         ]
         if self._patterns[0].is_dense:
             optimizer = dataclasses.replace(optimizer, sr_ste=0.0)
@@ -172,7 +196,7 @@ class MultiplyLayer:
             self.weights,
             optimizer,
             self.forward_stream,
-            self._patterns[0],
+            self.forward.kept,
             backward,
             self.architecture,
             self.node.name,

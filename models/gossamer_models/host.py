@@ -6,8 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
+from gossamer_models.grouping import groups_per_word
 from gossamer_models.layers import Conv2d
-from gossamer_models.layouts import pack_blocks, pack_patches, pack_weights, unpack_blocks, unpack_weights
+from gossamer_models.layouts import (
+    pack_blocks,
+    pack_grouped,
+    pack_patches,
+    pack_weights,
+    unpack_blocks,
+    unpack_grouped,
+    unpack_weights,
+)
 from gossamer_models.network import Network
 from gossamer_models.program import Program, Tensor
 
@@ -15,7 +24,7 @@ __all__ = ["read", "write", "write_input", "write_weights"]
 
 
 def write(program: Program, name: str, values: NDArray[Any]) -> None:
-    """Write a tensor of its logical shape: ``blocks`` as fp16, ``weights`` and ``channels`` as fp32.
+    """Write a tensor of its logical shape: ``blocks`` as fp16, ``weights``, ``grouped`` and ``channels`` as fp32.
 
     Raises
     ------
@@ -29,6 +38,8 @@ def write(program: Program, name: str, values: NDArray[Any]) -> None:
         packed: NDArray[Any] = pack_blocks(values.astype(np.float16))
     elif tensor.layout == "weights":
         packed = pack_weights(values.astype(np.float32))
+    elif tensor.layout == "grouped":
+        packed = pack_grouped(values.astype(np.float32), _together(tensor))
     else:
         packed = np.zeros(tensor.size_bytes // 4, np.float32)
         packed[: values.size] = values.ravel()
@@ -44,20 +55,24 @@ def read(program: Program, name: str) -> NDArray[Any]:
         The image is symbolic or the name unknown.
     """
     tensor, data = _tensor(program, name)
+    shape: tuple[Any, ...] = tensor.shape
     if tensor.layout == "blocks":
-        return unpack_blocks(
-            data.view(np.float16), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3])
-        )
+        return unpack_blocks(data.view(np.float16), shape)
     if tensor.layout == "weights":
-        return unpack_weights(
-            data.view(np.float32), (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3])
-        )
+        return unpack_weights(data.view(np.float32), shape)
+    if tensor.layout == "grouped":
+        return unpack_grouped(data.view(np.float32), shape, _together(tensor))
     values = data.view(np.float32)
     return values[: int(np.prod(tensor.shape))].reshape(tensor.shape).copy()
 
 
+def _together(tensor: Tensor) -> int:
+    groups, _, inputs, _, _ = tensor.shape
+    return min(groups, groups_per_word(inputs))
+
+
 def write_weights(program: Program, layer: str, values: NDArray[np.float32]) -> None:
-    """Write the masters of a convolution, (c_out, c_in, kh, kw), or of a linear layer, (out, in).
+    """Write the masters of a convolution, (c_out, c_in / groups, kh, kw), or of a linear layer, (out, in).
 
     The layer that reads explicit patches keeps its weights as (c_out, kh kw c_in, 1, 1).
     """

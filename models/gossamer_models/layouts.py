@@ -8,9 +8,11 @@ __all__ = [
     "block_bytes",
     "blocks_of",
     "pack_blocks",
+    "pack_grouped",
     "pack_patches",
     "pack_weights",
     "unpack_blocks",
+    "unpack_grouped",
     "unpack_weights",
 ]
 
@@ -63,6 +65,33 @@ def unpack_weights(data: F32, shape: tuple[int, int, int, int]) -> F32:
     blocks = data.reshape(kh, kw, blocks_of(c_in), blocks_of(c_out), BLOCK, BLOCK)
     full = blocks.transpose(3, 5, 2, 4, 0, 1).reshape(blocks_of(c_out) * BLOCK, blocks_of(c_in) * BLOCK, kh, kw)
     return np.ascontiguousarray(full[:c_out, :c_in])
+
+
+def pack_grouped(tensor: F32, together: int) -> F32:
+    """Lay (groups, c_out, c_in, kh, kw) out as [kh][kw][bundle][c_in/8][c_out/8][8 c_in][8 c_out].
+
+    A bundle is ``together`` neighbouring groups as one block-diagonal matrix; channels are those of one group.
+    """
+    groups, c_out, c_in, kh, kw = tensor.shape
+    bundles = -(-groups // together)
+    dense = np.zeros((bundles, together, c_out, together, c_in, kh, kw), np.float32)
+    for group in range(groups):
+        bundle, place = divmod(group, together)
+        dense[bundle, place, :, place] = tensor[group]
+    packed = [pack_weights(bundle) for bundle in dense.reshape(bundles, together * c_out, together * c_in, kh, kw)]
+    return np.ascontiguousarray(np.stack(packed, axis=2))
+
+
+def unpack_grouped(data: F32, shape: tuple[int, int, int, int, int], together: int) -> F32:
+    """Inverse of :func:`pack_grouped` for a logical shape (groups, c_out, c_in, kh, kw)."""
+    groups, c_out, c_in, kh, kw = shape
+    bundles = -(-groups // together)
+    split = data.reshape(kh, kw, bundles, -1)
+    whole = (together * c_out, together * c_in, kh, kw)
+    dense = [unpack_weights(np.ascontiguousarray(split[:, :, bundle]), whole) for bundle in range(bundles)]
+    blocks = np.stack(dense).reshape(bundles, together, c_out, together, c_in, kh, kw)
+    places = [divmod(group, together) for group in range(groups)]
+    return np.stack([blocks[bundle, place, :, place] for bundle, place in places])
 
 
 def pack_patches(tensor: F16, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> F16:

@@ -78,7 +78,7 @@ class Replay:
         x = inputs[0]
         match layer.type:
             case "conv2d":
-                y = naive.conv2d(x, self.step.forward_weights[layer.name], layer.stride, layer.padding)
+                y = naive.conv2d(x, self.step.forward_weights[layer.name], layer.stride, layer.padding, layer.groups)
                 return y + self._bias(layer)
             case "linear":
                 w = self.step.forward_weights[layer.name]
@@ -127,13 +127,13 @@ class Replay:
     def _back(self, layer: Any, x: Array, dy: Array, on_weights: Any, on_norm: Any) -> None:
         match layer.type:
             case "conv2d":
-                shape = self.step.weights[layer.name].shape
-                dw = naive.conv2d_weight_gradient(x, dy, shape, layer.stride, layer.padding)
-                size = naive.conv2d_weight_gradient(abs(x), abs(dy), shape, layer.stride, layer.padding).max()
+                shape, window = self.step.weights[layer.name].shape, (layer.stride, layer.padding, layer.groups)
+                dw = naive.conv2d_weight_gradient(x, dy, shape, *window)
+                size = naive.conv2d_weight_gradient(abs(x), abs(dy), shape, *window).max()
                 on_weights(layer.name, dw, dy.sum(axis=(0, 2, 3)) if layer.bias else None, float(size))
                 if layer.inputs[0] != "input":
                     w = self.step.backward_weights[layer.name]
-                    dx = naive.conv2d_data_gradient(dy, w, x.shape, layer.stride, layer.padding)
+                    dx = naive.conv2d_data_gradient(dy, w, x.shape, *window)
                     self._give(layer.inputs[0], dx)
             case "linear":
                 w = self.step.backward_weights[layer.name]

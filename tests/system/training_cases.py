@@ -115,6 +115,8 @@ def run_step(
     # What reads the network's input, also through a flatten, stays dense.
     dense = {name for name, shape in shapes.items() if shape.inputs[0] == "input"}
     dense |= {name for name, shape in shapes.items() if shape.inputs[0] in dense and shape.type == "linear"}
+    # Several groups to a word keep their weights.
+    dense |= {name for name, shape in shapes.items() if getattr(shape.params, "groups", 1) > 1 and shape.weight_shape[1] < 8}
     forward = {
         name: _along_channels(w, pattern if rule.prunes_forward and name not in dense else None, shapes, name)
         for name, w in weights.items()

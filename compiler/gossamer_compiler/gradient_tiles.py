@@ -1,0 +1,154 @@
+"""Tiles of WU: what one instruction computes, and which of its results are the gradient's.
+
+A grouped layer needs only pairs of channels of one group. What is computed together is a *unit*: one bundle of groups,
+or as many as fill the R rows; of a unit of several groups only the blocks on the diagonal are stored.
+"""
+
+from dataclasses import dataclass
+
+from gossamer_compiler.dims import Digit, above, below, combine, merge, plain, refine
+from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.tiling import Columns
+from gossamer_models.architecture import Array
+from gossamer_models.isa.instructions import Dim
+from gossamer_models.layouts import BLOCK, blocks_of
+
+__all__ = ["BLOCK_BYTES", "GradientMapping", "Unit", "store_dims", "unit_of"]
+
+ROW_BYTES = BLOCK * 4
+BLOCK_BYTES = BLOCK * ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class GradientMapping:
+    """Schedule of a :class:`GradientGemm`.
+
+    Members
+    -------
+    li, lj : interleave.
+    over_taps : Li spans taps across instead of channel blocks.
+    channel_blocks : blocks of R input channels per tile.
+    j_tiles : tiles along j per GEMM; divides all of them.
+    units : units per GEMM.
+    batch_words : words of eight samples per GEMM.
+    rows : output rows per GEMM; all of them unless ``batch_words`` is 1.
+    """
+
+    li: int
+    lj: int
+    over_taps: bool
+    channel_blocks: int
+    j_tiles: int
+    units: int
+    batch_words: int
+    rows: int
+
+    def i_levels(self, kernel: tuple[int, int]) -> tuple[int, int, int]:
+        """Tiles along i2, i1, i0."""
+        if self.over_taps:
+            return self.channel_blocks, kernel[0], -(-kernel[1] // self.li)
+        return *kernel, -(-self.channel_blocks // self.li)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Channels that are multiplied with each other, and their place in [kh][kw][unit][c_in/8][c_out/8][8][8].
+
+    Members
+    -------
+    count : units of the layer, the last one perhaps with fewer groups.
+    bundles, groups : bundles and groups per unit.
+    inputs, outputs : channels per unit.
+    in_words, out_words : words of a bundle's channels.
+    """
+
+    count: int
+    bundles: int
+    groups: int
+    inputs: int
+    outputs: int
+    in_words: int
+    out_words: int
+
+    @property
+    def bundle_bytes(self) -> int:
+        """Bytes of one bundle's gradient of one tap."""
+        return self.in_words * self.out_words * BLOCK_BYTES
+
+    def columns(self, array: Array, lj: int) -> Columns:
+        """How output channels are cut into tiles."""
+        return Columns(self.count, self.outputs, array.columns, lj)
+
+
+def unit_of(gemm: GradientGemm, array: Array) -> Unit:
+    """Unit of a layer on an array."""
+    grouping, c_in, c_out = gemm.grouping, gemm.source.channels, gemm.gradient.channels
+    inputs, outputs = grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)
+    words = grouping.bundle_words(c_in), grouping.bundle_words(c_out)
+    if grouping.bundles == 1:
+        return Unit(1, 1, grouping.groups, inputs, outputs, *words)
+    bundles = 1 if array.rows % inputs else min(array.rows // inputs, grouping.bundles)
+    count = -(-grouping.bundles // bundles)
+    return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *words)
+
+
+def store_dims(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> tuple[Dim, ...]:
+    """Dimensions of the store behind one instruction.
+
+    Axis 2 counts taps across. Of a unit of one group, axis 0 counts words of input and axis 1 words of output channels;
+    of several groups, axis 0 counts groups.
+
+    Raises
+    ------
+    ValueError
+        A group of channels straddles rows or columns of the array.
+    """
+    unit, (kh, kw) = unit_of(gemm, array), gemm.window.kernel
+    i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
+    slot = array.rows * array.columns * 4
+    tile = mapping.li * mapping.lj * slot
+    tap = gemm.grouping.bundles * unit.bundle_bytes
+    rows = [Digit(array.rows, array.columns * 4)]
+    if mapping.over_taps:
+        rows.append(Digit(i2, i1 * i0 * tile))
+        taps = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, tap)], axis=2)
+        taps += plain(kh, kw * tap, i0 * tile)
+    else:
+        rows += [Digit(mapping.li, slot), Digit(i0, tile)]
+        taps = plain(kw, tap, i0 * tile) + plain(kh, kw * tap, i1 * i0 * tile)
+    cut = unit.columns(array, mapping.lj)
+    if cut.shared:
+        columns = cut.digits(4, mapping.li * slot)
+    else:
+        columns = [
+            Digit(array.columns, 4), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, i2 * i1 * i0 * tile)
+        ]  # fmt: skip
+    pairs = _block_dims(unit, rows, columns, cut) if unit.groups == 1 else _diagonal_dims(gemm, unit, rows, columns)
+    axis = (0, unit.groups) if unit.groups > 1 else ()
+    units = plain(mapping.units, unit.bundles * unit.bundle_bytes, i2 * i1 * i0 * tile, *axis)
+    return merge([*pairs, *taps, *units])
+
+
+def _block_dims(unit: Unit, rows: list[Digit], columns: list[Digit], cut: Columns) -> list[Dim]:
+    """All pairs of channels; words beyond the unit's are cut off."""
+    bounded = {} if cut.shared else {"axis": 1, "unit": BLOCK}
+    return [
+        *refine(columns, [Digit(BLOCK, 4), Digit(0, BLOCK_BYTES)], **bounded),
+        *refine(rows, [Digit(BLOCK, ROW_BYTES), Digit(0, unit.out_words * BLOCK_BYTES)], axis=0, unit=BLOCK),
+    ]
+
+
+def _diagonal_dims(gemm: GradientGemm, unit: Unit, rows: list[Digit], columns: list[Digit]) -> list[Dim]:
+    """Pairs of channels of one group: a step along the groups moves along rows and columns at once."""
+    groups = gemm.grouping.groups
+    inputs, outputs = gemm.source.channels // groups, gemm.gradient.channels // groups
+    memory_rows = [Digit(BLOCK, ROW_BYTES), Digit(unit.in_words, unit.out_words * BLOCK_BYTES)]
+    memory_columns = [Digit(BLOCK, 4), Digit(unit.out_words, BLOCK_BYTES)]
+    bundled = min(gemm.grouping.together, unit.groups)
+    step = combine(above(rows, inputs, unit.groups), above(columns, outputs, unit.groups))
+    memory = combine(above(memory_rows, inputs, bundled), above(memory_columns, outputs, bundled))
+    return [
+        *refine(below(columns, outputs), [*memory_columns, Digit(0, 0)]),
+        *refine(below(rows, inputs), [*memory_rows, Digit(0, 0)]),
+        *refine(step, [*memory, Digit(0, unit.bundle_bytes)], axis=0),
+    ]

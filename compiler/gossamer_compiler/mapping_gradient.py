@@ -1,0 +1,179 @@
+"""Schedules of WU: every interleave and tile size that fits, the cheapest by predicted cycles."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_of
+from gossamer_compiler.tiling import block_options, divisors, granule
+from gossamer_models.architecture import Architecture, Array
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.isa.instructions import Gemm
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.roles import gradient_chunk_words
+from gossamer_models.timing.gemm import gemm_cycles
+
+__all__ = ["gemm_rows", "map_gradient"]
+
+_MAX_DIMS = 8
+
+
+def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
+    """Cheapest schedule that fits.
+
+    Raises
+    ------
+    DoesNotFitError
+        Not even the smallest tile fits.
+    UnsupportedError
+        Groups of channels straddle the array's rows or columns.
+    """
+    shape = dataclasses.replace(
+        gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
+        target=dataclasses.replace(gemm.target, name="", address=0),
+    )  # fmt: skip
+    best = _best_gradient(shape, architecture)
+    if best is None:
+        _require_storable(gemm, architecture.array, layer)
+        strip = _strips(gemm)[-1]
+        demand = strip[0] * gemm_rows(gemm, strip[1]) * gemm.source.width * granule(architecture.array.rows)
+        raise DoesNotFitError(
+            f"layer {layer!r}: the shortest strip of its weight gradient exceeds the A, B or accumulator buffer",
+            demand, architecture.buffers.a_words, "A words per bank", "raise buffers.a_words, b_entries or accumulator_words",
+        )  # fmt: skip
+    return best
+
+
+def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
+    unit = unit_of(gemm, array)
+    blocks = block_options(unit.inputs, array.rows)[-1]
+    cuts = [(li, lj, unit.columns(array, lj)) for li, lj in array.interleaves]
+    seeds = [
+        GradientMapping(li, lj, taps, blocks, cut.tiles, 1, 1, 1) for li, lj, cut in cuts for taps in (False, li > 1)
+    ]
+    if not any(_storable(gemm, seed, array) for seed in seeds):
+        raise UnsupportedError(
+            f"layer {layer!r}: {gemm.gradient.channels // gemm.grouping.groups} output channels per group"
+            f" straddle the {array.columns} columns of the array",
+            "a power of two",
+        )
+
+
+@cache
+def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
+    candidates = _gradient_candidates(gemm, architecture)
+    return min(candidates, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
+
+
+def gemm_rows(gemm: GradientGemm, rows: int) -> int:
+    """Source rows that ``rows`` output rows reach."""
+    return (rows - 1) * gemm.window.stride[0] + gemm.window.kernel[0]
+
+
+def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
+    """Legal (batch words, rows) per GEMM: cuts of r fall between chunks; largest first."""
+    chunk = gradient_chunk_words(gemm.gradient.pixels, BLOCK)
+    height, width, pixels = gemm.gradient.height, gemm.gradient.width, gemm.gradient.pixels
+    words = gemm.gradient.batch_blocks
+    images = [n for n in _doublings(1, words) if n >= words or n * pixels % chunk == 0]
+    return [(n, height) for n in reversed(images)] + [
+        (1, rows) for rows in reversed(divisors(height)[:-1]) if rows * width % chunk == 0
+    ]
+
+
+def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
+    array = architecture.array
+    unit = unit_of(gemm, array)
+    blocks_options = block_options(unit.inputs, array.rows)
+    strips = _strips(gemm)
+    for li, lj in array.interleaves:
+        cut = unit.columns(array, lj)
+        j_options = cut.options()
+        if unit.groups > 1:
+            # The diagonal of a unit is stored at once.
+            blocks_options, j_options = blocks_options[-1:], cut.options() if cut.shared else [cut.tiles]
+        for over_taps, channel_blocks in itertools.product((False, True) if li > 1 else (False,), blocks_options):
+            if not over_taps and channel_blocks % li and channel_blocks != blocks_options[-1]:
+                continue
+            for j_tiles in j_options:
+                seed = GradientMapping(li, lj, over_taps, channel_blocks, j_tiles, cut.units_of(j_tiles), 1, 1)
+                if not _storable(gemm, seed, array):
+                    continue
+                fitting = (dataclasses.replace(seed, batch_words=words, rows=rows) for words, rows in strips)
+                found = next((m for m in fitting if _gradient_fits(gemm, m, architecture)), None)
+                if found:
+                    yield found
+
+
+def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
+    """Whether one store can take what an instruction computes to its place."""
+    try:
+        return len(store_dims(gemm, mapping, array)) <= _MAX_DIMS
+    except ValueError:
+        return False
+
+
+def _gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> bool:
+    array, buffers = architecture.array, architecture.buffers
+    i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
+    results = mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows
+    words = mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
+    return (
+        words <= buffers.a_words
+        and entries <= buffers.b_entries
+        and results <= buffers.accumulator_words
+        and results * array.columns * 4 <= buffers.vector_out_bytes
+    )
+
+
+def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
+    array = architecture.array
+    unit = unit_of(gemm, array)
+    i_blocks = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
+    j_blocks = unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles
+    cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
+    compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
+    instances = i_blocks * j_blocks * cuts
+    words = mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
+    loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * 2)
+    bus = architecture.memory.bytes_per_cycle
+    slowest = max(compute + instances * overhead, loaded // bus)
+    i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
+    results = (
+        i_blocks * j_blocks * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns
+    )
+    return slowest + loaded // bus // instances + results // architecture.vector.lanes + results * 4 // bus, instances
+
+
+@cache
+def _gradient_cycles(
+    gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture
+) -> tuple[int, int]:
+    array, (kh, kw) = architecture.array, gemm.window.kernel
+    unit = unit_of(gemm, array)
+    blocks = -(-blocks_of(unit.inputs) * BLOCK // array.rows)
+    whole = Gemm(
+        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=BLOCK, entries_last=BLOCK,
+        chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
+        i1=kh, i0=-(-kw // li) if over_taps else kw, li_last=kw - (-(-kw // li) - 1) * li if over_taps else 1,
+        r2=gemm.gradient.batch_blocks, r1=gemm.gradient.height, r0=gemm.gradient.width,
+        y_base=-gemm.window.padding[0], y_i1=1, y_level=1,
+        y_shift=gemm.window.stride[0].bit_length() - 1, y_size=gemm.source.height,
+        x_base=-gemm.window.padding[1], x_i0=li if over_taps else 1, x_li=1 if over_taps else 0, x_level=0,
+        x_shift=gemm.window.stride[1].bit_length() - 1, x_size=gemm.source.width,
+    )  # fmt: skip
+    cycles = gemm_cycles(array, whole)
+    repeats = unit.columns(array, lj).all_tiles * (blocks if over_taps else -(-blocks // li))
+    return (cycles.issue + cycles.drain) * repeats, cycles.overhead
+
+
+def _doublings(start: int, limit: int) -> Iterable[int]:
+    """start, 2 start, ... up to the first that reaches ``limit``."""
+    values = [start]
+    while values[-1] < limit:
+        values.append(values[-1] * 2)
+    return values
