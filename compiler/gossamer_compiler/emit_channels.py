@@ -1,6 +1,5 @@
 """Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
@@ -22,12 +21,13 @@ from gossamer_models.isa.instructions import (
     VectorOp,
 )
 from gossamer_models.isa.loops import first, last, step
-from gossamer_models.isa.tokens import Advance, Buffer
-from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.program import Tensor
 
 __all__ = ["Stream", "emit_channel_gemm", "emit_zero_phase", "stream_of"]
+
+S = Semaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,21 +185,7 @@ class _Emitter:
         )  # fmt: skip
 
     def _gemm(self, b_level: int, y_level: int, x_level: int | None, inner: list[int]) -> Gemm:
-        gemm, mapping, words = self.gemm, self.mapping, self.words
-        row = self.width * words
-        li, (i2, i1, i0) = mapping.li, self.i_levels
-        a_y, a_x = gemm.y.step * row, gemm.x.step * words
-        if mapping.over_pixels:
-            spatial = {
-                "a_i2": self.block_words, "a_i1": a_y, "a_i0": li * a_x, "a_li": a_x,
-                "y_i1": gemm.y.step, "x_i0": li * gemm.x.step, "x_li": gemm.x.step,
-                "li_last": mapping.columns - (i0 - 1) * li,
-            }  # fmt: skip
-        else:
-            spatial = {
-                "a_i2": a_y, "a_i1": a_x, "a_i0": li * self.block_words, "a_li": self.block_words,
-                "y_i2": gemm.y.step, "x_i1": gemm.x.step, "li_last": mapping.batch_blocks - (i0 - 1) * li,
-            }  # fmt: skip
+        gemm, mapping, (i2, i1, i0) = self.gemm, self.mapping, self.i_levels
         ragged, modifiers = self._ragged_batch(b_level)
         modifiers += [
             first(Gemm, "wait", inner, S.B_FULL),
@@ -209,27 +195,35 @@ class _Emitter:
         ]
         if x_level is not None:
             modifiers.append(step(Gemm, "x_base", x_level, mapping.columns * gemm.x.step))
-        lead = {"log2_li": li.bit_length() - 1, "log2_lj": mapping.lj.bit_length() - 1}
-        per_word = gemm.entries * mapping.lj
+        row, tap, per_word = self.width * self.words, gemm.tap_words, gemm.entries * mapping.lj
         # A coordinate may lie below the tile's first one where taps run backwards or into the padding.
-        a_base = ((gemm.y.origin - gemm.y.low) * self.width + gemm.x.origin - self.low_x) * words
-        fields = {
-            **lead, **spatial, **ragged,
-            "entries": gemm.entries, "entries_last": gemm.entries_last,
-            "last_level": 0 if gemm.entries_last != gemm.entries else NO_LEVEL, "chunk_words": gemm.chunk_words,
-            "i2": i2, "i1": i1, "i0": i0, "j": mapping.j_tiles, "a_j": gemm.tap_words if self.cut.shared else 0,
-            "r2": gemm.y.count, "r1": gemm.x.count, "r0": gemm.tap_words,
-            "a_base": a_base, "a_r2": gemm.y.direction * row, "a_r1": gemm.x.direction * words, "a_r0": 1,
-            "b_j": gemm.words * per_word, "b_r2": gemm.x.count * gemm.tap_words * per_word,
-            "b_r1": gemm.tap_words * per_word, "b_r0": per_word,
-        }  # fmt: skip
-        return dataclasses.replace(
-            Gemm(
-                wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, advance=Advance.A | Advance.ACC,
-                modifiers=tuple(modifiers), **_coordinate("y", gemm.y, 2), **_coordinate("x", gemm.x, 1),
-            ),
-            **fields,
+        a_base = ((gemm.y.origin - gemm.y.low) * self.width + gemm.x.origin - self.low_x) * self.words
+        return Gemm(
+            wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, advance=Advance.A | Advance.ACC,
+            modifiers=tuple(modifiers), log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
+            entries=gemm.entries, entries_last=gemm.entries_last,
+            last_level=0 if gemm.entries_last != gemm.entries else NO_LEVEL, chunk_words=gemm.chunk_words,
+            i2=i2, i1=i1, i0=i0, j=mapping.j_tiles, r2=gemm.y.count, r1=gemm.x.count, r0=tap,
+            a_base=a_base, a_j=tap if self.cut.shared else 0,
+            a_r2=gemm.y.direction * row, a_r1=gemm.x.direction * self.words, a_r0=1,
+            b_j=gemm.words * per_word, b_r2=gemm.x.count * tap * per_word, b_r1=tap * per_word, b_r0=per_word,
+            **ragged, **self._interleave(row), **_coordinate("y", gemm.y, 2), **_coordinate("x", gemm.x, 1),
         )  # fmt: skip
+
+    def _interleave(self, row: int) -> dict[str, int]:
+        """Steps of the i loops: Li over pixels or over blocks of samples."""
+        gemm, mapping, (li, i0) = self.gemm, self.mapping, (self.mapping.li, self.i_levels[2])
+        a_y, a_x = gemm.y.step * row, gemm.x.step * self.words
+        if mapping.over_pixels:
+            return {
+                "a_i2": self.block_words, "a_i1": a_y, "a_i0": li * a_x, "a_li": a_x,
+                "y_i1": gemm.y.step, "x_i0": li * gemm.x.step, "x_li": gemm.x.step,
+                "li_last": mapping.columns - (i0 - 1) * li,
+            }  # fmt: skip
+        return {
+            "a_i2": a_y, "a_i1": a_x, "a_i0": li * self.block_words, "a_li": self.block_words,
+            "y_i2": gemm.y.step, "x_i1": gemm.x.step, "li_last": mapping.batch_blocks - (i0 - 1) * li,
+        }  # fmt: skip
 
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
         """Fewer rows in the last block of R samples."""
@@ -248,7 +242,8 @@ class _Emitter:
         return Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
             op=VectorOp.DRAIN, flags=VectorFlag.AFFINE if bias else 0, format=Format.FP16, count=count,
-            channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns, channel_mid_count=mapping.lj,
+            channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns,
+            channel_mid_count=mapping.lj,
             channel_high_period=count // mapping.j_tiles,
             modifiers=(step(Vector, "parameter", j_level, channels),) if bias else (),
         )  # fmt: skip
@@ -281,10 +276,10 @@ class _Emitter:
             modifiers.append(step(Store, "mem_base", x_level, mapping.columns * spread_x))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
-            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch, axis1_bound=blocks_of(self.cut.outputs),
+            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch,
+            axis1_bound=blocks_of(self.cut.outputs),
             axis2_bound=mapping.columns, dims=merge([*j_dims, *batch_dims, *pixels]), modifiers=tuple(modifiers),
         )  # fmt: skip
-
 
     def _column_dims(self, slot: int, tiles: int) -> list[Dim]:
         """Result channels of the bundles of one instruction, axis 1 counting the words of a bundle."""

@@ -19,12 +19,13 @@ from gossamer_models.isa.instructions import (
     VectorOp,
 )
 from gossamer_models.isa.loops import first, last, step
-from gossamer_models.isa.tokens import Advance, Buffer
-from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 
 __all__ = ["emit_gradient_gemm"]
+
+S = Semaphore
 
 
 def emit_gradient_gemm(
@@ -153,9 +154,11 @@ class _Emitter:
             log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK, **ragged, **spatial,
             chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
-            a_j=mapping.channel_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows, r0=columns,
+            a_j=mapping.channel_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
+            r0=columns,
             a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
-            b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry, b_r0=entry,
+            b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry,
+            b_r0=entry,
             y_base=-window.padding[0], y_level=1, y_shift=stride_y.bit_length() - 1, y_size=self.gemm.source.height,
             x_base=-window.padding[1], x_level=0, x_shift=stride_x.bit_length() - 1, x_size=width,
             modifiers=(

@@ -12,34 +12,24 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import Digit, merge, plain, refine
 from gossamer_compiler.emit_channels import Stream
-from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.geometry import Taps
+from gossamer_compiler.optimizer import Optimizer, update_scalars
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
+from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import last, step
-from gossamer_models.isa.tokens import Advance, Buffer
-from gossamer_models.isa.tokens import Semaphore as S
-from gossamer_models.grouping import Grouping
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["BackwardStream", "Optimizer", "Weights", "emit_update", "emit_vector_update"]
+__all__ = ["BackwardStream", "Weights", "emit_update"]
+
+S = Semaphore
 
 _ELEMENTS = BLOCK * BLOCK
 _MASTER_BYTES = _ELEMENTS * 4
-
-
-@dataclass(frozen=True, slots=True)
-class Optimizer:
-    """SGD with momentum: w' = w - rate (momentum v + g / loss_scale + decay w + SR-STE's term)."""
-
-    rate: float
-    momentum: float
-    decay: float
-    loss_scale: float
-    sr_ste: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +202,7 @@ class _Tile:
         self.master_bytes = self.blocks * _MASTER_BYTES
 
     def _kernel_steps(self, row_bytes: int) -> list[tuple[int, int]]:
-        """(level, bytes) steps of an address that advances ``row_bytes`` per row of blocks in [kh][kw][c_in/8] order."""
+        """(level, bytes) steps of an address that advances ``row_bytes`` per row of blocks, [kh][kw][c_in/8]."""
         tap = self.in_words * row_bytes
         return [
             (self.levels[0], self.group.pitch[0] * self.kernel_width * tap),
@@ -244,11 +234,12 @@ class _Tile:
         """New masters and momentum, and the fp16 copy behind them."""
         pattern = self.weights.pattern
         return Vector(
-            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL, advance=Advance.VIN | Advance.VOUT,
+            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL,
+            advance=Advance.VIN | Advance.VOUT,
             op=VectorOp.UPDATE, flags=VectorFlag.SR_STE if optimizer.sr_ste else 0, format=Format.FP32,
             count=self.blocks * _ELEMENTS, source1=self.master_bytes, source2=2 * self.master_bytes,
             target1=self.master_bytes, target2=2 * self.master_bytes, keep=pattern.n, of=pattern.m,
-            **_scalars(optimizer),
+            modifiers=(), **update_scalars(optimizer),
         )  # fmt: skip
 
     def prunes(self, forward: Stream, pattern: Pattern) -> list[Prune]:
@@ -271,8 +262,10 @@ class _Tile:
             base = 3 * self._entries(forward)
             result.append(
                 Prune(
-                    signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n, of=backward.pattern.m,
-                    axis=1, valid=valid_out, values=base, metadata=base + 2 * self._entries(backward.stream), **shape,
+                    signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n,
+                    of=backward.pattern.m,
+                    axis=1, valid=valid_out, values=base, metadata=base + 2 * self._entries(backward.stream),
+                    modifiers=(), **shape,
                 )
             )  # fmt: skip
         return result
@@ -313,7 +306,9 @@ class _Tile:
             dims = [
                 *refine(
                     [Digit(BLOCK, unit), Digit(padded, stream.entries * BLOCK * unit)],
-                    stream.column_digits(unit), axis=0, unit=BLOCK,
+                    stream.column_digits(unit),
+                    axis=0,
+                    unit=BLOCK,
                 ),
                 *plain(stream.entries, entry, BLOCK * unit),
                 *plain(self.rows, row, self.out_words * stream.entries * BLOCK * unit),
@@ -337,7 +332,11 @@ class _Tile:
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
             row, tap = self.out_words * stream.entries * BLOCK * unit, self.out_words * word
             columns = stream.column_digits(unit)
-            outer = bundle if self.weights.grouping.bundles > 1 else stream.column_offset(self.span.outer_step * BLOCK) * unit
+            outer = (
+                bundle
+                if self.weights.grouping.bundles > 1
+                else stream.column_offset(self.span.outer_step * BLOCK) * unit
+            )
             if self.weights.single_rows:
                 inner = self.rows * bundle
                 rows = [*refine([Digit(BLOCK, unit)], columns), *plain(self.rows, bundle, row)]
@@ -370,57 +369,3 @@ def _parts(stream: Stream, entries: int, start: int) -> list[tuple[int, Format, 
 
 def _entry_store(fmt: Format, base: int, address: int, dims: list[Dim], steps: tuple[Modifier, ...]) -> Store:
     return Store(buffer=Buffer.PRN, format=fmt, mem_base=address, buf_base=base, dims=merge(dims), modifiers=steps)
-
-
-def _scalars(optimizer: Optimizer) -> dict[str, int]:
-    values = (optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste, 1 / optimizer.loss_scale)
-    return {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
-
-
-def emit_vector_update(
-    builder: StageBuilder,
-    optimizer: Optimizer,
-    master: Tensor,
-    momentum: Tensor,
-    gradient: Tensor,
-    words: int,
-    architecture: Architecture,
-    layer: str,
-) -> None:
-    """Append the update of biases or of a normalisation's scale and shift: fp32 vectors, never pruned.
-
-    Raises
-    ------
-    DoesNotFitError
-        The vectors exceed the vector buffers.
-    """
-    size = 4 * words
-    bound = min(architecture.buffers.vector_in_bytes // 3, architecture.buffers.vector_out_bytes * 2 // 5)
-    if size > bound:
-        raise DoesNotFitError(
-            f"layer {layer!r}: its channel parameters exceed the vector buffers", size, bound, "bytes",
-            "raise buffers.vector_in_bytes and vector_out_bytes",
-        )  # fmt: skip
-    for place, tensor in enumerate((master, momentum, gradient)):
-        builder.add(
-            Load(
-                wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
-                advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
-                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
-            )
-        )  # fmt: skip
-    builder.add(
-        Vector(
-            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
-            op=VectorOp.UPDATE, format=Format.FP32, count=words, source1=size, source2=2 * size, target1=size,
-            target2=2 * size, **_scalars(dataclasses.replace(optimizer, sr_ste=0.0)),
-        )
-    )  # fmt: skip
-    for place, tensor in enumerate((master, momentum)):
-        builder.add(
-            Store(
-                wait=S.VOUT_FULL if place == 0 else 0, signal=S.VOUT_FREE if place == 1 else 0,
-                advance=Advance.VOUT if place == 1 else 0, buffer=Buffer.VOUT, format=Format.FP32,
-                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
-            )
-        )  # fmt: skip

@@ -12,11 +12,12 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import first, last, step
-from gossamer_models.isa.tokens import Advance, Buffer
-from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 
 __all__ = ["Pass", "emit_pass", "emit_pool", "float_bits", "load_parameters", "store_parameters"]
+
+S = Semaphore
 
 _MIN_TILES = 8
 
@@ -194,7 +195,8 @@ def emit_pool(
             ),
             Store(
                 wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
-                mem_base=target.address, dims=_map_dims(target, tile), modifiers=_map_steps(Store, target, tile, b_level, c_level),
+                mem_base=target.address, dims=_map_dims(target, tile),
+                modifiers=_map_steps(Store, target, tile, b_level, c_level),
             ),
         )  # fmt: skip
 
@@ -203,7 +205,8 @@ def _map_load(source: Activation, tile: int, base: int, levels: tuple[int, int],
     return Load(
         wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == loads - 1 else 0,
         advance=Advance.VIN if place == loads - 1 else 0, buffer=Buffer.VIN, format=Format.FP16,
-        mem_base=source.address, buf_base=base, dims=_map_dims(source, tile), modifiers=_map_steps(Load, source, tile, *levels),
+        mem_base=source.address, buf_base=base, dims=_map_dims(source, tile),
+        modifiers=_map_steps(Load, source, tile, *levels),
     )  # fmt: skip
 
 

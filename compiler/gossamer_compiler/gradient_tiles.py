@@ -11,7 +11,7 @@ from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.tiling import Columns
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dim
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.layouts import BLOCK
 
 __all__ = ["BLOCK_BYTES", "GradientMapping", "Unit", "store_dims", "unit_of"]
 
@@ -87,7 +87,8 @@ def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     words = grouping.bundle_words(c_in), grouping.bundle_words(c_out)
     if grouping.bundles == 1:
         return Unit(1, 1, grouping.groups, inputs, outputs, *words)
-    bundles = 1 if array.rows % inputs else min(array.rows // inputs, grouping.bundles)
+    aligned = array.rows % inputs == 0 and (array.columns % outputs == 0 or outputs % array.columns == 0)
+    bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
     return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *words)
 

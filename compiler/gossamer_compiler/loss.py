@@ -11,12 +11,13 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorOp
 from gossamer_models.isa.loops import last, step
-from gossamer_models.isa.tokens import Advance, Buffer
-from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage
 
 __all__ = ["emit_loss"]
+
+S = Semaphore
 
 
 def emit_loss(
@@ -43,7 +44,8 @@ def emit_loss(
     size, bound = logits.slab_bytes, min(architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes)
     if size + 4 * BLOCK > bound:
         raise DoesNotFitError(
-            f"layer {node.name!r}: the logits of eight samples exceed a vector buffer", size + 4 * BLOCK, bound, "bytes",
+            f"layer {node.name!r}: the logits of eight samples exceed a vector buffer", size + 4 * BLOCK, bound,
+            "bytes",
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
     blocks, words = merge(plain(size // 2, 2, 2)), merge(plain(BLOCK, 4, 4))
@@ -62,7 +64,8 @@ def emit_loss(
             Vector(
                 wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
                 op=VectorOp.SOFTMAX_CROSS_ENTROPY, format=Format.FP16, count=size // 2, source1=size, target1=size,
-                channels=logits.channel_blocks * BLOCK, size=node.classes, scalar0=float_bits(loss_scale / logits.batch),
+                channels=logits.channel_blocks * BLOCK, size=node.classes,
+                scalar0=float_bits(loss_scale / logits.batch),
                 modifiers=(last(Vector, "samples", [level], ragged),) if ragged else (),
             ),
             dataclasses.replace(store, modifiers=store_steps[0]),

@@ -76,7 +76,8 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
         raise DoesNotFitError(
             f"layer {layer!r}: one tile of results exceeds the accumulators or the vector output buffer",
             architecture.array.rows * architecture.array.slots * granule(architecture.array.columns),
-            architecture.buffers.accumulator_words, "accumulator words", "raise buffers.accumulator_words and vector_out_bytes",
+            architecture.buffers.accumulator_words, "accumulator words",
+            "raise buffers.accumulator_words and vector_out_bytes",
         )  # fmt: skip
     return best
 

@@ -41,7 +41,8 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
         demand = strip[0] * gemm_rows(gemm, strip[1]) * gemm.source.width * granule(architecture.array.rows)
         raise DoesNotFitError(
             f"layer {layer!r}: the shortest strip of its weight gradient exceeds the A, B or accumulator buffer",
-            demand, architecture.buffers.a_words, "A words per bank", "raise buffers.a_words, b_entries or accumulator_words",
+            demand, architecture.buffers.a_words, "A words per bank",
+            "raise buffers.a_words, b_entries or accumulator_words",
         )  # fmt: skip
     return best
 
@@ -119,7 +120,9 @@ def _gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     array, buffers = architecture.array, architecture.buffers
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     results = mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows
-    words = mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    words = (
+        mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    )
     entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
     return (
         words <= buffers.a_words
@@ -137,7 +140,9 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
     compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
     instances = i_blocks * j_blocks * cuts
-    words = mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    words = (
+        mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    )
     entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
     loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * 2)
     bus = architecture.memory.bytes_per_cycle

@@ -8,18 +8,13 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
-from gossamer_compiler.emit_update import (
-    BackwardStream,
-    Optimizer,
-    Weights,
-    emit_update,
-    emit_vector_update,
-)
+from gossamer_compiler.emit_update import BackwardStream, Weights, emit_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.graph import Multiply
 from gossamer_compiler.mapping import ChannelMapping, channel_columns, map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
+from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.grouping import DENSE
@@ -203,7 +198,7 @@ class MultiplyLayer:
         )
         if self.bias:
             words = self.bias[0].size_bytes // 4
-            emit_vector_update(builder, optimizer, *self.bias, words, self.architecture, self.node.name)
+            emit_vector_update(builder, optimizer, self.bias, words, self.architecture, self.node.name)
         return builder.finish(self.node.name, stage)
 
 

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_update import Optimizer, emit_vector_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, float_bits, load_parameters, store_parameters
 from gossamer_compiler.graph import Chain
+from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
-from gossamer_models.isa.tokens import Semaphore as S
+from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 
 __all__ = ["ChainLayer"]
+
+S = Semaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class ChainLayer:
         bound = self.architecture.buffers.parameter_words
         if self.places.words > bound:
             raise DoesNotFitError(
-                f"layer {self.node.name!r}: its channel parameters exceed the parameter memory", self.places.words, bound,
+                f"layer {self.node.name!r}: its channel parameters exceed the parameter memory", self.places.words,
+                bound,
                 "words", "raise buffers.parameter_words",
             )  # fmt: skip
 
@@ -165,5 +168,5 @@ class ChainLayer:
             return None
         builder = StageBuilder()
         words = 2 * self.places.channels
-        emit_vector_update(builder, optimizer, *self.parameters, words, self.architecture, self.node.name)
+        emit_vector_update(builder, optimizer, self.parameters, words, self.architecture, self.node.name)
         return builder.finish(self.node.name, "update")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_update import Optimizer
 from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Pool, build_graph
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer
+from gossamer_compiler.optimizer import Optimizer
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE

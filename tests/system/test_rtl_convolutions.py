@@ -13,27 +13,38 @@ from gossamer_sim.executor import simulate
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import network, run_step
 
-# (kernel, stride, padding, c_in, c_out, image, batch, sparsity); batches lie below and above R, and between its multiples.
+# (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups); batches lie below and above R, and between its multiples.
 CONVOLUTIONS = [
-    (1, 1, 0, 1, 8, (4, 5), 3, "2:8"),
-    (1, 1, 0, 20, 5, (3, 3), 11, "2:4"),
-    (1, 2, 0, 8, 16, (5, 4), 8, "1:2"),
-    (1, 2, 0, 3, 3, (4, 4), 5, "4:8"),
-    (3, 1, 1, 3, 8, (5, 4), 8, "2:8"),
-    (3, 1, 1, 20, 12, (4, 4), 3, "1:8"),
-    (3, 1, 0, 8, 20, (4, 5), 5, "1:4"),
-    (3, 2, 1, 1, 3, (5, 5), 11, "2:4"),
-    (3, 2, 1, 8, 8, (6, 6), 8, "2:8"),
-    (3, 2, 0, 20, 8, (5, 5), 3, "4:8"),
-    (5, 1, 2, 8, 8, (5, 5), 3, "2:8"),
-    (5, 1, 1, 1, 5, (5, 6), 8, "1:2"),
-    (5, 2, 2, 3, 8, (6, 5), 5, "1:8"),
-    (5, 2, 2, 20, 3, (4, 4), 11, "2:8"),
-    (5, 1, 2, 3, 16, (2, 3), 2, "2:4"),
+    (1, 1, 0, 1, 8, (4, 5), 3, "2:8", 1),
+    (1, 1, 0, 20, 5, (3, 3), 11, "2:4", 1),
+    (1, 2, 0, 8, 16, (5, 4), 8, "1:2", 1),
+    (1, 2, 0, 3, 3, (4, 4), 5, "4:8", 1),
+    (3, 1, 1, 3, 8, (5, 4), 8, "2:8", 1),
+    (3, 1, 1, 20, 12, (4, 4), 3, "1:8", 1),
+    (3, 1, 0, 8, 20, (4, 5), 5, "1:4", 1),
+    (3, 2, 1, 1, 3, (5, 5), 11, "2:4", 1),
+    (3, 2, 1, 8, 8, (6, 6), 8, "2:8", 1),
+    (3, 2, 0, 20, 8, (5, 5), 3, "4:8", 1),
+    (5, 1, 2, 8, 8, (5, 5), 3, "2:8", 1),
+    (5, 1, 1, 1, 5, (5, 6), 8, "1:2", 1),
+    (5, 2, 2, 3, 8, (6, 5), 5, "1:8", 1),
+    (5, 2, 2, 20, 3, (4, 4), 11, "2:8", 1),
+    (5, 1, 2, 3, 16, (2, 3), 2, "2:4", 1),
+    # Depthwise: one word, a ragged last word, several outputs per channel, less than a word.
+    (3, 1, 1, 16, 16, (4, 5), 5, "2:8", 16),
+    (3, 2, 1, 20, 20, (5, 5), 8, "2:8", 20),
+    (5, 1, 2, 8, 16, (4, 3), 3, "2:8", 8),
+    (3, 1, 0, 3, 3, (4, 4), 11, "2:8", 3),
+    # Groups: of whole words, of more columns than a tile, of four channels.
+    (3, 1, 1, 32, 32, (3, 4), 5, "2:8", 4),
+    (1, 2, 0, 32, 64, (4, 4), 3, "1:4", 2),
+    (3, 1, 1, 16, 32, (3, 3), 8, "2:4", 4),
 ]
 
 
-def build(kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int]) -> Network:
+def build(
+    kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], groups: int
+) -> Network:
     """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier."""
     layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
@@ -59,8 +70,8 @@ def test_convolutions(name: str) -> None:
     recorded: list[Recorded] = []
     expected: list[int] = []
     labels: list[str] = []
-    for seed, (kernel, stride, padding, c_in, c_out, image, batch, sparsity) in enumerate(CONVOLUTIONS):
-        net = build(kernel, stride, padding, c_in, c_out, image)
+    for seed, (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups) in enumerate(CONVOLUTIONS):
+        net = build(kernel, stride, padding, c_in, c_out, image, groups)
         case = run_step(net, batch, "bdwp", Pattern.parse(sparsity), architecture, seed)
         assert_step(case)
         gemms = record(case.program, architecture)

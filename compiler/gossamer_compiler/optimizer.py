@@ -1,0 +1,87 @@
+"""The optimizer, and the update of fp32 vectors that are never pruned."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.emit_vector import float_bits
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorOp
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
+from gossamer_models.program import Tensor
+
+__all__ = ["Optimizer", "emit_vector_update", "update_scalars"]
+
+S = Semaphore
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """SGD with momentum: w' = w - rate (momentum v + g / loss_scale + decay w + SR-STE's term)."""
+
+    rate: float
+    momentum: float
+    decay: float
+    loss_scale: float
+    sr_ste: float = 0.0
+
+
+def update_scalars(optimizer: Optimizer) -> dict[str, int]:
+    """Scalar fields of an UPDATE."""
+    values = (optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste, 1 / optimizer.loss_scale)
+    return {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
+
+
+def emit_vector_update(
+    builder: StageBuilder,
+    optimizer: Optimizer,
+    tensors: Sequence[Tensor],
+    words: int,
+    architecture: Architecture,
+    layer: str,
+) -> None:
+    """Append the update of biases or of a normalisation's scale and shift: fp32 vectors, never pruned.
+
+    Parameters
+    ----------
+    tensors : masters, momentum and gradient.
+    words : elements of each.
+
+    Raises
+    ------
+    DoesNotFitError
+        The vectors exceed the vector buffers.
+    """
+    size = 4 * words
+    bound = min(architecture.buffers.vector_in_bytes // 3, architecture.buffers.vector_out_bytes * 2 // 5)
+    if size > bound:
+        raise DoesNotFitError(
+            f"layer {layer!r}: its channel parameters exceed the vector buffers", size, bound, "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes",
+        )  # fmt: skip
+    for place, tensor in enumerate(tensors):
+        builder.add(
+            Load(
+                wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
+                advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+            )
+        )  # fmt: skip
+    builder.add(
+        Vector(
+            wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
+            op=VectorOp.UPDATE, format=Format.FP32, count=words, source1=size, source2=2 * size, target1=size,
+            target2=2 * size, modifiers=(), **update_scalars(dataclasses.replace(optimizer, sr_ste=0.0)),
+        )
+    )  # fmt: skip
+    for place, tensor in enumerate(tensors[:2]):
+        builder.add(
+            Store(
+                wait=S.VOUT_FULL if place == 0 else 0, signal=S.VOUT_FREE if place == 1 else 0,
+                advance=Advance.VOUT if place == 1 else 0, buffer=Buffer.VOUT, format=Format.FP32,
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+            )
+        )  # fmt: skip
