@@ -95,6 +95,13 @@ _TIMING = (
         "beats // memory.ports",
         "tests/models/timing/test_transfer.py::test_ideal_cycles",
     ),
+    Fault(
+        "groups that do not fill the prune lanes cost nothing",
+        "models/gossamer_models/timing/prune.py",
+        "-(-groups // vector.prune_lanes)",
+        "groups // vector.prune_lanes",
+        "tests/models/timing/test_prune_remainder.py::test_last_cycle_may_be_part_full",
+    ),
 )
 
 _NUMERICS = (
@@ -154,6 +161,13 @@ _NUMERICS = (
         "(e * (_ONE + e))",
         "tests/models/numerics/test_special.py::test_reciprocal_of_every_significand[0]",
     ),
+    Fault(
+        "a merged exact sum forgets the infinities of its second part",
+        "models/gossamer_models/numerics/exact.py",
+        "self.plus | other.plus",
+        "self.plus",
+        "tests/models/numerics/test_exact_merge.py::test_a_special_term_of_either_part_stays",
+    ),
 )
 
 _GOLDEN = (
@@ -200,7 +214,7 @@ _GOLDEN = (
         "tests/models/golden/test_vector_pool.py::test_max_pool_and_gradient",
     ),
     Fault(
-        "a token is passed on when the instruction starts, not when it ends",
+        "an instruction does not take the tokens that it waits for",
         "models/gossamer_models/golden/executor.py",
         "for semaphore in _semaphores(instruction.wait):\n            self._tokens[semaphore] -= 1",
         "for semaphore in _semaphores(instruction.wait):\n            self._tokens[semaphore] -= 0",
@@ -238,6 +252,13 @@ _COMPILER = (
         "tests/models/test_roles.py::test_channel_chunks_are_even_and_short_enough",
     ),
     Fault(
+        "WU takes chunks of a fixed length instead of the layer's own",
+        "compiler/gossamer_compiler/emit_gradient.py",
+        "chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK)",
+        "chunk_words=512",
+        "tests/compiler/test_training_chunks.py::test_chunks_belong_to_the_layer",
+    ),
+    Fault(
         "interleave slots of a store stand in the wrong order of digits",
         "compiler/gossamer_compiler/emit_channels.py",
         "Digit(mapping.lj, mapping.li * slot)",
@@ -268,9 +289,23 @@ _COMPILER = (
     Fault(
         "the schedule predicted slowest is chosen",
         "compiler/gossamer_compiler/mapping.py",
-        "return min(_channel_candidates(gemm, architecture)",
-        "return max(_channel_candidates(gemm, architecture)",
+        "    return min(\n",
+        "    return max(\n",
         "tests/compiler/test_mapping_choice.py::test_narrow_layers_leave_no_column_idle",
+    ),
+    Fault(
+        "pixels that no tap of a strided BP reaches are left as they were",
+        "compiler/gossamer_compiler/multiply.py",
+        "emit_zero_phase(builder, phase.y, phase.x, self._any_gemm(real))",
+        "pass",
+        "tests/system/test_dirty_memory.py::test_old_activations_change_no_bit",
+    ),
+    Fault(
+        "a B buffer is handed back while rows of its last batch block are to come",
+        "compiler/gossamer_compiler/emit_channels.py",
+        'last(Gemm, "signal", inner, S.B_FREE)',
+        'last(Gemm, "signal", inner[:1], S.B_FREE)',
+        "tests/compiler/test_training_tokens.py::test_tokens_end_where_they_began",
     ),
 )
 
@@ -368,6 +403,13 @@ _RTL = (
         "Mux(accumulate, read.data.as_value(), Const(0, 32))",
         "read.data.as_value()",
         "tests/hw/array/test_array.py::test_banks_hold_every_bit",
+    ),
+    Fault(
+        "results always go to the first half of the accumulators",
+        "hw/gossamer_hw/gemm/engine.py",
+        "Mux(half, self._buffers.accumulator_words // rows, 0)",
+        "0",
+        "tests/hw/gemm/test_machine_halves.py::test_every_instruction_advances_all_buffers",
     ),
 )
 

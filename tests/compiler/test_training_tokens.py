@@ -1,0 +1,37 @@
+"""Every stage takes as many tokens as it gives, whatever its loops and tiles."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tests.system.training_cases import random_network
+
+from gossamer_compiler.training import compile_training
+from gossamer_models.architecture import load_architecture
+from gossamer_models.isa.loops import walk
+from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.methods import METHODS
+from gossamer_models.sparsity import Pattern
+
+# Parameters are not doubled: they come in once, in front of the loads that everything behind them waits for.
+NOT_DOUBLED = {Semaphore.PRM_FULL, Semaphore.PRM_FREE}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tokens_end_where_they_began(seed: int) -> None:
+    net = random_network(np.random.default_rng(seed))
+    tiny = load_architecture("tiny-4x4")
+    # Small buffers make many tiles: several batch blocks, strips and blocks of columns per stage.
+    small = {"a_words": 128, "b_entries": 1024, "accumulator_words": 512, "vector_out_bytes": 8192}
+    architecture = tiny.model_copy(update={"buffers": tiny.buffers.model_copy(update=small)})
+    program = compile_training(net, 8, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
+    signalled: Counter[Semaphore] = Counter()
+    for stage in program.stages:
+        change: Counter[Semaphore] = Counter()
+        for instruction in walk(stage.instructions):
+            change.update(Semaphore(instruction.signal))
+            signalled.update(Semaphore(instruction.signal))
+            change.subtract(Semaphore(instruction.wait))
+        left = {semaphore.name: count for semaphore, count in change.items() if count and semaphore not in NOT_DOUBLED}
+        assert not left, f"seed {seed}, stage {stage.layer} {stage.stage}: tokens more or fewer at its end: {left}"
+    assert min(signalled[semaphore] for semaphore in (Semaphore.A_FREE, Semaphore.B_FREE, Semaphore.ACC_FREE)) > 10
