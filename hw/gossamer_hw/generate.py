@@ -9,7 +9,7 @@ from gossamer_hw.verilog import emit_verilog
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.reference import isa_header, isa_reference
 
-__all__ = ["TOP_MODULE", "generate", "machine_verilog"]
+__all__ = ["TOP_MODULE", "generate", "machine_verilog", "write_machine"]
 
 TOP_MODULE = "gossamer"
 # The writer declares values of no width, which nothing uses; Verilog would give them two bits.
@@ -39,13 +39,13 @@ def machine_verilog(architecture: Architecture, *, pragmas: Mapping[str, str] | 
     return _NO_WIDTH.sub("", _CLEARING.sub("", text))
 
 
-def generate(architecture: Architecture, directory: Path) -> tuple[Path, ...]:
-    """Write the machine of an architecture.
+def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
+    """Write a machine's text and its companions.
 
     Parameters
     ----------
-    architecture
-        What to build.
+    verilog
+        What :func:`machine_verilog` returned.
     directory
         Where to; made if it does not exist.
 
@@ -53,20 +53,16 @@ def generate(architecture: Architecture, directory: Path) -> tuple[Path, ...]:
     -------
     tuple of Path
         ``gossamer.v``, ``isa.md`` and ``gossamer.h``.
-
-    Raises
-    ------
-    ValueError
-        The machine cannot be built with these parameters.
     """
-    texts = {
-        f"{TOP_MODULE}.v": machine_verilog(architecture),
-        "isa.md": isa_reference(),
-        f"{TOP_MODULE}.h": isa_header(),
-    }
+    texts = {f"{TOP_MODULE}.v": verilog, "isa.md": isa_reference(), f"{TOP_MODULE}.h": isa_header()}
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     for name, text in texts.items():
         (directory / name).write_text(text)
         files.append(directory / name)
     return tuple(files)
+
+
+def generate(architecture: Architecture, directory: Path) -> tuple[Path, ...]:
+    """Write the machine of an architecture; see :func:`machine_verilog` and :func:`write_machine`."""
+    return write_machine(machine_verilog(architecture), directory)

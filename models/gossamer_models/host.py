@@ -19,8 +19,13 @@ from gossamer_models.layouts import (
 )
 from gossamer_models.network import Network
 from gossamer_models.program import Program, Tensor
+from gossamer_models.sparsity import Pattern, compress
 
-__all__ = ["read", "write", "write_input", "write_weights"]
+__all__ = ["read", "write", "write_entries", "write_input", "write_weights"]
+
+
+_WORD = 8
+_VALID = 0x80
 
 
 def write(program: Program, name: str, values: NDArray[Any]) -> None:
@@ -80,6 +85,31 @@ def write_weights(program: Program, layer: str, values: NDArray[np.float32]) -> 
     if f"{layer}.patches" in program.memory.tensors and values.ndim == 4:
         values = values.transpose(0, 2, 3, 1)
     write(program, tensor.name, values.reshape(tensor.shape))
+
+
+def write_entries(program: Program, name: str, matrix: NDArray[np.float16], pattern: Pattern) -> None:
+    """Prune operand B, shape (r, j), along r and write it as its GEMM reads it.
+
+    The machine's own update writes such tensors itself; this serves a product that stands alone.
+
+    Raises
+    ------
+    GossamerError
+        The image is symbolic, the name unknown or the shape another.
+    """
+    tensor, data = _tensor(program, name)
+    j_tiles, words, per_word, lj, columns = tensor.shape
+    held = j_tiles * lj * columns
+    if -(-matrix.shape[0] // _WORD) != words or matrix.shape[1] > held or pattern.entries_per_word(_WORD) != per_word:
+        raise GossamerError(f"tensor {name!r} takes {words} words by up to {held} columns, not {list(matrix.shape)}")
+    kept = compress(matrix, pattern, _WORD, axis=0)
+    values = np.zeros((held, words, per_word), np.float16)
+    metadata = np.zeros((held, words, per_word), np.uint8)
+    values[: matrix.shape[1]] = kept.values
+    metadata[: matrix.shape[1]] = np.where(kept.valid, _VALID | kept.index, 0)
+    shape = (j_tiles, lj, columns, words, per_word)
+    packed = [np.ascontiguousarray(part.reshape(shape).transpose(0, 3, 4, 1, 2)) for part in (values, metadata)]
+    data[:] = np.concatenate([part.reshape(-1).view(np.uint8) for part in packed])
 
 
 def write_input(program: Program, network: Network, images: NDArray[np.float16]) -> None:

@@ -74,7 +74,7 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
         ),
         (
             {"training": "{method: bdwp, sparsity: 2:8, optimizer: sgd-momentun}"},
-            "training.optimizer: must be 'sgd', 'sgd-momentum' or 'adam', not 'sgd-momentun', "
+            "training.optimizer: must be 'sgd' or 'sgd-momentum', not 'sgd-momentun', "
             "did you mean 'sgd-momentum'?",
         ),
         (

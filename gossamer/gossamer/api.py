@@ -1,0 +1,274 @@
+"""What the commands do, as Python functions: a workload in, a result and its files out."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gossamer_compiler.training import compile_training
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import InputError, UnsupportedError
+from gossamer_models.methods import METHODS
+from gossamer_models.network import Network, load_network
+from gossamer_models.sparsity import Pattern
+from gossamer_models.timeline import SimResult
+from gossamer_models.workload import MethodUse, Workload, load_workload
+from gossamer_reports.compare import Comparison, compare
+from gossamer_reports.result import Result, simulation_result, versions, write_json
+from gossamer_sim.executor import Simulator
+from gossamer_sim.trace import write_trace
+
+if TYPE_CHECKING:
+    from gossamer.verify import Verification
+
+__all__ = [
+    "DATAFLOWS", "Simulation", "generate", "load", "make_directory", "simulate", "verify_product", "verify_workload",
+    "write_simulation",
+]  # fmt: skip
+
+DATAFLOWS = ("os", "ws", "auto")
+
+Note = Callable[[str], None]
+"""Called with what is being done, for progress displays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A simulated workload.
+
+    Members
+    -------
+    comparison : the run and its baseline.
+    timing : the run on the simulator, for a trace.
+    result : what ``result.json`` holds.
+    """
+
+    comparison: Comparison
+    timing: SimResult
+    result: Result
+
+
+def _silent(text: str) -> None:
+    """Show nothing."""
+
+
+def load(
+    source: str | Path, *, architecture: str | None = None, batch: int | None = None, memory: str | None = None
+) -> tuple[Workload, Network, Architecture]:
+    """Load a workload with what it refers to.
+
+    Parameters
+    ----------
+    source : a workload file.
+    architecture, batch, memory : used in place of the file's.
+
+    Raises
+    ------
+    InputError
+        A file is missing or wrong.
+    """
+    workload = load_workload(source)
+    if batch is not None and batch < 1:
+        raise InputError(f"batch must be a positive integer, not {batch}")
+    changes: dict[str, Any] = {"batch": batch, "memory": memory}
+    workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
+    network = load_network(workload.network, relative_to=workload.source)
+    if architecture is None:
+        return workload, network, load_architecture(workload.architecture, relative_to=workload.source)
+    return workload, network, load_architecture(architecture)
+
+
+def simulate(
+    source: str | Path,
+    *,
+    architecture: str | None = None,
+    batch: int | None = None,
+    memory: str | None = None,
+    trace: bool = False,
+    note: Note = _silent,
+) -> Simulation:
+    """Compile and simulate a workload and its baseline.
+
+    Parameters
+    ----------
+    source : a workload file.
+    architecture, batch, memory : used in place of the file's.
+    trace : keep every instruction's start and end in ``timing``.
+
+    Raises
+    ------
+    InputError
+        A file is missing or wrong, a layer does not fit or is not supported.
+    """
+    workload, network, machine = load(source, architecture=architecture, batch=batch, memory=memory)
+    simulator = Simulator(machine, memory=workload.memory, trace=trace)
+    runs = []
+    for what, use in (("baseline", workload.baseline), ("run", workload.training)):
+        note(f"{what}: compiling {network.name}, {_name(use)}")
+        program = compile_training(
+            network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer
+        )
+        note(f"{what}: simulating {len(program.stages)} stages")
+        runs.append((program, simulator.run(program)))
+    comparison = compare(runs[1], runs[0], machine)
+    return Simulation(comparison, runs[1][1], simulation_result(comparison, workload, network.name, machine))
+
+
+def _name(use: MethodUse) -> str:
+    return f"{use.method} {use.sparsity or ''}".strip()
+
+
+def write_simulation(
+    simulation: Simulation, directory: Path, *, plots: bool = True, note: Note = _silent
+) -> list[Path]:
+    """Write ``result.json``, ``trace.json`` and the plots; return the files.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written.
+    """
+    make_directory(directory)
+    note("writing result and trace")
+    write_json(directory / "result.json", simulation.result)
+    write_trace(simulation.timing, directory / "trace.json")
+    files = [directory / "result.json", directory / "trace.json"]
+    if plots:
+        from gossamer_reports.plots import save_plots
+
+        note("drawing plots")
+        files += save_plots(simulation.result, directory)
+    return files
+
+
+def make_directory(directory: Path) -> None:
+    """Make an output folder.
+
+    Raises
+    ------
+    InputError
+        It is a file, or may not be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".gossamer"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"output folder cannot be written: {error.strerror}", source=str(directory)) from None
+
+
+def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = _silent) -> Result:
+    """Write the Verilog of an architecture, its instruction set and ``result.json``.
+
+    Parameters
+    ----------
+    source : a ready architecture's name, or a file.
+    synthesis : ``xilinx`` or ``ecp5`` to count resources as well.
+
+    Raises
+    ------
+    InputError
+        The architecture is wrong, or the folder cannot be written.
+    """
+    from gossamer_hw.fpga.resources import synthesise
+    from gossamer_hw.generate import TOP_MODULE, machine_verilog, write_machine
+
+    machine = load_architecture(source)
+    make_directory(directory)
+    note(f"generating Verilog of {machine.name}")
+    verilog = machine_verilog(machine)
+    files = write_machine(verilog, directory)
+    resources = None
+    if synthesis:
+        note(f"synthesising for {synthesis}")
+        found = synthesise(verilog, top=TOP_MODULE, family="ecp5" if synthesis == "ecp5" else "xilinx")
+        resources = {"family": synthesis, **dataclasses.asdict(found)}
+    result = {
+        "schema": "gossamer.generate/1",
+        "architecture": machine.model_dump(mode="json"),
+        "files": [file.name for file in files],
+        "verilog_bytes": len(verilog),
+        "resources": resources,
+        "versions": versions(),
+    }
+    write_json(directory / "result.json", result)
+    return result
+
+
+def verify_product(
+    sizes: tuple[int, int, int],
+    *,
+    sparsity: str = "dense",
+    dataflow: str = "auto",
+    seed: int = 0,
+    architecture: str = "tiny-4x4",
+    note: Note = _silent,
+) -> Result:
+    """Verify one product I x R x J on all three executors.
+
+    Raises
+    ------
+    InputError
+        A size, the sparsity or the dataflow is wrong, or the product does not fit.
+    """
+    if dataflow not in DATAFLOWS:
+        raise InputError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {dataflow!r}")
+    if dataflow == "ws":
+        raise UnsupportedError("dataflow ws (weight-stationary) is not built", "os or auto")
+    from gossamer.verify import verify_product as run
+
+    machine = load_architecture(architecture)
+    pattern = _pattern(sparsity, machine)
+    note(f"product {sizes[0]} x {sizes[1]} x {sizes[2]} on {machine.name}: golden, simulator, Verilator")
+    problem = {"gemm": list(sizes), "sparsity": sparsity, "dataflow": "os"}
+    return _verification(run(*sizes, pattern, machine, seed), problem)
+
+
+def _pattern(sparsity: str, machine: Architecture) -> Pattern:
+    group = machine.array.group
+    pattern = Pattern(group, group) if sparsity == "dense" else Pattern.parse(sparsity)
+    pattern.entries_per_word(group)
+    return pattern
+
+
+def verify_workload(
+    source: str | Path,
+    *,
+    architecture: str | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    note: Note = _silent,
+) -> Result:
+    """Verify one training step of a workload on all three executors.
+
+    Raises
+    ------
+    InputError
+        A file is wrong, or the step is too large for RTL.
+    """
+    from gossamer.verify import verify_training
+
+    workload, network, machine = load(source, architecture=architecture, batch=batch)
+    note(f"one training step of {network.name} on {machine.name}: golden, simulator, Verilator")
+    problem = {"workload": workload.name, "sparsity": workload.training.sparsity or "dense", "dataflow": "os"}
+    return _verification(verify_training(workload, network, machine, seed), problem)
+
+
+def _verification(found: "Verification", problem: Result) -> Result:
+    return {
+        "schema": "gossamer.verify/1",
+        **problem,
+        "program": found.program,
+        "architecture": found.architecture,
+        "bit_exact": not found.mismatches,
+        "mismatches": found.mismatches,
+        "results": found.results,
+        "instructions": found.instructions,
+        "cycles": {"rtl": found.rtl_cycles, "sim": found.sim_cycles},
+        "cycle_exact": not found.late,
+        "late": [dict(zip(("layer", "stage", "rtl", "sim"), item, strict=True)) for item in found.late],
+        "seed": found.seed,
+        "versions": versions(),
+    }

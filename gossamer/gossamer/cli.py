@@ -1,0 +1,171 @@
+"""Command line: arguments in, exit code out. 0 success, 1 a check failed, 2 bad input (one line on stderr)."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from gossamer_models.errors import InputError
+
+__all__ = ["main"]
+
+_PASSED, _FAILED, _BAD_INPUT = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
+    try:
+        return int(arguments.run(arguments))
+    except InputError as error:
+        print(f"gossamer: {error}", file=sys.stderr)
+        return _BAD_INPUT
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument as every other bad input: one line, exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Exit with one line."""
+        self.exit(_BAD_INPUT, f"gossamer: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="gossamer", description="Design, prove and simulate accelerators that train N:M-sparse networks."
+    )
+    parser.add_argument("--version", action="version", version=f"gossamer {version('gossamer')}")
+    parser.set_defaults(verbose=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    _add_simulate(commands.add_parser("simulate", help="cycles, traffic and speed-up of one training iteration"))
+    _add_generate(commands.add_parser("generate", help="Verilog of an architecture"))
+    _add_verify(commands.add_parser("verify", help="golden against simulator and RTL, bit for bit and cycle for cycle"))
+    for command in commands.choices.values():
+        command.add_argument("--out", type=Path, metavar="DIR", help="output folder, default out/NAME")
+        command.add_argument("--verbose", action="store_true", help="say what is being done")
+    return parser
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD.yaml")
+    parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file, in place of the workload's")
+    parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
+    parser.add_argument("--memory", choices=("ideal", "ddr4"), help="memory model, in place of the architecture's")
+    parser.add_argument("--no-plots", action="store_true", help="write no pictures")
+    parser.set_defaults(run=_simulate)
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("architecture", metavar="ARCH.yaml", help="ready architecture or file")
+    parser.add_argument("--synth", choices=("xilinx", "ecp5"), help="count resources with Yosys")
+    parser.set_defaults(run=_generate)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one training step of it")
+    parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
+    parser.add_argument("--sparsity", default="dense", metavar="N:M", help="of operand B, with --gemm")
+    parser.add_argument("--dataflow", default="auto", choices=("os", "ws", "auto"), help="with --gemm")
+    parser.add_argument("--seed", type=int, default=0, help="of the random operands")
+    parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default tiny-4x4 with --gemm")
+    parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
+    parser.set_defaults(run=_verify)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being done while it is, on a terminal's stderr."""
+    from rich.console import Console
+
+    log = logging.getLogger("gossamer")
+    with Console(stderr=True).status("starting") as status:
+
+        def note(text: str) -> None:
+            status.update(text)
+            log.info("%s", text)
+
+        yield note
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gossamer import api
+    from gossamer_reports.tables import print_simulation
+
+    directory = arguments.out or Path("out") / Path(arguments.workload).stem
+    with _progress() as note:
+        simulation = api.simulate(
+            arguments.workload,
+            architecture=arguments.arch,
+            batch=arguments.batch,
+            memory=arguments.memory,
+            trace=True,
+            note=note,
+        )
+        api.write_simulation(simulation, directory, plots=not arguments.no_plots, note=note)
+    console = Console()
+    print_simulation(simulation.result, console)
+    console.print(f"results in {directory}", highlight=False)
+    return _PASSED
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from gossamer import api
+
+    directory = arguments.out or Path("out") / Path(arguments.architecture).stem
+    with _progress() as note:
+        result = api.generate(arguments.architecture, directory, synthesis=arguments.synth, note=note)
+    print(f"{', '.join(result['files'])} in {directory}")
+    if result["resources"]:
+        print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in _counts(result["resources"])))
+    return _PASSED
+
+
+def _counts(resources: dict[str, object]) -> Iterator[tuple[str, int]]:
+    for name in ("luts", "flip_flops", "dsps", "block_rams"):
+        count = resources[name]
+        if isinstance(count, int):
+            yield name, count
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from gossamer import api
+    from gossamer_reports.result import write_json
+    from gossamer_reports.tables import verification_line
+
+    if (arguments.workload is None) == (arguments.gemm is None):
+        raise InputError("verify needs either a workload or --gemm", "gossamer verify WORKLOAD.yaml or --gemm I,R,J")
+    name = Path(arguments.workload).stem if arguments.workload else f"gemm-{arguments.gemm.replace(',', 'x')}"
+    directory = arguments.out or Path("out") / f"verify-{name}"
+    with _progress() as note:
+        if arguments.workload:
+            result = api.verify_workload(
+                arguments.workload, architecture=arguments.arch, batch=arguments.batch, seed=arguments.seed, note=note
+            )
+        else:
+            result = api.verify_product(
+                _sizes(arguments.gemm),
+                sparsity=arguments.sparsity,
+                dataflow=arguments.dataflow,
+                seed=arguments.seed,
+                architecture=arguments.arch or "tiny-4x4",
+                note=note,
+            )
+        api.make_directory(directory)
+        write_json(directory / "result.json", result)
+    print(verification_line(result))
+    print(f"results in {directory}")
+    return _PASSED if result["bit_exact"] and result["cycle_exact"] else _FAILED
+
+
+def _sizes(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise InputError(f"--gemm takes three integers I,R,J, not {text[:60]!r}", "for example --gemm 64,72,16")
+    i, r, j = (int(part) for part in parts)
+    return i, r, j

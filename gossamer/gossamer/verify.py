@@ -1,0 +1,207 @@
+"""Verification: the same Program on golden, on the cycle simulator and on the Verilated engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_compiler.product import compile_product
+from gossamer_compiler.training import compile_training
+from gossamer_hw.cosim.replay import Replayed, record, replay
+from gossamer_models import host
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError, InputError
+from gossamer_models.isa.tokens import Engine
+from gossamer_models.layers import BatchNorm
+from gossamer_models.methods import METHODS
+from gossamer_models.network import Network
+from gossamer_models.program import Program
+from gossamer_models.shapes import infer
+from gossamer_models.sparsity import Pattern
+from gossamer_models.workload import Workload
+from gossamer_sim.executor import simulate
+
+__all__ = ["MAX_RTL_CYCLES", "Verification", "random_operands", "verify_product", "verify_program", "verify_training"]
+
+MAX_RTL_CYCLES = 20_000_000
+"""What the Verilated engine does in minutes; longer programs are refused."""
+
+_MAX_IMAGE_BYTES = 1 << 30
+_SPECIALS = np.array(
+    [np.inf, -np.inf, np.nan, 65504.0, -65504.0, 2.0**-24, -(2.0**-24), 2.0**-14 - 2.0**-24, -0.0], np.float16
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the three executors say of a Program's GEMM instructions.
+
+    Members
+    -------
+    instructions, results : GEMM instructions executed, accumulators compared.
+    mismatches : accumulators whose bits differ between golden and RTL.
+    rtl_cycles, sim_cycles : sum over the instructions, measured and simulated.
+    late : instructions whose cycles differ, as (layer, stage, RTL, simulator).
+    """
+
+    program: str
+    architecture: str
+    seed: int
+    instructions: int
+    results: int
+    mismatches: int
+    rtl_cycles: int
+    sim_cycles: int
+    late: tuple[tuple[str, str, int, int], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every bit and every cycle agree."""
+        return not self.mismatches and not self.late
+
+
+def verify_program(program: Program, architecture: Architecture, seed: int) -> Verification:
+    """Run a filled Program on golden, its GEMM instructions in Verilator and on the simulator.
+
+    Raises
+    ------
+    InputError
+        The Program would take the Verilated engine too long.
+    """
+    timing = simulate(program, architecture, trace=True, periodic=False)
+    simulated = [
+        (stage.layer, stage.stage, span.end - span.start)
+        for stage in timing.stages
+        for span in stage.spans
+        if span.engine is Engine.GEMM
+    ]
+    total = sum(cycles for _, _, cycles in simulated)
+    if total > MAX_RTL_CYCLES:
+        raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")
+    return _compare(program, architecture, seed, replay(record(program, architecture), architecture), simulated)
+
+
+def _compare(
+    program: Program,
+    architecture: Architecture,
+    seed: int,
+    measured: Sequence[Replayed],
+    simulated: Sequence[tuple[str, str, int]],
+) -> Verification:
+    late = tuple(
+        (layer, stage, item.cycles, cycles)
+        for item, (layer, stage, cycles) in zip(measured, simulated, strict=True)
+        if item.cycles != cycles
+    )
+    return Verification(
+        program=program.name,
+        architecture=architecture.name,
+        seed=seed,
+        instructions=len(measured),
+        results=sum(item.results for item in measured),
+        mismatches=sum(item.mismatches for item in measured),
+        rtl_cycles=sum(item.cycles for item in measured),
+        sim_cycles=sum(cycles for _, _, cycles in simulated),
+        late=late,
+    )
+
+
+def verify_product(i: int, r: int, j: int, pattern: Pattern, architecture: Architecture, seed: int) -> Verification:
+    """Verify one product with random operands, specials among them.
+
+    Raises
+    ------
+    DoesNotFitError
+        A buffer cannot hold the smallest tile.
+    InputError
+        A size is not positive, or the product would take the Verilated engine too long.
+    """
+    for name, size in (("I", i), ("R", r), ("J", j)):
+        if size < 1:
+            raise InputError(f"{name} of --gemm I,R,J must be a positive integer, not {size}")
+    if i * r * j > MAX_RTL_CYCLES * architecture.array.macs_per_cycle:
+        raise InputError(f"a product of {i} x {r} x {j} is too large for RTL", f"at most {MAX_RTL_CYCLES} cycles")
+    program = compile_product(i, r, j, pattern, architecture)
+    a, b = random_operands(i, r, j, seed)
+    return verify_operands(program, a, b, pattern, architecture, seed)
+
+
+def verify_operands(
+    program: Program,
+    a: NDArray[np.float16],
+    b: NDArray[np.float16],
+    pattern: Pattern,
+    architecture: Architecture,
+    seed: int,
+) -> Verification:
+    """Verify a compiled product on given operands, A (i, r) and B (r, j)."""
+    _fill(program)
+    host.write(program, "a", a[:, :, None, None])
+    host.write_entries(program, "b", b, pattern)
+    return verify_program(program, architecture, seed)
+
+
+def random_operands(i: int, r: int, j: int, seed: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Return A (i, r) and B (r, j): normal numbers, specials in a sixteenth of A's rows and of B's columns."""
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((i, r)).astype(np.float16)
+    b = rng.standard_normal((r, j)).astype(np.float16)
+    for matrix in (a, b.T):
+        rows = rng.choice(len(matrix), -(-len(matrix) // 16), replace=False)
+        places = rng.integers(0, r, len(rows))
+        matrix[rows, places] = rng.choice(_SPECIALS, len(rows))
+    return a, b
+
+
+def verify_training(workload: Workload, network: Network, architecture: Architecture, seed: int) -> Verification:
+    """Verify one training step of a workload on random images, labels and weights.
+
+    Raises
+    ------
+    DoesNotFitError
+        A layer does not fit the machine, or the step's tensors this one's memory.
+    InputError
+        The step would take the Verilated engine too long.
+    """
+    use = workload.training
+    program = compile_training(
+        network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True
+    )
+    _fill(program)
+    _write_random(program, network, workload.batch, seed)
+    return verify_program(program, architecture, seed)
+
+
+def _fill(program: Program) -> None:
+    if program.memory.size_bytes > _MAX_IMAGE_BYTES:
+        raise DoesNotFitError(
+            f"program {program.name!r} cannot be verified with data",
+            program.memory.size_bytes,
+            _MAX_IMAGE_BYTES,
+            "bytes",
+            "a smaller batch or network",
+        )
+    program.memory.fill()
+
+
+def _write_random(program: Program, network: Network, batch: int, seed: int) -> None:
+    """Random images, labels and weights; scales and shifts near their usual start."""
+    rng = np.random.default_rng(seed)
+    host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
+    host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
+    for shape in infer(network, batch):
+        params: Any = shape.params
+        if shape.weight_shape:
+            deviation = float(np.prod(shape.weight_shape[1:])) ** -0.5
+            weights = rng.standard_normal(shape.weight_shape) * deviation
+            host.write_weights(program, shape.name, weights.astype(np.float32))
+            if params.bias:
+                host.write(program, f"{shape.name}.bias", rng.standard_normal(shape.out_shape[0]).astype(np.float32))
+        elif isinstance(params, BatchNorm):
+            name, channels = f"{shape.name}.parameters", shape.in_shape[0]
+            values = np.zeros(program.memory.tensors[name].shape, np.float32)
+            values[0, :channels] = rng.uniform(0.5, 1.5, channels)
+            values[1, :channels] = rng.standard_normal(channels) / 4
+            host.write(program, name, values)

@@ -1,0 +1,209 @@
+"""A run against its baseline: rates, ceilings and the checks that no cycle, byte or multiply-add went astray."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.program import Program, StageProgram
+from gossamer_models.timeline import Ledger, SimResult, StageTiming
+
+__all__ = ["ENERGY_NOTE", "Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
+
+ENERGY_NOTE = "no energy table yet: energy is null until every action has a sourced figure"
+
+
+class ConservationError(Exception):
+    """A result contradicts itself: a bug of the compiler or the simulator, never of the user's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a stage or a whole run takes.
+
+    Members
+    -------
+    seconds : cycles at the architecture's clock.
+    macs : useful multiply-adds.
+    utilization : macs over what the array could do in these cycles, 0 to 1.
+    dram_bytes : bytes read and written.
+    energy_joules : None without an energy table, see `ENERGY_NOTE`.
+    """
+
+    cycles: int
+    seconds: float
+    macs: int
+    utilization: float
+    dram_bytes: int
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stage of one layer.
+
+    Members
+    -------
+    dataflow, sparsity : as the compiler chose; dataflow is ``-`` where no GEMM runs.
+    """
+
+    layer: str
+    stage: str
+    dataflow: str
+    sparsity: str
+    totals: Totals
+    ledger: Ledger
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the same stage of another run is found by."""
+        return self.layer, self.stage
+
+    @property
+    def machine_cycles(self) -> int:
+        """Cycles of the array's formula alone: issued entry steps and drain bubbles."""
+        return self.ledger.ideal + self.ledger.padding + self.ledger.drain if self.totals.macs else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run: its stages in order, and their sums."""
+
+    program: str
+    totals: Totals
+    ledger: Ledger
+    rows: tuple[Row, ...]
+
+    @property
+    def machine_cycles(self) -> int:
+        """Sum over the stages with a GEMM of what the array's formula alone gives."""
+        return sum(row.machine_cycles for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run and its baseline on the same machine.
+
+    Members
+    -------
+    memory_model : memory model of both runs.
+    timing_status : per engine name, ``RTL-verified`` or ``modelled``.
+    """
+
+    run: RunReport
+    baseline: RunReport
+    architecture: str
+    memory_model: str
+    clock_hz: int
+    timing_status: Mapping[str, str]
+
+    @property
+    def speedup(self) -> float | None:
+        """Baseline cycles over the run's; None if the run takes none."""
+        return _ratio(self.baseline.totals.cycles, self.run.totals.cycles)
+
+    @property
+    def speedup_ceiling(self) -> float | None:
+        """Ideal ceiling: useful multiply-adds of the baseline over those of the run."""
+        return _ratio(self.baseline.totals.macs, self.run.totals.macs)
+
+    @property
+    def machine_ceiling(self) -> float | None:
+        """Ceiling of this array: issue and drain cycles of the baseline's GEMMs over those of the run's."""
+        return _ratio(self.baseline.machine_cycles, self.run.machine_cycles)
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Energy of the baseline over that of the run; None while either is unknown."""
+        ours, theirs = self.run.totals.energy_joules, self.baseline.totals.energy_joules
+        return None if ours is None or theirs is None else _ratio(theirs, ours)
+
+
+def compare(
+    run: tuple[Program, SimResult], baseline: tuple[Program, SimResult], architecture: Architecture
+) -> Comparison:
+    """Compare two simulated programs of one machine.
+
+    Raises
+    ------
+    ConservationError
+        A result contradicts itself or its program, or the runs are of different machines.
+    """
+    timing, reference = run[1], baseline[1]
+    for what in ("architecture", "memory_model", "clock_hz"):
+        if getattr(timing, what) != getattr(reference, what):
+            raise ConservationError(f"runs differ in {what}: {getattr(timing, what)}, {getattr(reference, what)}")
+    return Comparison(
+        run=report_run(*run, architecture),
+        baseline=report_run(*baseline, architecture),
+        architecture=architecture.name,
+        memory_model=timing.memory_model,
+        clock_hz=timing.clock_hz,
+        timing_status={engine.name.lower(): status for engine, status in timing.timing_status.items()},
+    )
+
+
+def report_run(program: Program, timing: SimResult, architecture: Architecture) -> RunReport:
+    """Join what a program computes with how long that takes.
+
+    Raises
+    ------
+    ConservationError
+        A ledger does not sum to its cycles, a figure is negative, an array does more than it can, or the stages are
+        not those of the program.
+    """
+    names = [(stage.layer, stage.stage) for stage in program.stages]
+    if names != [(stage.layer, stage.stage) for stage in timing.stages]:
+        raise ConservationError(f"the timing of {timing.program!r} has other stages than program {program.name!r}")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ConservationError(f"program {program.name!r} has {count} stages called {' '.join(name)}")
+    pairs = zip(program.stages, timing.stages, strict=True)
+    rows = tuple(_row(stage, stage_timing, architecture, timing.clock_hz) for stage, stage_timing in pairs)
+    totals = _totals(
+        timing.cycles,
+        sum(row.totals.macs for row in rows),
+        timing.bytes_read + timing.bytes_written,
+        architecture,
+        timing.clock_hz,
+    )
+    return RunReport(program.name, totals, timing.ledger, rows)
+
+
+def _row(stage: StageProgram, timing: StageTiming, architecture: Architecture, clock_hz: int) -> Row:
+    _check(stage, timing, architecture)
+    totals = _totals(timing.cycles, stage.macs, timing.bytes_read + timing.bytes_written, architecture, clock_hz)
+    return Row(stage.layer, stage.stage, stage.dataflow, stage.sparsity, totals, timing.ledger)
+
+
+def _check(stage: StageProgram, timing: StageTiming, architecture: Architecture) -> None:
+    where = f"{stage.layer} {stage.stage}"
+    figures = timing.ledger.as_dict() | {
+        "cycles": timing.cycles,
+        "bytes_read": timing.bytes_read,
+        "bytes_written": timing.bytes_written,
+        "macs": stage.macs,
+    }
+    for name, value in figures.items():
+        if value < 0:
+            raise ConservationError(f"{where}: {name} is {value}")
+    if timing.ledger.total != timing.cycles:
+        raise ConservationError(f"{where}: the ledger sums to {timing.ledger.total}, not to {timing.cycles} cycles")
+    for engine, busy in timing.busy_cycles.items():
+        if not 0 <= busy <= timing.cycles:
+            raise ConservationError(f"{where}: {engine.name} is busy for {busy} of {timing.cycles} cycles")
+    if stage.macs > timing.cycles * architecture.array.macs_per_cycle:
+        raise ConservationError(
+            f"{where}: {stage.macs} multiply-adds exceed the array's peak in {timing.cycles} cycles"
+        )
+    if stage.macs > stage.macs_dense:
+        raise ConservationError(f"{where}: {stage.macs} multiply-adds exceed the {stage.macs_dense} of dense training")
+
+
+def _totals(cycles: int, macs: int, dram_bytes: int, architecture: Architecture, clock_hz: int) -> Totals:
+    peak = cycles * architecture.array.macs_per_cycle
+    return Totals(cycles, cycles / clock_hz, macs, macs / peak if peak else 0.0, dram_bytes)
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None

@@ -1,0 +1,39 @@
+"""Plots of a saved simulation: one function per figure, and one that writes them all.
+
+Matplotlib is imported where it is needed, so that a command that draws nothing does not wait for it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gossamer_reports.plots_ledger import ledger_figure
+from gossamer_reports.plots_speedup import speedup_figure
+from gossamer_reports.result import Result
+from gossamer_reports.style import plot_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ledger_figure", "save_figure", "save_plots", "speedup_figure"]
+
+_DOTS_PER_INCH = 150
+
+
+def save_plots(result: Result, directory: Path) -> list[Path]:
+    """Draw every figure of a simulation as PNG and SVG; return the files."""
+    files: list[Path] = []
+    for name, draw in (("speedup", speedup_figure), ("ledger", ledger_figure)):
+        files += save_figure(draw(result), directory / name)
+    return files
+
+
+def save_figure(figure: "Figure", stem: Path) -> list[Path]:
+    """Write a figure as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    with plot_style():
+        figure.savefig(files[0], dpi=_DOTS_PER_INCH)
+        figure.savefig(files[1], metadata={"Date": None})
+    return files

@@ -1,0 +1,188 @@
+"""Speed-up per layer and stage under both ceilings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gossamer_reports.result import Result
+from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, plot_style, stage_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
+
+__all__ = ["LAYERS_PER_ROW", "Bar", "layer_bars", "speedup_figure", "total_bars"]
+
+LAYERS_PER_ROW = 28
+OTHERS = "layers without GEMM"
+_GROUP_WIDTH = 0.84
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: baseline over run.
+
+    Members
+    -------
+    speedup : of the cycles.
+    ideal : of the multiply-adds; None without a GEMM.
+    machine : of the cycles that the array's formula alone gives; None without a GEMM.
+    """
+
+    stage: str
+    speedup: float
+    ideal: float | None
+    machine: float | None
+
+
+def speedup_figure(result: Result) -> "Figure":
+    """Draw the speed-up of the whole network per stage, and below it that of every layer.
+
+    Layers are wrapped into rows of `LAYERS_PER_ROW`; those that run no GEMM share one group.
+
+    Parameters
+    ----------
+    result : a simulation as ``result.json`` holds it.
+    """
+    from matplotlib.figure import Figure
+
+    groups = list(layer_bars(result).items())
+    rows = [groups[first : first + LAYERS_PER_ROW] for first in range(0, len(groups), LAYERS_PER_ROW)]
+    per_row = max(10, min(LAYERS_PER_ROW, len(groups)))
+    everything = [*total_bars(result), *(bar for _, bars in groups for bar in bars)]
+    top = 1.08 * max(
+        (value for bar in everything for value in (bar.speedup, bar.ideal or 0, bar.machine or 0)), default=1
+    )
+    with plot_style():
+        figure = Figure(figsize=(3.0 + 0.4 * per_row, 3.4 + 2.5 * len(rows)))
+        grid = figure.add_gridspec(1 + len(rows), 1, height_ratios=[1.15, *[1.0] * len(rows)])
+        _draw_totals(figure, grid, result)
+        for number, row in enumerate(rows, start=1):
+            axes = figure.add_subplot(grid[number])
+            _draw_groups(axes, row, per_row)
+            axes.set_ylim(0, top)
+            axes.set_ylabel(_axis_label(result))
+            if number == 1:
+                axes.set_title("Per layer")
+        workload = result["workload"]
+        what = f"{workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
+        figure.suptitle(f"Speed-up of {_name(workload['training'])}: {what}")
+    return figure
+
+
+def layer_bars(result: Result) -> dict[str, list[Bar]]:
+    """Bars of every layer with a GEMM in order of their first stage, then of all other layers together."""
+    with_gemm = dict.fromkeys(layer["name"] for layer in result["layers"] if layer["macs"])
+    members: dict[str, set[str]] = {name: {name} for name in with_gemm}
+    names = {layer["name"] for layer in result["layers"]}
+    if others := names - with_gemm.keys():
+        members[OTHERS] = others
+    return {name: _bars(result, layers) for name, layers in members.items()}
+
+
+def total_bars(result: Result) -> list[Bar]:
+    """Bars of the whole network per stage, and the total last."""
+    total = Bar("total", result["speedup"] or 0.0, result["speedup_ceiling"], result["machine_ceiling"])
+    return [*_bars(result, {layer["name"] for layer in result["layers"]}), total]
+
+
+def _bars(result: Result, layers: set[str]) -> list[Bar]:
+    """One bar per stage over some layers, training stages first."""
+    runs = [
+        [layer for layer in rows if layer["name"] in layers]
+        for rows in (result["baseline"]["layers"], result["layers"])
+    ]
+    known = [*STAGE_COLORS, *(layer["stage"] for layer in runs[1])]
+    bars = []
+    for stage in dict.fromkeys(known):
+        sums = [[sum(layer[name] for layer in run if layer["stage"] == stage) for run in runs] for name in _SUMMED]
+        ratios = [theirs / ours if theirs and ours else None for theirs, ours in sums]
+        if ratios[0] is not None:
+            bars.append(Bar(stage, ratios[0], ratios[1], ratios[2]))
+    return bars
+
+
+_SUMMED = ("cycles", "macs", "machine_cycles")
+
+
+def _draw_totals(figure: "Figure", grid: "GridSpec", result: Result) -> None:
+    """Whole network: bars with their values, ceilings of the total across, and the key to everything."""
+    bars = total_bars(result)
+    halves = grid[0].subgridspec(1, 2, width_ratios=[1.3, 1.0])
+    axes = figure.add_subplot(halves[0])
+    for place, bar in enumerate(bars):
+        axes.bar(place, bar.speedup, 0.7, color=_color(bar.stage))
+        # Inside the bar: above it stand the ceilings.
+        axes.annotate(
+            f"{bar.speedup:.2f}×",
+            (place, bar.speedup),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8,
+            color="white" if bar.stage == "total" else "black",
+        )
+        _draw_ceilings(axes, bar, place, 0.35)
+    highest = max(value for bar in bars for value in (bar.speedup, bar.ideal or 0, bar.machine or 0))
+    axes.set_ylim(0, 1.15 * highest)
+    axes.set_xticks(range(len(bars)), [stage_label(bar.stage) for bar in bars])
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel(_axis_label(result))
+    axes.set_title("Whole network")
+    key = figure.add_subplot(halves[1])
+    key.set_axis_off()
+    key.legend(handles=_key(bars, result), loc="center left")
+
+
+def _key(bars: Sequence[Bar], result: Result) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        *(Patch(color=_color(bar.stage), label=stage_label(bar.stage)) for bar in bars),
+        Line2D([], [], **IDEAL, label=f"ideal ceiling: multiply-adds ({_times(result['speedup_ceiling'])} in total)"),
+        Line2D(
+            [],
+            [],
+            **MACHINE,
+            label=f"machine ceiling: issue and drain of the array ({_times(result['machine_ceiling'])} in total)",
+        ),
+    ]
+
+
+def _draw_groups(axes: "Axes", groups: Sequence[tuple[str, Sequence[Bar]]], width: int) -> None:
+    for place, (_, bars) in enumerate(groups):
+        step = _GROUP_WIDTH / max(1, len(bars))
+        for number, bar in enumerate(bars):
+            x = place + (number - (len(bars) - 1) / 2) * step
+            axes.bar(x, bar.speedup, 0.92 * step, color=_color(bar.stage))
+            _draw_ceilings(axes, bar, x, 0.5 * step)
+    axes.axhline(1, color="#666666", linewidth=0.7)
+    axes.set_xlim(-0.6, width - 0.4)
+    names = [name for name, _ in groups]
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=7)
+    axes.tick_params(axis="x", length=0)
+
+
+def _draw_ceilings(axes: "Axes", bar: Bar, x: float, half: float) -> None:
+    for value, line in ((bar.ideal, IDEAL), (bar.machine, MACHINE)):
+        if value is not None:
+            axes.hlines(value, x - half, x + half, **line)
+
+
+def _color(stage: str) -> str:
+    return {"total": "#444444"}.get(stage) or STAGE_COLORS.get(stage, "#999999")
+
+
+def _axis_label(result: Result) -> str:
+    return f"speed-up over {_name(result['workload']['baseline'])} [×]"
+
+
+def _name(method: Mapping[str, Any]) -> str:
+    return f"{method['title'].removesuffix(' training')} {method['sparsity'] or ''}".strip()
+
+
+def _times(ratio: float | None) -> str:
+    return "none" if ratio is None else f"{ratio:.2f}×"

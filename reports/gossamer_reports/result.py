@@ -1,0 +1,138 @@
+"""``result.json``: what scripts read. ``docs/result-schema.md`` describes every name."""
+
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.methods import METHODS
+from gossamer_models.workload import MethodUse, Workload
+from gossamer_reports.compare import ENERGY_NOTE, Comparison, Row, RunReport
+
+__all__ = ["SIMULATE_SCHEMA", "VERIFY_SCHEMA", "Result", "simulation_result", "versions", "write_json"]
+
+SIMULATE_SCHEMA: Final = "gossamer.simulate/1"
+VERIFY_SCHEMA: Final = "gossamer.verify/1"
+
+Result = dict[str, Any]
+"""A result as JSON holds it."""
+
+_PACKAGES: Final = ("gossamer", "amaranth", "numpy", "simpy")
+
+
+def simulation_result(comparison: Comparison, workload: Workload, network: str, architecture: Architecture) -> Result:
+    """Return a comparison as a JSON object of schema `SIMULATE_SCHEMA`.
+
+    Parameters
+    ----------
+    comparison : the two runs.
+    workload : what was asked for.
+    network : name of the network.
+    architecture : machine of both runs.
+    """
+    training = workload.training
+    baseline = {row.key: row for row in comparison.baseline.rows}
+    return {
+        "schema": SIMULATE_SCHEMA,
+        "name": workload.name,
+        "workload": {
+            "network": network,
+            "batch": workload.batch,
+            "training": {**_method(training), "optimizer": training.optimizer},
+            "baseline": _method(workload.baseline),
+            "architecture": architecture.name,
+        },
+        "totals": dataclasses.asdict(comparison.run.totals),
+        "speedup": comparison.speedup,
+        "speedup_ceiling": comparison.speedup_ceiling,
+        "machine_ceiling": comparison.machine_ceiling,
+        "energy_ratio": comparison.energy_ratio,
+        "energy_note": ENERGY_NOTE,
+        "ledger": comparison.run.ledger.as_dict(),
+        "baseline": _baseline(comparison.baseline),
+        "layers": [_layer(row) | _against(row, baseline.get(row.key)) for row in comparison.run.rows],
+        "timing_status": dict(comparison.timing_status),
+        "memory_model": comparison.memory_model,
+        "clock": {"hz": comparison.clock_hz, "note": _clock_note(comparison.clock_hz)},
+        "architecture": architecture.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def _method(use: MethodUse) -> Result:
+    return {"method": use.method, "title": METHODS[use.method].title, "sparsity": use.sparsity}
+
+
+def _clock_note(clock_hz: int) -> str:
+    return f"cycles are primary; {clock_hz / 1e6:g} MHz is the architecture's assumption, not a placed and routed clock"
+
+
+def _baseline(run: RunReport) -> Result:
+    return {
+        "totals": dataclasses.asdict(run.totals),
+        "ledger": run.ledger.as_dict(),
+        "layers": [_layer(row) for row in run.rows],
+    }
+
+
+def _layer(row: Row) -> Result:
+    return {
+        "name": row.layer,
+        "stage": row.stage,
+        "dataflow": row.dataflow,
+        "sparsity": row.sparsity,
+        **dataclasses.asdict(row.totals),
+        "machine_cycles": row.machine_cycles,
+        "ledger": row.ledger.as_dict(),
+    }
+
+
+def _against(row: Row, baseline: Row | None) -> Result:
+    """Return speed-up and ceilings of one row; null where the baseline has no such stage or nothing to divide."""
+    pairs = {"speedup": (0, 0), "speedup_ceiling": (0, 0), "machine_ceiling": (0, 0)}
+    if baseline is not None:
+        pairs = {
+            "speedup": (baseline.totals.cycles, row.totals.cycles),
+            "speedup_ceiling": (baseline.totals.macs, row.totals.macs),
+            "machine_ceiling": (baseline.machine_cycles, row.machine_cycles),
+        }
+    return {name: theirs / ours if ours and theirs else None for name, (theirs, ours) in pairs.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def write_json(path: Path, result: Result) -> None:
+    """Write a result so that a reader finds the old file or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        # mkstemp makes files that only their owner may read.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

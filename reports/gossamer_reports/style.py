@@ -1,0 +1,61 @@
+"""Look of the plots: colours that colour-blind readers tell apart (Okabe and Ito), and settings that leave no trace."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+__all__ = ["IDEAL", "LEDGER_COLORS", "MACHINE", "STAGE_COLORS", "plot_style", "stage_label"]
+
+_BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+_YELLOW, _BLUE, _VERMILION, _PURPLE, _GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"
+
+STAGE_COLORS: Final[Mapping[str, str]] = {"ff": _BLUE, "bp": _ORANGE, "wu": _GREEN, "update": _PURPLE}
+"""Colour of each stage; others are grey, the total is black."""
+
+LEDGER_COLORS: Final[Mapping[str, str]] = {
+    "ideal": _GREEN,
+    "padding": _YELLOW,
+    "drain": _ORANGE,
+    "fill": _SKY,
+    "dram": _VERMILION,
+    "vector": _BLUE,
+    "prune": _PURPLE,
+    "sync": _GREY,
+    "barrier": _BLACK,
+}
+"""Colour of each column of the ledger, in the order in which bars are stacked."""
+
+IDEAL: Final[Mapping[str, Any]] = {"color": _BLACK, "linewidth": 1.4, "linestyle": "-"}
+MACHINE: Final[Mapping[str, Any]] = {"color": _VERMILION, "linewidth": 1.4, "linestyle": (0, (2.0, 1.0))}
+"""Line of the ideal ceiling and of the machine ceiling."""
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gossamer",
+    "figure.constrained_layout.use": True,
+}
+
+
+@contextmanager
+def plot_style() -> Iterator[None]:
+    """Apply the settings inside a ``with`` only."""
+    from matplotlib import rc_context
+
+    with rc_context(_SETTINGS):  # type: ignore[arg-type]
+        yield
+
+
+def stage_label(stage: str) -> str:
+    """Return a stage as a person writes it: FF, BP, WU, update."""
+    return stage.upper() if len(stage) == 2 else stage

@@ -1,0 +1,148 @@
+"""Tables for the terminal, made from a saved result; without a terminal they are plain text."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gossamer_reports.result import Result
+
+__all__ = ["TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "verification_line"]
+
+TOP_ROWS = 12
+
+
+def print_simulation(result: Result, console: Console) -> None:
+    """Print the tables of a simulation."""
+    console.print(simulation_tables(result))
+
+
+def simulation_tables(result: Result) -> RenderableType:
+    """Headline, ledger and slowest stages of a simulation, one below the other."""
+    return Group(headline_table(result), Text(_notes(result)), ledger_table(result), layer_table(result))
+
+
+def headline_table(result: Result) -> Table:
+    """Totals of the run and of its baseline, and the speed-up with both ceilings."""
+    run, baseline = result["totals"], result["baseline"]["totals"]
+    table = Table(title=_title(result), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column(_method_name(result["workload"]["baseline"]), justify="right")
+    table.add_column(_method_name(result["workload"]["training"]), justify="right")
+    table.add_column("ratio", justify="right")
+    for label, name, form in (
+        ("cycles", "cycles", _count),
+        ("time in ms", "seconds", lambda seconds: f"{seconds * 1e3:,.2f}"),
+        ("multiply-adds", "macs", _count),
+        ("utilization", "utilization", lambda share: f"{share:.1%}"),
+        ("DRAM in MB", "dram_bytes", lambda size: f"{size / 1e6:,.1f}"),
+    ):
+        table.add_row(label, form(baseline[name]), form(run[name]), _times(_ratio(baseline[name], run[name])))
+    table.add_section()
+    table.add_row("speed-up", "", "", _times(result["speedup"]))
+    table.add_row("ceiling of the array", "", "", _times(result["machine_ceiling"]))
+    table.add_row("ideal ceiling", "", "", _times(result["speedup_ceiling"]))
+    return table
+
+
+def ledger_table(result: Result) -> Table:
+    """Where the cycles go, as counts and shares."""
+    runs = (
+        (_method_name(result["workload"]["baseline"]), result["baseline"]["ledger"]),
+        (_method_name(result["workload"]["training"]), result["ledger"]),
+    )
+    table = Table(title="Where the cycles go", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name, _ in runs:
+        table.add_column(name, justify="right")
+        table.add_column("share", justify="right")
+    for column in result["ledger"]:
+        table.add_row(column, *_shares(column, (ledger for _, ledger in runs)))
+    table.add_section()
+    totals = [sum(ledger.values()) for _, ledger in runs]
+    table.add_row("all", *(cell for total in totals for cell in (_count(total), "100.0%")))
+    return table
+
+
+def _shares(column: str, ledgers: Iterable[Mapping[str, int]]) -> Iterable[str]:
+    for ledger in ledgers:
+        yield _count(ledger[column])
+        yield f"{ledger[column] / max(1, sum(ledger.values())):.1%}"
+
+
+def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
+    """The stages that take most cycles.
+
+    Parameters
+    ----------
+    result : a simulation.
+    rows : how many to show.
+    """
+    layers = sorted(result["layers"], key=lambda layer: -layer["cycles"])[:rows]
+    table = Table(
+        title=f"Slowest {len(layers)} of {len(result['layers'])} stages",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for name in ("layer", "stage", "N:M"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Mcycles", "util.", "speed-up", "ceiling", "DRAM MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for layer in layers:
+        table.add_row(
+            layer["name"],
+            layer["stage"],
+            layer["sparsity"],
+            f"{layer['cycles'] / 1e6:,.2f}",
+            f"{layer['utilization']:.1%}" if layer["macs"] else "-",
+            _times(layer["speedup"]),
+            _times(layer["machine_ceiling"]),
+            f"{layer['dram_bytes'] / 1e6:,.0f}",
+        )
+    return table
+
+
+def verification_line(result: Result) -> str:
+    """One sentence that says what a verification found."""
+    cycles = result["cycles"]
+    bits = "every bit equal" if result["bit_exact"] else f"{result['mismatches']} results differ"
+    verdict = (
+        "cycles equal" if cycles["rtl"] == cycles["sim"] else f"RTL {cycles['rtl']}, simulator {cycles['sim']} cycles"
+    )
+    return f"{bits}; {verdict} ({cycles['rtl']:,})" if cycles["rtl"] == cycles["sim"] else f"{bits}; {verdict}"
+
+
+def _title(result: Result) -> str:
+    workload = result["workload"]
+    return f"{workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
+
+
+def _notes(result: Result) -> str:
+    """Return what a reader must know to judge the figures."""
+    verified = [engine for engine, status in result["timing_status"].items() if status == "RTL-verified"]
+    modelled = [engine for engine in result["timing_status"] if engine not in verified]
+    return (
+        f"memory model {result['memory_model']}; timing RTL-verified: {', '.join(verified) or 'none'}; "
+        f"modelled: {', '.join(modelled) or 'none'}\n{result['clock']['note']}; {result['energy_note']}"
+    )
+
+
+def _method_name(method: Mapping[str, Any]) -> str:
+    return f"{method['title']} {method['sparsity'] or ''}".strip()
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
