@@ -140,16 +140,29 @@ def _block_dims(unit: Unit, rows: list[Digit], columns: list[Digit], cut: Column
 
 
 def _diagonal_dims(gemm: GradientGemm, unit: Unit, rows: list[Digit], columns: list[Digit]) -> list[Dim]:
-    """Pairs of channels of one group: a step along the groups moves along rows and columns at once."""
+    """Pairs of channels of one group: a step along the groups moves along rows and columns at once.
+
+    The only unit of a layer may end inside the array: its groups are rounded up where that cuts into digits.
+    """
     groups = gemm.grouping.groups
     inputs, outputs = gemm.source.channels // groups, gemm.gradient.channels // groups
     memory_rows = [Digit(BLOCK, ROW_BYTES), Digit(unit.in_words, unit.out_words * BLOCK_BYTES)]
     memory_columns = [Digit(BLOCK, 4), Digit(unit.out_words, BLOCK_BYTES)]
-    bundled = min(gemm.grouping.together, unit.groups)
-    step = combine(above(rows, inputs, unit.groups), above(columns, outputs, unit.groups))
-    memory = combine(above(memory_rows, inputs, bundled), above(memory_columns, outputs, bundled))
+
+    def steps(count: int) -> list[Dim]:
+        bundled = min(gemm.grouping.together, count)
+        step = combine(above(rows, inputs, count), above(columns, outputs, count))
+        memory = combine(above(memory_rows, inputs, bundled), above(memory_columns, outputs, bundled))
+        return refine(step, [*memory, Digit(0, unit.bundle_bytes)], axis=0)
+
+    try:
+        diagonal = steps(unit.groups)
+    except ValueError:
+        if unit.count > 1:
+            raise
+        diagonal = steps(1 << (unit.groups - 1).bit_length())
     return [
         *refine(below(columns, outputs), [*memory_columns, Digit(0, 0)]),
         *refine(below(rows, inputs), [*memory_rows, Digit(0, 0)]),
-        *refine(step, [*memory, Digit(0, unit.bundle_bytes)], axis=0),
+        *diagonal,
     ]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from tests.references import naive
 
 Array = NDArray[Any]
@@ -37,7 +36,8 @@ class Replay:
     -------
     stored : gives a stored feature map by name, or None where the program keeps none.
     stored_gradient : the same for the complete gradient of a feature map.
-    check : called with (what, reference, stored, noise); noise bounds what fp32 rounding of large terms that cancel adds.
+    check : called with (what, reference, stored, noise); noise bounds what fp32 rounding of large terms that cancel
+        adds.
     """
 
     layers: tuple[Any, ...]

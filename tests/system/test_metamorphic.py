@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.system.training_cases import convolution, pruned, random_network, run_step
 
 from gossamer_compiler.training import compile_training
 from gossamer_models import host
@@ -9,10 +10,10 @@ from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.golden.executor import run
 from gossamer_models.methods import METHODS
+from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
-from tests.system.training_cases import pruned, random_network, run_step
 
 
 def variants() -> list[Architecture]:
@@ -45,8 +46,15 @@ def results(program: Program) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_schedule_changes_no_bit(seed: int) -> None:
-    net = random_network(np.random.default_rng(seed))
-    batch = (3, 8, 20, 40)[seed % 4]
+    assert_schedules_agree(random_network(np.random.default_rng(seed)), (3, 8, 20, 40)[seed % 4], seed)
+
+
+@pytest.mark.parametrize(("c_in", "c_out", "groups"), [(16, 16, 16), (20, 20, 20), (16, 32, 4), (32, 48, 2)])
+def test_schedule_changes_no_bit_of_groups(c_in: int, c_out: int, groups: int) -> None:
+    assert_schedules_agree(convolution(3, 2, 1, c_in, c_out, (5, 6), groups), 9, seed=groups)
+
+
+def assert_schedules_agree(net: Network, batch: int, seed: int) -> None:
     expected, schedules = None, set()
     for architecture in variants():
         try:
@@ -63,9 +71,19 @@ def test_schedule_changes_no_bit(seed: int) -> None:
 
 @pytest.mark.parametrize("sparsity", ["2:8", "2:4", "1:2", "1:8"])
 def test_masked_dense_weights_equal_sparse_ones(sparsity: str) -> None:
-    seed, batch, pattern = 5, 8, Pattern.parse(sparsity)
-    architecture = load_architecture("tiny-4x4")
-    net = random_network(np.random.default_rng(seed))
+    net = random_network(np.random.default_rng(5))
+    assert assert_masks_agree(net, "left", Pattern.parse(sparsity), seed=5) >= 4
+
+
+@pytest.mark.parametrize("sparsity", ["2:8", "1:4"])
+def test_masked_dense_groups_equal_sparse_ones(sparsity: str) -> None:
+    net = convolution(3, 1, 1, 32, 48, (4, 3), 2)
+    assert assert_masks_agree(net, "conv", Pattern.parse(sparsity), seed=6) == 3
+
+
+def assert_masks_agree(net: Network, layer: str, pattern: Pattern, seed: int) -> int:
+    """Compare every product; the number of products. The mask of ``layer`` must drop something."""
+    batch, architecture = 8, load_architecture("tiny-4x4")
     sparse = run_step(net, batch, "sr-ste", pattern, architecture, seed)
     dense = compile_training(net, batch, METHODS["dense"], None, architecture, prepare=True)
     dense.memory.fill()
@@ -81,15 +99,14 @@ def test_masked_dense_weights_equal_sparse_ones(sparsity: str) -> None:
         padded[:, : sparse.step.norms[name][0].size] = sparse.step.norms[name]
         host.write(dense, source, padded)
     run(dense, architecture)
-    compared = 0
-    for shape in infer(net, batch):
-        if shape.name in dense.memory.tensors and f"{shape.name}.weight" in dense.memory.tensors:
-            np.testing.assert_array_equal(
-                host.read(dense, shape.name).view(np.uint16), host.read(sparse.program, shape.name).view(np.uint16)
-            )
-            compared += 1
-    assert compared >= 4
-    assert pruned(sparse.step.weights["left"], pattern, 1).size > np.count_nonzero(sparse.step.forward_weights["left"])
+    products = [shape.name for shape in infer(net, batch) if shape.weight_shape]
+    for name in products:
+        np.testing.assert_array_equal(
+            host.read(dense, name).view(np.uint16), host.read(sparse.program, name).view(np.uint16)
+        )
+    kept = np.count_nonzero(sparse.step.forward_weights[layer])
+    assert kept == pruned(sparse.step.weights[layer], pattern, 1).astype(bool).sum() < sparse.step.weights[layer].size
+    return len(products)
 
 
 def test_token_order_changes_no_bit() -> None:

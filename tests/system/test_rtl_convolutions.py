@@ -1,19 +1,17 @@
 """Training steps of small convolutions: float64 loops, golden, simulator and the Verilated engine agree."""
 
-from typing import Any
-
 import pytest
+from tests.system.test_training_step import assert_step
+from tests.system.training_cases import convolution, run_step
 
 from gossamer_hw.cosim.replay import Recorded, record, replay
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.network import Network
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
-from tests.system.test_training_step import assert_step
-from tests.system.training_cases import network, run_step
 
-# (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups); batches lie below and above R, and between its multiples.
+# (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups).
+# Batches lie below and above R, and between its multiples.
 CONVOLUTIONS = [
     (1, 1, 0, 1, 8, (4, 5), 3, "2:8", 1),
     (1, 1, 0, 20, 5, (3, 3), 11, "2:4", 1),
@@ -42,27 +40,6 @@ CONVOLUTIONS = [
 ]
 
 
-def build(
-    kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], groups: int
-) -> Network:
-    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier."""
-    layers: list[dict[str, Any]] = [
-        {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
-        {
-            "name": "conv",
-            "type": "conv2d",
-            "out_channels": c_out,
-            "kernel": kernel,
-            "stride": stride,
-            "padding": padding,
-        },
-        {"name": "flatten", "type": "flatten"},
-        {"name": "fc", "type": "linear", "out_features": 3},
-        {"name": "loss", "type": "softmax_cross_entropy"},
-    ]
-    return network("convolution", 9, image, 3, layers)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8"])
 def test_convolutions(name: str) -> None:
@@ -71,7 +48,7 @@ def test_convolutions(name: str) -> None:
     expected: list[int] = []
     labels: list[str] = []
     for seed, (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups) in enumerate(CONVOLUTIONS):
-        net = build(kernel, stride, padding, c_in, c_out, image, groups)
+        net = convolution(kernel, stride, padding, c_in, c_out, image, groups)
         case = run_step(net, batch, "bdwp", Pattern.parse(sparsity), architecture, seed)
         assert_step(case)
         gemms = record(case.program, architecture)

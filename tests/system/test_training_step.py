@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.references.training_step import Replay
+from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, random_network, run_step
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
-from tests.references.training_step import Replay
-from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
 METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
@@ -83,3 +83,23 @@ def test_random_networks(seed: int) -> None:
     pattern = None if method == "dense" else Pattern.parse(SPARSITIES[int(rng.integers(len(SPARSITIES)))])
     architecture = load_architecture(("tiny-4x4", "small-8x8")[int(rng.integers(2))])
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
+
+
+# (c_in, c_out, groups): depthwise, with several outputs, ragged, below a word; groups of 2, 4, 8, 16, 24 channels.
+GROUPED = [
+    (16, 16, 16), (8, 32, 8), (12, 12, 12), (3, 6, 3), (16, 16, 8), (8, 32, 2), (32, 32, 4), (32, 80, 2), (72, 24, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8", "vcu1525-32x32"])
+@pytest.mark.parametrize(("c_in", "c_out", "groups"), GROUPED)
+def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> None:
+    net = convolution(3, 1 + c_in % 3 // 2, 1, c_in, c_out, (4, 5), groups)
+    case = run_step(net, 5, "bdwp", Pattern(2, 8), load_architecture(name), seed=c_in + groups)
+    assert_step(case)
+    stages = {stage.stage: stage for stage in case.program.stages if stage.layer == "conv"}
+    few = c_in // groups < 8
+    assert [stages[stage].sparsity for stage in ("ff", "bp", "wu")] == ["dense" if few else "2:8"] * 2 + ["dense"]
+    weights = case.step.weights["conv"]
+    assert weights.shape == (c_out, c_in // groups, 3, 3)
+    assert stages["wu"].macs * (1 if few else 0.25) == pytest.approx(stages["ff"].macs, rel=0.3 if c_in % 16 else 0)

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.references.training_step import Step
 
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
 from gossamer_models.blocks import NetworkFile, expand
 from gossamer_models.golden.executor import run
+from gossamer_models.layers import Conv2d
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern, top_n_mask
-from tests.references.training_step import Step
 
 RATE, MOMENTUM, DECAY, LOSS_SCALE = 0.125, 0.875, 0.015625, 64.0
 
@@ -34,7 +35,7 @@ def network(name: str, channels: int, size: tuple[int, int], classes: int, layer
 def random_network(rng: np.random.Generator) -> Network:
     """Two to five layers of every kind around one residual block, then a classifier."""
     size = (int(rng.integers(4, 7)), int(rng.integers(4, 7)))
-    wide = int(rng.choice([3, 8, 12, 20]))
+    wide = int(rng.choice([3, 8, 12, 16, 20, 32]))
     kernel = int(rng.choice([1, 3, 5]))
     layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": wide, "kernel": kernel, "padding": kernel // 2,
@@ -42,6 +43,8 @@ def random_network(rng: np.random.Generator) -> Network:
     ]  # fmt: skip
     if rng.integers(2):
         layers += [{"name": "stem_bn", "type": "batchnorm"}, {"name": "stem_relu", "type": "relu"}]
+    if rng.integers(2):
+        layers.append(_grouped_layer(rng, wide))
     trunk = layers[-1]["name"]
     stride = int(rng.choice([1, 2]))
     kernel = int(rng.choice([1, 3]))
@@ -70,6 +73,36 @@ def random_network(rng: np.random.Generator) -> Network:
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
     return network("random", int(rng.choice([1, 3, 9])), size, layers[-2]["out_features"], layers)
+
+
+def _grouped_layer(rng: np.random.Generator, wide: int) -> dict[str, Any]:
+    """Depthwise, or one of the legal numbers of groups; as many or twice as many outputs."""
+    legal = [groups for groups in (2, 4, 8, 16) if wide % 8 == 0 and wide % groups == 0]
+    groups = int(rng.choice([wide, *legal]))
+    outputs = wide * int(rng.choice([1, 2])) if wide % 8 == 0 else wide
+    stride = int(rng.choice([1, 2]))
+    return {
+        "name": "grouped", "type": "conv2d", "out_channels": outputs, "kernel": 3, "padding": 1, "stride": stride,
+        "groups": groups, "bias": bool(rng.integers(2)),
+    }  # fmt: skip
+
+
+def convolution(
+    kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], groups: int
+) -> Network:
+    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier."""
+    conv = {
+        "name": "conv", "type": "conv2d", "out_channels": c_out, "kernel": kernel, "stride": stride, "padding": padding,
+        "groups": groups, "bias": c_in % 16 == 0,
+    }  # fmt: skip
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
+        conv,
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 3},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ]
+    return network("convolution", 9, image, 3, layers)
 
 
 @dataclass(frozen=True)
@@ -116,7 +149,11 @@ def run_step(
     dense = {name for name, shape in shapes.items() if shape.inputs[0] == "input"}
     dense |= {name for name, shape in shapes.items() if shape.inputs[0] in dense and shape.type == "linear"}
     # Several groups to a word keep their weights.
-    dense |= {name for name, shape in shapes.items() if getattr(shape.params, "groups", 1) > 1 and shape.weight_shape[1] < 8}
+    dense |= {
+        name
+        for name, shape in shapes.items()
+        if isinstance(shape.params, Conv2d) and shape.params.groups > 1 and shape.weight_shape[1] < 8
+    }
     forward = {
         name: _along_channels(w, pattern if rule.prunes_forward and name not in dense else None, shapes, name)
         for name, w in weights.items()
