@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Dim
 
 __all__ = ["NO_AXIS", "Digit", "above", "below", "combine", "merge", "plain", "refine"]
@@ -121,13 +122,21 @@ def combine(left: Sequence[Digit], right: Sequence[Digit]) -> list[Digit]:
 
 
 def plain(count: int, mem_stride: int, buf_stride: int, axis: int = NO_AXIS, weight: int = 0) -> list[Dim]:
-    """One dimension, or none if its count is 1 and nothing bounds it; long ones are cut in two."""
+    """One dimension, or none if its count is 1 and nothing bounds it; long ones are cut in two.
+
+    Raises
+    ------
+    UnsupportedError
+        A long count has no divisor to cut it at.
+    """
     if count == 1 and axis == NO_AXIS:
         return []
     if count <= _MAX_COUNT:
         return [Dim(count, mem_stride, buf_stride, axis, weight)]
     outer = next(size for size in range(-(-count // _MAX_COUNT), count + 1) if count % size == 0)
     inner = count // outer
+    if inner == 1:
+        raise UnsupportedError(f"a transfer of {count} steps", f"a count with a divisor between 2 and {_MAX_COUNT}")
     return [
         Dim(inner, mem_stride, buf_stride, axis, weight),
         *plain(outer, mem_stride * inner, buf_stride * inner, axis, weight * inner),

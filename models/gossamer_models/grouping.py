@@ -87,7 +87,7 @@ def grouping_of(layer: str, groups: int, c_in: int, c_out: int) -> Grouping:
         return grouping
     if bundle % BLOCK:
         raise UnsupportedError(
-            f"layer {layer!r} has {bundle} output channels to {max(inputs, BLOCK)} input channels",
+            f"layer {layer!r} has {bundle} output channels per {max(inputs, BLOCK)} input channels",
             f"a multiple of {BLOCK}",
         )
     if groups % grouping.together and bundle != BLOCK:
