@@ -1,0 +1,1 @@
+"""Prune engine: the N largest of every M as entries."""

@@ -1,0 +1,145 @@
+"""The N largest of every M elements of a word, as entries."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.gemm.operands import entry_layout
+from gossamer_hw.numerics.bits import register
+from gossamer_hw.numerics.formats import Half
+
+__all__ = ["GROUP", "TopN", "entries_layout", "word_layout"]
+
+GROUP = 8
+
+
+def word_layout() -> data.ArrayLayout:
+    """Layout of a word: eight binary16 numbers."""
+    return data.ArrayLayout(Half, GROUP)
+
+
+def entries_layout() -> data.ArrayLayout:
+    """Layout of what is left of a word: eight entries, valid ones first, in ascending order of their index."""
+    return data.ArrayLayout(entry_layout(GROUP), GROUP)
+
+
+class TopN(wiring.Component):
+    """Keep the N largest magnitudes of every M consecutive elements, one word per cycle.
+
+    Every pair of elements is compared once. An element's rank is the number of elements of its group that beat it:
+    those that are larger, and equal ones of lower index; it is kept if its rank is below N. The order is that of the
+    bits without the sign, so NaN > infinity > finite. Exactly :func:`gossamer_models.sparsity.compress`.
+
+    Fixed latency, one word per cycle, no flow control.
+
+    Members
+    -------
+    keep, of : N and M, 1 <= N <= M, M one of 1, 2, 4, 8; constant while a word is inside.
+    word : eight elements.
+    count : how many of them are real, the first ones; 0 to 8.
+    entries : :attr:`latency` cycles after ``word``; an invalid entry is all zeros.
+    """
+
+    latency = 4
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "keep": In(5),
+                "of": In(5),
+                "word": In(word_layout()),
+                "count": In(range(GROUP + 1)),
+                "entries": Out(entries_layout()),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Compare, rank, find the kept ones' places, gather."""
+        m = Module()
+        # Bit d: elements whose indices differ in bit d at most are of one group.
+        same = Cat(self.of[1:4].any(), self.of[2:4].any(), self.of[3])
+
+        # Stage 1: every pair once; `higher` where the element of higher index beats the other.
+        real = Cat(i < self.count for i in range(GROUP))
+        higher: dict[tuple[int, int], Value] = {}
+        for i, j in combinations(range(GROUP), 2):
+            larger = _magnitude(self.word[j]) > _magnitude(self.word[i])
+            higher[i, j] = register(m, larger & real[j], when=True, name=f"higher_{i}_{j}")
+        real = register(m, real, when=True, name="real")
+        word = register(m, self.word.as_value(), when=True, name="word_1")
+
+        # Stage 2: ranks.
+        kept = Signal(GROUP)
+        for i in range(GROUP):
+            beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, GROUP)]
+            beaten += [same[_level(i, j)] & ~higher[j, i] for j in range(i)]
+            m.d.comb += kept[i].eq(real[i] & _below(_population(m, beaten), self.keep))
+        kept = register(m, kept, when=True, name="kept")
+        word = register(m, word, when=True, name="word_2")
+
+        # Stage 3: the kept ones' indices in ascending order.
+        before = [_population(m, list(kept[:i])) for i in range(GROUP)]
+        places = [self._place(m, kept, before, k) for k in range(GROUP)]
+        word = data.View(word_layout(), register(m, word, when=True, name="word_3"))
+
+        # Stage 4: entry k is none of the first k elements.
+        for k, (entry, (valid, index)) in enumerate(zip(self.entries, places, strict=True)):
+            m.d.sync += entry.eq(0)
+            with m.If(valid):
+                m.d.sync += [entry.value.eq(_choose(word, index, k)), entry.index.eq(index), entry.valid.eq(1)]
+        return m
+
+    @staticmethod
+    def _place(m: Module, kept: Value, before: Sequence[Value], k: int) -> tuple[Signal, Signal]:
+        """Whether more than `k` elements are kept, and the index of the one that `k` others precede; registered."""
+        valid, index = Signal(name=f"valid_{k}"), Signal(range(GROUP), name=f"index_{k}")
+        here = Signal(GROUP, name=f"is_{k}")
+        m.d.comb += [here[i].eq(kept[i] & (before[i] == k)) for i in range(k, GROUP)]
+        m.d.sync += valid.eq(here.any())
+        bits = [Cat(here[i] for i in range(k, GROUP) if i >> bit & 1).any() for bit in range(len(index))]
+        m.d.sync += index.eq(Cat(bits))
+        return valid, index
+
+
+def _magnitude(element: Any) -> Value:
+    return element.as_value()[:15]
+
+
+def _level(i: int, j: int) -> int:
+    """Highest bit in which two indices differ."""
+    return (i ^ j).bit_length() - 1
+
+
+def _choose(word: Any, index: Value, first: int) -> Value:
+    """Return element `index` of a word, which lies at `first` or beyond."""
+    bits = (GROUP - 1 - first).bit_length()
+    candidates = {i % (1 << bits): word[i].as_value() for i in range(first, GROUP)}
+    return Array(candidates.get(low, candidates[max(candidates)]) for low in range(1 << bits))[index[:bits]]
+
+
+def _population(m: Module, bits: Sequence[Value]) -> Value:
+    """Number of ones among up to seven bits, by full adders of plain gates: carry chains are for longer numbers."""
+    columns = [list(bits), [], []]
+    total = []
+    for place, column in enumerate(columns):
+        while len(column) > 1:
+            x, y, z = (*column[:3], Const(0, 1))[:3]
+            del column[:3]
+            ones, twos = Signal(name="ones"), Signal(name="twos")
+            m.d.comb += [ones.eq(x ^ y ^ z), twos.eq((x & y) | (z & (x | y)))]
+            column.append(ones)
+            columns[place + 1].append(twos)
+        total += column or [Const(0, 1)]
+    return Cat(total)
+
+
+def _below(a: Value, b: Value) -> Value:
+    """Whether three bits `a` are a smaller number than `b`, in plain gates."""
+    below: Value = Const(0, 1)
+    for x, y in zip(a, b, strict=False):
+        below = (~x & y) | (~(x ^ y) & below)
+    return below | b[len(a) :].any()

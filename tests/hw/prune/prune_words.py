@@ -1,0 +1,80 @@
+"""Words to prune, what must be left of them, and 14 networks side by side."""
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
+
+from gossamer_hw.prune.topn import GROUP, TopN, entries_layout, word_layout
+from gossamer_hw.verilog import add_shared
+from gossamer_models.numerics.formats import UInt8, UInt16
+from gossamer_models.sparsity import Pattern, compress
+
+ENTRY_BITS = 20
+PATTERNS = tuple(Pattern(n, m) for m in (2, 4, 8) for n in range(1, m + 1))
+SPECIAL = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x7C01, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF]
+
+
+class TopNs(wiring.Component):
+    """One network for each of :data:`PATTERNS`, all given the same words."""
+
+    def __init__(self) -> None:
+        results = data.ArrayLayout(entries_layout(), len(PATTERNS))
+        super().__init__({"word": In(word_layout()), "count": In(range(GROUP + 1)), "entries": Out(results)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        for number, pattern in enumerate(PATTERNS):
+            top = TopN()
+            add_shared(m, platform, top, name=f"top_{number}", module="top_n")
+            m.d.comb += [
+                top.keep.eq(pattern.n),
+                top.of.eq(pattern.m),
+                top.word.eq(self.word),
+                top.count.eq(self.count),
+                self.entries[number].eq(top.entries),
+            ]
+        return m
+
+
+def random_words(rng: np.random.Generator, count: int) -> tuple[UInt16, UInt8]:
+    """Return bits of random words, a third of few distinct magnitudes and a third with special values; real elements."""
+    words = rng.integers(0, 1 << 16, (count, GROUP), dtype=np.uint16)
+    kind = rng.integers(0, 3, (count, 1))
+    few = rng.integers(0, 3, words.shape, dtype=np.uint16) + (words & 0x8000) + rng.integers(0, 0x7FFD, (count, 1))
+    special = np.array(SPECIAL, np.uint16)[rng.integers(0, len(SPECIAL), words.shape)]
+    words = np.select([kind == 1, kind == 2], [few, np.where(rng.random(words.shape) < 0.5, special, words)], words)
+    real = np.where(rng.random(count) < 0.7, GROUP, rng.integers(0, GROUP + 1, count))
+    return words.astype(np.uint16), real.astype(np.uint8)
+
+
+def packed_words(words: UInt16) -> list[int]:
+    """Words as the ports take them."""
+    return [int.from_bytes(row.tobytes(), "little") for row in words.astype("<u2")]
+
+
+def expected_entries(words: UInt16, real: UInt8, pattern: Pattern) -> NDArray[np.uint32]:
+    """Return value, index and valid bit of every entry, shape (words, 8)."""
+    result = np.zeros(words.shape, np.uint32)
+    for count in range(1, GROUP + 1):
+        chosen = real == count
+        kept = compress(words[chosen, :count].view(np.float16), pattern, GROUP, axis=1)
+        values, index, valid = (part[:, 0] for part in (kept.values, kept.index, kept.valid))
+        packed = (
+            values.view(np.uint16).astype(np.uint32) | index.astype(np.uint32) << 16 | valid.astype(np.uint32) << 19
+        )
+        result[chosen, : packed.shape[1]] = packed
+    return result
+
+
+def unpacked_entries(results: list[int]) -> NDArray[np.uint32]:
+    """Return entries from their ports' values, shape (cycles, ports, 8) with as many ports as patterns."""
+    size = len(PATTERNS) * GROUP * ENTRY_BITS // 8
+    raw = np.frombuffer(b"".join(item.to_bytes(size, "little") for item in results), np.uint8)
+    pairs = raw.reshape(len(results), -1, 2 * ENTRY_BITS // 8).astype(np.uint64)
+    both = (pairs << (8 * np.arange(pairs.shape[2], dtype=np.uint64))).sum(axis=2)
+    entries = np.stack([both & 0xFFFFF, both >> np.uint64(ENTRY_BITS)], axis=-1)
+    return entries.reshape(len(results), len(PATTERNS), GROUP).astype(np.uint32)
