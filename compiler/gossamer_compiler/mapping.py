@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from gossamer_compiler.geometry import ChannelGemm
-from gossamer_compiler.tiling import Columns, block_options, divisors, granule
+from gossamer_compiler.tiling import Columns, block_options, divisors, does_not_fit, fits
 from gossamer_models.architecture import Architecture, Array
-from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import gemm_cycles
@@ -67,82 +66,55 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
     Raises
     ------
     DoesNotFitError
-        Not even the smallest tile fits; names the buffer, the demand and a remedy.
+        No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     """
-    _require_channels_fit(gemm, architecture, layer)
     shape = dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
     best = _best_channels(shape, architecture)
     if best is None:
-        raise DoesNotFitError(
-            f"layer {layer!r}: one tile of results exceeds the accumulators or the vector output buffer",
-            architecture.array.rows * architecture.array.slots * granule(architecture.array.columns),
-            architecture.buffers.accumulator_words, "accumulator words",
-            "raise buffers.accumulator_words and vector_out_bytes",
-        )  # fmt: skip
+        candidates = _channel_candidates(shape, architecture)
+        raise does_not_fit(layer, (_channel_demands(shape, m, architecture) for m in candidates), architecture.buffers)
     return best
 
 
 @cache
 def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
-    return min(
-        _channel_candidates(gemm, architecture), key=lambda m: _channel_cost(gemm, m, architecture), default=None
+    fitting = (
+        mapping
+        for mapping in _channel_candidates(gemm, architecture)
+        if fits(_channel_demands(gemm, mapping, architecture), architecture.buffers)
     )
-
-
-def _require_channels_fit(gemm: ChannelGemm, architecture: Architecture, layer: str) -> None:
-    array, buffers = architecture.array, architecture.buffers
-    cuts = [channel_columns(gemm, array, lj) for _, lj in array.interleaves]
-    least = min(cuts, key=lambda cut: cut.options()[0] * cut.lj)
-    entries = least.options()[0] * least.lj * gemm.words * gemm.entries
-    if entries > buffers.b_entries:
-        raise DoesNotFitError(
-            f"layer {layer!r}: the weights of {least.options()[0] * least.width} columns exceed the B buffer",
-            entries, buffers.b_entries, "entries per bank", "raise buffers.b_entries",
-        )  # fmt: skip
-    words = granule(array.rows) * gemm.words
-    if words > buffers.a_words:
-        raise DoesNotFitError(
-            f"layer {layer!r}: the inputs of one output pixel exceed the A buffer",
-            words, buffers.a_words, "words per bank", "raise buffers.a_words",
-        )  # fmt: skip
+    return min(fitting, key=lambda m: _channel_cost(gemm, m, architecture), default=None)
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
-    array, buffers = architecture.array, architecture.buffers
+    """Every schedule, also those that exceed a buffer: strips of whole rows, and parts of one row."""
+    array = architecture.array
     blocks_options = block_options(gemm.source.batch, array.rows)
+    strips = [(rows, gemm.x.outputs) for rows in divisors(gemm.y.outputs)]
+    strips += [(1, columns) for columns in divisors(gemm.x.outputs)[:-1]]
     for li, lj in array.interleaves:
         cut = channel_columns(gemm, array, lj)
-        per_j = lj * gemm.words * gemm.entries
-        j_options = [n for n in cut.options() if n * per_j <= buffers.b_entries]
         for over_pixels in (False, True) if li > 1 else (False,):
-            for j_tiles, blocks in itertools.product(j_options, blocks_options):
-                if over_pixels or blocks % li == 0 or blocks == blocks_options[-1]:
-                    seed = ChannelMapping(li, lj, over_pixels, j_tiles, cut.units_of(j_tiles), blocks, 1, 1)
-                    yield from _spatial(seed, gemm, architecture)
+            for j_tiles, blocks, (rows, columns) in itertools.product(cut.options(), blocks_options, strips):
+                if not over_pixels and blocks % li and blocks != blocks_options[-1]:
+                    continue
+                units = cut.units_of(j_tiles)
+                mapping = ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns)
+                # Pixels of a phase of a strided BP do not merge into one dimension of the store, which has eight.
+                if gemm.x.spread == 1 or min(j_tiles, *mapping.i_levels) == 1:
+                    yield mapping
 
 
-def _spatial(seed: ChannelMapping, gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
-    """Tallest strip of whole rows that fits, else the widest part of one row."""
-    rows_options = [(rows, gemm.x.outputs) for rows in reversed(divisors(gemm.y.outputs))]
-    part_options = [(1, columns) for columns in reversed(divisors(gemm.x.outputs))]
-    for rows, columns in (*rows_options, *part_options):
-        mapping = dataclasses.replace(seed, rows=rows, columns=columns)
-        if _channels_fit(gemm, mapping, architecture):
-            yield mapping
-            return
-
-
-def _channels_fit(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> bool:
-    array, buffers = architecture.array, architecture.buffers
+def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Mapping[str, int]:
+    """What a schedule asks of each buffer."""
+    array = architecture.array
     results = mapping.tiles * mapping.li * mapping.lj * array.rows
-    # Pixels of a phase of a strided BP do not merge into one dimension of the store, which has eight.
-    spread = gemm.x.spread > 1 and min(mapping.j_tiles, *mapping.i_levels) > 1
-    return (
-        not spread
-        and mapping.batch_blocks * tile_words(gemm, mapping) <= buffers.a_words
-        and results <= buffers.accumulator_words
-        and results * array.columns * 2 <= buffers.vector_out_bytes
-    )
+    return {
+        "a_words": mapping.batch_blocks * tile_words(gemm, mapping),
+        "b_entries": mapping.j_tiles * mapping.lj * gemm.words * gemm.entries,
+        "accumulator_words": results,
+        "vector_out_bytes": results * array.columns * 2,
+    }
 
 
 def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_of
-from gossamer_compiler.tiling import block_options, divisors, granule
+from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.architecture import Architecture, Array
-from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.roles import gradient_chunk_words
@@ -26,7 +26,7 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
     Raises
     ------
     DoesNotFitError
-        Not even the smallest tile fits.
+        No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     UnsupportedError
         Groups of channels straddle the array's rows or columns.
     """
@@ -37,13 +37,8 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
     best = _best_gradient(shape, architecture)
     if best is None:
         _require_storable(gemm, architecture.array, layer)
-        strip = _strips(gemm)[-1]
-        demand = strip[0] * gemm_rows(gemm, strip[1]) * gemm.source.width * granule(architecture.array.rows)
-        raise DoesNotFitError(
-            f"layer {layer!r}: the shortest strip of its weight gradient exceeds the A, B or accumulator buffer",
-            demand, architecture.buffers.a_words, "A words per bank",
-            "raise buffers.a_words, b_entries or accumulator_words",
-        )  # fmt: skip
+        candidates = _gradient_candidates(shape, architecture)
+        raise does_not_fit(layer, (_gradient_demands(shape, m, architecture) for m in candidates), architecture.buffers)
     return best
 
 
@@ -64,8 +59,12 @@ def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
 
 @cache
 def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
-    candidates = _gradient_candidates(gemm, architecture)
-    return min(candidates, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
+    fitting = (
+        mapping
+        for mapping in _gradient_candidates(gemm, architecture)
+        if fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
+    )
+    return min(fitting, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:
@@ -85,27 +84,21 @@ def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
 
 
 def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
+    """Every schedule, also those that exceed a buffer."""
     array = architecture.array
     unit = unit_of(gemm, array)
     blocks_options = block_options(unit.inputs, array.rows)
-    strips = _strips(gemm)
+    # The diagonal of a unit is stored at once.
+    blocks_used = blocks_options if unit.groups == 1 else blocks_options[-1:]
     for li, lj in array.interleaves:
         cut = unit.columns(array, lj)
-        j_options = cut.options()
-        if unit.groups > 1:
-            # The diagonal of a unit is stored at once.
-            blocks_options, j_options = blocks_options[-1:], cut.options() if cut.shared else [cut.tiles]
-        for over_taps, channel_blocks in itertools.product((False, True) if li > 1 else (False,), blocks_options):
-            if not over_taps and channel_blocks % li and channel_blocks != blocks_options[-1]:
+        j_options = cut.options() if unit.groups == 1 or cut.shared else [cut.tiles]
+        for over_taps, blocks, j_tiles in itertools.product((False, True), blocks_used, j_options):
+            if (over_taps and li == 1) or (not over_taps and blocks % li and blocks != blocks_options[-1]):
                 continue
-            for j_tiles in j_options:
-                seed = GradientMapping(li, lj, over_taps, channel_blocks, j_tiles, cut.units_of(j_tiles), 1, 1)
-                if not _storable(gemm, seed, array):
-                    continue
-                fitting = (dataclasses.replace(seed, batch_words=words, rows=rows) for words, rows in strips)
-                found = next((m for m in fitting if _gradient_fits(gemm, m, architecture)), None)
-                if found:
-                    yield found
+            seed = GradientMapping(li, lj, over_taps, blocks, j_tiles, cut.units_of(j_tiles), 1, 1)
+            if _storable(gemm, seed, array):
+                yield from (dataclasses.replace(seed, batch_words=words, rows=rows) for words, rows in _strips(gemm))
 
 
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
@@ -116,20 +109,19 @@ def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> boo
         return False
 
 
-def _gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> bool:
-    array, buffers = architecture.array, architecture.buffers
+def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Mapping[str, int]:
+    """What a schedule asks of each buffer."""
+    array = architecture.array
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     results = mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows
-    words = (
-        mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
-    )
-    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
-    return (
-        words <= buffers.a_words
-        and entries <= buffers.b_entries
-        and results <= buffers.accumulator_words
-        and results * array.columns * 4 <= buffers.vector_out_bytes
-    )
+    source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
+    return {
+        "a_words": mapping.units * mapping.channel_blocks * source_words,
+        "b_entries": mapping.j_tiles * mapping.lj * gradient_words * BLOCK,
+        "accumulator_words": results,
+        "vector_out_bytes": results * array.columns * 4,
+    }
 
 
 def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:

@@ -1,12 +1,22 @@
 """How batches, channels and columns are cut into equal tiles."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from gossamer_compiler.dims import Digit
+from gossamer_models.architecture import Buffers
+from gossamer_models.errors import DoesNotFitError
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["Columns", "block_options", "column_tiles", "divisors", "granule"]
+__all__ = ["Columns", "block_options", "column_tiles", "divisors", "does_not_fit", "fits", "granule"]
+
+_UNITS = {
+    "a_words": "words per bank",
+    "b_entries": "entries per bank",
+    "accumulator_words": "words per bank",
+    "vector_out_bytes": "bytes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +110,22 @@ def divisors(value: int) -> list[int]:
     """Divisors, ascending."""
     small = [n for n in range(1, int(value**0.5) + 1) if value % n == 0]
     return sorted({*small, *(value // n for n in small)})
+
+
+def fits(demands: Mapping[str, int], buffers: Buffers) -> bool:
+    """Whether demands, by the name of the buffer, stay within the buffers' sizes."""
+    return all(demand <= getattr(buffers, name) for name, demand in demands.items())
+
+
+def does_not_fit(layer: str, candidates: Iterable[Mapping[str, int]], buffers: Buffers) -> DoesNotFitError:
+    """The error for a layer of which no candidate fits: the fullest buffer of the least demanding one."""
+
+    def fullest(demands: Mapping[str, int]) -> tuple[float, str]:
+        return max((demand / getattr(buffers, name), name) for name, demand in demands.items())
+
+    least = min(candidates, key=fullest)
+    name = fullest(least)[1]
+    return DoesNotFitError(
+        f"layer {layer!r}: its smallest tile exceeds buffers.{name}",
+        least[name], getattr(buffers, name), _UNITS[name], f"raise buffers.{name}",
+    )  # fmt: skip

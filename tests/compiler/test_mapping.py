@@ -1,0 +1,205 @@
+"""Schedules: what is chosen fits, is the cheapest there is, and an error says what does not fit."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from gossamer_compiler import mapping as channels
+from gossamer_compiler import mapping_gradient as gradient
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
+from gossamer_compiler.emit_gradient import emit_gradient_gemm
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, backward_phases, forward_gemm
+from gossamer_compiler.gradient_tiles import GradientMapping
+from gossamer_compiler.mapping import ChannelMapping, map_channels
+from gossamer_compiler.mapping_gradient import map_gradient
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.golden.state import buffer_bytes
+from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
+from gossamer_models.isa.instructions import Format, Gemm, Load, Store
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.program import StageProgram, Tensor
+from gossamer_models.sparsity import Pattern
+
+TINY = load_architecture("tiny-4x4")
+NOWHERE = Tensor("", 0, 0, "blocks", ())
+DENSE = Pattern(8, 8)
+
+
+def with_buffers(**sizes: int) -> Architecture:
+    return TINY.model_copy(update={"buffers": TINY.buffers.model_copy(update=sizes)})
+
+
+SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
+
+
+def maps(
+    c_in: int, c_out: int, batch: int, size: tuple[int, int], kernel: int, stride: int
+) -> tuple[Activation, Activation, Window]:
+    """Input, output and window of a convolution padded by half its kernel."""
+    padding = kernel // 2
+    height, width = ((extent + 2 * padding - kernel) // stride + 1 for extent in size)
+    window = Window((kernel, kernel), (stride, stride), (padding, padding))
+    return Activation(NOWHERE, batch, c_in, *size), Activation(NOWHERE, batch, c_out, height, width), window
+
+
+# Input and output channels, batch, size, kernel, stride, pattern, groups.
+LAYERS = [
+    (8, 16, 8, (6, 6), 3, 1, Pattern(2, 8), 1),
+    (16, 8, 12, (4, 6), 1, 1, DENSE, 1),
+    (8, 8, 3, (6, 5), 3, 2, Pattern(1, 4), 1),
+    (20, 36, 16, (4, 4), 3, 1, DENSE, 1),
+    (16, 16, 9, (5, 5), 3, 1, DENSE, 16),
+    (32, 48, 8, (4, 3), 3, 2, Pattern(1, 2), 2),
+]
+
+
+def gemms(layer: int) -> Iterator[ChannelGemm]:
+    """FF and all phases of BP."""
+    c_in, c_out, batch, size, kernel, stride, pattern, groups = LAYERS[layer]
+    source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
+    grouping = grouping_of("layer", groups, c_in, c_out)
+    yield forward_gemm(source, target, window, pattern, grouping)
+    yield from (gemm for _, _, gemm in backward_phases(target, source, window, pattern, grouping) if gemm)
+
+
+def gradient_gemm(layer: int) -> GradientGemm:
+    c_in, c_out, batch, size, kernel, stride, _, groups = LAYERS[layer]
+    source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
+    return GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out))
+
+
+def assert_in_buffers(stage: StageProgram, architecture: Architecture) -> None:
+    """Every instruction stays inside its buffer."""
+    sizes = buffer_bytes(architecture)
+    for instruction in stage.instructions:
+        if isinstance(instruction, Load | Store):
+            last = sum((dim.count - 1) * dim.buf_stride for dim in instruction.dims)
+            end = instruction.buf_base + last + Format(instruction.format).bytes
+            assert end <= sizes[Buffer(instruction.buffer)], instruction
+        elif isinstance(instruction, Gemm):
+            words = instruction.tiles * instruction.li * instruction.lj * architecture.array.rows
+            assert words <= architecture.buffers.accumulator_words
+
+
+@pytest.mark.parametrize("architecture", [TINY, SMALL, load_architecture("vcu1525-32x32")], ids=["tiny", "small", "32"])
+@pytest.mark.parametrize("layer", range(len(LAYERS)))
+def test_what_is_chosen_stays_in_the_buffers(layer: int, architecture: Architecture) -> None:
+    for gemm in gemms(layer):
+        mapping = map_channels(gemm, architecture, "layer")
+        builder = StageBuilder()
+        emit_channel_gemm(builder, gemm, mapping, stream_of(gemm, mapping, architecture, NOWHERE), architecture)
+        assert_in_buffers(builder.finish("layer", "ff"), architecture)
+    gemm_wu = gradient_gemm(layer)
+    builder = StageBuilder()
+    emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture)
+    assert_in_buffers(builder.finish("layer", "wu"), architecture)
+
+
+def divisors(value: int) -> list[int]:
+    return [n for n in range(1, value + 1) if value % n == 0]
+
+
+def every_channel_mapping(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
+    """Whatever covers the layer in equal tiles that end at blocks of eight samples and channels, and fits."""
+    array, buffers = architecture.array, architecture.buffers
+    total = 1 if gemm.source.batch <= array.rows else -(-gemm.source.batch // 8) * 8 // array.rows
+    for (li, lj), over_pixels in itertools.product(array.interleaves, (False, True)):
+        width = array.columns * lj
+        padded = -(-gemm.target.channels // max(8, width)) * max(8, width)
+        for j, blocks in itertools.product(divisors(padded // width), divisors(total)):
+            if j * width % 8 or (blocks * array.rows % 8 and blocks != total) or (over_pixels and li == 1):
+                continue
+            if not over_pixels and blocks % li and blocks != total:
+                continue
+            for rows, columns in itertools.product(divisors(gemm.y.outputs), divisors(gemm.x.outputs)):
+                whole = columns == gemm.x.outputs
+                if rows > 1 and not whole:
+                    continue
+                mapping = ChannelMapping(li, lj, over_pixels, j, 1, blocks, rows, columns)
+                results = mapping.tiles * li * lj * array.rows
+                wide = gemm.source.width if whole else (columns - 1) * gemm.x.step + gemm.x.count
+                tall = (rows - 1) * gemm.y.step + gemm.y.count
+                if (
+                    blocks * tall * wide * gemm.source.channel_blocks <= buffers.a_words
+                    and j * lj * gemm.words * gemm.entries <= buffers.b_entries
+                    and results <= buffers.accumulator_words
+                    and results * array.columns * 2 <= buffers.vector_out_bytes
+                ):
+                    yield mapping
+
+
+@pytest.mark.parametrize("architecture", [TINY, SMALL], ids=["tiny", "small"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Architecture) -> None:
+    gemm = next(gemms(layer))
+    every = list(every_channel_mapping(gemm, architecture))
+    cheapest = min(channels._channel_cost(gemm, mapping, architecture) for mapping in every)
+    chosen = map_channels(gemm, architecture, "layer")
+    assert channels._channel_cost(gemm, chosen, architecture) == cheapest
+    assert chosen in every
+    assert len(every) > 10
+
+
+@pytest.mark.parametrize("layer", range(len(LAYERS)))
+def test_bigger_buffers_never_cost_cycles(layer: int) -> None:
+    sizes = {"a_words": 192, "b_entries": 1024, "accumulator_words": 512, "vector_out_bytes": 8192}
+    costs = []
+    for factor in (1, 2, 4, 16):
+        machine = with_buffers(**{name: size * factor for name, size in sizes.items()})
+        forward = [channels._channel_cost(gemm, map_channels(gemm, machine, "layer"), machine) for gemm in gemms(layer)]
+        gemm = gradient_gemm(layer)
+        costs.append([*forward, gradient._gradient_cost(gemm, map_gradient(gemm, machine, "layer"), machine)])
+    for smaller, bigger in itertools.pairwise(costs):
+        assert all(new <= old for old, new in zip(smaller, bigger, strict=True)), costs
+
+
+@pytest.mark.parametrize("layer", [0, 3, 4, 5])
+def test_weight_gradients_cover_every_channel_tap_and_sample(layer: int) -> None:
+    """Products that the chosen tiles make, padding left out, are the layer's."""
+    gemm = gradient_gemm(layer)
+    mapping = map_gradient(gemm, TINY, "layer")
+    assert isinstance(mapping, GradientMapping)
+    i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
+    taps = gemm.window.kernel[0] * gemm.window.kernel[1]
+    assert i2 * i1 * i0 * mapping.li >= taps * mapping.channel_blocks
+    assert gemm.gradient.height % mapping.rows == 0
+
+
+BUFFERS = [("a_words", 8), ("b_entries", 64), ("accumulator_words", 12), ("vector_out_bytes", 96)]
+
+
+@pytest.mark.parametrize(("name", "size"), BUFFERS)
+def test_what_does_not_fit_is_named(name: str, size: int) -> None:
+    machine = with_buffers(**{name: size})
+    with pytest.raises(DoesNotFitError) as caught:
+        map_channels(next(gemms(3)), machine, "layer")
+    error = caught.value
+    assert error.bound == size
+    assert error.demand > size
+    assert error.remedy == f"raise buffers.{name}"
+    assert str(error).startswith(f"layer 'layer': its smallest tile exceeds buffers.{name}: needs {error.demand} ")
+    # The remedy is the right one, and the demand is what it takes.
+    map_channels(next(gemms(3)), with_buffers(**{name: error.demand}), "layer")
+    with pytest.raises(DoesNotFitError):
+        map_channels(next(gemms(3)), with_buffers(**{name: error.demand - 1}), "layer")
+
+
+@pytest.mark.parametrize(("name", "size"), BUFFERS)
+def test_a_weight_gradient_that_does_not_fit_is_named(name: str, size: int) -> None:
+    with pytest.raises(DoesNotFitError, match=f"exceeds buffers.{name}") as caught:
+        map_gradient(gradient_gemm(3), with_buffers(**{name: size}), "layer")
+    map_gradient(gradient_gemm(3), with_buffers(**{name: caught.value.demand}), "layer")
+
+
+def test_groups_that_straddle_the_columns_are_an_error() -> None:
+    """24 outputs of each group of four: a column block of four, eight or sixteen cuts into no whole groups."""
+    source, target, window = maps(16, 96, 4, (4, 4), 3, 1)
+    machine = TINY.model_copy(update={"array": TINY.array.model_copy(update={"columns": 16})})
+    grouping = Grouping(4, 2)
+    assert grouping == grouping_of("layer", 4, 16, 96) != UNGROUPED
+    with pytest.raises(UnsupportedError, match="layer 'layer': 24 output channels per group straddle the 16 columns"):
+        map_gradient(GradientGemm(source, target, NOWHERE, window, grouping), machine, "layer")
