@@ -20,6 +20,8 @@ class Case(Enum):
     CHANNELS = "FF, BP of convolution and linear"
     GRADIENT = "WU"
     PATCHES = "first layer, c_in < group"
+    GROUPS = "groups of whole words"
+    DIAGONAL = "depthwise, and groups that share a word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,13 @@ ROLES: dict[Case, Role] = {
         Role(Case.GRADIENT, "input channel", "batch", ("batch word", "y", "x"), ("channel blocks", "taps"), "c_in / R"),
         Role(Case.PATCHES, "batch (FF), patch element (WU)", "patch element (FF), batch (WU)",
              ("patch word (FF)", "batch word, y, x (WU)"), ("batch blocks", "pixels"), "batch / R, kh kw c_in / R"),
+        Role(Case.GROUPS, "batch (FF, BP), input channel (WU)", "channels of the group (FF, BP), batch (WU)",
+             ("kh", "kw", "channel word of the group"), ("batch blocks", "pixels"),
+             "as without groups, and c_out / groups / C"),
+        # N:M stays off: a word holds fewer than eight of a column's channels, and keeps them all.
+        Role(Case.DIAGONAL, "batch (FF, BP), input channel (WU)", "channels of 8 / (c_in / groups) groups, batch (WU)",
+             ("kh", "kw", "word of the bundle"), ("batch blocks", "pixels"),
+             "outputs to a word / C (FF, BP), and of WU the diagonal alone"),
     )
 }  # fmt: skip
 

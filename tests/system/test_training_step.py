@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.references.training_step import Replay
-from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, random_network, run_step
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
+from tests.references.training_step import Replay
+from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
 METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
@@ -102,4 +102,9 @@ def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> 
     assert [stages[stage].sparsity for stage in ("ff", "bp", "wu")] == ["dense" if few else "2:8"] * 2 + ["dense"]
     weights = case.step.weights["conv"]
     assert weights.shape == (c_out, c_in // groups, 3, 3)
+    # Pruning keeps each column's own group because nothing else of a bundle is ever written.
+    master, data = case.program.memory.tensors["conv.weight"], case.program.memory.data
+    assert data is not None
+    raw = data[master.address : master.address + master.size_bytes].view(np.float32)
+    assert np.count_nonzero(raw) == np.count_nonzero(host.read(case.program, "conv.weight")) == weights.size
     assert stages["wu"].macs * (1 if few else 0.25) == pytest.approx(stages["ff"].macs, rel=0.3 if c_in % 16 else 0)
