@@ -78,12 +78,12 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 @cache
 def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
-    fitting = (
-        mapping
-        for mapping in _channel_candidates(gemm, architecture)
-        if fits(_channel_demands(gemm, mapping, architecture), architecture.buffers)
+    buffers = architecture.buffers
+    return min(
+        (m for m in _channel_candidates(gemm, architecture) if fits(_channel_demands(gemm, m, architecture), buffers)),
+        key=lambda m: _channel_cost(gemm, m, architecture),
+        default=None,
     )
-    return min(fitting, key=lambda m: _channel_cost(gemm, m, architecture), default=None)
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:

@@ -59,12 +59,16 @@ def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
 
 @cache
 def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
-    fitting = (
-        mapping
-        for mapping in _gradient_candidates(gemm, architecture)
-        if fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
+    buffers = architecture.buffers
+    return min(
+        (
+            m
+            for m in _gradient_candidates(gemm, architecture)
+            if fits(_gradient_demands(gemm, m, architecture), buffers)
+        ),
+        key=lambda m: _gradient_cost(gemm, m, architecture),
+        default=None,
     )
-    return min(fitting, key=lambda m: _gradient_cost(gemm, m, architecture), default=None)
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.system.training_cases import convolution, pruned, random_network, run_step
 
 from gossamer_compiler.training import compile_training
 from gossamer_models import host
@@ -14,6 +13,7 @@ from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
+from tests.system.training_cases import convolution, pruned, random_network, run_step
 
 
 def variants() -> list[Architecture]:

@@ -1,14 +1,14 @@
 """Training steps of small convolutions: float64 loops, golden, simulator and the Verilated engine agree."""
 
 import pytest
-from tests.system.test_training_step import assert_step
-from tests.system.training_cases import convolution, run_step
 
 from gossamer_hw.cosim.replay import Recorded, record, replay
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
+from tests.system.test_training_step import assert_step
+from tests.system.training_cases import convolution, run_step
 
 # (kernel, stride, padding, c_in, c_out, image, batch, sparsity, groups).
 # Batches lie below and above R, and between its multiples.

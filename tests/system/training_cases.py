@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.references.training_step import Step
 
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models import host
@@ -19,6 +18,7 @@ from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern, top_n_mask
+from tests.references.training_step import Step
 
 RATE, MOMENTUM, DECAY, LOSS_SCALE = 0.125, 0.875, 0.015625, 64.0
 
