@@ -41,7 +41,7 @@ class TopNs(wiring.Component):
 
 
 def random_words(rng: np.random.Generator, count: int) -> tuple[UInt16, UInt8]:
-    """Return bits of random words, a third of few distinct magnitudes and a third with special values; real elements."""
+    """Return words, a third of them of few distinct magnitudes and a third with special values, and real elements."""
     words = rng.integers(0, 1 << 16, (count, GROUP), dtype=np.uint16)
     kind = rng.integers(0, 3, (count, 1))
     few = rng.integers(0, 3, words.shape, dtype=np.uint16) + (words & 0x8000) + rng.integers(0, 0x7FFD, (count, 1))
@@ -70,11 +70,11 @@ def expected_entries(words: UInt16, real: UInt8, pattern: Pattern) -> NDArray[np
     return result
 
 
-def unpacked_entries(results: list[int]) -> NDArray[np.uint32]:
-    """Return entries from their ports' values, shape (cycles, ports, 8) with as many ports as patterns."""
-    size = len(PATTERNS) * GROUP * ENTRY_BITS // 8
-    raw = np.frombuffer(b"".join(item.to_bytes(size, "little") for item in results), np.uint8)
-    pairs = raw.reshape(len(results), -1, 2 * ENTRY_BITS // 8).astype(np.uint64)
-    both = (pairs << (8 * np.arange(pairs.shape[2], dtype=np.uint64))).sum(axis=2)
-    entries = np.stack([both & 0xFFFFF, both >> np.uint64(ENTRY_BITS)], axis=-1)
-    return entries.reshape(len(results), len(PATTERNS), GROUP).astype(np.uint32)
+def unpacked_entries(raw: bytes, cycles: int) -> NDArray[np.uint32]:
+    """Return the entries of :class:`TopNs`, given cycle by cycle, shape (cycles, patterns, 8)."""
+    pairs = np.frombuffer(raw, np.uint8).reshape(-1, 2 * ENTRY_BITS // 8)
+    both = np.zeros(len(pairs), np.uint64)
+    for place in range(pairs.shape[1]):
+        both |= pairs[:, place].astype(np.uint64) << np.uint64(8 * place)
+    entries = np.stack([both & np.uint64((1 << ENTRY_BITS) - 1), both >> np.uint64(ENTRY_BITS)], axis=-1)
+    return entries.reshape(cycles, len(PATTERNS), GROUP).astype(np.uint32)

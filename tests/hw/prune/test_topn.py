@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 from amaranth.sim import Simulator
-from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
 from gossamer_hw.prune.topn import TopN
 from gossamer_models.numerics.formats import UInt8, UInt16
 from gossamer_models.sparsity import entries_in_last_word
+from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
 SEED = 11
 COUNT = 300
@@ -17,7 +17,8 @@ COUNT = 300
 def simulate(words: UInt16, real: UInt8) -> Any:
     """Return the entries of all patterns, shape (words, patterns, 8)."""
     dut = TopNs()
-    results: list[int] = []
+    results = bytearray()
+    size = len(dut.entries.as_value()) // 8
 
     async def drive(ctx: Any) -> None:
         for word, count in zip(packed_words(words), real.tolist(), strict=True):
@@ -28,8 +29,8 @@ def simulate(words: UInt16, real: UInt8) -> Any:
     async def check(ctx: Any) -> None:
         await ctx.tick().repeat(TopN.latency)
         async for _, _, entries in ctx.tick().sample(dut.entries.as_value()):
-            results.append(entries)
-            if len(results) == len(words):
+            results.extend(entries.to_bytes(size, "little"))
+            if len(results) == size * len(words):
                 return
 
     simulator = Simulator(dut)
@@ -37,7 +38,7 @@ def simulate(words: UInt16, real: UInt8) -> Any:
     simulator.add_testbench(drive)
     simulator.add_testbench(check)
     simulator.run()
-    return unpacked_entries(results)
+    return unpacked_entries(bytes(results), len(words))
 
 
 def test_entries_are_those_of_compress() -> None:

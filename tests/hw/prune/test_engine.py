@@ -1,0 +1,158 @@
+"""Engines with 1 to 32 lanes in Amaranth's simulator: bits as golden, cycles as the closed form."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from gossamer_hw.layouts import operand_bits
+from gossamer_hw.prune.engine import PruneEngine
+from gossamer_models.architecture import Architecture, Vector, load_architecture
+from gossamer_models.golden.prune import prune
+from gossamer_models.golden.state import Machine
+from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.tokens import Advance, Buffer, Engine
+from gossamer_models.numerics.formats import UInt8
+from tests.hw.prune.prune_words import PATTERNS, random_words
+
+SEED = 5
+OVERHEAD = {1: 25, 2: 17, 4: 13, 8: 11, 16: 13, 32: 15}
+
+
+def machine_of(lanes: int) -> Architecture:
+    """Small machine; its buffers' sizes are no powers of two."""
+    tiny = load_architecture("tiny-4x4")
+    sizes = {"vector_out_bytes": 12 * 1024, "prune_entries": 3000}
+    return tiny.model_copy(
+        update={"vector": Vector(lanes=8, prune_lanes=lanes), "buffers": tiny.buffers.model_copy(update=sizes)}
+    )
+
+
+class Bench:
+    """An engine between two memories, each with two halves of a power of two of bytes."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.lanes = architecture.vector.prune_lanes
+        self.dut = PruneEngine(architecture)
+        source_bytes = 16 * self.lanes << len(self.dut.source_address)
+        self.source = np.zeros(source_bytes, np.uint8)
+        address_bits = self.dut.write_values.shape().elem_shape["address"].width
+        self.target = np.zeros(16 * self.lanes << address_bits, np.uint8)
+
+    def execute(self, instructions: list[Prune]) -> list[int]:
+        """Run instructions back to back; return the cycles of each."""
+        cycles: list[int] = []
+
+        async def drive(ctx: Any) -> None:
+            for instruction in instructions:
+                ctx.set(self.dut.instruction.payload.advance, instruction.advance)
+                ctx.set(self.dut.instruction.payload.operands.as_value(), operand_bits(instruction))
+                ctx.set(self.dut.instruction.valid, 1)
+                assert ctx.get(self.dut.instruction.ready)
+                count = 0
+                while not count or not ctx.get(self.dut.done):
+                    await ctx.tick()
+                    ctx.set(self.dut.instruction.valid, 0)
+                    count += 1
+                    assert count < 4000, instruction
+                cycles.append(count)
+
+        async def read(ctx: Any) -> None:
+            row = 16 * self.lanes
+            async for _, _, enable, address in ctx.tick().sample(self.dut.source_enable, self.dut.source_address):
+                data = self.source[address * row : (address + 1) * row] if enable else np.full(row, 0x5A, np.uint8)
+                ctx.set(self.dut.source_words.as_value(), int.from_bytes(data.tobytes(), "little"))
+
+        async def write(ctx: Any) -> None:
+            ports = {16: self.dut.write_values, 8: self.dut.write_metadata}
+            async for _, _, *banks in ctx.tick().sample(*(port.as_value() for port in ports.values())):
+                for size, value in zip(ports, banks, strict=True):
+                    self._store(size, value)
+
+        simulator = Simulator(self.dut)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(drive)
+        simulator.add_process(read)
+        simulator.add_testbench(write, background=True)
+        simulator.run()
+        return cycles
+
+    def _store(self, size: int, value: int) -> None:
+        shape = (self.dut.write_values if size == 16 else self.dut.write_metadata).shape().elem_shape
+        address_bits = shape["address"].width
+        for bank in range(self.lanes):
+            port = value >> bank * shape.size & (1 << shape.size) - 1
+            if port & 1:
+                place = ((port >> 1 & (1 << address_bits) - 1) * self.lanes + bank) * size
+                self.target[place : place + size] = list((port >> 1 + address_bits).to_bytes(size, "little"))
+
+
+def random_instruction(generator: random.Random, lanes: int, values: int, advance: int) -> Prune:
+    """Any pattern and shape; both buffers' halves hold its blocks and, from byte `values` on, its entries."""
+    pattern = generator.choice(PATTERNS)
+    n2, n1, n0 = generator.choice([(1, 1, 1), (1, 1, 5), (3, 1, 1), (1, 7, 1), (2, 3, 4), (3, 5, 2), (1, 9, 3)])
+    axis = generator.randrange(2)
+    length = 8 * (n1, n0)[axis]
+    entries = n2 * n1 * n0 * 8 * pattern.entries_per_word(8)
+    return Prune(
+        keep=pattern.n,
+        of=pattern.m,
+        axis=axis,
+        n2=n2,
+        n1=n1,
+        n0=n0,
+        valid=generator.choice([length, generator.randint(max(length - 7, 1), length), generator.randint(1, length)]),
+        source=generator.randrange(16) * 16 * lanes,
+        values=values,
+        metadata=values + 2 * entries + 8 * generator.randrange(4),
+        advance=advance,
+    )
+
+
+@pytest.mark.parametrize("lanes", OVERHEAD)
+def test_engine(lanes: int) -> None:
+    generator = random.Random(SEED + lanes)
+    architecture = machine_of(lanes)
+    bench, golden = Bench(architecture), Machine(architecture, np.zeros(64, np.uint8))
+    half_bytes = len(bench.source) // 2
+    words, _ = random_words(np.random.default_rng(SEED), len(bench.source) // 16)
+    bench.source[:] = words.view(np.uint8).ravel()
+    instructions = [
+        random_instruction(generator, lanes, 16 * generator.randrange(20), Advance(generator.choice([0, 16, 32, 48])))
+        for _ in range(24)
+    ]
+    expected: UInt8 = np.zeros_like(bench.target)
+    for half in (0, 1):
+        golden.write(Engine.VECTOR, Buffer.VOUT, 0, bench.source[half * half_bytes :][: 12 * 1024])
+        golden.advance(Engine.VECTOR, Advance.VOUT)
+    for instruction in instructions:
+        prune(golden, instruction)
+        golden.advance(Engine.PRUNE, instruction.advance)
+    found_cycles = bench.execute(instructions)
+    for half in (0, 1):
+        held = golden.writable(Engine.STORE, Buffer.PRN)
+        expected[half * len(expected) // 2 :][: len(held)] = held
+        golden.advance(Engine.STORE, Advance.PRN)
+    different = np.flatnonzero(bench.target != expected)
+    assert not different.size, f"seed {SEED}: {different.size} bytes of {instructions} differ, first at {different[0]}"
+    steps = [-(-8 * p.n2 * p.n1 * p.n0 // lanes) for p in instructions]
+    assert found_cycles == [count + OVERHEAD[lanes] for count in steps]
+
+
+@pytest.mark.parametrize("lanes", OVERHEAD)
+def test_overhead(lanes: int) -> None:
+    assert PruneEngine(machine_of(lanes)).overhead == OVERHEAD[lanes]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vector": Vector(prune_lanes=6)}, "`prune_lanes` must be a power of two, not 6"),
+        ({"array": machine_of(8).array.model_copy(update={"group": 16})}, "`group` must be 8, not 16"),
+    ],
+)
+def test_bad_architecture(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PruneEngine(machine_of(8).model_copy(update=change))
