@@ -35,7 +35,7 @@ def network(name: str, channels: int, size: tuple[int, int], classes: int, layer
 def random_network(rng: np.random.Generator) -> Network:
     """Two to five layers of every kind around one residual block, then a classifier."""
     size = (int(rng.integers(4, 7)), int(rng.integers(4, 7)))
-    wide = int(rng.choice([3, 8, 12, 16, 20, 32]))
+    wide = int(rng.choice([3, 8, 12, 20]))
     kernel = int(rng.choice([1, 3, 5]))
     layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": wide, "kernel": kernel, "padding": kernel // 2,
@@ -43,8 +43,6 @@ def random_network(rng: np.random.Generator) -> Network:
     ]  # fmt: skip
     if rng.integers(2):
         layers += [{"name": "stem_bn", "type": "batchnorm"}, {"name": "stem_relu", "type": "relu"}]
-    if rng.integers(2):
-        layers.append(_grouped_layer(rng, wide))
     trunk = layers[-1]["name"]
     stride = int(rng.choice([1, 2]))
     kernel = int(rng.choice([1, 3]))
@@ -72,15 +70,21 @@ def random_network(rng: np.random.Generator) -> Network:
         {"name": "fc", "type": "linear", "out_features": int(rng.integers(2, 11))},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
-    return network("random", int(rng.choice([1, 3, 9])), size, layers[-2]["out_features"], layers)
+    channels = int(rng.choice([1, 3, 9]))
+    if rng.integers(2):
+        wide = layers[0]["out_channels"] = int(rng.choice([wide, 16, 32]))
+        place = next(number for number, layer in enumerate(layers) if layer["name"] == "left")
+        for layer in layers:
+            layer.update({"inputs": "grouped"} if layer.get("inputs") == trunk else {})
+        layers.insert(place, _grouped_layer(rng, wide, int(rng.integers(1, 4 - stride))))
+    return network("random", channels, size, layers[-2]["out_features"], layers)
 
 
-def _grouped_layer(rng: np.random.Generator, wide: int) -> dict[str, Any]:
+def _grouped_layer(rng: np.random.Generator, wide: int, stride: int) -> dict[str, Any]:
     """Depthwise, or one of the legal numbers of groups; as many or twice as many outputs."""
     legal = [groups for groups in (2, 4, 8, 16) if wide % 8 == 0 and wide % groups == 0]
     groups = int(rng.choice([wide, *legal]))
     outputs = wide * int(rng.choice([1, 2])) if wide % 8 == 0 else wide
-    stride = int(rng.choice([1, 2]))
     return {
         "name": "grouped", "type": "conv2d", "out_channels": outputs, "kernel": 3, "padding": 1, "stride": stride,
         "groups": groups, "bias": bool(rng.integers(2)),
