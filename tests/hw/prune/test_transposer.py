@@ -26,8 +26,8 @@ def test_blocks_leave_by_rows_or_columns_without_a_pause(lanes: int) -> None:
             if block < BLOCKS:
                 rows = blocks[block, phase * lanes : (phase + 1) * lanes]
                 ctx.set(dut.rows.as_value(), int.from_bytes(rows.tobytes(), "little"))
-                ctx.set(dut.last, phase == per_block - 1)
                 ctx.set(dut.columns, int(columns[block]))
+            ctx.set(dut.last, block < BLOCKS and phase == per_block - 1)
             if t >= dut.latency:
                 found.extend(ctx.get(dut.lines.as_value()).to_bytes(8 * lanes, "little"))
             await ctx.tick()
