@@ -146,7 +146,7 @@ class _Emitter:
         return (
             self._load(j_level, b_level, y_level, x_level),
             self._gemm(b_level, y_level, x_level, inner),
-            self._drain(j_level, bias=bias),
+            self._drain(j_level, inner, bias=bias),
             self._store(j_level, b_level, y_level, x_level),
         )
 
@@ -235,7 +235,7 @@ class _Emitter:
         level = 2 if self.mapping.over_pixels else 0
         return {"rows_last": valid}, [last(Gemm, "rows_level", [b_level], level)]
 
-    def _drain(self, j_level: int, *, bias: bool) -> Vector:
+    def _drain(self, j_level: int, inner: list[int], *, bias: bool) -> Vector:
         mapping, columns = self.mapping, self.array.columns
         count = mapping.tiles * self.tile_results
         channels = mapping.j_tiles * mapping.lj * columns
@@ -245,7 +245,9 @@ class _Emitter:
             channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns,
             channel_mid_count=mapping.lj,
             channel_high_period=count // mapping.j_tiles,
-            modifiers=(step(Vector, "parameter", j_level, channels),) if bias else (),
+            modifiers=(
+                step(Vector, "parameter", j_level, channels), first(Vector, "wait", [j_level, *inner], S.PRM_FULL),
+            ) if bias else (),
         )  # fmt: skip
 
     def _store(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Store:

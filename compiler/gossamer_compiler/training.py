@@ -1,5 +1,7 @@
 """Compiles one training iteration of a network: FF through the layers, BP and WU back, update."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation, allocate
@@ -13,6 +15,7 @@ from gossamer_compiler.optimizer import Optimizer
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
+from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import Method
@@ -80,6 +83,15 @@ def compile_training(
     return Program(network.name, architecture.name, tuple(stages), compiler.memory)
 
 
+@contextmanager
+def _named(layer: str) -> Iterator[None]:
+    """Say which layer's sizes an instruction cannot express."""
+    try:
+        yield
+    except FieldRangeError as error:
+        raise UnsupportedError(f"layer {layer!r} exceeds the instruction set: {error}", "smaller sizes") from error
+
+
 class _Compiler:
     """Walks the graph forwards, then backwards."""
 
@@ -97,10 +109,12 @@ class _Compiler:
         """All stages in order."""
         stages: list[StageProgram] = []
         for node in self.graph.nodes:
-            stages += self._forward(node, rule.loss_scale)
+            with _named(node.name):
+                stages += self._forward(node, rule.loss_scale)
         updates: list[StageProgram] = []
         for node in reversed(self.graph.nodes):
-            stages += self._backward(node, updates, rule)
+            with _named(node.name):
+                stages += self._backward(node, updates, rule)
         ready = [layer.update(_NO_STEP, "prepare") for layer in self.multiplies.values()] if prepare else []
         return ready + stages + updates
 

@@ -19,6 +19,7 @@ class Tensor:
     size_bytes : bytes it takes there.
     layout : ``blocks`` activation [batch/8][y][x][c/8][8 batch][8 c] fp16, shape (batch, c, h, w);
         ``weights`` fp32 [kh][kw][c_in/8][c_out/8][8 c_in][8 c_out], shape (c_out, c_in, kh, kw);
+        ``grouped`` the same by bundles of groups, shape (groups, c_out / groups, c_in / groups, kh, kw);
         ``channels`` fp32 vector padded to 8, shape (c,); ``entries`` a compressed B operand (values fp16, then one
         metadata byte each) as its layer's GEMM reads it; ``raw`` bytes.
     shape : logical shape, unpadded.

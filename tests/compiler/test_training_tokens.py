@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.system.training_cases import random_network
 
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import load_architecture
@@ -12,6 +11,7 @@ from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.methods import METHODS
 from gossamer_models.sparsity import Pattern
+from tests.system.training_cases import random_network
 
 # Parameters are not doubled: they come in once, in front of the loads that everything behind them waits for.
 NOT_DOUBLED = {Semaphore.PRM_FULL, Semaphore.PRM_FREE}

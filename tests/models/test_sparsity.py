@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.references import naive
 
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float16, bits16, from_bits16
 from gossamer_models.sparsity import Pattern, compress, entries_in_last_word, expand, top_n_mask
+from tests.references import naive
 
 PATTERNS = [Pattern(n, m) for m in (2, 4, 8) for n in range(1, m + 1)]
 GROUP = 8

@@ -74,8 +74,7 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
         ),
         (
             {"training": "{method: bdwp, sparsity: 2:8, optimizer: sgd-momentun}"},
-            "training.optimizer: must be 'sgd' or 'sgd-momentum', not 'sgd-momentun', "
-            "did you mean 'sgd-momentum'?",
+            "training.optimizer: must be 'sgd' or 'sgd-momentum', not 'sgd-momentun', did you mean 'sgd-momentum'?",
         ),
         (
             {"training": "{method: bdwp, sparsty: 2:8}"},

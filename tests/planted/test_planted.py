@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
 from tests.planted.faults import FAULTS, Fault
 
 ROOT = Path(__file__).parents[2]

@@ -5,13 +5,13 @@ import random
 from typing import Any
 
 import numpy as np
-from tests.references.gemm_steps import walk_steps
 
 from gossamer_hw.cosim.executor import GemmCase
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.golden.state import META_VALID
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Advance
+from tests.references.gemm_steps import walk_steps
 
 
 def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, max_words: int = 12) -> Gemm:

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from tests.references import naive
 
 Float64 = naive.Float64

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.system.training_cases import random_network, run_step
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.sparsity import Pattern
+from tests.system.training_cases import random_network, run_step
 
 
 def dirty(image: MemoryImage) -> None:

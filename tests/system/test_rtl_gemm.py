@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.gemm_mapping import Product, cases, expected, result
 
 from gossamer_hw.cosim.executor import run_gemms
 from gossamer_models.architecture import Array, load_architecture
 from gossamer_models.numerics.formats import Float16
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.gemm import gemm_cycles
+from tests.references.gemm_mapping import Product, cases, expected, result
 
 SEED = 2023
 CASES = 210

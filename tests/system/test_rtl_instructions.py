@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.references.gemm_golden import golden_accumulators
-from tests.references.gemm_instructions import random_case
 
 from gossamer_hw.cosim.executor import run_gemms
 from gossamer_models.architecture import load_architecture
 from gossamer_models.timing.gemm import gemm_cycles
+from tests.references.gemm_golden import golden_accumulators
+from tests.references.gemm_instructions import random_case
 
 CASES = 300
 

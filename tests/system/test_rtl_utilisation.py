@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.references.gemm_mapping import Product, cases
 
 from gossamer_hw.cosim.executor import run_gemms
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.sparsity import Pattern
+from tests.references.gemm_mapping import Product, cases
 
 SEED = 64
 TILES = 64

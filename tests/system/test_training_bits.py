@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.references import naive
-from tests.system.training_cases import Case, network, run_step
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.roles import channel_chunk_words, gradient_chunk_words
 from gossamer_models.sparsity import Pattern
+from tests.references import naive
+from tests.system.training_cases import Case, network, run_step
 
 Rows = list[tuple[int, int, int]]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 from gossamer_models.isa.fields import leaves
 from gossamer_models.isa.instructions import (
@@ -52,7 +53,8 @@ def decode(data: bytes) -> Instruction:
     instruction, used_bits = _decode_struct(FORMATS[Opcode(opcode)], word >> OPCODE_BITS)
     if word >> (OPCODE_BITS + used_bits):
         raise ValueError(f"bits above {OPCODE_BITS + used_bits} must be zero")
-    return instruction  # type: ignore[no-any-return]
+    decoded: Instruction = instruction
+    return decoded
 
 
 def encode_all(instructions: Iterable[Instruction]) -> bytes:
@@ -81,7 +83,7 @@ def _read(instance: object, path: str) -> int:
     return int(getattr(value[int(index)], attribute)) if int(index) < len(value) else 0
 
 
-def _decode_struct(cls: type, word: int) -> tuple[object, int]:  # type: ignore[type-arg]
+def _decode_struct(cls: type, word: int) -> tuple[Any, int]:
     """Decode the fields of ``cls`` from the low bits of ``word``; trailing all-zero structures are dropped."""
     values: dict[str, object] = {}
     offset = 0

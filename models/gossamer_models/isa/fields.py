@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Leaf", "bits", "check_range", "leaves", "structs"]
+__all__ = ["FieldRangeError", "Leaf", "bits", "check_range", "leaves", "structs"]
+
+
+class FieldRangeError(ValueError):
+    """A value does not fit the field that it is meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,16 @@ def check_range(instance: object) -> None:
 
     Raises
     ------
-    ValueError
+    FieldRangeError
         A value is out of range or an array holds too many structures.
     """
     for field in dataclasses.fields(instance):  # type: ignore[arg-type]
         meta, value = field.metadata, getattr(instance, field.name)
         if "struct" in meta:
             if len(value) > meta["count"]:
-                raise ValueError(f"`{field.name}` must hold at most {meta['count']} structures, not {len(value)}")
+                raise FieldRangeError(f"`{field.name}` must hold at most {meta['count']} structures, not {len(value)}")
             continue
         low = -(1 << (meta["width"] - 1)) if meta["signed"] else 0
         high = (1 << (meta["width"] - int(meta["signed"]))) - 1
         if not low <= value <= high:
-            raise ValueError(f"`{field.name}` must lie in {low}..{high}, not {value!r}")
+            raise FieldRangeError(f"`{field.name}` must lie in {low}..{high}, not {value!r}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
-from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Modifier, ModifierKind
+from gossamer_models.isa.encoding import FORMATS
+from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Modifier, ModifierKind, Opcode
 
 __all__ = ["Body", "field_number", "first", "last", "nest", "resolve", "step", "walk"]
 
@@ -15,13 +16,13 @@ _MASK_FIELDS = frozenset({"wait", "signal", "advance"})
 
 
 @cache
-def _names(cls: type[Instruction]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
+def _names(opcode: Opcode) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(FORMATS[opcode]))
 
 
 def field_number(cls: type[Instruction], name: str) -> int:
     """Number by which a modifier refers to a field: its position in the declaration."""
-    return _names(cls).index(name)
+    return _names(cls.opcode).index(name)
 
 
 def step(cls: type[Instruction], name: str, level: int, value: int) -> Modifier:
@@ -43,7 +44,7 @@ def resolve(instruction: _I, counters: Mapping[int, int], counts: Mapping[int, i
     """Concrete instruction at the given loop counters (level to index, level to iterations)."""
     if not instruction.modifiers:
         return instruction
-    names = _names(type(instruction))
+    names = _names(instruction.opcode)
     changes: dict[str, int] = {}
     for modifier in instruction.modifiers:
         name = names[modifier.field]

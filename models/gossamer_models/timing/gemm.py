@@ -177,4 +177,6 @@ def _words_before(position: NDArray[np.int64], box: Box, r1: int, r0: int) -> ND
     q1, q0 = np.divmod(rest, r0)
     inner = np.where((q1 >= low1) & (q1 < end1), np.clip(q0 - low0, 0, n0), 0)
     middle = np.clip(q1 - low1, 0, n1) * n0 + inner
-    return np.clip(q2 - low2, 0, end2 - low2) * n1 * n0 + np.where((q2 >= low2) & (q2 < end2), middle, 0)
+    last = np.where((q2 >= low2) & (q2 < end2), middle, 0)
+    before: NDArray[np.int64] = np.clip(q2 - low2, 0, end2 - low2) * n1 * n0 + last
+    return before

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from amaranth.sim import Simulator
-from tests.references.gemm_instructions import random_instruction
-from tests.references.gemm_steps import Step, walk_steps
 
 from gossamer_hw.gemm.controller import IssueController
 from gossamer_hw.gemm.records import Places
@@ -17,6 +15,8 @@ from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.timing.gemm import boxes, chunk_entries, gemm_cycles
+from tests.references.gemm_instructions import random_instruction
+from tests.references.gemm_steps import Step, walk_steps
 
 PLACES = Places(a_bits=9, b_bits=10, accumulator_bits=8)
 ARRAYS = {

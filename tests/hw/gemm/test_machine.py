@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from tests.references.gemm_golden import golden_accumulators
-from tests.references.gemm_instructions import random_case
 
 from gossamer_hw.cosim.stimulus import GemmCase, accumulator_words, stimulus_of
 from gossamer_hw.gemm.machine import GemmMachine
 from gossamer_models.architecture import Architecture, Array, load_architecture
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.timing.gemm import gemm_cycles
+from tests.references.gemm_golden import golden_accumulators
+from tests.references.gemm_instructions import random_case
 
 SHAPES = {
     "2x4": {"rows": 2, "columns": 4},

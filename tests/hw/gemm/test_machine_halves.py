@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+
+from gossamer_models.isa.tokens import Advance
 from tests.hw.gemm.test_machine import execute, machine_of
 from tests.references.gemm_golden import golden_accumulators
 from tests.references.gemm_instructions import random_case
-
-from gossamer_models.isa.tokens import Advance
 
 SEEDS = (4, 7, 2)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.references import naive
 
 from gossamer_models.errors import InputError
 from gossamer_models.golden import gemm
@@ -14,6 +13,7 @@ from gossamer_models.golden.gemm import gemm_entries
 from gossamer_models.numerics.accumulate import add
 from gossamer_models.numerics.formats import Bool, Float16, Float32, UInt8, bits32, from_bits16
 from gossamer_models.sparsity import Entries, Pattern, compress
+from tests.references import naive
 
 GROUP = 8
 PATTERNS = [Pattern(8, 8), Pattern(1, 2), Pattern(2, 4), Pattern(1, 4), Pattern(2, 8), Pattern(1, 8), Pattern(4, 8)]

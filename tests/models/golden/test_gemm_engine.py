@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.gemm_instructions import random_instruction
-from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
 from gossamer_models.errors import InputError
 from gossamer_models.golden import gemm_engine
@@ -17,6 +15,8 @@ from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.formats import Float16, Float32, UInt8
+from tests.references.gemm_instructions import random_instruction
+from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
 # Addresses of the random instructions reach this far below zero.
 A_OFFSET = 1000

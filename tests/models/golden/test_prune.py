@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.naive import n_of_m_mask
-from tests.references.operands import any_fp16
 
 from gossamer_models.errors import GossamerError, InputError
 from gossamer_models.golden.prune import prune
 from gossamer_models.golden.state import Machine
 from gossamer_models.isa.instructions import Prune
 from gossamer_models.isa.tokens import Buffer, Engine
+from tests.references.naive import n_of_m_mask
+from tests.references.operands import any_fp16
 
 N2, N1, N0 = 2, 3, 2
 VALUES, METADATA = 0, 2048

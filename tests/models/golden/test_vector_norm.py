@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.naive import batch_norm, batch_norm_gradients, round_fp32
-from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector import vector
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.special import rsqrt
+from tests.references.naive import batch_norm, batch_norm_gradients, round_fp32
+from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
 COUNT = 512
 CHANNELS = 16

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.operands import any_fp16, assert_same_bits, fp16
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector import vector
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.tokens import Buffer, Engine
+from tests.references.operands import any_fp16, assert_same_bits, fp16
 
 SLABS = 2
 CHANNELS = 8

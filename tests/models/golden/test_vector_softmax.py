@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.references.naive import softmax_cross_entropy
-from tests.references.operands import any_fp16, assert_same_bits, fp16, fp32
 
 from gossamer_models.golden import vector_softmax
 from gossamer_models.golden.state import ExecutionError, Machine
@@ -13,6 +11,8 @@ from gossamer_models.golden.vector import vector
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.special import exp
+from tests.references.naive import softmax_cross_entropy
+from tests.references.operands import any_fp16, assert_same_bits, fp16, fp32
 
 SAMPLES = 16
 

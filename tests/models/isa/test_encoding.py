@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.references import decoder
 
 from gossamer_models.isa.encoding import FORMATS, decode, decode_all, encode, encode_all
 from gossamer_models.isa.instructions import (
@@ -27,6 +26,7 @@ from gossamer_models.isa.instructions import (
     Vector,
 )
 from gossamer_models.isa.tokens import Advance, Semaphore
+from tests.references import decoder
 
 
 def records(cls: type) -> st.SearchStrategy[Any]:

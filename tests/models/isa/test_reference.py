@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.references import decoder
 
 from gossamer_models.isa.encoding import FORMATS, encode
 from gossamer_models.isa.fields import leaves
 from gossamer_models.isa.instructions import Dim, Load, Modifier, ModifierKind, Opcode, VectorOp
 from gossamer_models.isa.reference import isa_header, isa_reference, rows
 from gossamer_models.isa.tokens import Buffer, Semaphore
+from tests.references import decoder
 
 _ROW = re.compile(r"^\| (\d+) \| (\w+) \| (\d+) \| (\d+) \| (yes|no) \| \S.*\|$", re.MULTILINE)
 

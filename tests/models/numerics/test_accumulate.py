@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from tests.references import naive
 
 from gossamer_models.numerics.accumulate import add, multiply_accumulate
 from gossamer_models.numerics.formats import bits32, from_bits16, from_bits32
+from tests.references import naive
 
 fp16_bits = st.integers(0, 0xFFFF)
 fp32_bits = st.integers(0, 0xFFFFFFFF)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.references import naive
 
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.exact import ACCUMULATOR_BITS, MAX_TERMS, FixedSum, exact_dot, exact_sum, fixed_dot
 from gossamer_models.numerics.formats import Float16, Float32, bits32, from_bits16, to_fp32
+from tests.references import naive
 
 finite_bits = st.integers(0, 0xFFFF).filter(lambda b: b & 0x7C00 != 0x7C00)
 columns = st.lists(st.tuples(finite_bits, finite_bits), max_size=40)
