@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
+from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.isa.tokens import Engine
 
 __all__ = ["Ledger", "SimResult", "Skip", "Span", "StageTiming"]
@@ -94,6 +95,7 @@ class StageTiming:
     executed : per engine, instructions it executed.
     bytes_read, bytes_written : DRAM traffic.
     spans, skips : every instruction walked through, and what was left out; empty unless a trace was asked for.
+    actions : what the executed instructions did, counted.
     """
 
     layer: str
@@ -107,6 +109,7 @@ class StageTiming:
     bytes_written: int
     spans: tuple[Span, ...] = ()
     skips: tuple[Skip, ...] = ()
+    actions: Actions = NO_ACTIONS
 
 
 @dataclass(frozen=True, slots=True)

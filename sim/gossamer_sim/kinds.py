@@ -28,7 +28,7 @@ Range = tuple[int, int]
 EVERYTHING: Range = (0, 1 << 62)
 NOTHING: Range = (0, -1)
 
-_TRANSFER_PLACES = frozenset({"advance", "mem_base", "buf_base", "buffer", "index_dim"})
+_TRANSFER_PLACES = frozenset({"advance", "mem_base", "buf_base"})
 PLACES: dict[type[Instruction], frozenset[str]] = {
     Load: _TRANSFER_PLACES,
     Store: _TRANSFER_PLACES,
@@ -39,12 +39,12 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
     ),
     Prune: frozenset({"advance", "source", "values", "metadata", "valid"}),
     Vector: frozenset(
-        {"advance", "format", "parameter", "channels", "samples", "sample_period"}
+        {"advance", "parameter", "samples", "sample_period"}
         | {f"source{n}" for n in range(3)} | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
         | {f"channel_{name}" for name in ("low", "mid_period", "mid_count", "high_period")}
     ),
 }  # fmt: skip
-"""Fields that say where, not how long."""
+"""Fields that say where, neither how long nor how much."""
 
 _BASES: dict[type[Instruction], tuple[str, ...]] = {
     Load: ("axis0_base", "axis1_base", "axis2_base"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import simpy
 
+from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, GossamerError
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
@@ -29,6 +30,7 @@ class StageRun:
     occupancy : cycles per set of busy engines, from the barrier to the last end; index as in ``Machine``.
     barrier_cycles : fetch before the first instruction is dealt.
     spans, skips : counted from the start of the barrier.
+    actions : of all executions together.
     """
 
     works: tuple[Work, ...]
@@ -37,6 +39,7 @@ class StageRun:
     barrier_cycles: int
     spans: tuple[Span, ...]
     skips: tuple[Skip, ...]
+    actions: Actions
 
     def per_engine(self, amount: Callable[[Work], int]) -> dict[Engine, int]:
         """Sum of an amount over all executions, per engine."""
@@ -83,13 +86,15 @@ def run_stage(
     if not sequencer.done or machine.waiting():
         raise GossamerError(f"{name} deadlocks at cycle {machine.now()}: {'; '.join(machine.waiting())}")
     barrier = fetch_cycles(architecture.memory, len(stage.instructions))
+    executed = tuple(machine.executed())
     return StageRun(
         works=tuple(shop.works),
-        executed=tuple(machine.executed()),
+        executed=executed,
         occupancy=tuple(machine.tally.occupancy),
         barrier_cycles=barrier,
         spans=tuple(Span(s.engine, s.instruction, s.start + barrier, s.end + barrier) for s in machine.spans or ()),
         skips=tuple(Skip(s.level, s.iterations, s.start + barrier, s.end + barrier) for s in machine.skips),
+        actions=Actions.total((work.actions, times) for work, times in zip(shop.works, executed, strict=True)),
     )
 
 
@@ -142,6 +147,7 @@ def timing(stage: StageProgram, run: StageRun, start: int, macs_per_cycle: int) 
         bytes_written=size_bytes[Engine.STORE],
         spans=run.spans,
         skips=run.skips,
+        actions=run.actions,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gossamer_models.actions import NO_ACTIONS, Actions, instruction_actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
@@ -28,6 +29,7 @@ class Work:
     waits, signals : bit numbers of semaphores.
     cycles : from start to end, or to the first burst if there is an ``epoch``.
     size_bytes : DRAM traffic.
+    actions : what it does, counted.
     """
 
     number: int
@@ -39,6 +41,7 @@ class Work:
     epoch: Epoch | None = None
     size_bytes: int = 0
     gemm: GemmCycles | None = None
+    actions: Actions = NO_ACTIONS
 
 
 class WorkShop:
@@ -66,11 +69,13 @@ class WorkShop:
         """
         cycles, epoch, size_bytes, gemm = self._cost(instruction)
         waits, signals = tuple(_bits(instruction.wait)), tuple(_bits(instruction.signal))
-        key = (position, waits, signals, cycles, epoch, size_bytes, gemm)
+        actions = instruction_actions(self._architecture.array, instruction)
+        key = (position, waits, signals, cycles, epoch, size_bytes, gemm, actions)
         if key not in self._known:
             _check_ends(position, instruction)
-            work = Work(len(self.works), position, instruction.engine, waits, signals, cycles, epoch, size_bytes, gemm)
-            self._known[key] = work
+            work = self._known[key] = Work(
+                len(self.works), position, instruction.engine, waits, signals, cycles, epoch, size_bytes, gemm, actions
+            )
             self.works.append(work)
         return self._known[key]
 

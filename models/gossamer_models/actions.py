@@ -1,0 +1,297 @@
+"""What an instruction does, counted: multiply-adds, bits in and out of every memory, vector and prune operations.
+
+Closed forms from the instruction and the array alone; an energy table gives each action its picojoules. Memories
+count in bits, so that a row of any width can price them. Not counted: clock tree, address generators, sequencer,
+instruction fetch, and what a vector lane does besides multiplying and adding in fp32.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from operator import attrgetter
+from typing import Self
+
+from gossamer_models.architecture import Array
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.instructions import Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.timing.gemm import boxes, chunk_entries
+from gossamer_models.timing.transfer import transfer_shape
+from gossamer_models.timing.vector import PASSES
+
+__all__ = ["NO_ACTIONS", "Actions", "entry_tag_bits", "instruction_actions"]
+
+_BLOCK = 8
+_HALF_BITS = 16
+_SINGLE_BITS = 32
+_PRUNED_METADATA_BITS = 8
+_COMPARATORS = _BLOCK * (_BLOCK - 1) // 2
+_PLACES = dict.fromkeys(("wait", "signal", "advance", "accumulate", "a_base", "b_base", "acc_base"), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Counted actions of an instruction or a stage.
+
+    Members
+    -------
+    macs : multiply-adds of issued entry steps, one per processing element and step, valid or not.
+    null_macs : the same of the null steps that pad a short chunk up to its drain.
+    word_bits : bits of A words shifted from element to element, beyond the one operand a multiplier takes.
+    chain_bits : bits of sums shifted down the drain chains.
+    a_read_bits ... prune_write_bits : traffic of each on-chip memory, from both of its sides.
+    multiplications, additions : of the vector lanes, in fp32.
+    comparisons : of the prune engine, in 15 bits.
+    dram_read_bits, dram_write_bits : as DMA moves them; repeated reads of one address count each time.
+    """
+
+    macs: int = 0
+    null_macs: int = 0
+    word_bits: int = 0
+    chain_bits: int = 0
+    a_read_bits: int = 0
+    a_write_bits: int = 0
+    b_read_bits: int = 0
+    b_write_bits: int = 0
+    accumulator_read_bits: int = 0
+    accumulator_write_bits: int = 0
+    vector_in_read_bits: int = 0
+    vector_in_write_bits: int = 0
+    vector_out_read_bits: int = 0
+    vector_out_write_bits: int = 0
+    parameter_read_bits: int = 0
+    parameter_write_bits: int = 0
+    prune_read_bits: int = 0
+    prune_write_bits: int = 0
+    multiplications: int = 0
+    additions: int = 0
+    comparisons: int = 0
+    dram_read_bits: int = 0
+    dram_write_bits: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Counts by name, in declared order."""
+        return dict(zip(_NAMES, _values(self), strict=True))
+
+    @classmethod
+    def total(cls, counted: Iterable[tuple["Actions", int]]) -> Self:
+        """Sum of actions, each taken a number of times."""
+        sums = [0] * len(_NAMES)
+        for actions, times in counted:
+            for place, value in enumerate(_values(actions)):
+                sums[place] += times * value
+        return cls(*sums)
+
+
+_NAMES = tuple(field.name for field in dataclasses.fields(Actions))
+_values = attrgetter(*_NAMES)
+NO_ACTIONS = Actions()
+_MEMORIES: Mapping[Buffer, str] = {
+    Buffer.A: "a", Buffer.B: "b", Buffer.B_META: "b", Buffer.ACC: "accumulator", Buffer.VIN: "vector_in",
+    Buffer.VOUT: "vector_out", Buffer.PRM: "parameter", Buffer.PRN: "prune",
+}  # fmt: skip
+
+
+def instruction_actions(array: Array, instruction: Instruction) -> Actions:
+    """Actions of a concrete instruction (no modifiers), independent of data.
+
+    Parameters
+    ----------
+    array : the array it runs on.
+    instruction : addresses and tokens do not count.
+
+    Raises
+    ------
+    GossamerError
+        No engine executes such an instruction.
+    """
+    if isinstance(instruction, Gemm):
+        return _gemm(array, dataclasses.replace(instruction, modifiers=(), **_PLACES))
+    if isinstance(instruction, Load):
+        return _load(array, instruction)
+    if isinstance(instruction, Store):
+        return _store(instruction)
+    if isinstance(instruction, Prune):
+        return _prune(instruction)
+    if isinstance(instruction, Vector):
+        return _vector(instruction)
+    raise GossamerError(f"no engine executes {type(instruction).__name__}")
+
+
+def entry_tag_bits(array: Array) -> int:
+    """Bits of an entry in a column bank besides its value: index within the word, and valid."""
+    return (array.group - 1).bit_length() + 1
+
+
+@lru_cache(maxsize=4096)
+def _gemm(array: Array, g: Gemm) -> Actions:
+    """Count a GEMM.
+
+    Per tile, with w words in its box, e entry steps over all chunks and n null steps:
+
+    - macs = Li Lj e R C, null_macs = Li Lj n R C;
+    - a word is read from every row bank where k = 0 and lj = 0: Li w R words; valid for the row or not;
+    - an entry is read from every column bank where li = 0: Lj e C entries;
+    - a chunk's sums go through the adder of their accumulator bank, which is read and written: Li Lj R C words;
+    - a word's registers change in all R C elements at each step if Li > 1, at each fetch if Li = 1;
+    - a sum shifts through (R / drain_ports + 1) / 2 elements on average, Li Lj + 1 registers each.
+    """
+    slots, cells = g.li * g.lj, array.rows * array.columns
+    drain_steps = array.rows // array.drain_ports
+    chunks = -(-(g.r2 * g.r1 * g.r0) // g.chunk_words)
+    words = entries = nulls = 0
+    for box, tiles in boxes(g).items():
+        steps = chunk_entries(g, box)
+        tiles *= g.j
+        words += tiles * prod(end - first for first, end in box)
+        entries += tiles * int(steps.sum())
+        nulls += tiles * sum(max(drain_steps - int(count), 0) for count in steps)
+    sums = g.tiles * chunks * slots * cells
+    changes = slots * (entries + nulls) if g.li > 1 else words
+    return Actions(
+        macs=slots * entries * cells,
+        null_macs=slots * nulls * cells,
+        word_bits=changes * cells * (array.group - 1) * _HALF_BITS,
+        chain_bits=sums * (drain_steps + 1) * (slots + 1) * _SINGLE_BITS // 2,
+        a_read_bits=words * g.li * array.rows * array.group * _HALF_BITS,
+        b_read_bits=entries * g.lj * array.columns * (_HALF_BITS + entry_tag_bits(array)),
+        accumulator_read_bits=sums * _SINGLE_BITS,
+        accumulator_write_bits=sums * _SINGLE_BITS,
+    )
+
+
+def _load(array: Array, g: Load) -> Actions:
+    """Count a load: in bounds, elements are read from DRAM; out of bounds too, elements are written to the buffer.
+
+    A metadata byte becomes a tag of a B entry; so does the index that the load itself gives.
+    """
+    elements = prod(dim.count for dim in g.dims if dim.count)
+    bits = 8 * Format(g.format).bytes
+    if g.buffer == Buffer.B_META:
+        bits = entry_tag_bits(array)
+    elif g.buffer == Buffer.B and g.index_dim < len(g.dims):
+        bits += entry_tag_bits(array)
+    memory = f"{_MEMORIES[Buffer(g.buffer)]}_write_bits"
+    return Actions(dram_read_bits=8 * transfer_shape(g).size_bytes, **{memory: elements * bits})
+
+
+def _store(g: Store) -> Actions:
+    """Count a store: elements in bounds are read from the buffer and written to DRAM."""
+    bits = 8 * transfer_shape(g).size_bytes
+    return Actions(dram_write_bits=bits, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": bits})
+
+
+def _prune(g: Prune) -> Actions:
+    """Count a prune, padding included: all blocks are read, N of M elements leave with a byte of metadata each.
+
+    Every pair of a word's eight elements is compared, whatever M is.
+    """
+    elements = g.n2 * g.n1 * g.n0 * _BLOCK * _BLOCK
+    return Actions(
+        vector_out_read_bits=elements * _HALF_BITS,
+        prune_write_bits=elements * g.keep // g.of * (_HALF_BITS + _PRUNED_METADATA_BITS),
+        comparisons=elements // _BLOCK * _COMPARATORS,
+    )
+
+
+def _vector(g: Vector) -> Actions:
+    """Count a vector instruction from the formula of its operation; per-channel parameters are read once per block."""
+    op, flags = VectorOp(g.op), VectorFlag(g.flags)
+    if op in _WINDOWS:
+        return _pooling(op, g)
+    if op in _CHANNELS:
+        return _per_channel(g, *_CHANNELS[op])
+    halves, singles, multiplications, additions, parameters = _OPERANDS[op]
+    for flag in flags:
+        more = _OPTIONS.get((op, flag), (0, 0, 0, 0))
+        halves, multiplications = halves + more[0], multiplications + more[1]
+        additions, parameters = additions + more[2], parameters + more[3]
+    read = g.count * (halves * _HALF_BITS + singles * _SINGLE_BITS)
+    sums = 1 + bool(flags & VectorFlag.PRODUCT) if op == VectorOp.REDUCE else 0
+    labels = g.count // g.channels if op == VectorOp.SOFTMAX_CROSS_ENTROPY else 0  # one in, one probability out
+    return Actions(
+        accumulator_read_bits=g.count * _SINGLE_BITS if op == VectorOp.DRAIN else 0,
+        vector_in_read_bits=read + labels * _SINGLE_BITS,
+        vector_out_write_bits=g.count * _result_bits(op, g) + labels * _SINGLE_BITS,
+        parameter_read_bits=-(-g.count // _BLOCK) * parameters * _SINGLE_BITS,
+        parameter_write_bits=g.channels * sums * _SINGLE_BITS,
+        multiplications=g.count * multiplications,
+        additions=g.count * additions,
+    )
+
+
+_OPERANDS: Mapping[VectorOp, tuple[int, int, int, int, int]] = {
+    VectorOp.FILL: (0, 0, 0, 0, 0),
+    VectorOp.DRAIN: (0, 0, 0, 0, 0),
+    VectorOp.APPLY: (1, 0, 0, 0, 0),
+    VectorOp.REDUCE: (1, 0, 0, 0, 0),
+    VectorOp.GRADIENT: (1, 0, 0, 0, 0),
+    # Nine passes of at most two multiplications and two additions.
+    VectorOp.SOFTMAX_CROSS_ENTROPY: (
+        1, 0, 2 * PASSES[VectorOp.SOFTMAX_CROSS_ENTROPY], 2 * PASSES[VectorOp.SOFTMAX_CROSS_ENTROPY], 0,
+    ),
+    VectorOp.UPDATE: (0, 3, 4, 3, 0),
+}  # fmt: skip
+"""Per element: fp16 and fp32 operands, multiplications, additions, parameters."""
+
+_OPTIONS: Mapping[tuple[VectorOp, VectorFlag], tuple[int, int, int, int]] = {
+    (VectorOp.DRAIN, VectorFlag.AFFINE): (0, 0, 1, 1),
+    (VectorOp.APPLY, VectorFlag.AFFINE): (0, 1, 1, 2),
+    (VectorOp.APPLY, VectorFlag.RESIDUAL): (1, 0, 1, 0),
+    (VectorOp.REDUCE, VectorFlag.MASK): (1, 0, 0, 0),
+    (VectorOp.REDUCE, VectorFlag.PRODUCT): (1, 1, 0, 0),
+    (VectorOp.GRADIENT, VectorFlag.MASK): (1, 0, 0, 0),
+    (VectorOp.GRADIENT, VectorFlag.AFFINE): (1, 2, 2, 3),
+    (VectorOp.UPDATE, VectorFlag.SR_STE): (0, 1, 1, 0),
+}
+"""What an option adds per element: fp16 operands, multiplications, additions, parameters."""
+
+_CHANNELS: Mapping[VectorOp, tuple[int, int, int, int]] = {
+    VectorOp.NORM_FORWARD: (4, 4, 5 + 2 * 4, 3 + 2 * 1),  # two Newton steps of the reciprocal square root
+    VectorOp.NORM_BACKWARD: (6, 5, 8, 2),
+}
+"""Per channel: parameters read and written, multiplications, additions."""
+
+_WINDOWS = frozenset({VectorOp.MAX_POOL, VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT})
+
+
+def _result_bits(op: VectorOp, g: Vector) -> int:
+    """Bits that an element writes to the output buffer."""
+    if op == VectorOp.REDUCE:
+        return 0
+    if op == VectorOp.UPDATE:
+        return 2 * _SINGLE_BITS + _HALF_BITS
+    if op in (VectorOp.FILL, VectorOp.DRAIN):
+        return 8 * Format(g.format).bytes
+    return _HALF_BITS * (1 + bool(g.flags & VectorFlag.SECOND_OUTPUT))
+
+
+def _per_channel(g: Vector, read: int, written: int, multiplications: int, additions: int) -> Actions:
+    return Actions(
+        parameter_read_bits=g.count * read * _SINGLE_BITS,
+        parameter_write_bits=g.count * written * _SINGLE_BITS,
+        multiplications=g.count * multiplications,
+        additions=g.count * additions,
+    )
+
+
+def _pooling(op: VectorOp, g: Vector) -> Actions:
+    """Count a pooling: a result reads all places of its window; a gradient, all windows that may hold its element.
+
+    The arg max is computed again: MAX_POOL_GRADIENT also reads each element once per window.
+    """
+    if op in (VectorOp.MAX_POOL, VectorOp.AVG_POOL):
+        reads = g.kernel * g.kernel_x
+    else:
+        stride = max(g.stride, 1)
+        reads = -(-g.kernel // stride) * -(-g.kernel_x // stride)
+    averages = op in (VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT)
+    operands = 2 if op == VectorOp.MAX_POOL_GRADIENT else 1
+    return Actions(
+        vector_in_read_bits=g.count * reads * operands * _HALF_BITS,
+        vector_out_write_bits=g.count * _HALF_BITS,
+        multiplications=g.count if averages else 0,
+        additions=0 if op == VectorOp.MAX_POOL else g.count * reads,
+    )
