@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.methods import METHODS
-from gossamer_models.network import Network, load_network
+from gossamer_models.network import Network
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
 from gossamer_models.workload import MethodUse, Workload, load_workload
@@ -73,7 +74,7 @@ def load(
         raise InputError(f"batch must be a positive integer, not {batch}")
     changes: dict[str, Any] = {"batch": batch, "memory": memory}
     workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
-    network = load_network(workload.network, relative_to=workload.source)
+    network = load_any_network(workload.network, relative_to=workload.source)
     if architecture is None:
         return workload, network, load_architecture(workload.architecture, relative_to=workload.source)
     return workload, network, load_architecture(architecture)

@@ -1,0 +1,1 @@
+"""Networks from files that other tools write."""

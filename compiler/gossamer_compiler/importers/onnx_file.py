@@ -1,0 +1,272 @@
+"""Read an ONNX file into plain records: operators, which tensors are constant, and the shape of every tensor."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gossamer_models.errors import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["MIN_OPSET", "PROBE_BATCH", "Attribute", "Dims", "Operator", "Tensors", "read_onnx"]
+
+MIN_OPSET: Final = 7
+"""Older operators broadcast, drop and normalise by other attributes."""
+
+PROBE_BATCH: Final = 7
+"""Batch that shapes are inferred with where the file leaves it open: odd, so that a fixed one stands out."""
+
+MAX_BYTES: Final = (1 << 31) - 1
+"""Largest message of the format that ONNX is written in."""
+
+_SHAPE_ELEMENTS: Final = 64
+
+Attribute = int | float | str | tuple[int, ...] | None
+
+Dims = tuple[int | None, ...]
+
+_PARAMETERISED: Final = ("Conv", "Gemm", "MatMul", "BatchNormalization")
+"""Operators that read parameters behind their first input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator of the file.
+
+    Members
+    -------
+    kind : its type, with the domain in front where that is not ONNX's own.
+    name : of the node, or of its first output.
+    inputs, outputs : tensors; an optional one that is left out is empty.
+    attributes : numbers, texts and lists of integers; None for any other.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Attribute]
+
+    def operand(self, index: int) -> str:
+        """Return the tensor at input `index`, or "" where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def integer(self, attribute: str, default: int) -> int:
+        """Return an integer attribute."""
+        value = self.attributes.get(attribute)
+        return value if isinstance(value, int) else default
+
+    def number(self, attribute: str, default: float) -> float:
+        """Return a numeric attribute as the shortest decimal of its single-precision value."""
+        value = self.attributes.get(attribute)
+        return float(f"{value:.7g}") if isinstance(value, int | float) else default
+
+    def integers(self, attribute: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a list of integers."""
+        value = self.attributes.get(attribute)
+        return value if isinstance(value, tuple) else default
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """What an ONNX file says.
+
+    Members
+    -------
+    source, name : the file, and the name of its graph.
+    operators : in the file's order.
+    constants : tensors that do not depend on an input.
+    inputs, outputs : of the graph, constants left out.
+    shapes : per tensor, as far as they follow from the file; None for an open dimension.
+    integers : values of constants that hold a few integers.
+    """
+
+    source: str
+    name: str
+    operators: tuple[Operator, ...]
+    constants: frozenset[str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    shapes: dict[str, Dims]
+    integers: dict[str, tuple[int, ...]]
+
+
+def read_onnx(path: Path) -> Tensors:
+    """Read an ONNX file; weights may be missing from it, their shapes not.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file of at most `MAX_BYTES`; data that it keeps in other files is not read.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no ONNX model, or the package `onnx` is not installed.
+    UnsupportedError
+        Its operators are older than `MIN_OPSET`.
+    """
+    model = _parse(path)
+    _check_opset(model, str(path))
+    model = _flat(model, str(path))
+    graph = model.graph
+    _open_batch(graph)
+    operators = tuple(_operator(node) for node in graph.node if node.output)
+    _require_single_makers(operators, str(path))
+    integers = _integers(graph)
+    shapes = _shapes(model)
+    constants = _constants(graph, operators, shapes)
+    return Tensors(
+        source=str(path),
+        name=graph.name,
+        operators=operators,
+        constants=frozenset(constants),
+        inputs=tuple(value.name for value in graph.input if value.name not in constants),
+        outputs=tuple(value.name for value in graph.output if value.name not in constants),
+        shapes=shapes,
+        integers=integers,
+    )
+
+
+def _parse(path: Path) -> "onnx.ModelProto":
+    source = str(path)
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError("the package onnx is not installed", "pip install 'gossamer[onnx]'", source) from None
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"the file is larger than {MAX_BYTES} bytes", "weights in a file beside it", source)
+        model = onnx.load_model_from_string(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a readable ONNX file", source) from None
+    except (DecodeError, ValueError):
+        raise InputError("the file is damaged or no ONNX model", "a file that an ONNX exporter wrote", source) from None
+    if not model.graph.node:
+        raise InputError("the file is empty: its graph has no operators", "an ONNX model", source)
+    return model
+
+
+def _check_opset(model: "onnx.ModelProto", source: str) -> None:
+    version = max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
+    if version < MIN_OPSET:
+        raise UnsupportedError(f"opset {version}", f"{MIN_OPSET} or later", source)
+
+
+def _flat(model: "onnx.ModelProto", source: str) -> "onnx.ModelProto":
+    """Return the model with its own functions written out."""
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"its functions cannot be written out ({error})", "valid functions", source) from None
+
+
+def _open_batch(graph: "onnx.GraphProto") -> None:
+    """Give an open batch a number, and drop the shapes that would contradict it."""
+    held = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name not in held and dims and dims[0].dim_value < 1:
+            dims[0].dim_value = PROBE_BATCH
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+
+
+def _shapes(model: "onnx.ModelProto") -> dict[str, Dims]:
+    """Infer shapes; weights are emptied first, because only their dimensions matter."""
+    from onnx import shape_inference
+
+    graph = model.graph
+    shapes: dict[str, Dims] = {}
+    for tensor in graph.initializer:
+        shapes[tensor.name] = tuple(tensor.dims)
+        if max(len(tensor.raw_data) // 8, len(tensor.float_data)) > _SHAPE_ELEMENTS:
+            tensor.ClearField("raw_data")
+            tensor.ClearField("float_data")
+    try:
+        graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    except (RuntimeError, ValueError):
+        # What cannot be inferred is reported where it is needed, by the operator's name.
+        graph = model.graph
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+            shapes.setdefault(value.name, dims)
+    return shapes
+
+
+def _integers(graph: "onnx.GraphProto") -> dict[str, tuple[int, ...]]:
+    from onnx import TensorProto, numpy_helper
+
+    held = [(tensor.name, tensor) for tensor in graph.initializer]
+    held += [
+        (node.output[0], attribute.t)
+        for node in graph.node
+        for attribute in node.attribute
+        if node.op_type == "Constant" and attribute.name == "value" and node.output
+    ]
+    integers: dict[str, tuple[int, ...]] = {}
+    for name, tensor in held:
+        if tensor.data_type == TensorProto.INT64 and len(tensor.dims) <= 1 and prod(tensor.dims) <= _SHAPE_ELEMENTS:
+            try:
+                integers[name] = tuple(map(int, numpy_helper.to_array(tensor).flat))
+            except (ValueError, OSError):
+                continue  # kept in another file, or not as long as it says
+    return integers
+
+
+def _constants(graph: "onnx.GraphProto", operators: tuple[Operator, ...], shapes: dict[str, Dims]) -> set[str]:
+    """Tensors that no sample changes: what is stored, parameters that are inputs, and what is computed from these."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {tensor.values.name for tensor in graph.sparse_initializer}
+    fed = {operator.operand(0) for operator in operators}
+    parameters = {name for operator in operators if operator.kind in _PARAMETERISED for name in operator.inputs[1:]}
+    for value in graph.input:
+        if len(shapes.get(value.name, ())) == 1 or value.name in parameters - fed:
+            constants.add(value.name)
+    for operator in operators:
+        if all(name in constants for name in operator.inputs if name):
+            constants.update(operator.outputs)
+    return constants
+
+
+def _require_single_makers(operators: tuple[Operator, ...], source: str) -> None:
+    made: set[str] = set()
+    for operator in operators:
+        if made.intersection(filter(None, operator.outputs)):
+            raise InputError("makes a tensor that is made already", "one maker each", source, f"node {operator.name!r}")
+        made.update(operator.outputs)
+
+
+def _operator(node: "onnx.NodeProto") -> Operator:
+    domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
+    return Operator(
+        kind=domain + node.op_type,
+        name=node.name or next((name for name in node.output if name), node.op_type),
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={attribute.name: _attribute(attribute) for attribute in node.attribute},
+    )
+
+
+def _attribute(attribute: "onnx.AttributeProto") -> Attribute:
+    kinds = attribute
+    match attribute.type:
+        case kinds.INT:
+            return attribute.i
+        case kinds.FLOAT:
+            return attribute.f
+        case kinds.STRING:
+            return attribute.s.decode("utf-8", "replace")
+        case kinds.INTS:
+            return tuple(attribute.ints)
+    return None

@@ -1,0 +1,212 @@
+"""What each ONNX operator is in a network: rules that read its attributes, and refuse what the machine cannot run."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+from gossamer_compiler.importers.onnx_file import Dims, Operator, Tensors
+
+__all__ = ["RULES", "RefusalError", "Step", "flatten", "join_biases"]
+
+
+class RefusalError(Exception):
+    """Why an operator cannot be imported, as in "with dilations [2, 2]"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One layer that an operator becomes.
+
+    Members
+    -------
+    settings : of the layer, without name and inputs.
+    weights : shape that its weights must have, or that of its scale; empty without.
+    """
+
+    settings: dict[str, object]
+    weights: Dims = ()
+
+
+Rule = Callable[[Operator, Tensors], tuple[Step, ...]]
+"""Layers in a chain; none when the tensor passes unchanged."""
+
+
+def _convolution(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    weights = _weights(operator, tensors)
+    if len(weights) != 4:
+        raise RefusalError(f"in {max(len(weights) - 2, 0)} dimensions")
+    _refuse_dilations(operator)
+    settings: dict[str, object] = {
+        "type": "conv2d",
+        "out_channels": weights[0],
+        "kernel": weights[2:],
+        "stride": operator.integers("strides", (1, 1)),
+        "padding": _padding(operator),
+        "groups": operator.integer("group", 1),
+        "bias": bool(operator.operand(2)),
+    }
+    return (Step(settings, weights),)
+
+
+def _linear(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    weights = _weights(operator, tensors)
+    if len(weights) != 2:
+        raise RefusalError(f"with weights of {len(weights)} dimensions")
+    if operator.integer("transA", 0):
+        raise RefusalError("with transA")
+    if not operator.integer("transB", 0):
+        weights = weights[::-1]
+    if len(tensors.shapes.get(operator.operand(0), (0, 0))) != 2:
+        raise RefusalError("of a tensor that is not [batch, features]")
+    bias = operator.operand(2)
+    if operator.number("alpha", 1.0) != 1 or (bias and operator.number("beta", 1.0) != 1):
+        raise RefusalError("with alpha or beta")
+    if bias and tensors.shapes.get(bias, ()) not in (weights[:1], (1, *weights[:1])):
+        raise RefusalError("with a bias that is not one value per output")
+    return (Step({"type": "linear", "out_features": weights[0], "bias": bool(bias)}, weights),)
+
+
+def _product(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    if operator.operand(1) not in tensors.constants:
+        raise RefusalError("of two activations")
+    return _linear(operator, tensors)
+
+
+def _normalisation(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    if not operator.integer("spatial", 1):
+        raise RefusalError("per activation")
+    # ONNX says what the running statistics keep, a layer what they take.
+    momentum = round(1 - operator.number("momentum", 0.9), 7)
+    settings: dict[str, object] = {
+        "type": "batchnorm", "eps": operator.number("epsilon", 1e-5), "momentum": momentum,
+    }  # fmt: skip
+    return (Step(settings, _weights(operator, tensors)),)
+
+
+def _relu(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    return (Step({"type": "relu"}),)
+
+
+def _add(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    if any(name in tensors.constants for name in operator.inputs):
+        raise RefusalError("of a constant")
+    if len(operator.inputs) != 2:
+        raise RefusalError(f"of {len(operator.inputs)} tensors")
+    return (Step({"type": "add"}),)
+
+
+def _max_pooling(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    return (Step({"type": "maxpool", **_window(operator)}),)
+
+
+def _average_pooling(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    settings = _window(operator)
+    if settings["padding"] != (0, 0) and not operator.integer("count_include_pad", 0):
+        raise RefusalError("with padding and count_include_pad 0")
+    return (Step({"type": "avgpool", **settings}),)
+
+
+def _global_pooling(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    return (Step({"type": "avgpool", "global": True}),)
+
+
+def _mean(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    shape = tensors.shapes.get(operator.operand(0), (0, 0, 0, 0))
+    axes = operator.integers("axes", tensors.integers.get(operator.operand(1), ()))
+    if len(shape) != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise RefusalError("over other axes than height and width")
+    pooling = Step({"type": "avgpool", "global": True})
+    return (pooling,) if operator.integer("keepdims", 1) else (pooling, Step({"type": "flatten"}))
+
+
+def flatten(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    """Flatten, or whatever changes a shape alone, provided that it flattens."""
+    before, after = tensors.shapes.get(operator.operand(0)), tensors.shapes.get(operator.outputs[0])
+    if operator.operand(0) in tensors.constants:
+        raise RefusalError("of a constant")
+    if before is None:  # behind an operator that is refused itself
+        return (Step({"type": "flatten"}),)
+    fixed = [size for size in before if size is not None]
+    if len(fixed) < len(before) or after != (fixed[0], prod(fixed[1:])):
+        raise RefusalError("to another shape than [batch, features]")
+    return (Step({"type": "flatten"}),) if len(fixed) > 2 else ()
+
+
+def _pass(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    return ()
+
+
+RULES: Final[dict[str, Rule]] = {
+    "Add": _add,
+    "AveragePool": _average_pooling,
+    "BatchNormalization": _normalisation,
+    "Conv": _convolution,
+    "Dropout": _pass,
+    "Flatten": flatten,
+    "Gemm": _linear,
+    "GlobalAveragePool": _global_pooling,
+    "Identity": _pass,
+    "MatMul": _product,
+    "MaxPool": _max_pooling,
+    "ReduceMean": _mean,
+    "Relu": _relu,
+    "Reshape": flatten,
+    "Squeeze": flatten,
+    "Sum": _add,
+}
+
+
+def _weights(operator: Operator, tensors: Tensors) -> tuple[int, ...]:
+    name = operator.operand(1)
+    shape = tensors.shapes.get(name, ())
+    fixed = tuple(size for size in shape if size is not None)
+    if name not in tensors.constants or not fixed or len(fixed) < len(shape):
+        raise RefusalError("with weights that are computed or of open shape")
+    return fixed
+
+
+def _window(operator: Operator) -> dict[str, object]:
+    kernel = operator.integers("kernel_shape", ())
+    if len(kernel) != 2:
+        raise RefusalError(f"in {len(kernel)} dimensions")
+    _refuse_dilations(operator)
+    if operator.integer("ceil_mode", 0):
+        raise RefusalError("with ceil_mode 1")
+    return {"kernel": kernel, "stride": operator.integers("strides", (1, 1)), "padding": _padding(operator)}
+
+
+def _refuse_dilations(operator: Operator) -> None:
+    dilations = operator.integers("dilations", (1, 1))
+    if any(size != 1 for size in dilations):
+        raise RefusalError(f"with dilations {list(dilations)}")
+
+
+def _padding(operator: Operator) -> tuple[int, int]:
+    rule = operator.attributes.get("auto_pad", "NOTSET")
+    if rule == "VALID":
+        return (0, 0)
+    if rule != "NOTSET":
+        raise RefusalError(f"with auto_pad {rule}")
+    pads = operator.integers("pads", (0, 0, 0, 0))
+    if len(pads) != 4 or pads[:2] != pads[2:] or min(pads) < 0:
+        raise RefusalError(f"with pads {list(pads)}")
+    return (pads[0], pads[1])
+
+
+def join_biases(tensors: Tensors) -> tuple[Operator, ...]:
+    """Return the operators with every product and the constant that is added to it alone as one operator."""
+    readers = Counter(name for operator in tensors.operators for name in operator.inputs)
+    readers.update(tensors.outputs)
+    operators = {operator.outputs[0]: operator for operator in tensors.operators}
+    products = {name for name, operator in operators.items() if operator.kind == "MatMul" and readers[name] == 1}
+    for add in tensors.operators:
+        if add.kind != "Add" or len(add.inputs) != 2:
+            continue
+        for source, bias in (add.inputs, add.inputs[::-1]):
+            if source in products and bias in tensors.constants:
+                product = operators.pop(source)
+                inputs = (*product.inputs[:2], bias)
+                operators[add.outputs[0]] = Operator(product.kind, product.name, inputs, add.outputs, {})
+    return tuple(operators.values())
