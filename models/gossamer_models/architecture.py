@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gossamer_models.loading import load_model
+from gossamer_models.energy import locate_energy
+from gossamer_models.loading import load_model, resolve
 
 __all__ = ["Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector", "load_architecture"]
 
@@ -135,6 +136,7 @@ class Architecture(_Section):
     -------
     clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
     queue_depth : instructions an engine's queue holds.
+    energy : energy table, ready or a path beside this file; without one no energy is reported.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -145,6 +147,7 @@ class Architecture(_Section):
     vector: Vector = Vector()
     memory: Memory = Memory()
     queue_depth: Annotated[int, Field(ge=1, le=64)] = 4
+    energy: Annotated[str, Field(min_length=1)] | None = None
 
     def on_chip_bytes(self) -> dict[str, int]:
         """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""
@@ -167,6 +170,10 @@ def load_architecture(source: str | Path, relative_to: Path | None = None) -> Ar
     Raises
     ------
     InputError
-        The name is unknown, or the file is missing, malformed or out of bounds.
+        The name is unknown, or the file or the energy table it names is missing, malformed or out of bounds.
     """
-    return load_model(Architecture, source, kind="architectures", relative_to=relative_to)
+    architecture = load_model(Architecture, source, kind="architectures", relative_to=relative_to)
+    if architecture.energy is None:
+        return architecture
+    path = resolve(source, kind="architectures", relative_to=relative_to)
+    return architecture.model_copy(update={"energy": locate_energy(architecture.energy, relative_to=path)})

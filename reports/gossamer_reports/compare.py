@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
+from gossamer_reports.energy import EnergyModel, energy_model
 
-__all__ = ["ENERGY_NOTE", "Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
-
-ENERGY_NOTE = "no energy table yet: energy is null until every action has a sourced figure"
+__all__ = ["Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
 
 
 class ConservationError(Exception):
@@ -27,7 +27,7 @@ class Totals:
     macs : useful multiply-adds.
     utilization : macs over what the array could do in these cycles, 0 to 1.
     dram_bytes : bytes read and written.
-    energy_joules : None without an energy table, see `ENERGY_NOTE`.
+    energy_joules : None if the architecture names no energy table.
     """
 
     cycles: int
@@ -45,6 +45,7 @@ class Row:
     Members
     -------
     dataflow, sparsity : as the compiler chose; dataflow is ``-`` where no GEMM runs.
+    energy : joules per component; None without a table.
     """
 
     layer: str
@@ -53,6 +54,7 @@ class Row:
     sparsity: str
     totals: Totals
     ledger: Ledger
+    energy: Mapping[str, float] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,12 +69,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run: its stages in order, and their sums."""
+    """One run: its stages in order, and their sums.
+
+    Members
+    -------
+    actions : what the whole run did, counted.
+    energy : joules per component; None without a table.
+    """
 
     program: str
     totals: Totals
     ledger: Ledger
     rows: tuple[Row, ...]
+    actions: Actions = NO_ACTIONS
+    energy: Mapping[str, float] | None = None
 
     @property
     def machine_cycles(self) -> int:
@@ -88,6 +98,7 @@ class Comparison:
     -------
     memory_model : memory model of both runs.
     timing_status : per engine name, ``RTL-verified`` or ``modelled``.
+    energy : what actions cost; None if the architecture names no table.
     """
 
     run: RunReport
@@ -96,6 +107,7 @@ class Comparison:
     memory_model: str
     clock_hz: int
     timing_status: Mapping[str, str]
+    energy: EnergyModel | None = None
 
     @property
     def speedup(self) -> float | None:
@@ -128,22 +140,28 @@ def compare(
     ------
     ConservationError
         A result contradicts itself or its program, or the runs are of different machines.
+    InputError
+        The architecture's energy table cannot be loaded.
     """
     timing, reference = run[1], baseline[1]
     for what in ("architecture", "memory_model", "clock_hz"):
         if getattr(timing, what) != getattr(reference, what):
             raise ConservationError(f"runs differ in {what}: {getattr(timing, what)}, {getattr(reference, what)}")
+    energy = energy_model(architecture, timing.memory_model)
     return Comparison(
-        run=report_run(*run, architecture),
-        baseline=report_run(*baseline, architecture),
+        run=report_run(*run, architecture, energy),
+        baseline=report_run(*baseline, architecture, energy),
         architecture=architecture.name,
         memory_model=timing.memory_model,
         clock_hz=timing.clock_hz,
         timing_status={engine.name.lower(): status for engine, status in timing.timing_status.items()},
+        energy=energy,
     )
 
 
-def report_run(program: Program, timing: SimResult, architecture: Architecture) -> RunReport:
+def report_run(
+    program: Program, timing: SimResult, architecture: Architecture, energy: EnergyModel | None = None
+) -> RunReport:
     """Join what a program computes with how long that takes.
 
     Raises
@@ -159,21 +177,43 @@ def report_run(program: Program, timing: SimResult, architecture: Architecture) 
         if count > 1:
             raise ConservationError(f"program {program.name!r} has {count} stages called {' '.join(name)}")
     pairs = zip(program.stages, timing.stages, strict=True)
-    rows = tuple(_row(stage, stage_timing, architecture, timing.clock_hz) for stage, stage_timing in pairs)
+    rows = tuple(_row(stage, stage_timing, architecture, timing.clock_hz, energy) for stage, stage_timing in pairs)
+    actions = Actions.total((stage.actions, 1) for stage in timing.stages)
+    components = None if energy is None else energy.components(actions)
     totals = _totals(
         timing.cycles,
         sum(row.totals.macs for row in rows),
         timing.bytes_read + timing.bytes_written,
         architecture,
         timing.clock_hz,
+        components,
     )
-    return RunReport(program.name, totals, timing.ledger, rows)
+    return RunReport(program.name, totals, timing.ledger, rows, actions, components)
 
 
-def _row(stage: StageProgram, timing: StageTiming, architecture: Architecture, clock_hz: int) -> Row:
+def _row(
+    stage: StageProgram, timing: StageTiming, architecture: Architecture, clock_hz: int, energy: EnergyModel | None
+) -> Row:
     _check(stage, timing, architecture)
-    totals = _totals(timing.cycles, stage.macs, timing.bytes_read + timing.bytes_written, architecture, clock_hz)
-    return Row(stage.layer, stage.stage, stage.dataflow, stage.sparsity, totals, timing.ledger)
+    if energy is not None:
+        _check_actions(stage, timing)
+    components = None if energy is None else energy.components(timing.actions)
+    dram_bytes = timing.bytes_read + timing.bytes_written
+    totals = _totals(timing.cycles, stage.macs, dram_bytes, architecture, clock_hz, components)
+    return Row(stage.layer, stage.stage, stage.dataflow, stage.sparsity, totals, timing.ledger, components)
+
+
+def _check_actions(stage: StageProgram, timing: StageTiming) -> None:
+    moved = timing.actions.dram_read_bits, timing.actions.dram_write_bits
+    if moved != (8 * timing.bytes_read, 8 * timing.bytes_written):
+        raise ConservationError(
+            f"{stage.layer} {stage.stage}: counted actions read and write {moved} bits of external memory, "
+            f"not {timing.bytes_read} and {timing.bytes_written} bytes"
+        )
+    if stage.macs > timing.actions.macs:
+        raise ConservationError(
+            f"{stage.layer} {stage.stage}: {stage.macs} multiply-adds exceed the {timing.actions.macs} counted"
+        )
 
 
 def _check(stage: StageProgram, timing: StageTiming, architecture: Architecture) -> None:
@@ -200,9 +240,17 @@ def _check(stage: StageProgram, timing: StageTiming, architecture: Architecture)
         raise ConservationError(f"{where}: {stage.macs} multiply-adds exceed the {stage.macs_dense} of dense training")
 
 
-def _totals(cycles: int, macs: int, dram_bytes: int, architecture: Architecture, clock_hz: int) -> Totals:
+def _totals(
+    cycles: int,
+    macs: int,
+    dram_bytes: int,
+    architecture: Architecture,
+    clock_hz: int,
+    components: Mapping[str, float] | None,
+) -> Totals:
     peak = cycles * architecture.array.macs_per_cycle
-    return Totals(cycles, cycles / clock_hz, macs, macs / peak if peak else 0.0, dram_bytes)
+    joules = None if components is None else sum(components.values())
+    return Totals(cycles, cycles / clock_hz, macs, macs / peak if peak else 0.0, dram_bytes, joules)
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:

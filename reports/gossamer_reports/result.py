@@ -12,7 +12,8 @@ from typing import Any, Final
 from gossamer_models.architecture import Architecture
 from gossamer_models.methods import METHODS
 from gossamer_models.workload import MethodUse, Workload
-from gossamer_reports.compare import ENERGY_NOTE, Comparison, Row, RunReport
+from gossamer_reports.compare import Comparison, Row, RunReport
+from gossamer_reports.energy import NO_ENERGY
 
 __all__ = ["SIMULATE_SCHEMA", "VERIFY_SCHEMA", "Result", "simulation_result", "versions", "write_json"]
 
@@ -52,7 +53,10 @@ def simulation_result(comparison: Comparison, workload: Workload, network: str, 
         "speedup_ceiling": comparison.speedup_ceiling,
         "machine_ceiling": comparison.machine_ceiling,
         "energy_ratio": comparison.energy_ratio,
-        "energy_note": ENERGY_NOTE,
+        "energy_note": NO_ENERGY if comparison.energy is None else comparison.energy.note,
+        "energy": None if comparison.energy is None else comparison.energy.as_dict(),
+        "energy_components": _components(comparison.run),
+        "actions": comparison.run.actions.as_dict(),
         "ledger": comparison.run.ledger.as_dict(),
         "baseline": _baseline(comparison.baseline),
         "layers": [_layer(row) | _against(row, baseline.get(row.key)) for row in comparison.run.rows],
@@ -75,9 +79,15 @@ def _clock_note(clock_hz: int) -> str:
 def _baseline(run: RunReport) -> Result:
     return {
         "totals": dataclasses.asdict(run.totals),
+        "energy_components": _components(run),
+        "actions": run.actions.as_dict(),
         "ledger": run.ledger.as_dict(),
         "layers": [_layer(row) for row in run.rows],
     }
+
+
+def _components(part: RunReport | Row) -> Result | None:
+    return None if part.energy is None else dict(part.energy)
 
 
 def _layer(row: Row) -> Result:
@@ -87,6 +97,7 @@ def _layer(row: Row) -> Result:
         "dataflow": row.dataflow,
         "sparsity": row.sparsity,
         **dataclasses.asdict(row.totals),
+        "energy_components": _components(row),
         "machine_cycles": row.machine_cycles,
         "ledger": row.ledger.as_dict(),
     }

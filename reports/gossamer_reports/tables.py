@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
 __all__ = ["TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "verification_line"]
@@ -128,7 +129,7 @@ def _notes(result: Result) -> str:
     modelled = [engine for engine in result["timing_status"] if engine not in verified]
     return (
         f"memory model {result['memory_model']}; timing RTL-verified: {', '.join(verified) or 'none'}; "
-        f"modelled: {', '.join(modelled) or 'none'}\n{result['clock']['note']}; {result['energy_note']}"
+        f"modelled: {', '.join(modelled) or 'none'}\n{result['clock']['note']}\n{energy_line(result)}"
     )
 
 

@@ -1,0 +1,200 @@
+"""Energy tables: picojoules per action, every figure with its source.
+
+Ready tables lie in ``energy/*.yaml``. A figure of another node or voltage is scaled to the table's by the energy
+equations of Stillmaker and Baas (Integration 58, 2017, doi 10.1016/j.vlsi.2017.02.002), and a user's own table needs
+nothing but sourced rows.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gossamer_models.loading import load_model, resolve
+
+__all__ = ["DramRow", "EnergyTable", "Figure", "Operations", "SramRow", "load_energy", "locate_energy", "scaling"]
+
+Picojoules = Annotated[float, Field(gt=0, le=1e6)]
+Text = Annotated[str, Field(min_length=1)]
+Node = Annotated[float, Field(ge=7, le=130)]
+Volts = Annotated[float, Field(ge=0.5, le=1.4)]
+
+# (node in nm, a, b, c): switching energy is a V^2 + b V + c, relative to one node and voltage for all.
+_COEFFICIENTS: Final = (
+    (130, 7.171, -6.709, 2.904),
+    (90, 4.762, -4.781, 2.092),
+    (65, 3.755, -4.398, 1.975),
+    (45, 1.103, -0.362, 0.2767),
+    (32, 0.9559, -0.7823, 0.471),
+    (20, 0.373, -0.1582, 0.04104),
+    (16, 0.2958, -0.1241, 0.03024),
+    (14, 0.2363, -0.09675, 0.02239),
+    (10, 0.2068, -0.09311, 0.02375),
+    (7, 0.1776, -0.09097, 0.02447),
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Sourced(_Section):
+    """A row: its source, and its node where that is not the table's."""
+
+    source: Text
+    node_nm: Node | None = None
+    volts: Volts | None = None
+
+    @model_validator(mode="after")
+    def _check_node(self) -> Self:
+        if (self.node_nm is None) != (self.volts is None):
+            raise ValueError("`node_nm` and `volts` must stand together or not at all")
+        return self
+
+
+class Figure(_Sourced):
+    """Energy of one action."""
+
+    picojoules: Picojoules
+
+
+class Operations(_Section):
+    """Energy of the arithmetic; what is missing is left out of every sum, and named.
+
+    Members
+    -------
+    mac : fp16 multiplication and fp32 accumulation in an array, operand and accumulator registers included.
+    register_bit : writing one bit of a register.
+    multiplication, addition : fp32.
+    comparison : of two numbers of at most 32 bits.
+    """
+
+    mac: Figure | None = None
+    register_bit: Figure | None = None
+    multiplication: Figure | None = None
+    addition: Figure | None = None
+    comparison: Figure | None = None
+
+
+class SramRow(_Sourced):
+    """Energy of one access to a memory of ``bytes`` through a port of ``port_bits``."""
+
+    bytes: Annotated[int, Field(gt=0)]
+    port_bits: Annotated[int, Field(gt=0)]
+    read_picojoules: Picojoules
+    write_picojoules: Picojoules
+
+
+class DramRow(_Section):
+    """Energy of one transferred bit; external memory is not scaled.
+
+    Members
+    -------
+    covers, left_out : what the figure holds and what it does not, in a few words.
+    """
+
+    read_picojoules_per_bit: Picojoules
+    write_picojoules_per_bit: Picojoules
+    covers: Text
+    left_out: Text | None = None
+    source: Text
+
+
+class EnergyTable(_Section):
+    """Energy per action at one node and voltage.
+
+    Members
+    -------
+    name, description : as printed beside every figure.
+    operations, sram, dram : rows; `sram` by ascending size, `dram` by memory model.
+    assumptions : what a reader must grant to use these rows for this machine.
+    """
+
+    name: Text
+    description: Text
+    node_nm: Node
+    volts: Volts
+    operations: Operations = Operations()
+    sram: Annotated[tuple[SramRow, ...], Field(max_length=64)] = ()
+    dram: dict[str, DramRow] = {}
+    assumptions: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if any(lower.bytes >= upper.bytes for lower, upper in pairwise(self.sram)):
+            raise ValueError("`sram` must have ascending `bytes`")
+        return self
+
+    def scale(self, row: Figure | SramRow) -> float:
+        """Return the factor from a row's node and voltage to the table's; 1 where the row names none."""
+        if row.node_nm is None or row.volts is None:
+            return 1.0
+        return scaling((row.node_nm, row.volts), (self.node_nm, self.volts))
+
+    def sram_row(self, size_bytes: int) -> SramRow | None:
+        """Return the smallest row that holds a memory, the largest if none does, None if there are no rows."""
+        return next((row for row in self.sram if row.bytes >= size_bytes), self.sram[-1] if self.sram else None)
+
+    def bank_picojoules_per_bit(self, size_bytes: int) -> tuple[float, float] | None:
+        """Return picojoules per bit read and written of a bank, proportional to the width; None without rows.
+
+        A bank larger than all rows is taken for several of the largest, of which one is accessed.
+        """
+        row = self.sram_row(size_bytes)
+        if row is None:
+            return None
+        factor = self.scale(row) / row.port_bits
+        return row.read_picojoules * factor, row.write_picojoules * factor
+
+
+def scaling(origin: tuple[float, float], target: tuple[float, float]) -> float:
+    """Factor of switching energy from one (node in nm, volts) to another.
+
+    Between the nodes of the model the energy is interpolated linearly.
+
+    Raises
+    ------
+    ValueError
+        A node lies outside 7 to 130 nm.
+    """
+    return _switching(*target) / _switching(*origin)
+
+
+def _switching(node_nm: float, volts: float) -> float:
+    for upper, lower in pairwise(_COEFFICIENTS):
+        if lower[0] <= node_nm <= upper[0]:
+            share = (node_nm - lower[0]) / (upper[0] - lower[0])
+            high, low = ((a * volts + b) * volts + c for _, a, b, c in (upper, lower))
+            return share * high + (1 - share) * low
+    raise ValueError(f"the node must lie in 7..130 nm, not {node_nm:g}")
+
+
+def load_energy(source: str | Path, relative_to: Path | None = None) -> EnergyTable:
+    """Load a ready table by name, or one from a YAML file.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, or the file is missing, malformed or has a row without a source.
+    """
+    return load_model(EnergyTable, source, kind="energy", relative_to=relative_to)
+
+
+def locate_energy(source: str, relative_to: Path) -> str:
+    """Return the name of a table that can be loaded from anywhere, checked: paths become absolute.
+
+    Parameters
+    ----------
+    source : a ready table's name, or a path.
+    relative_to : file that names it.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_energy`.
+    """
+    path = resolve(source, kind="energy", relative_to=relative_to)
+    load_energy(path)
+    is_ready = path.name == f"{source}.yaml"  # a path resolves to a file of its own name
+    return source if is_ready else str(path.resolve())
