@@ -207,10 +207,11 @@ def test_simulated_stages_count_every_executed_instruction(memory: str, pattern:
 
 
 def test_skipped_iterations_count() -> None:
-    program = compile_training(load_network("digits-cnn"), 128, METHODS["bdwp"], Pattern(2, 8), TINY)
-    traced = simulate(program, TINY, trace=True)
+    machine = load_architecture("small-8x8")
+    program = compile_training(load_network("digits-cnn"), 256, METHODS["bdwp"], Pattern(2, 8), machine)
+    traced = simulate(program, machine, trace=True)
     assert any(stage.skips for stage in traced.stages)
-    assert [s.actions for s in traced.stages] == [s.actions for s in simulate(program, TINY, periodic=False).stages]
+    assert [s.actions for s in traced.stages] == [s.actions for s in simulate(program, machine, periodic=False).stages]
 
 
 def test_results_leave_the_accumulators_once() -> None:
