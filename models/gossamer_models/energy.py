@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gossamer_models.loading import load_model, resolve
+from gossamer_models.schema import Schema
 
 __all__ = ["DramRow", "EnergyTable", "Figure", "Operations", "SramRow", "load_energy", "locate_energy", "scaling"]
 
@@ -35,11 +36,7 @@ _COEFFICIENTS: Final = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Sourced(_Section):
+class _Sourced(Schema):
     """A row: its source, and its node where that is not the table's."""
 
     source: Text
@@ -59,7 +56,7 @@ class Figure(_Sourced):
     picojoules: Picojoules
 
 
-class Operations(_Section):
+class Operations(Schema):
     """Energy of the arithmetic; what is missing is left out of every sum, and named.
 
     Members
@@ -86,7 +83,7 @@ class SramRow(_Sourced):
     write_picojoules: Picojoules
 
 
-class DramRow(_Section):
+class DramRow(Schema):
     """Energy of one transferred bit; external memory is not scaled.
 
     Members
@@ -101,7 +98,7 @@ class DramRow(_Section):
     source: Text
 
 
-class EnergyTable(_Section):
+class EnergyTable(Schema):
     """Energy per action at one node and voltage.
 
     Members
@@ -117,7 +114,7 @@ class EnergyTable(_Section):
     volts: Volts
     operations: Operations = Operations()
     sram: Annotated[tuple[SramRow, ...], Field(max_length=64)] = ()
-    dram: dict[str, DramRow] = {}
+    dram: Annotated[dict[str, DramRow], Field(default_factory=dict)]
     assumptions: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
