@@ -8,7 +8,7 @@ from gossamer_models.actions import Actions, entry_tag_bits
 from gossamer_models.architecture import Architecture
 from gossamer_models.energy import EnergyTable, Figure, load_energy
 
-__all__ = ["NO_ENERGY", "EnergyModel", "Rate", "energy_line", "energy_model"]
+__all__ = ["NO_ENERGY", "EnergyModel", "Rate", "bank_bytes", "energy_line", "energy_model"]
 
 NO_ENERGY: Final = "no energy: the architecture names no table of sourced figures"
 

@@ -96,7 +96,7 @@ def in_bounds(g: Load | Store) -> tuple[int, int]:
 def test_transfers_against_enumeration(seed: int) -> None:
     rng = random.Random(seed)
     dims = tuple(Dim(rng.randint(1, 5), 2 << n, 2, rng.choice((0, 1, 2, 3)), rng.randint(0, 3)) for n in range(3))
-    bounds = {f"axis{n}_{what}": rng.randint(-3 if what == "base" else 1, 6) for n in range(3)
+    bounds: dict[str, Any] = {f"axis{n}_{what}": rng.randint(-3 if what == "base" else 1, 6) for n in range(3)
               for what in ("base", "bound")}  # fmt: skip
     load = Load(buffer=Buffer.VIN, format=Format.FP32, dims=dims, **bounds)
     store = Store(buffer=Buffer.VOUT, format=Format.FP16, dims=dims, **bounds)
