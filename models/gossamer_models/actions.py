@@ -17,7 +17,7 @@ from gossamer_models.architecture import Array
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.timing.gemm import boxes, chunk_entries
+from gossamer_models.timing.gemm import boxes, gemm_cycles
 from gossamer_models.timing.transfer import transfer_shape
 from gossamer_models.timing.vector import PASSES
 
@@ -141,22 +141,17 @@ def _gemm(array: Array, g: Gemm) -> Actions:
     slots, cells = g.li * g.lj, array.rows * array.columns
     drain_steps = array.rows // array.drain_ports
     chunks = -(-(g.r2 * g.r1 * g.r0) // g.chunk_words)
-    words = entries = nulls = 0
-    for box, tiles in boxes(g).items():
-        steps = chunk_entries(g, box)
-        tiles *= g.j
-        words += tiles * prod(end - first for first, end in box)
-        entries += tiles * int(steps.sum())
-        nulls += tiles * sum(max(drain_steps - int(count), 0) for count in steps)
+    words = g.j * sum(tiles * prod(end - first for first, end in box) for box, tiles in boxes(g).items())
+    cost = gemm_cycles(array, g)
     sums = g.tiles * chunks * slots * cells
-    changes = slots * (entries + nulls) if g.li > 1 else words
+    changes = cost.issue + cost.drain if g.li > 1 else words
     return Actions(
-        macs=slots * entries * cells,
-        null_macs=slots * nulls * cells,
+        macs=cost.issue * cells,
+        null_macs=cost.drain * cells,
         word_bits=changes * cells * (array.group - 1) * _HALF_BITS,
         chain_bits=sums * (drain_steps + 1) * (slots + 1) * _SINGLE_BITS // 2,
         a_read_bits=words * g.li * array.rows * array.group * _HALF_BITS,
-        b_read_bits=entries * g.lj * array.columns * (_HALF_BITS + entry_tag_bits(array)),
+        b_read_bits=cost.issue // g.li * array.columns * (_HALF_BITS + entry_tag_bits(array)),
         accumulator_read_bits=sums * _SINGLE_BITS,
         accumulator_write_bits=sums * _SINGLE_BITS,
     )

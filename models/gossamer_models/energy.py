@@ -129,6 +129,12 @@ class EnergyTable(Schema):
             return 1.0
         return scaling((row.node_nm, row.volts), (self.node_nm, self.volts))
 
+    def origin(self, row: Figure | SramRow) -> str:
+        """Return a row's source, and how it was scaled if it was."""
+        if row.node_nm is None or row.volts is None:
+            return row.source
+        return f"{row.source}; scaled by {self.scale(row):.3f} from {row.node_nm:g} nm, {row.volts:g} V"
+
     def sram_row(self, size_bytes: int) -> SramRow | None:
         """Return the smallest row that holds a memory, the largest if none does, None if there are no rows."""
         return next((row for row in self.sram if row.bytes >= size_bytes), self.sram[-1] if self.sram else None)

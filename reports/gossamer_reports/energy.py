@@ -28,6 +28,7 @@ _ASSUMED: Final = (
     "banks of 64 bits behind the vector lanes",
 )
 _NEVER_COUNTED: Final = (
+    "unused bytes of external memory's bursts",
     "leakage, clock tree, address generators, sequencer and instruction fetch",
     "comparisons, fixed-point sums, format conversion and control of the vector lanes",
 )
@@ -130,7 +131,7 @@ def _operation_rates(table: EnergyTable) -> tuple[list[Rate], list[str]]:
             missing.append(f"{component.replace('_', ' ')}: the table has no `operations.{name}`")
             continue
         picojoules = figure.picojoules * table.scale(figure)
-        rates += [Rate(action, component, picojoules, figure.source) for action in actions]
+        rates += [Rate(action, component, picojoules, table.origin(figure)) for action in actions]
     return rates, missing
 
 
@@ -162,7 +163,7 @@ def _memory_rates(table: EnergyTable, architecture: Architecture) -> tuple[list[
         if row is None or cost is None:
             return [], ["on-chip memories: the table has no `sram` rows"]
         component = "accumulators" if memory == "accumulator" else f"{memory}_memory"
-        source = f"{row.source}, {row.bytes} bytes for a bank of {size}, in proportion to the width"
+        source = f"{table.origin(row)}; {row.bytes} bytes for a bank of {size}, in proportion to the width"
         rates += [
             Rate(f"{memory}_{action}_bits", component, picojoules, source)
             for action, picojoules in zip(("read", "write"), cost, strict=True)

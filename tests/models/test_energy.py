@@ -75,6 +75,8 @@ def test_28_nm_figures_by_hand() -> None:
     assert operations.addition is not None
     assert table.scale(operations.mac) == 1.0
     assert operations.addition.picojoules * table.scale(operations.addition) == pytest.approx(0.9 * 0.421, rel=2e-3)
+    assert table.origin(operations.addition).endswith("; scaled by 0.421 from 45 nm, 0.9 V")
+    assert table.origin(operations.mac) == operations.mac.source
     assert table.bank_picojoules_per_bit(8192 * 16) == pytest.approx((11.7 / 64, 8.4 / 64))
 
 
