@@ -1,16 +1,17 @@
 """Read an ONNX file into plain records: operators, which tensors are constant, and the shape of every tensor."""
 
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gossamer_compiler.importers.onnx_records import Attribute, Dims, Operator, Tensors
+from gossamer_compiler.importers.onnx_shapes import infer_dims, stored_integers, with_reshapes
 from gossamer_models.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["MIN_OPSET", "PROBE_BATCH", "Attribute", "Dims", "Operator", "Tensors", "read_onnx"]
+__all__ = ["MIN_OPSET", "PROBE_BATCH", "read_onnx"]
 
 MIN_OPSET: Final = 7
 """Older operators broadcast, drop and normalise by other attributes."""
@@ -21,76 +22,8 @@ PROBE_BATCH: Final = 7
 MAX_BYTES: Final = (1 << 31) - 1
 """Largest message of the format that ONNX is written in."""
 
-_SHAPE_ELEMENTS: Final = 64
-
-Attribute = int | float | str | tuple[int, ...] | None
-
-Dims = tuple[int | None, ...]
-
 _PARAMETERISED: Final = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 """Operators that read parameters behind their first input."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """One operator of the file.
-
-    Members
-    -------
-    kind : its type, with the domain in front where that is not ONNX's own.
-    name : of the node, or of its first output.
-    inputs, outputs : tensors; an optional one that is left out is empty.
-    attributes : numbers, texts and lists of integers; None for any other.
-    """
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: dict[str, Attribute]
-
-    def operand(self, index: int) -> str:
-        """Return the tensor at input `index`, or "" where it is left out."""
-        return self.inputs[index] if index < len(self.inputs) else ""
-
-    def integer(self, attribute: str, default: int) -> int:
-        """Return an integer attribute."""
-        value = self.attributes.get(attribute)
-        return value if isinstance(value, int) else default
-
-    def number(self, attribute: str, default: float) -> float:
-        """Return a numeric attribute as the shortest decimal of its single-precision value."""
-        value = self.attributes.get(attribute)
-        return float(f"{value:.7g}") if isinstance(value, int | float) else default
-
-    def integers(self, attribute: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a list of integers."""
-        value = self.attributes.get(attribute)
-        return value if isinstance(value, tuple) else default
-
-
-@dataclass(frozen=True, slots=True)
-class Tensors:
-    """What an ONNX file says.
-
-    Members
-    -------
-    source, name : the file, and the name of its graph.
-    operators : in the file's order.
-    constants : tensors that do not depend on an input.
-    inputs, outputs : of the graph, constants left out.
-    shapes : per tensor, as far as they follow from the file; None for an open dimension.
-    integers : values of constants that hold a few integers.
-    """
-
-    source: str
-    name: str
-    operators: tuple[Operator, ...]
-    constants: frozenset[str]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    shapes: dict[str, Dims]
-    integers: dict[str, tuple[int, ...]]
 
 
 def read_onnx(path: Path) -> Tensors:
@@ -112,15 +45,16 @@ def read_onnx(path: Path) -> Tensors:
     _check_opset(model, str(path))
     model = _flat(model, str(path))
     graph = model.graph
+    if not all(isinstance(text, str) for text in _texts(graph)):
+        raise InputError("its names are not UTF-8", "a file that an ONNX exporter wrote", str(path))
     _open_batch(graph)
     operators = tuple(_operator(node) for node in graph.node if node.output)
     _require_single_makers(operators, str(path))
-    integers = _integers(graph)
-    shapes = _shapes(model)
+    integers = stored_integers(graph)
+    shapes = with_reshapes(operators, infer_dims(model), integers)
     constants = _constants(graph, operators, shapes)
     return Tensors(
         source=str(path),
-        name=graph.name,
         operators=operators,
         constants=frozenset(constants),
         inputs=tuple(value.name for value in graph.input if value.name not in constants),
@@ -168,6 +102,15 @@ def _flat(model: "onnx.ModelProto", source: str) -> "onnx.ModelProto":
         raise InputError(f"its functions cannot be written out ({error})", "valid functions", source) from None
 
 
+def _texts(graph: "onnx.GraphProto") -> Iterator[object]:
+    """Every name in a graph; the reader leaves damaged ones as bytes."""
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    yield from (tensor.values.name for tensor in graph.sparse_initializer)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+
+
 def _open_batch(graph: "onnx.GraphProto") -> None:
     """Give an open batch a number, and drop the shapes that would contradict it."""
     held = {tensor.name for tensor in graph.initializer}
@@ -178,50 +121,6 @@ def _open_batch(graph: "onnx.GraphProto") -> None:
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
-
-
-def _shapes(model: "onnx.ModelProto") -> dict[str, Dims]:
-    """Infer shapes; weights are emptied first, because only their dimensions matter."""
-    from onnx import shape_inference
-
-    graph = model.graph
-    shapes: dict[str, Dims] = {}
-    for tensor in graph.initializer:
-        shapes[tensor.name] = tuple(tensor.dims)
-        if max(len(tensor.raw_data) // 8, len(tensor.float_data)) > _SHAPE_ELEMENTS:
-            tensor.ClearField("raw_data")
-            tensor.ClearField("float_data")
-    try:
-        graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    except (RuntimeError, ValueError):
-        # What cannot be inferred is reported where it is needed, by the operator's name.
-        graph = model.graph
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
-            shapes.setdefault(value.name, dims)
-    return shapes
-
-
-def _integers(graph: "onnx.GraphProto") -> dict[str, tuple[int, ...]]:
-    from onnx import TensorProto, numpy_helper
-
-    held = [(tensor.name, tensor) for tensor in graph.initializer]
-    held += [
-        (node.output[0], attribute.t)
-        for node in graph.node
-        for attribute in node.attribute
-        if node.op_type == "Constant" and attribute.name == "value" and node.output
-    ]
-    integers: dict[str, tuple[int, ...]] = {}
-    for name, tensor in held:
-        if tensor.data_type == TensorProto.INT64 and len(tensor.dims) <= 1 and prod(tensor.dims) <= _SHAPE_ELEMENTS:
-            try:
-                integers[name] = tuple(map(int, numpy_helper.to_array(tensor).flat))
-            except (ValueError, OSError):
-                continue  # kept in another file, or not as long as it says
-    return integers
 
 
 def _constants(graph: "onnx.GraphProto", operators: tuple[Operator, ...], shapes: dict[str, Dims]) -> set[str]:

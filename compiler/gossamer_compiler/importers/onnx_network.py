@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from gossamer_compiler.importers.onnx_file import Operator, Tensors, read_onnx
+from gossamer_compiler.importers.onnx_file import read_onnx
+from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_rules import RULES, RefusalError, Step, flatten, join_biases
 from gossamer_models.blocks import MAX_LAYERS
 from gossamer_models.errors import InputError, UnsupportedError
@@ -57,7 +58,7 @@ class _Importer:
         self._names: dict[str, str] = {}
         self._taken = {_INPUT}
         self._layers: list[Layer] = []
-        self._weights: dict[str, tuple[int | None, ...]] = {}
+        self._weights: dict[str, Dims] = {}
         self._refused: dict[str, list[str]] = {}
 
     def run(self) -> Network:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from gossamer_compiler.importers.onnx_file import Dims, Operator, Tensors
+from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 
 __all__ = ["RULES", "RefusalError", "Step", "flatten", "join_biases"]
 
