@@ -1,6 +1,7 @@
 """What the commands do, as Python functions: a workload in, a result and its files out."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from gossamer.verify import Verification
 
 __all__ = [
-    "DATAFLOWS", "Simulation", "generate", "load", "make_directory", "simulate", "verify_product", "verify_workload",
-    "write_simulation",
+    "DATAFLOWS", "Simulation", "check_directory", "generate", "load", "make_directory", "simulate", "verify_product",
+    "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 DATAFLOWS = ("os", "ws", "auto")
@@ -143,6 +144,22 @@ def write_simulation(
     return files
 
 
+def check_directory(directory: Path) -> None:
+    """Refuse an output folder before the work whose results it could not take; make nothing yet.
+
+    Raises
+    ------
+    InputError
+        It is a file, or may not be made or written.
+    """
+    try:
+        nearest = next((path for path in (directory, *directory.parents) if path.exists()), Path())
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise _unwritable(directory, f"{nearest} is no writable folder")
+
+
 def make_directory(directory: Path) -> None:
     """Make an output folder.
 
@@ -156,8 +173,13 @@ def make_directory(directory: Path) -> None:
         probe = directory / ".gossamer"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise InputError(f"output folder cannot be written: {error.strerror}", source=str(directory)) from None
+    except (OSError, ValueError) as error:
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, why: object) -> InputError:
+    text = getattr(why, "strerror", None) or why
+    return InputError(f"output folder {str(directory)!r:.80} cannot be written: {text}")
 
 
 def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = _silent) -> Result:

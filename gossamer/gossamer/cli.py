@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from gossamer_models.errors import InputError
 __all__ = ["main"]
 
 _PASSED, _FAILED, _BAD_INPUT = 0, 1, 2
+_SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +100,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from gossamer_reports.tables import print_simulation
 
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
+    api.check_directory(directory)
     with _progress() as note:
         simulation = api.simulate(
             arguments.workload,
@@ -140,16 +143,18 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     if (arguments.workload is None) == (arguments.gemm is None):
         raise InputError("verify needs either a workload or --gemm", "gossamer verify WORKLOAD.yaml or --gemm I,R,J")
-    name = Path(arguments.workload).stem if arguments.workload else f"gemm-{arguments.gemm.replace(',', 'x')}"
+    sizes = None if arguments.gemm is None else _sizes(arguments.gemm)
+    name = Path(arguments.workload).stem if sizes is None else f"gemm-{'x'.join(map(str, sizes))}"
     directory = arguments.out or Path("out") / f"verify-{name}"
+    api.check_directory(directory)
     with _progress() as note:
-        if arguments.workload:
+        if sizes is None:
             result = api.verify_workload(
                 arguments.workload, architecture=arguments.arch, batch=arguments.batch, seed=arguments.seed, note=note
             )
         else:
             result = api.verify_product(
-                _sizes(arguments.gemm),
+                sizes,
                 sparsity=arguments.sparsity,
                 dataflow=arguments.dataflow,
                 seed=arguments.seed,
@@ -165,7 +170,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _sizes(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+    if len(parts) != 3 or not all(_SIZE.fullmatch(part) for part in parts):
         raise InputError(f"--gemm takes three integers I,R,J, not {text[:60]!r}", "for example --gemm 64,72,16")
     i, r, j = (int(part) for part in parts)
     return i, r, j

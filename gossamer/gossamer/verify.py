@@ -12,7 +12,8 @@ from gossamer_compiler.training import compile_training
 from gossamer_hw.cosim.replay import Replayed, record, replay
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import DoesNotFitError, InputError
+from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
+from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.layers import BatchNorm
 from gossamer_models.methods import METHODS
@@ -123,7 +124,10 @@ def verify_product(i: int, r: int, j: int, pattern: Pattern, architecture: Archi
             raise InputError(f"{name} of --gemm I,R,J must be a positive integer, not {size}")
     if i * r * j > MAX_RTL_CYCLES * architecture.array.macs_per_cycle:
         raise InputError(f"a product of {i} x {r} x {j} is too large for RTL", f"at most {MAX_RTL_CYCLES} cycles")
-    program = compile_product(i, r, j, pattern, architecture)
+    try:
+        program = compile_product(i, r, j, pattern, architecture)
+    except FieldRangeError as error:
+        raise UnsupportedError(f"the product exceeds the instruction set: {error}", "smaller sizes") from error
     a, b = random_operands(i, r, j, seed)
     return verify_operands(program, a, b, pattern, architecture, seed)
 
@@ -145,7 +149,7 @@ def verify_operands(
 
 def random_operands(i: int, r: int, j: int, seed: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
     """Return A (i, r) and B (r, j): normal numbers, specials in a sixteenth of A's rows and of B's columns."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     a = rng.standard_normal((i, r)).astype(np.float16)
     b = rng.standard_normal((r, j)).astype(np.float16)
     for matrix in (a, b.T):
@@ -153,6 +157,12 @@ def random_operands(i: int, r: int, j: int, seed: int) -> tuple[NDArray[np.float
         places = rng.integers(0, r, len(rows))
         matrix[rows, places] = rng.choice(_SPECIALS, len(rows))
     return a, b
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise InputError(f"the seed must be a non-negative integer, not {seed}")
+    return np.random.default_rng(seed)
 
 
 def verify_training(workload: Workload, network: Network, architecture: Architecture, seed: int) -> Verification:
@@ -188,7 +198,7 @@ def _fill(program: Program) -> None:
 
 def _write_random(program: Program, network: Network, batch: int, seed: int) -> None:
     """Random images, labels and weights; scales and shifts near their usual start."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
     host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
     for shape in infer(network, batch):
