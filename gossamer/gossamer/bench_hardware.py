@@ -1,0 +1,79 @@
+"""Area and clock of the hardware's parts, by Yosys and nextpnr, out of context."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from gossamer.bench_record import Measurement
+
+if TYPE_CHECKING:
+    from gossamer_hw.fpga.resources import Family
+
+__all__ = ["element", "larger"]
+
+_MACHINE: Final = "tiny-4x4"
+_SEEDS: Final = (1, 2, 3)
+_FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"}
+_TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
+
+
+def element() -> Iterator[Measurement]:
+    """Measure the processing element: area on both families, clock on ECP5."""
+    from gossamer_hw.array.element import ElementParameters, ProcessingElement
+    from gossamer_hw.fpga.resources import ecp5_clock_hz
+    from gossamer_hw.verilog import emit_verilog
+    from gossamer_models.architecture import load_architecture
+
+    array = load_architecture(_MACHINE).array
+    parameters = ElementParameters(
+        group=array.group,
+        slots=array.slots,
+        multiply_latency=array.multiply_latency_cycles,
+        add_latency=array.add_latency_cycles,
+    )
+    verilog = emit_verilog(ProcessingElement(parameters), name="element")
+    what = f"processing element (accumulate loop of {array.add_latency_cycles} cycles)"
+    for family, target in _TARGETS.items():
+        yield Measurement(f"{what}, {_FAMILIES[family]}", _area(verilog, "element", family), target)
+    clocks = [ecp5_clock_hz(verilog, top="element", seed=seed) for seed in _SEEDS]
+    yield Measurement(
+        f"{what}, clock on ECP5 (LFE5UM5G-85, speed 8), placement seeds {', '.join(map(str, _SEEDS))}",
+        f"{', '.join(f'{clock / 1e6:.0f}' for clock in clocks)} MHz",
+        "100 MHz",
+    )
+
+
+def larger() -> Iterator[Measurement]:
+    """Measure the array, the network of the prune engine and the engine, on UltraScale+."""
+    from gossamer_hw.array.array import SystolicArray
+    from gossamer_hw.prune.engine import PruneEngine
+    from gossamer_hw.prune.topn import TopN
+    from gossamer_hw.verilog import emit_verilog
+    from gossamer_models.architecture import load_architecture
+
+    machine = load_architecture(_MACHINE)
+    array = machine.array
+    grid = SystolicArray(
+        rows=array.rows,
+        columns=array.columns,
+        group=array.group,
+        slots=array.slots,
+        drain_ports=array.drain_ports,
+        multiply_latency=array.multiply_latency_cycles,
+        add_latency=array.add_latency_cycles,
+        accumulator_words=machine.buffers.accumulator_words,
+    )
+    parts = {
+        f"array of {array.rows} x {array.columns} with accumulators": grid,
+        "top-N network of one word": TopN(),
+        f"prune engine, {machine.vector.prune_lanes} words per cycle": PruneEngine(machine),
+    }
+    for what, component in parts.items():
+        yield Measurement(f"{what}, UltraScale+", _area(emit_verilog(component, name="part"), "part", "xilinx"))
+
+
+def _area(verilog: str, top: str, family: "Family") -> str:
+    from gossamer_hw.fpga.resources import synthesise
+
+    found = synthesise(verilog, top=top, family=family)
+    counts = {"LUT": found.luts, "FF": found.flip_flops, "DSP": found.dsps, "block RAM": found.block_rams}
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

