@@ -65,15 +65,16 @@ class _Importer:
         """Return the network."""
         logits = self._logits()
         needed, inputs = self._needed(logits)
-        shape = self._input_shape(inputs)
-        self._names[inputs[0]] = _INPUT
-        for operator in self._tensors.operators:
-            if operator.outputs[0] in needed:
-                self._convert(operator)
+        operators = [operator for operator in self._tensors.operators if operator.outputs[0] in needed]
+        if all(operator.kind in RULES for operator in operators):
+            self._input_shape(inputs)  # an input at fault makes shapes unknown, unknown operators tell more
+        self._names.update(dict.fromkeys(inputs, _INPUT))
+        for operator in operators:
+            self._convert(operator)
         self._report_refused()
         if not self._layers:
             raise InputError("the graph has no layers", "at least one", self._source)
-        return self._finish(shape)
+        return self._finish(self._input_shape(inputs))
 
     def _logits(self) -> str:
         """The tensor in front of whatever turns logits into an output."""
@@ -81,7 +82,10 @@ class _Importer:
         if len(outputs) != 1:
             raise InputError(f"the graph computes {len(outputs)} outputs", "one, the logits", self._source)
         name = outputs[0]
-        while (operator := self._makers.get(name)) and operator.kind in _DROPPED_AT_END and _is_plain(operator):
+        for _ in self._tensors.operators:  # a damaged file may go round in circles
+            operator = self._makers.get(name)
+            if operator is None or operator.kind not in _DROPPED_AT_END or not _is_plain(operator):
+                break
             name = operator.operand(0)
         return name
 
@@ -95,14 +99,13 @@ class _Importer:
             operator = self._makers.get(name)
             if operator is None:
                 if name not in self._tensors.inputs:
-                    raise InputError(f"tensor {name!r:.80} is read, but made by nothing", "a maker", self._source)
+                    raise InputError(
+                        f"tensor {name!r:.80} is read, but made by nothing", "a node that makes it", self._source
+                    )
                 inputs += [] if name in inputs else [name]
             elif operator.outputs[0] not in needed:
                 needed.add(operator.outputs[0])
                 waiting += self._data(operator)
-        if len(inputs) != 1:
-            listed = ", ".join(map(repr, sorted(inputs))) or "none"
-            raise InputError(f"the graph has {len(inputs)} inputs ({listed})", "one, the samples", self._source)
         return needed, inputs
 
     def _data(self, operator: Operator) -> list[str]:
@@ -111,6 +114,9 @@ class _Importer:
         return [name for name in inputs if name and name not in self._tensors.constants]
 
     def _input_shape(self, inputs: list[str]) -> Shape:
+        if len(inputs) != 1:
+            listed = ", ".join(map(repr, sorted(inputs))) or "none"
+            raise InputError(f"the graph has {len(inputs)} inputs ({listed})", "one, the samples", self._source)
         sizes = self._tensors.shapes.get(inputs[0], ())
         fixed = [size for size in sizes if size]
         if len(fixed) == len(sizes) == 4:

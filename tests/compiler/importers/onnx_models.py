@@ -14,7 +14,7 @@ Head = Literal["flatten", "reshape", "view", "mean"]
 class Writer:
     """A graph under construction; every method returns the name of the tensor it makes."""
 
-    def __init__(self, shape: Sequence[int], *, weights: Weights = "stored", batch: str | int = "batch") -> None:
+    def __init__(self, shape: Sequence[int | str], *, weights: Weights = "stored", batch: str | int = "batch") -> None:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.inputs: list[ValueInfoProto] = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *shape])]

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_an_error_of_one_line_or_another_network(tmp_path: Pat
         ((3, 8), "[batch, 3, 8]"),
     ],
 )
-def test_only_the_batch_may_be_open(tmp_path: Path, shape: tuple[int, ...], shown: str) -> None:
+def test_only_the_batch_may_be_open(tmp_path: Path, shape: tuple[int | str, ...], shown: str) -> None:
     writer = Writer(shape)
     expected = f"input 'x' has shape {shown}; expected [batch, channels, height, width] or [batch, features], only the"
     assert message(writer.save(tmp_path, writer.op("Relu", "x"))).startswith(expected)
@@ -104,6 +104,11 @@ def circle(writer: Writer) -> str:
     return writer.op("Relu", "a_out", name="b")
 
 
+def ring(writer: Writer) -> str:
+    writer.nodes.append(helper.make_node("Identity", ["b_out"], ["a_out"], name="a"))
+    return writer.op("Identity", "a_out", name="b")
+
+
 def made_twice(writer: Writer) -> str:
     writer.op("Relu", "x", name="a")
     return writer.op("Relu", "x", name="a")
@@ -118,13 +123,14 @@ def indices(writer: Writer) -> str:
     ("build", "expected"),
     [
         (second_input, "the graph has 2 inputs ('x', 'y'); expected one, the samples"),
-        (unmade_tensor, "tensor 'nothing' is read, but made by nothing; expected a maker"),
+        (unmade_tensor, "tensor 'nothing' is read, but made by nothing; expected a node that makes it"),
         (no_layer, "the graph has no layers; expected at least one"),
         (
             backwards,
             "node 'b': reads 'a_out', which is no first output of a node above it; expected nodes in the order",
         ),
         (circle, "node 'a': reads 'b_out', which is no first output of a node above it; expected nodes in the order"),
+        (ring, "the graph has 0 inputs (none); expected one, the samples"),
         (made_twice, "node 'a': makes a tensor that is made already; expected one maker each"),
         (indices, "node 'b': reads 'mask', which is no first output of a node above it; expected nodes in the order"),
     ],

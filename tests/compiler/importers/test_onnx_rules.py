@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from gossamer_compiler.importers.onnx_network import import_onnx
 from gossamer_models.errors import InputError, UnsupportedError
@@ -33,6 +34,13 @@ def test_every_unsupported_operator_is_named_once(tmp_path: Path) -> None:
         "HardSwish at 'act1', 'act2'; Conv with dilations [2, 2] at 'dilated'; com.example.FusedThing at 'own'; "
         "Concat at 'join'; MaxPool with ceil_mode 1 at 'up'"
     )
+
+
+def test_unknown_operators_are_named_before_faults_of_the_inputs(tmp_path: Path) -> None:
+    writer = Writer(("tokens",))
+    writer.inputs.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", "tokens"]))
+    x = writer.op("Mul", writer.op("Gather", writer.weight("table", 100, 8), "x", name="embed"), "mask", name="mask")
+    assert refusals(tmp_path, writer, writer.op("Relu", x)) == "Gather at 'embed'; Mul at 'mask'"
 
 
 CONV = {"kernel_shape": [3, 3]}
