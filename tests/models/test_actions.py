@@ -3,6 +3,8 @@
 import dataclasses
 import random
 from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -12,9 +14,21 @@ import pytest
 from gossamer_compiler.training import compile_training
 from gossamer_models.actions import NO_ACTIONS, Actions, instruction_actions
 from gossamer_models.architecture import Array, load_architecture
+from gossamer_models.golden import vector_elementwise, vector_norm
 from gossamer_models.golden.executor import Step, run
 from gossamer_models.golden.state import Machine
-from gossamer_models.isa.instructions import Dim, Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import (
+    Dim,
+    Format,
+    Gemm,
+    Instruction,
+    Load,
+    Prune,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.methods import METHODS
@@ -24,7 +38,7 @@ from gossamer_models.sparsity import Pattern
 from gossamer_sim import simulate
 from tests.references.gemm_instructions import random_instruction
 from tests.references.gemm_steps import walk_steps
-from tests.system.training_cases import random_network
+from tests.system.training_cases import network, random_network
 
 TINY = load_architecture("tiny-4x4")
 ARRAYS = {
@@ -126,47 +140,103 @@ def training_program(seed: int, pattern: str | None) -> Program:
     )
 
 
-@pytest.mark.parametrize(("seed", "pattern"), [(0, "2:8"), (1, None), (2, "1:4"), (3, "4:8")])
-def test_vector_and_prune_against_golden(monkeypatch: pytest.MonkeyPatch, seed: int, pattern: str | None) -> None:
-    accesses: Counter[tuple[str, Buffer]] = Counter()
-    read, write = Machine.read, Machine.write
+class Watch:
+    """Counts what golden does: bits by direction and buffer, multiplications and additions by name."""
 
-    def counted_read(machine: Machine, engine: Engine, buffer: Buffer, *rest: Any) -> Any:
-        values = read(machine, engine, buffer, *rest)
-        accesses["read", buffer] += 8 * values.nbytes
-        return values
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.counts: Counter[tuple[str, Buffer] | str] = Counter()
+        self.seen: Counter[str] = Counter()
+        read, write = Machine.read, Machine.write
 
-    def counted_write(machine: Machine, engine: Engine, buffer: Buffer, address: int, values: Any) -> None:
-        accesses["write", buffer] += 8 * values.nbytes
-        write(machine, engine, buffer, address, values)
+        def counted_read(machine: Machine, engine: Engine, buffer: Buffer, *rest: Any) -> Any:
+            values = read(machine, engine, buffer, *rest)
+            self.counts["read", buffer] += 8 * values.nbytes
+            return values
 
-    monkeypatch.setattr(Machine, "read", counted_read)
-    monkeypatch.setattr(Machine, "write", counted_write)
-    seen: Counter[str] = Counter()
+        def counted_write(machine: Machine, engine: Engine, buffer: Buffer, address: int, values: Any) -> None:
+            self.counts["write", buffer] += 8 * values.nbytes
+            write(machine, engine, buffer, address, values)
 
-    def observe(step: Step) -> None:
+        monkeypatch.setattr(Machine, "read", counted_read)
+        monkeypatch.setattr(Machine, "write", counted_write)
+        for module, name in product((vector_elementwise, vector_norm), ("multiply", "add")):
+            monkeypatch.setattr(module, name, self._counted(name, getattr(module, name)))
+
+    def _counted(self, name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def counted(x: Any, y: Any) -> Any:
+            result = function(x, y)
+            self.counts[name] += result.size
+            return result
+
+        return counted
+
+    def observe(self, step: Step) -> None:
+        """Compare, behind each instruction."""
         g = step.instruction
         if step.finished and isinstance(g, Prune | Vector):
-            _assert_accesses(g, instruction_actions(TINY.array, g), accesses)
-            seen[type(g).__name__ if isinstance(g, Prune) else VectorOp(g.op).name] += 1
-        accesses.clear()
+            found = instruction_actions(TINY.array, g)
+            self._check_accesses(g, found)
+            if isinstance(g, Vector) and g.op not in WINDOWS:
+                self._check_operation(g, found)
+            self.seen[type(g).__name__ if isinstance(g, Prune) else VectorOp(g.op).name] += 1
+        self.counts.clear()
 
+    def _check_accesses(self, g: Instruction, found: Actions) -> None:
+        assert found.vector_out_write_bits == self.counts["write", Buffer.VOUT], g
+        assert found.prune_write_bits == self.counts["write", Buffer.PRN], g
+        assert found.vector_out_read_bits == self.counts["read", Buffer.VOUT], g
+        assert found.parameter_write_bits == self.counts["write", Buffer.PRM], g
+        assert found.accumulator_read_bits == self.counts["read", Buffer.ACC], g
+
+    def _check_operation(self, g: Vector, found: Actions) -> None:
+        """Golden reads a parameter once; the lanes once per block, where an operation works on elements."""
+        assert found.vector_in_read_bits == self.counts["read", Buffer.VIN], g
+        per_channel = g.op in (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)
+        times = 1 if per_channel else Fraction(-(-g.count // 8), g.channels)
+        assert found.parameter_read_bits == self.counts["read", Buffer.PRM] * times, g
+        if g.op in (VectorOp.SOFTMAX_CROSS_ENTROPY, VectorOp.REDUCE):
+            return  # functions of their own
+        newton = g.count if g.op == VectorOp.NORM_FORWARD else 0
+        assert found.multiplications == self.counts["multiply"] + 8 * newton, g
+        assert found.additions == self.counts["add"] + 2 * newton, g
+
+
+@pytest.mark.parametrize(("seed", "pattern"), [(0, "2:8"), (1, None), (2, "1:4"), (3, "4:8")])
+def test_vector_and_prune_against_golden(monkeypatch: pytest.MonkeyPatch, seed: int, pattern: str | None) -> None:
+    watch = Watch(monkeypatch)
     program = training_program(seed, pattern)
     program.memory.fill()
-    run(program, TINY, observer=observe)
-    assert seen["Prune"] > 0
-    assert len(seen) > 4
+    run(program, TINY, observer=watch.observe)
+    assert watch.seen["Prune"] > 0
+    assert {"DRAIN", "UPDATE", "SOFTMAX_CROSS_ENTROPY"} < set(watch.seen)
 
 
-def _assert_accesses(g: Instruction, found: Actions, accesses: Counter[tuple[str, Buffer]]) -> None:
-    """Elements are read and written as golden does; parameters and windows are its own business."""
-    assert found.vector_out_write_bits == accesses["write", Buffer.VOUT], g
-    assert found.prune_write_bits == accesses["write", Buffer.PRN], g
-    assert found.vector_out_read_bits == accesses["read", Buffer.VOUT], g
-    assert found.parameter_write_bits == accesses["write", Buffer.PRM], g
-    assert found.accumulator_read_bits == accesses["read", Buffer.ACC], g
-    if isinstance(g, Vector) and g.op not in WINDOWS:
-        assert found.vector_in_read_bits == accesses["read", Buffer.VIN], g
+def test_normalised_network_against_golden(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers: list[dict[str, Any]] = [
+        {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": 1},
+        {"name": "bn", "type": "batchnorm"},
+        {"name": "relu", "type": "relu"},
+        {"name": "inner", "type": "conv2d", "out_channels": 8, "kernel": 1},
+        {"name": "inner_bn", "type": "batchnorm"},
+        {"name": "join", "type": "add", "inputs": ["inner_bn", "relu"]},
+        {"name": "join_relu", "type": "relu"},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 3},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ]
+    watch = Watch(monkeypatch)
+    program = compile_training(
+        network("n", 8, (4, 4), 3, layers), 8, METHODS["sr-ste"], Pattern(2, 8), TINY, "sgd-momentum", prepare=True
+    )
+    program.memory.fill()
+    run(program, TINY, observer=watch.observe)
+    assert {"APPLY", "GRADIENT", "REDUCE", "NORM_FORWARD", "NORM_BACKWARD", "UPDATE"} < set(watch.seen)
+
+
+@pytest.mark.parametrize(("flags", "products"), [(0, 0), (VectorFlag.PRODUCT, 640), (VectorFlag.MASK, 0)])
+def test_reduction_multiplies_only_for_its_second_sum(flags: int, products: int) -> None:
+    found = instruction_actions(TINY.array, Vector(op=VectorOp.REDUCE, flags=flags, count=640, channels=16))
+    assert (found.multiplications, found.additions) == (products, 0)
 
 
 @pytest.mark.parametrize(
