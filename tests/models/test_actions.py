@@ -299,3 +299,9 @@ def test_results_leave_the_accumulators_once() -> None:
 def test_sum_of_nothing() -> None:
     assert Actions.total(()) == NO_ACTIONS
     assert set(NO_ACTIONS.as_dict().values()) == {0}
+
+
+@pytest.mark.parametrize("op", VectorOp)
+def test_every_vector_operation_is_counted(op: VectorOp) -> None:
+    found = instruction_actions(TINY.array, Vector(op=op, count=64, channels=8))
+    assert found.vector_out_write_bits + found.parameter_write_bits > 0
