@@ -77,11 +77,8 @@ def _product(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
 def _normalisation(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
     if not operator.integer("spatial", 1):
         raise RefusalError("per activation")
-    # ONNX says what the running statistics keep, a layer what they take.
-    momentum = round(1 - operator.number("momentum", 0.9), 7)
-    settings: dict[str, object] = {
-        "type": "batchnorm", "eps": operator.number("epsilon", 1e-5), "momentum": momentum,
-    }  # fmt: skip
+    # Running statistics, and the momentum that moves them, play no part in a training step.
+    settings: dict[str, object] = {"type": "batchnorm", "eps": operator.number("epsilon", 1e-5)}
     return (Step(settings, _weights(operator, tensors)),)
 
 

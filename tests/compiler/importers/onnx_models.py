@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 Weights = Literal["stored", "inputs", "external"]
-Head = Literal["flatten", "reshape", "view", "mean"]
+Head = Literal["flatten", "reshape", "view", "traced", "mean"]
 
 
 class Writer:
@@ -41,6 +41,9 @@ class Writer:
         self.initializers.append(numpy_helper.from_array(np.array(values, np.int64), name))
         return name
 
+    def scalar(self, value: int) -> str:
+        return self.op("Constant", value=numpy_helper.from_array(np.array(value, np.int64)))
+
     def conv(
         self, x: str, name: str, c_in: int, c_out: int, kernel: int, stride: int = 1, *, groups: int = 1,
         bias: bool = False,
@@ -72,6 +75,10 @@ class Writer:
             return self.op("Flatten", x, name="flatten", axis=1)
         if head == "reshape":
             return self.op("Reshape", x, self.integers("target", 0, -1), name="flatten")
+        if head == "traced":  # as PyTorch wrote a view before opset 13: constants are nodes, axes attributes
+            batch = self.op("Gather", self.op("Shape", x), self.scalar(0), axis=0)
+            parts = [self.op("Unsqueeze", part, axes=[0]) for part in (batch, self.scalar(-1))]
+            return self.op("Reshape", x, self.op("Concat", *parts, axis=0), name="flatten")
         first = numpy_helper.from_array(np.array(0, np.int64), "first")
         self.initializers.append(first)
         batch = self.op("Gather", self.op("Shape", x), first.name, axis=0)
