@@ -1,0 +1,99 @@
+"""Tables on a terminal of 80 columns and in a file."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from gossamer_models.architecture import Architecture
+from gossamer_reports.compare import compare
+from gossamer_reports.result import Result
+from gossamer_reports.tables import TOP_ROWS, layer_table, ledger_table, print_simulation, verification_line
+from tests.reports.conftest import make_result, make_run
+
+
+def printed(renderable: Any, width: int = 80) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(renderable)
+    return stream.getvalue()
+
+
+def simulation_text(result: Result, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_simulation(result, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def enlarge(value: Any) -> Any:
+    """The same result with counts as those of a large network."""
+    if isinstance(value, dict):
+        return {key: enlarge(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [enlarge(item) for item in value]
+    return value * 10**7 if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def test_plain_text_of_80_columns(result: Result) -> None:
+    for text in (simulation_text(result), simulation_text(enlarge(result))):
+        assert "\x1b" not in text
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_headline(result: Result) -> None:
+    lines = [line.split() for line in simulation_text(result).splitlines()]
+    assert ["cycles", "24,567", "14,667", "1.67x"] in lines
+    assert ["multiply-adds", "288,000", "144,000", "2.00x"] in lines
+    assert ["speed-up", "1.67x"] in lines
+    assert ["ceiling", "of", "the", "array", "1.99x"] in lines
+    assert ["ideal", "ceiling", "2.00x"] in lines
+
+
+def test_notes(result: Result) -> None:
+    text = " ".join(simulation_text(result).split())
+    assert "net, batch 32, on tiny-4x4" in text
+    assert "memory model ideal; timing RTL-verified: gemm; modelled: load, store" in text
+    assert result["clock"]["note"] in text
+    assert result["energy_note"] in text
+
+
+def test_ledger_shares(result: Result) -> None:
+    lines = [line.split() for line in printed(ledger_table(result)).splitlines()]
+    rows = {line[0]: line[1:] for line in lines if line}
+    assert rows["ideal"] == ["18,000", "73.3%", "9,000", "61.4%"]
+    assert rows["dram"] == ["3,900", "15.9%", "3,900", "26.6%"]
+    assert rows["prune"] == ["0", "0.0%", "0", "0.0%"]
+    assert rows["all"] == ["24,567", "100.0%", "14,667", "100.0%"]
+
+
+def test_slowest_stages_come_first(tiny: Architecture) -> None:
+    result = make_result(compare(make_run(40, sparse=True), make_run(40, sparse=False), tiny), tiny)
+    lines = [line.split() for line in printed(layer_table(result)).splitlines()]
+    assert lines[0] == f"Slowest {TOP_ROWS} of 161 stages".split()
+    layers = [line[0] for line in lines if len(line) == 8 and line[0].startswith("conv")]
+    assert layers == [f"conv{number}" for number in range(39, 39 - TOP_ROWS, -1)]
+    assert sum("conv" in line for line in printed(layer_table(result, 3)).splitlines()) == 3
+
+
+def test_stages_without_gemm_have_no_utilization(result: Result) -> None:
+    rows = [line.split() for line in printed(layer_table(result, 13)).splitlines()]
+    (relu,) = (row for row in rows if row[:1] == ["relu"])
+    assert relu == ["relu", "ff", "dense", "0.00", "-", "1.00x", "-", "0"]
+
+
+@pytest.mark.parametrize(
+    ("mismatches", "cycles", "line"),
+    [
+        (0, (1234, 1234), "every bit equal; cycles equal (1,234)"),
+        (3, (1234, 1234), "3 results differ; cycles equal (1,234)"),
+        (0, (1235, 1234), "every bit equal; RTL 1235, simulator 1234 cycles"),
+    ],
+)
+def test_verdict(mismatches: int, cycles: tuple[int, int], line: str) -> None:
+    result = {
+        "bit_exact": mismatches == 0,
+        "mismatches": mismatches,
+        "cycles": dict(zip(("rtl", "sim"), cycles, strict=True)),
+    }
+    assert verification_line(result) == line
