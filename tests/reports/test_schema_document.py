@@ -1,0 +1,160 @@
+"""``docs/result-schema.md`` against results of all commands: names, types and what may be null."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gossamer.verify
+from gossamer import api
+from gossamer.verify import Verification
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "result-schema.md"
+WORKLOAD = ROOT / "workloads" / "digits-cnn-bdwp.yaml"
+TYPES: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+
+Section = dict[str, tuple[str, bool]]
+"""Type by name, and whether the value may be null."""
+
+
+def read_document(text: str) -> dict[str, Section]:
+    sections: dict[str, Section] = {}
+    for part in re.split(r"^## ", text, flags=re.M)[1:]:
+        rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", part, flags=re.M)
+        assert len({row[0] for row in rows}) == len(rows) == part.count("\n| `"), part
+        sections[part.splitlines()[0]] = {name: (kind, null != "never") for name, kind, null in rows}
+    return sections
+
+
+SECTIONS = read_document(DOCUMENT.read_text())
+
+
+def names(section: str) -> Section:
+    found: Section = {}
+    for name, (kind, null) in SECTIONS[section].items():
+        found |= names(kind) if name == "..." else {name: (kind, null)}
+    return found
+
+
+class Walk:
+    """Goes through results, and remembers the names that each section was seen with."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, set[str]] = defaultdict(set)
+
+    def object(self, value: dict[str, Any], section: str, path: str) -> None:
+        documented = names(section)
+        assert value.keys() <= documented.keys(), path
+        self.seen[section] |= value.keys()
+        for name, item in value.items():
+            kind, null = documented[name]
+            if item is None:
+                assert null, f"{path}.{name} is null"
+            else:
+                self.value(item, kind, f"{path}.{name}")
+
+    def value(self, value: Any, kind: str, path: str) -> None:
+        if kind.startswith("list of "):
+            assert isinstance(value, list), path
+            for item in value:
+                self.value(item, kind.removeprefix("list of "), f"{path}[]")
+        elif kind.startswith("map of "):
+            assert isinstance(value, dict), path
+            for name, item in value.items():
+                self.value(item, kind.removeprefix("map of "), f"{path}.{name}")
+        elif kind in TYPES:
+            assert isinstance(value, TYPES[kind]), path
+            assert isinstance(value, bool) == (kind == "boolean"), path
+        else:
+            assert isinstance(value, dict), path
+            self.object(value, kind, path)
+
+    def assert_complete(self) -> None:
+        for section, seen in self.seen.items():
+            assert seen == names(section).keys(), section
+
+
+def walk(section: str, *results: dict[str, Any]) -> Walk:
+    found = Walk()
+    for result in results:
+        found.object(json.loads(json.dumps(result)), section, section)
+    return found
+
+
+def simulation(architecture: str) -> dict[str, Any]:
+    return api.simulate(WORKLOAD, architecture=architecture, batch=32).result
+
+
+def verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Results of a product and of a training step, one instruction late."""
+    found = Verification("p", "tiny-4x4", 1, 2, 64, 1, 90, 80, (("conv1", "ff", 50, 40),))
+    for function in ("verify_product", "verify_training"):
+        monkeypatch.setattr(gossamer.verify, function, lambda *_: found)
+    return api.verify_product((4, 8, 4)), api.verify_workload(WORKLOAD)
+
+
+def test_simulation_with_energy_is_documented() -> None:
+    found = walk("Simulation", simulation("vcu1525-32x32"))
+    found.assert_complete()
+    assert {"Energy", "Rate", "Compared layer", "Layer", "Actions", "Ledger"} <= found.seen.keys()
+
+
+def test_simulation_without_energy_is_documented() -> None:
+    found = walk("Simulation", simulation("tiny-4x4"))
+    found.assert_complete()
+    assert "Energy" not in found.seen
+
+
+def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = walk("Verification", *verification(monkeypatch))
+    found.assert_complete()
+    assert "Late" in found.seen
+
+
+def test_generation_is_documented(tmp_path: Path) -> None:
+    found = walk("Generation", api.generate("tiny-4x4", tmp_path))
+    found.assert_complete()
+    assert "Resources" not in found.seen
+
+
+@pytest.mark.slow
+def test_resources_are_documented(tmp_path: Path) -> None:
+    found = walk("Generation", api.generate("tiny-4x4", tmp_path, synthesis="xilinx"))
+    found.assert_complete()
+    assert "Resources" in found.seen
+
+
+@pytest.mark.slow
+def test_verification_in_rtl_is_documented() -> None:
+    result = api.verify_product((4, 8, 4))
+    walk("Verification", result)
+    assert names("Verification").keys() - result.keys() == {"workload"}
+
+
+def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = set(walk("Verification", *verification(monkeypatch)).seen)
+    used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
+    assert SECTIONS.keys() - used == {"Generation", "Resources"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unheard": 1}, "Clock"),
+        ({"hz": 1.5}, r"Clock\.hz"),
+        ({"hz": True}, r"Clock\.hz"),
+        ({"note": None}, r"Clock\.note is null"),
+    ],
+)
+def test_differences_are_found(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        walk("Clock", {"hz": 1, "note": ""} | change)
+
+
+def test_missing_names_are_found() -> None:
+    with pytest.raises(AssertionError, match="Clock"):
+        walk("Clock", {"hz": 1}).assert_complete()
