@@ -21,9 +21,14 @@ _SEED, _BATCH, _STEPS = 0, 32, 40
 _LAYER = "conv2"
 
 
-def main() -> int:
-    """Simulate, draw, generate, verify; return 1 if the verification found a difference."""
-    console, start, out = Console(highlight=False), time.monotonic(), Path("out") / "demo"
+def main(out: Path = Path("out") / "demo") -> int:
+    """Simulate, draw, generate, verify; return 1 if the verification found a difference.
+
+    Parameters
+    ----------
+    out : folder of the files; the working directory is the project's root, where the workload lies.
+    """
+    console, start = Console(highlight=False), time.monotonic()
     console.rule("1. Simulate: ResNet-18 at 64x64, batch 512, dense against BDWP 2:8")
     simulation = api.simulate(_WORKLOAD, trace=True)
     files = api.write_simulation(simulation, out / "resnet18-64")
