@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
-from gossamer_compiler.mapping import ChannelMapping, channel_columns, tile_words
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
@@ -252,19 +252,7 @@ class _Emitter:
 
     def _store(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Store:
         gemm, mapping, target = self.gemm, self.mapping, self.gemm.target
-        rows, columns = self.array.rows, self.array.columns
-        bank, slot, tile = columns * 2, rows * columns * 2, self.tile_results * 2
-        i2, i1, i0 = self.i_levels
         spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
-        j_dims = self._column_dims(slot, i2 * i1 * i0 * tile)
-        memory = [Digit(BLOCK, BLOCK * 2), Digit(0, target.slab_bytes)]
-        if mapping.over_pixels:
-            batch_dims = refine([Digit(rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0)
-            pixels = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, spread_x)], axis=2)
-            pixels += plain(i1, spread_y, i0 * tile)
-        else:
-            batch_dims = refine([Digit(rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0)
-            pixels = plain(i1, spread_x, i0 * tile) + plain(i2, spread_y, i1 * i0 * tile)
         j_blocks, slabs = self.cut.words_of(mapping.j_tiles), self.samples // BLOCK
         modifiers = [
             step(Store, "mem_base", j_level, j_blocks * BLOCK * BLOCK * 2),
@@ -280,20 +268,8 @@ class _Emitter:
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
             mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch,
             axis1_bound=blocks_of(self.cut.outputs),
-            axis2_bound=mapping.columns, dims=merge([*j_dims, *batch_dims, *pixels]), modifiers=tuple(modifiers),
+            axis2_bound=mapping.columns, dims=store_dims(gemm, mapping, self.array), modifiers=tuple(modifiers),
         )  # fmt: skip
-
-    def _column_dims(self, slot: int, tiles: int) -> list[Dim]:
-        """Result channels of the bundles of one instruction, axis 1 counting the words of a bundle."""
-        mapping, memory = self.mapping, [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)]
-        if not self.cut.shared:
-            digits = [Digit(self.array.columns, 2), Digit(mapping.lj, mapping.li * slot), Digit(mapping.j_tiles, tiles)]
-            return refine(digits, memory, axis=1, unit=BLOCK)
-        bundle = self.cut.outputs // BLOCK
-        return [
-            *refine(self.cut.digits(2, mapping.li * slot), memory),
-            *plain(mapping.j_tiles, bundle * BLOCK * BLOCK * 2, tiles),
-        ]
 
 
 def _phase_address(y: Taps, x: Taps, gemm: ChannelGemm) -> int:

@@ -122,6 +122,7 @@ def build_graph(network: Network, batch: int) -> Graph:
     """
     layers = infer(network, batch)
     links = _links(layers)
+    _require_linear_behind_flatten(network, layers, links)
     chains = _chains(layers, links)
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {"input": network.input_shape}
@@ -157,7 +158,6 @@ def _chains(layers: Sequence[LayerShape], links: _Links) -> dict[str, Chain]:
     for layer in layers:
         if layer.name in taken or not isinstance(layer.params, BatchNorm | Add | ReLU):
             continue
-        _require_plain(layer, links)
         parts, residual = [layer], None
         if isinstance(layer.params, BatchNorm):
             add = links.only_reader(layer.name, Add)
@@ -178,11 +178,18 @@ def _chains(layers: Sequence[LayerShape], links: _Links) -> dict[str, Chain]:
     return chains
 
 
-def _require_plain(layer: LayerShape, links: _Links) -> None:
-    if any(links.name(source) != source and layer.in_shape[1:] == (1, 1) for source in layer.inputs):
-        raise UnsupportedError(
-            f"layer {layer.name!r} ({layer.type}) reads a flattened feature map", "a linear layer behind a flatten"
-        )
+def _require_linear_behind_flatten(network: Network, layers: Sequence[LayerShape], links: _Links) -> None:
+    """Only a linear layer knows how to read a feature map as a vector."""
+    shapes = {"input": network.input_shape} | {layer.name: layer.out_shape for layer in layers}
+    for layer in layers:
+        if isinstance(layer.params, Linear | Flatten):
+            continue
+        for source in layer.inputs:
+            if shapes[links.name(source)] != shapes[source]:
+                raise UnsupportedError(
+                    f"layer {layer.name!r} ({layer.type}) reads the flattened feature map {source!r}",
+                    "a linear layer behind a flatten",
+                )
 
 
 def _multiply(layer: LayerShape, params: Conv2d | Linear, source_shape: Shape, links: _Links) -> Multiply:

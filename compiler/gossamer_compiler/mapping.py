@@ -3,61 +3,19 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
+from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.geometry import ChannelGemm
-from gossamer_compiler.tiling import Columns, block_options, divisors, does_not_fit, fits
-from gossamer_models.architecture import Architecture, Array
-from gossamer_models.isa.instructions import Gemm
+from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import MAX_DIMS, Gemm
 from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["ChannelMapping", "channel_columns", "map_channels", "tile_words"]
+__all__ = ["map_channels"]
 
 _ENTRY_BYTES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelMapping:
-    """Schedule of a :class:`ChannelGemm`.
-
-    Members
-    -------
-    li, lj : interleave.
-    over_pixels : Li spans pixels of a row instead of batch blocks.
-    j_tiles : tiles along j whose weights lie in the B buffer at once; divides all of them.
-    bundles : bundles of channels whose inputs lie in the A buffer at once.
-    batch_blocks : blocks of R samples per tile.
-    rows, columns : output pixels per tile.
-    """
-
-    li: int
-    lj: int
-    over_pixels: bool
-    j_tiles: int
-    bundles: int
-    batch_blocks: int
-    rows: int
-    columns: int
-
-    @property
-    def i_levels(self) -> tuple[int, int, int]:
-        """Tiles along i2, i1, i0."""
-        if self.over_pixels:
-            return self.batch_blocks, self.rows, -(-self.columns // self.li)
-        return self.rows, self.columns, -(-self.batch_blocks // self.li)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of one GEMM instruction."""
-        i2, i1, i0 = self.i_levels
-        return self.j_tiles * i2 * i1 * i0
-
-
-def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
-    """How the result channels of each bundle are cut into tiles."""
-    return Columns(gemm.grouping.bundles, gemm.bundle_targets, array.columns, lj)
 
 
 def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> ChannelMapping:
@@ -79,11 +37,11 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 @cache
 def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
     buffers = architecture.buffers
-    return min(
-        (m for m in _channel_candidates(gemm, architecture) if fits(_channel_demands(gemm, m, architecture), buffers)),
-        key=lambda m: _channel_cost(gemm, m, architecture),
-        default=None,
+    candidates = (
+        m for m in _channel_candidates(gemm, architecture) if fits(_channel_demands(gemm, m, architecture), buffers)
     )
+    ranked = sorted(candidates, key=lambda m: _channel_cost(gemm, m, architecture))
+    return next((m for m in ranked if len(store_dims(gemm, m, architecture.array)) <= MAX_DIMS), None)
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
@@ -99,10 +57,7 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
                 if not over_pixels and blocks % li and blocks != blocks_options[-1]:
                     continue
                 units = cut.units_of(j_tiles)
-                mapping = ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns)
-                # Pixels of a phase of a strided BP do not merge into one dimension of the store, which has eight.
-                if gemm.x.spread == 1 or min(j_tiles, *mapping.i_levels) == 1:
-                    yield mapping
+                yield ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns)
 
 
 def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Mapping[str, int]:
@@ -115,12 +70,6 @@ def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: A
         "accumulator_words": results,
         "vector_out_bytes": results * array.columns * 2,
     }
-
-
-def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
-    """A words per bank and batch block of a tile of output pixels; whole source rows if the tile has whole rows."""
-    width = gemm.source.width if mapping.columns == gemm.x.outputs else gemm.x.extent(mapping.columns)
-    return gemm.y.extent(mapping.rows) * width * mapping.bundles * gemm.tap_words
 
 
 def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:

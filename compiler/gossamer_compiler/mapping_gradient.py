@@ -10,14 +10,12 @@ from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_o
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import Gemm
+from gossamer_models.isa.instructions import MAX_DIMS, Gemm
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
 __all__ = ["gemm_rows", "map_gradient"]
-
-_MAX_DIMS = 8
 
 
 def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
@@ -50,10 +48,10 @@ def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
         GradientMapping(li, lj, taps, blocks, cut.tiles, 1, 1, 1) for li, lj, cut in cuts for taps in (False, li > 1)
     ]
     if not any(_storable(gemm, seed, array) for seed in seeds):
+        outputs = gemm.gradient.channels // gemm.grouping.groups
         raise UnsupportedError(
-            f"layer {layer!r}: {gemm.gradient.channels // gemm.grouping.groups} output channels per group"
-            f" straddle the {array.columns} columns of the array",
-            "a power of two",
+            f"layer {layer!r}: groups of {outputs} output channels do not tile the array's {array.columns} columns",
+            "groups whose outputs divide the columns or are a multiple of them",
         )
 
 
@@ -108,7 +106,7 @@ def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iter
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
     """Whether one store can take what an instruction computes to its place."""
     try:
-        return len(store_dims(gemm, mapping, array)) <= _MAX_DIMS
+        return len(store_dims(gemm, mapping, array)) <= MAX_DIMS
     except ValueError:
         return False
 

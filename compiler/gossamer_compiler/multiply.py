@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
@@ -12,11 +13,11 @@ from gossamer_compiler.emit_update import BackwardStream, Weights, emit_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.graph import Multiply
-from gossamer_compiler.mapping import ChannelMapping, channel_columns, map_channels
+from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import DoesNotFitError
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.instructions import Load, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK, blocks_of
@@ -96,7 +97,11 @@ class MultiplyLayer:
 
     def plan_backward(self, gradient: Activation, target: Activation) -> None:
         """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
-        phases = backward_phases(gradient, target, self.node.window, self._patterns[1], self.node.grouping)
+        phases = list(backward_phases(gradient, target, self.node.window, self._patterns[1], self.node.grouping))
+        if all(gemm is None for _, _, gemm in phases):
+            raise UnsupportedError(
+                f"layer {self.node.name!r}: no tap of its kernel reaches the image", "less padding or a smaller stride"
+            )
         for number, (y, x, gemm) in enumerate(phases):
             if gemm is None:
                 self.phases.append(Phase(y, x, None, None, None))

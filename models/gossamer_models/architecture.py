@@ -7,19 +7,16 @@ Everything that timing, compiler, simulator and Verilog generation know of a mac
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gossamer_models.energy import locate_energy
 from gossamer_models.loading import load_model, resolve
+from gossamer_models.schema import Schema
 
 __all__ = ["Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector", "load_architecture"]
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _require_power_of_two(name: str, value: int) -> None:
@@ -27,7 +24,7 @@ def _require_power_of_two(name: str, value: int) -> None:
         raise ValueError(f"`{name}` must be a power of two, not {value}")
 
 
-class Array(_Section):
+class Array(Schema):
     """The output-stationary array of processing elements.
 
     Members
@@ -46,7 +43,7 @@ class Array(_Section):
     slots: Annotated[int, Field(ge=1, le=16)] = 4
     drain_ports: Annotated[int, Field(ge=1, le=256)] = 1
     multiply_latency_cycles: Annotated[int, Field(ge=2, le=8)] = 3
-    add_latency_cycles: Annotated[int, Field(ge=1, le=7)] = 4
+    add_latency_cycles: Annotated[int, Field(ge=2, le=7)] = 4
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -78,7 +75,7 @@ class Array(_Section):
         return self.rows * self.columns
 
 
-class Buffers(_Section):
+class Buffers(Schema):
     """Sizes of one half of each double-buffered scratchpad.
 
     Members
@@ -100,14 +97,14 @@ class Buffers(_Section):
     parameter_words: Positive = 32768
 
 
-class Vector(_Section):
+class Vector(Schema):
     """Vector and prune engines: lanes work on one element (one group) per cycle each."""
 
     lanes: Positive = 64
     prune_lanes: Positive = 32
 
 
-class Memory(_Section):
+class Memory(Schema):
     """External memory: AXI ports of ``port_bits`` and the behaviour behind them.
 
     ``latency_cycles`` is the ``ideal`` model's; ``ddr4`` takes its own from the device's timing.
@@ -129,7 +126,7 @@ class Memory(_Section):
         return self.ports * self.port_bits // 8
 
 
-class Architecture(_Section):
+class Architecture(Schema):
     """A machine that Gossamer can compile for, simulate and generate.
 
     Members
@@ -148,6 +145,15 @@ class Architecture(_Section):
     memory: Memory = Memory()
     queue_depth: Annotated[int, Field(ge=1, le=64)] = 4
     energy: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.buffers.accumulator_words % self.array.rows:
+            raise ValueError(
+                f"`buffers.accumulator_words` must be a multiple of `array.rows` ({self.array.rows}),"
+                f" not {self.buffers.accumulator_words}"
+            )
+        return self
 
     def on_chip_bytes(self) -> dict[str, int]:
         """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""

@@ -113,7 +113,10 @@ def write_entries(program: Program, name: str, matrix: NDArray[np.float16], patt
 
 
 def write_input(program: Program, network: Network, images: NDArray[np.float16]) -> None:
-    """Write the network's input (batch, c, h, w), as explicit patches for the layers that read them so."""
+    """Write the network's input (batch, c, h, w), as explicit patches for the layers that read them so.
+
+    A linear layer's one patch is the flattened image, channel outermost as its weights have it.
+    """
     if "input" in program.memory.tensors:
         write(program, "input", images)
     for layer in network.layers:
@@ -124,7 +127,7 @@ def write_input(program: Program, network: Network, images: NDArray[np.float16])
         if isinstance(layer, Conv2d):
             packed = pack_patches(images, layer.kernel, layer.stride, layer.padding)
         else:
-            packed = pack_patches(images, (images.shape[2], images.shape[3]), (1, 1), (0, 0))
+            packed = pack_blocks(images.reshape(len(images), -1, 1, 1))
         data[:] = packed.reshape(-1).view(np.uint8)
 
 

@@ -89,12 +89,11 @@ class ReLU(_Layer):
 class BatchNorm(_Layer):
     """Batch normalisation per channel with learnt scale and shift.
 
-    Running statistics move by `momentum` towards those of the batch.
+    Statistics are those of the batch: a training step needs no running ones, and the machine keeps none.
     """
 
     type: Literal["batchnorm"]
     eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
-    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
 class _Pool(_Layer):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import Instruction
 from gossamer_models.isa.tokens import Semaphore
 
@@ -71,11 +72,11 @@ class MemoryImage:
 
         Raises
         ------
-        ValueError
-            The name is taken.
+        InputError
+            The name is taken: a layer is called as the program calls a tensor of its own.
         """
         if name in self.tensors:
-            raise ValueError(f"tensor {name!r} is allocated already")
+            raise InputError(f"a layer is called {name!r}, as a tensor that the program needs itself", "another name")
         address = -(-self.size_bytes // 4096) * 4096
         tensor = Tensor(name, address, size_bytes, layout, shape)
         self.tensors[name] = tensor

@@ -8,7 +8,7 @@ from gossamer_compiler.geometry import Window
 from gossamer_compiler.graph import Chain, Graph, Multiply, Pool, build_graph
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import load_architecture
-from gossamer_models.errors import UnsupportedError
+from gossamer_models.errors import InputError
 from gossamer_models.grouping import UNGROUPED, Grouping
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
@@ -149,10 +149,16 @@ FLATTENED_RELU = [
         ([conv("a"), {"name": "p", "type": "avgpool", "kernel": [2, 3], "stride": 1, "padding": [1, 0]}],
          "layer 'p' has stride [1, 1] and padding [1, 0]; expected the same in both directions"),
         ([conv("a"), *FLATTENED_RELU],
-         "layer 'relu' (relu) reads a flattened feature map; expected a linear layer behind a flatten"),
+         "layer 'relu' (relu) reads the flattened feature map 'flat'; expected a linear layer behind a flatten"),
+        ([conv("a"), FLATTENED_RELU[0], conv("b", kernel=1)],
+         "layer 'b' (conv2d) reads the flattened feature map 'flat'; expected a linear layer behind a flatten"),
+        ([conv("a"), FLATTENED_RELU[0], {"name": "p", "type": "avgpool", "global": True}],
+         "layer 'p' (avgpool) reads the flattened feature map 'flat'; expected a linear layer behind a flatten"),
+        ([conv("a", kernel=1, stride=1), conv("labels")],
+         "a layer is called 'labels', as a tensor that the program needs itself; expected another name"),
     ],
 )  # fmt: skip
 def test_unsupported_layers_are_one_line(layers: list[dict[str, Any]], message: str) -> None:
-    with pytest.raises(UnsupportedError) as caught:
+    with pytest.raises(InputError) as caught:
         compile_training(net(*layers), 4, METHODS["dense"], None, load_architecture("tiny-4x4"))
     assert str(caught.value) == message

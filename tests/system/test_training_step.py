@@ -11,7 +11,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
 from tests.references.training_step import Replay
-from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, random_network, run_step
+from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, network, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
 METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
@@ -83,6 +83,24 @@ def test_random_networks(seed: int) -> None:
     pattern = None if method == "dense" else Pattern.parse(SPARSITIES[int(rng.integers(len(SPARSITIES)))])
     architecture = load_architecture(("tiny-4x4", "small-8x8")[int(rng.integers(2))])
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 9])
+def test_linear_layer_reads_images_channel_outermost(channels: int) -> None:
+    net = network(
+        "perceptron",
+        channels,
+        (3, 4),
+        5,
+        [
+            {"name": "flatten", "type": "flatten"},
+            {"name": "hidden", "type": "linear", "out_features": 12},
+            {"name": "relu", "type": "relu"},
+            {"name": "fc", "type": "linear", "out_features": 5},
+            {"name": "loss", "type": "softmax_cross_entropy"},
+        ],
+    )
+    assert_step(run_step(net, 6, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=channels))
 
 
 # (c_in, c_out, groups): depthwise, with several outputs, ragged, below a word; groups of 2, 4, 8, 16, 24 channels.

@@ -13,7 +13,7 @@ from gossamer_models.isa.fields import bits, check_range, structs
 from gossamer_models.isa.tokens import Engine
 
 __all__ = [
-    "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
+    "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
     "Dim", "EndLoop", "Format", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind", "Opcode",
     "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
@@ -22,6 +22,7 @@ ISA_VERSION = 1
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
+MAX_DIMS = 8
 NO_LEVEL = 3
 
 
@@ -155,7 +156,7 @@ class _Transfer(Instruction):
     axis1_bound: int = bits(24, "first value of axis 1 that is out of bounds", default=1)
     axis2_base: int = bits(24, "start of axis 2", signed=True)
     axis2_bound: int = bits(24, "first value of axis 2 that is out of bounds", default=1)
-    dims: tuple[Dim, ...] = structs(Dim, 8, "loops of the transfer")
+    dims: tuple[Dim, ...] = structs(Dim, MAX_DIMS, "loops of the transfer")
 
 
 @dataclass(frozen=True, slots=True)

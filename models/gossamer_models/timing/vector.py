@@ -47,8 +47,10 @@ def _pooling_or_passes(lanes: int, g: Vector) -> int:
     if g.op in (VectorOp.MAX_POOL, VectorOp.AVG_POOL):
         return per_lane * window  # one comparison or addition after the other
     if g.op in (VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL_GRADIENT):
+        rows, columns = _windows(g)
         stride = max(g.stride, 1)
-        windows = -(-g.kernel // stride) * -(-g.kernel_x // stride)  # that hold one input element, at most
+        # Windows that hold one input element, at most: never more than there are.
+        windows = min(-(-g.kernel // stride), rows) * min(-(-g.kernel_x // stride), columns)
         again = -(-_outputs(g) // lanes) * window if g.op == VectorOp.MAX_POOL_GRADIENT else 0  # arg max recomputed
         return per_lane * windows + again
     return per_lane * vector_passes(g)
@@ -56,7 +58,13 @@ def _pooling_or_passes(lanes: int, g: Vector) -> int:
 
 def _outputs(g: Vector) -> int:
     """Pooled elements that belong to the ``count`` input elements of a pooling gradient."""
+    rows, columns = _windows(g)
+    return -(-g.count // max(g.height * g.width, 1)) * rows * columns
+
+
+def _windows(g: Vector) -> tuple[int, int]:
+    """Windows down and across one map."""
     stride = max(g.stride, 1)
     rows = max((g.height + 2 * g.padding - g.kernel) // stride + 1, 1)
     columns = max((g.width + 2 * g.padding - g.kernel_x) // stride + 1, 1)
-    return -(-g.count // max(g.height * g.width, 1)) * rows * columns
+    return rows, columns

@@ -27,6 +27,8 @@ POOL = {"kernel": 3, "kernel_x": 3, "stride": 2, "padding": 1, "height": 8, "wid
         (VectorOp.AVG_POOL_GRADIENT, {"count": 640, **POOL}, 40),
         # 640 inputs of 8 x 8 give 10 x 4 x 4 = 160 outputs: 3 steps of 9, then 10 steps of 4 windows
         (VectorOp.MAX_POOL_GRADIENT, {"count": 640, **POOL}, 27 + 40),
+        # A global pool has one window, whatever its size: each element takes one pass.
+        (VectorOp.AVG_POOL_GRADIENT, {"count": 640, **POOL, "kernel": 8, "kernel_x": 8, "stride": 1, "padding": 0}, 10),
         (VectorOp.FILL, {"count": 0}, 0),
     ],
 )

@@ -1,0 +1,92 @@
+"""Tiles of FF and BP: what one instruction computes, and where its results go."""
+
+from dataclasses import dataclass
+
+from gossamer_compiler.dims import Digit, merge, plain, refine
+from gossamer_compiler.geometry import ChannelGemm
+from gossamer_compiler.tiling import Columns
+from gossamer_models.architecture import Array
+from gossamer_models.isa.instructions import Dim
+from gossamer_models.layouts import BLOCK
+
+__all__ = ["ChannelMapping", "channel_columns", "store_dims", "tile_words"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMapping:
+    """Schedule of a :class:`ChannelGemm`.
+
+    Members
+    -------
+    li, lj : interleave.
+    over_pixels : Li spans pixels of a row instead of batch blocks.
+    j_tiles : tiles along j whose weights lie in the B buffer at once; divides all of them.
+    bundles : bundles of channels whose inputs lie in the A buffer at once.
+    batch_blocks : blocks of R samples per tile.
+    rows, columns : output pixels per tile.
+    """
+
+    li: int
+    lj: int
+    over_pixels: bool
+    j_tiles: int
+    bundles: int
+    batch_blocks: int
+    rows: int
+    columns: int
+
+    @property
+    def i_levels(self) -> tuple[int, int, int]:
+        """Tiles along i2, i1, i0."""
+        if self.over_pixels:
+            return self.batch_blocks, self.rows, -(-self.columns // self.li)
+        return self.rows, self.columns, -(-self.batch_blocks // self.li)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one GEMM instruction."""
+        i2, i1, i0 = self.i_levels
+        return self.j_tiles * i2 * i1 * i0
+
+
+def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
+    """How the result channels of each bundle are cut into tiles."""
+    return Columns(gemm.grouping.bundles, gemm.bundle_targets, array.columns, lj)
+
+
+def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
+    """A words per bank and batch block of a tile of output pixels; whole source rows if the tile has whole rows."""
+    width = gemm.source.width if mapping.columns == gemm.x.outputs else gemm.x.extent(mapping.columns)
+    return gemm.y.extent(mapping.rows) * width * mapping.bundles * gemm.tap_words
+
+
+def store_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[Dim, ...]:
+    """Dimensions of the store of one instruction's results, fp16 in VOUT as they left the accumulators.
+
+    Axis 0 counts samples, axis 1 words of result channels, axis 2 pixels of a row that Li spans.
+    """
+    target = gemm.target
+    bank, slot = array.columns * 2, array.rows * array.columns * 2
+    tile = mapping.li * mapping.lj * slot
+    i2, i1, i0 = mapping.i_levels
+    spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
+    memory = [Digit(BLOCK, BLOCK * 2), Digit(0, target.slab_bytes)]
+    if mapping.over_pixels:
+        batch = refine([Digit(array.rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0)
+        pixels = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, spread_x)], axis=2)
+        pixels += plain(i1, spread_y, i0 * tile)
+    else:
+        batch = refine([Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0)
+        pixels = plain(i1, spread_x, i0 * tile) + plain(i2, spread_y, i1 * i0 * tile)
+    return merge([*_column_dims(gemm, mapping, array, i2 * i1 * i0 * tile), *batch, *pixels])
+
+
+def _column_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array, tiles: int) -> list[Dim]:
+    """Result channels of the bundles of one instruction, axis 1 counting the words of a bundle."""
+    cut, slot = channel_columns(gemm, array, mapping.lj), mapping.li * array.rows * array.columns * 2
+    memory = [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)]
+    if not cut.shared:
+        digits = [Digit(array.columns, 2), Digit(mapping.lj, slot), Digit(mapping.j_tiles, tiles)]
+        return refine(digits, memory, axis=1, unit=BLOCK)
+    bundle = cut.outputs // BLOCK
+    return [*refine(cut.digits(2, slot), memory), *plain(mapping.j_tiles, bundle * BLOCK * BLOCK * 2, tiles)]
