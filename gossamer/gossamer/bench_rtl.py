@@ -49,7 +49,7 @@ def product(
     a = rng.standard_normal((i * li * words, array.rows, array.group)).astype(np.float16)
     b = rng.standard_normal((j, lj, array.columns, words * array.group)).astype(np.float16)
     entries = compress(b, pattern, array.group, axis=-1)
-    metadata = entries.index.astype(np.uint8) | entries.valid.astype(np.uint8) << 7
+    metadata = entries.index | entries.valid.astype(np.uint8) << np.uint8(7)
     instruction = Gemm(
         log2_li=li.bit_length() - 1,
         log2_lj=lj.bit_length() - 1,
