@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,23 @@ def load(
         A file is missing or wrong.
     """
     workload = load_workload(source)
+    with _about(workload.source):
+        return _load(workload, architecture, batch, memory)
+
+
+@contextmanager
+def _about(source: Path) -> Iterator[None]:
+    """Name the file that a fault came from, unless the fault names one itself."""
+    try:
+        yield
+    except InputError as error:
+        error.source = error.source or str(source)
+        raise
+
+
+def _load(
+    workload: Workload, architecture: str | None, batch: int | None, memory: str | None
+) -> tuple[Workload, Network, Architecture]:
     if batch is not None and batch < 1:
         raise InputError(f"batch must be a positive integer, not {batch}")
     changes: dict[str, Any] = {"batch": batch, "memory": memory}
@@ -108,9 +126,10 @@ def simulate(
     runs = []
     for what, use in (("baseline", workload.baseline), ("run", workload.training)):
         note(f"{what}: compiling {network.name}, {_name(use)}")
-        program = compile_training(
-            network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer
-        )
+        with _about(workload.source):
+            program = compile_training(
+                network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer
+            )
         note(f"{what}: simulating {len(program.stages)} stages")
         runs.append((program, simulator.run(program)))
     comparison = compare(runs[1], runs[0], machine)
@@ -276,7 +295,8 @@ def verify_workload(
     workload, network, machine = load(source, architecture=architecture, batch=batch)
     note(f"one training step of {network.name} on {machine.name}: golden, simulator, Verilator")
     problem = {"workload": workload.name, "sparsity": workload.training.sparsity or "dense", "dataflow": "os"}
-    return _verification(verify_training(workload, network, machine, seed), problem)
+    with _about(workload.source):
+        return _verification(verify_training(workload, network, machine, seed), problem)
 
 
 def _verification(found: "Verification", problem: Result) -> Result:

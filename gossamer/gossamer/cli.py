@@ -70,8 +70,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one training step of it")
     parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
-    parser.add_argument("--sparsity", default="dense", metavar="N:M", help="of operand B, with --gemm")
-    parser.add_argument("--dataflow", default="auto", choices=("os", "ws", "auto"), help="with --gemm")
+    parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")
+    parser.add_argument("--dataflow", choices=("os", "ws", "auto"), help="with --gemm; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of the random operands")
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default tiny-4x4 with --gemm")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
@@ -143,6 +143,13 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     if (arguments.workload is None) == (arguments.gemm is None):
         raise InputError("verify needs either a workload or --gemm", "gossamer verify WORKLOAD.yaml or --gemm I,R,J")
+    foreign = ("batch",) if arguments.gemm else ("sparsity", "dataflow")
+    for option in foreign:
+        if getattr(arguments, option) is not None:
+            other = "a workload" if arguments.gemm else "--gemm"
+            raise InputError(f"--{option} goes with {other}", f"no --{option} here")
+    if arguments.seed < 0:
+        raise InputError(f"--seed must be a non-negative integer, not {arguments.seed}")
     sizes = None if arguments.gemm is None else _sizes(arguments.gemm)
     name = Path(arguments.workload).stem if sizes is None else f"gemm-{'x'.join(map(str, sizes))}"
     directory = arguments.out or Path("out") / f"verify-{name}"
@@ -155,8 +162,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         else:
             result = api.verify_product(
                 sizes,
-                sparsity=arguments.sparsity,
-                dataflow=arguments.dataflow,
+                sparsity=arguments.sparsity or "dense",
+                dataflow=arguments.dataflow or "auto",
                 seed=arguments.seed,
                 architecture=arguments.arch or "tiny-4x4",
                 note=note,

@@ -13,8 +13,9 @@ from gossamer_hw.cosim.replay import Replayed, record, replay
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
+from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.fields import FieldRangeError
-from gossamer_models.isa.tokens import Engine
+from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.layers import BatchNorm
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
@@ -30,6 +31,7 @@ MAX_RTL_CYCLES = 20_000_000
 """What the Verilated engine does in minutes; longer programs are refused."""
 
 _MAX_IMAGE_BYTES = 1 << 30
+_MAX_RECORDED_BYTES = 1 << 32
 _SPECIALS = np.array(
     [np.inf, -np.inf, np.nan, 65504.0, -65504.0, 2.0**-24, -(2.0**-24), 2.0**-14 - 2.0**-24, -0.0], np.float16
 )
@@ -81,6 +83,13 @@ def verify_program(program: Program, architecture: Architecture, seed: int) -> V
     total = sum(cycles for _, _, cycles in simulated)
     if total > MAX_RTL_CYCLES:
         raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")
+    sizes = buffer_bytes(architecture)
+    recorded = len(simulated) * sum(sizes[buffer] for buffer in (Buffer.A, Buffer.B, Buffer.B_META))
+    if recorded > _MAX_RECORDED_BYTES:
+        raise InputError(
+            f"the program's {len(simulated)} GEMM instructions have {recorded} bytes of operands",
+            f"at most {_MAX_RECORDED_BYTES}: a smaller problem or smaller buffers",
+        )
     return _compare(program, architecture, seed, replay(record(program, architecture), architecture), simulated)
 
 

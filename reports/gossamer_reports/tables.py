@@ -112,10 +112,13 @@ def verification_line(result: Result) -> str:
     """One sentence that says what a verification found."""
     cycles = result["cycles"]
     bits = "every bit equal" if result["bit_exact"] else f"{result['mismatches']} results differ"
-    verdict = (
-        "cycles equal" if cycles["rtl"] == cycles["sim"] else f"RTL {cycles['rtl']}, simulator {cycles['sim']} cycles"
+    if result["cycle_exact"]:
+        return f"{bits}; cycles equal ({cycles['rtl']:,})"
+    first = result["late"][0]
+    return (
+        f"{bits}; cycles differ in {len(result['late'])} of {result['instructions']} instructions, first in"
+        f" {first['layer']} {first['stage']}: RTL {first['rtl']:,}, simulator {first['sim']:,}"
     )
-    return f"{bits}; {verdict} ({cycles['rtl']:,})" if cycles["rtl"] == cycles["sim"] else f"{bits}; {verdict}"
 
 
 def _title(result: Result) -> str:
