@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from gossamer.bench_hardware import element, grid
+from gossamer.bench_hardware import element, engines
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import costs, speedups
@@ -11,7 +11,7 @@ from gossamer.bench_simulation import costs, speedups
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-_PARTS = (costs, speedups, element, grid, utilisations, speeds)
+_PARTS = (costs, speedups, element, engines, utilisations, speeds)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from gossamer.bench_record import Measurement
 if TYPE_CHECKING:
     from gossamer_hw.fpga.resources import Family
 
-__all__ = ["element", "grid"]
+__all__ = ["element", "engines"]
 
 _MACHINE: Final = "tiny-4x4"
 _SEEDS: Final = (1, 2, 3)
@@ -42,15 +42,16 @@ def element() -> Iterator[Measurement]:
     )
 
 
-def grid() -> Iterator[Measurement]:
-    """Measure the array with its accumulators, on UltraScale+."""
+def engines() -> Iterator[Measurement]:
+    """Measure the array with its accumulators, and the prune engine, on UltraScale+."""
     from gossamer_hw.array.array import SystolicArray
+    from gossamer_hw.prune.engine import PruneEngine
     from gossamer_hw.verilog import emit_verilog
     from gossamer_models.architecture import load_architecture
 
     machine = load_architecture(_MACHINE)
     array = machine.array
-    component = SystolicArray(
+    array_with_accumulators = SystolicArray(
         rows=array.rows,
         columns=array.columns,
         group=array.group,
@@ -60,8 +61,12 @@ def grid() -> Iterator[Measurement]:
         add_latency=array.add_latency_cycles,
         accumulator_words=machine.buffers.accumulator_words,
     )
-    what = f"array of {array.rows} x {array.columns} with accumulators, UltraScale+"
-    yield Measurement(what, _area(emit_verilog(component, name="array"), "array", "xilinx"))
+    parts = {
+        f"array of {array.rows} x {array.columns} with accumulators": array_with_accumulators,
+        f"prune engine, {machine.vector.prune_lanes} words per cycle": PruneEngine(machine),
+    }
+    for what, component in parts.items():
+        yield Measurement(f"{what}, UltraScale+", _area(emit_verilog(component, name="part"), "part", "xilinx"))
 
 
 def _area(verilog: str, top: str, family: "Family") -> str:
