@@ -148,8 +148,6 @@ def _verify(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) is not None:
             other = "a workload" if arguments.gemm else "--gemm"
             raise InputError(f"--{option} goes with {other}", f"no --{option} here")
-    if arguments.seed < 0:
-        raise InputError(f"--seed must be a non-negative integer, not {arguments.seed}")
     sizes = None if arguments.gemm is None else _sizes(arguments.gemm)
     name = Path(arguments.workload).stem if sizes is None else f"gemm-{'x'.join(map(str, sizes))}"
     directory = arguments.out or Path("out") / f"verify-{name}"
