@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import gossamer.verify
+from gossamer import api
 from gossamer.cli import main
 from gossamer.verify import Verification
+from gossamer_models.errors import InputError
 from gossamer_models.sparsity import Pattern
 
 GOOD = {
@@ -334,7 +336,13 @@ def test_module_runs_the_command_line() -> None:
     assert done.stderr.startswith("gossamer: verify needs")
 
 
+@pytest.mark.parametrize("batch", [0, -1])
+def test_load_refuses_a_batch_before_anything_is_compiled(batch: int, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"batch must be a positive integer, not {batch}"):
+        api.load(workload(tmp_path), batch=batch)
+
+
 def test_api_is_imported_on_first_use() -> None:
-    assert gossamer.simulate is sys.modules["gossamer.api"].simulate
+    assert gossamer.simulate is api.simulate
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = gossamer.nothing
