@@ -250,21 +250,20 @@ class _Tile:
         rest = c_in - (self.in_words - self.rows) * BLOCK
         cut = self.span.final and rest != self.rows * BLOCK
         ragged = (last(Prune, "valid", self.levels[2:], rest),) if cut else ()
-        backward = self.group.backward
+        backward, places = self.group.backward, self._places(forward)
         result = [
             Prune(
                 wait=S.WEIGHT_FULL | S.PRN_FREE, signal=0 if backward else S.PRN_FULL,
                 advance=Advance.VOUT | Advance.PRN if not backward else 0, keep=pattern.n, of=pattern.m, axis=0,
-                valid=self.rows * BLOCK, metadata=2 * self._entries(forward), modifiers=ragged, **shape,
+                valid=self.rows * BLOCK, metadata=places[0][1], modifiers=ragged, **shape,
             )
         ]  # fmt: skip
         if backward:
-            base = 3 * self._entries(forward)
             result.append(
                 Prune(
                     signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n,
                     of=backward.pattern.m,
-                    axis=1, valid=valid_out, values=base, metadata=base + 2 * self._entries(backward.stream),
+                    axis=1, valid=valid_out, values=places[1][0], metadata=places[1][1],
                     modifiers=(), **shape,
                 )
             )  # fmt: skip
@@ -272,6 +271,15 @@ class _Tile:
 
     def _entries(self, stream: Stream) -> int:
         return self.blocks * stream.entries * BLOCK
+
+    def _places(self, forward: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Byte addresses in PRN of (values, metadata), for FF and for BP.
+
+        All values come first, so that they start at whole words of eight and the metadata behind them as well.
+        """
+        ahead = self._entries(forward)
+        back = self._entries(self.group.backward.stream) if self.group.backward else 0
+        return (0, 2 * (ahead + back)), (2 * ahead, 2 * (ahead + back) + ahead)
 
     def stores(self, forward: Stream) -> list[Store]:
         """Masters, momentum, then values and metadata of the streams."""
@@ -287,7 +295,7 @@ class _Tile:
         ]  # fmt: skip
         stores += self._forward_stores(forward)
         if self.group.backward:
-            stores += self._backward_stores(self.group.backward.stream, 3 * self._entries(forward))
+            stores += self._backward_stores(self.group.backward.stream, self._places(forward)[1])
         final = stores.pop()
         return [
             *stores, dataclasses.replace(final, signal=S.VOUT_FREE | S.PRN_FREE, advance=Advance.VOUT | Advance.PRN)
@@ -298,7 +306,7 @@ class _Tile:
         stores = []
         span, group, words = self.span, self.group, self.weights.bundle_in
         padded = max(self.out_words, stream.bundle_tiles * stream.lj * stream.columns // BLOCK)
-        for unit, fmt, base, address in _parts(stream, self._entries(stream), 0):
+        for unit, fmt, base, address in _parts(stream, self._places(stream)[0]):
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
             row = bundle if self.weights.single_rows else word
@@ -324,10 +332,10 @@ class _Tile:
             stores.append(dataclasses.replace(store, axis0_bound=self.out_words))
         return stores
 
-    def _backward_stores(self, stream: Stream, start: int) -> list[Store]:
+    def _backward_stores(self, stream: Stream, places: tuple[int, int]) -> list[Store]:
         """PRN [c_in/8][c_out/8][entry][8 c_in] to [bundle][j tile][tap, c_out/8][entry][lj][column]."""
         stores = []
-        for unit, fmt, base, address in _parts(stream, self._entries(stream), start):
+        for unit, fmt, base, address in _parts(stream, places):
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
             row, tap = self.out_words * stream.entries * BLOCK * unit, self.out_words * word
@@ -359,11 +367,11 @@ class _Tile:
         return stores
 
 
-def _parts(stream: Stream, entries: int, start: int) -> list[tuple[int, Format, int, int]]:
+def _parts(stream: Stream, places: tuple[int, int]) -> list[tuple[int, Format, int, int]]:
     """(bytes per entry, format, place in PRN, address in DRAM) of values and metadata."""
     return [
-        (2, Format.FP16, start, stream.tensor.address),
-        (1, Format.BYTE, start + 2 * entries, stream.metadata),
+        (2, Format.FP16, places[0], stream.tensor.address),
+        (1, Format.BYTE, places[1], stream.metadata),
     ]
 
 

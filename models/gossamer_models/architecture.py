@@ -98,10 +98,15 @@ class Buffers(Schema):
 
 
 class Vector(Schema):
-    """Vector and prune engines: lanes work on one element (one group) per cycle each."""
+    """Vector and prune engines: lanes work on one element (one word) per cycle each; ``prune_lanes`` a power of two."""
 
     lanes: Positive = 64
     prune_lanes: Positive = 32
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _require_power_of_two("prune_lanes", self.prune_lanes)
+        return self
 
 
 class Memory(Schema):

@@ -98,8 +98,8 @@ _TIMING = (
     Fault(
         "groups that do not fill the prune lanes cost nothing",
         "models/gossamer_models/timing/prune.py",
-        "-(-groups // vector.prune_lanes)",
-        "groups // vector.prune_lanes",
+        "-(-words // vector.prune_lanes)",
+        "words // vector.prune_lanes",
         "tests/models/timing/test_prune_remainder.py::test_last_cycle_may_be_part_full",
     ),
 )

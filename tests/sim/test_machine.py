@@ -13,7 +13,7 @@ from gossamer_models.isa.instructions import Dim, EndLoop, Instruction, Load, Lo
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import StageProgram
-from gossamer_models.timing.prune import PRUNE_OVERHEAD_CYCLES
+from gossamer_models.timing.prune import prune_overhead_cycles
 from gossamer_models.timing.transfer import DMA_START_CYCLES
 from gossamer_models.timing.vector import VECTOR_OVERHEAD_CYCLES
 from gossamer_sim.machine import Machine
@@ -180,7 +180,8 @@ def test_order_within_a_cycle_is_free(memory: str, seed: int) -> None:
 
 def test_prune_cycles() -> None:
     _, spans = run([Prune(keep=2, of=8, n0=2)])
-    assert spans == [(P, 1, 1 + PRUNE_OVERHEAD_CYCLES + 16)]
+    lanes = machine().vector.prune_lanes
+    assert spans == [(P, 1, 1 + prune_overhead_cycles(lanes) + 2 * 8 // lanes)]
 
 
 def states(transfers: list[Instruction], memory: str, cycles: range) -> list[tuple[object, ...]]:

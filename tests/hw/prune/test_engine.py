@@ -15,6 +15,7 @@ from gossamer_models.golden.state import Machine
 from gossamer_models.isa.instructions import Prune
 from gossamer_models.isa.tokens import Advance, Buffer, Engine
 from gossamer_models.numerics.formats import UInt8
+from gossamer_models.timing.prune import prune_overhead_cycles
 from tests.hw.prune.prune_words import PATTERNS, random_words
 
 SEED = 5
@@ -143,13 +144,13 @@ def test_engine(lanes: int) -> None:
 
 @pytest.mark.parametrize("lanes", OVERHEAD)
 def test_overhead(lanes: int) -> None:
-    assert PruneEngine(machine_of(lanes)).overhead == OVERHEAD[lanes]
+    assert PruneEngine(machine_of(lanes)).overhead == OVERHEAD[lanes] == prune_overhead_cycles(lanes)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vector": Vector(prune_lanes=6)}, "`prune_lanes` must be a power of two, not 6"),
+        ({"vector": Vector.model_construct(lanes=8, prune_lanes=6)}, "`prune_lanes` must be a power of two, not 6"),
         ({"array": machine_of(8).array.model_copy(update={"group": 16})}, "`group` must be 8, not 16"),
     ],
 )
