@@ -11,6 +11,7 @@ from gossamer_models.isa.instructions import (
     NO_LEVEL,
     Dim,
     Format,
+    FoundMode,
     Gemm,
     Load,
     Modifier,
@@ -29,9 +30,9 @@ S = Semaphore
 
 
 def emit_gradient_gemm(
-    builder: StageBuilder, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture
+    builder: StageBuilder, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, found: int
 ) -> None:
-    """Append the weight gradient of one layer."""
+    """Append the weight gradient of one layer; flag ``found`` tells afterwards whether it is finite."""
     emitter = _Emitter(gemm, mapping, architecture)
     with builder.loop(emitter.j_loops) as j_level, builder.loop(emitter.i_loops) as i_level:
         with builder.loop(emitter.batch_loops) as b_level, builder.loop(emitter.y_loops) as y_level:
@@ -40,7 +41,7 @@ def emit_gradient_gemm(
                 emitter.load_gradient(j_level, b_level, y_level),
                 emitter.gemm_instruction(b_level, y_level),
             )
-        builder.add(emitter.drain(), emitter.store(j_level, i_level))
+        builder.add(emitter.drain(j_level, i_level, found), emitter.store(j_level, i_level))
 
 
 class _Emitter:
@@ -182,13 +183,14 @@ class _Emitter:
         modifiers.append(last(Gemm, "entries_last", [b_level], gradient.batch % BLOCK))
         return {"entries_last": BLOCK, "last_level": 2}, modifiers
 
-    def drain(self) -> Vector:
+    def drain(self, j_level: int, i_level: int, found: int) -> Vector:
         """Move one block of weight gradients out of the accumulators as fp32."""
         i2, i1, i0 = self.i_levels
         slots = self.mapping.li * self.mapping.lj
         return Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
-            op=VectorOp.DRAIN, format=Format.FP32,
+            op=VectorOp.DRAIN, format=Format.FP32, found=found, found_mode=FoundMode.SET,
+            modifiers=(first(Vector, "found_mode", [j_level, i_level], FoundMode.CLEAR_AND_SET),),
             count=self.mapping.j_tiles * i2 * i1 * i0 * slots * self.array.rows * self.array.columns,
         )  # fmt: skip
 

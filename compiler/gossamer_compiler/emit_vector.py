@@ -10,7 +10,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Dim, Format, FoundMode, Load, Modifier, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
@@ -38,6 +38,7 @@ class Pass:
     outputs : results, at most two.
     parameter : word address in PRM of what the operation reads or writes there.
     waits_parameters : take a PRM_FULL token before the first tile.
+    found : flag that is set if a sum is not finite; None leaves all alone.
     gives_sums : give a VOUT_FULL token behind the last tile, for a store of what lies in PRM then.
     """
 
@@ -48,6 +49,7 @@ class Pass:
     parameter: int = 0
     waits_parameters: bool = False
     gives_sums: bool = False
+    found: int | None = None
 
 
 def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, layer: str) -> None:
@@ -130,6 +132,7 @@ def _operation(
         count=size // 2, source0=addresses.get(0, 0), source1=addresses.get(1, 0), source2=addresses.get(2, 0),
         target1=size if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,
         channel_mid_count=shape.channel_blocks, modifiers=tuple(modifiers),
+        found=work.found or 0, found_mode=FoundMode.NONE if work.found is None else FoundMode.SET,
     )  # fmt: skip
 
 

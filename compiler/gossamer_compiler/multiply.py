@@ -43,9 +43,9 @@ class MultiplyLayer:
 
     Parameters
     ----------
-    source, target, source_gradient, target_gradient : its feature maps and their gradients; ``source_gradient`` is None
-        for the layer that reads the network's input.
-    forward_pattern, backward_pattern, decay_pattern : N:M of FF, of BP, and of SR-STE's term.
+    source, target : its feature maps.
+    forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
+    found : sticky flag that says whether its gradients are finite.
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class MultiplyLayer:
         backward_pattern: Pattern,
         memory: MemoryImage,
         architecture: Architecture,
+        found: int,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
+        self.found = found
         # Words that several groups share keep each column's own group whole.
         dense = node.grouping.diagonal
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
@@ -173,9 +175,9 @@ class MultiplyLayer:
         builder = StageBuilder()
         gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping)
         mapping = map_gradient(gemm, self.architecture, self.node.name)
-        emit_gradient_gemm(builder, gemm, mapping, self.architecture)
+        emit_gradient_gemm(builder, gemm, mapping, self.architecture, self.found)
         if self.bias:
-            reduce = Pass(VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=True)
+            reduce = Pass(VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=True, found=self.found)
             emit_pass(builder, reduce, self.architecture, self.node.name)
             builder.add(store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0))
         flow = f"os {mapping.li}x{mapping.lj}"

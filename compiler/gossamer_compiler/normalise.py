@@ -10,7 +10,7 @@ from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
@@ -55,6 +55,7 @@ class ChainLayer:
     Parameters
     ----------
     source, residual, target : its feature maps; ``residual`` is None without an add.
+    found : sticky flag that says whether its gradients are finite.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class ChainLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
+        found: int,
     ) -> None:
+        self.found = found
         self.node, self.source, self.residual, self.target = node, source, residual, target
         self.architecture = architecture
         self.places = _Places(source.channel_blocks * BLOCK)
@@ -157,7 +160,7 @@ class ChainLayer:
             Vector(
                 wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_BACKWARD, count=places.channels,
                 channels=places.channels, source0=places.sums, source1=places.norm, parameter=places.gradient,
-                scalar0=self._inverse_count,
+                scalar0=self._inverse_count, found=self.found, found_mode=FoundMode.CLEAR_AND_SET,
             ),
             store_parameters(self.parameters[2].address, 2 * places.channels, places.gradient + 3 * places.channels),
         )  # fmt: skip

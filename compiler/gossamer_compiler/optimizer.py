@@ -9,7 +9,7 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import float_bits
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import Format, FoundMode, Load, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.program import Tensor
 
@@ -20,19 +20,26 @@ S = Semaphore
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """SGD with momentum: w' = w - rate (momentum v + g / loss_scale + decay w + SR-STE's term)."""
+    """SGD with momentum: w' = w - rate (momentum v + g / loss_scale + decay w + SR-STE's term).
+
+    Members
+    -------
+    found : flag that keeps weights and momentum as they are while it is set; None updates in any case.
+    """
 
     rate: float
     momentum: float
     decay: float
     loss_scale: float
     sr_ste: float = 0.0
+    found: int | None = None
 
 
 def update_scalars(optimizer: Optimizer) -> dict[str, int]:
-    """Scalar fields of an UPDATE."""
+    """Fields of an UPDATE that carry the rule."""
     values = (optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste, 1 / optimizer.loss_scale)
-    return {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
+    fields = {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
+    return fields if optimizer.found is None else {**fields, "found": optimizer.found, "found_mode": FoundMode.OBEY}
 
 
 def emit_vector_update(

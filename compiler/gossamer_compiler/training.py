@@ -1,5 +1,6 @@
 """Compiles one training iteration of a network: FF through the layers, BP and WU back, update."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,14 +130,19 @@ class _Compiler:
         held.append(allocate(self.memory, f"{name}.grad{suffix}", self.batch, *self.graph.shapes[name]))
         return held[-1]
 
+    def _flag(self) -> int:
+        """Sticky flag of the next layer with parameters."""
+        return len(self.multiplies) + len(self.chains)
+
     def _forward(self, node: Multiply | Chain | Pool | Loss, loss_scale: float) -> list[StageProgram]:
         if isinstance(node, Multiply):
             return [self._multiply(node).feed_forward()]
         if isinstance(node, Chain):
             residual = None if node.residual is None else self._tensor(node.residual)
             chain = ChainLayer(
-                node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture
-            )
+                node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture,
+                found=self._flag(),
+            )  # fmt: skip
             self.chains[node.name] = chain
             return [chain.feed_forward()]
         builder = StageBuilder()
@@ -158,8 +164,9 @@ class _Compiler:
             source = self._tensor(node.source)
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
-            node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture
-        )
+            node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
+            found=self._flag(),
+        )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer
 
@@ -175,10 +182,11 @@ class _Compiler:
                 layer.plan_backward(gradient, self._new_gradient(node.source))
                 stages.append(layer.back_propagate())
             stages.append(layer.weight_gradient(gradient))
-            updates.append(layer.update(rule))
+            updates.append(layer.update(dataclasses.replace(rule, found=layer.found)))
         elif isinstance(node, Chain):
             stages.append(self._chain_backward(node, gradient))
-            update = self.chains[node.name].update(rule)
+            chain = self.chains[node.name]
+            update = chain.update(dataclasses.replace(rule, found=chain.found))
             updates += [update] if update else []
         else:
             stages.append(self._pool_backward(node, gradient))

@@ -96,7 +96,7 @@ def test_what_is_chosen_stays_in_the_buffers(layer: int, architecture: Architect
         assert_in_buffers(builder.finish("layer", "ff"), architecture)
     gemm_wu = gradient_gemm(layer)
     builder = StageBuilder()
-    emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture)
+    emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture, found=0)
     assert_in_buffers(builder.finish("layer", "wu"), architecture)
 
 

@@ -77,7 +77,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
     channel_mid_period 834 32 | channel_mid_count 866 16 | channel_high_period 882 32 | size 914 32
     samples 946 24 | sample_period 970 32 | height 1002 16 | width 1018 16 | kernel 1034 8 | kernel_x 1042 8
     stride 1050 8 | padding 1058 8 | keep 1066 5 | of 1071 5 | scalar0 1076 32 | scalar1 1108 32
-    scalar2 1140 32 | scalar3 1172 32 | scalar4 1204 32
+    scalar2 1140 32 | scalar3 1172 32 | scalar4 1204 32 | found 1236 12 | found_mode 1248 2
     """,
     ),
 }

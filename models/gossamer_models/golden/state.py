@@ -41,7 +41,8 @@ class Machine:
     """DRAM and scratchpads, as bytes.
 
     Each engine counts the halves of a buffer for itself; both start at half 0 in each stage. A half that has not been
-    written in the current stage holds nothing: reading it is an error.
+    written in the current stage holds nothing: reading it is an error. ``found`` holds the sticky flags that are
+    set; they outlive stages.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class Machine:
         self.architecture = architecture
         self.memory = memory
         self.sums: tuple[FixedSum, ...] = ()
+        self.found: set[int] = set()
         self._buffers: dict[Buffer, NDArray[np.uint8]] = {
             buffer: np.zeros((2 if buffer in BUFFERS_IN_HALVES else 1, size), np.uint8)
             for buffer, size in buffer_bytes(architecture).items()

@@ -17,7 +17,7 @@ from gossamer_models.golden.vector_elementwise import apply, drain, fill, gradie
 from gossamer_models.golden.vector_norm import norm_backward, norm_forward, reduce_sums
 from gossamer_models.golden.vector_pool import avg_pool, avg_pool_gradient, max_pool, max_pool_gradient
 from gossamer_models.golden.vector_softmax import softmax_cross_entropy
-from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 
 __all__ = ["FLAGS", "OPERATIONS", "vector"]
 
@@ -46,6 +46,15 @@ FLAGS: Mapping[VectorOp, VectorFlag] = {
 }
 
 
+_SETS = frozenset({FoundMode.NONE, FoundMode.SET, FoundMode.CLEAR_AND_SET})
+FOUND_MODES: Mapping[VectorOp, frozenset[FoundMode]] = {
+    VectorOp.DRAIN: _SETS,
+    VectorOp.REDUCE: _SETS,
+    VectorOp.NORM_BACKWARD: _SETS,
+    VectorOp.UPDATE: frozenset({FoundMode.NONE, FoundMode.OBEY}),
+}
+
+
 def vector(machine: Machine, instruction: Vector) -> None:
     """Execute a Vector.
 
@@ -61,4 +70,6 @@ def vector(machine: Machine, instruction: Vector) -> None:
     if foreign:
         names = ", ".join(str(flag.name) for flag in VectorFlag(foreign))
         raise ExecutionError(f"operation {op.name} does not have the option {names}")
+    if instruction.found_mode not in FOUND_MODES.get(op, {FoundMode.NONE}):
+        raise ExecutionError(f"operation {op.name} does not have `found_mode` {instruction.found_mode}")
     OPERATIONS[op](machine, instruction)

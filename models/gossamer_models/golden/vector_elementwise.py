@@ -8,12 +8,13 @@ from gossamer_models.golden.vector_operands import (
     input16,
     input32,
     masked_gradient,
+    note_found,
     output,
     per_channel,
     relu,
     scalar,
 )
-from gossamer_models.isa.instructions import Format, Vector, VectorFlag
+from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.accumulate import add
 from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
@@ -43,7 +44,8 @@ def drain(machine: Machine, v: Vector) -> None:
     """Take sums from the accumulators.
 
     y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, a NaN
-    stays. VOUT[target0] = y in `format` (fp16 or fp32).
+    stays. VOUT[target0] = y in `format` (fp16 or fp32). `found_mode` 1, 2: the flag `found` is set if a y is not
+    finite.
     """
     word_bytes = machine.architecture.array.columns * 4
     values = canonical(machine.read(v.engine, Buffer.ACC, np.float32, v.source0 * word_bytes, v.count))
@@ -51,6 +53,7 @@ def drain(machine: Machine, v: Vector) -> None:
         values = add(values, per_channel(machine, v, 1)[0])
     if has(v, VectorFlag.RELU):
         values = relu(values)
+    note_found(machine, v, values)
     output(machine, v, v.target0, values, _format(v))
 
 
@@ -96,7 +99,7 @@ def update(machine: Machine, v: Vector) -> None:
     scalar0 .. scalar4. g1 = g inverse; g2 = g1 + decay w. SR_STE: g2 = g2 + t, where t = +0 if fp16(w) is among the
     `keep` largest of its group, else lambda w; groups are `of` consecutive elements along the first 8 of blocks
     [count / 64][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] = w' fp32, VOUT[target1] = v' fp32,
-    VOUT[target2] = fp16(w').
+    VOUT[target2] = fp16(w'). `found_mode` 3 and the flag `found` set: w' = w and v' = v instead, in the same cycles.
     """
     w, velocity, g = (input32(machine, v, source, v.count) for source in (v.source0, v.source1, v.source2))
     rate, momentum, decay, regularisation, inverse_scale = map(
@@ -108,8 +111,9 @@ def update(machine: Machine, v: Vector) -> None:
             raise ExecutionError(f"`count` must be a multiple of {_BLOCK**2} with SR_STE, not {v.count}")
         kept = top_n_mask(to_fp16(w).reshape(-1, _BLOCK, _BLOCK), v.keep, v.of, axis=1).ravel()
         step = add(step, np.where(kept, np.float32(0), multiply(regularisation, w)))
-    velocity = add(multiply(momentum, velocity), step)
-    w = add(w, -multiply(rate, velocity))
+    if v.found_mode != FoundMode.OBEY or v.found not in machine.found:
+        velocity = add(multiply(momentum, velocity), step)
+        w = add(w, -multiply(rate, velocity))
     output(machine, v, v.target0, w, Format.FP32)
     output(machine, v, v.target1, velocity, Format.FP32)
     output(machine, v, v.target2, w)

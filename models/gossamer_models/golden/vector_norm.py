@@ -10,6 +10,7 @@ from gossamer_models.golden.vector_operands import (
     has,
     input16,
     masked_gradient,
+    note_found,
     parameters,
     real,
     relu,
@@ -31,6 +32,7 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
     g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. The sums start at 0, or with ACCUMULATE at what the
     previous REDUCE of the stage left (0 if there was none). First sum: g; PRODUCT: second sum: g x, x = VIN[source1]
     fp16. PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter + channels + channel] = second.
+    `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
     """
     used = real(v, v.count)
     order = _by_channel(channels_of(v)[used], v.channels)
@@ -42,7 +44,9 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
     if has(v, VectorFlag.ACCUMULATE) and machine.sums:
         sums = _continued(machine.sums, sums)
     machine.sums = sums
-    set_parameters(machine, v, *(held.to_fp32() for held in sums))
+    rounded = [held.to_fp32() for held in sums]
+    note_found(machine, v, np.stack(rounded))
+    set_parameters(machine, v, *rounded)
 
 
 def _by_channel(channel: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
@@ -93,7 +97,7 @@ def norm_backward(machine: Machine, v: Vector) -> None:
     PRM[source1 + i channels + channel] as NORM_FORWARD leaves them; inv_n = scalar0.
     dgamma = (P - mean G) rstd; dbeta = G; a = scale; b = -((scale rstd) dgamma) inv_n;
     d = -((scale G) inv_n) - b mean. PRM[parameter + i channels + channel] = a, b, d, dgamma, dbeta. `count` is the
-    number of channels.
+    number of channels. `found_mode` 1, 2: the flag `found` is set if a dgamma or dbeta is not finite.
     """
     _check_count(v)
     total, product = parameters(machine, v, v.source0, 2)
@@ -102,6 +106,7 @@ def norm_backward(machine: Machine, v: Vector) -> None:
     dgamma = multiply(add(product, -multiply(mean, total)), rstd)
     b = multiply(-multiply(multiply(scale, rstd), dgamma), inverse)
     d = add(-multiply(multiply(scale, total), inverse), -multiply(b, mean))
+    note_found(machine, v, np.stack([dgamma, total]))
     set_parameters(machine, v, scale, b, d, dgamma, total)
 
 

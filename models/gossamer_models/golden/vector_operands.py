@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.golden.state import ExecutionError, Machine
-from gossamer_models.isa.instructions import Format, Vector, VectorFlag
+from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, from_bits32, to_fp16, to_fp32
 
 __all__ = [
-    "channels_of", "has", "input16", "input32", "masked_gradient", "output", "parameters", "per_channel", "real",
-    "relu", "scalar", "set_parameters",
+    "channels_of", "has", "input16", "input32", "masked_gradient", "note_found", "output", "parameters", "per_channel",
+    "real", "relu", "scalar", "set_parameters",
 ]  # fmt: skip
 
 _BLOCK = 64
@@ -97,6 +97,14 @@ def real(v: Vector, count: int) -> Bool:
     p = np.arange(count, dtype=np.int64)
     sample = p // v.sample_period * _SAMPLES_PER_BLOCK + p % _BLOCK // _SAMPLES_PER_BLOCK
     return np.asarray(sample < v.samples)
+
+
+def note_found(machine: Machine, v: Vector, results: Float32) -> None:
+    """Set the sticky flag if a result is not finite, or clear it first, as ``found_mode`` says."""
+    if v.found_mode == FoundMode.CLEAR_AND_SET:
+        machine.found.discard(v.found)
+    if v.found_mode in (FoundMode.SET, FoundMode.CLEAR_AND_SET) and not np.isfinite(results).all():
+        machine.found.add(v.found)
 
 
 def masked_gradient(machine: Machine, v: Vector) -> Float16:

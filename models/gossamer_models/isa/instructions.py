@@ -14,8 +14,8 @@ from gossamer_models.isa.tokens import Engine
 
 __all__ = [
     "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
-    "Dim", "EndLoop", "Format", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind", "Opcode",
-    "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
+    "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
+    "Opcode", "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
 ISA_VERSION = 1
@@ -306,6 +306,15 @@ class VectorOp(IntEnum):
     UPDATE = 12
 
 
+class FoundMode(IntEnum):
+    """What a vector operation does with its sticky found-inf flag; flags outlive stages."""
+
+    NONE = 0
+    SET = 1
+    CLEAR_AND_SET = 2
+    OBEY = 3
+
+
 class VectorFlag(IntFlag):
     """Options of a vector operation."""
 
@@ -360,3 +369,7 @@ class Vector(Instruction):
     scalar2: int = bits(32, "fp32 bit pattern")
     scalar3: int = bits(32, "fp32 bit pattern")
     scalar4: int = bits(32, "fp32 bit pattern")
+    found: int = bits(12, "number of a sticky flag that says whether a gradient is not finite")
+    found_mode: int = bits(
+        2, "0 leave it alone, 1 set it if a result is not finite, 2 clear it first, 3 obey it"
+    )
