@@ -370,6 +370,4 @@ class Vector(Instruction):
     scalar3: int = bits(32, "fp32 bit pattern")
     scalar4: int = bits(32, "fp32 bit pattern")
     found: int = bits(12, "number of a sticky flag that says whether a gradient is not finite")
-    found_mode: int = bits(
-        2, "0 leave it alone, 1 set it if a result is not finite, 2 clear it first, 3 obey it"
-    )
+    found_mode: int = bits(2, "0 leave it alone, 1 set it if a result is not finite, 2 clear it first, 3 obey it")
