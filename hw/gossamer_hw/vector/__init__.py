@@ -1,0 +1,1 @@
+"""Vector engine: the closed list of operations on fp32 lanes."""
