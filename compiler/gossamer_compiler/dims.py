@@ -6,13 +6,13 @@ have in common, which are the dimensions of a transfer.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Dim
 
-__all__ = ["NO_AXIS", "Digit", "above", "below", "combine", "merge", "plain", "refine"]
+__all__ = ["NO_AXIS", "Digit", "above", "below", "combine", "indexed", "merge", "plain", "refine"]
 
 NO_AXIS = 3
 _MAX_COUNT = 0xFFFF
@@ -157,6 +157,13 @@ def merge(dims: Iterable[Dim]) -> tuple[Dim, ...]:
         else:
             merged.append(dim)
     return tuple(merged)
+
+
+def indexed(dims: Iterable[Dim], sample: Dim) -> tuple[tuple[Dim, ...], int]:
+    """Merged dimensions with one kept apart at its place, and the number of that place."""
+    merged = merge(dims)
+    place = sum(dim.mem_stride < sample.mem_stride for dim in merged)
+    return (*merged[:place], replace(sample, axis=NO_AXIS), *merged[place:]), place
 
 
 def _continues(inner: Dim, outer: Dim) -> bool:

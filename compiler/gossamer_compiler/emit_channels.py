@@ -22,7 +22,7 @@ from gossamer_models.isa.instructions import (
 )
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
 from gossamer_models.program import Tensor
 
 __all__ = ["Stream", "emit_channel_gemm", "emit_zero_phase", "stream_of"]
@@ -55,8 +55,8 @@ class Stream:
 
     @property
     def tile_entries(self) -> int:
-        """Entries of one j tile over all columns."""
-        return self.words * self.entries * self.lj * self.columns
+        """Entries of one j tile over all columns, padded to whole lines."""
+        return entry_tile(self.words, self.entries, self.lj, self.columns)
 
     @property
     def bundle_entries(self) -> int:
@@ -206,7 +206,8 @@ class _Emitter:
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles, r2=gemm.y.count, r1=gemm.x.count, r0=tap,
             a_base=a_base, a_j=tap if self.cut.shared else 0,
             a_r2=gemm.y.direction * row, a_r1=gemm.x.direction * self.words, a_r0=1,
-            b_j=gemm.words * per_word, b_r2=gemm.x.count * tap * per_word, b_r1=tap * per_word, b_r0=per_word,
+            b_j=self.stream.tile_entries // self.array.columns,
+            b_r2=gemm.x.count * tap * per_word, b_r1=tap * per_word, b_r0=per_word,
             **ragged, **self._interleave(row), **_coordinate("y", gemm.y, 2), **_coordinate("x", gemm.x, 1),
         )  # fmt: skip
 
@@ -246,7 +247,8 @@ class _Emitter:
             channel_mid_count=mapping.lj,
             channel_high_period=count // mapping.j_tiles,
             modifiers=(
-                step(Vector, "parameter", j_level, channels), first(Vector, "wait", [j_level, *inner], S.PRM_FULL),
+                step(Vector, "parameter", j_level, blocks_of(channels) * BLOCK),
+                first(Vector, "wait", [j_level, *inner], S.PRM_FULL),
             ) if bias else (),
         )  # fmt: skip
 

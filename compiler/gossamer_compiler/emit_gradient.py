@@ -1,7 +1,7 @@
 """Instructions of WU: per block of (columns, input channels) the whole batch is reduced in the accumulators."""
 
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
+from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
 from gossamer_compiler.mapping_gradient import gemm_rows
@@ -67,10 +67,10 @@ class _Emitter:
         source, word = self.gemm.source, self.array.rows * BLOCK * 2
         low, y_step = -self.gemm.window.padding[0], self.mapping.rows * self.gemm.window.stride[0]
         dims = [
-            Dim(BLOCK, BLOCK * 2, 2, NO_AXIS, 0),
+            Dim(BLOCK, 2, 2, NO_AXIS, 0),
             *refine(
                 [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.channel_blocks, self.block_words * word)],
-                [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
+                [Digit(BLOCK, BLOCK * 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
             ),
             *self._units(self.unit.inputs // BLOCK, self.mapping.channel_blocks * self.block_words * word),
             *plain(source.width, source.pixel_bytes, word),
@@ -78,7 +78,7 @@ class _Emitter:
             *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
         ]  # fmt: skip
         return Load(
-            wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
+            wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16, transpose=1,
             mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
             axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
             modifiers=(
@@ -104,18 +104,18 @@ class _Emitter:
         else:
             columns = [Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2)]
             columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
-        dims = [
+        apart = [
             *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK),
             *self._units(self.unit.outputs // BLOCK, mapping.batch_words * image),
             *plain(gradient.width, gradient.pixel_bytes, word),
             *plain(mapping.rows, gradient.row_bytes, gradient.width * word),
             *plain(mapping.batch_words, gradient.slab_bytes, image, 2, 1),
         ]  # fmt: skip
-        # The sample's dimension stays apart, in front, so that its index can be told.
+        dims, sample = indexed(apart, Dim(BLOCK, BLOCK * 2, entry))
         return Load(
-            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16, index_dim=0,
+            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16, index_dim=sample,
             mem_base=gradient.address, axis1_bound=gradient.channel_blocks, axis2_bound=gradient.batch_blocks,
-            dims=(Dim(BLOCK, BLOCK * 2, entry, NO_AXIS, 0), *merge(dims)),
+            dims=dims,
             modifiers=(
                 step(Load, "mem_base", j_level, self.column_words * BLOCK * BLOCK * 2),
                 step(Load, "axis1_base", j_level, self.column_words),

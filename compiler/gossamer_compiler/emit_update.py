@@ -273,13 +273,9 @@ class _Tile:
         return self.blocks * stream.entries * BLOCK
 
     def _places(self, forward: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Byte addresses in PRN of (values, metadata), for FF and for BP.
-
-        All values come first, so that they start at whole words of eight and the metadata behind them as well.
-        """
+        """Byte addresses of (values in PRN, metadata in PRN_META), for FF and for BP."""
         ahead = self._entries(forward)
-        back = self._entries(self.group.backward.stream) if self.group.backward else 0
-        return (0, 2 * (ahead + back)), (2 * ahead, 2 * (ahead + back) + ahead)
+        return (0, 0), (2 * ahead, ahead)
 
     def stores(self, forward: Stream) -> list[Store]:
         """Masters, momentum, then values and metadata of the streams."""
@@ -306,7 +302,8 @@ class _Tile:
         stores = []
         span, group, words = self.span, self.group, self.weights.bundle_in
         padded = max(self.out_words, stream.bundle_tiles * stream.lj * stream.columns // BLOCK)
-        for unit, fmt, base, address in _parts(stream, self._places(stream)[0]):
+        for buffer, fmt, base, address in _parts(stream, self._places(stream)[0]):
+            unit = fmt.bytes
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
             row = bundle if self.weights.single_rows else word
@@ -328,14 +325,15 @@ class _Tile:
                 step(Store, "mem_base", self.levels[3], self.rows * row),
             )
             start = (group.first[0] * self.kernel_width + group.first[1]) * words + span.start
-            store = _entry_store(fmt, base, address + start * word, dims, steps)
+            store = _entry_store(buffer, fmt, base, address + start * word, dims, steps)
             stores.append(dataclasses.replace(store, axis0_bound=self.out_words))
         return stores
 
     def _backward_stores(self, stream: Stream, places: tuple[int, int]) -> list[Store]:
         """PRN [c_in/8][c_out/8][entry][8 c_in] to [bundle][j tile][tap, c_out/8][entry][lj][column]."""
         stores = []
-        for unit, fmt, base, address in _parts(stream, places):
+        for buffer, fmt, base, address in _parts(stream, places):
+            unit = fmt.bytes
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
             row, tap = self.out_words * stream.entries * BLOCK * unit, self.out_words * word
@@ -363,17 +361,19 @@ class _Tile:
                 step(Store, "mem_base", self.levels[3], inner),
             )
             start_bytes = stream.column_offset(self.span.start * BLOCK) * unit
-            stores.append(_entry_store(fmt, base, address + start_bytes, dims, steps))
+            stores.append(_entry_store(buffer, fmt, base, address + start_bytes, dims, steps))
         return stores
 
 
-def _parts(stream: Stream, places: tuple[int, int]) -> list[tuple[int, Format, int, int]]:
-    """(bytes per entry, format, place in PRN, address in DRAM) of values and metadata."""
+def _parts(stream: Stream, places: tuple[int, int]) -> list[tuple[Buffer, Format, int, int]]:
+    """(buffer, format, place there, address in DRAM) of values and metadata."""
     return [
-        (2, Format.FP16, places[0], stream.tensor.address),
-        (1, Format.BYTE, places[1], stream.metadata),
+        (Buffer.PRN, Format.FP16, places[0], stream.tensor.address),
+        (Buffer.PRN_META, Format.BYTE, places[1], stream.metadata),
     ]
 
 
-def _entry_store(fmt: Format, base: int, address: int, dims: list[Dim], steps: tuple[Modifier, ...]) -> Store:
-    return Store(buffer=Buffer.PRN, format=fmt, mem_base=address, buf_base=base, dims=merge(dims), modifiers=steps)
+def _entry_store(
+    buffer: Buffer, fmt: Format, base: int, address: int, dims: list[Dim], steps: tuple[Modifier, ...]
+) -> Store:
+    return Store(buffer=buffer, format=fmt, mem_base=address, buf_base=base, dims=merge(dims), modifiers=steps)

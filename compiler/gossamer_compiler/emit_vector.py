@@ -9,6 +9,7 @@ from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_models.architecture import Architecture
+from gossamer_models.architecture import Vector as VectorLanes
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Dim, Format, FoundMode, Load, Modifier, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import first, last, step
@@ -63,18 +64,19 @@ def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, lay
     shape = next(iter(work.inputs.values()))
     ragged = shape.batch % BLOCK
     pixels = shape.pixels if ragged else shape.pixels * shape.batch_blocks
-    tile = _tile_pixels(pixels, shape, len(work.inputs), len(work.outputs), architecture, layer)
+    tile = _tile_pixels(pixels, shape, len(set(work.inputs.values())), len(work.outputs), architecture, layer)
     with builder.loop(shape.batch_blocks if ragged else 1) as b_level, builder.loop(pixels // tile) as p_level:
-        builder.add(*_tile_instructions(work, shape, tile, (b_level, p_level), ragged))
+        builder.add(*_tile_instructions(work, shape, tile, (b_level, p_level), ragged, architecture.vector))
 
 
 def _tile_pixels(
     pixels: int, shape: Activation, inputs: int, outputs: int, architecture: Architecture, layer: str
 ) -> int:
     buffers = architecture.buffers
-    limit = buffers.vector_in_bytes // (inputs * shape.pixel_bytes)
+    line = architecture.vector.line_bytes
+    limit = buffers.vector_in_bytes // inputs // line * line // shape.pixel_bytes
     if outputs:
-        limit = min(limit, buffers.vector_out_bytes // (outputs * shape.pixel_bytes))
+        limit = min(limit, buffers.vector_out_bytes // outputs // line * line // shape.pixel_bytes)
     if limit < 1:
         raise DoesNotFitError(
             f"layer {layer!r}: one pixel of eight samples exceeds a vector buffer",
@@ -86,23 +88,24 @@ def _tile_pixels(
 
 
 def _tile_instructions(
-    work: Pass, shape: Activation, tile: int, levels: tuple[int, int], ragged: int
+    work: Pass, shape: Activation, tile: int, levels: tuple[int, int], ragged: int, vector: VectorLanes
 ) -> list[Load | Vector | Store]:
-    size = tile * shape.pixel_bytes
+    size, line = tile * shape.pixel_bytes, vector.align(tile * shape.pixel_bytes)
     steps = ((levels[0], shape.slab_bytes), (levels[1], size))
-    addresses = {number: place * size for place, number in enumerate(work.inputs)}
+    sources = list(dict.fromkeys(work.inputs.values()))
+    addresses = {number: sources.index(source) * line for number, source in work.inputs.items()}
     loads = [
         Load(
-            buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address, buf_base=addresses[number],
+            buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address, buf_base=place * line,
             dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Load, "mem_base", *item) for item in steps),
         )
-        for number, source in work.inputs.items()
+        for place, source in enumerate(sources)
     ]  # fmt: skip
     loads[0] = dataclasses.replace(loads[0], wait=S.VIN_FREE)
     loads[-1] = dataclasses.replace(loads[-1], signal=S.VIN_FULL, advance=Advance.VIN)
     stores = [
         Store(
-            buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address, buf_base=place * size,
+            buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address, buf_base=place * line,
             dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Store, "mem_base", *item) for item in steps),
         )
         for place, target in enumerate(work.outputs)
@@ -110,11 +113,17 @@ def _tile_instructions(
     if stores:
         stores[0] = dataclasses.replace(stores[0], wait=S.VOUT_FULL)
         stores[-1] = dataclasses.replace(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
-    return [*loads, _operation(work, shape, size, addresses, levels, ragged), *stores]
+    return [*loads, _operation(work, shape, size, addresses, line, levels, ragged), *stores]
 
 
 def _operation(
-    work: Pass, shape: Activation, size: int, addresses: Mapping[int, int], levels: tuple[int, int], ragged: int
+    work: Pass,
+    shape: Activation,
+    size: int,
+    addresses: Mapping[int, int],
+    line: int,
+    levels: tuple[int, int],
+    ragged: int,
 ) -> Vector:
     modifiers = []
     if ragged:
@@ -123,6 +132,8 @@ def _operation(
         modifiers.append(first(Vector, "wait", levels, S.PRM_FULL))
     if VectorFlag.ACCUMULATE & work.flags:
         modifiers.append(first(Vector, "flags", levels, work.flags & ~VectorFlag.ACCUMULATE))
+    if work.op == VectorOp.REDUCE:
+        modifiers.append(last(Vector, "size", levels, 1))
     if work.gives_sums:
         modifiers += [last(Vector, "wait", levels, S.VOUT_FREE), last(Vector, "signal", levels, S.VOUT_FULL)]
     stores = bool(work.outputs)
@@ -130,7 +141,7 @@ def _operation(
         wait=S.VIN_FULL | (S.VOUT_FREE if stores else 0), signal=S.VIN_FREE | (S.VOUT_FULL if stores else 0),
         advance=Advance.VIN | (Advance.VOUT if stores else 0), op=work.op, flags=work.flags, format=Format.FP16,
         count=size // 2, source0=addresses.get(0, 0), source1=addresses.get(1, 0), source2=addresses.get(2, 0),
-        target1=size if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,
+        target1=line if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,
         channel_mid_count=shape.channel_blocks, modifiers=tuple(modifiers),
         found=work.found or 0, found_mode=FoundMode.NONE if work.found is None else FoundMode.SET,
     )  # fmt: skip
@@ -175,7 +186,8 @@ def emit_pool(
     buffers, words = architecture.buffers, target.channel_blocks
     per_word = [source.pixels * BLOCK * BLOCK * 2 for _, source in inputs]
     out_word = target.pixels * BLOCK * BLOCK * 2
-    limit = min(buffers.vector_in_bytes // sum(per_word), buffers.vector_out_bytes // out_word)
+    spare = (len(inputs) - 1) * architecture.vector.line_bytes
+    limit = min((buffers.vector_in_bytes - spare) // sum(per_word), buffers.vector_out_bytes // out_word)
     if limit < 1:
         raise DoesNotFitError(
             f"layer {layer!r}: one map of eight samples and channels exceeds a vector buffer",
@@ -188,7 +200,7 @@ def emit_pool(
         for place, (number, source) in enumerate(inputs):
             builder.add(_map_load(source, tile, base, (b_level, c_level), place, len(inputs)))
             addresses[f"source{number}"] = base
-            base += per_word[place] * tile
+            base += architecture.vector.align(per_word[place] * tile)
         ragged = target.batch % BLOCK
         builder.add(
             dataclasses.replace(

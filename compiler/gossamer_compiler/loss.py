@@ -41,10 +41,11 @@ def emit_loss(
     samples = logits.batch_blocks * BLOCK
     labels = memory.allocate("labels", 4 * samples, "channels", (logits.batch,))
     probabilities = memory.allocate("probabilities", 4 * samples, "channels", (logits.batch,))
-    size, bound = logits.slab_bytes, min(architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes)
-    if size + 4 * BLOCK > bound:
+    size, line = logits.slab_bytes, architecture.vector.align(logits.slab_bytes)
+    bound = min(architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes)
+    if line + 4 * BLOCK > bound:
         raise DoesNotFitError(
-            f"layer {node.name!r}: the logits of eight samples exceed a vector buffer", size + 4 * BLOCK, bound,
+            f"layer {node.name!r}: the logits of eight samples exceed a vector buffer", line + 4 * BLOCK, bound,
             "bytes",
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
@@ -58,19 +59,19 @@ def emit_loss(
         builder.add(
             dataclasses.replace(load, modifiers=load_steps[0]),
             Load(
-                buffer=Buffer.VIN, format=Format.FP32, mem_base=labels.address, buf_base=size, dims=words,
+                buffer=Buffer.VIN, format=Format.FP32, mem_base=labels.address, buf_base=line, dims=words,
                 signal=S.VIN_FULL, advance=Advance.VIN, modifiers=load_steps[1],
             ),
             Vector(
                 wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
-                op=VectorOp.SOFTMAX_CROSS_ENTROPY, format=Format.FP16, count=size // 2, source1=size, target1=size,
+                op=VectorOp.SOFTMAX_CROSS_ENTROPY, format=Format.FP16, count=size // 2, source1=line, target1=line,
                 channels=logits.channel_blocks * BLOCK, size=node.classes,
                 scalar0=float_bits(loss_scale / logits.batch),
                 modifiers=(last(Vector, "samples", [level], ragged),) if ragged else (),
             ),
             dataclasses.replace(store, modifiers=store_steps[0]),
             Store(
-                buffer=Buffer.VOUT, format=Format.FP32, mem_base=probabilities.address, buf_base=size, dims=words,
+                buffer=Buffer.VOUT, format=Format.FP32, mem_base=probabilities.address, buf_base=line, dims=words,
                 signal=S.VOUT_FREE, advance=Advance.VOUT, modifiers=store_steps[1],
             ),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_DIMS, Gemm
-from gossamer_models.layouts import BLOCK
+from gossamer_models.layouts import BLOCK, entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
 
 __all__ = ["map_channels"]
@@ -66,7 +66,7 @@ def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: A
     results = mapping.tiles * mapping.li * mapping.lj * array.rows
     return {
         "a_words": mapping.batch_blocks * tile_words(gemm, mapping),
-        "b_entries": mapping.j_tiles * mapping.lj * gemm.words * gemm.entries,
+        "b_entries": mapping.j_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns) // array.columns,
         "accumulator_words": results,
         "vector_out_bytes": results * array.columns * 2,
     }

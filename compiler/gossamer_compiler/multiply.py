@@ -136,6 +136,10 @@ class MultiplyLayer:
                 "raise buffers.parameter_words",
             )  # fmt: skip
         load = load_parameters(self.bias[0].address, words, 0, last_one=True)
+        block = self.forward_mapping.j_tiles * cut.width
+        if block % BLOCK:
+            dims = [*plain(block, 4, 4), *plain(words // block, 4 * block, 4 * blocks_of(block) * BLOCK)]
+            return dataclasses.replace(load, dims=merge(dims))
         if cut.units == 1:
             return load
         dims = [*plain(cut.outputs, 4, 4), *plain(cut.units, 4 * cut.outputs, 4 * cut.tiles * cut.width)]

@@ -62,7 +62,7 @@ def emit_vector_update(
     DoesNotFitError
         The vectors exceed the vector buffers.
     """
-    size = 4 * words
+    size = architecture.vector.align(4 * words)
     bound = min(architecture.buffers.vector_in_bytes // 3, architecture.buffers.vector_out_bytes * 2 // 5)
     if size > bound:
         raise DoesNotFitError(

@@ -90,7 +90,7 @@ _values = attrgetter(*_NAMES)
 NO_ACTIONS = Actions()
 _MEMORIES: Mapping[Buffer, str] = {
     Buffer.A: "a", Buffer.B: "b", Buffer.B_META: "b", Buffer.ACC: "accumulator", Buffer.VIN: "vector_in",
-    Buffer.VOUT: "vector_out", Buffer.PRM: "parameter", Buffer.PRN: "prune",
+    Buffer.VOUT: "vector_out", Buffer.PRM: "parameter", Buffer.PRN: "prune", Buffer.PRN_META: "prune",
 }  # fmt: skip
 
 

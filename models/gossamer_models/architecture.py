@@ -100,13 +100,23 @@ class Buffers(Schema):
 class Vector(Schema):
     """Vector and prune engines: lanes work on one element (one word) per cycle each; ``prune_lanes`` a power of two."""
 
-    lanes: Positive = 64
+    lanes: Annotated[int, Field(ge=8, le=1024)] = 64
     prune_lanes: Positive = 32
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        _require_power_of_two("lanes", self.lanes)
         _require_power_of_two("prune_lanes", self.prune_lanes)
         return self
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes that all lanes read or write in a cycle; operands in VIN and VOUT start at whole lines."""
+        return 4 * self.lanes
+
+    def align(self, size_bytes: int) -> int:
+        """Round a size up to whole lines."""
+        return -(-size_bytes // self.line_bytes) * self.line_bytes
 
 
 class Memory(Schema):

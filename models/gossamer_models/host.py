@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.grouping import groups_per_word
-from gossamer_models.layers import Conv2d
+from gossamer_models.layers import BatchNorm, Conv2d, Linear
 from gossamer_models.layouts import (
+    entry_tile,
     pack_blocks,
     pack_grouped,
     pack_patches,
@@ -19,13 +20,14 @@ from gossamer_models.layouts import (
 )
 from gossamer_models.network import Network
 from gossamer_models.program import Program, Tensor
+from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern, compress
 
-__all__ = ["read", "write", "write_entries", "write_input", "write_weights"]
-
+__all__ = ["read", "write", "write_entries", "write_input", "write_parameters", "write_weights"]
 
 _WORD = 8
 _VALID = 0x80
+_PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
 
 
 def write(program: Program, name: str, values: NDArray[Any]) -> None:
@@ -87,6 +89,52 @@ def write_weights(program: Program, layer: str, values: NDArray[np.float32]) -> 
     write(program, tensor.name, values.reshape(tensor.shape))
 
 
+def write_parameters(
+    program: Program, network: Network, batch: int, seed: int, *, spread: float = 0.0
+) -> dict[str, NDArray[np.float32]]:
+    """Write the parameters that training starts from, drawn by ``seed``.
+
+    Weights are normal with variance 2 / fan-in, biases and shifts 0, scales 1.
+
+    Parameters
+    ----------
+    batch : that the program was compiled for.
+    spread : standard deviation of biases and shifts, and half the range of scales around 1, where a test needs
+        values that differ from channel to channel.
+
+    Returns
+    -------
+    dict of array of float32
+        By tensor: ``LAYER.weight`` in the layer's own shape, ``LAYER.bias`` (c_out,), ``LAYER.parameters`` (2,
+        channels): scales, shifts.
+
+    Raises
+    ------
+    GossamerError
+        The image is symbolic or the program another network's.
+    """
+    rng = np.random.default_rng((seed, _PARAMETER_STREAM))
+    written: dict[str, NDArray[np.float32]] = {}
+    for shape in infer(network, batch):
+        name = shape.name
+        if isinstance(shape.params, Conv2d | Linear):
+            deviation = (2 / float(np.prod(shape.weight_shape[1:]))) ** 0.5
+            weights = (rng.standard_normal(shape.weight_shape) * deviation).astype(np.float32)
+            write_weights(program, name, weights)
+            written[f"{name}.weight"] = weights
+            if shape.params.bias:
+                bias = written[f"{name}.bias"] = (rng.standard_normal(shape.out_shape[0]) * spread).astype(np.float32)
+                write(program, f"{name}.bias", bias)
+        elif isinstance(shape.params, BatchNorm):
+            channels = shape.in_shape[0]
+            scales, shifts = 1 + spread * rng.uniform(-1, 1, channels), spread * rng.standard_normal(channels)
+            values = written[f"{name}.parameters"] = np.stack([scales, shifts]).astype(np.float32)
+            padded = np.zeros(_tensor(program, f"{name}.parameters")[0].shape, np.float32)
+            padded[:, :channels] = values
+            write(program, f"{name}.parameters", padded)
+    return written
+
+
 def write_entries(program: Program, name: str, matrix: NDArray[np.float16], pattern: Pattern) -> None:
     """Prune operand B, shape (r, j), along r and write it as its GEMM reads it.
 
@@ -108,8 +156,12 @@ def write_entries(program: Program, name: str, matrix: NDArray[np.float16], patt
     values[: matrix.shape[1]] = kept.values
     metadata[: matrix.shape[1]] = np.where(kept.valid, _VALID | kept.index, 0)
     shape = (j_tiles, lj, columns, words, per_word)
-    packed = [np.ascontiguousarray(part.reshape(shape).transpose(0, 3, 4, 1, 2)) for part in (values, metadata)]
-    data[:] = np.concatenate([part.reshape(-1).view(np.uint8) for part in packed])
+    padding = entry_tile(words, per_word, lj, columns) - words * per_word * lj * columns
+    parts = []
+    for part in (values, metadata):
+        tiles = part.reshape(shape).transpose(0, 3, 4, 1, 2).reshape(j_tiles, -1)
+        parts.append(np.pad(tiles, ((0, 0), (0, padding))).reshape(-1).view(np.uint8))
+    data[:] = np.concatenate(parts)
 
 
 def write_input(program: Program, network: Network, images: NDArray[np.float16]) -> None:

@@ -5,8 +5,10 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BLOCK",
+    "ENTRY_LINE",
     "block_bytes",
     "blocks_of",
+    "entry_tile",
     "pack_blocks",
     "pack_grouped",
     "pack_patches",
@@ -22,10 +24,18 @@ BLOCK = 8
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 
+ENTRY_LINE = 64
+"""Entries that a column tile of a compressed operand is padded to, so that transfers of it start at whole lines."""
+
 
 def blocks_of(size: int) -> int:
     """Blocks that cover ``size`` samples or channels."""
     return -(-size // BLOCK)
+
+
+def entry_tile(words: int, entries: int, lj: int, columns: int) -> int:
+    """Entries that one column tile of a compressed operand takes in DRAM, padding included."""
+    return -(-words * entries * lj * columns // ENTRY_LINE) * ENTRY_LINE
 
 
 def block_bytes(batch: int, channels: int, height: int, width: int) -> int:

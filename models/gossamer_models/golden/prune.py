@@ -43,4 +43,4 @@ def prune(machine: Machine, instruction: Prune) -> None:
     values = np.pad(kept.values, missing).transpose(order)
     packed: UInt8 = np.pad(metadata, missing).transpose(order)
     machine.write(p.engine, Buffer.PRN, p.values, values)
-    machine.write(p.engine, Buffer.PRN, p.metadata, packed)
+    machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)

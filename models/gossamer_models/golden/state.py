@@ -33,7 +33,8 @@ def buffer_bytes(architecture: Architecture) -> dict[Buffer, int]:
         Buffer.VIN: buffers.vector_in_bytes,
         Buffer.VOUT: buffers.vector_out_bytes,
         Buffer.PRM: buffers.parameter_words * 4,
-        Buffer.PRN: buffers.prune_entries * 3,
+        Buffer.PRN: buffers.prune_entries * 2,
+        Buffer.PRN_META: buffers.prune_entries,
     }
 
 

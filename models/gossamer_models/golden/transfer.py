@@ -16,7 +16,7 @@ from gossamer_models.numerics.formats import Bool
 __all__ = ["LOADED", "STORED", "load", "store"]
 
 LOADED = frozenset({Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM})
-STORED = frozenset({Buffer.VOUT, Buffer.PRM, Buffer.PRN})
+STORED = frozenset({Buffer.VOUT, Buffer.PRM, Buffer.PRN, Buffer.PRN_META})
 
 _NO_INDEX = 15
 _BLOCK_ELEMENTS = 1 << 18
@@ -88,6 +88,8 @@ def store(machine: Machine, instruction: Store) -> None:
         An address is not aligned or leaves DRAM or the buffer, or the buffer is not stored to DRAM.
     """
     buffer = _buffer(instruction, STORED)
+    if instruction.transpose:
+        raise ExecutionError("`transpose` is an option of loads")
     dtype = _dtype(instruction)
     source = _elements(machine.readable(instruction.engine, buffer), dtype)
     target = _elements(machine.memory, dtype)
@@ -110,6 +112,8 @@ def _dtype(instruction: Load | Store) -> type[np.unsignedinteger[Any]]:
     size = Format(instruction.format).bytes
     places = [instruction.mem_base, instruction.buf_base]
     places += [stride for dim in instruction.dims for stride in (dim.mem_stride, dim.buf_stride)]
+    if instruction.transpose and instruction.format != Format.FP16:
+        raise ExecutionError(f"`transpose` needs `format` {int(Format.FP16)} (fp16), not {instruction.format}")
     if any(place % size for place in places):
         raise ExecutionError(f"addresses and strides must be multiples of the element's {size} bytes")
     return _DTYPES[Format(instruction.format)]
@@ -136,11 +140,19 @@ def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
     )
     for ranges in _cut([dim.count for dim in dims]):
         yield _Block(
-            memory=_sum(ranges, [dim.mem_stride // size for dim in dims], instruction.mem_base // size),
+            memory=_memory_elements(instruction, ranges, [dim.mem_stride for dim in dims], size),
             buffer=_sum(ranges, [dim.buf_stride // size for dim in dims], instruction.buf_base // size),
             inside=_inside(ranges, dims, axes),
             index=_sum(ranges, picks, 0),
         )
+
+
+def _memory_elements(transfer: Load | Store, ranges: Ranges, strides: Sequence[int], size: int) -> Int64:
+    """Element numbers in DRAM; ``transpose`` swaps line and place within blocks of 8 x 8."""
+    element = _sum(ranges, [stride // size for stride in strides], transfer.mem_base // size)
+    if not transfer.transpose:
+        return element
+    return element // 64 * 64 + element % 8 * 8 + element % 64 // 8
 
 
 def _cut(counts: Sequence[int]) -> Iterator[Ranges]:

@@ -31,8 +31,8 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
 
     g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. The sums start at 0, or with ACCUMULATE at what the
     previous REDUCE of the stage left (0 if there was none). First sum: g; PRODUCT: second sum: g x, x = VIN[source1]
-    fp16. PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter + channels + channel] = second.
-    `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
+    fp16. With `size` 1: PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter + channels +
+    channel] = second; `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
     """
     used = real(v, v.count)
     order = _by_channel(channels_of(v)[used], v.channels)
@@ -44,6 +44,8 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
     if has(v, VectorFlag.ACCUMULATE) and machine.sums:
         sums = _continued(machine.sums, sums)
     machine.sums = sums
+    if v.size != 1:
+        return
     rounded = [held.to_fp32() for held in sums]
     note_found(machine, v, np.stack(rounded))
     set_parameters(machine, v, *rounded)

@@ -18,7 +18,7 @@ __all__ = [
     "Opcode", "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 1
+ISA_VERSION = 2
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -141,6 +141,8 @@ class _Transfer(Instruction):
     """Strided copy between DRAM and a buffer.
 
     For every index vector: mem = mem_base + sum(index * mem_stride), buf = buf_base + sum(index * buf_stride).
+    Dimensions are walked in their order, 0 innermost; dimension 0 is contiguous on both sides (strides of one element).
+    With ``transpose`` DRAM is seen as if every aligned block of 128 bytes, 8 x 8 fp16, were transposed.
     An element whose axis value (axis base + sum of index * weight) lies outside 0..bound-1 is not transferred:
     a load writes zero (and an invalid entry) in its place, a store leaves DRAM alone.
     """
@@ -148,6 +150,7 @@ class _Transfer(Instruction):
     buffer: int = bits(4, "buffer, see the buffer table")
     format: int = bits(2, "element format")
     index_dim: int = bits(4, "load to B: dimension whose index becomes the entry's index; 15 for none", default=15)
+    transpose: int = bits(1, "load of fp16: 1 sees DRAM with every block of 8 x 8 transposed")
     mem_base: int = bits(40, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
     buf_base: int = bits(24, "buffer byte address")
     axis0_base: int = bits(24, "start of axis 0", signed=True)
@@ -285,7 +288,7 @@ class Prune(Instruction):
     valid: int = bits(24, "real elements along the grouped axis")
     source: int = bits(24, "byte address in VOUT")
     values: int = bits(24, "byte address of the values in PRN")
-    metadata: int = bits(24, "byte address of the metadata in PRN")
+    metadata: int = bits(24, "byte address of the metadata in PRN_META")
 
 
 class VectorOp(IntEnum):
@@ -353,7 +356,7 @@ class Vector(Instruction):
     channel_mid_period: int = bits(32, "see channel_low", default=64)
     channel_mid_count: int = bits(16, "see channel_low", default=1)
     channel_high_period: int = bits(32, "see channel_low", default=0xFFFFFFFF)
-    size: int = bits(32, "classes of a softmax")
+    size: int = bits(32, "classes of a softmax; REDUCE: 1 writes the sums to PRM")
     samples: int = bits(24, "samples of the tile that are real; 0: all. Sample = p // sample_period * 8 + p % 64 // 8")
     sample_period: int = bits(32, "elements from one block of eight samples to the next", default=0xFFFFFFFF)
     height: int = bits(16, "pooling: input rows", default=1)

@@ -34,7 +34,8 @@ class Buffer(IntEnum):
     VIN      fp16 or fp32                                linear
     VOUT     fp16 or fp32                                linear
     PRM      fp32, not doubled                           linear
-    PRN      fp16 entry value, or one metadata byte      linear
+    PRN      fp16 entry value                            linear
+    PRN_META one byte: bit 7 valid, low bits index       linear
     ======== ========================================== ======================================
     """
 
@@ -46,6 +47,7 @@ class Buffer(IntEnum):
     VOUT = 5
     PRM = 6
     PRN = 7
+    PRN_META = 8
 
 
 class Advance(IntFlag):
@@ -67,6 +69,7 @@ BUFFERS_IN_HALVES: dict[Buffer, Advance] = {
     Buffer.VIN: Advance.VIN,
     Buffer.VOUT: Advance.VOUT,
     Buffer.PRN: Advance.PRN,
+    Buffer.PRN_META: Advance.PRN,
 }
 
 
