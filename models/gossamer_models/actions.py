@@ -204,7 +204,7 @@ def _vector(g: Vector) -> Actions:
         halves, multiplications = halves + more[0], multiplications + more[1]
         additions, parameters = additions + more[2], parameters + more[3]
     read = g.count * (halves * _HALF_BITS + singles * _SINGLE_BITS)
-    sums = 1 + bool(flags & VectorFlag.PRODUCT) if op == VectorOp.REDUCE else 0
+    sums = 1 + bool(flags & VectorFlag.PRODUCT) if op == VectorOp.REDUCE and g.size == 1 else 0
     labels = g.count // g.channels if op == VectorOp.SOFTMAX_CROSS_ENTROPY else 0  # one in, one probability out
     return Actions(
         accumulator_read_bits=g.count * _SINGLE_BITS if op == VectorOp.DRAIN else 0,

@@ -40,7 +40,7 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
     Prune: frozenset({"advance", "source", "values", "metadata", "valid"}),
     Vector: frozenset(
         {"advance", "parameter", "samples", "sample_period", "found", "found_mode"}
-        | {f"source{n}" for n in range(3)} | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
+        | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
         | {f"channel_{name}" for name in ("low", "mid_period", "mid_count", "high_period")}
     ),
 }  # fmt: skip

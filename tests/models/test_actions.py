@@ -183,7 +183,8 @@ class Watch:
 
     def _check_accesses(self, g: Instruction, found: Actions) -> None:
         assert found.vector_out_write_bits == self.counts["write", Buffer.VOUT], g
-        assert found.prune_write_bits == self.counts["write", Buffer.PRN], g
+        written = self.counts["write", Buffer.PRN] + self.counts["write", Buffer.PRN_META]
+        assert found.prune_write_bits == written, g
         assert found.vector_out_read_bits == self.counts["read", Buffer.VOUT], g
         assert found.parameter_write_bits == self.counts["write", Buffer.PRM], g
         assert found.accumulator_read_bits == self.counts["read", Buffer.ACC], g
@@ -303,5 +304,5 @@ def test_sum_of_nothing() -> None:
 
 @pytest.mark.parametrize("op", VectorOp)
 def test_every_vector_operation_is_counted(op: VectorOp) -> None:
-    found = instruction_actions(TINY.array, Vector(op=op, count=64, channels=8))
+    found = instruction_actions(TINY.array, Vector(op=op, count=64, channels=8, size=1))
     assert found.vector_out_write_bits + found.parameter_write_bits > 0

@@ -36,7 +36,7 @@ def test_prune(machine: Machine, axis: int, n: int, m: int, missing: int) -> Non
     count = N2 * N1 * N0 * per_word * 8
     shape = (N2, N1, N0, per_word, 8)
     values = machine.read(Engine.STORE, Buffer.PRN, np.uint16, VALUES, count).reshape(shape)
-    metadata = machine.read(Engine.STORE, Buffer.PRN, np.uint8, METADATA, count).reshape(shape)
+    metadata = machine.read(Engine.STORE, Buffer.PRN_META, np.uint8, METADATA, count).reshape(shape)
     for across in np.ndindex(N2, (N0, N1)[axis], 8):
         line = np.array([blocks[place(axis, along, across)] for along in range(length)])
         kept = n_of_m_mask(line, n, m, 0)

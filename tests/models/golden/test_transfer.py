@@ -113,6 +113,32 @@ def test_store_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(machine.memory, expected, f"seed {seed}: {t}")
 
 
+def test_a_transposing_load_is_a_load_of_transposed_blocks(machine: Machine) -> None:
+    rng = np.random.default_rng(3)
+    machine.memory[:] = rng.integers(0, 256, machine.memory.size)
+    dims = (Dim(8, 2, 2), Dim(4, 16, 32), Dim(2, 64, 16), Dim(3, 256, 128, axis=0, weight=1))
+    fields: dict[str, Any] = {"buffer": Buffer.VIN, "mem_base": 256, "axis0_base": -1, "axis0_bound": 2, "dims": dims}
+    load(machine, Load(transpose=1, **fields))
+    transposed = machine.readable(Engine.LOAD, Buffer.VIN)[:1024].copy()
+    blocks = machine.memory.view(np.uint16).reshape(-1, 8, 8)
+    blocks[:] = blocks.transpose(0, 2, 1).copy()
+    load(machine, Load(**fields))
+    np.testing.assert_array_equal(transposed, machine.readable(Engine.LOAD, Buffer.VIN)[:1024])
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        (Load(buffer=Buffer.VIN, format=1, transpose=1), r"`transpose` needs `format` 0 \(fp16\), not 1"),
+        (Store(buffer=Buffer.VOUT, transpose=1), "`transpose` is an option of loads"),
+    ],
+)
+def test_only_loads_of_fp16_transpose(machine: Machine, instruction: Load | Store, message: str) -> None:
+    machine.writable(Engine.VECTOR, Buffer.VOUT)
+    with pytest.raises(ExecutionError, match=message):
+        (load if isinstance(instruction, Load) else store)(machine, instruction)  # type: ignore[arg-type]
+
+
 def test_padding_needs_no_memory(machine: Machine) -> None:
     """Elements out of bounds may lie before the start of DRAM."""
     machine.memory[:4] = [1, 2, 3, 4]
@@ -154,7 +180,7 @@ def test_bad_loads(machine: Machine, instruction: Load, message: str) -> None:
     [
         (Store(buffer=Buffer.PRM, mem_base=1 << 14), "must lie in DRAM"),
         (Store(buffer=Buffer.PRM, buf_base=16384), "lies outside PRM"),
-        (Store(buffer=Buffer.VIN), "`buffer` must be one of VOUT, PRM, PRN, not 4"),
+        (Store(buffer=Buffer.VIN), "`buffer` must be one of VOUT, PRM, PRN, PRN_META, not 4"),
         (Store(buffer=Buffer.VOUT), "reads half 0 of VOUT, which nothing has filled"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector import vector
-from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.special import rsqrt
 from tests.references.naive import batch_norm, batch_norm_gradients, round_fp32
@@ -31,7 +31,7 @@ def reduce_once(machine: Machine, g: Any, x: Any, y: Any, flags: int, samples: i
         machine.write(Engine.LOAD, Buffer.VIN, 2 * COUNT * number, part)
     vector(machine, Vector(
         op=VectorOp.REDUCE, flags=flags, source0=0, source1=2 * COUNT, source2=4 * COUNT, parameter=7,
-        samples=samples, **LAYOUT,
+        size=1, samples=samples, **LAYOUT,
     ))  # fmt: skip
 
 
@@ -92,6 +92,16 @@ def test_sums_start_anew(machine: Machine) -> None:
             machine.start_stage()
         reduce_once(machine, ones, ones, ones, VectorFlag.ACCUMULATE if new_stage else 0)
         assert machine.read(Engine.VECTOR, Buffer.PRM, np.float32, 28, 1) == COUNT // CHANNELS
+
+
+def test_sums_are_written_on_demand_only(machine: Machine) -> None:
+    ones = np.ones(COUNT, np.float16)
+    machine.writable(Engine.LOAD, Buffer.PRM)[:] = 0xFF
+    machine.write(Engine.LOAD, Buffer.VIN, 0, ones)
+    vector(machine, Vector(op=VectorOp.REDUCE, found=5, found_mode=FoundMode.CLEAR_AND_SET, **LAYOUT))
+    assert (machine.readable(Engine.VECTOR, Buffer.PRM) == 0xFF).all()
+    reduce_once(machine, ones, ones, ones, VectorFlag.ACCUMULATE)
+    assert machine.read(Engine.VECTOR, Buffer.PRM, np.float32, 28, 1) == 2 * COUNT // CHANNELS
 
 
 def test_sums_must_fit_together(machine: Machine) -> None:
@@ -167,10 +177,10 @@ def test_a_batch_norm_is_its_formula(machine: Machine) -> None:
     per_channel = COUNT // CHANNELS
     inverse: dict[str, Any] = {"count": CHANNELS, "channels": CHANNELS, "scalar0": scalar_bits(1 / per_channel)}
     program = (
-        Vector(op=VectorOp.REDUCE, flags=VectorFlag.PRODUCT, parameter=32, **LAYOUT),
+        Vector(op=VectorOp.REDUCE, flags=VectorFlag.PRODUCT, size=1, parameter=32, **LAYOUT),
         Vector(op=VectorOp.NORM_FORWARD, source0=32, source1=0, parameter=64, scalar1=scalar_bits(1e-5), **inverse),
         Vector(op=VectorOp.APPLY, flags=VectorFlag.AFFINE, parameter=64, **LAYOUT),
-        Vector(op=VectorOp.REDUCE, flags=VectorFlag.PRODUCT, source0=1024, source1=0, parameter=32, **LAYOUT),
+        Vector(op=VectorOp.REDUCE, flags=VectorFlag.PRODUCT, size=1, source0=1024, source1=0, parameter=32, **LAYOUT),
         Vector(op=VectorOp.NORM_BACKWARD, source0=32, source1=64, parameter=128, **inverse),
         Vector(op=VectorOp.GRADIENT, flags=VectorFlag.AFFINE, source0=1024, source1=0, target0=1024, parameter=128,
                **LAYOUT),

@@ -10,6 +10,7 @@ import pytest
 from gossamer_models.isa.encoding import FORMATS, encode
 from gossamer_models.isa.fields import leaves
 from gossamer_models.isa.instructions import Dim, Load, Modifier, ModifierKind, Opcode, VectorOp
+from gossamer_models.isa.loops import field_number
 from gossamer_models.isa.reference import isa_header, isa_reference, rows
 from gossamer_models.isa.tokens import Buffer, Semaphore
 from tests.references import decoder
@@ -78,7 +79,7 @@ def test_the_header_encodes_what_the_encoder_encodes(tmp_path: Path) -> None:
     assert all(values[f"GOSSAMER_SEMAPHORE_{semaphore.name}"] == semaphore for semaphore in Semaphore)
     instruction = Load(
         signal=Semaphore.B_FULL,
-        modifiers=(Modifier(field=7, kind=ModifierKind.STEP, levels=2, value=-4096),),
+        modifiers=(Modifier(field=field_number(Load, "mem_base"), kind=ModifierKind.STEP, levels=2, value=-4096),),
         buffer=Buffer.B,
         index_dim=1,
         mem_base=-128,
