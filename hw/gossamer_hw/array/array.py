@@ -50,7 +50,7 @@ class SystolicArray(wiring.Component):
     interleave : index in :attr:`interleaves`, only where there is a choice; changes only while nothing is in flight.
     address, data
         All banks read together: ``data[s * C + c]`` is the number at the ``address`` of the cycle before in segment s
-        of column c; undefined for banks that took a value then.
+        of column c; undefined for banks that took a value then whose address has the same highest bit.
 
     Raises
     ------

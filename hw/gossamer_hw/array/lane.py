@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -28,7 +28,8 @@ def lane_latency(add_latency: int) -> int:
 class DrainLane(wiring.Component):
     """``bank[target.address] = link.sum + (bank[target.address] if target.accumulate else +0)``.
 
-    The bank is a memory with one read and one write port and this lane is its only writer. One value per cycle, fixed
+    The bank is two memories with one read and one write port each, told apart by the highest address bit, so that one
+    can be read from outside while values go to the other; this lane is their only writer. One value per cycle, fixed
     latency, no flow control: the bank holds the result :func:`lane_latency` cycles after ``link`` had the value. Two
     values of the same address must be at least as many cycles apart.
 
@@ -44,8 +45,8 @@ class DrainLane(wiring.Component):
     link : value from the drain chain.
     target, target_next : its place; the next column's lane takes it over one cycle later.
     address, data
-        The bank read from outside: ``data`` is the number at the ``address`` of the cycle before, undefined if ``link``
-        was valid then.
+        The bank read from outside: ``data`` is the number at the ``address`` of the cycle before, undefined if
+        ``link`` had a value for the same memory then.
 
     Raises
     ------
@@ -74,28 +75,48 @@ class DrainLane(wiring.Component):
         """Wire the stages."""
         m = Module()
         m.submodules.adder = adder = SingleAdder(latency=self._add_latency - 1)
-        m.submodules.bank = bank = Memory(shape=Single, depth=self._words, init=[])
-        read, write = bank.read_port(), bank.write_port()
         m.d.sync += self.target_next.eq(self.target)
 
         # Stage 1: what the bank holds.
         chunk, accumulate = Signal(DrainLink), Signal()
-        m.d.comb += [read.addr.eq(Mux(self.link.valid, self.target.address, self.address)), self.data.eq(read.data)]
         m.d.sync += [chunk.eq(self.link), accumulate.eq(self.target.accumulate)]
+        writes, reads = self._halves(m)
 
         # Stage 2: the sum. A chunk's sum is never -0, so adding +0 is storing it.
-        held = Signal(Single)
+        place, outside = self.target_next.address[-1], Signal()
+        m.d.sync += outside.eq(self.address[-1])
+        found, held, result = Signal(Single), Signal(Single), Signal(Single)
         m.d.comb += [
-            held.eq(Mux(accumulate, read.data.as_value(), Const(0, 32))),
+            self.data.eq(Mux(outside, reads[1], reads[0])),
+            found.eq(Mux(place, reads[1], reads[0])),
+            held.eq(Mux(accumulate, found.as_value(), Const(0, 32))),
             adder.a.eq(chunk.sum),
             adder.b.eq(relax(m, held)),
-            write.data.eq(canonical(m, adder.sum)),
+            result.eq(canonical(m, adder.sum)),
         ]
         enable, address = chunk.valid, self.target_next.address
         for n in range(adder.latency):
             enable, address = self._delay(m, enable, f"enable_{n}"), self._delay(m, address, f"address_{n}")
-        m.d.comb += [write.en.eq(enable), write.addr.eq(address)]
+        for half, write in enumerate(writes):
+            m.d.comb += [
+                write.en.eq(enable & (address[-1] == half)),
+                write.addr.eq(address[:-1]),
+                write.data.eq(result),
+            ]
         return m
+
+    def _halves(self, m: Module) -> tuple[list[Any], list[Value]]:
+        """Build both memories, read by the drain or from outside; return write ports and numbers read."""
+        writes, reads = [], []
+        lower = 1 << len(self.address) - 1
+        for half, depth in enumerate((lower, self._words - lower)):
+            m.submodules[f"bank_{half}"] = bank = Memory(shape=Single, depth=depth, init=[])
+            read = bank.read_port()
+            drained = self.link.valid & (self.target.address[-1] == half)
+            m.d.comb += read.addr.eq(Mux(drained, self.target.address[:-1], self.address[:-1]))
+            writes.append(bank.write_port())
+            reads.append(read.data.as_value())
+        return writes, reads
 
     def _delay(self, m: Module, value: Any, name: str) -> Any:
         delayed = Signal(value.shape(), name=name)

@@ -106,7 +106,8 @@ class _Preload:
     def _read(self, g: Gemm) -> NDArray[np.int64]:
         """First address of the results and their number, in a segment's bank."""
         ports = self._array.drain_ports
-        first = g.acc_base + self._buffers.accumulator_words * (Advance.ACC in self._halves)
+        half = (Advance.ACC in self._halves) << (self._buffers.accumulator_words - 1).bit_length()
+        first = g.acc_base + half
         return np.array([first // ports, g.tiles * g.li * g.lj * self._array.rows // ports])
 
     def _difference(self, name: str, buffer: Advance, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:

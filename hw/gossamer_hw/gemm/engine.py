@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.array import SystolicArray
 from gossamer_hw.gemm.controller import IssueController
-from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, column_command, entry_layout, row_command
+from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, column_command, row_command, tag_layout, write_layout
 from gossamer_hw.gemm.records import Places
 from gossamer_hw.layouts import operand_layout
-from gossamer_hw.numerics.formats import Half, Single
+from gossamer_hw.numerics.formats import Single
 from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Gemm
@@ -35,21 +35,27 @@ class GemmEngine(wiring.Component):
     :func:`gossamer_models.timing.gemm.gemm_cycles` says. In that cycle the next one may be accepted, and the
     accumulators hold all results.
 
-    Buffers have two halves. Half h of A begins at word address ``h << a_bits``, of B likewise; of the accumulators at
-    ``h * accumulator_words``. The engine works on its current halves, which ``advance`` toggles at the end.
+    Buffers have two halves. Half h of A begins at word address ``h << a_bits``, of B and the accumulators likewise. The
+    engine works on its current halves, which ``advance`` toggles at the end.
+
+    The buffers of B are banked so that a beat of the memory's port is written at once: :attr:`value_banks` entries of
+    every column side by side as values, :attr:`tag_banks` as metadata.
 
     Parameters
     ----------
     architecture
-        Array and buffer sizes count; accumulators per column must be a multiple of the rows.
+        Array, buffer sizes and the width of a memory port count; accumulators per column must be a multiple of the
+        rows.
 
     Members
     -------
     instruction : instructions; those of ``acc_base`` must be a multiple of the rows.
     done : the last results of an instruction are in the accumulators.
     rewind : return to half 0 of all buffers; only while idle.
-    a_enable, a_address, a_words : fills the banks of A that are enabled, one bit per row.
-    b_enable, b_address, b_entries : fills the banks of B that are enabled, one bit per column.
+    write_a : fills A by bytes; a row is one word of every row of the array.
+    write_values, write_tags
+        Fill B by bytes and by tags; a row is :attr:`value_banks`, :attr:`tag_banks` entries of every column,
+        in the order of their flat index.
     accumulator_address, accumulators
         See :class:`~gossamer_hw.array.array.SystolicArray`.
 
@@ -64,6 +70,11 @@ class GemmEngine(wiring.Component):
         if array.add_latency_cycles < 2:
             raise ValueError(f"`add_latency_cycles` must be at least 2, not {array.add_latency_cycles}")
         self._config, self._buffers = array, buffers
+        beat_bytes = architecture.memory.port_bits // 8
+        self.value_banks = max(1, beat_bytes // (2 * array.columns))
+        self.tag_banks = max(1, beat_bytes // array.columns)
+        if buffers.b_entries < self.tag_banks:
+            raise ValueError(f"`b_entries` must be at least {self.tag_banks}, not {buffers.b_entries}")
         self.places = Places(
             a_bits=(buffers.a_words - 1).bit_length(),
             b_bits=(buffers.b_entries - 1).bit_length(),
@@ -80,19 +91,21 @@ class GemmEngine(wiring.Component):
             drain_ports=array.drain_ports,
             multiply_latency=array.multiply_latency_cycles,
             add_latency=array.add_latency_cycles,
-            accumulator_words=2 * buffers.accumulator_words,
+            accumulator_words=(1 << self.places.accumulator_bits) + buffers.accumulator_words,
         )
+        b_bits, tag = self.places.b_bits + 1, tag_layout(array.group)
+        value_bits, tag_bits = b_bits - _log2(self.value_banks), b_bits - _log2(self.tag_banks)
+        values, tags = self.value_banks * array.columns, self.tag_banks * array.columns
         super().__init__(
             {
                 "instruction": In(stream.Signature(gemm_command())),
                 "done": Out(1),
                 "rewind": In(1),
-                "a_enable": In(array.rows),
-                "a_address": In(self.places.a_bits + 1),
-                "a_words": In(data.ArrayLayout(data.ArrayLayout(Half, array.group), array.rows)),
-                "b_enable": In(array.columns),
-                "b_address": In(self.places.b_bits + 1),
-                "b_entries": In(data.ArrayLayout(entry_layout(array.group), array.columns)),
+                "write_a": In(
+                    write_layout(address_bits=self.places.a_bits + 1, unit_bits=8, units=2 * array.group * array.rows)
+                ),
+                "write_values": In(write_layout(address_bits=value_bits, unit_bits=8, units=2 * values)),
+                "write_tags": In(write_layout(address_bits=tag_bits, unit_bits=tag.size, units=tags)),
                 "accumulator_address": In(self._array.address.shape()),
                 "accumulators": Out(data.ArrayLayout(Single, array.drain_ports * array.columns)),
             }
@@ -184,9 +197,9 @@ class GemmEngine(wiring.Component):
             add_shared(m, platform, buffer, name=f"row_{r}", module=ROW_MODULE)
             m.d.comb += [
                 buffer.command.eq(command),
-                buffer.write_enable.eq(self.a_enable[r]),
-                buffer.write_address.eq(self.a_address),
-                buffer.write_word.eq(self.a_words[r]),
+                buffer.write.address.eq(self.write_a.address),
+                buffer.write.data.eq(self.write_a.data.word_select(r, len(buffer.write.data))),
+                buffer.write.mask.eq(self.write_a.mask.word_select(r, len(buffer.write.mask))),
                 self._array.row[r].eq(buffer.word),
             ]
             command = buffer.command_next
@@ -199,13 +212,14 @@ class GemmEngine(wiring.Component):
         m.d.comb += [command.read.eq(step.b_read), command.address.eq(Cat(step.b, half))]
         m.d.comb += [command[name].eq(step[name]) for name in ("product", "first", "last")]
         for c in range(array.columns):
-            buffer = ColumnBuffer(entries=entries, group=array.group)
+            buffer = ColumnBuffer(
+                entries=entries, group=array.group, value_banks=self.value_banks, tag_banks=self.tag_banks
+            )
             add_shared(m, platform, buffer, name=f"column_{c}", module=COLUMN_MODULE)
             m.d.comb += [
                 buffer.command.eq(command),
-                buffer.write_enable.eq(self.b_enable[c]),
-                buffer.write_address.eq(self.b_address),
-                buffer.write_entry.eq(self.b_entries[c]),
+                *_column(buffer.write_values, self.write_values, c, array.columns, self.value_banks),
+                *_column(buffer.write_tags, self.write_tags, c, array.columns, self.tag_banks),
                 self._array.column[c].eq(buffer.entry),
             ]
             command = buffer.command_next
@@ -218,7 +232,7 @@ class GemmEngine(wiring.Component):
         chunk = Signal(self._array.chunk.shape())
         block = step.accumulator[rows.bit_length() - 1 :]
         m.d.comb += [
-            chunk.block.eq(block + Mux(half, self._buffers.accumulator_words // rows, 0)),
+            chunk.block.eq(Cat(block, half)),
             chunk.accumulate.eq(~step.store),
         ]
         for n in range(RowBuffer.latency):
@@ -226,3 +240,18 @@ class GemmEngine(wiring.Component):
             m.d.sync += [delayed.eq(announced), delayed_chunk.eq(chunk)]
             announced, chunk = delayed, delayed_chunk
         m.d.comb += [self._array.announce.eq(announced), self._array.chunk.eq(chunk)]
+
+
+def _column(buffer: Any, port: Any, column: int, columns: int, banks: int) -> list[Any]:
+    """Give the buffer of a column its part of every bank's row."""
+    width, units = len(buffer.data) // banks, len(buffer.mask) // banks
+    parts = [bank * columns + column for bank in range(banks)]
+    return [
+        buffer.address.eq(port.address),
+        buffer.data.eq(Cat(port.data.word_select(part, width) for part in parts)),
+        buffer.mask.eq(Cat(port.mask.word_select(part, units) for part in parts)),
+    ]
+
+
+def _log2(value: int) -> int:
+    return value.bit_length() - 1

@@ -2,16 +2,22 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.gemm.engine import GemmEngine
+from gossamer_hw.numerics.formats import Half
 from gossamer_models.architecture import Architecture
 
 __all__ = ["CYCLE_BITS", "GemmMachine"]
 
 CYCLE_BITS = 32
+
+
+def entry_layout(group: int) -> data.StructLayout:
+    """Layout of an entry of B: binary16 ``value``, ``index`` in the word, ``valid``."""
+    return data.StructLayout({"value": Half, "index": unsigned((group - 1).bit_length()), "valid": unsigned(1)})
 
 
 class GemmMachine(wiring.Component):
@@ -27,23 +33,30 @@ class GemmMachine(wiring.Component):
     instruction, instruction_valid, instruction_ready : the engine's ``instruction`` stream.
     cycles : with ``done``: cycles that the instruction took.
 
+    a_enable, a_address, a_words : fills the words at an address of the rows that are enabled.
+    b_enable, b_address, b_entries : fills the entries at an address of the columns that are enabled.
+
     All others are the engine's ports of the same name.
     """
 
-    _PASSED = (
-        "done", "rewind", "a_enable", "a_address", "a_words", "b_enable", "b_address", "b_entries",
-        "accumulator_address", "accumulators",
-    )  # fmt: skip
+    _PASSED = ("done", "rewind", "accumulator_address", "accumulators")
 
     def __init__(self, architecture: Architecture) -> None:
         self._engine = GemmEngine(architecture)
-        engine = self._engine.signature.members
+        self._array = array = architecture.array
+        engine, places = self._engine.signature.members, self._engine.places
         super().__init__(
             {
                 "instruction": In(self._engine.instruction.payload.shape()),
                 "instruction_valid": In(1),
                 "instruction_ready": Out(1),
                 "cycles": Out(CYCLE_BITS),
+                "a_enable": In(array.rows),
+                "a_address": In(places.a_bits + 1),
+                "a_words": In(data.ArrayLayout(data.ArrayLayout(Half, array.group), array.rows)),
+                "b_enable": In(array.columns),
+                "b_address": In(places.b_bits + 1),
+                "b_entries": In(data.ArrayLayout(entry_layout(array.group), array.columns)),
                 **{name: engine[name] for name in self._PASSED},
             }
         )
@@ -56,6 +69,7 @@ class GemmMachine(wiring.Component):
             ours, theirs = getattr(self, name), getattr(engine, name)
             outward = self.signature.members[name].flow is Out
             m.d.comb += ours.eq(theirs) if outward else theirs.eq(ours)
+        self._write(m)
         accepted = Signal()
         m.d.comb += [
             engine.instruction.payload.eq(self.instruction),
@@ -67,3 +81,27 @@ class GemmMachine(wiring.Component):
         with m.If(accepted):
             m.d.sync += self.cycles.eq(1)
         return m
+
+    def _write(self, m: Module) -> None:
+        """Fill the buffers of A word by word, those of B entry by entry: one of the banks that a row has."""
+        engine = self._engine
+        word_bytes = len(engine.write_a.mask) // self._array.rows
+        m.d.comb += [
+            engine.write_a.address.eq(self.a_address),
+            engine.write_a.data.eq(self.a_words),
+            engine.write_a.mask.eq(Cat(enable.replicate(word_bytes) for enable in self.a_enable)),
+        ]
+        values = Cat(entry.value for entry in self.b_entries)
+        tags = Cat(Cat(entry.index, entry.valid) for entry in self.b_entries)
+        self._write_bank(m, engine.write_values, values, engine.value_banks)
+        self._write_bank(m, engine.write_tags, tags, engine.tag_banks)
+
+    def _write_bank(self, m: Module, port: Any, row: Value, banks: int) -> None:
+        units = len(port.mask) // (banks * self._array.columns)
+        low = banks.bit_length() - 1
+        enable = Cat(bit.replicate(units) for bit in self.b_enable)
+        m.d.comb += [
+            port.address.eq(self.b_address[low:]),
+            port.data.eq(row.replicate(banks)),
+            port.mask.eq(enable << self.b_address[:low] * len(enable)),
+        ]

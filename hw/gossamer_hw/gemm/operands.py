@@ -1,12 +1,12 @@
-"""Operand buffers at the edges of the array: one bank of A words per row, one bank of entries per column.
+"""Operand buffers at the edges of the array: one of A words per row, one of entries per column.
 
-All banks of an operand read the same address. It is passed from bank to bank with one cycle's delay, so that the
-operands reach the edge skewed as the array wants them.
+All buffers of an operand read the same address. It is passed from buffer to buffer with one cycle's delay, so that
+the operands reach the edge skewed as the array wants them.
 """
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.array.links import column_edge, row_edge
 from gossamer_hw.numerics.formats import Half
 
-__all__ = ["ColumnBuffer", "RowBuffer", "column_command", "entry_layout", "row_command"]
+__all__ = ["ColumnBuffer", "RowBuffer", "column_command", "row_command", "tag_layout", "write_layout"]
 
 
 def row_command(*, address_bits: int, rows: int, slots: int) -> data.StructLayout:
@@ -38,9 +38,14 @@ def column_command(*, address_bits: int) -> data.StructLayout:
     return data.StructLayout({"read": unsigned(1), "address": unsigned(address_bits), **flags})
 
 
-def entry_layout(group: int) -> data.StructLayout:
-    """Layout of an entry of B: binary16 ``value``, ``index`` in the word, ``valid``."""
-    return data.StructLayout({"value": Half, "index": unsigned((group - 1).bit_length()), "valid": unsigned(1)})
+def tag_layout(group: int) -> data.StructLayout:
+    """Layout of an entry's metadata: ``index`` in the word, ``valid``."""
+    return data.StructLayout({"index": unsigned((group - 1).bit_length()), "valid": unsigned(1)})
+
+
+def write_layout(*, address_bits: int, unit_bits: int, units: int) -> data.StructLayout:
+    """Layout of a write port: the ``data`` of a row at ``address``, each unit written where its ``mask`` bit is set."""
+    return data.StructLayout({"address": unsigned(address_bits), "data": unit_bits * units, "mask": unsigned(units)})
 
 
 class RowBuffer(wiring.Component):
@@ -59,8 +64,7 @@ class RowBuffer(wiring.Component):
     -------
     command, command_next : what to do; the next row does it one cycle later.
     word : to the array, :attr:`latency` cycles after ``command``.
-    write_enable, write_address, write_word
-        Fills the bank; a word can be fetched from the next cycle on.
+    write : fills the bank byte by byte; a word can be fetched from the next cycle on.
     """
 
     latency = 2
@@ -75,18 +79,16 @@ class RowBuffer(wiring.Component):
                 "command": In(command),
                 "command_next": Out(command),
                 "word": Out(row_edge(group)),
-                "write_enable": In(1),
-                "write_address": In(address_bits),
-                "write_word": In(data.ArrayLayout(Half, group)),
+                "write": In(write_layout(address_bits=address_bits, unit_bits=8, units=2 * group)),
             }
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire bank, words in use and the bypass of the word just fetched."""
         m = Module()
-        m.submodules.bank = bank = Memory(shape=self.write_word.shape(), depth=self._words, init=[])
+        m.submodules.bank = bank = Memory(shape=unsigned(len(self.write.data)), depth=self._words, init=[])
         m.submodules.held = held = Memory(shape=self.word.shape(), depth=self._slots, init=[])
-        read, write = bank.read_port(), bank.write_port()
+        read, write = bank.read_port(), bank.write_port(granularity=8)
         last, hold = held.read_port(domain="comb"), held.write_port()
         m.d.sync += self.command_next.eq(self.command)
         with m.If(self.command.valid_rows != 0):
@@ -96,9 +98,9 @@ class RowBuffer(wiring.Component):
         m.d.comb += [
             read.en.eq(self.command.read),
             read.addr.eq(self.command.address),
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_word),
+            write.en.eq(self.write.mask),
+            write.addr.eq(self.write.address),
+            write.data.eq(self.write.data),
         ]
         fetched, li, valid = Signal(), Signal.like(self.command.li), Signal()
         m.d.sync += [fetched.eq(self.command.read), li.eq(self.command.li), valid.eq(self.command.valid_rows != 0)]
@@ -118,64 +120,92 @@ class RowBuffer(wiring.Component):
 
 
 class ColumnBuffer(wiring.Component):
-    """Bank of entries of B.
+    """Entries of B, their values and tags in memories of their own.
 
-    Fixed latency, no flow control.
+    Entry n lies in bank ``n % value_banks`` of the values and in bank ``n % tag_banks`` of the tags, so that as many
+    consecutive ones are written at once. Fixed latency, no flow control.
 
     Parameters
     ----------
     entries
-        Depth of the bank.
+        Size of the buffer.
     group
         Of the array.
+    value_banks, tag_banks
+        Powers of two.
 
     Members
     -------
     command, command_next : what to do; the next column does it one cycle later.
     entry : to the array, :attr:`latency` cycles after ``command``.
-    write_enable, write_address, write_entry
-        Fills the bank; an entry can be fetched from the next cycle on.
+    write_values, write_tags
+        Fill the buffer, values byte by byte; ``address`` counts rows of all banks. An entry can be fetched from the
+        next cycle on.
     """
 
     latency = RowBuffer.latency
 
-    def __init__(self, *, entries: int, group: int) -> None:
+    def __init__(self, *, entries: int, group: int, value_banks: int, tag_banks: int) -> None:
         self._entries = entries
+        self._value_banks, self._tag_banks = value_banks, tag_banks
+        self._tag = tag_layout(group)
         address_bits = (entries - 1).bit_length()
         command = column_command(address_bits=address_bits)
+        value_bits, tag_bits = (address_bits - _log2(banks) for banks in (value_banks, tag_banks))
         super().__init__(
             {
                 "command": In(command),
                 "command_next": Out(command),
                 "entry": Out(column_edge(group)),
-                "write_enable": In(1),
-                "write_address": In(address_bits),
-                "write_entry": In(entry_layout(group)),
+                "write_values": In(write_layout(address_bits=value_bits, unit_bits=8, units=2 * value_banks)),
+                "write_tags": In(write_layout(address_bits=tag_bits, unit_bits=self._tag.size, units=tag_banks)),
             }
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
-        """Wire the bank; its read register keeps the entry while nothing is read."""
+        """Wire the banks; their read registers keep the entry while nothing is read."""
         m = Module()
-        m.submodules.bank = bank = Memory(shape=self.write_entry.shape(), depth=self._entries, init=[])
-        read, write = bank.read_port(), bank.write_port()
         m.d.sync += self.command_next.eq(self.command)
 
-        # Cycle 1: the bank reads.
-        m.d.comb += [
-            read.en.eq(self.command.read),
-            read.addr.eq(self.command.address),
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_entry),
-        ]
+        # Cycle 1: the banks read.
+        value: Any = Half(self._read(m, "values", self.write_values, self._value_banks, granularity=8))
+        tag = self._tag(self._read(m, "tags", self.write_tags, self._tag_banks, granularity=self._tag.size))
+
         # Cycle 2: entry and marks together.
         marks = self.command_next
         m.d.sync += [
-            self.entry.value.eq(read.data.value),
-            self.entry.index.eq(read.data.index),
-            self.entry.valid.eq(read.data.valid & marks.product),
+            self.entry.value.eq(value),
+            self.entry.index.eq(tag.index),
+            self.entry.valid.eq(tag.valid & marks.product),
             self.entry.first.eq(marks.first),
             self.entry.last.eq(marks.last),
         ]
         return m
+
+    def _read(self, m: Module, name: str, port: Any, banks: int, *, granularity: int) -> Value:
+        """Build the banks behind a write port; return what the entry last fetched has there."""
+        width, units = len(port.data) // banks, len(port.mask) // banks
+        low = _log2(banks)
+        found = []
+        for number in range(banks):
+            bank = Memory(shape=unsigned(width), depth=-(-self._entries // banks), init=[])
+            m.submodules[f"{name}_{number}"] = bank
+            read, write = bank.read_port(), bank.write_port(granularity=granularity)
+            m.d.comb += [
+                read.en.eq(self.command.read),
+                read.addr.eq(self.command.address[low:]),
+                write.en.eq(port.mask.word_select(number, units)),
+                write.addr.eq(port.address),
+                write.data.eq(port.data.word_select(number, width)),
+            ]
+            found.append(read.data)
+        if banks == 1:
+            return found[0]
+        chosen = Signal(low, name=f"{name}_chosen")
+        with m.If(self.command.read):
+            m.d.sync += chosen.eq(self.command.address[:low])
+        return Array(found)[chosen]
+
+
+def _log2(value: int) -> int:
+    return value.bit_length() - 1
