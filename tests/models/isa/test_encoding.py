@@ -109,8 +109,8 @@ def test_load_by_hand() -> None:
     dim = 5 | 6 << 16 | 7 << 48 | 3 << 72 | 8 << 74
     expected = words(
         opcode=(16, 0), buffer=(1, 578), format=(2, 582), index_dim=(4, 584), transpose=(1, 588),
-        mem_base=((1 << 40) - 16, 589), buf_base=(7, 629), axis0_base=((1 << 24) - 1, 653), axis0_bound=(3, 677), axis2_base=((1 << 24) - 1, 749),
-        axis2_bound=(9, 773), dim=(dim, 797),
+        mem_base=((1 << 40) - 16, 589), buf_base=(7, 629), axis0_base=((1 << 24) - 1, 653), axis0_bound=(3, 677),
+        axis2_base=((1 << 24) - 1, 749), axis2_bound=(9, 773), dim=(dim, 797),
     )  # fmt: skip
     assert encode(instruction) == expected
 
