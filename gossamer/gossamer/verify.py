@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,9 @@ from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.tokens import Buffer, Engine
-from gossamer_models.layers import BatchNorm
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
 from gossamer_models.program import Program
-from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import Workload
 from gossamer_sim.executor import simulate
@@ -210,17 +207,4 @@ def _write_random(program: Program, network: Network, batch: int, seed: int) -> 
     rng = _generator(seed)
     host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
     host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
-    for shape in infer(network, batch):
-        params: Any = shape.params
-        if shape.weight_shape:
-            deviation = float(np.prod(shape.weight_shape[1:])) ** -0.5
-            weights = rng.standard_normal(shape.weight_shape) * deviation
-            host.write_weights(program, shape.name, weights.astype(np.float32))
-            if params.bias:
-                host.write(program, f"{shape.name}.bias", rng.standard_normal(shape.out_shape[0]).astype(np.float32))
-        elif isinstance(params, BatchNorm):
-            name, channels = f"{shape.name}.parameters", shape.in_shape[0]
-            values = np.zeros(program.memory.tensors[name].shape, np.float32)
-            values[0, :channels] = rng.uniform(0.5, 1.5, channels)
-            values[1, :channels] = rng.standard_normal(channels) / 4
-            host.write(program, name, values)
+    host.write_parameters(program, network, batch, seed, spread=0.5)

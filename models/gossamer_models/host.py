@@ -94,7 +94,8 @@ def write_parameters(
 ) -> dict[str, NDArray[np.float32]]:
     """Write the parameters that training starts from, drawn by ``seed``.
 
-    Weights are normal with variance 2 / fan-in, biases and shifts 0, scales 1.
+    Weights are normal with variance 2 / fan-in in convolutions and 1 / (3 fan-in) in linear layers; biases and shifts
+    are 0, scales 1.
 
     Parameters
     ----------
@@ -118,7 +119,8 @@ def write_parameters(
     for shape in infer(network, batch):
         name = shape.name
         if isinstance(shape.params, Conv2d | Linear):
-            deviation = (2 / float(np.prod(shape.weight_shape[1:]))) ** 0.5
+            variance = 2 if isinstance(shape.params, Conv2d) else 1 / 3
+            deviation = (variance / float(np.prod(shape.weight_shape[1:]))) ** 0.5
             weights = (rng.standard_normal(shape.weight_shape) * deviation).astype(np.float32)
             write_weights(program, name, weights)
             written[f"{name}.weight"] = weights

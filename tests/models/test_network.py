@@ -41,6 +41,11 @@ def test_ready_networks_are_there() -> None:
         ("resnet9-32", 6_573_120, 379_261_952),
         ("digits-mlp", 64 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10, 64 * 64 + 64 * 32 + 32 * 10),
         ("digits-cnn", 72 + 16 + 576 + 16 + 1152 + 32 + 170, 64 * 72 + 64 * 576 + 16 * 1152 + 160),
+        (
+            "digits-resnet",
+            72 + 16 + 576 + 16 + 1152 + 32 + 1152 + 16 + 330,
+            64 * 72 + 64 * 576 + 16 * 1152 + 16 * 1152 + 320,
+        ),
     ],
 )
 def test_counts_are_the_published_ones(name: str, parameters: int, macs: int) -> None:

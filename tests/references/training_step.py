@@ -18,12 +18,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Step:
-    """What a step starts from: weights by layer, (gamma, beta) by layer, biases by layer, labels and loss scale."""
+    """What a step starts from: weights, (gamma, beta) of shape (2, c) and biases by layer, labels and loss scale."""
 
     weights: Mapping[str, Array]
     forward_weights: Mapping[str, Array]
     backward_weights: Mapping[str, Array]
-    norms: Mapping[str, tuple[Array, Array]]
+    norms: Mapping[str, Array]
     biases: Mapping[str, Array]
     labels: NDArray[np.int64]
     loss_scale: float
@@ -85,7 +85,8 @@ class Replay:
                 w = self.step.forward_weights[layer.name]
                 return naive.linear(x[:, :, 0, 0], w)[:, :, None, None] + self._bias(layer)
             case "batchnorm":
-                return naive.batch_norm(x, *self.step.norms[layer.name], layer.eps)[0]
+                gamma, beta = self.step.norms[layer.name]
+                return naive.batch_norm(x, gamma, beta, layer.eps)[0]
             case "relu":
                 return np.maximum(x, 0)
             case "add":

@@ -34,9 +34,7 @@ def program() -> Program:
     rng = np.random.default_rng(SEED)
     host.write_input(made, net, rng.standard_normal((8, 3, 4, 4)).astype(np.float16))
     host.write(made, "labels", rng.integers(0, 3, 8).astype(np.float32))
-    host.write(made, "conv.weight", rng.standard_normal((8, 27, 1, 1)))
-    host.write(made, "fc.weight", rng.standard_normal((3, 8, 4, 4)))
-    host.write(made, "bn.parameters", np.stack([np.ones(8), np.zeros(8)]))
+    host.write_parameters(made, net, 8, SEED)
     return made
 
 

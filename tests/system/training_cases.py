@@ -147,7 +147,11 @@ def run_step(
     labels = rng.integers(0, net.classes, batch)
     host.write_input(program, net, images)
     host.write(program, "labels", labels.astype(np.float32))
-    weights, norms, biases = _parameters(net, batch, program, rng)
+    parameters = host.write_parameters(program, net, batch, seed, spread=0.5)
+    weights, norms, biases = (
+        {name.removesuffix(end): values for name, values in parameters.items() if name.endswith(end)}
+        for end in (".weight", ".parameters", ".bias")
+    )
     shapes = {shape.name: shape for shape in infer(net, batch)}
     # What reads the network's input, also through a flatten, stays dense.
     dense = {name for name, shape in shapes.items() if shape.inputs[0] == "input"}
@@ -177,25 +181,3 @@ def _along_channels(w: NDArray[np.float32], pattern: Pattern | None, shapes: Any
     if w.ndim == 2 and source in shapes and shapes[source].type == "flatten":
         return pruned(w.reshape(len(w), *shapes[source].in_shape), pattern, 1).reshape(w.shape)
     return pruned(w, pattern, 1)
-
-
-def _parameters(net: Network, batch: int, program: Program, rng: np.random.Generator) -> tuple[Any, Any, Any]:
-    weights, norms, biases = {}, {}, {}
-    for shape in infer(net, batch):
-        channels = shape.out_shape[0]
-        if shape.weight_shape:
-            scale = 1 / np.sqrt(np.prod(shape.weight_shape[1:]))
-            weights[shape.name] = (rng.standard_normal(shape.weight_shape) * scale).astype(np.float32)
-            host.write_weights(program, shape.name, weights[shape.name])
-            if shape.params.bias:  # type: ignore[union-attr]
-                biases[shape.name] = rng.standard_normal(channels).astype(np.float32)
-                host.write(program, f"{shape.name}.bias", biases[shape.name])
-        elif shape.type == "batchnorm":
-            norms[shape.name] = (
-                rng.uniform(0.5, 1.5, channels).astype(np.float32),
-                rng.standard_normal(channels).astype(np.float32),
-            )
-            padded = np.zeros(program.memory.tensors[f"{shape.name}.parameters"].shape, np.float32)
-            padded[:, :channels] = norms[shape.name]
-            host.write(program, f"{shape.name}.parameters", padded)
-    return weights, norms, biases
