@@ -1,0 +1,1 @@
+"""Control unit: registers, fetch, sequencer, queues and semaphores."""

@@ -1,0 +1,165 @@
+"""Modifiers applied to an instruction, one per cycle."""
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.control.formats import (
+    ENGINE_OPCODES,
+    MODIFIER_BITS,
+    WORD_BITS,
+    field,
+    scalars,
+)
+from gossamer_hw.control.loops import COUNTER_BITS, counters_layout
+from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
+from gossamer_models.isa.fields import leaves
+from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, Modifier, ModifierKind
+from gossamer_models.isa.reference import rows
+
+__all__ = ["Resolver"]
+
+_VALUE_BITS = 40
+_COUNTER_HALF = COUNTER_BITS // 2
+_MASK_FIELDS = sum(not row.count for row in rows(Instruction))
+"""Fields below this number, those of the common header, are masks: FIRST and LAST add bits to them."""
+
+
+def _modifier_layout() -> data.StructLayout:
+    return data.StructLayout(
+        {leaf.path: signed(leaf.width_bits) if leaf.signed else leaf.width_bits for leaf in leaves(Modifier)}
+    )
+
+
+class Resolver(wiring.Component):
+    """Holds an instruction and applies its modifiers to it, as :func:`gossamer_models.isa.loops.resolve` does.
+
+    A field of w bits is computed modulo 2^w. The modifiers leave the word as they are taken; what they change is in
+    the word :attr:`latency` cycles behind the one in which the last one was taken.
+
+    Members
+    -------
+    load, loaded : replace the instruction.
+    word : the instruction.
+    run : take one modifier per cycle while there are any.
+    counters : constant while modifiers are in the pipeline.
+    pending : modifiers are left, or in the pipeline and not about to be written.
+    bad : since ``load``, a modifier named no scalar field, a loop that is not open, or a step no loop.
+    """
+
+    latency = 4
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "load": In(1),
+                "loaded": In(WORD_BITS),
+                "word": Out(WORD_BITS),
+                "run": In(1),
+                "counters": In(counters_layout()),
+                "pending": Out(1),
+                "bad": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Five stages: take, multiply, sum, old value, new value."""
+        m = Module()
+        modifiers = field(self.word, Instruction, "modifiers")
+        taken = Signal()
+        m.d.comb += taken.eq(self.run & modifiers.any())
+        inside = Signal(self.latency - 1)
+        m.d.sync += inside.eq(Cat(taken, inside))
+        m.d.comb += self.pending.eq(taken | inside.any())
+        with m.If(taken):
+            m.d.sync += modifiers.eq(modifiers[MODIFIER_BITS:])
+        step, counter = self._take(m, modifiers[:MODIFIER_BITS], taken)
+        delta = self._multiply(m, step.value, counter)
+        self._write(m, step.delayed(m, "2").delayed(m, "3"), delta)
+        with m.If(self.load):
+            m.d.sync += [self.word.eq(self.loaded), self.bad.eq(0)]
+        return m
+
+    def _take(self, m: Module, bits: Value, taken: Value) -> tuple["_Step", Signal]:
+        """Stage 1: see what the modifier does at these counters, and which of them it counts with."""
+        modifier = Signal(_modifier_layout())
+        m.d.comb += modifier.as_value().eq(bits)
+        counters, kind, levels = self.counters, modifier.kind, modifier.levels
+        counter = Signal(COUNTER_BITS)
+        chosen: Value = counters.index[LOOP_LEVELS - 1]
+        for level in reversed(range(LOOP_LEVELS - 1)):
+            chosen = Mux(levels[level], counters.index[level], chosen)
+        steps, used = kind == int(ModifierKind.STEP), kind != int(ModifierKind.NONE)
+        first = (kind == int(ModifierKind.FIRST)) & ((levels & ~counters.first) == 0)
+        last = (kind == int(ModifierKind.LAST)) & ((levels & ~counters.last) == 0)
+        step = _Step("1")
+        m.d.sync += [
+            step.field.eq(modifier.field),
+            step.value.eq(modifier.value),
+            step.adds.eq(steps),
+            step.writes.eq(taken & (steps | first | last)),
+            counter.eq(chosen),
+        ]
+        strange = (levels & ~counters.open).any() | (steps & (levels == 0))
+        with m.If(taken & (~self._named(modifier.field) | (used & strange))):
+            m.d.sync += self.bad.eq(1)
+        return step, counter
+
+    def _multiply(self, m: Module, value: Value, counter: Value) -> Signal:
+        """Stages 2 and 3: value times counter modulo 2^40, in two parts."""
+        parts = [Signal(_VALUE_BITS, name=f"part_{n}") for n in range(2)]
+        delta = Signal(_VALUE_BITS)
+        m.d.sync += [
+            parts[0].eq(value * counter[:_COUNTER_HALF]),
+            parts[1].eq(value[: _VALUE_BITS - _COUNTER_HALF] * counter[_COUNTER_HALF:]),
+            delta.eq(parts[0] + (parts[1] << _COUNTER_HALF)),
+        ]
+        return delta
+
+    def _write(self, m: Module, step: "_Step", delta: Value) -> None:
+        """Stages 4 and 5: read the field, unless the modifier ahead is about to write it; combine and write."""
+        old, addend, result = Signal(_VALUE_BITS), Signal(_VALUE_BITS), Signal(_VALUE_BITS)
+        ahead = step.delayed(m, "4")
+        present = [Mux(chosen, self.word[place], 0) for chosen, place in self._places(step.field)]
+        follows = ahead.writes & (ahead.field == step.field)
+        m.d.sync += [old.eq(Mux(follows, result, reduce(or_, present))), addend.eq(delta)]
+        masks = ahead.field < _MASK_FIELDS
+        m.d.comb += result.eq(Mux(ahead.adds, old + addend, Mux(masks, old | ahead.value, ahead.value)))
+        for chosen, place in self._places(ahead.field):
+            with m.If(ahead.writes & chosen):
+                m.d.sync += self.word[place].eq(result)
+
+    def _named(self, number: Value) -> Value:
+        """Whether the instruction has a scalar field of that number."""
+        return Cat([chosen for chosen, _ in self._places(number)]).any()
+
+    def _places(self, number: Value) -> Iterator[tuple[Value, slice]]:
+        """Yield the place of every scalar field, and whether it is the one of that number."""
+        places: dict[tuple[int, int, int], list[Value]] = {}
+        for opcode in ENGINE_OPCODES:
+            for row in scalars(FORMATS[opcode]):
+                place = (row.number or 0, row.offset_bits, row.offset_bits + row.width_bits)
+                places.setdefault(place, []).append(self.word[:OPCODE_BITS] == int(opcode))
+        for (wanted, start, end), formats in places.items():
+            yield (number == wanted) & Cat(formats).any(), slice(start, end)
+
+
+class _Step:
+    """What one stage of the pipeline knows of its modifier."""
+
+    def __init__(self, name: str) -> None:
+        self.field = Signal(7, name=f"field_{name}")
+        self.value = Signal(signed(_VALUE_BITS), name=f"value_{name}")
+        self.adds = Signal(name=f"adds_{name}")
+        self.writes = Signal(name=f"writes_{name}")
+
+    def delayed(self, m: Module, name: str) -> "_Step":
+        """The same one cycle later."""
+        late = _Step(name)
+        m.d.sync += [getattr(late, part).eq(getattr(self, part)) for part in vars(self)]
+        return late
