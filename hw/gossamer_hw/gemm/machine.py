@@ -2,22 +2,18 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.gemm.engine import GemmEngine
+from gossamer_hw.gemm.operands import entry_layout
 from gossamer_hw.numerics.formats import Half
 from gossamer_models.architecture import Architecture
 
 __all__ = ["CYCLE_BITS", "GemmMachine"]
 
 CYCLE_BITS = 32
-
-
-def entry_layout(group: int) -> data.StructLayout:
-    """Layout of an entry of B: binary16 ``value``, ``index`` in the word, ``valid``."""
-    return data.StructLayout({"value": Half, "index": unsigned((group - 1).bit_length()), "valid": unsigned(1)})
 
 
 class GemmMachine(wiring.Component):

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.array.links import column_edge, row_edge
 from gossamer_hw.numerics.formats import Half
 
-__all__ = ["ColumnBuffer", "RowBuffer", "column_command", "row_command", "tag_layout", "write_layout"]
+__all__ = ["ColumnBuffer", "RowBuffer", "column_command", "entry_layout", "row_command", "tag_layout", "write_layout"]
 
 
 def row_command(*, address_bits: int, rows: int, slots: int) -> data.StructLayout:
@@ -36,6 +36,11 @@ def column_command(*, address_bits: int) -> data.StructLayout:
     """
     flags = {name: unsigned(1) for name in ("product", "first", "last")}
     return data.StructLayout({"read": unsigned(1), "address": unsigned(address_bits), **flags})
+
+
+def entry_layout(group: int) -> data.StructLayout:
+    """Layout of an entry of B: binary16 ``value``, ``index`` in the word, ``valid``."""
+    return data.StructLayout({"value": Half, **tag_layout(group).members})
 
 
 def tag_layout(group: int) -> data.StructLayout:

@@ -20,7 +20,7 @@ __all__ = ["PruneEngine", "prune_command"]
 _VALUE_BYTES = 2 * GROUP
 _WORD_BYTES = {"values": _VALUE_BYTES, "metadata": GROUP}
 _WORD_SHAPES = {"values": word_layout(), "metadata": data.ArrayLayout(8, GROUP)}
-_ENTRY_BYTES = 3
+_ENTRY_BYTES = {"values": 2, "metadata": 1}
 _READ_LATENCY = 1
 
 
@@ -33,7 +33,8 @@ class PruneEngine(wiring.Component):
     """Executes :class:`~gossamer_models.isa.instructions.Prune` instructions, one after the other.
 
     With L lanes an instruction takes ceil(8 blocks / L) + :attr:`overhead` cycles, from the one in which it is
-    accepted to the one in which ``done`` is set. In that cycle PRN holds all results, and the next one may be accepted.
+    accepted to the one in which ``done`` is set. In that cycle PRN and PRN_META hold all results, and the next one may
+    be accepted.
 
     L words enter per cycle: all lines of L / 8 consecutive blocks, or part of one block. What is left of a block is a
     run of consecutive words, and those of the next block follow: so writes are as wide as reads, and no bank is ever
@@ -51,14 +52,14 @@ class PruneEngine(wiring.Component):
     Members
     -------
     instruction : instructions.
-    done : all results of an instruction are in PRN.
+    done : all results of an instruction are in PRN and PRN_META.
     rewind : return to half 0 of all buffers; only while idle.
     source_enable, source_address, source_words
         Reads VOUT: the L words of the row at an address (half h begins at ``h << (bits - 1)``) one cycle later.
     write_values
         Writes PRN, L banks of 16 bytes: word w, at byte 16 w of a half, lies in bank w % L at address w // L.
     write_metadata
-        Writes PRN likewise, words of 8 bytes, one byte per entry: bit 7 valid, the low bits the index.
+        Writes PRN_META likewise, words of 8 bytes, one byte per entry: bit 7 valid, the low bits the index.
 
     Raises
     ------
@@ -73,14 +74,13 @@ class PruneEngine(wiring.Component):
         if architecture.array.group != GROUP:
             raise ValueError(f"`group` must be {GROUP}, not {architecture.array.group}")
         self._lanes, self._groups = min(lanes, GROUP), max(lanes // GROUP, 1)
-        prune_bytes = _ENTRY_BYTES * buffers.prune_entries
         row_bits = _bits(buffers.vector_out_bytes, _VALUE_BYTES * lanes) + 1
         block_bits = _bits(buffers.vector_out_bytes, _VALUE_BYTES * GROUP) + 1
         parts = {"groups": self._groups, "lanes": self._lanes}
         self._controller = PruneController(**parts, block_bits=block_bits)
         self._pruners = [BlockPruner(lanes=self._lanes) for _ in range(self._groups)]
         self._writers = {
-            name: WordWriter(shape, **parts, word_bits=_bits(prune_bytes, _WORD_BYTES[name], lanes) + 1)
+            name: WordWriter(shape, **parts, word_bits=self._word_bits(name, lanes, buffers.prune_entries))
             for name, shape in _WORD_SHAPES.items()
         }
         super().__init__(
@@ -94,6 +94,11 @@ class PruneEngine(wiring.Component):
                 **{f"write_{name}": Out(writer.banks.shape()) for name, writer in self._writers.items()},
             }
         )
+
+    @staticmethod
+    def _word_bits(name: str, lanes: int, entries: int) -> int:
+        """Width of the number of a word in both halves of a space."""
+        return _bits(_ENTRY_BYTES[name] * entries, _WORD_BYTES[name], lanes) + 1
 
     @property
     def overhead(self) -> int:
@@ -140,7 +145,7 @@ class PruneEngine(wiring.Component):
         return command, ending
 
     def _halves(self, m: Module, command: Any, ending: Value) -> dict[str, Signal]:
-        """Current half of VOUT and PRN."""
+        """Current half of VOUT, and of PRN and PRN_META."""
         bits = {"source": Advance.VOUT, "target": Advance.PRN}
         halves = {name: Signal(name=f"{name}_half") for name in bits}
         for name, bit in bits.items():

@@ -1,0 +1,1 @@
+"""Scratchpads between the engines."""
