@@ -1,7 +1,7 @@
 """Gradients of a network by PyTorch in float64: its own convolutions, normalisations, pooling and differentiation.
 
-How N:M masks enter a bidirectionally pruned layer (BDWP): the forward product uses W_ff, the N largest of every M weights
-along the *input* channels; the gradient of the layer's input uses W_bp, the N largest of every M along the *output*
+How N:M masks enter a bidirectionally pruned layer (BDWP): the forward product uses W_ff, the N largest of every M
+weights along the *input* channels; the gradient of the layer's input uses W_bp, the N largest of every M along the *output*
 channels; the gradient of the weights is that of a dense layer, dY times X, and goes to all weights (straight through).
 """
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 __all__ = ["gradients", "mask"]
 
-Tensor = torch.Tensor
+Tensor = Any  # PyTorch's own types are known only where it is installed
 
 
 def mask(weights: Tensor, keep: int, of: int, axis: int) -> Tensor:

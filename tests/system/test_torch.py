@@ -1,12 +1,12 @@
 """The first step of the network that trains in RTL: every parameter's gradient, against PyTorch in float64.
 
-Golden keeps activations and their gradients as fp16 and sums in fp32; PyTorch does everything in float64 on the same fp16
-weights and images. An activation that rounds to the other side of zero, or a maximum to its neighbour, moves a whole
-gradient element, and in the images' blank margins many at once. Hence two bounds, both on the norm: |golden - PyTorch| <=
-bound |PyTorch| for each parameter tensor.
+Golden keeps activations and their gradients as fp16 and sums in fp32; PyTorch does everything in float64 on the same
+fp16 weights and images. An activation that rounds to the other side of zero, or a maximum to its neighbour, moves a
+whole gradient element, and in the images' blank margins many at once. Hence two bounds, both on the norm: |golden -
+PyTorch| <= bound |PyTorch| for each parameter tensor.
 
-BOUND holds where nothing but golden's decisions is taken over: PyTorch differentiates at the activations that golden has
-stored. LOOSE_BOUND holds for PyTorch alone. A wrong mask, tap, factor or sign is off by half of the norm and more.
+BOUND holds where golden's decisions are taken over and nothing else: PyTorch differentiates at the activations that
+golden has stored. LOOSE_BOUND holds for PyTorch alone. A wrong mask is off by half of the norm and more.
 """
 
 from collections.abc import Mapping
