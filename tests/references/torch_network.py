@@ -1,8 +1,9 @@
 """Gradients of a network by PyTorch in float64: its own convolutions, normalisations, pooling and differentiation.
 
 How N:M masks enter a bidirectionally pruned layer (BDWP): the forward product uses W_ff, the N largest of every M
-weights along the *input* channels; the gradient of the layer's input uses W_bp, the N largest of every M along the *output*
-channels; the gradient of the weights is that of a dense layer, dY times X, and goes to all weights (straight through).
+weights along the *input* channels; the gradient of the layer's input uses W_bp, the N largest of every M along the
+*output* channels; the gradient of the weights is that of a dense layer, dY times X, and goes to all weights (straight
+through).
 """
 
 from collections.abc import Mapping, Sequence
