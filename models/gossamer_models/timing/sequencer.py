@@ -18,7 +18,7 @@ from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Modifier
 
 __all__ = [
-    "BARRIER_CYCLES", "BODY_CYCLES", "DEAL_CYCLES", "END_LOOP_CYCLES", "LOOP_CYCLES", "PAGE_BYTES",
+    "BARRIER_CYCLES", "BODY_CYCLES", "DEAL_CYCLES", "END_LOOP_CYCLES", "LOOP_CYCLES",
     "RESOLVE_CYCLES", "Transaction", "barrier_cycles", "deal_cycles", "fetch_bursts", "scripted_barrier_cycles",
 ]  # fmt: skip
 
@@ -36,7 +36,7 @@ BARRIER_CYCLES = 7
 BODY_CYCLES = 2
 """Fetch of the instructions beyond latency and beats."""
 
-PAGE_BYTES = 4096
+_PAGE_BYTES = 4096
 _MAX_BEATS = 256
 _EMPTY = Modifier()
 
@@ -94,13 +94,15 @@ def scripted_barrier_cycles(address: int, instructions: int, width: int, transac
 
 
 def fetch_bursts(address: int, size_bytes: int, width: int) -> Iterator[tuple[int, int]]:
-    """Yield address and beats of the bursts that fetch a range: none crosses 4 KiB or has more than 256 beats."""
-    end = address + size_bytes
+    """Yield address and beats of the bursts that fetch a range.
+
+    A burst ends where an aligned block of 4 KiB, or of 256 beats where that is less, does.
+    """
+    block, end = min(_PAGE_BYTES, _MAX_BEATS * width), address + size_bytes
     while address < end:
-        page_end = (address // PAGE_BYTES + 1) * PAGE_BYTES
-        beats = min((min(end, page_end) - address) // width, _MAX_BEATS)
-        yield address, beats
-        address += beats * width
+        burst_end = min(end, (address // block + 1) * block)
+        yield address, (burst_end - address) // width
+        address = burst_end
 
 
 def _fetch_cycles(address: int, size_bytes: int, width: int, transactions: Iterator[Transaction]) -> int:

@@ -1,0 +1,103 @@
+"""An engine's queue: instructions start in order, as soon as the engine is free and their tokens are there."""
+
+from typing import Any
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.control.semaphores import SEMAPHORES
+from gossamer_hw.layouts import operand_layout
+from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Instruction
+
+__all__ = ["INDEX_BITS", "EngineQueue", "command_layout", "dealt_layout"]
+
+INDEX_BITS = (MAX_STAGE_INSTRUCTIONS - 1).bit_length()
+FAULT_BITS = 4
+
+
+def command_layout(cls: type[Instruction]) -> data.StructLayout:
+    """Layout of what an engine takes of an instruction: ``advance`` and the ``operands``."""
+    return data.StructLayout({"advance": 8, "operands": operand_layout(cls)})
+
+
+def dealt_layout(cls: type[Instruction]) -> data.StructLayout:
+    """Layout of an instruction in a queue: tokens to take and to give, its place in the stage, the engine's part."""
+    return data.StructLayout(
+        {"wait": SEMAPHORES, "signal": SEMAPHORES, "index": INDEX_BITS, "command": command_layout(cls)}
+    )
+
+
+class EngineQueue(wiring.Component):
+    """First in, first out in front of an engine.
+
+    An instruction that is dealt in cycle c starts in cycle c + 1 or later; the slot of one that starts in cycle t is
+    free from t + 1 on. An engine takes the next one in the very cycle in which it is done with the one before.
+
+    Parameters
+    ----------
+    cls
+        The engine's instruction.
+    depth
+        Instructions that wait.
+
+    Members
+    -------
+    dealt : instructions.
+    available : semaphores that have a token.
+    halt : start no more.
+    take, give : tokens that move in this cycle.
+    instruction, done, fault : to and from the engine.
+    busy : from the cycle behind a start to the one of its ``done``.
+    pending : instructions wait.
+    index : of the instruction that the engine executes.
+    idle : nothing waits, and what was executed is done in this cycle or before.
+    """
+
+    def __init__(self, cls: type[Instruction], *, depth: int) -> None:
+        self._cls, self._depth = cls, depth
+        super().__init__(
+            {
+                "dealt": In(stream.Signature(dealt_layout(cls))),
+                "available": In(SEMAPHORES),
+                "halt": In(1),
+                "take": Out(SEMAPHORES),
+                "give": Out(SEMAPHORES),
+                "instruction": Out(stream.Signature(command_layout(cls))),
+                "done": In(1),
+                "fault": In(FAULT_BITS),
+                "busy": Out(1),
+                "pending": Out(1),
+                "index": Out(INDEX_BITS),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Keep the head until its tokens are there; remember what the running one gives."""
+        m = Module()
+        layout = dealt_layout(self._cls)
+        m.submodules.fifo = fifo = SyncFIFO(width=layout.size, depth=self._depth)
+        head, signal = data.View(layout, fifo.r_data), Signal(SEMAPHORES)
+        started, ended, failed = Signal(), Signal(), Signal()
+        m.d.comb += [
+            fifo.w_data.eq(self.dealt.payload.as_value()),
+            fifo.w_en.eq(self.dealt.valid),
+            self.dealt.ready.eq(fifo.w_rdy),
+            ended.eq(self.busy & self.done),
+            failed.eq(ended & (self.fault != 0)),
+            self.instruction.payload.eq(head.command),
+            self.instruction.valid.eq(fifo.r_rdy & ((head.wait & ~self.available) == 0) & ~self.halt & ~failed),
+            started.eq(self.instruction.valid & self.instruction.ready),
+            fifo.r_en.eq(started),
+            self.take.eq(Mux(started, head.wait, 0)),
+            self.give.eq(Mux(ended, signal, 0)),
+            self.pending.eq(fifo.r_rdy),
+            self.idle.eq(~fifo.r_rdy & (ended | ~self.busy)),
+        ]
+        with m.If(started):
+            m.d.sync += [self.busy.eq(1), signal.eq(head.signal), self.index.eq(head.index)]
+        with m.Elif(ended):
+            m.d.sync += self.busy.eq(0)
+        return m

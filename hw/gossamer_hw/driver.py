@@ -1,0 +1,373 @@
+"""Host driver: runs Programs on a machine behind a register bus and a memory.
+
+:class:`AsyncDriver` does the work, for buses whose accesses take simulated or real time in a coroutine.
+:class:`Driver` is the same for plain calls: it wraps a bus that answers at once, so no coroutine of it ever waits.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.tokens import Engine
+from gossamer_models.program import Program
+from gossamer_models.program_encoding import encode_program, program_base
+from gossamer_models.registers import (
+    ENGINES,
+    NO_INDEX,
+    REGISTERS,
+    Control,
+    Fault,
+    Interrupt,
+    State,
+    identification,
+    offset,
+)
+
+__all__ = ["AsyncBus", "AsyncDriver", "Bus", "Driver", "FaultReport", "Memory", "RunCounters", "Status"]
+
+_T = TypeVar("_T")
+
+
+class Bus(Protocol):
+    """Registers, as a PCIe BAR or PYNQ's MMIO gives them."""
+
+    def read32(self, offset: int) -> int:
+        """Read the register at a byte offset."""
+
+    def write32(self, offset: int, value: int) -> None:
+        """Write the register at a byte offset."""
+
+
+class AsyncBus(Protocol):
+    """The same in coroutines, as a bench's bus master gives them."""
+
+    async def read32(self, offset: int) -> int:
+        """Read the register at a byte offset."""
+
+    async def write32(self, offset: int, value: int) -> None:
+        """Write the register at a byte offset."""
+
+
+class Memory(Protocol):
+    """The machine's DRAM as the host sees it."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes."""
+
+    def read(self, address: int, size_bytes: int) -> bytes:
+        """Read bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the machine does: its state, engines that execute, and engines with instructions in their queues."""
+
+    state: State
+    busy: frozenset[Engine]
+    pending: frozenset[Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReport:
+    """Why a run ended in the error state.
+
+    Members
+    -------
+    engine : who found it; ``SEQUENCER`` for everything that is no engine's.
+    stage : from 0.
+    instruction : place in the stage, the header not counted; None for the header or the fetch.
+    """
+
+    fault: Fault
+    engine: Engine
+    stage: int
+    instruction: int | None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        place = "header or fetch" if self.instruction is None else f"instruction {self.instruction}"
+        return f"{self.fault.name} found by {self.engine.name} in stage {self.stage}, {place}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounters:
+    """Counters of the last run: its cycles, cycles per engine, stages and engines' instructions that ended."""
+
+    cycles: int
+    busy_cycles: dict[Engine, int]
+    stages: int
+    executed: int
+
+
+class AsyncDriver:
+    """Drives a machine.
+
+    Parameters
+    ----------
+    bus : its registers.
+    memory : its DRAM.
+    """
+
+    def __init__(self, bus: AsyncBus, memory: Memory) -> None:
+        self._bus = bus
+        self._memory = memory
+
+    async def check(self, architecture: Architecture, program: Program | None = None) -> None:
+        """Check that the machine is the build that an architecture, and a program, ask for.
+
+        Raises
+        ------
+        GossamerError
+            The program was compiled for another architecture, or the machine is another build; all registers that
+            differ are named.
+        """
+        if program is not None and program.architecture != architecture.name:
+            raise GossamerError(
+                f"program {program.name!r} was compiled for {program.architecture!r}, not {architecture.name!r}"
+            )
+        differences = []
+        for name, expected in identification(architecture).items():
+            found = await self._read(name)
+            if found != expected:
+                differences.append(f"{name} is {found:#x}, not {expected:#x}")
+        if differences:
+            raise GossamerError(f"the machine is no build of {architecture.name!r}: {'; '.join(differences)}")
+
+    async def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
+        """Write a program's image, if it is filled, and its stages behind it; set the registers of a run.
+
+        Parameters
+        ----------
+        memory_bytes : size of DRAM; what the program needs by default.
+        watchdog_cycles : cycles without progress that are a fault; 0: never.
+
+        Raises
+        ------
+        GossamerError
+            The program needs more than `memory_bytes`.
+        """
+        stages, base = encode_program(program), program_base(program)
+        size = base + len(stages) if memory_bytes is None else memory_bytes
+        if base + len(stages) > size:
+            raise GossamerError(f"program {program.name!r} needs {base + len(stages)} bytes of DRAM, not {size}")
+        if program.memory.data is not None:
+            self._memory.write(0, program.memory.data.tobytes())
+        self._memory.write(base, stages)
+        await self._write_wide("PROGRAM_BASE", base)
+        await self._write_wide("MEMORY_SIZE", size)
+        await self._write("PROGRAM_STAGES", len(program.stages))
+        await self._write("WATCHDOG", watchdog_cycles)
+
+    async def start(self) -> None:
+        """Enable the interrupt, forget past ones and start the run.
+
+        Raises
+        ------
+        GossamerError
+            The machine runs, or is in the error state and needs a soft reset.
+        """
+        state = (await self.status()).state
+        if state not in (State.IDLE, State.DONE):
+            raise GossamerError(f"a machine that is {state.name} cannot start")
+        await self.clear_interrupts()
+        await self._write("INTERRUPT_ENABLE", int(Interrupt.DONE | Interrupt.ERROR))
+        await self._write("CONTROL", int(Control.START))
+
+    async def stop(self) -> None:
+        """End the run behind the running stage."""
+        await self._write("CONTROL", int(Control.STOP))
+
+    async def soft_reset(self, *, polls: int = 1_000_000) -> None:
+        """Drain AXI, reset all but the registers that software writes, and wait until the machine is idle.
+
+        Raises
+        ------
+        GossamerError
+            AXI does not drain, and there is no watchdog.
+        """
+        await self._write("CONTROL", int(Control.SOFT_RESET))
+        for _ in range(polls):
+            if (await self.status()).state is State.IDLE:
+                return
+        raise GossamerError("the machine does not drain its AXI bursts")
+
+    async def wait(
+        self,
+        *,
+        pause: Callable[[], Awaitable[None]] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Status:
+        """Wait for the end of a run.
+
+        Parameters
+        ----------
+        pause : awaited between two looks at the status, such as an edge of the interrupt.
+        timeout_seconds : of wall time.
+
+        Raises
+        ------
+        GossamerError
+            The run ended in the error state (the message is the fault), or not in time.
+        """
+        limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while (status := await self.status()).state is State.RUNNING:
+            if limit is not None and time.monotonic() > limit:
+                raise GossamerError(f"the run did not end within {timeout_seconds} s")
+            if pause is not None:
+                await pause()
+        if status.state is State.ERROR:
+            raise GossamerError(str(await self.fault()))
+        return status
+
+    async def status(self) -> Status:
+        """What the machine does now."""
+        value = await self._read("STATUS")
+        busy, pending = _part("STATUS", "BUSY", value), _part("STATUS", "PENDING", value)
+        return Status(State(_part("STATUS", "STATE", value)), _engines(busy), _engines(pending))
+
+    async def fault(self) -> FaultReport | None:
+        """First fault of the last run, or None."""
+        value = await self._read("FAULT")
+        code = Fault(_part("FAULT", "CODE", value))
+        if code is Fault.NONE:
+            return None
+        index = await self._read("FAULT_INDEX")
+        return FaultReport(
+            fault=code,
+            engine=Engine(_part("FAULT", "ENGINE", value)),
+            stage=await self._read("STAGE"),
+            instruction=None if index == NO_INDEX else index,
+        )
+
+    async def counters(self) -> RunCounters:
+        """Counters of the last run; of a run under way they are not of one moment."""
+        return RunCounters(
+            cycles=await self.cycles(),
+            busy_cycles={engine: await self._read_wide(f"BUSY_{engine.name}") for engine in ENGINES},
+            stages=await self._read("STAGES_DONE"),
+            executed=await self._read("EXECUTED"),
+        )
+
+    async def cycles(self) -> int:
+        """Cycles of the last run, or of the one under way."""
+        return await self._read_wide("CYCLES")
+
+    async def clear_interrupts(self) -> None:
+        """Forget what has happened; the interrupt line falls."""
+        await self._write("INTERRUPT_STATUS", int(Interrupt.DONE | Interrupt.ERROR))
+
+    async def _read(self, name: str) -> int:
+        return await self._bus.read32(offset(name))
+
+    async def _write(self, name: str, value: int) -> None:
+        await self._bus.write32(offset(name), value)
+
+    async def _read_wide(self, name: str) -> int:
+        """Read both halves; again if the high one has moved on meanwhile."""
+        high = await self._read(f"{name}_HIGH")
+        while True:
+            low = await self._read(f"{name}_LOW")
+            again = await self._read(f"{name}_HIGH")
+            if again == high:
+                return high << 32 | low
+            high = again
+
+    async def _write_wide(self, name: str, value: int) -> None:
+        await self._write(f"{name}_LOW", value & 0xFFFFFFFF)
+        await self._write(f"{name}_HIGH", value >> 32)
+
+
+class Driver:
+    """:class:`AsyncDriver` for a bus of plain calls; methods do and raise the same.
+
+    Parameters
+    ----------
+    bus : registers.
+    memory : DRAM.
+    """
+
+    def __init__(self, bus: Bus, memory: Memory) -> None:
+        self._driver = AsyncDriver(_AtOnce(bus), memory)
+
+    def check(self, architecture: Architecture, program: Program | None = None) -> None:
+        """See :meth:`AsyncDriver.check`."""
+        _complete(self._driver.check(architecture, program))
+
+    def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
+        """See :meth:`AsyncDriver.load`."""
+        _complete(self._driver.load(program, memory_bytes=memory_bytes, watchdog_cycles=watchdog_cycles))
+
+    def start(self) -> None:
+        """See :meth:`AsyncDriver.start`."""
+        _complete(self._driver.start())
+
+    def stop(self) -> None:
+        """See :meth:`AsyncDriver.stop`."""
+        _complete(self._driver.stop())
+
+    def soft_reset(self, *, polls: int = 1_000_000) -> None:
+        """See :meth:`AsyncDriver.soft_reset`."""
+        _complete(self._driver.soft_reset(polls=polls))
+
+    def wait(self, *, timeout_seconds: float | None = None, poll_seconds: float = 0.0) -> Status:
+        """See :meth:`AsyncDriver.wait`; sleeps between two looks at the status."""
+
+        async def pause() -> None:
+            time.sleep(poll_seconds)
+
+        return _complete(self._driver.wait(pause=pause, timeout_seconds=timeout_seconds))
+
+    def status(self) -> Status:
+        """See :meth:`AsyncDriver.status`."""
+        return _complete(self._driver.status())
+
+    def fault(self) -> FaultReport | None:
+        """See :meth:`AsyncDriver.fault`."""
+        return _complete(self._driver.fault())
+
+    def counters(self) -> RunCounters:
+        """See :meth:`AsyncDriver.counters`."""
+        return _complete(self._driver.counters())
+
+    def cycles(self) -> int:
+        """See :meth:`AsyncDriver.cycles`."""
+        return _complete(self._driver.cycles())
+
+    def clear_interrupts(self) -> None:
+        """See :meth:`AsyncDriver.clear_interrupts`."""
+        _complete(self._driver.clear_interrupts())
+
+
+class _AtOnce:
+    """Coroutines over a bus of plain calls."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def read32(self, offset: int) -> int:
+        return self._bus.read32(offset)
+
+    async def write32(self, offset: int, value: int) -> None:
+        self._bus.write32(offset, value)
+
+
+def _complete(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    raise GossamerError("a bus of plain calls must answer at once")
+
+
+def _part(register: str, name: str, value: int) -> int:
+    field = next(field for field in REGISTERS[register].fields if field.name == name)
+    return value >> field.offset_bits & ((1 << field.width_bits) - 1)
+
+
+def _engines(mask: int) -> frozenset[Engine]:
+    return frozenset(engine for place, engine in enumerate(ENGINES) if mask >> place & 1)
