@@ -28,17 +28,22 @@ from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float32, canonical
 
+__all__ = [
+    "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "RSQRT", "STEPS_PER_UNIT", "STEP_HIGH", "STEP_LOW",
+    "divide", "exp", "log", "reciprocal", "rsqrt", "sqrt",
+]  # fmt: skip
+
 _ONE: Final = np.float32(1)
 
 _EXP_STEPS: Final = 32
 # exp(89) overflows and exp(-104) is below half of the smallest subnormal, so clamping changes no result.
-_EXP_MAX, _EXP_MIN = np.float32(89), np.float32(-104)
+EXP_MAX, EXP_MIN = np.float32(89), np.float32(-104)
 # ln 2 / 32: a high part of 10 bits, whose product with a step number is exact, and the rest.
-_STEP_HIGH = np.float32(round(math.ldexp(math.log(2) / _EXP_STEPS, 15)) / 2**15)
-_STEP_LOW = np.float32(math.log(2) / _EXP_STEPS - float(_STEP_HIGH))
-_STEPS_PER_UNIT = np.float32(_EXP_STEPS / math.log(2))
-_EXP_HIGH = np.array([2 ** (j / _EXP_STEPS) for j in range(_EXP_STEPS)], dtype=np.float32)
-_EXP_LOW = np.array([2 ** (j / _EXP_STEPS) - float(_EXP_HIGH[j]) for j in range(_EXP_STEPS)], dtype=np.float32)
+STEP_HIGH = np.float32(round(math.ldexp(math.log(2) / _EXP_STEPS, 15)) / 2**15)
+STEP_LOW = np.float32(math.log(2) / _EXP_STEPS - float(STEP_HIGH))
+STEPS_PER_UNIT = np.float32(_EXP_STEPS / math.log(2))
+EXP_HIGH = np.array([2 ** (j / _EXP_STEPS) for j in range(_EXP_STEPS)], dtype=np.float32)
+EXP_LOW = np.array([2 ** (j / _EXP_STEPS) - float(EXP_HIGH[j]) for j in range(_EXP_STEPS)], dtype=np.float32)
 
 _TABLE_BITS: Final = 7
 _CELLS: Final = 1 << _TABLE_BITS
@@ -53,7 +58,7 @@ def _rounded(value: float, fraction_bits: int) -> float:
 _MIDDLES = [1 + (k + 0.5) / _CELLS for k in range(_CELLS)]
 _RECIPROCAL = np.array([_rounded(1 / m, 10) for m in _MIDDLES], dtype=np.float32)
 # First half: significands in [1, 2); second half: in [2, 4).
-_RSQRT = np.array([_rounded(1 / math.sqrt(s * m), 9) for s in (1, 2) for m in _MIDDLES], dtype=np.float32)
+RSQRT = np.array([_rounded(1 / math.sqrt(s * m), 9) for s in (1, 2) for m in _MIDDLES], dtype=np.float32)
 
 # Logarithms use significands in [1/sqrt(2), sqrt(2)): cells from this one on are halved. The two cells that meet at 1
 # have the factor 1, so that the result keeps its relative precision there.
@@ -97,12 +102,12 @@ def exp(x: Float32) -> Float32:
         Same shape; infinity from 88.72284 on, +0 below -103.97208.
     """
     with np.errstate(all="ignore"):
-        clamped = np.clip(np.where(np.isnan(x), np.float32(0), x), _EXP_MIN, _EXP_MAX)
-        k = np.rint(clamped * _STEPS_PER_UNIT)
-        r = (clamped - k * _STEP_HIGH) - k * _STEP_LOW
+        clamped = np.clip(np.where(np.isnan(x), np.float32(0), x), EXP_MIN, EXP_MAX)
+        k = np.rint(clamped * STEPS_PER_UNIT)
+        r = (clamped - k * STEP_HIGH) - k * STEP_LOW
         p = (r * r) * (np.float32(0.5) + r * np.float32(1 / 6)) + r
         step = k.astype(np.int32)
-        high, low = _EXP_HIGH[step % _EXP_STEPS], _EXP_LOW[step % _EXP_STEPS]
+        high, low = EXP_HIGH[step % _EXP_STEPS], EXP_LOW[step % _EXP_STEPS]
         y = high + (low + high * p)
         return canonical(np.where(np.isnan(x), x, np.ldexp(y, step // _EXP_STEPS)))
 
@@ -186,7 +191,7 @@ def rsqrt(x: Float32) -> Float32:
     """
     m, q = _significand(x)
     odd = q & 1
-    t = _RSQRT[_cell(m) + odd * _CELLS]
+    t = RSQRT[_cell(m) + odd * _CELLS]
     high, low = _cut(np.ldexp(m, odd), 6)
     with np.errstate(all="ignore"):
         w = t * t
