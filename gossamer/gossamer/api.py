@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATAFLOWS", "Simulation", "check_directory", "generate", "load", "make_directory", "simulate", "verify_product",
-    "verify_workload", "write_simulation",
+    "verify_program", "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 DATAFLOWS = ("os", "ws", "auto")
@@ -297,6 +297,39 @@ def verify_workload(
     problem = {"workload": workload.name, "sparsity": workload.training.sparsity or "dense", "dataflow": "os"}
     with _about(workload.source):
         return _verification(verify_training(workload, network, machine, seed), problem)
+
+
+def verify_program(source: str | Path, *, seed: int = 0, note: Note = _silent) -> Result:
+    """Replay a program file on golden in several orders of its engines, and on the simulator.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, its image symbolic, or its Program illegal.
+    """
+    from gossamer.verify_file import verify_file
+
+    if seed < 0:
+        raise InputError(f"the seed must be a non-negative integer, not {seed}")
+    note(f"replaying {source}: golden, simulator")
+    found = verify_file(source, seed)
+    return {
+        "schema": "gossamer.verify/1",
+        "program": found.program,
+        "architecture": found.architecture,
+        "bit_exact": not found.mismatches,
+        "mismatches": found.mismatches,
+        "results": found.image_bytes,
+        "instructions": found.instructions,
+        "cycles": {"rtl": found.rtl_cycles, "sim": found.sim_cycles},
+        "cycle_exact": not found.late and not found.shortcut,
+        "late": [
+            {"layer": item.layer, "stage": item.stage, "rtl": item.found, "sim": item.simulated} for item in found.late
+        ],
+        "shortcut": [dataclasses.asdict(item) for item in found.shortcut],
+        "seed": found.seed,
+        "versions": versions(),
+    }
 
 
 def _verification(found: "Verification", problem: Result) -> Result:

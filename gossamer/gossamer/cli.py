@@ -68,7 +68,9 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one training step of it")
+    parser.add_argument(
+        "workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one training step of it, or a saved PROGRAM"
+    )
     parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
     parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")
     parser.add_argument("--dataflow", choices=("os", "ws", "auto"), help="with --gemm; default auto")
@@ -138,22 +140,22 @@ def _counts(resources: dict[str, object]) -> Iterator[tuple[str, int]]:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from gossamer import api
+    from gossamer_models.program_file import SUFFIX
     from gossamer_reports.result import write_json
     from gossamer_reports.tables import verification_line
 
     if (arguments.workload is None) == (arguments.gemm is None):
         raise InputError("verify needs either a workload or --gemm", "gossamer verify WORKLOAD.yaml or --gemm I,R,J")
-    foreign = ("batch",) if arguments.gemm else ("sparsity", "dataflow")
-    for option in foreign:
-        if getattr(arguments, option) is not None:
-            other = "a workload" if arguments.gemm else "--gemm"
-            raise InputError(f"--{option} goes with {other}", f"no --{option} here")
+    saved = arguments.gemm is None and Path(arguments.workload).suffix == SUFFIX
+    _refuse_options(arguments, saved=saved)
     sizes = None if arguments.gemm is None else _sizes(arguments.gemm)
     name = Path(arguments.workload).stem if sizes is None else f"gemm-{'x'.join(map(str, sizes))}"
     directory = arguments.out or Path("out") / f"verify-{name}"
     api.check_directory(directory)
     with _progress() as note:
-        if sizes is None:
+        if saved:
+            result = api.verify_program(arguments.workload, seed=arguments.seed, note=note)
+        elif sizes is None:
             result = api.verify_workload(
                 arguments.workload, architecture=arguments.arch, batch=arguments.batch, seed=arguments.seed, note=note
             )
@@ -171,6 +173,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(verification_line(result))
     print(f"results in {directory}")
     return _PASSED if result["bit_exact"] and result["cycle_exact"] else _FAILED
+
+
+def _refuse_options(arguments: argparse.Namespace, *, saved: bool) -> None:
+    """Options that mean nothing for what is verified."""
+    owners = {"sparsity": "--gemm", "dataflow": "--gemm", "batch": "a workload", "arch": "a workload or --gemm"}
+    foreign = ("batch",) if arguments.gemm else ("sparsity", "dataflow", *(("batch", "arch") if saved else ()))
+    for option in foreign:
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option} goes with {owners[option]}", f"no --{option} here")
 
 
 def _sizes(text: str) -> tuple[int, int, int]:

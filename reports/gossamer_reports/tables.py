@@ -113,7 +113,10 @@ def verification_line(result: Result) -> str:
     cycles = result["cycles"]
     bits = "every bit equal" if result["bit_exact"] else f"{result['mismatches']} results differ"
     if result["cycle_exact"]:
-        return f"{bits}; cycles equal ({cycles['rtl']:,})"
+        where = "" if cycles["rtl"] is not None else " without RTL"
+        return f"{bits}; cycles equal{where} ({cycles['sim']:,})"
+    if not result["late"]:
+        return f"{bits}; the simulator's shortcut changes {len(result['shortcut'])} stages"
     first = result["late"][0]
     return (
         f"{bits}; cycles differ in {len(result['late'])} of {result['instructions']} instructions, first in"

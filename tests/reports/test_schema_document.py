@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import gossamer.verify
+import gossamer.verify_file
 from gossamer import api
 from gossamer.verify import Verification
+from gossamer.verify_file import FileVerification, StageCycles
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "result-schema.md"
@@ -135,8 +137,23 @@ def test_verification_in_rtl_is_documented() -> None:
     assert names("Verification").keys() - result.keys() == {"workload"}
 
 
+def program_verification(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Result of a saved Program on which executors disagree."""
+    late = (StageCycles("conv1", "ff", 50, 40),)
+    found = FileVerification("p", "tiny-4x4", 1, 2, 64, 1, 90, 80, late, late)
+    monkeypatch.setattr(gossamer.verify_file, "verify_file", lambda *_: found)
+    return api.verify_program("p.gossamer", seed=1)
+
+
+def test_program_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = walk("Program verification", program_verification(monkeypatch))
+    found.assert_complete()
+    assert {"Late", "Stage cycles"} <= found.seen.keys()
+
+
 def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     used = set(walk("Verification", *verification(monkeypatch)).seen)
+    used |= set(walk("Program verification", program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     assert SECTIONS.keys() - used == {"Generation", "Resources"}
 

@@ -1,0 +1,156 @@
+"""Replays a program file: golden in several orders of its engines, simulator with and without shortcut, and RTL."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import GossamerError, InputError
+from gossamer_models.golden.executor import run
+from gossamer_models.program import MemoryImage, Program
+from gossamer_models.program_file import load_program
+from gossamer_sim.executor import simulate
+
+__all__ = ["ORDERS", "FileVerification", "MachineRun", "RunMachine", "StageCycles", "verify_file", "verify_image"]
+
+ORDERS = 3
+"""Shuffled orders in which golden's engines take turns, besides the fixed one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MachineRun:
+    """What a machine made of a Program.
+
+    Members
+    -------
+    memory : its DRAM afterwards, shape (bytes,).
+    stage_cycles : cycles of each stage, barrier included.
+    """
+
+    memory: NDArray[np.uint8]
+    stage_cycles: tuple[int, ...]
+
+
+RunMachine = Callable[[Program, Architecture], MachineRun]
+"""Runs a Program in RTL on a copy of its image, which stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCycles:
+    """A stage on which two ways to its cycles disagree: what was found, and what the simulator says."""
+
+    layer: str
+    stage: str
+    found: int
+    simulated: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileVerification:
+    """What the executors say of a Program.
+
+    Members
+    -------
+    instructions, image_bytes : instructions executed, bytes of DRAM compared.
+    mismatches : bytes in which golden in another order, or RTL, differs from golden; all runs together.
+    rtl_cycles : of the whole Program; None without RTL.
+    sim_cycles : of the whole Program, without the simulator's shortcut.
+    late : stages whose cycles differ in RTL.
+    shortcut : stages whose cycles differ with the simulator's shortcut.
+    """
+
+    program: str
+    architecture: str
+    seed: int
+    instructions: int
+    image_bytes: int
+    mismatches: int
+    rtl_cycles: int | None
+    sim_cycles: int
+    late: tuple[StageCycles, ...]
+    shortcut: tuple[StageCycles, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every bit and every cycle agree."""
+        return not self.mismatches and not self.late and not self.shortcut
+
+
+def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = None) -> FileVerification:
+    """Verify a program file; parameters and errors as in :func:`verify_image`.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, its image symbolic, or its Program illegal.
+    """
+    program, architecture = load_program(path)
+    if program.memory.data is None:
+        raise InputError("the image is symbolic", "a program file with data", str(path))
+    try:
+        return verify_image(program, architecture, seed, machine)
+    except GossamerError as error:
+        raise InputError(str(error), "a Program that runs on golden", str(path)) from error
+
+
+def verify_image(
+    program: Program, architecture: Architecture, seed: int = 0, machine: RunMachine | None = None
+) -> FileVerification:
+    """Verify a Program with data, which stay as they are.
+
+    Parameters
+    ----------
+    seed : of the shuffled orders.
+    machine : runs the Program in RTL; without one golden and simulator are compared with themselves alone.
+
+    Raises
+    ------
+    GossamerError
+        The Program deadlocks or has an illegal instruction.
+    """
+    expected, instructions = _golden(program, architecture, None)
+    runs = [_golden(program, architecture, order)[0] for order in range(seed, seed + ORDERS)]
+    walked = _simulated(program, architecture, periodic=False)
+    rtl_cycles: int | None = None
+    late: tuple[StageCycles, ...] = ()
+    if machine is not None:
+        found = machine(program, architecture)
+        runs.append(found.memory)
+        rtl_cycles, late = sum(found.stage_cycles), _unequal(program, found.stage_cycles, walked)
+    return FileVerification(
+        program=program.name,
+        architecture=architecture.name,
+        seed=seed,
+        instructions=instructions,
+        image_bytes=expected.size,
+        mismatches=sum(int(np.count_nonzero(memory != expected)) for memory in runs),
+        rtl_cycles=rtl_cycles,
+        sim_cycles=sum(walked),
+        late=late,
+        shortcut=_unequal(program, _simulated(program, architecture, periodic=True), walked),
+    )
+
+
+def _golden(program: Program, architecture: Architecture, order: int | None) -> tuple[NDArray[np.uint8], int]:
+    """Return DRAM after a run on a copy, and the instructions executed."""
+    held = program.memory
+    data = None if held.data is None else held.data.copy()
+    copy = replace(program, memory=MemoryImage(held.tensors, held.size_bytes, data))
+    done = run(copy, architecture, seed=order)
+    memory = np.zeros(0, np.uint8) if copy.memory.data is None else copy.memory.data
+    return memory, sum(sum(stage.instructions.values()) for stage in done.stages)
+
+
+def _simulated(program: Program, architecture: Architecture, *, periodic: bool) -> tuple[int, ...]:
+    return tuple(stage.cycles for stage in simulate(program, architecture, periodic=periodic).stages)
+
+
+def _unequal(program: Program, found: tuple[int, ...], simulated: tuple[int, ...]) -> tuple[StageCycles, ...]:
+    return tuple(
+        StageCycles(stage.layer, stage.stage, one, other)
+        for stage, one, other in zip(program.stages, found, simulated, strict=True)
+        if one != other
+    )

@@ -1,0 +1,149 @@
+"""``gossamer verify PROGRAM``: what it compares, and that differences fail."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gossamer.cli import main
+from gossamer.verify_file import ORDERS, MachineRun, verify_file, verify_image
+from gossamer_compiler.product import compile_product
+from gossamer_models import host
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.isa.instructions import Dim, Format, Instruction, Load, Store, Vector, VectorOp
+from gossamer_models.isa.loops import walk
+from gossamer_models.isa.tokens import Buffer, Semaphore
+from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.program_file import save_program
+from gossamer_models.sparsity import Pattern
+from gossamer_sim.executor import simulate
+
+MACHINE = load_architecture("tiny-4x4")
+
+
+def product() -> Program:
+    made = compile_product(8, 16, 8, Pattern(2, 8), MACHINE)
+    made.memory.fill()
+    rng = np.random.default_rng(3)
+    host.write(made, "a", rng.standard_normal((8, 16, 1, 1)).astype(np.float16))
+    host.write_entries(made, "b", rng.standard_normal((16, 8)).astype(np.float16), Pattern(2, 8))
+    return made
+
+
+def racing() -> Program:
+    """Two engines write the same bytes of DRAM and scratchpad without a token between them."""
+    dims = (Dim(count=64, mem_stride=2, buf_stride=2, axis=3),)
+    instructions: tuple[Instruction, ...] = (
+        Vector(op=VectorOp.FILL, format=Format.FP16, count=64, signal=Semaphore.VOUT_FULL),
+        Store(buffer=Buffer.VOUT, format=Format.FP16, dims=dims, wait=Semaphore.VOUT_FULL),
+        Load(buffer=Buffer.VIN, format=Format.FP16, dims=dims, signal=Semaphore.VIN_FULL),
+        Vector(op=VectorOp.APPLY, format=Format.FP16, count=64, target0=256, wait=Semaphore.VIN_FULL,
+               signal=Semaphore.VOUT_FULL),
+        Store(buffer=Buffer.VOUT, format=Format.FP16, dims=dims, mem_base=256, buf_base=256, wait=Semaphore.VOUT_FULL),
+    )  # fmt: skip
+    memory = MemoryImage(size_bytes=512)
+    memory.data = np.full(512, 7, np.uint8)
+    return Program("race", MACHINE.name, (StageProgram("race", "ff", instructions),), memory)
+
+
+def faithful(program: Program, machine: Architecture) -> MachineRun:
+    """A machine that is right."""
+    assert program.memory.data is not None
+    copy = MemoryImage(program.memory.tensors, program.memory.size_bytes, program.memory.data.copy())
+    run(Program(program.name, program.architecture, program.stages, copy), machine)
+    assert copy.data is not None
+    return MachineRun(copy.data, tuple(stage.cycles for stage in simulate(program, machine).stages))
+
+
+def test_program_that_is_right() -> None:
+    made = product()
+    assert made.memory.data is not None
+    before = made.memory.data.copy()
+    found = verify_image(made, MACHINE, seed=4)
+    assert found.passed
+    assert (found.rtl_cycles, found.mismatches, found.late, found.shortcut) == (None, 0, (), ())
+    assert found.instructions == sum(1 for stage in made.stages for _ in walk(stage.instructions))
+    assert found.image_bytes == made.memory.size_bytes
+    np.testing.assert_array_equal(made.memory.data, before)
+
+
+def test_machine_that_is_right() -> None:
+    found = verify_image(product(), MACHINE, machine=faithful)
+    assert found.passed
+    assert found.rtl_cycles == found.sim_cycles > 0
+
+
+def test_machine_that_is_wrong() -> None:
+    def wrong(program: Program, machine: Architecture) -> MachineRun:
+        right = faithful(program, machine)
+        right.memory[5] ^= 1
+        return MachineRun(right.memory, (right.stage_cycles[0] + 3,))
+
+    found = verify_image(product(), MACHINE, machine=wrong)
+    assert not found.passed
+    assert found.mismatches == 1
+    assert [(item.layer, item.stage, item.found - item.simulated) for item in found.late] == [("product", "ff", 3)]
+
+
+def test_races_are_found() -> None:
+    found = [verify_image(racing(), MACHINE, seed=seed).mismatches for seed in range(0, 4 * ORDERS, ORDERS)]
+    assert max(found) > 0
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_program(product(), MACHINE, tmp_path / "p.gossamer")
+    assert main(["verify", str(tmp_path / "p.gossamer"), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("every bit equal; cycles equal without RTL (")
+    assert printed.err == ""
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["bit_exact"], result["cycle_exact"], result["seed"]) == (True, True, 0)
+    assert result["cycles"]["rtl"] is None
+
+
+def test_command_fails_on_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_program(racing(), MACHINE, tmp_path / "race.gossamer")
+    codes = [
+        main(["verify", str(tmp_path / "race.gossamer"), "--seed", str(seed), "--out", str(tmp_path / "out")])
+        for seed in range(0, 4 * ORDERS, ORDERS)
+    ]
+    assert set(codes) <= {0, 1}
+    assert 1 in codes
+    assert "results differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--batch", "3"), "--batch goes with a workload"),
+        (("--arch", "small-8x8"), "--arch goes with a workload or --gemm"),
+        (("--sparsity", "2:8"), "--sparsity goes with --gemm"),
+        (("--seed", "-1"), "the seed must be a non-negative integer, not -1"),
+        ((), "no such file"),
+    ],
+)
+def test_wrong_input(
+    options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "none.gossamer"), *options, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_symbolic_and_illegal_programs_are_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    symbolic, illegal = product(), racing()
+    symbolic.memory.data = None
+    bad = Program("bad", MACHINE.name, (StageProgram("a", "ff", (Vector(op=63),)),), illegal.memory)
+    for program, message in ((symbolic, "symbolic"), (bad, "`op` must be one of")):
+        path = tmp_path / "p.gossamer"
+        save_program(program, MACHINE, path)
+        assert main(["verify", str(path), "--out", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_image_is_compared_as_saved(tmp_path: Path) -> None:
+    save_program(product(), MACHINE, tmp_path / "p.gossamer")
+    assert verify_file(tmp_path / "p.gossamer", machine=faithful).passed
