@@ -9,7 +9,7 @@ from gossamer_hw.verilog import emit_verilog
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.reference import isa_header, isa_reference
 
-__all__ = ["TOP_MODULE", "generate", "machine_verilog", "write_machine"]
+__all__ = ["TOP_MODULE", "generate", "machine_verilog", "tidied", "write_machine"]
 
 TOP_MODULE = "gossamer"
 # The writer declares values of no width, which nothing uses; Verilog would give them two bits.
@@ -35,7 +35,11 @@ def machine_verilog(architecture: Architecture, *, pragmas: Mapping[str, str] | 
     ValueError
         The machine cannot be built with these parameters.
     """
-    text = emit_verilog(GemmMachine(architecture), name=TOP_MODULE, pragmas=pragmas)
+    return tidied(emit_verilog(GemmMachine(architecture), name=TOP_MODULE, pragmas=pragmas))
+
+
+def tidied(text: str) -> str:
+    """Take out of emitted Verilog what only makes it longer: cleared memories, values of no width."""
     return _NO_WIDTH.sub("", _CLEARING.sub("", text))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 
 __all__ = ["VerilogTarget", "add_shared", "emit_verilog"]
@@ -22,10 +22,14 @@ class VerilogTarget:
     -------
     modules
         Component to emit by module name; the first of each name stands for all.
+    clear
+        What resets the instances beside their domain's reset: a ``ResetInserter`` around them does not reach them. Only
+        for those of the top's own text.
     """
 
     def __init__(self) -> None:
         self.modules: dict[str, wiring.Component] = {}
+        self.clear: Value | None = None
 
     def instance(self, component: wiring.Component, module: str) -> Instance:
         """Return an instance of `module` wired to the members of `component`."""
@@ -36,7 +40,8 @@ class VerilogTarget:
             f"{'i' if member.flow is wiring.In else 'o'}_{'__'.join(map(str, path))}": value
             for path, member, value in component.signature.flatten(component)
         }
-        return Instance(module, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+        reset: Value = ResetSignal() if self.clear is None else ResetSignal() | self.clear
+        return Instance(module, i_clk=ClockSignal(), i_rst=reset, **ports)
 
 
 def add_shared(m: Module, platform: Any, component: wiring.Component, *, name: str, module: str) -> None:
@@ -66,6 +71,7 @@ def emit_verilog(component: wiring.Component, *, name: str, pragmas: Mapping[str
     """
     target = VerilogTarget()
     texts = [_convert(component, name, target)]
+    target.clear = None
     emitted: set[str] = set()
     while pending := target.modules.keys() - emitted:
         module = min(pending)

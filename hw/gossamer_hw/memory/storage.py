@@ -9,15 +9,15 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.verilog import VerilogTarget
 
-__all__ = ["DUMP_FILE", "LOAD_FILE", "STORAGE_VERILOG", "Storage"]
+__all__ = ["STORAGE_VERILOG", "Storage", "dump_file", "load_file"]
 
-LOAD_FILE = "load.hex"
-DUMP_FILE = "dump.hex"
 _MODULE = "gossamer_storage"
 
 # Amaranth cannot say $readmemh at run time, and a bench that moved every word by itself would take most of a run.
 STORAGE_VERILOG = f"""
-module {_MODULE} #(parameter WIDTH = 128, parameter DEPTH = 1024, parameter ADDRESS_BITS = 10) (
+module {_MODULE} #(
+  parameter WIDTH = 128, parameter DEPTH = 1024, parameter ADDRESS_BITS = 10, parameter FILE = "memory"
+) (
   input clk,
   input [ADDRESS_BITS-1:0] read_address, output [WIDTH-1:0] read_data,
   input [ADDRESS_BITS-1:0] write_address, input [WIDTH-1:0] write_data, input [WIDTH/8-1:0] write_mask,
@@ -29,10 +29,20 @@ module {_MODULE} #(parameter WIDTH = 128, parameter DEPTH = 1024, parameter ADDR
   always @(posedge clk)
     for (n = 0; n < WIDTH / 8; n = n + 1)
       if (write_mask[n]) words[write_address][8*n +: 8] <= write_data[8*n +: 8];
-  always @(posedge load) $readmemh("{LOAD_FILE}", words);
-  always @(posedge dump) $writememh("{DUMP_FILE}", words, first, last);
+  always @(posedge load) $readmemh({{FILE, ".load"}}, words);
+  always @(posedge dump) $writememh({{FILE, ".dump"}}, words, first, last);
 endmodule
 """
+
+
+def load_file(name: str) -> str:
+    """Name of the file, in the simulation's directory, that a storage is loaded from."""
+    return f"{name}.load"
+
+
+def dump_file(name: str) -> str:
+    """Name of the file that a storage is dumped to."""
+    return f"{name}.dump"
 
 
 class Storage(wiring.Component):
@@ -44,18 +54,20 @@ class Storage(wiring.Component):
     ----------
     width_bytes, depth
         Bytes of a word, and number of words.
+    name
+        Of its files.
 
     Members
     -------
     read_address, read_data : the word, in the same cycle.
     write_address, write_data, write_mask : bytes to write; to be read from the next cycle on.
     load, dump, first, last
-        Verilog only: a rising edge reads all that is in the file :data:`LOAD_FILE`, or writes the words ``first`` to
-        ``last`` to :data:`DUMP_FILE`.
+        Verilog only: a rising edge reads all that :func:`load_file` holds, or writes the words ``first`` to ``last`` to
+        :func:`dump_file`.
     """
 
-    def __init__(self, *, width_bytes: int, depth: int) -> None:
-        self._width_bytes, self._depth = width_bytes, depth
+    def __init__(self, *, width_bytes: int, depth: int, name: str = "memory") -> None:
+        self._width_bytes, self._depth, self._name = width_bytes, depth, name
         super().__init__(
             {
                 "read_address": In(range(depth)),
@@ -83,6 +95,7 @@ class Storage(wiring.Component):
                 p_WIDTH=8 * self._width_bytes,
                 p_DEPTH=self._depth,
                 p_ADDRESS_BITS=len(self.read_address),
+                p_FILE=self._name,
                 i_clk=ClockSignal(),
                 **ports,
             )

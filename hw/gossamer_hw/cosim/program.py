@@ -1,0 +1,169 @@
+"""Programs on a whole machine in Verilator."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_hw.cosim.machine import run_jobs
+from gossamer_hw.cosim.machine_jobs import Change, Failure, Job, JobResult
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import InputError
+from gossamer_models.isa.tokens import Engine
+from gossamer_models.program import Program
+from gossamer_models.program_encoding import encode_program, program_base
+from gossamer_models.registers import ENGINES
+from gossamer_models.results import RunResult, StageRun
+
+__all__ = ["IDEAL", "MEMORIES", "Behaviour", "ProgramRun", "program_job", "run_program", "run_programs", "run_steps"]
+
+MEMORIES = ("ideal", "scripted")
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the memory behaves: one of :data:`MEMORIES`, the seed of ``scripted``, and a burst that fails or None."""
+
+    memory: str = "ideal"
+    seed: int = 0
+    failure: Failure | None = None
+
+
+IDEAL = Behaviour()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProgramRun:
+    """One run of a Program.
+
+    Members
+    -------
+    stage_cycles : of each stage; they add up to ``cycles``.
+    image : DRAM below the stages afterwards, shape (size of the image,).
+    job : everything else that was found.
+    """
+
+    cycles: int
+    stage_cycles: tuple[int, ...]
+    image: NDArray[np.uint8]
+    job: JobResult
+
+
+def program_job(
+    program: Program,
+    behaviour: Behaviour = IDEAL,
+    *,
+    tensors: Mapping[str, NDArray[np.uint8]] | None = None,
+) -> Job:
+    """Job that runs a Program.
+
+    Parameters
+    ----------
+    tensors
+        Bytes of tensors that the host writes before; without them the whole image, and the stages, are written.
+
+    Raises
+    ------
+    InputError
+        The image is symbolic, there is no such tensor or no such memory, or bytes do not fit their tensor.
+    """
+    if behaviour.memory not in MEMORIES:
+        raise InputError(f"memory must be one of {', '.join(MEMORIES)}, not {behaviour.memory!r}")
+    base, stages = program_base(program), np.frombuffer(encode_program(program), np.uint8)
+    if tensors is not None:
+        changes = tuple(_change(program, name, data) for name, data in tensors.items())
+    elif program.memory.data is None:
+        raise InputError(f"the memory image of program {program.name!r} is symbolic")
+    else:
+        changes = (Change(0, program.memory.data), Change(base, stages))
+    return Job(
+        changes=changes,
+        base=base,
+        stages=len(program.stages),
+        memory_bytes=base + len(stages),
+        scripted=behaviour.memory == "scripted",
+        seed=behaviour.seed,
+        failure=behaviour.failure,
+    )
+
+
+def run_program(
+    program: Program, architecture: Architecture, *, memory: str = "ideal", seed: int = 0
+) -> tuple[RunResult, ProgramRun]:
+    """Run a filled Program; its image is changed in place, as golden does it.
+
+    Returns
+    -------
+    tuple of RunResult and ProgramRun
+        The same record that golden gives, with the cycles of every stage, and what else there is to know of the run.
+
+    Raises
+    ------
+    InputError
+        The image is symbolic, or the memory unknown.
+    SimulationError
+        The simulator failed.
+    """
+    run = run_programs([program], architecture, [Behaviour(memory, seed)])[0]
+    if program.memory.data is not None:
+        program.memory.data[:] = run.image
+    stages = tuple(
+        StageRun(stage.layer, stage.stage, _instructions(run, number), cycles)
+        for number, (stage, cycles) in enumerate(zip(program.stages, run.stage_cycles, strict=False))
+    )
+    return RunResult(program.name, architecture.name, "rtl", stages, program.memory), run
+
+
+def run_programs(
+    programs: Sequence[Program], architecture: Architecture, behaviours: Sequence[Behaviour]
+) -> list[ProgramRun]:
+    """Run filled Programs one after the other on one machine, in one simulator process; images stay as they are."""
+    jobs = [program_job(program, behaviour) for program, behaviour in zip(programs, behaviours, strict=True)]
+    results = run_jobs(architecture, jobs)
+    return [_program_run(program, result) for program, result in zip(programs, results, strict=True)]
+
+
+def run_steps(
+    program: Program,
+    architecture: Architecture,
+    steps: Sequence[Mapping[str, NDArray[np.uint8]]],
+    behaviour: Behaviour = IDEAL,
+) -> list[ProgramRun]:
+    """Run a Program again and again on one machine; before each step the host writes some tensors, such as a batch.
+
+    Parameters
+    ----------
+    steps
+        Bytes of tensors by name, per step. The first step finds the Program's own image with these changes.
+    """
+    jobs = [program_job(program, behaviour, tensors=tensors) for tensors in steps]
+    if jobs:
+        whole = program_job(program, behaviour)
+        jobs[0] = dataclasses.replace(whole, changes=(*whole.changes, *jobs[0].changes))
+    return [_program_run(program, result) for result in run_jobs(architecture, jobs)]
+
+
+def _change(program: Program, name: str, data: NDArray[np.uint8]) -> Change:
+    tensor = program.memory.tensors.get(name)
+    if tensor is None:
+        raise InputError(f"program {program.name!r} has no tensor {name!r}")
+    flat = np.ascontiguousarray(data).view(np.uint8).ravel()
+    if flat.size != tensor.size_bytes:
+        raise InputError(f"tensor {name!r} takes {tensor.size_bytes} bytes, not {flat.size}")
+    return Change(tensor.address, flat)
+
+
+def _program_run(program: Program, result: JobResult) -> ProgramRun:
+    image = result.image[: program.memory.size_bytes]
+    return ProgramRun(result.cycles, result.stage_cycles, image, result)
+
+
+def _instructions(run: ProgramRun, stage: int) -> dict[Engine, int]:
+    """Instructions that each engine accepted in a stage."""
+    starts = np.flatnonzero(run.job.events[:, 3])
+    end = starts[stage + 1] if stage + 1 < len(starts) else len(run.job.events)
+    accepted = run.job.events[starts[stage] : end, 1]
+    counts = {engine: int(np.count_nonzero(accepted >> place & 1)) for place, engine in enumerate(ENGINES)}
+    return {engine: count for engine, count in counts.items() if count}
