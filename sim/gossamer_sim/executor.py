@@ -3,9 +3,10 @@
 from operator import attrgetter
 
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import Instruction
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction
 from gossamer_models.isa.loops import field_number
 from gossamer_models.program import Program, StageProgram
+from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_models.timing.status import TIMING_STATUS
 from gossamer_sim.kinds import PLACES, timing_fields
@@ -20,6 +21,7 @@ def simulate(
     architecture: Architecture,
     *,
     memory: str | None = None,
+    seed: int = 0,
     trace: bool = False,
     periodic: bool = True,
 ) -> SimResult:
@@ -29,7 +31,8 @@ def simulate(
     ----------
     program : its memory image may be symbolic.
     architecture : the machine it was compiled for.
-    memory : ``ideal`` or ``ddr4``; the architecture's own model by default.
+    memory : ``ideal``, ``ddr4`` or ``scripted``; the architecture's own model by default.
+    seed : of ``scripted``, whose bursts are numbered from the start of the simulator on.
     trace : whether to keep every instruction's start and end.
     periodic : whether to skip iterations that repeat exactly; the result is the same to the cycle.
 
@@ -38,7 +41,7 @@ def simulate(
     GossamerError
         A stage deadlocks, is malformed or too long, or claims more multiply-adds than it issues.
     """
-    return Simulator(architecture, memory=memory, trace=trace, periodic=periodic).run(program)
+    return Simulator(architecture, memory=memory, seed=seed, trace=trace, periodic=periodic).run(program)
 
 
 class Simulator:
@@ -46,14 +49,20 @@ class Simulator:
 
     Parameters
     ----------
-    architecture, memory, trace, periodic : as in :func:`simulate`.
+    architecture, memory, seed, trace, periodic : as in :func:`simulate`.
     """
 
     def __init__(
-        self, architecture: Architecture, *, memory: str | None = None, trace: bool = False, periodic: bool = True
+        self,
+        architecture: Architecture,
+        *,
+        memory: str | None = None,
+        seed: int = 0,
+        trace: bool = False,
+        periodic: bool = True,
     ) -> None:
         self._architecture = architecture
-        self._memory_name, self._memory = memory_model(architecture, memory)
+        self._memory_name, self._memory = memory_model(architecture, memory, seed=seed)
         self._trace = trace
         self._periodic = periodic
         self._known: dict[tuple[object, ...], StageRun] = {}
@@ -61,11 +70,12 @@ class Simulator:
     def run(self, program: Program) -> SimResult:
         """Simulate one Program."""
         stages: list[StageTiming] = []
-        start = 0
+        start, address = 0, program_base(program)
         for stage in program.stages:
-            timing = self._time(stage, start)
+            timing = self._time(stage, start, address)
             stages.append(timing)
             start += timing.cycles
+            address += (1 + len(stage.instructions)) * INSTRUCTION_BYTES
         return SimResult(
             program=program.name,
             architecture=self._architecture.name,
@@ -75,12 +85,12 @@ class Simulator:
             timing_status=dict(TIMING_STATUS),
         )
 
-    def _time(self, stage: StageProgram, start: int) -> StageTiming:
+    def _time(self, stage: StageProgram, start: int, address: int) -> StageTiming:
         key = (stage.credits, tuple(_key(instruction) for instruction in stage.instructions))
-        run = self._known.get(key)
+        run = self._known.get(key) if self._memory.repeats else None
         if run is None:
             run = self._known[key] = run_stage(
-                stage, self._architecture, self._memory, trace=self._trace, periodic=self._periodic
+                stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic
             )
         return timing(stage, run, start, self._architecture.array.macs_per_cycle)
 

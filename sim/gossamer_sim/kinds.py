@@ -17,6 +17,7 @@ from itertools import product
 
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, ModifierKind, Prune, Store, Vector
 from gossamer_models.isa.loops import resolve
+from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.transfer import axis_span
 from gossamer_sim.work import Work
 
@@ -102,6 +103,7 @@ class Template:
     instruction : as it stands in the stage, modifiers included.
     counts : iterations of the loops around it, level to count.
     build : makes the work of a concrete instruction.
+    repeats : iterations of one kind share their work; else every iteration has its own.
 
     Raises
     ------
@@ -109,11 +111,20 @@ class Template:
         A modifier names a loop level that is not around the instruction.
     """
 
-    def __init__(self, instruction: Instruction, counts: dict[int, int], build: Callable[[Instruction], Work]) -> None:
+    def __init__(
+        self,
+        instruction: Instruction,
+        counts: dict[int, int],
+        build: Callable[[Instruction], Work],
+        *,
+        repeats: bool = True,
+    ) -> None:
         names = [f.name for f in dataclasses.fields(instruction)]
         self._instruction = instruction
         self._counts = dict(counts)
         self._build = build
+        self._repeats = repeats
+        self.deal_cycles = deal_cycles(instruction)
         rules = []
         for modifier in instruction.modifiers:
             levels = tuple(level for level in range(4) if modifier.levels >> level & 1)
@@ -125,20 +136,25 @@ class Template:
         self.rules = tuple(rules)
         self._conditions = tuple(rule for rule in rules if rule.kind != ModifierKind.STEP)
         self._variants: dict[tuple[bool, ...], _Variant] = {}
-        self._fixed = None if rules else build(dataclasses.replace(instruction, modifiers=()))
+        fixed = not rules if repeats else not instruction.modifiers
+        self._fixed = build(dataclasses.replace(instruction, modifiers=())) if fixed else None
 
     def work(self, counters: list[int]) -> Work:
         """Work of the iteration at the given counters (one per level, those not around it 0)."""
         if self._fixed is not None:
             return self._fixed
+        if not self._repeats:
+            return self._concrete(counters)
         active = tuple(self._acts(rule, counters) for rule in self._conditions)
         variant = self._variant(active)
         key = tuple(stepped.at(counters) for stepped in variant.stepped)
         work = variant.works.get(key)
         if work is None:
-            concrete = resolve(self._instruction, dict(enumerate(counters)), self._resolve_counts())
-            work = variant.works[key] = self._build(concrete)
+            work = variant.works[key] = self._concrete(counters)
         return work
+
+    def _concrete(self, counters: list[int]) -> Work:
+        return self._build(resolve(self._instruction, dict(enumerate(counters)), self._resolve_counts()))
 
     def sensitive(self, kind: ModifierKind, level: int) -> bool:
         """Whether a modifier of this kind looks at this level."""

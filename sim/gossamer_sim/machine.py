@@ -16,7 +16,7 @@ import simpy
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.timeline import Skip, Span
-from gossamer_sim.memory import Channel
+from gossamer_sim.memory import SharedChannel
 from gossamer_sim.work import Work
 
 __all__ = ["ENGINES", "Fifo", "Machine", "Process", "Tally", "Unit"]
@@ -98,7 +98,7 @@ class Machine:
         queue_depth: int,
         tokens: dict[int, int],
         works: list[Work],
-        channel: Channel | None,
+        channel: SharedChannel | None,
         *,
         trace: bool = False,
     ) -> None:
@@ -120,9 +120,14 @@ class Machine:
         for unit in self._by_place:
             environment.process(self._execute(unit))
 
-    def deal(self, work: Work) -> Process:
-        """Put a work into its engine's queue in the first cycle that has a free slot (sequencer only)."""
+    def decode(self, cycles: int) -> None:
+        """Spend cycles on an instruction of the sequencer's own (sequencer only)."""
+        self.cursor += cycles
+
+    def deal(self, work: Work, cycles: int) -> Process:
+        """Put a work into its engine's queue, ``cycles`` from the first look at it to its slot (sequencer only)."""
         unit = self.units[work.engine]
+        self.cursor += cycles - 1
         if not unit.slots:
             self.dealing_to = unit
             yield unit.slots.filled(self.environment)
@@ -151,6 +156,14 @@ class Machine:
     def now(self) -> int:
         """Cycle in the stage's own time, which includes what has been skipped."""
         return int(self.environment.now) + self.skipped
+
+    def close(self) -> None:
+        """Account for the stage's end: the last instruction's, or the sequencer's look behind it if that is later."""
+        self._account()
+        behind = self.cursor - self._accounted
+        if behind > 0:
+            self.tally.occupancy[0] += behind
+            self.end = self.cursor + self.skipped
 
     def snapshot(self) -> Tally:
         """Copy of the tally up to now."""

@@ -2,30 +2,44 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import simpy
 
 from gossamer_models.architecture import Architecture, Memory
 from gossamer_models.errors import InputError
-from gossamer_models.isa.instructions import INSTRUCTION_BYTES
+from gossamer_models.isa.instructions import Load, Store
+from gossamer_models.timing.dma import TransferPlan
 from gossamer_models.timing.dram import DDR4_2400, DramDevice, Epoch, epoch, shared_pace, units
-from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles
+from gossamer_models.timing.sequencer import barrier_cycles
+from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles, port_cycles, start_cycles
+from gossamer_sim.scripted import ScriptedMemory
 
-__all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "fetch_cycles", "memory_model"]
+__all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "SharedChannel", "memory_model"]
 
-MEMORY_MODELS = ("ideal", "ddr4")
+MEMORY_MODELS = ("ideal", "ddr4", "scripted")
 
 
 class MemoryModel(Protocol):
-    """Cost of a transfer that has the memory to itself."""
+    """Cost of a transfer that has the memory to itself.
 
-    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
-        """Cycles to the end, or to the first burst together with the epoch that follows it."""
+    Members
+    -------
+    repeats : equal transfers cost the same whenever they come.
+    """
+
+    repeats: ClassVar[bool]
+
+    def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, Epoch | TransferPlan | None]:
+        """Cycles to the end, or to where the channel goes on with what stands beside them."""
         ...
 
-    def channel(self, environment: simpy.Environment) -> "Channel | None":
-        """What a stage's epochs share, if anything."""
+    def channel(self, environment: simpy.Environment) -> "SharedChannel | None":
+        """What a stage's transfers share, if anything."""
+        ...
+
+    def barrier_cycles(self, address: int, instructions: int) -> int:
+        """Cycles from a stage's end to the next one's first dealing cycle; its header lies at ``address``."""
         ...
 
 
@@ -34,14 +48,20 @@ class IdealMemory:
     """Fixed latency, one beat per port and cycle; reads and writes do not meet."""
 
     memory: Memory
+    repeats: ClassVar[bool] = True
 
-    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
+    def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, None]:
         """Cycles from start to end, and no epoch."""
-        return ideal_transfer_cycles(self.memory, shape), None
+        return ideal_transfer_cycles(self.memory, transfer, shape), None
 
     def channel(self, environment: simpy.Environment) -> None:
         """Nothing is shared."""
         del environment
+
+    def barrier_cycles(self, address: int, instructions: int) -> int:
+        """Cycles of a barrier, wherever the stage lies."""
+        del address
+        return barrier_cycles(self.memory, instructions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +70,34 @@ class EpochMemory:
 
     architecture: Architecture
     device: DramDevice
+    repeats: ClassVar[bool] = True
 
-    def cost(self, shape: TransferShape) -> tuple[int, Epoch | None]:
+    def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, Epoch | None]:
         """Cycles to the first burst, and the epoch; none if nothing is in bounds."""
-        found = epoch(self.architecture, self.device, shape)
+        ports = port_cycles(self.architecture.memory, transfer, shape)
+        found = epoch(self.architecture, self.device, shape, start_cycles(transfer), ports)
         return found.latency_cycles, found if found.bursts else None
+
+    def barrier_cycles(self, address: int, instructions: int) -> int:
+        """Cycles of a barrier with the latency of ``ideal``."""
+        del address
+        return barrier_cycles(self.architecture.memory, instructions)
 
     def channel(self, environment: simpy.Environment) -> "Channel":
         """A channel at rest."""
         return Channel(environment, self)
+
+
+class SharedChannel(Protocol):
+    """What the transfers of a stage share."""
+
+    def stream(self, work: Any, *, write: bool) -> simpy.Event:
+        """Start a transfer's walk; the event fires in its last cycle."""
+        ...
+
+    def state(self, now: int) -> tuple[object, ...]:
+        """All that decides the future of the transfers under way, in relative time."""
+        ...
 
 
 class Channel:
@@ -133,8 +172,8 @@ class _Stream:
     turn: int = 0
 
 
-def memory_model(architecture: Architecture, name: str | None = None) -> tuple[str, MemoryModel]:
-    """Name and memory model of an architecture, or of the name that overrides its own.
+def memory_model(architecture: Architecture, name: str | None = None, *, seed: int = 0) -> tuple[str, MemoryModel]:
+    """Name and memory model of an architecture, or of the name that overrides its own; ``seed`` is of ``scripted``.
 
     Raises
     ------
@@ -146,10 +185,8 @@ def memory_model(architecture: Architecture, name: str | None = None) -> tuple[s
         return name, IdealMemory(architecture.memory)
     if name == "ddr4":
         return name, EpochMemory(architecture, DDR4_2400)
+    if name == "scripted" and architecture.memory.ports == 1:
+        return name, ScriptedMemory(architecture.memory, seed)
+    if name == "scripted":
+        raise InputError("memory model 'scripted' is for machines of one port", "memory.ports: 1")
     raise InputError(f"memory model must be one of {', '.join(MEMORY_MODELS)}, not {name!r}")
-
-
-def fetch_cycles(memory: Memory, instructions: int) -> int:
-    """Cycles of a barrier: all engines are seen idle, then the stage and its header come in over one port."""
-    beats = -(-(instructions + 1) * INSTRUCTION_BYTES // (memory.port_bits // 8))
-    return 1 + memory.latency_cycles + beats

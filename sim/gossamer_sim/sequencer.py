@@ -14,6 +14,7 @@ from functools import partial
 from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierKind
 from gossamer_models.isa.loops import Body, nest
 from gossamer_models.timeline import Skip
+from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
 from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process, Tally
 from gossamer_sim.work import WorkShop
@@ -39,6 +40,11 @@ class LoopNode:
     items: tuple["Template | LoopNode", ...]
     templates: tuple[Template, ...]
     alike: Range
+
+    def own_cycles(self) -> int:
+        """Cycles of a loop that deals nothing."""
+        inside = sum(item.own_cycles() for item in self.items if isinstance(item, LoopNode))
+        return LOOP_CYCLES + self.count * (inside + END_LOOP_CYCLES)
 
     def one_kind(self, counters: list[int]) -> Range:
         """Longest known stretch of iterations of one kind, at the given counters of the outer loops."""
@@ -71,7 +77,7 @@ def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iter
             items.append(node)
             templates += node.templates
         else:
-            template = Template(item, counts, partial(shop.make, next(positions)))
+            template = Template(item, counts, partial(shop.make, next(positions)), repeats=shop.repeats)
             items.append(template)
             templates.append(template)
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
@@ -104,9 +110,13 @@ class Sequencer:
             if isinstance(item, LoopNode):
                 yield from self._loop(item)
             else:
-                yield from self._machine.deal(item.work(self._counters))
+                yield from self._machine.deal(item.work(self._counters), item.deal_cycles)
 
     def _loop(self, node: LoopNode) -> Process:
+        if not node.templates:
+            self._machine.decode(node.own_cycles())
+            return
+        self._machine.decode(LOOP_CYCLES)
         first, last = node.one_kind(self._counters) if self._periodic else (0, -1)
         seen = _Memory(self._machine)
         index = 0
@@ -119,6 +129,7 @@ class Sequencer:
                     continue
             self._counters[node.level] = index
             yield from self._deal(node)
+            self._machine.decode(END_LOOP_CYCLES)
             index += 1
         self._counters[node.level] = 0
 

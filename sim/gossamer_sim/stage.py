@@ -13,7 +13,7 @@ from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import StageProgram
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
 from gossamer_sim.machine import ENGINES, Machine
-from gossamer_sim.memory import MemoryModel, fetch_cycles
+from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.work import Work, WorkShop
 
@@ -54,6 +54,7 @@ def run_stage(
     architecture: Architecture,
     memory: MemoryModel,
     *,
+    address: int = 0,
     trace: bool = False,
     periodic: bool = True,
     environment: simpy.Environment | None = None,
@@ -62,6 +63,7 @@ def run_stage(
 
     Parameters
     ----------
+    address : DRAM address of the stage's header.
     trace, periodic : as in :func:`gossamer_sim.executor.simulate`.
     environment : SimPy's kernel, at time 0; a fresh one by default.
 
@@ -77,7 +79,8 @@ def run_stage(
     tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
     channel = memory.channel(environment)
     machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
-    sequencer = Sequencer(machine, periodic=periodic)
+    barrier = memory.barrier_cycles(address, len(stage.instructions))
+    sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
     try:
         environment.process(sequencer.run(compile_stage(stage.instructions, shop)))
         environment.run()
@@ -85,7 +88,7 @@ def run_stage(
         raise GossamerError(f"{name}: {error}") from error
     if not sequencer.done or machine.waiting():
         raise GossamerError(f"{name} deadlocks at cycle {machine.now()}: {'; '.join(machine.waiting())}")
-    barrier = fetch_cycles(architecture.memory, len(stage.instructions))
+    machine.close()
     executed = tuple(machine.executed())
     return StageRun(
         works=tuple(shop.works),

@@ -8,6 +8,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
+from gossamer_models.timing.dma import TransferPlan
 from gossamer_models.timing.dram import Epoch
 from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
@@ -27,7 +28,7 @@ class Work:
     number : place in the stage's list of works.
     instruction : index into the stage's instructions.
     waits, signals : bit numbers of semaphores.
-    cycles : from start to end, or to the first burst if there is an ``epoch``.
+    cycles : from start to end, or to where the memory goes on with ``epoch``, what it calls the transfer.
     size_bytes : DRAM traffic.
     actions : what it does, counted.
     """
@@ -38,7 +39,7 @@ class Work:
     waits: tuple[int, ...]
     signals: tuple[int, ...]
     cycles: int
-    epoch: Epoch | None = None
+    epoch: Epoch | TransferPlan | None = None
     size_bytes: int = 0
     gemm: GemmCycles | None = None
     actions: Actions = NO_ACTIONS
@@ -51,12 +52,17 @@ class WorkShop:
     ----------
     architecture : the machine.
     memory : its memory model.
+
+    Members
+    -------
+    repeats : equal instructions cost the same, wherever in DRAM their operands lie.
     """
 
     def __init__(self, architecture: Architecture, memory: MemoryModel) -> None:
         self.works: list[Work] = []
         self._architecture = architecture
         self._memory = memory
+        self.repeats = memory.repeats
         self._known: dict[tuple[object, ...], Work] = {}
 
     def make(self, position: int, instruction: Instruction) -> Work:
@@ -79,10 +85,10 @@ class WorkShop:
             self.works.append(work)
         return self._known[key]
 
-    def _cost(self, instruction: Instruction) -> tuple[int, Epoch | None, int, GemmCycles | None]:
+    def _cost(self, instruction: Instruction) -> tuple[int, Epoch | TransferPlan | None, int, GemmCycles | None]:
         if isinstance(instruction, Load | Store):
             shape = transfer_shape(instruction)
-            cycles, epoch = self._memory.cost(shape)
+            cycles, epoch = self._memory.cost(instruction, shape)
             return cycles, epoch, shape.size_bytes, None
         if isinstance(instruction, Gemm):
             gemm = gemm_cycles(self._architecture.array, instruction)
@@ -90,7 +96,7 @@ class WorkShop:
         if isinstance(instruction, Prune):
             return prune_cycles(self._architecture.vector, instruction), None, 0, None
         if isinstance(instruction, Vector):
-            return vector_cycles(self._architecture.vector, instruction), None, 0, None
+            return vector_cycles(self._architecture, instruction), None, 0, None
         raise GossamerError(f"no engine executes {type(instruction).__name__}")
 
 

@@ -14,6 +14,7 @@ from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.sequencer import DEAL_CYCLES
 from gossamer_sim import Simulator, simulate
 from gossamer_sim.stage import StageRun, run_stage
 from gossamer_sim.trace import trace_events, write_trace
@@ -69,7 +70,7 @@ def test_ledger_without_gemm() -> None:
     lone = StageProgram("v", "update", (Vector(op=1, count=64 * 100), Prune(keep=2, of=8, n0=1000)))
     ledger = simulate(program(lone), ARCHITECTURE, memory="ideal").stages[0].ledger
     assert ledger.dram == ledger.ideal == 0
-    assert ledger.sync == 1
+    assert ledger.sync == DEAL_CYCLES
     assert ledger.vector > 0
     assert ledger.prune > 0
 

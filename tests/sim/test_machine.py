@@ -13,11 +13,12 @@ from gossamer_models.isa.instructions import Dim, EndLoop, Instruction, Load, Lo
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import StageProgram
+from gossamer_models.timing.dma import LOAD_START_CYCLES
 from gossamer_models.timing.prune import prune_overhead_cycles
-from gossamer_models.timing.transfer import DMA_START_CYCLES
+from gossamer_models.timing.sequencer import BARRIER_CYCLES, BODY_CYCLES, DEAL_CYCLES, LOOP_CYCLES
 from gossamer_models.timing.vector import VECTOR_OVERHEAD_CYCLES
 from gossamer_sim.machine import Machine
-from gossamer_sim.memory import fetch_cycles, memory_model
+from gossamer_sim.memory import memory_model
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.stage import StageRun, run_stage
 from gossamer_sim.work import WorkShop
@@ -34,8 +35,8 @@ def machine(**changes: int) -> Architecture:
 
 
 def load(beats: int, **fields: Any) -> Load:
-    """A load of 20 + 8 + beats cycles."""
-    return Load(dims=(Dim(count=32 * beats, mem_stride=2, axis=3),), **fields)
+    """A load of LOAD + beats cycles."""
+    return Load(dims=(Dim(count=32 * beats, mem_stride=2, buf_stride=2, axis=3),), **fields)
 
 
 def vector(steps: int, **fields: Any) -> Vector:
@@ -43,7 +44,8 @@ def vector(steps: int, **fields: Any) -> Vector:
     return Vector(op=1, count=8 * steps, **fields)
 
 
-LOAD = 20 + DMA_START_CYCLES
+DEAL = DEAL_CYCLES
+LOAD = 20 + LOAD_START_CYCLES
 VECTOR = VECTOR_OVERHEAD_CYCLES
 
 
@@ -66,13 +68,14 @@ def run(
 
 def test_tokens_arrive_one_cycle_later() -> None:
     _, spans = run([load(2, signal=S.VIN_FULL), vector(3, wait=S.VIN_FULL)])
-    end = 1 + LOAD + 2  # dealt in cycle 0, seen in cycle 1
-    assert spans == [(L, 1, end), (V, end + 1, end + 1 + VECTOR + 3)]
+    end = DEAL + LOAD + 2  # dealt in the last of its dealing cycles, seen in the next
+    assert spans == [(L, DEAL, end), (V, end + 1, end + 1 + VECTOR + 3)]
 
 
-def test_engine_restarts_at_once_and_dealing_takes_a_cycle_each() -> None:
+def test_engine_restarts_at_once_and_dealing_takes_cycles_each() -> None:
     _, spans = run([load(1), load(2), vector(1)])
-    assert spans == [(L, 1, LOAD + 2), (L, LOAD + 2, 2 * LOAD + 4), (V, 3, 3 + VECTOR + 1)]
+    first = DEAL + LOAD + 1
+    assert spans == [(L, DEAL, first), (L, first, first + LOAD + 2), (V, 3 * DEAL, 3 * DEAL + VECTOR + 1)]
 
 
 def test_double_buffering_overlaps() -> None:
@@ -80,26 +83,25 @@ def test_double_buffering_overlaps() -> None:
     body = [load(40, wait=S.VIN_FREE, signal=S.VIN_FULL), vector(40, wait=S.VIN_FULL, signal=S.VIN_FREE)]
     stage: list[Instruction] = [Loop(level=0, count=10), *body, EndLoop(level=0)]
     a, b = LOAD + 40, VECTOR + 40
-    assert sum(run(stage, {S.VIN_FREE: 1})[0].occupancy) == 1 + 10 * (a + 1 + b) + 9
+    assert sum(run(stage, {S.VIN_FREE: 1})[0].occupancy) == LOOP_CYCLES + DEAL + 10 * (a + 1 + b) + 9
     # the load is the slower one: it never waits, and the last vector instruction follows it
     assert a > b
-    assert sum(run(stage, {S.VIN_FREE: 2})[0].occupancy) == 1 + 10 * a + 1 + b
+    assert sum(run(stage, {S.VIN_FREE: 2})[0].occupancy) == LOOP_CYCLES + DEAL + 10 * a + 1 + b
 
 
 def test_full_queue_blocks_the_sequencer() -> None:
     """Depth 1: the third load is dealt the cycle after the second starts, the vector instruction behind it."""
     _, spans = run([load(1), load(1), load(1), vector(1)], queue_depth=1)
-    second = 1 + LOAD + 1
-    assert (V, second + 3, second + 3 + VECTOR + 1) in spans
+    third = DEAL + LOAD + 1 + 1  # the slot that the second load leaves
+    assert (V, third + 1 + DEAL, third + 1 + DEAL + VECTOR + 1) in spans
     _, spans = run([load(1), load(1), load(1), vector(1)], queue_depth=3)
-    assert (V, 4, 4 + VECTOR + 1) in spans
+    assert (V, 4 * DEAL, 4 * DEAL + VECTOR + 1) in spans
 
 
 def test_barrier_fetches_the_stage() -> None:
-    architecture = machine()
-    assert fetch_cycles(architecture.memory, 0) == 1 + 20 + 3  # a header of 192 bytes is three beats
+    assert run([])[0].barrier_cycles == BARRIER_CYCLES + 20 + 3  # a header of 192 bytes is three beats
     found, _ = run([load(1)] * 9)
-    assert found.barrier_cycles == 1 + 20 + 30
+    assert found.barrier_cycles == BARRIER_CYCLES + 20 + 3 + BODY_CYCLES + 20 + 27
 
 
 def test_empty_stage() -> None:
@@ -181,7 +183,7 @@ def test_order_within_a_cycle_is_free(memory: str, seed: int) -> None:
 def test_prune_cycles() -> None:
     _, spans = run([Prune(keep=2, of=8, n0=2)])
     lanes = machine().vector.prune_lanes
-    assert spans == [(P, 1, 1 + prune_overhead_cycles(lanes) + 2 * 8 // lanes)]
+    assert spans == [(P, DEAL, DEAL + prune_overhead_cycles(lanes) + 2 * 8 // lanes)]
 
 
 def states(transfers: list[Instruction], memory: str, cycles: range) -> list[tuple[object, ...]]:

@@ -85,7 +85,7 @@ def test_overlap_slows_both() -> None:
 
 
 def test_unknown_model() -> None:
-    with pytest.raises(InputError, match="must be one of ideal, ddr4, not 'hbm9'"):
+    with pytest.raises(InputError, match="must be one of ideal, ddr4, scripted, not 'hbm9'"):
         memory_model(ARCHITECTURE, "hbm9")
 
 

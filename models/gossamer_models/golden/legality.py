@@ -1,8 +1,9 @@
-"""Alignment that the machine asks of operands: what golden refuses, because the hardware reads and writes whole lines."""
+"""Alignment that the machine asks of operands, because it reads and writes whole lines."""
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Instruction, Vector, VectorOp
+from gossamer_models.isa.instructions import Instruction, Load, Store, Vector, VectorOp
+from gossamer_models.timing.dma import misaligned
 
 __all__ = ["check_alignment"]
 
@@ -14,7 +15,8 @@ def check_alignment(architecture: Architecture, instruction: Instruction) -> Non
     """Check the operands of a concrete instruction.
 
     Operands of a Vector in VIN and VOUT start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words, as
-    does every further vector of ``channels``.
+    does every further vector of ``channels``. Transfers of a machine with one port obey
+    :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule exists.
 
     Raises
     ------
@@ -23,6 +25,10 @@ def check_alignment(architecture: Architecture, instruction: Instruction) -> Non
     """
     if isinstance(instruction, Vector):
         _check_vector(architecture.vector.line_bytes, instruction)
+    elif isinstance(instruction, Load | Store) and architecture.memory.ports == 1:
+        wrong = misaligned(instruction, architecture.memory.port_bits // 8)
+        if wrong is not None:
+            raise ExecutionError(wrong)
 
 
 def _check_vector(line_bytes: int, v: Vector) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from gossamer_models.architecture import Architecture
-from gossamer_models.timing.transfer import DMA_START_CYCLES, TransferShape
+from gossamer_models.timing.transfer import TransferShape
 
 __all__ = ["DDR4_2400", "QUANTUM_BURSTS", "DramDevice", "Epoch", "Units", "epoch", "shared_pace", "units"]
 
@@ -135,10 +135,17 @@ def units(device: DramDevice, clock_hz: int) -> Units:
     return Units(per_cycle // common, per_clock // common)
 
 
-def epoch(architecture: Architecture, device: DramDevice, shape: TransferShape) -> Epoch:
-    """Latency, bursts and paces of a transfer that has the memory to itself."""
+def epoch(
+    architecture: Architecture, device: DramDevice, shape: TransferShape, start_cycles: int, port_cycles: int
+) -> Epoch:
+    """Latency, bursts and paces of a transfer that has the memory to itself.
+
+    Parameters
+    ----------
+    start_cycles, port_cycles : of the engine, see :mod:`gossamer_models.timing.transfer`.
+    """
     if not shape.runs:
-        return Epoch(DMA_START_CYCLES, 0, 1, 1)
+        return Epoch(start_cycles + port_cycles, 0, 1, 1)
     base = units(device, architecture.clock_hz)
     channels = architecture.memory.ports
     bursts = -(-shape.pieces(device.burst_bytes) // channels)
@@ -149,12 +156,11 @@ def epoch(architecture: Architecture, device: DramDevice, shape: TransferShape) 
         activates * (device.rrd_short if device.bank_groups > 1 else device.rrd_long),
         -(-activates // (device.bank_groups * device.banks_per_group)) * device.rc,
     )
-    beats = -(-shape.pieces(architecture.memory.port_bits // 8) // channels)
     return Epoch(
-        latency_cycles=base.cycles((device.rcd + device.cl + device.burst) * base.per_clock) + DMA_START_CYCLES,
+        latency_cycles=base.cycles((device.rcd + device.cl + device.burst) * base.per_clock) + start_cycles,
         bursts=bursts,
         channel_pace=-(-clocks * base.per_clock // bursts),
-        port_pace=-(-beats * base.per_cycle // bursts),
+        port_pace=-(-port_cycles * base.per_cycle // bursts),
     )
 
 

@@ -1,7 +1,8 @@
-"""What a Load or Store moves, in closed form, and how long that takes behind an ideal memory.
+"""What a Load or Store moves, in closed form, and how long that takes behind several ports.
 
 The order of a transfer's dimensions has no effect on what it copies, so the engine is free to walk DRAM in address
-order: dimensions are merged into contiguous *runs* in the order of their strides. Modelled, not yet RTL.
+order: dimensions are merged into contiguous *runs* in the order of their strides. Machines of one port exist in RTL;
+their transfers are timed by :mod:`gossamer_models.timing.dma`. Those of several ports are modelled.
 """
 
 from collections.abc import Iterable
@@ -9,11 +10,22 @@ from dataclasses import dataclass
 
 from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
+from gossamer_models.timing.dma import (
+    LOAD_START_CYCLES,
+    STORE_START_CYCLES,
+    transfer_cycles,
+    transfer_plan,
+)
 
-__all__ = ["DMA_START_CYCLES", "AxisSpan", "TransferShape", "axis_span", "ideal_transfer_cycles", "transfer_shape"]
-
-DMA_START_CYCLES = 8
-"""Decode, address generator and write-back of the last beat; paid by every transfer."""
+__all__ = [
+    "AxisSpan",
+    "TransferShape",
+    "axis_span",
+    "ideal_transfer_cycles",
+    "port_cycles",
+    "start_cycles",
+    "transfer_shape",
+]
 
 _AXES = (0, 1, 2)
 Digits = tuple[tuple[int, int], ...]
@@ -92,16 +104,29 @@ def transfer_shape(transfer: Load | Store) -> TransferShape:
     return TransferShape(size_bytes, runs, -(-size_bytes // runs), min(near.count, runs), near.mem_stride)
 
 
-def ideal_transfer_cycles(memory: Memory, shape: TransferShape) -> int:
-    """Cycles behind an ideal memory: latency + beats of the busiest port + a constant.
+def start_cycles(transfer: Load | Store) -> int:
+    """Cycles that a transfer takes beyond its data and the memory's latency."""
+    return STORE_START_CYCLES if isinstance(transfer, Store) else LOAD_START_CYCLES
 
-    A run takes ceil(run bytes / port bytes) beats, and the XOR fold spreads them evenly over the ports. A transfer
-    that is out of bounds altogether asks nothing of the memory and takes the constant alone.
+
+def port_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) -> int:
+    """Cycles in which the busiest port moves data.
+
+    One port moves a piece per cycle, out of bounds or not. Of several, each is taken to move a beat of a run per cycle,
+    whatever lies where on chip, and the XOR fold to spread runs evenly.
     """
-    if not shape.runs:
-        return DMA_START_CYCLES
-    beats = shape.pieces(memory.port_bits // 8)
-    return memory.latency_cycles + -(-beats // memory.ports) + DMA_START_CYCLES
+    if memory.ports == 1:
+        plan = transfer_plan(transfer, memory.port_bits // 8)
+        return plan.steps + plan.turn_cycles
+    return -(-shape.pieces(memory.port_bits // 8) // memory.ports)
+
+
+def ideal_transfer_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) -> int:
+    """Cycles behind an ideal memory: a constant, the port's cycles, and the latency if anything is in bounds."""
+    if memory.ports == 1:
+        return transfer_cycles(memory, transfer)
+    latency = memory.latency_cycles if shape.runs else 0
+    return start_cycles(transfer) + port_cycles(memory, transfer, shape) + latency
 
 
 def _used(dims: Iterable[Dim]) -> list[Dim]:

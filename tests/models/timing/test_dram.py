@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.timing.dram import DDR4_2400, DramDevice, epoch, shared_pace, units
-from gossamer_models.timing.transfer import DMA_START_CYCLES, TransferShape
+from gossamer_models.timing import dram
+from gossamer_models.timing.dram import DDR4_2400, DramDevice, Epoch, shared_pace, units
+from gossamer_models.timing.transfer import TransferShape
+
+START_CYCLES = 9
 
 ONE_BANK = dataclasses.replace(DDR4_2400, bank_groups=1, banks_per_group=1)
 ONE_GROUP = dataclasses.replace(DDR4_2400, bank_groups=1)
@@ -20,6 +23,13 @@ def machine(clock_hz: int = 400_000_000, ports: int = 1) -> Architecture:
     base["clock_hz"] = clock_hz
     base["memory"] |= {"ports": ports}
     return Architecture.model_validate(base)
+
+
+def epoch(architecture: Architecture, device: DramDevice, shape: TransferShape) -> Epoch:
+    """Epoch of an engine that moves a beat per port and cycle."""
+    memory = architecture.memory
+    beats = -(-shape.pieces(memory.port_bits // 8) // memory.ports) if shape.runs else 0
+    return dram.epoch(architecture, device, shape, START_CYCLES, beats)
 
 
 def gigabytes_per_second(shape: TransferShape, device: DramDevice = DDR4_2400, ports: int = 1) -> float:
@@ -81,7 +91,7 @@ def test_refresh_remainder_ends_with_its_epoch() -> None:
     architecture = machine(200_000_000)
     base = units(DDR4_2400, architecture.clock_hz)
     one = epoch(architecture, DDR4_2400, TransferShape(64, 1, 64, 1, 0))
-    assert one.latency_cycles == DMA_START_CYCLES + 7  # 36 clocks dilated: 36 * 65 / 372 = 6.29
+    assert one.latency_cycles == START_CYCLES + 7  # 36 clocks dilated: 36 * 65 / 372 = 6.29
     exact = one.bursts * one.pace / base.per_cycle
     assert 0 <= base.cycles(one.bursts * one.pace) - exact < 1
 
@@ -98,4 +108,4 @@ def test_sharing_costs_both_and_the_turnaround() -> None:
 
 def test_empty_transfer() -> None:
     found = epoch(machine(), DDR4_2400, TransferShape(0, 0, 0, 1, 0))
-    assert (found.latency_cycles, found.bursts) == (DMA_START_CYCLES, 0)
+    assert (found.latency_cycles, found.bursts) == (START_CYCLES, 0)

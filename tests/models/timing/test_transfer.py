@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
+from gossamer_models.isa.tokens import Buffer
 from gossamer_models.timing.transfer import (
-    DMA_START_CYCLES,
     TransferShape,
     axis_span,
     ideal_transfer_cycles,
+    start_cycles,
     transfer_shape,
 )
 
@@ -128,10 +129,15 @@ def test_axis_span() -> None:
 )
 def test_ideal_cycles(ports: int, port_bits: int, cycles: int) -> None:
     memory = Memory.model_validate({"ports": ports, "port_bits": port_bits})
-    assert ideal_transfer_cycles(memory, TransferShape(1280, 10, 128, 10, 256)) == cycles + DMA_START_CYCLES
+    dims = (Dim(64, 2, 2), Dim(10, 256, 256))
+    for transfer in (Load(buffer=Buffer.VIN, dims=dims), Store(buffer=Buffer.VOUT, dims=dims)):
+        expected = cycles + start_cycles(transfer)
+        assert ideal_transfer_cycles(memory, transfer, transfer_shape(transfer)) == expected
 
 
 def test_nothing_in_bounds_asks_nothing_of_the_memory() -> None:
-    shape = transfer_shape(Load(dims=(Dim(count=9, mem_stride=2, axis=3),), axis0_base=5))
+    load = Load(dims=(Dim(count=32, mem_stride=2, buf_stride=2, axis=3),), axis0_base=5)
+    shape = transfer_shape(load)
     assert shape.size_bytes == 0
-    assert ideal_transfer_cycles(Memory(), shape) == DMA_START_CYCLES
+    assert ideal_transfer_cycles(Memory(ports=4), load, shape) == start_cycles(load)
+    assert ideal_transfer_cycles(Memory(), load, shape) == start_cycles(load) + 1  # the zeros take their cycle
