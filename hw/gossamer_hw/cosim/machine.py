@@ -12,6 +12,7 @@ from gossamer_hw.cosim.benches import run
 from gossamer_hw.cosim.builds import Build, build
 from gossamer_hw.cosim.machine_jobs import Job, JobResult, read_results, write_jobs
 from gossamer_hw.cosim.machine_top import BENCH_MODULE, bench_verilog
+from gossamer_hw.cosim.texts import cached_text
 from gossamer_models.architecture import Architecture
 
 __all__ = ["build_bench", "run_jobs"]
@@ -42,7 +43,12 @@ def _build(architecture: Architecture, depth: int) -> Build:
     array = architecture.array
     large = array.rows * array.columns >= _SHARED_ELEMENTS
     pragmas = {ELEMENT_MODULE: "verilator no_inline_module"} if large else {}
-    return build(bench_verilog(architecture, depth=depth, pragmas=pragmas), top=BENCH_MODULE)
+    text = cached_text(
+        lambda: bench_verilog(architecture, depth=depth, pragmas=pragmas),
+        architecture.model_dump_json(),
+        f"{depth} {pragmas}",
+    )
+    return build(text, top=BENCH_MODULE)
 
 
 def run_jobs(architecture: Architecture, jobs: Sequence[Job]) -> list[JobResult]:

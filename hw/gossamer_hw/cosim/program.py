@@ -13,11 +13,21 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
-from gossamer_models.program_encoding import encode_program, program_base
+from gossamer_models.program_encoding import encode_program, encode_stage, program_base
 from gossamer_models.registers import ENGINES
 from gossamer_models.results import RunResult, StageRun
 
-__all__ = ["IDEAL", "MEMORIES", "Behaviour", "ProgramRun", "program_job", "run_program", "run_programs", "run_steps"]
+__all__ = [
+    "IDEAL",
+    "MEMORIES",
+    "Behaviour",
+    "HostStep",
+    "ProgramRun",
+    "program_job",
+    "run_program",
+    "run_programs",
+    "run_steps",
+]
 
 MEMORIES = ("ideal", "scripted")
 
@@ -32,6 +42,14 @@ class Behaviour:
 
 
 IDEAL = Behaviour()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostStep:
+    """What the host does before a step: bytes of ``tensors`` by name, and the ``first_stage`` to run."""
+
+    tensors: Mapping[str, NDArray[np.uint8]]
+    first_stage: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +74,7 @@ def program_job(
     behaviour: Behaviour = IDEAL,
     *,
     tensors: Mapping[str, NDArray[np.uint8]] | None = None,
+    first_stage: int = 0,
 ) -> Job:
     """Job that runs a Program.
 
@@ -63,6 +82,8 @@ def program_job(
     ----------
     tensors
         Bytes of tensors that the host writes before; without them the whole image, and the stages, are written.
+    first_stage
+        Where to begin.
 
     Raises
     ------
@@ -80,8 +101,8 @@ def program_job(
         changes = (Change(0, program.memory.data), Change(base, stages))
     return Job(
         changes=changes,
-        base=base,
-        stages=len(program.stages),
+        base=base + sum(len(encode_stage(stage)) for stage in program.stages[:first_stage]),
+        stages=len(program.stages) - first_stage,
         memory_bytes=base + len(stages),
         scripted=behaviour.memory == "scripted",
         seed=behaviour.seed,
@@ -128,17 +149,14 @@ def run_programs(
 def run_steps(
     program: Program,
     architecture: Architecture,
-    steps: Sequence[Mapping[str, NDArray[np.uint8]]],
+    steps: Sequence[HostStep],
     behaviour: Behaviour = IDEAL,
 ) -> list[ProgramRun]:
     """Run a Program again and again on one machine; before each step the host writes some tensors, such as a batch.
 
-    Parameters
-    ----------
-    steps
-        Bytes of tensors by name, per step. The first step finds the Program's own image with these changes.
+    The first step finds the Program's own image with its changes, a later one what the step before has left.
     """
-    jobs = [program_job(program, behaviour, tensors=tensors) for tensors in steps]
+    jobs = [program_job(program, behaviour, tensors=step.tensors, first_stage=step.first_stage) for step in steps]
     if jobs:
         whole = program_job(program, behaviour)
         jobs[0] = dataclasses.replace(whole, changes=(*whole.changes, *jobs[0].changes))

@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.gemm.operands import entry_layout
 from gossamer_hw.numerics.formats import Half
-from gossamer_hw.prune.topn import GROUP, TopN, entries_layout, word_layout
+from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN, entries_layout, word_layout
 from gossamer_hw.prune.transposer import Transposer
+from gossamer_hw.verilog import add_shared
 
 __all__ = ["BlockPruner", "delay"]
 
@@ -71,7 +72,8 @@ class BlockPruner(wiring.Component):
         m.submodules.entries = entries = self._entries
         m.d.comb += [rows.rows.eq(self.rows), rows.last.eq(self.last), rows.columns.eq(self.columns)]
         for lane in range(self._lanes):
-            m.submodules[f"top_{lane}"] = top = TopN()
+            top = TopN()
+            add_shared(m, platform, top, name=f"top_{lane}", module=TOP_N_MODULE)
             m.d.comb += [
                 top.keep.eq(self.keep),
                 top.of.eq(self.of),

@@ -12,9 +12,10 @@ from gossamer_hw.gemm.operands import entry_layout
 from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Half
 
-__all__ = ["GROUP", "TopN", "entries_layout", "word_layout"]
+__all__ = ["GROUP", "TOP_N_MODULE", "TopN", "entries_layout", "word_layout"]
 
 GROUP = 8
+TOP_N_MODULE = "gossamer_top_n"
 
 
 def word_layout() -> data.ArrayLayout:
