@@ -86,6 +86,7 @@ def unit_members(architecture: Architecture) -> dict[str, Any]:
     -------
     start : a pulse; begin.
     command : constant from ``start`` to ``done``.
+    rewind : a pulse between stages, never from ``start`` to ``done``.
     obeyed : the instruction's sticky flag as ``start`` found it, constant like ``command``.
     done : a pulse, not before the cycle of the last write's ``enable``; the next ``start`` comes later.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`, 0 for none.
@@ -94,6 +95,7 @@ def unit_members(architecture: Architecture) -> dict[str, Any]:
     return {
         "start": In(1),
         "command": In(operand_layout(Vector)),
+        "rewind": In(1),
         "obeyed": In(1),
         "done": Out(1),
         "fault": Out(4),

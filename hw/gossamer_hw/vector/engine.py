@@ -1,0 +1,171 @@
+"""The vector engine: its units, the halves they are at, and the sticky flags."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.layouts import operand_layout
+from gossamer_hw.vector.engine_checks import vector_fault
+from gossamer_hw.vector.ports import PRM_READS, buffer_members
+from gossamer_hw.vector.stream import StreamUnit
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import FoundMode, Vector, VectorOp
+from gossamer_models.isa.tokens import Advance
+from gossamer_models.registers import Fault
+
+__all__ = ["MAX_LANES", "MIN_LANES", "VectorEngine", "vector_command"]
+
+MIN_LANES, MAX_LANES = 8, 64
+
+_UNITS: tuple[type[Any], ...] = (StreamUnit,)
+_FLAG_BITS = 12
+_FLAG_WORD_BITS = 32
+_HALVES = {"acc": Advance.ACC, "vin": Advance.VIN, "vout": Advance.VOUT}
+
+
+def vector_command() -> data.StructLayout:
+    """Layout of what the engine takes of an instruction: ``advance`` and the ``operands``."""
+    return data.StructLayout({"advance": unsigned(8), "operands": operand_layout(Vector)})
+
+
+class VectorEngine(wiring.Component):
+    """Executes :class:`~gossamer_models.isa.instructions.Vector` instructions, one after the other.
+
+    A unit takes :func:`gossamer_models.timing.vector.unit_cycles` from its start to the cycle of its last write; the
+    engine adds one to check the instruction, one to read its sticky flag, and one at the end.
+
+    Parameters
+    ----------
+    architecture
+        Lanes, columns and buffer sizes count.
+
+    Members
+    -------
+    instruction : instructions.
+    done : all results of an instruction are in the buffers.
+    fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
+    rewind : return to half 0 of all buffers; only while idle.
+    vin, vout, prm, prm_write, acc : as :func:`~gossamer_hw.vector.ports.buffer_members` says.
+
+    Raises
+    ------
+    ValueError
+        The number of lanes is no power of two from 8 to 64.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        lanes = architecture.vector.lanes
+        if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
+            raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
+        self._lanes = lanes
+        self._units = [unit(architecture) for unit in _UNITS]
+        super().__init__(
+            {
+                "instruction": In(stream.Signature(vector_command())),
+                "done": Out(1),
+                "fault": Out(4),
+                "rewind": In(1),
+                **buffer_members(architecture, halves=True),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Accept, check, start a unit, follow it."""
+        m = Module()
+        command, checking, busy = Signal(vector_command()), Signal(), Signal()
+        accepted, starting, ending, fault = Signal(), Signal(), Signal(), Signal(4)
+        m.d.comb += [
+            self.instruction.ready.eq(~busy),
+            accepted.eq(self.instruction.valid & self.instruction.ready),
+        ]
+        m.d.sync += [checking.eq(accepted), starting.eq(checking), self.done.eq(ending)]
+        with m.If(accepted):
+            m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
+        with m.Elif(ending):
+            m.d.sync += busy.eq(0)
+        with m.If(checking):
+            m.d.sync += fault.eq(vector_fault(m, command.operands, self._lanes))
+        chosen = [Cat(command.operands.op == op for op in unit.operations).any() for unit in self._units]
+        none = ~Cat(chosen).any()
+        code = Mux(none, Fault.ILLEGAL, fault)
+        refused = starting & (code != Fault.NONE)
+        finished = Cat(select & unit.done for select, unit in zip(chosen, self._units, strict=True)).any()
+        unit_fault = Signal(4)
+        m.d.comb += ending.eq(refused | finished)
+        m.d.sync += self.fault.eq(Mux(refused, code, Mux(finished, unit_fault, 0)))
+        for number, (select, unit) in enumerate(zip(chosen, self._units, strict=True)):
+            m.submodules[f"unit_{number}"] = unit
+            m.d.comb += [
+                unit.start.eq(starting & ~refused & select),
+                unit.command.eq(command.operands),
+                unit.rewind.eq(self.rewind),
+            ]
+            with m.If(select):
+                m.d.comb += unit_fault.eq(unit.fault)
+        found = Cat(select & unit.set for select, unit in zip(chosen, self._units, strict=True)).any()
+        self._flags(m, command.operands, checking, found, finished)
+        self._buffers(m, chosen)
+        self._halves(m, command, ending)
+        return m
+
+    def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
+        """Sticky flags, in words; a word that has not been written since the reset is zero."""
+        words = (1 << _FLAG_BITS) // _FLAG_WORD_BITS
+        m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[])
+        write, read = flags.write_port(), flags.read_port()
+        written, seen = Signal(words), Signal()
+        place, number = operands.found[:5], operands.found[5:]
+        word = Mux(written.bit_select(number, 1), read.data, 0)
+        flag, now = word.bit_select(place, 1), seen | found
+        # Only the last REDUCE of a sweep rounds its sums, and looks at them.
+        partial = (operands.op == VectorOp.REDUCE) & (operands.size != 1)
+        mode = operands.found_mode
+        sets = ((mode == FoundMode.SET) | (mode == FoundMode.CLEAR_AND_SET)) & ~partial
+        after = now | ((mode == FoundMode.SET) & flag)
+        here = 1 << place
+        m.d.comb += [
+            read.en.eq(checking),
+            read.addr.eq(number),
+            write.addr.eq(number),
+            write.data.eq((word & ~here) | Mux(after, here, 0)),
+            write.en.eq(finished & sets),
+            *(unit.obeyed.eq(flag) for unit in self._units),
+        ]
+        m.d.sync += seen.eq(~checking & now)
+        with m.If(write.en):
+            m.d.sync += written.bit_select(number, 1).eq(1)
+
+    def _buffers(self, m: Module, chosen: list[Value]) -> None:
+        """Give the ports to the unit at work."""
+        for select, unit in zip(chosen, self._units, strict=True):
+            ours = dict(self._ports(self))
+            for name, port in self._ports(unit):
+                outputs = [member for member in ("address", "data", "mask") if self._drives(name, member)]
+                with m.If(select):
+                    m.d.comb += [getattr(ours[name], member).eq(getattr(port, member)) for member in outputs]
+                    m.d.comb += ours[name].enable.eq(port.enable)
+                if "data" not in outputs:
+                    m.d.comb += port.data.eq(ours[name].data)
+
+    @staticmethod
+    def _ports(owner: Any) -> Iterator[tuple[str, Any]]:
+        for name in ("vin", "vout", "prm_write", "acc"):
+            yield name, getattr(owner, name)
+        for n in range(PRM_READS):
+            yield f"prm_{n}", owner.prm[n]
+
+    @staticmethod
+    def _drives(name: str, member: str) -> bool:
+        return member == "address" or name in ("vout", "prm_write")
+
+    def _halves(self, m: Module, command: Any, ending: Value) -> None:
+        """Current half of each buffer."""
+        for name, bit in _HALVES.items():
+            half = getattr(self, name).half
+            with m.If(self.rewind):
+                m.d.sync += half.eq(0)
+            with m.Elif(ending & ((command.advance & int(bit)) != 0)):
+                m.d.sync += half.eq(~half)

@@ -1,0 +1,108 @@
+"""Which instructions the vector engine refuses."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+
+from gossamer_hw.vector.ports import LINE_WORD_BYTES
+from gossamer_hw.vector.stream_channels import BLOCK, channel_misaligned
+from gossamer_models.golden.vector import FLAGS, FOUND_MODES
+from gossamer_models.isa.instructions import Format, FoundMode, VectorFlag, VectorOp
+from gossamer_models.registers import Fault
+
+__all__ = ["vector_fault"]
+
+_PARAMETER_WORDS = 8
+_OP_BITS = 6
+_NORMALISATIONS = (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)
+
+
+def vector_fault(m: Module, command: Any, lanes: int) -> Value:
+    """Return the code of :class:`~gossamer_models.registers.Fault` that an instruction earns, 0 for a legal one.
+
+    Operands must lie at whole lines of VIN and VOUT, those of PRM at multiples of eight words; only operands that the
+    operation has are looked at. Bounds of buffers are not checked.
+    """
+    illegal = Cat(_foreign(command), _bad_format(command), _bad_formula(command), _bad_sparsity(command)).any()
+    misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes)).any()
+    fault = Signal(4, name="fault_code")
+    m.d.comb += fault.eq(Mux(illegal, Fault.ILLEGAL, Mux(misaligned, Fault.ALIGNMENT, Fault.NONE)))
+    return fault
+
+
+def _of(command: Any, *operations: VectorOp) -> Value:
+    return Cat(command.op == op for op in operations).any()
+
+
+def _with(command: Any, flag: VectorFlag) -> Value:
+    return command.flags[int(flag).bit_length() - 1]
+
+
+def _foreign(command: Any) -> Value:
+    """The operation is unknown or does not have one of the options."""
+    known = {int(op) for op in VectorOp}
+    places = range(1 << _OP_BITS)
+    flags = Array(Const(_flags(op) if op in known else 0, 8) for op in places)
+    modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)
+    return (command.flags & ~flags[command.op]).any() | ~modes[command.op].bit_select(command.found_mode, 1)
+
+
+def _flags(op: int) -> int:
+    return int(FLAGS.get(VectorOp(op), VectorFlag(0)))
+
+
+def _modes(op: int) -> int:
+    """Mask of the legal ``found_mode``; none for an operation that is unknown."""
+    return sum(1 << int(mode) for mode in FOUND_MODES.get(VectorOp(op), {FoundMode.NONE}))
+
+
+def _bad_format(command: Any) -> Value:
+    return _of(command, VectorOp.FILL, VectorOp.DRAIN) & (command.format > Format.FP32)
+
+
+def _bad_formula(command: Any) -> Value:
+    """A period or count of the formulas for channels and samples is zero."""
+    parts = ("channel_low", "channel_mid_period", "channel_mid_count", "channel_high_period")
+    by_channel = _with(command, VectorFlag.AFFINE) | _of(command, VectorOp.REDUCE)
+    by_sample = (command.samples != 0) & ~_of(command, VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_NORMALISATIONS)
+    return (by_channel & Cat(command[part] == 0 for part in parts).any()) | (by_sample & (command.sample_period == 0))
+
+
+def _bad_sparsity(command: Any) -> Value:
+    """SR-STE's N:M is none, or elements do not fill blocks."""
+    pattern = Cat(command.of == size for size in (1, 2, 4, 8)).any() & (command.keep != 0)
+    bad = ~pattern | (command.keep > command.of) | (command.count & (BLOCK - 1)).any()
+    return _of(command, VectorOp.UPDATE) & _with(command, VectorFlag.SR_STE) & bad
+
+
+def _lines(command: Any, lanes: int) -> Value:
+    """An operand in VIN or VOUT does not start at a whole line."""
+    op = VectorOp
+    updates, softmax = _of(command, op.UPDATE), _of(command, op.SOFTMAX_CROSS_ENTROPY)
+    gradient = _of(command, op.GRADIENT) & _with(command, VectorFlag.AFFINE)
+    second = _with(command, VectorFlag.RESIDUAL) | _with(command, VectorFlag.PRODUCT) | gradient
+    used = {
+        "source0": ~_of(command, op.FILL, op.DRAIN, *_NORMALISATIONS),
+        "source1": second | updates | softmax | _of(command, op.MAX_POOL_GRADIENT),
+        "source2": _with(command, VectorFlag.MASK) | updates,
+        "target0": ~_of(command, op.REDUCE, *_NORMALISATIONS),
+        "target1": _with(command, VectorFlag.SECOND_OUTPUT) | updates | softmax,
+        "target2": updates,
+    }
+    mask = LINE_WORD_BYTES * lanes - 1
+    return Cat(uses & (command[name] & mask).any() for name, uses in used.items()).any()
+
+
+def _words(command: Any) -> Value:
+    """An operand in PRM, or a vector of channels, is no multiple of eight words."""
+    norm = _of(command, *_NORMALISATIONS)
+    address = command.parameter | command.channels | Mux(norm, command.source0 | command.source1, 0)
+    return (norm | _of(command, VectorOp.REDUCE)) & (address & (_PARAMETER_WORDS - 1)).any()
+
+
+def _channels(command: Any, lanes: int) -> Value:
+    """Parameters of neighbours do not lie beside each other."""
+    by_channel = _with(command, VectorFlag.AFFINE) | _of(command, VectorOp.REDUCE)
+    samples = (command.samples != 0) & ~_of(command, VectorOp.FILL)
+    ragged = samples & (command.sample_period & (lanes - 1)).any() & (command.sample_period < command.count)
+    return (by_channel & channel_misaligned(command, lanes)) | ragged

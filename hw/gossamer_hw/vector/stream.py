@@ -1,0 +1,241 @@
+"""Operations on elements of one place: FILL, DRAIN, APPLY, GRADIENT, UPDATE."""
+
+from itertools import pairwise
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+
+from gossamer_hw.numerics.formats import Half, Relaxed
+from gossamer_hw.prune.block import delay
+from gossamer_hw.vector.ports import PRM_READS, unit_members
+from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, spread
+from gossamer_hw.vector.stream_lane import StreamLane
+from gossamer_hw.vector.stream_operands import Controls, LaneInputs, has, lane_terms, masked_half
+from gossamer_hw.vector.stream_pairs import Group, PairReader
+from gossamer_hw.vector.stream_sums import SumReader
+from gossamer_hw.vector.stream_writer import Output, StreamWriter
+from gossamer_hw.vector.update import UpdateReader
+from gossamer_hw.verilog import add_shared
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Format, VectorFlag, VectorOp
+
+__all__ = ["LANE_MODULE", "StreamUnit"]
+
+LANE_MODULE = "gossamer_vector_lane"
+
+_TAIL_CYCLES = PairReader.lead + StreamLane.latency + 2
+"""From a reader's ``final`` to the last write: the second group of a pair, its way through a lane, fp16."""
+
+_EXTRA_DELAY = 1
+"""Puts the writes of a second output between those of the first, whether pairs take two or three cycles."""
+
+
+class StreamUnit(wiring.Component):
+    """FILL, DRAIN, APPLY, GRADIENT and UPDATE on L lanes; :mod:`gossamer_models.timing.vector` has their cycles.
+
+    A reader gives a group of L elements in a cycle; the lanes take it through y = (x0 y0 + x1 y1) + u; the writer puts
+    results into lines. UPDATE goes through the lanes four times. The instruction must be legal.
+
+    Parameters
+    ----------
+    architecture
+        Lanes, columns and buffer sizes count.
+
+    Members
+    -------
+    As :func:`~gossamer_hw.vector.ports.unit_members` says.
+    """
+
+    operations = (VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE)
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._lanes = lanes = architecture.vector.lanes
+        super().__init__(unit_members(architecture))
+        vin_lines, vout_lines = 1 << len(self.vin.address), 1 << len(self.vout.address)
+        self._pairs = PairReader(lanes=lanes, lines=vin_lines)
+        self._sums = SumReader(lanes=lanes, columns=architecture.array.columns, words=1 << len(self.acc.address))
+        self._update = UpdateReader(lanes=lanes, lines=vin_lines)
+        self._channels = ChannelWalker(lanes=lanes)
+        self._samples = SampleWalker(lanes=lanes)
+        self._writer = StreamWriter(lanes=lanes, lines=vout_lines)
+        self._stream_lanes = [StreamLane() for _ in range(lanes)]
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire readers, lanes and writer."""
+        m = Module()
+        for name in ("pairs", "sums", "update", "channels", "samples", "writer"):
+            m.submodules[name] = getattr(self, f"_{name}")
+        for n, lane in enumerate(self._stream_lanes):
+            add_shared(m, platform, lane, name=f"lane_{n}", module=LANE_MODULE)
+        self._start_readers(m)
+        m.d.comb += self.done.eq(
+            delay(m, self._pairs.final | self._sums.final | self._update.final, _TAIL_CYCLES, name="final")
+        )
+        group = Signal(Group)
+        m.d.comb += group.eq(self._pairs.group.as_value() | self._sums.group.as_value())
+        output = self._outputs(m, group)
+        gradients = self._feed(m, output)
+        self._finish(m, output)
+        self._extra(m, group, gradients)
+        return m
+
+    def _start_readers(self, m: Module) -> None:
+        """Give each reader and walker its part of the instruction, and VIN to the one at work."""
+        c, pairs, update = self.command, self._pairs, self._update
+        log2_line = (4 * self._lanes).bit_length() - 1
+        lines = [c[name][log2_line:] for name in ("source0", "source1", "source2")]
+        updates, drains = c.op == VectorOp.UPDATE, c.op == VectorOp.DRAIN
+        gradient = c.op == VectorOp.GRADIENT
+        m.d.comb += [
+            pairs.start.eq(self.start & ~updates & ~drains),
+            update.start.eq(self.start & updates),
+            self._sums.start.eq(self.start & drains),
+            *(reader.count.eq(c.count) for reader in (pairs, update, self._sums)),
+            *(source.eq(line) for source, line in zip(pairs.source, lines, strict=True)),
+            pairs.used[0].eq(c.op != VectorOp.FILL),
+            pairs.used[1].eq(Mux(gradient, has(c, VectorFlag.AFFINE), has(c, VectorFlag.RESIDUAL))),
+            pairs.used[2].eq(has(c, VectorFlag.MASK)),
+            update.weights.eq(lines[0]),
+            update.velocities.eq(lines[1]),
+            update.gradients.eq(lines[2]),
+            update.keep.eq(c.keep),
+            update.of.eq(c.of),
+            self._sums.source.eq(c.source0),
+            self.acc.enable.eq(self._sums.acc.enable),
+            self.acc.address.eq(self._sums.acc.address),
+            self._sums.acc.data.eq(self.acc.data),
+            self.vin.enable.eq(pairs.vin.enable | update.vin.enable),
+            self.vin.address.eq(Mux(updates, update.vin.address, pairs.vin.address)),
+            pairs.vin.data.eq(self.vin.data),
+            update.vin.data.eq(self.vin.data),
+        ]
+
+    def _parameters(self, m: Module) -> list[Any]:
+        """Each lane's parameters, together with the group that they belong to; shape [vector][lane]."""
+        c, channels = self.command, self._channels
+        ahead = Signal(Group)
+        m.d.comb += [
+            ahead.eq(self._pairs.ahead.as_value() | self._sums.ahead.as_value()),
+            channels.start.eq(self.start),
+            channels.low.eq(c.channel_low),
+            channels.mid_period.eq(c.channel_mid_period),
+            channels.mid_count.eq(c.channel_mid_count),
+            channels.high_period.eq(c.channel_high_period),
+            channels.step.eq(ahead.valid),
+        ]
+        spreads = []
+        log2_lanes = self._lanes.bit_length() - 1
+        for n in range(PRM_READS):
+            base, word = Signal(24, name=f"parameter_{n}"), Signal(24, name=f"word_{n}")
+            with m.If(self.start):
+                m.d.sync += base.eq(c.parameter + (0, c.channels, c.channels << 1)[n])
+            m.d.comb += [
+                word.eq(base + channels.channel),
+                self.prm[n].enable.eq(ahead.valid & has(c, VectorFlag.AFFINE)),
+                self.prm[n].address.eq(word[log2_lanes:]),
+            ]
+            line = Signal(self.prm[n].data.shape(), name=f"line_{n}", reset_less=True)
+            m.d.sync += line.eq(self.prm[n].data)
+            first = delay(m, word[:log2_lanes], PairReader.lead, name=f"first_{n}")
+            spreads.append(spread(m, line, c.channel_low, first, name=f"spread_{n}"))
+        return spreads
+
+    def _outputs(self, m: Module, group: Any) -> list[Any]:
+        """What becomes of the groups that entered the lanes 0, 1, ... cycles ago."""
+        c, update, samples = self.command, self._update, self._samples
+        layout = data.StructLayout({"output": Output, "real": self._lanes // ROW})
+        outputs = [Signal(layout, name=f"output_{n}") for n in range(StreamLane.latency + 1)]
+        single = Mux(c.op == VectorOp.FILL, c.format, Mux(c.op == VectorOp.DRAIN, c.format, 0)) == Format.FP32
+        odd = Signal()
+        entering = outputs[0].output
+        m.d.comb += [
+            samples.start.eq(self.start),
+            samples.samples.eq(c.samples),
+            samples.period.eq(c.sample_period),
+            samples.step.eq(group.valid | update.passing[2]),
+            # The last pass of a group enters when the one before it leaves.
+            outputs[0].real.eq(Mux(update.passing[3], outputs[-1].real, samples.real)),
+            entering.single.eq((group.valid & single) | update.passing[2:].any()),
+            entering.second.eq(update.passing[2]),
+            entering.half.eq((group.valid & ~single) | update.passing[3]),
+            entering.odd.eq(Mux(group.valid, group.odd, odd)),
+            entering.last.eq(Mux(group.valid, group.last, update.last)),
+        ]
+        with m.If(self.start):
+            m.d.sync += odd.eq(0)
+        with m.Elif(update.passing[3]):
+            m.d.sync += odd.eq(~odd)
+        m.d.sync += [late.eq(before) for before, late in pairwise(outputs)]
+        return outputs
+
+    def _feed(self, m: Module, outputs: list[Any]) -> list[Any]:
+        """Give every lane its operands; return the gradients behind their masks."""
+        c, pairs, update = self.command, self._pairs, self._update
+        controls = Controls.of(c, update.passing, self.obeyed)
+        parameters = self._parameters(m)
+        taken = update.passing[1] & has(c, VectorFlag.SR_STE)
+        take = delay(m, taken, StreamLane.take_delay, name="take")
+        gradients = []
+        for n, lane in enumerate(self._stream_lanes):
+            first, second, mask = (pairs.halves[source][n] for source in range(3))
+            gradients.append(masked_half(m, first, mask, has(c, VectorFlag.MASK)))
+            inputs = LaneInputs(
+                halves=(gradients[-1], second),
+                single=self._sums.singles[n],
+                parameters=tuple(_relaxed(m, vector[n]) for vector in parameters),
+                weight=update.weight[n],
+                line=update.line[n],
+                kept=update.kept[n],
+                feedback=lane.result,
+            )
+            m.d.comb += [lane.terms.eq(lane_terms(m, controls, inputs)), lane.take.eq(take)]
+        return gradients
+
+    def _finish(self, m: Module, outputs: list[Any]) -> None:
+        """Clip, look for what is not finite, mask, write."""
+        c, writer, leaving = self.command, self._writer, outputs[-1]
+        log2_line, log2_lanes = (4 * self._lanes).bit_length() - 1, self._lanes.bit_length() - 1
+        tail = ((c.count - 1)[:log2_lanes] + 1)[: log2_lanes + 1]
+        m.d.comb += [
+            writer.start.eq(self.start),
+            *(target.eq(c[f"target{n}"][log2_line:]) for n, target in enumerate(writer.target)),
+            writer.half_target.eq(Mux(c.op == VectorOp.UPDATE, 2, 0)),
+            writer.tail.eq(tail),
+            writer.output.eq(leaving.output),
+            self.vout.enable.eq(writer.vout.enable),
+            self.vout.address.eq(writer.vout.address),
+            self.vout.data.eq(writer.vout.data),
+            self.vout.mask.eq(writer.vout.mask),
+        ]
+        infinite = []
+        clips = has(c, VectorFlag.RELU)
+        for n, lane in enumerate(self._stream_lanes):
+            value = lane.result
+            number = value.number
+            clipped = clips & ~value.nan & (number.sign | ~Cat(number.mantissa, number.exponent).any())
+            counts = ~leaving.output.last | (n < tail)
+            infinite.append(counts & ~clipped & (value.nan | number.exponent.all()))
+            real = leaving.real[n // ROW] & (c.op != VectorOp.FILL)
+            m.d.comb += writer.values[n].eq(Mux(real & ~clipped, value.as_value(), 0))
+        looked_at = (leaving.output.single | leaving.output.half) & (c.op == VectorOp.DRAIN)
+        m.d.sync += self.set.eq(looked_at & Cat(infinite).any())
+
+    def _extra(self, m: Module, group: Any, gradients: list[Any]) -> None:
+        """Write GRADIENT's second output."""
+        writer = self._writer
+        entering, extra = Signal(Output), Signal(data.ArrayLayout(Half, self._lanes), reset_less=True)
+        wanted = group.valid & (self.command.op == VectorOp.GRADIENT) & has(self.command, VectorFlag.SECOND_OUTPUT)
+        m.d.comb += [entering.half.eq(wanted), entering.odd.eq(group.odd), entering.last.eq(group.last)]
+        real = self._samples.real
+        m.d.sync += [half.eq(Mux(real[n // ROW], gradients[n].as_value(), 0)) for n, half in enumerate(extra)]
+        m.d.comb += [
+            writer.extra.eq(delay(m, entering.as_value(), _EXTRA_DELAY, name="extra")),
+            writer.extra_halves.eq(extra),
+        ]
+
+
+def _relaxed(m: Module, word: Value) -> Any:
+    relaxed = Signal(Relaxed)
+    m.d.comb += [relaxed.number.eq(word), relaxed.nan.eq(word[23:31].all() & word[:23].any())]
+    return relaxed

@@ -1,0 +1,87 @@
+"""A lane: two multipliers and two adders."""
+
+from typing import Any
+
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.bits import register
+from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.numerics.single_multiplier import SingleMultiplier
+
+__all__ = ["MINUS_ZERO", "ONE", "StreamLane", "Terms"]
+
+_MULTIPLY_LATENCY, _ADD_LATENCY = 3, 4
+
+ONE = Const({"number": {"exponent": 127}}, Relaxed)
+"""Factor that changes no number."""
+
+MINUS_ZERO = Const({"number": {"sign": 1}}, Relaxed)
+"""Addend that changes no number, as +0 would change -0."""
+
+
+class Terms(data.Struct):
+    """What a lane computes from: y = (x0 y0 + x1 y1) + u."""
+
+    x0: Relaxed
+    y0: Relaxed
+    x1: Relaxed
+    y1: Relaxed
+    u: Relaxed
+
+
+class StreamLane(wiring.Component):
+    """``result = (x0 y0 + x1 y1) + u``, every operation rounded on its own to nearest even.
+
+    What an operation leaves out is multiplied by :data:`ONE` or gets :data:`MINUS_ZERO` added, both exact.
+    One result per cycle, fixed latency, no flow control, no reset.
+
+    Members
+    -------
+    terms : operands.
+    take
+        In place of ``u`` add the product x0 y0 of the terms one cycle before; :attr:`take_delay` cycles after the terms
+        that it belongs to.
+    result : the result, :attr:`latency` cycles after the terms, from a register.
+    """
+
+    latency = 2 + _MULTIPLY_LATENCY + 2 * _ADD_LATENCY
+    take_delay = 1 + _MULTIPLY_LATENCY
+
+    def __init__(self) -> None:
+        super().__init__({"terms": In(Terms), "take": In(1), "result": Out(Relaxed)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Chain multipliers and adders, with `u` beside them."""
+        m = Module()
+        products = [SingleMultiplier(latency=_MULTIPLY_LATENCY) for _ in range(2)]
+        adders = [SingleAdder(latency=_ADD_LATENCY) for _ in range(2)]
+        for n in range(2):
+            m.submodules[f"multiplier_{n}"], m.submodules[f"adder_{n}"] = products[n], adders[n]
+        terms = Signal(Terms, reset_less=True)
+        m.d.sync += terms.eq(self.terms)
+        m.d.comb += [
+            products[0].a.eq(terms.x0),
+            products[0].b.eq(terms.y0),
+            products[1].a.eq(terms.x1),
+            products[1].b.eq(terms.y1),
+            adders[0].a.eq(products[0].product),
+            adders[0].b.eq(products[1].product),
+            adders[1].a.eq(adders[0].sum),
+        ]
+        late = self._late(m, terms.u, _MULTIPLY_LATENCY, "u_multiply")
+        before = register(m, products[0].product, when=True, name="product_before")
+        addend = Signal(Relaxed)
+        m.d.comb += addend.eq(Mux(self.take, before.as_value(), late.as_value()))
+        m.d.comb += adders[1].b.eq(self._late(m, addend, _ADD_LATENCY, "u_add"))
+        result = Signal(Relaxed, reset_less=True)
+        m.d.sync += result.eq(adders[1].sum)
+        m.d.comb += self.result.eq(result)
+        return m
+
+    def _late(self, m: Module, value: Any, cycles: int, name: str) -> Any:
+        for n in range(cycles):
+            value = register(m, value, when=True, name=f"{name}_{n}")
+        return value

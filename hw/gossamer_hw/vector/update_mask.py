@@ -1,0 +1,92 @@
+"""Which weights SR-STE leaves alone: the N largest of every M along the first 8 of blocks of 8 x 8."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.convert import relax
+from gossamer_hw.numerics.formats import Half, Single
+from gossamer_hw.numerics.half import narrow
+from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN
+from gossamer_hw.verilog import add_shared
+from gossamer_hw.vector.stream_channels import BLOCK
+
+__all__ = ["SparseMask"]
+
+_COLUMNS_PER_CYCLE = 2
+_STEPS = GROUP // _COLUMNS_PER_CYCLE
+
+
+class SparseMask(wiring.Component):
+    """Takes groups of weights, at most one every fourth cycle, and marks the kept ones of each block.
+
+    A group is L / 8 rows of a block. :class:`~gossamer_hw.prune.topn.TopN` sees two columns of a block per cycle in the
+    four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that group.
+
+    Parameters
+    ----------
+    lanes
+        L: 8, 16, 32 or 64.
+
+    Members
+    -------
+    start : the next group is a block's first one.
+    keep, of : N and M, constant while weights are inside.
+    valid : there is a group.
+    weights : its elements, binary32; rounded to binary16 before they are compared.
+    kept : per element of the last block: it is kept.
+    """
+
+    def __init__(self, *, lanes: int) -> None:
+        self._lanes = lanes
+        super().__init__(
+            {
+                "start": In(1),
+                "keep": In(5),
+                "of": In(5),
+                "valid": In(1),
+                "weights": In(data.ArrayLayout(Single, lanes)),
+                "kept": Out(BLOCK),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Collect a block, send its columns through the networks, note what they keep."""
+        m = Module()
+        groups = BLOCK // self._lanes
+        block = Signal(data.ArrayLayout(Half, BLOCK), reset_less=True)
+        place, step, ranking = Signal(range(groups)), Signal(range(_STEPS)), Signal()
+        halves = Cat(narrow(m, relax(m, weight)) for weight in self.weights)
+        with m.If(ranking):
+            m.d.sync += [step.eq(step + 1), ranking.eq(step != _STEPS - 1)]
+        with m.If(self.start):
+            m.d.sync += place.eq(0)
+        with m.Elif(self.valid):
+            m.d.sync += place.eq(0 if groups == 1 else place + 1)
+            with m.If(place == groups - 1):
+                m.d.sync += [step.eq(0), ranking.eq(1)]
+        for n in range(groups):
+            with m.If(self.valid & (place == n)):
+                m.d.sync += block.as_value()[16 * self._lanes * n : 16 * self._lanes * (n + 1)].eq(halves)
+        ranked = [(ranking, step)]
+        for n in range(TopN.latency):
+            late = Signal(name=f"ranked_{n}"), Signal.like(step, name=f"step_{n}")
+            m.d.sync += [late[0].eq(ranked[-1][0]), late[1].eq(ranked[-1][1])]
+            ranked.append(late)
+        for n in range(_COLUMNS_PER_CYCLE):
+            self._column(m, platform, block, n, step, *ranked[-1])
+        return m
+
+    def _column(self, m: Module, platform: Any, block: Any, n: int, step: Any, ranked: Any, ranked_step: Any) -> None:
+        """Rank the columns `_COLUMNS_PER_CYCLE` step + n."""
+        top = TopN()
+        add_shared(m, platform, top, name=f"top_{n}", module=TOP_N_MODULE)
+        columns = range(n, GROUP, _COLUMNS_PER_CYCLE)
+        words = Array(Cat(block[GROUP * row + column] for row in range(GROUP)) for column in columns)
+        m.d.comb += [top.keep.eq(self.keep), top.of.eq(self.of), top.count.eq(GROUP), top.word.eq(words[step])]
+        kept = Cat(Cat(entry.valid & (entry.index == row) for entry in top.entries).any() for row in range(GROUP))
+        for place, column in enumerate(columns):
+            with m.If(ranked & (ranked_step == place)):
+                m.d.sync += [self.kept[GROUP * row + column].eq(kept[row]) for row in range(GROUP)]

@@ -1,0 +1,165 @@
+"""A vector engine between memories, beside golden on the same contents."""
+
+from typing import Any
+
+import numpy as np
+from amaranth.sim import Simulator
+from numpy.typing import NDArray
+
+from gossamer_hw.layouts import operand_bits
+from gossamer_hw.vector.engine import VectorEngine
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.architecture import Vector as VectorConfig
+from gossamer_models.golden.state import Machine, buffer_bytes
+from gossamer_models.golden.vector import vector
+from gossamer_models.isa.instructions import Vector
+from gossamer_models.isa.tokens import Advance, Buffer, Engine
+
+Contents = dict[Buffer, NDArray[np.uint8]]
+
+_PORTS = {"vin": Buffer.VIN, "vout": Buffer.VOUT, "acc": Buffer.ACC}
+_ADVANCES = {Buffer.VIN: Advance.VIN, Buffer.VOUT: Advance.VOUT, Buffer.ACC: Advance.ACC}
+_MOST_CYCLES = 200_000
+
+
+def machine_of(lanes: int, columns: int) -> Architecture:
+    """Small machine with the given lanes and columns."""
+    tiny = load_architecture("tiny-4x4")
+    sizes = {"vector_in_bytes": 3 << 13, "vector_out_bytes": 3 << 13, "parameter_words": 1024, "accumulator_words": 512}
+    return tiny.model_copy(
+        update={
+            "vector": VectorConfig(lanes=lanes, prune_lanes=4),
+            "array": tiny.array.model_copy(update={"columns": columns}),
+            "buffers": tiny.buffers.model_copy(update=sizes),
+        }
+    )
+
+
+def random_contents(architecture: Architecture, rng: np.random.Generator) -> Contents:
+    """Random bytes for both halves of the vector engine's buffers, shape (halves, bytes)."""
+    sizes = buffer_bytes(architecture)
+    halves = {Buffer.VIN: 2, Buffer.VOUT: 2, Buffer.ACC: 2, Buffer.PRM: 1}
+    return {buffer: rng.integers(0, 256, (n, sizes[buffer]), dtype=np.uint8) for buffer, n in halves.items()}
+
+
+def place(contents: Contents, buffer: Buffer, half: int, address: int, values: NDArray[Any]) -> None:
+    """Put numbers to a byte address."""
+    raw = np.ascontiguousarray(values).view(np.uint8).ravel()
+    contents[buffer][half, address : address + raw.size] = raw
+
+
+def golden_run(architecture: Architecture, contents: Contents, instructions: list[Vector]) -> Contents:
+    """Execute instructions on the model; return what its buffers hold then."""
+    machine = Machine(architecture, np.zeros(64, np.uint8))
+    machine.start_stage()
+    for buffer, held in contents.items():
+        for half in held:
+            machine.write(Engine.VECTOR, buffer, 0, half)
+            if buffer in _ADVANCES:
+                machine.advance(Engine.VECTOR, _ADVANCES[buffer])
+    for instruction in instructions:
+        vector(machine, instruction)
+        machine.advance(Engine.VECTOR, instruction.advance)
+    result = {}
+    for buffer, held in contents.items():
+        halves = []
+        for _ in held:
+            halves.append(machine.readable(Engine.STORE, buffer).copy())
+            if buffer in _ADVANCES:
+                machine.advance(Engine.STORE, _ADVANCES[buffer])
+        result[buffer] = np.stack(halves)
+    return result
+
+
+class Bench:
+    """The engine and its buffers."""
+
+    def __init__(self, architecture: Architecture, contents: Contents) -> None:
+        self.lanes = architecture.vector.lanes
+        self.dut = VectorEngine(architecture)
+        self.contents = {buffer: held.copy() for buffer, held in contents.items()}
+        self.faults: list[int] = []
+
+    def execute(self, instructions: list[Vector], *, rewind_before: frozenset[int] = frozenset()) -> list[int]:
+        """Run instructions back to back; return the cycles of each."""
+        cycles: list[int] = []
+
+        async def drive(ctx: Any) -> None:
+            port = self.dut.instruction
+            for number, instruction in enumerate(instructions):
+                if number in rewind_before:
+                    ctx.set(self.dut.rewind, 1)
+                    await ctx.tick()
+                    ctx.set(self.dut.rewind, 0)
+                ctx.set(port.payload.advance, instruction.advance)
+                ctx.set(port.payload.operands.as_value(), operand_bits(instruction))
+                ctx.set(port.valid, 1)
+                assert ctx.get(port.ready)
+                count = 0
+                while not count or not ctx.get(self.dut.done):
+                    await ctx.tick()
+                    ctx.set(port.valid, 0)
+                    count += 1
+                    assert count < _MOST_CYCLES, instruction
+                cycles.append(count)
+                self.faults.append(ctx.get(self.dut.fault))
+
+        simulator = Simulator(self.dut)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(drive)
+        for port, buffer in (
+            (self.dut.vin, Buffer.VIN), (self.dut.acc, Buffer.ACC), *((port, Buffer.PRM) for port in self.dut.prm)
+        ):  # fmt: skip
+            simulator.add_process(self._reader(port, buffer))
+        for port, buffer, size in ((self.dut.vout, Buffer.VOUT, 1), (self.dut.prm_write, Buffer.PRM, 4)):
+            simulator.add_testbench(self._writer(port, buffer, size), background=True)
+        simulator.run()
+        return cycles
+
+    def _reader(self, port: Any, buffer: Buffer) -> Any:
+        data = port.data.as_value() if hasattr(port.data, "as_value") else port.data
+        size = len(data) // 8
+
+        async def read(ctx: Any) -> None:
+            half = [port.half] if buffer in _ADVANCES else []
+            async for _, _, enable, address, *halves in ctx.tick().sample(port.enable, port.address, *half):
+                held = self.contents[buffer][halves[0] if halves else 0]
+                line = held[address * size : (address + 1) * size] if enable else np.full(size, 0x5A, np.uint8)
+                ctx.set(data, int.from_bytes(line.tobytes(), "little"))
+
+        return read
+
+    def _writer(self, port: Any, buffer: Buffer, part_bytes: int) -> Any:
+        data = port.data.as_value() if hasattr(port.data, "as_value") else port.data
+        size = len(data) // 8
+
+        async def write(ctx: Any) -> None:
+            half = [port.half] if buffer in _ADVANCES else []
+            samples = (port.enable, port.address, data, port.mask, *half)
+            async for _, _, enable, address, value, mask, *halves in ctx.tick().sample(*samples):
+                if not enable:
+                    continue
+                line = np.frombuffer(value.to_bytes(size, "little"), np.uint8)
+                held = self.contents[buffer][halves[0] if halves else 0]
+                chosen = np.repeat([mask >> n & 1 == 1 for n in range(size // part_bytes)], part_bytes)
+                start = address * size
+                # Lines may go beyond the end of a buffer whose size is no multiple of a line; what is written may not.
+                where = np.flatnonzero(chosen)
+                held[start + where] = line[where]
+
+        return write
+
+
+def differences(found: Contents, expected: Contents) -> str:
+    """First difference of each buffer, or nothing."""
+    lines = []
+    for buffer, held in expected.items():
+        bad = np.argwhere(found[buffer] != held)
+        if bad.size:
+            half, address = bad[0]
+            start = int(address) // 4 * 4
+            pair = (bytes(which[buffer][half, start : start + 4])[::-1].hex() for which in (found, expected))
+            lines.append(
+                f"{len(bad)} bytes of {buffer.name} differ, first in half {half} at {address}: {' not '.join(pair)}"
+            )
+    return "; ".join(lines)
