@@ -158,7 +158,7 @@ class Architecture(Schema):
     buffers: Buffers
     vector: Vector = Vector()
     memory: Memory = Memory()
-    queue_depth: Annotated[int, Field(ge=1, le=64)] = 4
+    queue_depth: Annotated[int, Field(ge=1, le=64)] = 8
     energy: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
