@@ -128,7 +128,7 @@ class Control(wiring.Component):
             sequencer.fetch_done.eq(fetcher.done),
             sequencer.fetch_fault.eq(fetcher.fault),
             run.fetching.eq(fetcher.busy),
-            run.fetched.eq(fetcher.done),
+            run.fetched.eq(fetcher.write.enable),
             write.addr.eq(fetcher.write.line),
             write.en.eq(Mux(fetcher.write.enable, fetcher.write.piece, 0)),
             write.data.eq(fetcher.write.data.replicate(len(fetcher.write.piece))),

@@ -132,9 +132,7 @@ class Registers(wiring.Component):
             **{name: Const(value, _WORD_BITS) for name, value in self._identification.items()},
             **{f"{name}_LOW": value[:_WORD_BITS] for name, value in wide.items()},
             **{f"{name}_HIGH": value[_WORD_BITS:] for name, value in wide.items()},
-            "STATUS": self._packed(
-                "STATUS", {"STATE": results.state, "BUSY": results.busy, "PENDING": results.pending}
-            ),
+            "STATUS": self._packed("STATUS", status),
             "FAULT": self._packed("FAULT", {"CODE": results.fault, "ENGINE": results.fault_engine}),
             "INTERRUPT_ENABLE": enable,
             "INTERRUPT_STATUS": happened,

@@ -36,7 +36,7 @@ class Run(wiring.Component):
     command, settings, results, ended : see :class:`~gossamer_hw.control.registers.Registers`.
     begin, first : to the sequencer.
     stage_ended, fault, index : from the sequencer.
-    fetching, fetched : the fetch is busy, has ended.
+    fetching, fetched : the fetch is busy; a beat of it has come.
     engines : see :func:`engine_layout`.
     idle : all engines are idle, without a fault.
     halt : a fault or a soft reset: nothing may start any more.

@@ -40,6 +40,8 @@ DEALT: dict[Engine, tuple[Opcode, type[Instruction]]] = {
 """Opcode and format of the instruction that each engine executes."""
 
 _PLACE_BITS = INDEX_BITS + 1
+_ALIGNED_BITS = 6
+"""Stages lie at multiples of 64 bytes: of a beat of any width."""
 
 
 class Sequencer(wiring.Component):
@@ -148,7 +150,9 @@ class Sequencer(wiring.Component):
     def _fetch(self, m: Module, count: Value, following: str) -> None:
         """Start a fetch of instructions that lie in memory."""
         m.d.comb += self.fetch_count.eq(count)
-        with m.If(self._room[-1] | (self._room[:-1] < self._bytes(count)) | (self._address[:6] != 0)):
+        with m.If(self._address[:_ALIGNED_BITS] != 0):
+            m.d.comb += self.fault.eq(Fault.ALIGNMENT)
+        with m.Elif(self._room[-1] | (self._room[:-1] < self._bytes(count))):
             m.d.comb += self.fault.eq(Fault.ADDRESS)
         with m.Else():
             m.d.comb += self.fetch_start.eq(1)

@@ -1,0 +1,336 @@
+"""Every fault ends in the error state with its place, nothing hangs, and after a soft reset the next run is right."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gossamer_hw.driver import AsyncDriver, FaultReport
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.encoding import encode
+from gossamer_models.isa.instructions import EndLoop, Gemm, Instruction, Load, Loop, Modifier, Stage, Vector
+from gossamer_models.isa.loops import step
+from gossamer_models.isa.tokens import Engine, Semaphore
+from gossamer_models.program import Program
+from gossamer_models.registers import Control, Fault, State, offset
+from tests.hw.control.control_bench import (
+    HANGS,
+    UNTIL_STOP,
+    Bench,
+    LiteMaster,
+    architecture_of,
+    program_of,
+    stage_of,
+    timed,
+)
+
+S = Semaphore
+E = Engine
+GOOD_STAGE = stage_of([timed(E.LOAD, 3, signal=S.VIN_FULL), timed(E.VECTOR, 2, wait=S.VIN_FULL)])
+# Barrier; dealing the second one takes until cycle 7, its token is there in 4 + 3 + 1 = 8, it is done in 10.
+GOOD_CYCLES = 9 + 2 * 32 + 12 * 3 + 10
+DRAM_BYTES = 1 << 20
+SLOW = timed(E.LOAD, 60)
+Change = Callable[[Any, AsyncDriver, LiteMaster], Awaitable[None]]
+
+
+def recover(bench: Bench, *changes: Change) -> None:
+    """Let something go wrong, then reset and run a good program, which must take its usual cycles."""
+    good = program_of(GOOD_STAGE)
+
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        for change in changes:
+            await change(ctx, driver, bus)
+            await driver.soft_reset()
+            assert not ctx.get(bench.dut.irq)
+            status = await driver.status()
+            assert (status.state, status.busy, status.pending) == (State.IDLE, frozenset(), frozenset())
+            assert await driver.fault() is None
+            before = len(bench.starts)
+            await driver.load(good)
+            await driver.start()
+            await driver.wait()
+            assert len(bench.starts) == before + 2
+            assert await driver.cycles() == GOOD_CYCLES
+
+    bench.run(test)
+
+
+async def fails(bench: Bench, ctx: Any, driver: AsyncDriver, program: Program, watchdog_cycles: int = 0) -> FaultReport:
+    """Run a program into its fault; the error must be seen everywhere."""
+    await driver.load(program, memory_bytes=DRAM_BYTES, watchdog_cycles=watchdog_cycles)
+    await driver.start()
+    with pytest.raises(GossamerError, match="found by"):
+        await driver.wait()
+    report = await driver.fault()
+    assert report is not None
+    assert (await driver.status()).state is State.ERROR
+    assert ctx.get(bench.dut.irq)
+    with pytest.raises(GossamerError, match="a machine that is ERROR cannot start"):
+        await driver.start()
+    return report
+
+
+def check_faults(*cases: tuple[Program, FaultReport, int]) -> Bench:
+    """Programs, their faults, and how many instructions start before them."""
+    bench = Bench(architecture_of())
+
+    def case(program: Program, expected: FaultReport, starts: int) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+            before = len(bench.starts)
+            assert await fails(bench, ctx, driver, program) == expected
+            assert len(bench.starts) == before + starts
+
+        return change
+
+    recover(bench, *(case(*item) for item in cases))
+    return bench
+
+
+ILLEGAL: dict[str, tuple[list[Instruction], int]] = {
+    "no iterations": ([SLOW, Loop(level=1, count=0), EndLoop(level=1)], 1),
+    "closes nothing": ([SLOW, EndLoop(level=0)], 1),
+    "closes another level": ([SLOW, Loop(level=1, count=2), EndLoop(level=2)], 2),
+    "same level inside": ([SLOW, Loop(level=1, count=2), Loop(level=1, count=2), EndLoop(level=1)], 2),
+    "lower level inside": ([SLOW, Loop(level=1, count=2), Loop(level=0, count=2), EndLoop(level=0)], 2),
+    "not closed": ([SLOW, Loop(level=3, count=1)], 2),
+    "header inside": ([SLOW, Stage()], 1),
+    "loop that waits": ([SLOW, Loop(count=2, wait=1), EndLoop()], 1),
+    "step of no loop": ([SLOW, Vector(modifiers=(step(Vector, "count", 0, 1),))], 1),
+    "no such field": ([SLOW, Gemm(modifiers=(Modifier(100, 2, 1, 1),))], 1),
+}
+
+
+def test_illegal() -> None:
+    check_faults(
+        *(
+            (program_of(GOOD_STAGE, stage_of(instructions)), FaultReport(Fault.ILLEGAL, E.SEQUENCER, 1, index), 3)
+            for instructions, index in ILLEGAL.values()
+        )
+    )
+
+
+def test_foreign_token() -> None:
+    foreign = [timed(E.LOAD, 1, wait=S.A_FULL), timed(E.GEMM, 1, signal=S.A_FULL), timed(E.VECTOR, 1, wait=S.PRN_FREE)]
+    report = FaultReport(Fault.TOKEN, E.SEQUENCER, 0, 2)
+    check_faults(*((program_of(stage_of([SLOW, SLOW, instruction])), report, 1) for instruction in foreign))
+
+
+def test_token_overflow() -> None:
+    body = [Loop(count=20), timed(E.LOAD, 1, signal=S.VIN_FULL), EndLoop()]
+    check_faults((program_of(stage_of(body, {S.VIN_FULL: 5})), FaultReport(Fault.TOKEN, E.LOAD, 0, 1), 11))
+
+
+def test_engine_fault() -> None:
+    """The others end what they do; what waits in queues, even in the engine's own, does not start."""
+    cases, other = [], timed(E.GEMM, 40)
+    for engine in (E.LOAD, E.STORE, E.PRUNE, E.VECTOR):
+        stage = stage_of([other, timed(engine, 1), timed(engine, 20, Fault.BUFFER), timed(engine, 1), other])
+        cases.append((program_of(stage), FaultReport(Fault.BUFFER, engine, 0, 2), 3))
+    check_faults(*cases)
+
+
+def test_order_of_faults() -> None:
+    """The first one wins; one in a program's last instruction is no success."""
+    two = stage_of([timed(E.LOAD, 30, Fault.ADDRESS), timed(E.STORE, 20, Fault.ALIGNMENT)])
+    final = stage_of([timed(E.VECTOR, 20, Fault.ILLEGAL)])
+    check_faults(
+        (program_of(two), FaultReport(Fault.ALIGNMENT, E.STORE, 0, 1), 2),
+        (program_of(final), FaultReport(Fault.ILLEGAL, E.VECTOR, 0, 0), 1),
+    )
+
+
+ILLEGAL_BYTES: dict[str, tuple[bytes, int | None]] = {
+    "zeros": (b"\0" * 192, None),
+    "no header": (encode(Load()), None),
+    "header of too many": (encode(Stage(length=513)), None),
+    "header that waits": (encode(Stage(length=1, signal=1)), None),
+    "reserved bit of a header": (encode(Stage(length=1))[:191] + b"\1", None),
+    "opcode 0": (encode(Stage(length=1)) + b"\0" * 192, 0),
+    "reserved bit of a load": (encode(Stage(length=1)) + encode(Load())[:191] + b"\x80", 0),
+    "bit behind a vector instruction": (encode(Stage(length=1)) + encode(Vector())[:160] + b"\1" + bytes(31), 0),
+}
+
+
+def test_illegal_bytes() -> None:
+    bench = Bench(architecture_of())
+
+    def case(stage: bytes, index: int | None) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+            await driver.load(program_of(GOOD_STAGE, GOOD_STAGE), memory_bytes=DRAM_BYTES)
+            bench.memory.write(3 * 192, stage)
+            await driver.start()
+            with pytest.raises(GossamerError):
+                await driver.wait()
+            assert await driver.fault() == FaultReport(Fault.ILLEGAL, E.SEQUENCER, 1, index)
+
+        return change
+
+    recover(bench, *(case(*item) for item in ILLEGAL_BYTES.values()))
+
+
+def test_truncated_program() -> None:
+    """A header or instructions that lie outside memory are not fetched at all; nor is anything behind its end."""
+    bench = Bench(architecture_of())
+
+    def case(memory_bytes: int, address: int, stage: int) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+            bench.memory.bursts.clear()
+            await driver.load(program_of(GOOD_STAGE, GOOD_STAGE, address=address))
+            await bus.write32(offset("MEMORY_SIZE_LOW"), memory_bytes)
+            await driver.start()
+            with pytest.raises(GossamerError, match=f"ADDRESS found by SEQUENCER in stage {stage}, header or fetch"):
+                await driver.wait()
+            assert ctx.get(bench.dut.memory_bytes) == memory_bytes
+            assert all(place + 16 * beats <= memory_bytes for place, beats in bench.memory.bursts)
+
+        return change
+
+    recover(bench, case(767, 0, 1), case(959, 0, 1), case(1151, 0, 1), case(4096, 8192, 0), case(0, 0, 0))
+
+
+def test_misaligned_program() -> None:
+    bench = Bench(architecture_of())
+
+    async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await driver.load(program_of(GOOD_STAGE), memory_bytes=DRAM_BYTES)
+        await bus.write32(offset("PROGRAM_BASE_LOW"), 32)
+        await driver.start()
+        with pytest.raises(GossamerError, match="ALIGNMENT found by SEQUENCER in stage 0, header or fetch"):
+            await driver.wait()
+
+    recover(bench, change)
+
+
+def test_error_response_to_fetch() -> None:
+    """All that was asked for is waited for; the error of a burst in the middle is seen."""
+    bench = Bench(architecture_of())
+
+    def case(burst: int, response: int, fault: Fault) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+            before = len(bench.starts)
+            bench.memory.errors = {len(bench.memory.bursts) + burst: response}
+            report = await fails(bench, ctx, driver, program_of(stage_of([timed(E.PRUNE, 1)] * 30)))
+            assert report == FaultReport(fault, E.SEQUENCER, 0, None)
+            assert len(bench.starts) == before
+
+        return change
+
+    # Burst 0 is the header, 1 and 2 are the instructions up to 4 KiB and behind.
+    recover(bench, case(0, 3, Fault.DECODE_ERROR), case(1, 2, Fault.SLAVE_ERROR), case(2, 3, Fault.DECODE_ERROR))
+
+
+def test_watchdog_ends_a_deadlock() -> None:
+    stage = stage_of([timed(E.LOAD, 5), timed(E.VECTOR, 1, wait=S.VIN_FULL)])
+    bench = Bench(architecture_of())
+
+    async def change(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        report = await fails(bench, ctx, driver, program_of(stage), watchdog_cycles=100)
+        assert (report.fault, report.engine) == (Fault.WATCHDOG, E.SEQUENCER)
+        assert (await driver.status()).pending == {E.VECTOR}
+        # Barrier, dealt in 3, started in 4, done in 9; then 100 cycles without an end, and one to the error state.
+        assert await driver.cycles() == 9 + 2 * 32 + 12 * 3 + 9 + 100 + 2
+
+    recover(bench, change)
+
+
+def test_watchdog_ends_an_engine_that_hangs() -> None:
+    """The error state does not wait for it for ever, nor does the soft reset."""
+    bench = Bench(architecture_of())
+
+    def case(engine: Engine) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+            stage = stage_of([timed(engine, 5, HANGS), timed(E.VECTOR, 50)])
+            report = await fails(bench, ctx, driver, program_of(stage), watchdog_cycles=120)
+            assert report.fault is Fault.WATCHDOG
+            assert (await driver.status()).busy == {engine}
+
+        return change
+
+    recover(bench, case(E.LOAD), case(E.PRUNE))
+
+
+def test_soft_reset_without_a_watchdog_cannot_end_a_hanging_load() -> None:
+    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        await driver.load(program_of(stage_of([timed(E.LOAD, 5, HANGS)])), memory_bytes=DRAM_BYTES)
+        await driver.start()
+        await ctx.tick().repeat(150)
+        with pytest.raises(GossamerError, match="does not drain its AXI bursts"):
+            await driver.soft_reset(polls=20)
+
+    Bench(architecture_of()).run(test)
+
+
+def test_watchdog_lets_slow_programs_run() -> None:
+    """Longer than its limit are the fetch and all instructions together, but not each."""
+
+    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        await driver.load(program_of(stage_of([SLOW] * 8)), memory_bytes=DRAM_BYTES, watchdog_cycles=80)
+        await driver.start()
+        assert (await driver.wait()).state is State.DONE
+
+    Bench(architecture_of()).run(test)
+
+
+def test_stop_ends_behind_the_stage() -> None:
+    stage = stage_of([SLOW] * 4)
+
+    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        await driver.load(program_of(stage, stage, stage), memory_bytes=DRAM_BYTES)
+        await driver.start()
+        await ctx.tick().repeat(600)
+        await driver.stop()
+        await driver.wait()
+        assert (await driver.counters()).stages == 2
+        await driver.start()
+        await driver.wait()
+        assert (await driver.counters()).stages == 3
+
+    Bench(architecture_of()).run(test)
+
+
+def test_soft_reset_at_any_time() -> None:
+    """During the fetch, dealing and execution: bursts are drained, load and store are told to stop."""
+    vector = timed(E.VECTOR, 30, modifiers=(step(Vector, "advance", 0, 1), step(Vector, "flags", 0, 1)))
+    body = [Loop(count=2), timed(E.LOAD, 40), timed(E.STORE, 2, UNTIL_STOP), vector, EndLoop()]
+    bench = Bench(architecture_of())
+
+    def case(cycles: int) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+            await driver.load(program_of(stage_of(body)), memory_bytes=DRAM_BYTES)
+            await driver.start()
+            await ctx.tick().repeat(cycles)
+
+        return change
+
+    times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *range(106, 150, 2), 180]
+    recover(bench, *(case(cycles) for cycles in times))
+    assert len(bench.clears) == len(times)
+
+
+def test_soft_reset_waits_for_the_load() -> None:
+    bench = Bench(architecture_of())
+
+    async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await driver.load(program_of(stage_of([timed(E.LOAD, 64), timed(E.GEMM, 64)])), memory_bytes=DRAM_BYTES)
+        await driver.start()
+        await ctx.tick().until(bench.dut.load_instruction.valid)
+
+    recover(bench, change)
+    assert bench.clears[0] - bench.starts[0].cycle == 65
+
+
+def test_start_is_ignored_while_running() -> None:
+    bench = Bench(architecture_of())
+
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await driver.load(program_of(GOOD_STAGE), memory_bytes=DRAM_BYTES)
+        await driver.start()
+        with pytest.raises(GossamerError, match="a machine that is RUNNING cannot start"):
+            await driver.start()
+        await bus.write32(offset("CONTROL"), int(Control.START))
+        await driver.wait()
+        assert await driver.cycles() == GOOD_CYCLES
+        assert len(bench.rewinds) == 1
+
+    bench.run(test)
