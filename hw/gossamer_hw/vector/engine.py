@@ -9,18 +9,26 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.vector.engine_checks import vector_fault
+from gossamer_hw.vector.pool import PoolUnit
 from gossamer_hw.vector.ports import PRM_READS, buffer_members
+from gossamer_hw.vector.reduce import ReduceUnit
 from gossamer_hw.vector.stream import StreamUnit
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorOp
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
+from gossamer_models.timing.vector_pool import POOL_OPERATIONS
+from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
 __all__ = ["MAX_LANES", "MIN_LANES", "VectorEngine", "vector_command"]
 
 MIN_LANES, MAX_LANES = 8, 64
 
-_UNITS: tuple[type[Any], ...] = (StreamUnit,)
+_UNITS: tuple[tuple[type[Any], frozenset[VectorOp]], ...] = (
+    (StreamUnit, STREAM_OPERATIONS),
+    (ReduceUnit, frozenset({VectorOp.REDUCE})),
+    (PoolUnit, POOL_OPERATIONS),
+)
 _FLAG_BITS = 12
 _FLAG_WORD_BITS = 32
 _HALVES = {"acc": Advance.ACC, "vin": Advance.VIN, "vout": Advance.VOUT}
@@ -34,8 +42,8 @@ def vector_command() -> data.StructLayout:
 class VectorEngine(wiring.Component):
     """Executes :class:`~gossamer_models.isa.instructions.Vector` instructions, one after the other.
 
-    A unit takes :func:`gossamer_models.timing.vector.unit_cycles` from its start to the cycle of its last write; the
-    engine adds one to check the instruction, one to read its sticky flag, and one at the end.
+    An instruction takes :func:`gossamer_models.timing.vector.vector_cycles`: those of its unit, from its start to the
+    cycle of its last write, one to check the instruction, one to read its sticky flag, and one at the end.
 
     Parameters
     ----------
@@ -61,7 +69,7 @@ class VectorEngine(wiring.Component):
         if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
             raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
         self._lanes = lanes
-        self._units = [unit(architecture) for unit in _UNITS]
+        self._units = [unit(architecture) for unit, _ in _UNITS]
         super().__init__(
             {
                 "instruction": In(stream.Signature(vector_command())),
@@ -88,7 +96,7 @@ class VectorEngine(wiring.Component):
             m.d.sync += busy.eq(0)
         with m.If(checking):
             m.d.sync += fault.eq(vector_fault(m, command.operands, self._lanes))
-        chosen = [Cat(command.operands.op == op for op in unit.operations).any() for unit in self._units]
+        chosen = [Cat(command.operands.op == op for op in sorted(operations)).any() for _, operations in _UNITS]
         none = ~Cat(chosen).any()
         code = Mux(none, Fault.ILLEGAL, fault)
         refused = starting & (code != Fault.NONE)

@@ -5,7 +5,7 @@ from typing import Any
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 
 from gossamer_hw.vector.ports import LINE_WORD_BYTES
-from gossamer_hw.vector.stream_channels import BLOCK, channel_misaligned
+from gossamer_hw.vector.stream_channels import BLOCK, ROW, channel_misaligned
 from gossamer_models.golden.vector import FLAGS, FOUND_MODES
 from gossamer_models.isa.instructions import Format, FoundMode, VectorFlag, VectorOp
 from gossamer_models.registers import Fault
@@ -61,11 +61,13 @@ def _bad_format(command: Any) -> Value:
 
 
 def _bad_formula(command: Any) -> Value:
-    """A period or count of the formulas for channels and samples is zero."""
+    """A period or count of the formulas for channels and samples is zero, or REDUCE's channels are not in eights."""
     parts = ("channel_low", "channel_mid_period", "channel_mid_count", "channel_high_period")
     by_channel = _with(command, VectorFlag.AFFINE) | _of(command, VectorOp.REDUCE)
     by_sample = (command.samples != 0) & ~_of(command, VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_NORMALISATIONS)
-    return (by_channel & Cat(command[part] == 0 for part in parts).any()) | (by_sample & (command.sample_period == 0))
+    zero = by_channel & Cat(command[part] == 0 for part in parts).any()
+    wide = _of(command, VectorOp.REDUCE) & (command.channel_low != ROW)
+    return zero | wide | (by_sample & (command.sample_period == 0))
 
 
 def _bad_sparsity(command: Any) -> Value:

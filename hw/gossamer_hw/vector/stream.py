@@ -32,7 +32,8 @@ _EXTRA_DELAY = 1
 
 
 class StreamUnit(wiring.Component):
-    """FILL, DRAIN, APPLY, GRADIENT and UPDATE on L lanes; :mod:`gossamer_models.timing.vector` has their cycles.
+    """FILL, DRAIN, APPLY, GRADIENT and UPDATE on L lanes;
+    :func:`gossamer_models.timing.vector_stream.stream_cycles` has their cycles.
 
     A reader gives a group of L elements in a cycle; the lanes take it through y = (x0 y0 + x1 y1) + u; the writer puts
     results into lines. UPDATE goes through the lanes four times. The instruction must be legal.
@@ -46,8 +47,6 @@ class StreamUnit(wiring.Component):
     -------
     As :func:`~gossamer_hw.vector.ports.unit_members` says.
     """
-
-    operations = (VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE)
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes

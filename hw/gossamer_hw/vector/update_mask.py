@@ -10,8 +10,8 @@ from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow
 from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN
-from gossamer_hw.verilog import add_shared
 from gossamer_hw.vector.stream_channels import BLOCK
+from gossamer_hw.verilog import add_shared
 
 __all__ = ["SparseMask"]
 

@@ -3,7 +3,7 @@
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS, pool_cycles
-from gossamer_models.timing.vector_stream import STREAM_OPERATIONS, STREAM_TAIL_CYCLES, stream_cycles
+from gossamer_models.timing.vector_stream import STREAM_OPERATIONS, STREAM_TAIL_CYCLES, reduce_cycles, stream_cycles
 
 __all__ = ["PASSES", "VECTOR_ENGINE_CYCLES", "VECTOR_OVERHEAD_CYCLES", "vector_cycles"]
 
@@ -14,7 +14,6 @@ VECTOR_OVERHEAD_CYCLES = VECTOR_ENGINE_CYCLES + STREAM_TAIL_CYCLES
 """Cycles of an operation on elements of one place beyond its steps."""
 
 PASSES: dict[VectorOp, int] = {
-    VectorOp.REDUCE: 1,  # one exact product into two fixed-point accumulators of its own
     VectorOp.NORM_FORWARD: 7,  # five multiplications, and two Newton steps of the square root at four each
     VectorOp.NORM_BACKWARD: 4,  # eight multiplications, two additions
     VectorOp.SOFTMAX_CROSS_ENTROPY: 9,  # maximum, exponential (4), ordered sum, reciprocal (2), scale
@@ -27,6 +26,8 @@ def vector_cycles(architecture: Architecture, instruction: Vector) -> int:
     lanes, columns = architecture.vector.lanes, architecture.array.columns
     if instruction.op in STREAM_OPERATIONS:
         return VECTOR_ENGINE_CYCLES + stream_cycles(lanes, columns, instruction)
+    if instruction.op == VectorOp.REDUCE:
+        return VECTOR_ENGINE_CYCLES + reduce_cycles(lanes, instruction)
     if instruction.op in POOL_OPERATIONS:
         return VECTOR_ENGINE_CYCLES + pool_cycles(lanes, instruction)
     return VECTOR_OVERHEAD_CYCLES + -(-instruction.count // lanes) * PASSES[VectorOp(instruction.op)]

@@ -5,7 +5,9 @@ The ``hw/gossamer_hw/vector`` units ``stream`` and ``reduce`` take exactly these
 
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 
-__all__ = ["STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "stream_cycles", "update_lag_groups"]
+__all__ = [
+    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "update_lag_groups",
+]  # fmt: skip
 
 STREAM_OPERATIONS = frozenset({VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE})
 
@@ -15,6 +17,9 @@ STREAM_TAIL_CYCLES = 17
 UPDATE_PASSES = 4
 """Passes of a group through the lanes."""
 
+_REDUCE_TAIL_CYCLES = 8
+_ROUND_TAIL_CYCLES = 6
+_ROW = 8
 _FEEDBACK_GROUPS = 3
 _BLOCK = 64
 
@@ -45,3 +50,17 @@ def _operands(g: Vector) -> int:
     """Lines of VIN that a pair of groups takes."""
     optional = VectorFlag.RESIDUAL if g.op == VectorOp.APPLY else VectorFlag.MASK | VectorFlag.AFFINE
     return 1 + (g.flags & optional).bit_count()
+
+
+def reduce_cycles(lanes: int, instruction: Vector) -> int:
+    """Cycles of a REDUCE with L lanes; a function of the operation's options, `count`, `channels` and `size`.
+
+    max(2, operands in VIN) per pair of groups of L elements, where one that is both factors counts once, and
+    8 + log2(L / 8) beyond that. The last tile of a sweep rounds one sum per cycle and takes 6 more.
+    """
+    g = instruction
+    product = bool(g.flags & VectorFlag.PRODUCT)
+    operands = 1 + bool(g.flags & VectorFlag.MASK) + (product and g.source0 != g.source1)
+    tiles = -(-g.count // (2 * lanes)) * max(2, operands)
+    rounding = g.channels * (1 + product) + _ROUND_TAIL_CYCLES if g.size == 1 else 0
+    return tiles + _REDUCE_TAIL_CYCLES + (lanes // _ROW).bit_length() - 1 + rounding

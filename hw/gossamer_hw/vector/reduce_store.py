@@ -1,0 +1,87 @@
+"""Exact sums of every channel, eight channels to a word of memory."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.vector.exact import exact_layout
+
+__all__ = ["CHANNELS", "SUMS", "SumStore"]
+
+CHANNELS = 8
+"""Channels of a block."""
+
+SUMS = 2
+"""Sums of a channel: of elements, and of products."""
+
+
+class SumStore(wiring.Component):
+    """Adds terms to a block's sums, every cycle, any block.
+
+    A block that has not been added to since ``clear`` holds zeros.
+
+    Parameters
+    ----------
+    blocks
+        Blocks of eight channels.
+    term_bits
+        Width of a term's integer.
+
+    Members
+    -------
+    clear : forget all sums.
+    read, block : one cycle before ``terms`` and ``held``: which block.
+    add : together with ``read``: there will be terms.
+    terms : a term per sum, those of the channels' first sums first.
+    held : the block's sums before them, all earlier terms included unless they came one cycle before.
+    """
+
+    def __init__(self, *, blocks: int, term_bits: int) -> None:
+        self._blocks = blocks
+        super().__init__(
+            {
+                "clear": In(1),
+                "read": In(1),
+                "add": In(1),
+                "block": In(range(blocks)),
+                "terms": In(data.ArrayLayout(exact_layout(term_bits), SUMS * CHANNELS)),
+                "held": Out(data.ArrayLayout(exact_layout(), SUMS * CHANNELS)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Read, add, write back; a block that follows itself takes the sums that are on their way."""
+        m = Module()
+        layout = self.held.shape()
+        m.submodules.sums = sums = memory.Memory(shape=layout.as_shape(), depth=self._blocks, init=[])
+        write = sums.write_port()
+        read = sums.read_port(transparent_for=(write,))
+        written, known = Signal(self._blocks), Signal()
+        adding, address, again = Signal(), Signal.like(self.block), Signal()
+        m.d.comb += [read.en.eq(self.read), read.addr.eq(self.block)]
+        m.d.sync += [
+            adding.eq(self.add),
+            known.eq(written.bit_select(self.block, 1)),
+            again.eq(adding & (address == self.block)),
+        ]
+        with m.If(self.read):
+            m.d.sync += address.eq(self.block)
+        with m.If(self.clear):
+            m.d.sync += written.eq(0)
+        with m.Elif(self.add):
+            m.d.sync += written.bit_select(self.block, 1).eq(1)
+        total = Signal(layout, reset_less=True)
+        held = data.View(layout, Mux(again, total.as_value(), Mux(known, read.data, 0)))
+        m.d.comb += self.held.eq(held)
+        for result, old, term in zip(total, self.held, self.terms, strict=True):
+            m.d.sync += [
+                result.total.eq(old.total + term.total),
+                Cat(result.nan, result.plus, result.minus).eq(
+                    Cat(old.nan, old.plus, old.minus) | Cat(term.nan, term.plus, term.minus)
+                ),
+            ]
+        m.d.sync += [write.en.eq(adding), write.addr.eq(address)]
+        m.d.comb += write.data.eq(total.as_value())
+        return m
