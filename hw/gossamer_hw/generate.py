@@ -1,20 +1,17 @@
 """Verilog and its companions for an architecture."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gossamer_hw.gemm.machine import GemmMachine
-from gossamer_hw.verilog import emit_verilog
+from gossamer_hw.machine import Machine
+from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.reference import isa_header, isa_reference
+from gossamer_models.registers import register_header, register_reference
 
-__all__ = ["TOP_MODULE", "generate", "machine_verilog", "tidied", "write_machine"]
+__all__ = ["TOP_MODULE", "generate", "machine_verilog", "write_machine"]
 
 TOP_MODULE = "gossamer"
-# The writer declares values of no width, which nothing uses; Verilog would give them two bits.
-_NO_WIDTH = re.compile(r"^  wire \[-1:0\] \S+ ;\n", re.MULTILINE)
-_CLEARING = re.compile(r"^  initial begin\n(?:    \S+\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
 
 
 def machine_verilog(architecture: Architecture, *, pragmas: Mapping[str, str] | None = None) -> str:
@@ -35,12 +32,7 @@ def machine_verilog(architecture: Architecture, *, pragmas: Mapping[str, str] | 
     ValueError
         The machine cannot be built with these parameters.
     """
-    return tidied(emit_verilog(GemmMachine(architecture), name=TOP_MODULE, pragmas=pragmas))
-
-
-def tidied(text: str) -> str:
-    """Take out of emitted Verilog what only makes it longer: cleared memories, values of no width."""
-    return _NO_WIDTH.sub("", _CLEARING.sub("", text))
+    return tidied(emit_verilog(Machine(architecture), name=TOP_MODULE, pragmas=pragmas))
 
 
 def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
@@ -56,9 +48,14 @@ def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        ``gossamer.v``, ``isa.md`` and ``gossamer.h``.
+        ``gossamer.v``, ``isa.md``, ``registers.md``, and ``gossamer.h``: instructions and registers.
     """
-    texts = {f"{TOP_MODULE}.v": verilog, "isa.md": isa_reference(), f"{TOP_MODULE}.h": isa_header()}
+    texts = {
+        f"{TOP_MODULE}.v": verilog,
+        "isa.md": isa_reference(),
+        "registers.md": register_reference(),
+        f"{TOP_MODULE}.h": isa_header() + "\n" + register_header(),
+    }
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     for name, text in texts.items():

@@ -12,7 +12,11 @@ from amaranth.back import verilog
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 
-__all__ = ["VerilogTarget", "add_shared", "emit_verilog"]
+__all__ = ["VerilogTarget", "add_shared", "emit_verilog", "tidied"]
+
+# The writer declares values of no width, which nothing uses; Verilog would give them two bits.
+_NO_WIDTH = re.compile(r"^  wire \[-1:0\] \S+ ;\n", re.MULTILINE)
+_CLEARING = re.compile(r"^  initial begin\n(?:    \S+\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
 
 
 class VerilogTarget:
@@ -22,6 +26,8 @@ class VerilogTarget:
     -------
     modules
         Component to emit by module name; the first of each name stands for all.
+    texts
+        Verilog of modules that are not made from components, by name.
     clear
         What resets the instances beside their domain's reset: a ``ResetInserter`` around them does not reach them. Only
         for those of the top's own text.
@@ -29,6 +35,7 @@ class VerilogTarget:
 
     def __init__(self) -> None:
         self.modules: dict[str, wiring.Component] = {}
+        self.texts: dict[str, str] = {}
         self.clear: Value | None = None
 
     def instance(self, component: wiring.Component, module: str) -> Instance:
@@ -77,12 +84,17 @@ def emit_verilog(component: wiring.Component, *, name: str, pragmas: Mapping[str
         module = min(pending)
         texts.append(_convert(target.modules[module], module, target))
         emitted.add(module)
-    text = "\n".join(texts)
+    text = "\n".join([*texts, *target.texts.values()])
     for module, pragma in (pragmas or {}).items():
         text, count = re.subn(rf"^(module {re.escape(module)}\(.*?\);)$", rf"\1\n  /*{pragma}*/", text, flags=re.M)
         if count != 1:
             raise ValueError(f"`pragmas` must name modules of the design, not {module!r}")
     return text
+
+
+def tidied(text: str) -> str:
+    """Take out of emitted Verilog what only makes it longer: cleared memories, values of no width."""
+    return _NO_WIDTH.sub("", _CLEARING.sub("", text))
 
 
 def _convert(component: wiring.Component, name: str, target: VerilogTarget) -> str:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.links import DrainLink
 from gossamer_hw.numerics.adder import MAX_ADD_LATENCY, SingleAdder
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Single
+from gossamer_hw.row_memory import RowMemory
 
 __all__ = ["DrainLane", "drain_target", "lane_latency"]
 
@@ -80,7 +80,8 @@ class DrainLane(wiring.Component):
         # Stage 1: what the bank holds.
         chunk, accumulate = Signal(DrainLink), Signal()
         m.d.sync += [chunk.eq(self.link), accumulate.eq(self.target.accumulate)]
-        writes, reads = self._halves(m)
+        banks = self._halves(m)
+        reads = [bank.read_data for bank in banks]
 
         # Stage 2: the sum. A chunk's sum is never -0, so adding +0 is storing it.
         place, outside = self.target_next.address[-1], Signal()
@@ -97,26 +98,27 @@ class DrainLane(wiring.Component):
         enable, address = chunk.valid, self.target_next.address
         for n in range(adder.latency):
             enable, address = self._delay(m, enable, f"enable_{n}"), self._delay(m, address, f"address_{n}")
-        for half, write in enumerate(writes):
+        for half, bank in enumerate(banks):
             m.d.comb += [
-                write.en.eq(enable & (address[-1] == half)),
-                write.addr.eq(address[:-1]),
-                write.data.eq(result),
+                bank.write_mask.eq(enable & (address[-1] == half)),
+                bank.write_address.eq(address[:-1]),
+                bank.write_data.eq(result),
             ]
         return m
 
-    def _halves(self, m: Module) -> tuple[list[Any], list[Value]]:
-        """Build both memories, read by the drain or from outside; return write ports and numbers read."""
-        writes, reads = [], []
+    def _halves(self, m: Module) -> list[RowMemory]:
+        """Build both memories, read by the drain or from outside."""
+        banks = []
         lower = 1 << len(self.address) - 1
         for half, depth in enumerate((lower, self._words - lower)):
-            m.submodules[f"bank_{half}"] = bank = Memory(shape=Single, depth=depth, init=[])
-            read = bank.read_port()
+            m.submodules[f"bank_{half}"] = bank = RowMemory(unit_bits=Single.as_shape().size, depth=depth)
             drained = self.link.valid & (self.target.address[-1] == half)
-            m.d.comb += read.addr.eq(Mux(drained, self.target.address[:-1], self.address[:-1]))
-            writes.append(bank.write_port())
-            reads.append(read.data.as_value())
-        return writes, reads
+            m.d.comb += [
+                bank.read_enable.eq(1),
+                bank.read_address.eq(Mux(drained, self.target.address[:-1], self.address[:-1])),
+            ]
+            banks.append(bank)
+        return banks
 
     def _delay(self, m: Module, value: Any, name: str) -> Any:
         delayed = Signal(value.shape(), name=name)

@@ -14,7 +14,8 @@ from gossamer_hw.array.array import ELEMENT_MODULE
 from gossamer_hw.cosim.benches import run
 from gossamer_hw.cosim.builds import Build, build
 from gossamer_hw.cosim.stimulus import GemmCase, accumulator_words, stimulus_of
-from gossamer_hw.generate import TOP_MODULE, machine_verilog
+from gossamer_hw.gemm.machine import GemmMachine
+from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Architecture
 from gossamer_models.numerics.formats import Float32
 
@@ -22,6 +23,7 @@ __all__ = ["GemmCase", "GemmRun", "build_machine", "run_gemms"]
 
 _log = logging.getLogger(__name__)
 _BENCH = "gossamer_hw.cosim.gemm_bench"
+_TOP_MODULE = "gossamer_gemm"
 # From here on the elements' code is worth calling instead of repeating.
 _SHARED_ELEMENTS = 64
 
@@ -54,7 +56,8 @@ def build_machine(architecture: Architecture) -> Build:
     array = architecture.array
     large = array.rows * array.columns >= _SHARED_ELEMENTS
     pragmas = {ELEMENT_MODULE: "verilator no_inline_module"} if large else {}
-    return build(machine_verilog(architecture, pragmas=pragmas), top=TOP_MODULE)
+    text = tidied(emit_verilog(GemmMachine(architecture), name=_TOP_MODULE, pragmas=pragmas))
+    return build(text, top=_TOP_MODULE)
 
 
 def run_gemms(architecture: Architecture, cases: Sequence[GemmCase]) -> list[GemmRun]:

@@ -6,12 +6,11 @@ from amaranth.hdl import Elaboratable, Module, ResetInserter, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.generate import tidied
 from gossamer_hw.machine import MASTER, Machine, events_layout
 from gossamer_hw.memory.checker import AxiChecker, Rule
 from gossamer_hw.memory.memory import AxiMemory
-from gossamer_hw.memory.storage import STORAGE_VERILOG, Storage
-from gossamer_hw.verilog import emit_verilog
+from gossamer_hw.memory.storage import Storage
+from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Architecture
 
 __all__ = ["BENCH_MODULE", "EVENTS", "EVENT_BYTES", "MachineBench", "bench_verilog", "event_layout"]
@@ -121,5 +120,4 @@ def bench_verilog(architecture: Architecture, *, depth: int, pragmas: dict[str, 
     ValueError
         The machine cannot be built with these parameters.
     """
-    text = emit_verilog(MachineBench(architecture, depth=depth), name=BENCH_MODULE, pragmas=pragmas)
-    return tidied(text) + STORAGE_VERILOG
+    return tidied(emit_verilog(MachineBench(architecture, depth=depth), name=BENCH_MODULE, pragmas=pragmas))

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.links import column_edge, row_edge
 from gossamer_hw.numerics.formats import Half
+from gossamer_hw.row_memory import RowMemory
 
 __all__ = ["ColumnBuffer", "RowBuffer", "column_command", "entry_layout", "row_command", "tag_layout", "write_layout"]
 
@@ -91,9 +92,8 @@ class RowBuffer(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire bank, words in use and the bypass of the word just fetched."""
         m = Module()
-        m.submodules.bank = bank = Memory(shape=unsigned(len(self.write.data)), depth=self._words, init=[])
+        m.submodules.bank = bank = RowMemory(unit_bits=8, units=len(self.write.mask), depth=self._words)
         m.submodules.held = held = Memory(shape=self.word.shape(), depth=self._slots, init=[])
-        read, write = bank.read_port(), bank.write_port(granularity=8)
         last, hold = held.read_port(domain="comb"), held.write_port()
         m.d.sync += self.command_next.eq(self.command)
         with m.If(self.command.valid_rows != 0):
@@ -101,11 +101,11 @@ class RowBuffer(wiring.Component):
 
         # Cycle 1: the bank reads.
         m.d.comb += [
-            read.en.eq(self.command.read),
-            read.addr.eq(self.command.address),
-            write.en.eq(self.write.mask),
-            write.addr.eq(self.write.address),
-            write.data.eq(self.write.data),
+            bank.read_enable.eq(self.command.read),
+            bank.read_address.eq(self.command.address),
+            bank.write_mask.eq(self.write.mask),
+            bank.write_address.eq(self.write.address),
+            bank.write_data.eq(self.write.data),
         ]
         fetched, li, valid = Signal(), Signal.like(self.command.li), Signal()
         m.d.sync += [fetched.eq(self.command.read), li.eq(self.command.li), valid.eq(self.command.valid_rows != 0)]
@@ -113,7 +113,7 @@ class RowBuffer(wiring.Component):
         # Cycle 2: the word fetched now, or before.
         word = Signal(self.word.shape())
         m.d.comb += [
-            word.word.eq(read.data),
+            word.word.eq(bank.read_data),
             word.valid.eq(valid),
             last.addr.eq(li),
             hold.addr.eq(li),
@@ -193,17 +193,16 @@ class ColumnBuffer(wiring.Component):
         low = _log2(banks)
         found = []
         for number in range(banks):
-            bank = Memory(shape=unsigned(width), depth=-(-self._entries // banks), init=[])
+            bank = RowMemory(unit_bits=granularity, units=units, depth=-(-self._entries // banks))
             m.submodules[f"{name}_{number}"] = bank
-            read, write = bank.read_port(), bank.write_port(granularity=granularity)
             m.d.comb += [
-                read.en.eq(self.command.read),
-                read.addr.eq(self.command.address[low:]),
-                write.en.eq(port.mask.word_select(number, units)),
-                write.addr.eq(port.address),
-                write.data.eq(port.data.word_select(number, width)),
+                bank.read_enable.eq(self.command.read),
+                bank.read_address.eq(self.command.address[low:]),
+                bank.write_mask.eq(port.mask.word_select(number, units)),
+                bank.write_address.eq(port.address),
+                bank.write_data.eq(port.data.word_select(number, width)),
             ]
-            found.append(read.data)
+            found.append(bank.read_data)
         if banks == 1:
             return found[0]
         chosen = Signal(low, name=f"{name}_chosen")

@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.verilog import VerilogTarget
 
-__all__ = ["STORAGE_VERILOG", "Storage", "dump_file", "load_file"]
+__all__ = ["Storage", "dump_file", "load_file"]
 
 _MODULE = "gossamer_storage"
 
 # Amaranth cannot say $readmemh at run time, and a bench that moved every word by itself would take most of a run.
-STORAGE_VERILOG = f"""
+_VERILOG = f"""
 module {_MODULE} #(
   parameter WIDTH = 128, parameter DEPTH = 1024, parameter ADDRESS_BITS = 10, parameter FILE = "memory"
 ) (
@@ -47,8 +47,6 @@ def dump_file(name: str) -> str:
 
 class Storage(wiring.Component):
     """Words with one read port without latency and one write port.
-
-    In Verilog it is the module of :data:`STORAGE_VERILOG`, which has to be added to the text.
 
     Parameters
     ----------
@@ -86,6 +84,7 @@ class Storage(wiring.Component):
         """Make the memory, or an instance of the module."""
         m = Module()
         if isinstance(platform, VerilogTarget):
+            platform.texts[_MODULE] = _VERILOG
             ports = {
                 f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name)
                 for name, member in self.signature.members.items()

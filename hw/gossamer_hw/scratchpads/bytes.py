@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from gossamer_hw.row_memory import RowMemory
 from gossamer_hw.scratchpads.pieces import chosen_piece, fitted, log2, read_layout, spread, write_layout
 
 __all__ = ["ByteBuffer"]
 
 
 class ByteBuffer(wiring.Component):
-    """Memory of rows as wide as the widest port; a narrower one sees pieces of them.
+    """Rows as wide as the widest port; a narrower one sees pieces of them. Every reader has a copy of its own.
 
     A piece written can be read from the next cycle on. Data of a read port are there one cycle after ``enable``. Of
     several writers only one may write in a cycle. Fixed latency, no flow control.
@@ -53,24 +53,33 @@ class ByteBuffer(wiring.Component):
         """Wire the memory's ports."""
         m = Module()
         depth = (self._halves - 1 << self._row_bits) + self._rows
-        m.submodules.memory = memory = Memory(shape=unsigned(8 * self._row_bytes), depth=depth, init=[])
-        self._write(m, memory.write_port(granularity=8))
+        address, row, mask = self._write(m)
         for n, width in enumerate(self._read_bytes):
-            command, port = getattr(self, f"read_{n}"), memory.read_port()
-            pieces = self._row_bytes // width
-            m.d.comb += [port.en.eq(command.enable), port.addr.eq(self._row(command, pieces))]
-            found = chosen_piece(m, port.data, command, pieces=pieces, name=f"read_{n}")
+            memory = RowMemory(unit_bits=8, units=self._row_bytes, depth=depth)
+            m.submodules[f"copy_{n}"] = memory
+            command, pieces = getattr(self, f"read_{n}"), self._row_bytes // width
+            m.d.comb += [
+                memory.write_address.eq(address),
+                memory.write_data.eq(row),
+                memory.write_mask.eq(mask),
+                memory.read_enable.eq(command.enable),
+                memory.read_address.eq(self._row(command, pieces)),
+            ]
+            found = chosen_piece(m, memory.read_data, command, pieces=pieces, name=f"read_{n}")
             m.d.comb += getattr(self, f"data_{n}").eq(found)
         return m
 
-    def _write(self, m: Module, port: Any) -> None:
-        """Let the one that writes have the port."""
+    def _write(self, m: Module) -> tuple[Value, Value, Value]:
+        """Address, row and mask of the one that writes."""
+        address = Signal(self._row_bits + self._halves - 1)
+        row, mask = Signal(8 * self._row_bytes), Signal(self._row_bytes)
         writers = [getattr(self, f"write_{n}") for n in range(len(self._write_bytes))]
         for writer, width in zip(writers, self._write_bytes, strict=True):
             pieces = self._row_bytes // width
-            row, mask = spread(writer.data, writer.mask, writer.address, pieces=pieces)
+            data, enables = spread(writer.data, writer.mask, writer.address, pieces=pieces)
             with m.If(writer.enable):
-                m.d.comb += [port.addr.eq(self._row(writer, pieces)), port.data.eq(row), port.en.eq(mask)]
+                m.d.comb += [address.eq(self._row(writer, pieces)), row.eq(data), mask.eq(enables)]
+        return address, row, mask
 
     def _row(self, command: Any, pieces: int) -> Value:
         """Address of the memory's row that a piece lies in."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Value, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.prune.writer import bank_layout
+from gossamer_hw.row_memory import RowMemory
 from gossamer_hw.scratchpads.pieces import chosen_piece, fitted, log2, read_layout
 
 __all__ = ["WordBuffer"]
@@ -66,13 +66,13 @@ class WordBuffer(wiring.Component):
     def _memory(self, m: Module, way: int, lane: int, row: Value) -> Value:
         """Build one memory of a bank; return what it reads."""
         bank, low = self.write[lane], log2(self._ways)
-        m.submodules[f"bank_{lane}_{way}"] = memory = Memory(shape=unsigned(len(bank.word)), depth=self._depth, init=[])
-        read, write = memory.read_port(), memory.write_port()
+        memory = RowMemory(unit_bits=len(bank.word), depth=self._depth)
+        m.submodules[f"bank_{lane}_{way}"] = memory
         m.d.comb += [
-            read.en.eq(self.read.enable),
-            read.addr.eq(row),
-            write.en.eq(bank.enable & (bank.address[:low] == way)),
-            write.addr.eq(bank.address[low:]),
-            write.data.eq(bank.word),
+            memory.read_enable.eq(self.read.enable),
+            memory.read_address.eq(row),
+            memory.write_mask.eq(bank.enable & (bank.address[:low] == way)),
+            memory.write_address.eq(bank.address[low:]),
+            memory.write_data.eq(bank.word),
         ]
-        return read.data
+        return memory.read_data
