@@ -34,30 +34,30 @@ _T = TypeVar("_T")
 class Bus(Protocol):
     """Registers, as a PCIe BAR or PYNQ's MMIO gives them."""
 
-    def read32(self, offset: int) -> int:
+    def read32(self, offset: int, /) -> int:
         """Read the register at a byte offset."""
 
-    def write32(self, offset: int, value: int) -> None:
+    def write32(self, offset: int, value: int, /) -> None:
         """Write the register at a byte offset."""
 
 
 class AsyncBus(Protocol):
     """The same in coroutines, as a bench's bus master gives them."""
 
-    async def read32(self, offset: int) -> int:
+    async def read32(self, offset: int, /) -> int:
         """Read the register at a byte offset."""
 
-    async def write32(self, offset: int, value: int) -> None:
+    async def write32(self, offset: int, value: int, /) -> None:
         """Write the register at a byte offset."""
 
 
 class Memory(Protocol):
     """The machine's DRAM as the host sees it."""
 
-    def write(self, address: int, data: bytes) -> None:
+    def write(self, address: int, data: bytes, /) -> None:
         """Write bytes."""
 
-    def read(self, address: int, size_bytes: int) -> bytes:
+    def read(self, address: int, size_bytes: int, /) -> bytes:
         """Read bytes."""
 
 
@@ -347,10 +347,10 @@ class _AtOnce:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def read32(self, offset: int) -> int:
+    async def read32(self, offset: int, /) -> int:
         return self._bus.read32(offset)
 
-    async def write32(self, offset: int, value: int) -> None:
+    async def write32(self, offset: int, value: int, /) -> None:
         self._bus.write32(offset, value)
 
 

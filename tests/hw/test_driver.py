@@ -1,0 +1,175 @@
+"""Driver against a register bus that is a dictionary: what it writes, what it makes of what it reads."""
+
+import numpy as np
+import pytest
+
+from gossamer_hw.driver import AsyncDriver, Driver, FaultReport
+from gossamer_models.architecture import load_architecture
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.encoding import decode_all
+from gossamer_models.isa.instructions import Load, Stage, Vector
+from gossamer_models.isa.tokens import Engine, Semaphore
+from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.program_encoding import encode_program, program_base
+from gossamer_models.registers import Fault, State, identification, offset
+
+_S = Semaphore
+TINY = load_architecture("tiny-4x4")
+
+
+class Machine:
+    """Registers that hold what is written, and memory."""
+
+    def __init__(self) -> None:
+        self.registers = {offset(name): value for name, value in identification(TINY).items()}
+        self.writes: list[tuple[int, int]] = []
+        self.memory = bytearray(1 << 16)
+        self.states = [State.IDLE]
+
+    def read32(self, offset_bytes: int) -> int:
+        if offset_bytes == offset("STATUS"):
+            state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            return state | 0b00101 << 8 | 0b10000 << 16
+        return self.registers.get(offset_bytes, 0)
+
+    def write32(self, offset_bytes: int, value: int) -> None:
+        self.writes.append((offset_bytes, value))
+        self.registers[offset_bytes] = value
+
+    def write(self, address: int, data: bytes) -> None:
+        self.memory[address : address + len(data)] = data
+
+    def read(self, address: int, size_bytes: int) -> bytes:
+        return bytes(self.memory[address : address + size_bytes])
+
+
+def program_of(size_bytes: int = 5000) -> Program:
+    image = MemoryImage(size_bytes=size_bytes)
+    image.fill()
+    assert image.data is not None
+    image.data[:] = np.arange(size_bytes, dtype=np.uint8) | 1
+    stages = (
+        StageProgram("a", "ff", (Load(buf_base=16), Vector(count=8)), ((_S.VIN_FREE, 2), (_S.STORED, 15))),
+        StageProgram("b", "bp", ()),
+    )
+    return Program("p", "tiny-4x4", stages, image)
+
+
+def test_encoding() -> None:
+    program = program_of()
+    assert decode_all(encode_program(program)) == [
+        Stage(length=2, credits=2 << 28 | 15 << 60),
+        *program.stages[0].instructions,
+        Stage(),
+    ]
+    assert program_base(program) == 8192
+    assert program_base(program_of(4096)) == 4096
+
+
+def test_load_and_start() -> None:
+    machine, program = Machine(), program_of()
+    driver = Driver(machine, machine)
+    driver.check(TINY, program)
+    driver.load(program, watchdog_cycles=99)
+    stages = encode_program(program)
+    assert program.memory.data is not None
+    assert machine.memory[:5000] == program.memory.data.tobytes()
+    assert machine.memory[8192 : 8192 + len(stages)] == stages
+    driver.start()
+    names = ["PROGRAM_BASE_LOW", "PROGRAM_BASE_HIGH", "MEMORY_SIZE_LOW", "MEMORY_SIZE_HIGH"]
+    names += ["PROGRAM_STAGES", "WATCHDOG", "INTERRUPT_STATUS", "INTERRUPT_ENABLE", "CONTROL"]
+    values = [8192, 0, 8192 + len(stages), 0, 2, 99, 3, 3, 1]
+    assert machine.writes == [(offset(name), value) for name, value in zip(names, values, strict=True)]
+
+
+def test_load_needs_room() -> None:
+    machine = Machine()
+    with pytest.raises(GossamerError, match="program 'p' needs 8960 bytes of DRAM, not 8191"):
+        Driver(machine, machine).load(program_of(), memory_bytes=8191)
+    assert not machine.writes
+
+
+def test_check() -> None:
+    machine = Machine()
+    driver = Driver(machine, machine)
+    machine.registers[offset("ROWS")] = 8
+    machine.registers[offset("MAGIC")] = 0
+    with pytest.raises(GossamerError, match="MAGIC is 0x0, not 0x47534d52; ROWS is 0x8, not 0x4"):
+        driver.check(TINY)
+    with pytest.raises(GossamerError, match="program 'p' was compiled for 'tiny-4x4', not 'small-8x8'"):
+        driver.check(load_architecture("small-8x8"), program_of())
+
+
+def test_wait_and_status() -> None:
+    machine = Machine()
+    driver = Driver(machine, machine)
+    machine.states = [State.RUNNING, State.RUNNING, State.DONE]
+    status = driver.wait()
+    assert status.state is State.DONE
+    assert status.busy == {Engine.LOAD, Engine.GEMM}
+    assert status.pending == {Engine.VECTOR}
+    assert driver.fault() is None
+    machine.states = [State.RUNNING]
+    with pytest.raises(GossamerError, match=r"the run did not end within 0\.01 s"):
+        driver.wait(timeout_seconds=0.01)
+    machine.states = [State.IDLE]
+    driver.soft_reset()
+    driver.stop()
+    assert machine.writes == [(offset("CONTROL"), 4), (offset("CONTROL"), 2)]
+
+
+def test_fault() -> None:
+    machine = Machine()
+    driver = Driver(machine, machine)
+    machine.states = [State.ERROR]
+    machine.registers |= {offset("FAULT"): 6 | 1 << 8, offset("FAULT_INDEX"): 12, offset("STAGE"): 3}
+    with pytest.raises(GossamerError, match=r"^DECODE_ERROR found by LOAD in stage 3, instruction 12$"):
+        driver.wait()
+    assert driver.fault() == FaultReport(Fault.DECODE_ERROR, Engine.LOAD, 3, 12)
+    machine.registers[offset("FAULT_INDEX")] = 0xFFFF
+    with pytest.raises(GossamerError, match=r"in stage 3, header or fetch$"):
+        driver.wait()
+    with pytest.raises(GossamerError, match="a machine that is ERROR cannot start"):
+        driver.start()
+
+
+def test_counters_of_more_than_32_bits() -> None:
+    """A carry between the two reads does not tear the value."""
+    halves = iter([0, 0xFFFFFFFF, 1, 5, 1])
+
+    class Counting(Machine):
+        def read32(self, offset_bytes: int) -> int:
+            return next(halves)
+
+    machine = Counting()
+    assert Driver(machine, machine).cycles() == (1 << 32) + 5
+
+
+def test_counters() -> None:
+    machine = Machine()
+    for place, name in enumerate(("CYCLES", "BUSY_LOAD", "BUSY_STORE", "BUSY_GEMM", "BUSY_PRUNE", "BUSY_VECTOR")):
+        machine.registers |= {offset(f"{name}_LOW"): place + 1, offset(f"{name}_HIGH"): place}
+    machine.registers |= {offset("STAGES_DONE"): 7, offset("EXECUTED"): 70}
+    counters = Driver(machine, machine).counters()
+    assert (counters.cycles, counters.stages, counters.executed) == (1, 7, 70)
+    assert counters.busy_cycles[Engine.VECTOR] == 5 << 32 | 6
+
+
+def test_a_bus_that_waits_needs_the_other_driver() -> None:
+    class Waits:
+        def __await__(self):  # type: ignore[no-untyped-def]
+            yield
+
+    class Bus:
+        async def read32(self, offset_bytes: int) -> int:
+            await Waits()
+            return 0
+
+        async def write32(self, offset_bytes: int, value: int) -> None:
+            await Waits()
+
+    machine = Machine()
+    driver = Driver(machine, machine)
+    driver._driver = AsyncDriver(Bus(), machine)
+    with pytest.raises(GossamerError, match="a bus of plain calls must answer at once"):
+        driver.cycles()
