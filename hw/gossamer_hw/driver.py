@@ -204,7 +204,8 @@ class AsyncDriver:
 
         Parameters
         ----------
-        pause : awaited between two looks at the status, such as an edge of the interrupt.
+        pause : awaited between two looks at the status; a wait for the interrupt must look at its level, because it may
+            rise while the status is read.
         timeout_seconds : of wall time.
 
         Raises

@@ -80,8 +80,8 @@ class Start:
 class _Engine(Elaboratable):
     """Takes as long as a field of the instruction says."""
 
-    def __init__(self, dut: Control, engine: Engine) -> None:
-        self._dut, self._engine = dut, engine
+    def __init__(self, dut: Control, engine: Engine, *, faults: bool) -> None:
+        self._dut, self._engine, self._faults = dut, engine, faults
 
     def elaborate(self, platform: Any) -> Elaboratable:
         m = Module()
@@ -95,7 +95,7 @@ class _Engine(Elaboratable):
             m.d.comb += getattr(self._dut, f"{name}_fault").eq(code & ~(code >= UNTIL_STOP).replicate(4))
         m.d.sync += [left.eq(left - (left != 0)), busy.eq(busy & ~done)]
         with m.If(instruction.valid & instruction.ready):
-            m.d.sync += [busy.eq(1), left.eq(said), code.eq(said[_DURATION_BITS:])]
+            m.d.sync += [busy.eq(1), left.eq(said), code.eq(said[_DURATION_BITS:] if self._faults else 0)]
         with m.If(self._dut.clear):
             m.d.sync += busy.eq(0)
         return m
@@ -209,6 +209,12 @@ class LiteMaster:
 class Bench:
     """Runs a testbench on a control unit.
 
+    Parameters
+    ----------
+    architecture : its queue depth and memory width count.
+    transactions : see :class:`AxiMemory`.
+    faults : whether engines fail and hang as instructions of :func:`timed` say; not with those of other origin.
+
     Members
     -------
     starts : instructions as engines took them.
@@ -216,8 +222,11 @@ class Bench:
     clears : cycles of the pulses.
     """
 
-    def __init__(self, architecture: Architecture, transactions: list[Transaction] | None = None) -> None:
+    def __init__(
+        self, architecture: Architecture, transactions: list[Transaction] | None = None, *, faults: bool = True
+    ) -> None:
         self.dut = Control(architecture)
+        self._faults = faults
         self.memory = AxiMemory(self.dut.fetch, architecture.memory.port_bits // 8, transactions or [])
         self.starts: list[Start] = []
         self.rewinds: list[int] = []
@@ -228,7 +237,7 @@ class Bench:
         m = Module()
         m.submodules.dut = self.dut
         for engine in ENGINES:
-            m.submodules[engine.name.lower()] = _Engine(self.dut, engine)
+            m.submodules[engine.name.lower()] = _Engine(self.dut, engine, faults=self._faults)
 
         async def test(ctx: Any) -> None:
             bus = LiteMaster(ctx, self.dut.s_axil, stall=stall)
