@@ -32,9 +32,9 @@ _EXTRA_DELAY = 1
 
 
 class StreamUnit(wiring.Component):
-    """FILL, DRAIN, APPLY, GRADIENT and UPDATE on L lanes;
-    :func:`gossamer_models.timing.vector_stream.stream_cycles` has their cycles.
+    """FILL, DRAIN, APPLY, GRADIENT and UPDATE on L lanes.
 
+    :func:`gossamer_models.timing.vector_stream.stream_cycles` has their cycles.
     A reader gives a group of L elements in a cycle; the lanes take it through y = (x0 y0 + x1 y1) + u; the writer puts
     results into lines. UPDATE goes through the lanes four times. The instruction must be legal.
 

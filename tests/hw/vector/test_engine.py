@@ -1,0 +1,106 @@
+"""What the engine refuses, and that it goes on behind it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_hw.vector.engine import VectorEngine
+from gossamer_models.architecture import Vector as VectorConfig
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.tokens import Advance
+from gossamer_models.registers import Fault
+from gossamer_models.timing.vector import vector_cycles
+from tests.hw.vector.test_stream import contents_of
+from tests.hw.vector.vector_bench import Bench, differences, golden_run, machine_of
+
+SEED = 51
+REFUSAL_CYCLES = 3
+
+REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
+    {"op": 13},
+    {"op": 63},
+    {"op": VectorOp.FILL, "flags": VectorFlag.RELU},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.MASK},
+    {"op": VectorOp.REDUCE, "flags": VectorFlag.SR_STE},
+    {"op": VectorOp.NORM_FORWARD, "flags": VectorFlag.AFFINE},
+    {"op": VectorOp.APPLY, "found_mode": FoundMode.SET},
+    {"op": VectorOp.DRAIN, "found_mode": FoundMode.OBEY},
+    {"op": VectorOp.UPDATE, "found_mode": FoundMode.SET},
+    {"op": VectorOp.DRAIN, "format": Format.BYTE},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_low": 0},
+    {"op": VectorOp.REDUCE, "channel_mid_period": 0},
+    {"op": VectorOp.GRADIENT, "flags": VectorFlag.AFFINE, "channel_mid_count": 0},
+    {"op": VectorOp.DRAIN, "flags": VectorFlag.AFFINE, "channel_high_period": 0},
+    {"op": VectorOp.APPLY, "samples": 3, "sample_period": 0},
+    {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 0, "of": 8},
+    {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 5, "of": 4},
+    {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 8, "count": 63},
+]
+
+ILLEGAL: list[dict[str, Any]] = [
+    {"op": VectorOp.FILL, "format": Format.BYTE},
+    {"op": VectorOp.REDUCE, "channel_low": 16, "channels": 16},
+    {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 3},
+]
+
+MISALIGNED: list[dict[str, Any]] = [
+    {"op": VectorOp.APPLY, "source0": 16},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.RESIDUAL, "source1": 34},
+    {"op": VectorOp.GRADIENT, "flags": VectorFlag.MASK, "source2": 8},
+    {"op": VectorOp.GRADIENT, "flags": VectorFlag.SECOND_OUTPUT, "target1": 16},
+    {"op": VectorOp.UPDATE, "target2": 24},
+    {"op": VectorOp.DRAIN, "target0": 4},
+    {"op": VectorOp.REDUCE, "parameter": 4},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "parameter": 4},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_low": 6},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_mid_period": 4},
+    {"op": VectorOp.APPLY, "samples": 1, "sample_period": 12},
+]
+
+UNUSED: list[dict[str, Any]] = [
+    {"op": VectorOp.FILL, "source0": 1, "target1": 3, "parameter": 1, "channel_low": 3},
+    {"op": VectorOp.DRAIN, "source0": 5, "source1": 6, "target2": 1},
+    {"op": VectorOp.APPLY, "source1": 2, "source2": 1, "channel_mid_period": 0, "sample_period": 0},
+]
+
+
+@pytest.mark.parametrize("fields", REFUSED_BY_GOLDEN_TOO, ids=str)
+def test_golden_refuses(fields: dict[str, Any]) -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    with pytest.raises(GossamerError):
+        golden_run(architecture, contents, [Vector(**{"count": 64, **fields})])
+
+
+def test_faults_change_nothing() -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    cases = [(fields, Fault.ILLEGAL) for fields in (*REFUSED_BY_GOLDEN_TOO, *ILLEGAL)]
+    cases += [(fields, Fault.ALIGNMENT) for fields in MISALIGNED]
+    # Sums for 1024 words of parameters: at most 512 channels.
+    cases.append(({"op": VectorOp.REDUCE, "channels": 520}, Fault.BUFFER))
+    bench = Bench(architecture, contents)
+    cycles = bench.execute([Vector(**{"count": 64, **fields}) for fields, _ in cases])
+    assert bench.faults == [fault for _, fault in cases]
+    assert not differences(bench.contents, contents)
+    assert cycles[:-1] == [REFUSAL_CYCLES] * (len(cases) - 1)
+
+
+def test_what_an_operation_does_not_have_is_not_looked_at() -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    bad = Vector(op=VectorOp.APPLY, count=64, source0=4, advance=Advance.VOUT)
+    legal = [Vector(**{"count": 40, **fields}) for fields in UNUSED]
+    bench = Bench(architecture, contents)
+    cycles = bench.execute([*legal, bad, *legal])
+    assert bench.faults == [0] * len(legal) + [Fault.ALIGNMENT] + [0] * len(legal)
+    assert cycles[: len(legal)] == [vector_cycles(architecture, v) for v in legal]
+
+
+@pytest.mark.parametrize("lanes", [4, 12, 128])
+def test_lanes(lanes: int) -> None:
+    architecture = machine_of(8, 4).model_copy(update={"vector": VectorConfig.model_construct(lanes=lanes)})
+    with pytest.raises(ValueError, match=f"`lanes` must be a power of two from 8 to 64, not {lanes}"):
+        VectorEngine(architecture)
