@@ -98,15 +98,15 @@ class RequestWalker(wiring.Component):
         m.d.sync += priming.eq(self.start)
         with m.If(self.clear | self.start):
             m.d.sync += [active.eq(0), left.eq(0)]
-        with m.Elif(priming):
-            m.d.sync += active.eq(1)
-        with m.Elif(take & (odometer.counting == 0)):
-            m.d.sync += active.eq(0)
-        with m.If(take):
-            m.d.sync += left.eq(self.plan.run_last)
-        with m.Elif((left != 0) & go):
-            m.d.sync += left.eq(left - 1)
-
+        with m.Else():
+            with m.If(priming):
+                m.d.sync += active.eq(1)
+            with m.Elif(take & (odometer.counting == 0)):
+                m.d.sync += active.eq(0)
+            with m.If(take):
+                m.d.sync += left.eq(self.plan.run_last)
+            with m.Elif((left != 0) & go):
+                m.d.sync += left.eq(left - 1)
         return self._measure(m, go, take & within(m, odometer.position, self.operands))
 
     def _measure(self, m: Module, go: Value, take: Value) -> Any:

@@ -12,9 +12,9 @@ from gossamer_hw.dma.load import LoadEngine
 from gossamer_hw.dma.store import StoreEngine
 from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.golden.state import buffer_bytes
+from gossamer_models.golden.state import Machine, buffer_bytes
 from gossamer_models.isa.instructions import Load, Store
-from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer
+from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer, Engine
 from gossamer_models.numerics.formats import UInt8
 
 LIMIT = 20_000
@@ -120,6 +120,16 @@ class Bench:
         self.cycles: list[int] = []
         self.faults: list[int] = []
         self.now = 0
+
+    def fill(self, golden: Machine, noise: np.random.Generator) -> None:
+        """Put the same random bytes in all buffers of a golden machine and of the bench."""
+        for half in range(2):
+            for buffer in Buffer:
+                if (buffer, half) in self.buffers:
+                    held = golden.writable(Engine.LOAD, buffer)
+                    held[:] = noise.integers(0, 256, held.size)
+                    self.buffers[buffer, half][: held.size] = held
+            golden.advance(Engine.LOAD, 0x3F)
 
     def execute(
         self,

@@ -10,14 +10,13 @@ from gossamer_hw.dma.store import StoreEngine
 from gossamer_models.golden.state import Machine
 from gossamer_models.golden.transfer import store
 from gossamer_models.isa.instructions import Store
-from gossamer_models.isa.tokens import Advance, Buffer, Engine
+from gossamer_models.isa.tokens import Engine
 from gossamer_models.numerics.formats import UInt8
 from gossamer_models.timing.dma import scripted_store_cycles, transfer_cycles, transfer_plan
 from tests.hw.dma.dma_bench import Bench, Memory, machine_of
 from tests.hw.dma.transfers import random_transfer
 
 MEMORY_BYTES = 1 << 14
-ALL = Advance(0x3F)
 
 
 def prepared(width: int, seed: int, latency: int, count: int) -> tuple[Bench, UInt8, UInt8, list[Store]]:
@@ -27,13 +26,7 @@ def prepared(width: int, seed: int, latency: int, count: int) -> tuple[Bench, UI
     noise = np.random.default_rng(seed)
     data = noise.integers(0, 256, MEMORY_BYTES).astype(np.uint8)
     bench, golden = Bench(StoreEngine, architecture), Machine(architecture, data.copy())
-    for half in range(2):
-        for buffer in Buffer:
-            if (buffer, half) in bench.buffers:
-                held = golden.writable(Engine.LOAD, buffer)
-                held[:] = noise.integers(0, 256, held.size)
-                bench.buffers[buffer, half][: held.size] = held
-        golden.advance(Engine.LOAD, ALL)
+    bench.fill(golden, noise)
     stores: list[Any] = [random_transfer(generator, Store, architecture, MEMORY_BYTES) for _ in range(count)]
     for instruction in stores:
         store(golden, instruction)

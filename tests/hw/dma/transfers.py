@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _draw(
     if generator.random() < 0.3:
         base -= dims[-1].mem_stride * generator.randrange(3)
     size = buffer_bytes(architecture)[buffer] - sum((dim.count - 1) * dim.buf_stride for dim in dims)
-    transfer = kind(
+    transfer: Load | Store = kind(
         buffer=buffer,
         format=fmt,
         transpose=int(turned),
@@ -96,9 +97,9 @@ def _dims(generator: random.Random, first: list[Dim], grain: int, grid: int) -> 
     return tuple(dims)
 
 
-def _bounded(generator: random.Random, dims: tuple[Dim, ...]) -> tuple[tuple[Dim, ...], dict[str, int]]:
+def _bounded(generator: random.Random, dims: tuple[Dim, ...]) -> tuple[tuple[Dim, ...], dict[str, Any]]:
     """Put some dimensions on axes, some of which clip."""
-    axes: dict[str, int] = {}
+    axes: dict[str, Any] = {}
     drawn = list(dims)
     for axis in range(3):
         if generator.random() < 0.5:

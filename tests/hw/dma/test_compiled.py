@@ -1,0 +1,84 @@
+"""Every shape of transfer that the compiler makes for the digits, as long as it is short: bits and cycles."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_compiler.training import compile_training
+from gossamer_hw.dma.load import LoadEngine
+from gossamer_hw.dma.store import StoreEngine
+from gossamer_models.architecture import load_architecture
+from gossamer_models.golden.state import Machine
+from gossamer_models.golden.transfer import load, store
+from gossamer_models.isa.instructions import Load, Store
+from gossamer_models.isa.loops import walk
+from gossamer_models.isa.tokens import Advance, Buffer, Engine
+from gossamer_models.methods import METHODS
+from gossamer_models.network import load_network
+from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.dma import transfer_cycles, transfer_plan
+from tests.hw.dma.dma_bench import Bench, Memory
+
+MOST_STEPS = 150
+SEED = 7
+ALL = Advance(0x3F)
+ARCHITECTURES = ("tiny-4x4", pytest.param("small-8x8", marks=pytest.mark.slow))
+
+
+@cache
+def compiled(name: str) -> tuple[int, tuple[Load | Store, ...]]:
+    """Size of DRAM, and one short transfer of each shape."""
+    architecture = load_architecture(name)
+    program = compile_training(
+        load_network("digits-cnn"), 16, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True
+    )
+    shapes: dict[Any, Load | Store] = {}
+    for stage in program.stages:
+        for instruction in walk(stage.instructions):
+            if isinstance(instruction, Load | Store):
+                plan = transfer_plan(instruction, architecture.memory.port_bits // 8)
+                shape = instruction.opcode, instruction.buffer, instruction.transpose, instruction.dims
+                if plan.steps <= MOST_STEPS:
+                    shapes.setdefault(shape, instruction)
+    return program.memory.size_bytes, tuple(shapes.values())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_loads(name: str) -> None:
+    architecture = load_architecture(name)
+    memory_bytes, transfers = compiled(name)
+    loads = [transfer for transfer in transfers if isinstance(transfer, Load)]
+    data = np.random.default_rng(SEED).integers(0, 256, memory_bytes).astype(np.uint8)
+    golden, bench = Machine(architecture, data), Bench(LoadEngine, architecture)
+    bench.execute(loads, Memory(data))
+    for instruction in loads:
+        load(golden, instruction)
+        golden.advance(Engine.LOAD, instruction.advance)
+    assert len(loads) > 15
+    assert bench.cycles == [transfer_cycles(architecture.memory, instruction) for instruction in loads]
+    for half in range(2):
+        for buffer in Buffer:
+            if (buffer, half) in bench.buffers:
+                held = golden.writable(Engine.STORE, buffer)
+                assert np.array_equal(bench.buffers[buffer, half][: held.size], held), (buffer, half)
+        golden.advance(Engine.STORE, ALL)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_stores(name: str) -> None:
+    architecture = load_architecture(name)
+    memory_bytes, transfers = compiled(name)
+    stores = [transfer for transfer in transfers if isinstance(transfer, Store)]
+    noise = np.random.default_rng(SEED)
+    data = noise.integers(0, 256, memory_bytes).astype(np.uint8)
+    golden, bench = Machine(architecture, data.copy()), Bench(StoreEngine, architecture)
+    bench.fill(golden, noise)
+    bench.execute(stores, Memory(data))
+    for instruction in stores:
+        store(golden, instruction)
+        golden.advance(Engine.STORE, instruction.advance)
+    assert len(stores) > 5
+    assert bench.cycles == [transfer_cycles(architecture.memory, instruction) for instruction in stores]
+    assert np.array_equal(data, golden.memory)
