@@ -1,41 +1,33 @@
 """The control unit: order, operands and cycle of every instruction equal a model of the machine's rules."""
 
 import random
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from gossamer_compiler.training import compile_training
 from gossamer_hw.control.control import Control
 from gossamer_hw.driver import AsyncDriver
-from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import EndLoop, Instruction, Loop
-from gossamer_models.isa.loops import Body, first, last, nest, resolve, step
+from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
-from gossamer_models.program import Program, StageProgram
+from gossamer_models.methods import METHODS
+from gossamer_models.network import load_network
+from gossamer_models.program import StageProgram
 from gossamer_models.registers import ENGINES, State
-from gossamer_models.timing.sequencer import (
-    END_LOOP_CYCLES,
-    LOOP_CYCLES,
-    Transaction,
-    barrier_cycles,
-    deal_cycles,
-    scripted_barrier_cycles,
-)
+from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.sequencer import Transaction, barrier_cycles, scripted_barrier_cycles
 from tests.hw.control.control_bench import (
     DURATION_FIELDS,
     Bench,
     LiteMaster,
-    Start,
     architecture_of,
-    cycles_of,
     program_of,
     stage_of,
     timed,
 )
+from tests.hw.control.control_model import check_run
 
 SEED = 29
 S = Semaphore
@@ -48,68 +40,6 @@ _PAIRS = [
     (S.PRN_FULL, S.PRN_FREE),
     (S.PRM_FULL, S.PRM_FREE),
 ]
-
-
-@dataclass(slots=True)
-class Expected:
-    """What the machine's rules say of one stage, from its first dealing cycle on."""
-
-    starts: list[Start] = field(default_factory=list)
-    end: int = 0
-    busy: dict[Engine, int] = field(default_factory=lambda: dict.fromkeys(ENGINES, 0))
-
-
-def actions(body: Body, counters: dict[int, int], counts: dict[int, int]) -> Iterator[tuple[int, Instruction | None]]:
-    """Cycles of everything that the sequencer does, and what it deals."""
-    for item in body.items:
-        if isinstance(item, Body):
-            yield LOOP_CYCLES, None
-            for index in range(item.count):
-                yield from actions(item, {**counters, item.level: index}, {**counts, item.level: item.count})
-                yield END_LOOP_CYCLES, None
-        else:
-            yield deal_cycles(item), resolve(item, counters, counts)
-
-
-def model(stage: StageProgram, depth: int) -> Expected:
-    """Cycle by cycle; whatever one unit does is seen by the others a cycle later."""
-    found = Expected()
-    todo = deque(actions(nest(stage.instructions), {}, {}))
-    queues: dict[Engine, deque[Instruction]] = {engine: deque() for engine in ENGINES}
-    running: dict[Engine, tuple[Instruction, int]] = {}
-    tokens = {semaphore: dict(stage.credits).get(semaphore, 0) for semaphore in Semaphore}
-    spent = cycle = 0
-    while True:
-        finished = [engine for engine, (_, end) in running.items() if end == cycle]
-        if not todo and not any(queues.values()) and len(finished) == len(running):
-            found.end = cycle
-            return found
-        given, room = dict(tokens), {engine: len(queue) < depth for engine, queue in queues.items()}
-        heads = {engine: queue[0] for engine, queue in queues.items() if queue}
-        for engine in finished:
-            _move(given, running.pop(engine)[0].signal, 1)
-        for engine, head in heads.items():
-            if engine not in running and all(tokens[s] for s in Semaphore if s & head.wait):
-                queues[engine].popleft()
-                _move(given, head.wait, -1)
-                running[engine] = head, cycle + cycles_of(head)
-                found.busy[engine] += cycles_of(head)
-                found.starts.append(Start(cycle, engine, head.advance, operand_bits(head)))
-        spent += 1
-        if todo and spent >= todo[0][0]:
-            dealt = todo[0][1]
-            if dealt is None or room[dealt.engine]:
-                todo.popleft()
-                spent = 0
-                if dealt is not None:
-                    queues[dealt.engine].append(dealt)
-        tokens = given
-        cycle += 1
-
-
-def _move(tokens: dict[Semaphore, int], mask: int, amount: int) -> None:
-    for semaphore in Semaphore:
-        tokens[semaphore] += amount * bool(semaphore & mask)
 
 
 def random_instruction(generator: random.Random, engine: Engine, levels: list[int], **fields: Any) -> Instruction:
@@ -145,36 +75,6 @@ def random_body(generator: random.Random, levels: list[int]) -> list[Instruction
 
 def random_stage(generator: random.Random) -> StageProgram:
     return stage_of(random_body(generator, []), {free: generator.randint(1, 3) for _, free in _PAIRS})
-
-
-def check_run(bench: Bench, program: Program, depth: int, barriers: Sequence[int]) -> None:
-    """Run a program; every start, the counters and the total must be as expected."""
-    expected = [model(stage, depth) for stage in program.stages]
-
-    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
-        await driver.load(program, memory_bytes=1 << 30)
-        await driver.start()
-        assert (await driver.wait()).state is State.DONE
-        assert ctx.get(bench.dut.irq)
-        counters = await driver.counters()
-        assert counters.cycles == sum(barriers) + sum(stage.end for stage in expected)
-        assert counters.stages == len(program.stages)
-        assert counters.executed == sum(len(stage.starts) for stage in expected)
-        assert counters.busy_cycles == {e: sum(stage.busy[e] for stage in expected) for e in ENGINES}
-
-    bench.run(test)
-    assert len(bench.rewinds) == len(program.stages)
-    begin = bench.rewinds[0] - 1 if bench.rewinds else 0
-    wanted: list[Start] = []
-    for stage, rewind, barrier in zip(expected, bench.rewinds, barriers, strict=True):
-        assert rewind == begin + 1
-        wanted += [replace(start, cycle=begin + barrier + start.cycle) for start in stage.starts]
-        begin += barrier + stage.end
-    assert sorted(bench.starts, key=_order) == sorted(wanted, key=_order)
-
-
-def _order(start: Start) -> tuple[int, Engine]:
-    return start.cycle, start.engine
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 6))
@@ -217,6 +117,7 @@ def test_fetch_behind_a_scripted_memory(width: int) -> None:
     assert sum(beats for _, beats in bench.memory.bursts) * width == address - 4096
 
 
+@pytest.mark.slow
 def test_longest_stage() -> None:
     stage = stage_of([timed(ENGINES[n % 5], 1) for n in range(512)])
     architecture = architecture_of(64)
@@ -237,3 +138,18 @@ def test_several_ports_are_refused() -> None:
     tiny = load_architecture("tiny-4x4")
     with pytest.raises(ValueError, match=r"`memory\.ports` must be 1, not 2"):
         Control(tiny.model_copy(update={"memory": tiny.memory.model_copy(update={"ports": 2})}))
+
+
+@pytest.mark.slow
+def test_compiled_programs() -> None:
+    """Stages of a real training step, their instructions' cycles made up: every operand, token and cycle."""
+    architecture = load_architecture("tiny-4x4")
+    network = load_network("digits-cnn")
+    program = compile_training(network, 16, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
+    chosen = {stage.stage: stage for stage in program.stages if stage.layer in ("conv1", "conv3", "fc")}
+    chosen |= {stage.layer: stage for stage in program.stages if stage.layer in ("pool", "loss", "mean")}
+    stages = tuple(chosen.values())
+    barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) for stage in stages]
+    bench = Bench(architecture, faults=False)
+    check_run(bench, program_of(*stages), architecture.queue_depth, barriers)
+    assert {start.engine for start in bench.starts} == set(ENGINES)

@@ -101,6 +101,7 @@ ILLEGAL: dict[str, tuple[list[Instruction], int]] = {
 }
 
 
+@pytest.mark.slow
 def test_illegal() -> None:
     check_faults(
         *(
@@ -152,6 +153,7 @@ ILLEGAL_BYTES: dict[str, tuple[bytes, int | None]] = {
 }
 
 
+@pytest.mark.slow
 def test_illegal_bytes() -> None:
     bench = Bench(architecture_of())
 
@@ -289,6 +291,7 @@ def test_stop_ends_behind_the_stage() -> None:
     Bench(architecture_of()).run(test)
 
 
+@pytest.mark.slow
 def test_soft_reset_at_any_time() -> None:
     """During the fetch, dealing and execution: bursts are drained, load and store are told to stop."""
     vector = timed(E.VECTOR, 30, modifiers=(step(Vector, "advance", 0, 1), step(Vector, "flags", 0, 1)))
