@@ -163,8 +163,8 @@ class PoolPlan(wiring.Component):
             m.d.sync += step.eq(step + 1)
         self._divide(m)
         self._multiply(m, step)
-        self._walks(m)
-        self._judge(m)
+        # Assigned as a whole: a constant part assigned alone becomes a Verilog process that nothing ever triggers.
+        m.d.comb += self.plan.eq(Cat(*self._walks(m), self._judge(m)))
         return m
 
     def _divide(self, m: Module) -> None:
@@ -235,10 +235,9 @@ class PoolPlan(wiring.Component):
             with m.If(step == begin + n + 1):
                 m.d.sync += self._product[name].eq(product)
 
-    def _walks(self, m: Module) -> None:
-        """Put the walks together."""
+    def _walks(self, m: Module) -> list[Value]:
+        """Put the walks together; return all fields of the plan but the last."""
         v, q, product = self.command, self._quotient, self._product
-        forward, backward = self.plan.forward, self.plan.backward
         fields = {
             "count_y": (self._rows, v.height), "count_x": (self._columns, v.width),
             "places_y": (v.kernel, q["kernel"] + 1), "places_x": (v.kernel_x, q["kernel_x"] + 1),
@@ -254,16 +253,21 @@ class PoolPlan(wiring.Component):
             "reach_x": (Const(0), v.kernel_x - 1 - self._rest["kernel_x"]), "fall": (Const(0), v.stride),
             "window_y": (v.kernel, v.kernel), "window_x": (v.kernel_x, v.kernel_x),
         }  # fmt: skip
-        for name, (ahead, back) in fields.items():
-            m.d.comb += [forward[name].eq(ahead), backward[name].eq(back)]
-        m.d.comb += [
-            self.plan.parts.eq(self._parts),
-            self.plan.map_parts.eq(product["map_parts"]),
-            self.plan.window_parts.eq(product["window_parts"]),
-        ]
+        found: list[Value] = []
+        for side, direction in enumerate(("forward", "backward")):
+            for name, field in walk_layout(self._shape):
+                part = Signal(field.shape, name=f"{direction}_{name}")
+                m.d.comb += part.eq(fields[name][side])
+                found.append(part)
+        for name, value in (("parts", self._parts), *((name, product[name]) for name in ("map_parts", "window_parts"))):
+            part = Signal(self._shape.part_bits, name=f"all_{name}")
+            m.d.comb += part.eq(value)
+            found.append(part)
+        return found
 
-    def _judge(self, m: Module) -> None:
+    def _judge(self, m: Module) -> Value:
         """Find what is wrong with the instruction."""
+        fault = Signal(4)
         v, shape, product = self.command, self._shape, self._product
         padded = [(v.height, v.kernel), (v.width, v.kernel_x)]
         illegal = Cat(
@@ -280,11 +284,12 @@ class PoolPlan(wiring.Component):
             self._parts > most,
         )
         with m.If(illegal.any()):
-            m.d.comb += self.plan.fault.eq(Fault.ILLEGAL)
+            m.d.comb += fault.eq(Fault.ILLEGAL)
         with m.Elif((v.channels[:3] != 0) | (v.channels == 0)):
-            m.d.comb += self.plan.fault.eq(Fault.ALIGNMENT)
+            m.d.comb += fault.eq(Fault.ALIGNMENT)
         with m.Elif(large.any()):
-            m.d.comb += self.plan.fault.eq(Fault.BUFFER)
+            m.d.comb += fault.eq(Fault.BUFFER)
+        return fault
 
 
 _PRODUCTS = 7
