@@ -75,16 +75,23 @@ class DigitsTraining:
         """Stages of a step: the first one compresses the weights that the host has written."""
         return slice(self.first_stage if number else 0, None)
 
-    def loss(self) -> float:
+    @property
+    def host_tensors(self) -> tuple[str, ...]:
+        """Tensors that :meth:`load_batch` writes."""
+        tensors = self.program.memory.tensors
+        return tuple(name for name in tensors if name in ("input", "labels") or name.endswith(".patches"))
+
+    @staticmethod
+    def loss_of(program: Program) -> float:
         """Mean cross-entropy of the batch that the image's probabilities belong to."""
-        probabilities = host.read(self.program, "probabilities").astype(np.float64)
+        probabilities = host.read(program, "probabilities").astype(np.float64)
         return float(-np.log(np.maximum(probabilities, 2.0**-126)).mean())
 
     def step(self, number: int) -> float:
         """Train on one batch on golden, in order from 0; return its mean cross-entropy before the step."""
         self.load_batch(number)
         run(self.program, self.architecture, stages=self.stages(number))
-        return self.loss()
+        return self.loss_of(self.program)
 
     def stage(self, layer: str, name: str) -> int:
         """Number of one stage of the program."""

@@ -21,11 +21,12 @@ from pydantic import Field
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
-from gossamer_models.isa.encoding import decode_all, encode
+from gossamer_models.isa.encoding import decode_all
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, ISA_VERSION, Instruction, Stage
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.loading import validate
 from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
+from gossamer_models.program_encoding import encode_program
 from gossamer_models.schema import Schema
 
 __all__ = ["MAX_IMAGE_BYTES", "SUFFIX", "load_program", "save_program"]
@@ -89,7 +90,7 @@ def save_program(program: Program, architecture: Architecture, path: Path) -> No
         raise InputError(f"the image of program {program.name!r} has {memory.data.size} bytes", f"{MAX_IMAGE_BYTES}")
     members = {
         "program.json": json.dumps(_header(program, architecture), indent=1).encode(),
-        "stages.bin": b"".join(_encode(stage) for stage in program.stages),
+        "stages.bin": encode_program(program),
     }
     if memory.data is not None:
         members["image.bin"] = memory.data.tobytes()
@@ -139,12 +140,6 @@ def _header(program: Program, architecture: Architecture) -> dict[str, object]:
         "image_bytes": program.memory.size_bytes,
         "filled": program.memory.data is not None,
     }
-
-
-def _encode(stage: StageProgram) -> bytes:
-    tokens = sum(count << _CREDIT_BITS * (semaphore.bit_length() - 1) for semaphore, count in stage.credits)
-    header = Stage(length=len(stage.instructions), credits=tokens)
-    return b"".join(encode(instruction) for instruction in (header, *stage.instructions))
 
 
 def _members(path: Path, source: str) -> dict[str, bytes]:

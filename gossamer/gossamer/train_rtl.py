@@ -1,0 +1,222 @@
+"""What ``make train-rtl`` runs: digits-resnet trained in Verilator, every step against golden and simulator."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from gossamer.digits import DigitsTraining
+from gossamer_hw.cosim.machine import run_jobs
+from gossamer_hw.cosim.machine_jobs import Change, Job
+from gossamer_hw.cosim.program import Behaviour, program_job
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.program import MemoryImage, Program
+from gossamer_models.program_encoding import encode_program, program_base
+from gossamer_reports.plots import save_figure
+from gossamer_reports.plots_training import loss_figure
+from gossamer_reports.result import versions, write_json
+from gossamer_sim.executor import simulate
+
+__all__ = ["Executed", "RtlTraining", "RunTraining", "TrainingPlan", "TrainingStep", "main", "plan_training", "train"]
+
+_NETWORK, _BATCH, _STEPS, _SEED = "digits-resnet", 16, 30, 0
+
+UInt8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingPlan:
+    """What host and machine do, and what golden says that DRAM holds then.
+
+    Members
+    -------
+    prepare, step : Programs on one image: compress freshly written weights, and train on the batch in DRAM. The image
+        is the one before all of it.
+    batches : per step, bytes of the tensors that the host writes.
+    images : DRAM behind ``prepare`` and behind each step.
+    """
+
+    prepare: Program
+    step: Program
+    batches: tuple[dict[str, UInt8], ...]
+    images: tuple[UInt8, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executed:
+    """One run of a machine: its stages' cycles, and DRAM below the Program's stages afterwards."""
+
+    stage_cycles: tuple[int, ...]
+    image: UInt8
+
+
+RunTraining = Callable[[TrainingPlan, Architecture, Behaviour], Sequence[Executed]]
+"""Runs ``prepare``, then the steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One step in RTL.
+
+    Members
+    -------
+    loss : mean cross-entropy of the batch, from the probabilities that the machine wrote.
+    mismatches : bytes of DRAM that differ from golden's.
+    rtl_cycles, sim_cycles : of the step.
+    late : stages whose cycles differ.
+    """
+
+    loss: float
+    mismatches: int
+    rtl_cycles: int
+    sim_cycles: int
+    late: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RtlTraining:
+    """A training in RTL; ``prepare`` has no loss to speak of."""
+
+    architecture: str
+    memory: str
+    seed: int
+    prepare: TrainingStep
+    steps: tuple[TrainingStep, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every byte and every cycle agree."""
+        return not any(step.mismatches or step.late for step in (self.prepare, *self.steps))
+
+
+def plan_training(architecture: Architecture, *, steps: int, batch: int = _BATCH, seed: int = _SEED) -> TrainingPlan:
+    """Train on golden, and keep DRAM after each step."""
+    training = DigitsTraining.start(architecture, batch, seed, network=_NETWORK)
+    program, first = training.program, training.first_stage
+    image = _bytes(program)
+    run(program, architecture, stages=slice(first))
+    batches, images = [], [_bytes(program)]
+    for number in range(steps):
+        training.load_batch(number)
+        batches.append({name: _tensor(program, name) for name in training.host_tensors})
+        run(program, architecture, stages=slice(first, None))
+        images.append(_bytes(program))
+    start = MemoryImage(program.memory.tensors, program.memory.size_bytes, image)
+    prepare, step = (
+        dataclasses.replace(program, stages=stages, memory=start)
+        for stages in (program.stages[:first], program.stages[first:])
+    )
+    return TrainingPlan(prepare, step, tuple(batches), tuple(images))
+
+
+def run_in_verilator(plan: TrainingPlan, architecture: Architecture, behaviour: Behaviour) -> list[Executed]:
+    """Run a training on one Verilated machine; the host writes the batches."""
+    jobs = [program_job(plan.prepare, behaviour)]
+    jobs += [program_job(plan.step, behaviour, tensors=batch) for batch in plan.batches]
+    if len(jobs) > 1:
+        jobs[1] = _with_stages(jobs[1], plan.step)
+    size = plan.step.memory.size_bytes
+    return [Executed(result.stage_cycles, result.image[:size]) for result in run_jobs(architecture, jobs)]
+
+
+def _with_stages(job: Job, program: Program) -> Job:
+    """Let the host write the stages, too."""
+    stages = Change(program_base(program), np.frombuffer(encode_program(program), np.uint8))
+    return dataclasses.replace(job, changes=(*job.changes, stages))
+
+
+def train(
+    architecture: Architecture,
+    *,
+    steps: int = _STEPS,
+    batch: int = _BATCH,
+    seed: int = _SEED,
+    behaviour: Behaviour | None = None,
+    execute: RunTraining = run_in_verilator,
+) -> RtlTraining:
+    """Train in RTL, and compare DRAM and cycles after every step with golden and simulator.
+
+    Parameters
+    ----------
+    seed : of the weights and of the images' order.
+    behaviour : of the memory, ``ideal`` by default; its counters start anew with each step.
+    execute : what runs the machine.
+    """
+    behaviour = behaviour or Behaviour()
+    plan = plan_training(architecture, steps=steps, batch=batch, seed=seed)
+    runs = execute(plan, architecture, behaviour)
+    programs = (plan.prepare, *[plan.step] * steps)
+    cycles = {id(program): _simulated(program, architecture, behaviour) for program in (plan.prepare, plan.step)}
+    found = [
+        _compare(program, executed, image, cycles[id(program)])
+        for program, executed, image in zip(programs, runs, plan.images, strict=True)
+    ]
+    return RtlTraining(architecture.name, behaviour.memory, seed, found[0], tuple(found[1:]))
+
+
+def _simulated(program: Program, architecture: Architecture, behaviour: Behaviour) -> tuple[int, ...]:
+    result = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
+    return tuple(stage.cycles for stage in result.stages)
+
+
+def _compare(program: Program, executed: Executed, image: UInt8, simulated: Sequence[int]) -> TrainingStep:
+    late = [
+        f"{stage.layer} {stage.stage}"
+        for stage, rtl, sim in zip(program.stages, executed.stage_cycles, simulated, strict=True)
+        if rtl != sim
+    ]
+    return TrainingStep(
+        loss=_loss(program, executed.image),
+        mismatches=int(np.count_nonzero(executed.image != image)),
+        rtl_cycles=sum(executed.stage_cycles),
+        sim_cycles=sum(simulated),
+        late=tuple(late),
+    )
+
+
+def _loss(program: Program, image: UInt8) -> float:
+    tensors, size = program.memory.tensors, program.memory.size_bytes
+    return DigitsTraining.loss_of(dataclasses.replace(program, memory=MemoryImage(tensors, size, image)))
+
+
+def _bytes(program: Program) -> UInt8:
+    return np.zeros(0, np.uint8) if program.memory.data is None else program.memory.data.copy()
+
+
+def _tensor(program: Program, name: str) -> UInt8:
+    tensor = program.memory.tensors[name]
+    return _bytes(program)[tensor.address : tensor.address + tensor.size_bytes]
+
+
+def main(out: Path = Path("out") / "train-rtl") -> int:
+    """Train, print a line per step, write the result and a plot of the loss; return 1 if anything differs."""
+    console, start = Console(highlight=False), time.monotonic()
+    found = train(load_architecture("tiny-4x4"))
+    for number, step in enumerate(found.steps):
+        console.print(
+            f"step {number:2d}  loss {step.loss:5.3f}  {step.mismatches} bytes differ from golden  "
+            f"{step.rtl_cycles:,} cycles in RTL, {step.sim_cycles:,} in the simulator"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    result = {
+        "schema": "gossamer.train-rtl/1",
+        **dataclasses.asdict(found),
+        "network": _NETWORK,
+        "batch": _BATCH,
+        "versions": versions(),
+    }
+    write_json(out / "result.json", result)
+    files = save_figure(loss_figure(result), out / "loss")
+    verdict = "every byte and every cycle agree" if found.passed else "RTL differs from golden or from the simulator"
+    console.print(f"{verdict}; {', '.join(map(str, files))}; {time.monotonic() - start:.0f} s")
+    return 0 if found.passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,91 @@
+"""Training in RTL with a machine that is played by golden and the simulator: what is compared, and that errors show."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import gossamer.train_rtl
+from gossamer.train_rtl import Executed, TrainingPlan, main, plan_training, train
+from gossamer_hw.cosim.program import Behaviour
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.program import MemoryImage, Program
+from gossamer_sim.executor import simulate
+
+MACHINE = load_architecture("tiny-4x4")
+STEPS = 3
+
+
+def played(plan: TrainingPlan, architecture: Architecture, behaviour: Behaviour) -> list[Executed]:
+    """What a right machine does: from DRAM image to DRAM image, the host writing nothing but batches."""
+    assert plan.step.memory.data is not None
+    image = MemoryImage(plan.step.memory.tensors, plan.step.memory.size_bytes, plan.step.memory.data.copy())
+    assert image.data is not None
+    found = []
+    for program, batch in [(plan.prepare, {}), *((plan.step, batch) for batch in plan.batches)]:
+        for name, data in batch.items():
+            address = image.tensors[name].address
+            image.data[address : address + data.size] = data
+        run(dataclasses.replace(program, memory=image), architecture)
+        found.append(Executed(cycles(program, architecture, behaviour), image.data.copy()))
+    return found
+
+
+def cycles(program: Program, architecture: Architecture, behaviour: Behaviour) -> tuple[int, ...]:
+    result = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed, periodic=False)
+    return tuple(stage.cycles for stage in result.stages)
+
+
+@pytest.mark.parametrize("memory", ["ideal", "scripted"])
+def test_machine_that_is_right(memory: str) -> None:
+    found = train(MACHINE, steps=STEPS, behaviour=Behaviour(memory, 5), execute=played)
+    assert found.passed
+    assert (found.memory, len(found.steps)) == (memory, STEPS)
+    assert all(step.rtl_cycles == step.sim_cycles > 50_000 for step in found.steps)
+    assert all(0.5 < step.loss < 10 for step in found.steps)
+    assert len({step.loss for step in found.steps}) == STEPS
+
+
+def test_plan_changes_batches_and_weights() -> None:
+    plan = plan_training(MACHINE, steps=STEPS)
+    assert set(plan.batches[0]) == {"conv1.patches", "labels"}
+    for name in plan.batches[0]:
+        assert len({batch[name].tobytes() for batch in plan.batches}) == STEPS
+    weight = plan.step.memory.tensors["conv3.weight"]
+    place = slice(weight.address, weight.address + weight.size_bytes)
+    assert len({image[place].tobytes() for image in plan.images}) == 1 + STEPS
+    assert plan.prepare.memory is plan.step.memory
+    assert {stage.stage for stage in plan.prepare.stages} == {"prepare"}
+
+
+def test_wrong_bits_and_cycles_show() -> None:
+    def wrong(plan: TrainingPlan, architecture: Architecture, behaviour: Behaviour) -> Sequence[Executed]:
+        found = played(plan, architecture, behaviour)
+        found[2].image[100] ^= 4
+        late = found[3].stage_cycles
+        found[3] = Executed((late[0] + 1, *late[1:]), found[3].image)
+        return found
+
+    found = train(MACHINE, steps=STEPS, execute=wrong)
+    assert not found.passed
+    assert [step.mismatches for step in found.steps] == [0, 1, 0]
+    assert [step.late for step in found.steps] == [(), (), ("conv1 ff",)]
+    assert found.steps[2].rtl_cycles == found.steps[2].sim_cycles + 1
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = train(MACHINE, steps=STEPS, execute=played)
+    for result, code in ((found, 0), (dataclasses.replace(found, steps=(_spoilt(found.steps[0]),)), 1)):
+        monkeypatch.setattr(gossamer.train_rtl, "train", lambda *_, kept=result: kept)
+        assert main(tmp_path) == code
+        saved = json.loads((tmp_path / "result.json").read_text())
+        assert [step["loss"] for step in saved["steps"]] == [step.loss for step in result.steps]
+        assert (tmp_path / "loss.png").stat().st_size > 5000
+        assert ("every byte and every cycle agree" in " ".join(capsys.readouterr().out.split())) is (code == 0)
+
+
+def _spoilt(step: gossamer.train_rtl.TrainingStep) -> gossamer.train_rtl.TrainingStep:
+    return dataclasses.replace(step, mismatches=3)
