@@ -65,7 +65,7 @@ class TransferDecoder(wiring.Component):
     Members
     -------
     start : look at a transfer, which is at the inputs from one cycle later on, for good.
-    operands : the transfer; its dimensions are ignored.
+    operands : the transfer; its dimensions are looked at when ``next_dim`` is over.
     dim, next_dim : dimension 0 behind the cycle of ``start``; each time ``next_dim`` is set, the following one.
     ready : set for one cycle, :attr:`latency` cycles behind ``start``.
     plan
@@ -119,7 +119,7 @@ class TransferDecoder(wiring.Component):
         extent, reach, span = Signal(16 + RUN_BITS), Signal(16 + RUN_BITS), Signal(32)
         held: Any = Signal(dim.shape(), name="held")
         held_used = Signal()
-        m.d.comb += [used.eq(dim.count[1:].any()), last.eq(Mux(used, dim.count - 1, 0))]
+        m.d.comb += [used.eq(_used(dim)), last.eq(Mux(used, dim.count - 1, 0))]
         m.d.sync += [
             held.eq(dim),
             held_used.eq(used),
@@ -144,13 +144,8 @@ class TransferDecoder(wiring.Component):
                     m.d.sync += total.eq(total + span)
             behind = Mux(held_used, extent[:RUN_BITS], so_far)
             record = {
-                "used": held_used,
                 "joins": joins | ~held_used,
                 "follows": follows | ~held_used,
-                "axis": held.axis,
-                "memory": Mux(held_used, held.mem_stride[:_BLOCK_BITS], 0),
-                "buffer": Mux(held_used, held.buf_stride[:_BLOCK_BITS], 0),
-                "count": held.count,
                 "behind": behind,
             }
             m.d.sync += [so_far.eq(behind), *(g.records[-1][name].eq(value) for name, value in record.items())]
@@ -181,16 +176,17 @@ class TransferDecoder(wiring.Component):
         run_bytes, atom_bytes = Signal(RUN_BITS), Signal(RUN_BITS)
         m.d.comb += [run_bytes.eq(g.element_bytes), atom_bytes.eq(g.element_bytes)]
         for k, record in enumerate(g.records):
-            clips = record.used & clipped.bit_select(record.axis, 1)
+            used = _used(p.dims[k])
+            clips = used & clipped.bit_select(p.dims[k].axis, 1)
             run_ends = run_ends | ~record.joins | clips
-            atom_ends = atom_ends | run_ends | ~record.follows | (indexed & record.used & (p.index_dim == k))
+            atom_ends = atom_ends | run_ends | ~record.follows | (indexed & used & (p.index_dim == k))
             m.d.comb += [run[k].eq(~run_ends), atom[k].eq(~atom_ends)]
             with m.If(run[k]):
                 m.d.comb += run_bytes.eq(record.behind)
             with m.If(atom[k]):
                 m.d.comb += atom_bytes.eq(record.behind)
         atom_top, run_top = Signal(RUN_BITS), Signal(RUN_BITS)
-        unused = Cat(~record.used for record in g.records)
+        unused = Cat(~_used(p.dims[k]) for k in range(MAX_DIMS))
         m.d.sync += [
             plan.in_run.eq(run | unused),
             plan.in_atom.eq(atom | unused),
@@ -225,14 +221,15 @@ class TransferDecoder(wiring.Component):
                 m.d.sync += outside.eq(1)
 
         illegal = Signal()
-        m.d.sync += illegal.eq((p.format == 3) | self._illegal_options(g))
+        m.d.sync += illegal.eq((p.format == 3) | self._illegal_options())
 
         # Both sides' low bits of all that counts beyond an atom; those beyond a run for whole blocks.
         low = p.mem_base[:_BLOCK_BITS] | p.buf_base[:_BLOCK_BITS]
         blocks = p.mem_base[:_BLOCK_BITS] | plan.run_bytes[:_BLOCK_BITS]
-        for k, record in enumerate(g.records):
-            low = low | ((record.memory | record.buffer) & (~plan.in_atom[k]).replicate(_BLOCK_BITS))
-            blocks = blocks | (record.memory & (~plan.in_run[k]).replicate(_BLOCK_BITS))
+        for k in range(MAX_DIMS):
+            memory, buffer = (p.dims[k][name][:_BLOCK_BITS] for name in ("mem_stride", "buf_stride"))
+            low = low | ((memory | buffer) & (~plan.in_atom[k]).replicate(_BLOCK_BITS))
+            blocks = blocks | (memory & (~plan.in_run[k]).replicate(_BLOCK_BITS))
         low_bits, split = Signal(_BLOCK_BITS), Signal()
         m.d.sync += [low_bits.eq(low), split.eq(p.transpose & (blocks != 0))]
         misplaced = low_bits & ((Const(1, 8) << plan.log2_piece) - 1)[:_BLOCK_BITS]
@@ -245,14 +242,18 @@ class TransferDecoder(wiring.Component):
         with m.Else():
             m.d.sync += self.fault.eq(int(Fault.NONE))
 
-    def _illegal_options(self, g: "_Gathered") -> Value:
+    def _illegal_options(self) -> Value:
         p = self.operands
         if not self._loads:
             return p.transpose
-        counts = Array(record["count"] for record in g.records)
-        count = counts[p.index_dim[:3]]
+        count = Array(p.dims[k]["count"] for k in range(MAX_DIMS))[p.index_dim[:3]]
         no_index = p.index_dim[3] | (count == 0) | (count > self._group)
         return (p.transpose & (p.format != int(Format.FP16))) | (self.plan.indexed & no_index)
+
+
+def _used(dim: Any) -> Value:
+    """Whether a dimension has more than one iteration."""
+    return dim.count[1:].any()
 
 
 class _Gathered:
@@ -261,13 +262,8 @@ class _Gathered:
     def __init__(self) -> None:
         record = data.StructLayout(
             {
-                "used": 1,
                 "joins": 1,
                 "follows": 1,
-                "axis": 2,
-                "memory": _BLOCK_BITS,
-                "buffer": _BLOCK_BITS,
-                "count": 16,
                 "behind": RUN_BITS,
             }
         )

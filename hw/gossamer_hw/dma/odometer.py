@@ -31,6 +31,7 @@ class Odometer(wiring.Component):
 
     Members
     -------
+    clear : the walk is over; before every ``start`` but the first.
     start : begin at index zero; the first position is there two cycles later.
     base, increment, count, skip
         Values of index zero; per dimension: what an iteration adds, iterations, and whether the dimension takes no part
@@ -46,6 +47,7 @@ class Odometer(wiring.Component):
         layout = data.StructLayout(self._values)
         super().__init__(
             {
+                "clear": In(1),
                 "start": In(1),
                 "base": In(layout),
                 "increment": In(data.ArrayLayout(data.StructLayout(dict(increments)), MAX_DIMS)),
@@ -75,7 +77,9 @@ class Odometer(wiring.Component):
             step.eq(self.advance | priming),
             counting.eq(first_set(Cat(~self._ends(k, value) for k, value in enumerate(following)))),
         ]
-        with m.If(self.start):
+        with m.If(self.clear):
+            m.d.sync += self.counting.eq(0)
+        with m.Elif(self.start):
             m.d.sync += [value.eq(1) for value in following]
         with m.Elif(step):
             m.d.sync += [
@@ -96,8 +100,10 @@ class Odometer(wiring.Component):
         current: Any = [Signal(self.base.shape(), name=f"base_{k}") for k in range(MAX_DIMS)]
         m.d.comb += self.position.eq(current[0])
         for name, shape in self._values.items():
+            # No dimension counts at the start, so that nothing is chosen then but the base, and nothing added.
             chosen, following = Signal(shape, name=f"chosen_{name}"), Signal(shape, name=f"following_{name}")
-            m.d.comb += chosen.eq(_one_of(self.counting, [values[name] for values in current]))
+            initial = self.base[name].as_unsigned() & self.start.replicate(len(chosen))
+            m.d.comb += chosen.eq(initial | _one_of(self.counting, [values[name] for values in current]))
             total = chosen + _one_of(self.counting, [self.increment[k][name] for k in range(MAX_DIMS)])
             if Shape.cast(shape).signed:
                 top = Mux(chosen[-2] & ~chosen[-1], 1, total[len(chosen) - 2 : len(chosen)])
@@ -105,9 +111,7 @@ class Odometer(wiring.Component):
             else:
                 m.d.comb += following.eq(total)
             for k in range(MAX_DIMS):
-                with m.If(self.start):
-                    m.d.sync += current[k][name].eq(self.base[name])
-                with m.Elif(self.advance & self.counting[k:].any()):
+                with m.If(self.start | (self.advance & self.counting[k:].any())):
                     m.d.sync += current[k][name].eq(following)
 
 

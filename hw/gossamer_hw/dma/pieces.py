@@ -98,6 +98,7 @@ class PieceWalker(wiring.Component):
         m.d.comb += [
             odometer.base.buffer.eq(p.buf_base),
             *(odometer.increment[k].buffer.eq(p.dims[k].buf_stride) for k in range(MAX_DIMS)),
+            odometer.clear.eq(self.clear),
             odometer.start.eq(self.start),
             odometer.skip.eq(plan.in_atom),
             odometer.watch.eq(p.index_dim),

@@ -91,7 +91,7 @@ class RequestWalker(wiring.Component):
         """Go on to the next run when the pieces of one have had their cycles."""
         m.submodules.odometer = odometer = self._odometer
         connect_dims(m, odometer, self.operands, memory=True)
-        m.d.comb += [odometer.start.eq(self.start), odometer.skip.eq(self.plan.in_run)]
+        m.d.comb += [odometer.clear.eq(self.clear), odometer.start.eq(self.start), odometer.skip.eq(self.plan.in_run)]
         priming, active, take = Signal(), Signal(), Signal()
         left = Signal(RUN_BITS)
         m.d.comb += [take.eq(active & (left == 0) & go), odometer.advance.eq(take)]
