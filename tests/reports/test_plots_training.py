@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gossamer_reports.plots import save_figure
@@ -17,8 +18,8 @@ def test_loss_figure(losses: list[float], tmp_path: Path) -> None:
     figure = loss_figure(result(losses))
     (axes,) = figure.axes
     batch, mean = axes.get_lines()
-    assert list(batch.get_ydata()) == losses
-    assert mean.get_ydata()[-1] == pytest.approx(sum(losses[-5:]) / len(losses[-5:]))
+    assert np.asarray(batch.get_ydata()).tolist() == losses
+    assert np.asarray(mean.get_ydata())[-1] == pytest.approx(sum(losses[-5:]) / len(losses[-5:]))
     assert axes.get_ylabel() == "cross-entropy [nats]"
     assert f"{1500 * len(losses):,} cycles" in axes.get_title(loc="left")
     assert axes.get_ylim()[0] == 0
