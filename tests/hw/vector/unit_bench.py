@@ -77,7 +77,7 @@ class UnitBench:
             found.append(instruction.found in machine.found)
         return machine.readable(Engine.VECTOR, Buffer.VOUT), machine.readable(Engine.VECTOR, Buffer.PRM), found
 
-    def execute(self, instructions: list[Vector], limit: int = 100_000) -> None:
+    def execute(self, instructions: list[Vector], limit: int = 20_000) -> None:
         """Run instructions one after the other."""
         simulator = Simulator(self.unit)
         simulator.add_clock(1e-6)

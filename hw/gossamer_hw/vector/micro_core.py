@@ -1,0 +1,233 @@
+"""Registers and arithmetic of the microcoded processor."""
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.convert import canonical, relax
+from gossamer_hw.numerics.formats import Relaxed, Single
+from gossamer_hw.numerics.single_multiplier import SingleMultiplier
+from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, Operation, micro_layout
+from gossamer_hw.vector.micro_units import Divider, Parts, Scaled, SingleRounder, negated, take_apart
+from gossamer_models.numerics.formats import bits32
+from gossamer_models.numerics.special import EXP_HIGH, EXP_LOW, RSQRT
+from gossamer_models.timing.vector_micro import MICRO_THREADS
+
+__all__ = ["MicroCore"]
+
+_LATENCY = 4
+_THREAD_BITS = (MICRO_THREADS - 1).bit_length()
+_STEP_BITS = (len(EXP_HIGH) - 1).bit_length()
+_CELL_BITS = (len(RSQRT) // 2 - 1).bit_length()
+_HEAD_DROPPED_BITS = 18
+_BIAS = 127
+
+
+class MicroCore(wiring.Component):
+    """Eight threads of sixteen registers; a microinstruction's operation for one thread per cycle.
+
+    Cycle 0: registers are read. 1: constants and signs. 2 to 6: the operation. 7: the result is written, so that the
+    thread's next microinstruction, eight cycles later, finds it.
+
+    Members
+    -------
+    issue, micro, thread : cycle 0: a microinstruction for a thread.
+    scalars : the instruction's constants.
+    loaded : cycle 5: what a load has brought.
+    stored : cycle 2: operand a, for stores.
+    """
+
+    stored_cycle = 2
+    loaded_cycle = 5
+
+    issue: In(1)
+    micro: In(micro_layout())
+    thread: In(_THREAD_BITS)
+    scalars: In(data.ArrayLayout(Single, 2))
+    loaded: In(Relaxed)
+    stored: Out(Relaxed)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Wire the stages; `self._micro[n]` and `self._thread[n]` are the operation in cycle n."""
+        m = Module()
+        self._micro: list[Any] = [self.micro]
+        self._thread: list[Any] = [self.thread]
+        live: list[Any] = [self.issue]
+        for n in range(1, 8):
+            self._micro.append(Signal(micro_layout(), name=f"micro_{n}"))
+            self._thread.append(Signal(_THREAD_BITS, name=f"thread_{n}"))
+            live.append(Signal(name=f"live_{n}"))
+            m.d.sync += [
+                self._micro[n].eq(self._micro[n - 1]),
+                self._thread[n].eq(self._thread[n - 1]),
+                live[n].eq(live[n - 1]),
+            ]
+        self._chosen = Signal(MICRO_THREADS)
+        written, result = Signal(), Signal(Single)
+        self._registers(m, live[7] & written, result)
+        adder, multiplier = SingleAdder(latency=_LATENCY), SingleMultiplier(latency=_LATENCY)
+        m.submodules.adder, m.submodules.multiplier = adder, multiplier
+        for unit in (adder, multiplier):
+            m.d.comb += [unit.a.eq(self._a), unit.b.eq(self._b)]
+        m.d.comb += self.stored.eq(self._a)
+        simple = self._simple(m, live[2])
+        parts = self._parts(m)
+        table = self._table(m, parts)
+        scaled = self._scale(m, parts, live[3])
+        operation = self._micro[6].operation
+        chosen = Signal(Relaxed)
+        with m.Switch(operation):
+            for numbers, value in (
+                ((Operation.ADD,), adder.sum),
+                ((Operation.MULTIPLY,), multiplier.product),
+                ((Operation.SIGNIFICAND, Operation.HEAD, Operation.ROOT_TABLE, Operation.EXP_HIGH,
+                  Operation.EXP_LOW), table),
+                ((Operation.SCALE_EXP, Operation.SCALE_ROOT, Operation.QUOTIENT), scaled),
+                ((Operation.LOAD_PARAMETER, Operation.LOAD_HALF, Operation.LOAD_SINGLE), self._delayed(
+                    m, self.loaded, 1, "loaded")),
+            ):  # fmt: skip
+                with m.Case(*numbers):
+                    m.d.comb += chosen.eq(value)
+            with m.Default():
+                m.d.comb += chosen.eq(simple)
+        m.d.sync += [
+            result.eq(canonical(m, chosen)),
+            written.eq(
+                self._micro[6].writes
+                & ((operation != Operation.MOVE_CHOSEN) | self._chosen.bit_select(self._thread[6], 1))
+            ),
+        ]
+        return m
+
+    def _delayed(self, m: Module, value: Any, cycles: int, name: str) -> Any:
+        for n in range(cycles):
+            late = Signal(value.shape(), name=f"{name}_{n}", reset_less=True)
+            m.d.sync += late.eq(value)
+            value = late
+        return value
+
+    def _registers(self, m: Module, written: Value, result: data.View) -> None:
+        """Cycles 0, 1 and 7: registers, constants, signs; operands of cycle 2."""
+        m.submodules.file = file = memory.Memory(shape=Single, depth=REGISTERS * MICRO_THREADS, init=[])
+        write, reads = file.write_port(), [file.read_port() for _ in range(2)]
+        micro = self._micro[1]
+        m.d.comb += [
+            write.en.eq(written),
+            write.addr.eq(Cat(self._micro[7].d, self._thread[7])),
+            write.data.eq(result),
+        ]
+        for read, number in zip(reads, (self.micro.a, self.micro.b), strict=True):
+            m.d.comb += [read.en.eq(1), read.addr.eq(Cat(number, self.thread))]
+        patterns: list[Any] = [Const(int(bits32(np.float32(value))), 32) for value in CONSTANTS.values()]
+        patterns[-2:] = [scalar.as_value() for scalar in (self.scalars[0], self.scalars[1])]
+        b = Signal(Single)
+        m.d.comb += b.eq(Mux(micro.constant, Array(patterns)[micro.b], reads[1].data.as_value()))
+        self._a, self._b = Signal(Relaxed, name="a"), Signal(Relaxed, name="b")
+        m.d.sync += [
+            self._a.eq(negated(m, relax(m, reads[0].data), micro.minus_a)),
+            self._b.eq(negated(m, relax(m, b), micro.minus_b)),
+        ]
+
+    def _simple(self, m: Module, live: Value) -> Any:
+        """Cycle 2: what needs no more than a comparison; its result in cycle 6."""
+        a, b, operation = self._a, self._b, self._micro[2].operation
+        result = Signal(Relaxed, name="simple")
+        a_magnitude, b_magnitude = (Cat(x.number.mantissa, x.number.exponent) for x in (a, b))
+        both_zero = ~(a_magnitude | b_magnitude).any()
+        above = Mux(a.number.sign, a_magnitude < b_magnitude, a_magnitude > b_magnitude)
+        greater = Mux(a.number.sign ^ b.number.sign, b.number.sign & ~both_zero, above)
+        equal = ((a.number.as_value() == b.number.as_value()) | both_zero) & ~a.nan & ~b.nan
+        m.d.comb += result.eq(b)
+        with m.Switch(operation):
+            with m.Case(Operation.MAXIMUM):
+                m.d.comb += result.eq(Mux(a.nan | (greater & ~b.nan), a.as_value(), b.as_value()))
+            with m.Case(Operation.RECTIFY):
+                m.d.comb += result.eq(Mux(a.nan | ~a.number.sign, a.as_value(), 0))
+            with m.Case(Operation.CHOOSE):
+                m.d.comb += [
+                    result.eq(0),
+                    result.number.sign.eq(1),
+                    result.number.exponent.eq(Mux(equal, _BIAS, 0)),
+                ]
+                with m.If(live):
+                    m.d.sync += self._chosen.bit_select(self._thread[2], 1).eq(equal)
+        return self._delayed(m, result, _LATENCY, "simple")
+
+    def _parts(self, m: Module) -> Any:
+        """Cycle 3: the operand that is taken apart."""
+        of_b = self._micro[2].operation == Operation.SCALE_ROOT
+        operand = Signal(Relaxed, name="apart")
+        m.d.comb += operand.eq(Mux(of_b, self._b.as_value(), self._a.as_value()))
+        parts = Signal(Parts, name="parts_3")
+        m.d.sync += parts.eq(take_apart(m, operand))
+        return parts
+
+    def _table(self, m: Module, parts: Any) -> Any:
+        """Cycles 3 and 4: significands and tables; the result in cycle 6."""
+        operation = self._micro[3].operation
+        tables = np.concatenate([RSQRT, EXP_HIGH, EXP_LOW])
+        rom = memory.Memory(shape=Single, depth=len(tables), init=[_fields(int(word)) for word in bits32(tables)])
+        m.submodules.tables = rom
+        read = rom.read_port()
+        step = self._delayed(m, self._a.number.mantissa, 1, "step")[:_STEP_BITS]
+        significand = Signal(Relaxed)
+        drop = Mux(operation == Operation.HEAD, Const(-1 << _HEAD_DROPPED_BITS, 23), Const(-1, 23))
+        odd = parts.exponent[0]
+        m.d.comb += [
+            read.en.eq(1),
+            read.addr.eq(
+                Mux(
+                    operation == Operation.ROOT_TABLE,
+                    Cat(parts.mantissa[-_CELL_BITS:], odd),
+                    len(RSQRT) + Cat(step, operation == Operation.EXP_LOW),
+                )
+            ),
+            significand.number.mantissa.eq(parts.mantissa & drop),
+            significand.number.exponent.eq(_BIAS + odd),
+        ]
+        looked = Signal(Relaxed)
+        later = self._micro[4].operation
+        kept = self._delayed(m, significand, 1, "significand")
+        is_significand = (later == Operation.SIGNIFICAND) | (later == Operation.HEAD)
+        m.d.comb += looked.eq(Mux(is_significand, kept.as_value(), Cat(read.data.as_value(), 0)))
+        return self._delayed(m, looked, 2, "looked")
+
+    def _scale(self, m: Module, parts: Any, live: Value) -> Any:
+        """Cycle 3: powers of two and quotients; the result, rounded, in cycle 6."""
+        m.submodules.divider, m.submodules.rounder = divider, rounder = Divider(), SingleRounder()
+        operation = self._micro[3].operation
+        a, b = self._delayed(m, self._a, 1, "scaled_a"), self._delayed(m, self._b, 1, "scaled_b")
+        scaled = Signal(Scaled)
+        m.d.comb += [
+            divider.start.eq(live & (operation == Operation.DIVIDE)),
+            divider.dividend.eq(parts),
+            divider.divisor.eq(b),
+            scaled.significand.eq(Cat(Const(0, 4), a.number.mantissa, 1)),
+            scaled.sign.eq(a.number.sign),
+            rounder.scaled.eq(scaled),
+        ]
+        with m.Switch(operation):
+            with m.Case(Operation.QUOTIENT):
+                m.d.comb += scaled.eq(divider.quotient)
+            with m.Case(Operation.SCALE_EXP):
+                power = b.number.mantissa[_STEP_BITS : _STEP_BITS + 9].as_signed()
+                m.d.comb += [scaled.exponent.eq(a.number.exponent + power), scaled.nan.eq(a.nan)]
+            with m.Case(Operation.SCALE_ROOT):
+                m.d.comb += [
+                    scaled.exponent.eq(a.number.exponent - (parts.exponent >> 1)),
+                    scaled.nan.eq(parts.nan | (parts.sign & ~parts.zero)),
+                    scaled.infinite.eq(parts.zero),
+                    scaled.sign.eq(parts.sign),
+                ]
+                with m.If(parts.infinite):
+                    m.d.comb += scaled.significand.eq(0)
+        return rounder.rounded
+
+
+def _fields(word: int) -> dict[str, int]:
+    """Fields of a binary32 pattern."""
+    return {"mantissa": word & 0x7FFFFF, "exponent": word >> 23 & 0xFF, "sign": word >> 31}

@@ -1,0 +1,189 @@
+"""Parts of the microcoded processor that take binary32 numbers apart, scale, round and divide them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
+from gossamer_hw.numerics.formats import Relaxed
+from gossamer_models.timing.vector_micro import MICRO_THREADS
+
+__all__ = ["SIGNIFICAND_BITS", "Divider", "Parts", "Scaled", "SingleRounder", "take_apart"]
+
+SIGNIFICAND_BITS = 28
+"""Bits of a significand before it is rounded, the units' place highest."""
+
+_BIAS = 127
+_MANTISSA_BITS = 23
+
+
+class Parts(data.Struct):
+    """A number taken apart: its magnitude is (1 + mantissa / 2**23) 2**exponent; 1 for zero, infinity and NaN.
+
+    Members
+    -------
+    mantissa, exponent, sign : see above.
+    zero, infinite, nan : what it is instead.
+    """
+
+    mantissa: _MANTISSA_BITS
+    exponent: signed(9)
+    sign: 1
+    zero: 1
+    infinite: 1
+    nan: 1
+
+
+class Scaled(data.Struct):
+    """A number that is not rounded yet: significand / 2**27 2**(exponent - 127), significand at least 2**26 or zero.
+
+    Members
+    -------
+    significand, exponent, sign : see above.
+    rest : there is something behind the significand.
+    infinite, nan : the number is that instead.
+    """
+
+    significand: SIGNIFICAND_BITS
+    exponent: signed(11)
+    sign: 1
+    rest: 1
+    infinite: 1
+    nan: 1
+
+
+def take_apart(m: Module, relaxed: data.View) -> data.View:
+    """Return the parts of a number, combinationally; subnormal ones are normalised."""
+    parts = Signal(Parts)
+    number = relaxed.number
+    _, zeros = leading_zeros(m, number.mantissa)
+    special = number.exponent.all() | relaxed.nan
+    m.d.comb += [
+        parts.sign.eq(number.sign),
+        parts.zero.eq(~relaxed.nan & ~Cat(number.mantissa, number.exponent).any()),
+        parts.infinite.eq(number.exponent.all() & ~relaxed.nan),
+        parts.nan.eq(relaxed.nan),
+        parts.mantissa.eq(number.mantissa),
+        parts.exponent.eq(number.exponent - _BIAS),
+    ]
+    with m.If(special | parts.zero):
+        m.d.comb += [parts.mantissa.eq(0), parts.exponent.eq(0)]
+    with m.Elif(number.exponent == 0):
+        m.d.comb += [parts.mantissa.eq((number.mantissa << zeros) << 1), parts.exponent.eq(-_BIAS - zeros)]
+    return parts
+
+
+class SingleRounder(wiring.Component):
+    """Round to binary32, nearest even, subnormal results included. Fixed latency, one per cycle.
+
+    Members
+    -------
+    scaled : a number.
+    rounded : it, :attr:`latency` cycles later.
+    """
+
+    latency = 3
+
+    scaled: In(Scaled)
+    rounded: Out(Relaxed)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Normalise, shift, round: a register behind each."""
+        m = Module()
+        normal, placed = Signal(Scaled), Signal(Scaled)
+        top = self.scaled.significand[-1]
+        m.d.sync += [
+            normal.eq(self.scaled),
+            normal.significand.eq(Mux(top, self.scaled.significand, self.scaled.significand << 1)),
+            normal.exponent.eq(Mux(top, self.scaled.exponent, self.scaled.exponent - 1)),
+        ]
+        low = normal.exponent <= 0
+        under = Signal(11)
+        places = Signal(5)
+        m.d.comb += [
+            under.eq(1 - normal.exponent),
+            # Beyond 29 places only the sticky bit is left.
+            places.eq(Mux(low, under[:5] | under[5:].any().replicate(5), 0)),
+        ]
+        m.d.sync += [
+            placed.eq(normal),
+            placed.significand.eq(shift_right_sticky(m, normal.significand, places)),
+        ]
+        value, number = placed.significand, self.rounded.number
+        up = value[3] & (value[:3].any() | placed.rest | value[4])
+        field = Mux(value[-1], placed.exponent[:8], 0)
+        m.d.sync += [
+            Cat(number.mantissa, number.exponent).eq(Cat(value[4:-1], field) + up),
+            number.sign.eq(placed.sign),
+            self.rounded.nan.eq(placed.nan),
+        ]
+        with m.If(placed.infinite | ((placed.exponent >= 255) & value.any())):
+            m.d.sync += number.exponent.eq(255)
+        return m
+
+
+class _Division(data.Struct):
+    rest: 25
+    divisor: 24
+    quotient: SIGNIFICAND_BITS
+    exponent: signed(11)
+    nan: 1
+
+
+class Divider(wiring.Component):
+    """Quotient of a finite number that is not negative by one of at least 1, by restoring division.
+
+    A ring of eight stages, one per thread; seven find a bit each, so that a division takes four rounds.
+
+    Members
+    -------
+    start : put a division into the ring.
+    dividend, divisor : its operands.
+    quotient : what leaves the ring; complete :attr:`latency` cycles after its start.
+    """
+
+    latency = 4 * MICRO_THREADS
+
+    start: In(1)
+    dividend: In(Parts)
+    divisor: In(Relaxed)
+    quotient: Out(Scaled)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Close the ring."""
+        m = Module()
+        ring = [Signal(_Division, name=f"stage_{n}", reset_less=True) for n in range(MICRO_THREADS)]
+        first = Signal(_Division)
+        divisor = self.divisor.number
+        m.d.comb += [
+            first.rest.eq(Mux(self.dividend.zero, 0, Cat(self.dividend.mantissa, 1))),
+            first.divisor.eq(Cat(divisor.mantissa, 1)),
+            first.exponent.eq(self.dividend.exponent + 2 * _BIAS - divisor.exponent),
+            first.nan.eq(self.dividend.nan | self.divisor.nan),
+        ]
+        m.d.sync += ring[0].eq(Mux(self.start, first.as_value(), ring[-1].as_value()))
+        for early, late in zip(ring[:-1], ring[1:], strict=True):
+            fits = Signal()
+            m.d.comb += fits.eq(early.rest >= early.divisor)
+            m.d.sync += [
+                late.eq(early),
+                late.quotient.eq(Cat(fits, early.quotient)),
+                late.rest.eq(Cat(Const(0, 1), Mux(fits, early.rest - early.divisor, early.rest))),
+            ]
+        last = ring[-1]
+        m.d.comb += [
+            self.quotient.significand.eq(last.quotient),
+            self.quotient.exponent.eq(last.exponent),
+            self.quotient.rest.eq(last.rest.any()),
+            self.quotient.nan.eq(last.nan),
+        ]
+        return m
+
+
+def negated(m: Module, relaxed: data.View, minus: Value) -> data.View:
+    """Return a number, or what is opposite to it."""
+    result = Signal(Relaxed, name="signed")
+    m.d.comb += [result.eq(relaxed), result.number.sign.eq(relaxed.number.sign ^ minus)]
+    return result
