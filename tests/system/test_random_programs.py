@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numpy.typing import NDArray
 
+import gossamer_models.golden.executor
 from gossamer.verify_file import verify_file, verify_image
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
+from gossamer_models.golden.state import Machine
 from gossamer_models.isa.instructions import Gemm, Load, Prune, Store, Vector, VectorOp
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Engine
@@ -71,6 +74,27 @@ def test_everything_occurs() -> None:
         total += executed(program)
     for name in [*(op.name for op in VectorOp), *(cls.__name__ for cls in (Load, Store, Gemm, Prune))]:
         assert total[name] >= 10, f"{name}: {total}"
+
+
+class Dirty(Machine):
+    """A machine whose scratchpads hold what an earlier Program left."""
+
+    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
+        super().__init__(architecture, memory)
+        for data in self._buffers.values():
+            data[:] = 0x5A
+
+
+def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in random_programs(100, 2000, TINY):
+        assert program.memory.data is not None
+        image = program.memory.data.copy()
+        run(program, TINY)
+        expected, program.memory.data[:] = program.memory.data.copy(), image
+        with monkeypatch.context() as patch:
+            patch.setattr(gossamer_models.golden.executor, "Machine", Dirty)
+            run(program, TINY)
+        assert np.array_equal(program.memory.data, expected), program.name
 
 
 def test_a_seed_is_a_program() -> None:
