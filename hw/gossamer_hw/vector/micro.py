@@ -1,5 +1,6 @@
 """The vector engine's small processor: factors of batch normalisation, softmax cross-entropy."""
 
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
@@ -66,7 +67,7 @@ class MicroUnit(wiring.Component):
         ]
         operations = [Signal(Operation, name=f"operation_{n}") for n in range(5)]
         m.d.comb += operations[0].eq(Mux(running, word.operation, Operation.NONE))
-        m.d.sync += [late.eq(early) for early, late in zip(operations[:-1], operations[1:], strict=True)]
+        m.d.sync += [late.eq(early) for early, late in pairwise(operations)]
         where = self._addresses(m, word)
         self._load(m, operations, where)
         self._store(m, operations[2], where)

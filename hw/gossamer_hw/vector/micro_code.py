@@ -164,7 +164,7 @@ def _loop(micro: Micro, following: Next, target: int) -> Micro:
 
 
 def _reciprocal_root(d: str, x: str) -> list[Micro]:
-    """1 / sqrt(x), operation for operation as :func:`gossamer_models.numerics.special.rsqrt`."""
+    """Reciprocal root of x, operation for operation as :func:`gossamer_models.numerics.special.rsqrt`."""
     return [
         _micro(_O.SIGNIFICAND)("m", x),
         _micro(_O.HEAD)("h", x),
@@ -187,7 +187,7 @@ def _reciprocal_root(d: str, x: str) -> list[Micro]:
 
 
 def _exponential(d: str, x: str) -> list[Micro]:
-    """e to the power x <= 0, operation for operation as :func:`gossamer_models.numerics.special.exp`."""
+    """Power x <= 0 of e, operation for operation as :func:`gossamer_models.numerics.special.exp`."""
     return [
         _micro(_O.MAXIMUM)("r", x, "exp_min"),
         _multiply("k", "r", "steps_per_unit"),

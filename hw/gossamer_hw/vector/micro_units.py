@@ -1,5 +1,6 @@
 """Parts of the microcoded processor that take binary32 numbers apart, scale, round and divide them."""
 
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
@@ -10,7 +11,7 @@ from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_models.timing.vector_micro import MICRO_THREADS
 
-__all__ = ["SIGNIFICAND_BITS", "Divider", "Parts", "Scaled", "SingleRounder", "take_apart"]
+__all__ = ["SIGNIFICAND_BITS", "Divider", "Parts", "Scaled", "SingleRounder", "negated", "take_apart"]
 
 SIGNIFICAND_BITS = 28
 """Bits of a significand before it is rounded, the units' place highest."""
@@ -164,7 +165,7 @@ class Divider(wiring.Component):
             first.nan.eq(self.dividend.nan | self.divisor.nan),
         ]
         m.d.sync += ring[0].eq(Mux(self.start, first.as_value(), ring[-1].as_value()))
-        for early, late in zip(ring[:-1], ring[1:], strict=True):
+        for early, late in pairwise(ring):
             fits = Signal()
             m.d.comb += fits.eq(early.rest >= early.divisor)
             m.d.sync += [

@@ -1,5 +1,6 @@
 """The arithmetic of pooling: largest elements with their places, and sums times a factor."""
 
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
@@ -92,7 +93,7 @@ class PoolLanes(wiring.Component):
             ring[0].found.eq(better | (best.found & ~first)),
             ring[0].half.eq(Mux(better, half.as_value(), best.half.as_value())),
             ring[0].place.eq(Mux(better, place, best.place)),
-            *(late.eq(early) for early, late in zip(ring, ring[1:], strict=False)),
+            *(late.eq(early) for early, late in pairwise(ring)),
         ]
         m.d.comb += [
             self.best[n].eq(Mux(_is_nan(ring[0].half), _NAN, ring[0].half.as_value())),

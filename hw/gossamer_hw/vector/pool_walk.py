@@ -1,5 +1,6 @@
 """Which place of which result is read in each cycle of a pooling operation."""
 
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
@@ -89,7 +90,7 @@ class PoolWalker(wiring.Component):
         current = Signal(_result_layout(self._shape))
         m.d.comb += current.eq(Mux(fetch, following, ring[-1]))
         with m.If(self.active):
-            m.d.sync += [ring[0].eq(current), *(late.eq(early) for early, late in zip(ring, ring[1:], strict=False))]
+            m.d.sync += [ring[0].eq(current), *(late.eq(early) for early, late in pairwise(ring))]
             m.d.sync += turn.eq(turn + 1)
         self._places(m, current, turn == POOL_TURN - 1, fetch, last)
         m.d.comb += self.final.eq(self.active & last & (turn == POOL_TURN - 1) & ~self._more)

@@ -50,8 +50,8 @@ def check(bench: UnitBench, instructions: list[Vector]) -> None:
         words = [(hex(held.view(np.uint32)[n]), hex(expected.view(np.uint32)[n])) for n in different[:4]]
         assert not different.size, f"seed {SEED}: {different.size} words of {name} differ, {different[:4]}: {words}"
     assert bench.cycles == [micro_cycles(v) for v in instructions]
-    for v, expected, flag in zip(instructions, found, bench.found, strict=True):
-        assert v.found_mode == FoundMode.NONE or flag == expected, f"seed {SEED}: {v}"
+    for v, flag, found_flag in zip(instructions, found, bench.found, strict=True):
+        assert v.found_mode == FoundMode.NONE or found_flag == flag, f"seed {SEED}: {v}"
 
 
 def norm(op: VectorOp, channels: int, **more: Any) -> Vector:
@@ -159,7 +159,7 @@ def test_extreme_logits() -> None:
     check(bench, [instruction])
 
 
-FAULTS = [
+FAULTS: list[tuple[VectorOp, dict[str, Any], Fault]] = [
     (VectorOp.NORM_FORWARD, {"count": 16}, Fault.ILLEGAL),
     (VectorOp.NORM_FORWARD, {"channels": 12, "count": 12}, Fault.ALIGNMENT),
     (VectorOp.NORM_FORWARD, {"source0": 2040}, Fault.BUFFER),
