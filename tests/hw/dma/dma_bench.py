@@ -136,14 +136,15 @@ class Bench:
         instructions: Sequence[Load | Store],
         memory: Memory,
         stop_after: Script = lambda: -1,
+        after: Callable[[int], None] = lambda number: None,
     ) -> None:
-        """Run instructions back to back."""
+        """Run instructions back to back; set `stop` in one cycle of each, call `after` behind each."""
         memory.size_bytes = memory.size_bytes or memory.data.size
 
         async def drive(ctx: Any) -> None:
             cycle = _LoadSide(self, memory).cycle if "araddr" in dir(self.dut.axi) else _StoreSide(self, memory).cycle
             ctx.set(self.dut.memory_bytes, memory.size_bytes)
-            for instruction in instructions:
+            for number, instruction in enumerate(instructions):
                 ctx.set(self.dut.instruction.payload.advance, instruction.advance)
                 ctx.set(self.dut.instruction.payload.operands.as_value(), operand_bits(instruction))
                 ctx.set(self.dut.instruction.valid, 1)
@@ -158,6 +159,7 @@ class Bench:
                     assert self.now - start < LIMIT, instruction
                 self.cycles.append(self.now - start)
                 self.faults.append(ctx.get(self.dut.fault))
+                after(number)
 
         simulator = Simulator(self.dut)
         simulator.add_clock(1e-6)

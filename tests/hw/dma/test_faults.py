@@ -1,7 +1,6 @@
 """Transfers that break a rule, slaves that report errors, stops: a code, no hang, nothing written behind it."""
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from tests.hw.dma.dma_bench import Bench, Memory, machine_of
 
 ARCHITECTURE = machine_of(16)
 MEMORY_BYTES = 1 << 14
-MARK = 0xA5
+MARK, DRAM_MARK = 0xA5, 0x11
 ENGINES: dict[Any, Any] = {Load: LoadEngine, Store: StoreEngine}
 PLACES = {Load: Buffer.VIN, Store: Buffer.VOUT}
 ROWS = (Dim(32, 2, 2, axis=3), Dim(5, 512, 64, axis=3))
@@ -31,13 +30,22 @@ def plain(kind: Any, **changes: Any) -> Any:
     return kind(**({"buffer": PLACES[kind], "format": Format.FP16, "mem_base": 1024, "dims": ROWS} | changes))
 
 
-def run(instructions: list[Any], memory: Memory | None = None, stop: Callable[[], int] = lambda: -1) -> Bench:
-    """Execute; all buffers and DRAM are marked before."""
+def blank() -> Memory:
+    """DRAM full of another mark."""
+    return Memory(np.full(MEMORY_BYTES, DRAM_MARK, np.uint8))
+
+
+def run(instructions: list[Any], memory: Memory | None = None, **options: Any) -> Bench:
+    """Execute; all buffers are marked before."""
     bench = Bench(ENGINES[type(instructions[0])], ARCHITECTURE)
+    mark(bench)
+    bench.execute(instructions, memory or blank(), **options)
+    return bench
+
+
+def mark(bench: Bench) -> None:
     for held in bench.buffers.values():
         held[:] = MARK
-    bench.execute(instructions, memory or Memory(np.full(MEMORY_BYTES, 0x11, np.uint8)), stop)
-    return bench
 
 
 def edge(kind: Any) -> int:
@@ -45,89 +53,95 @@ def edge(kind: Any) -> int:
     return buffer_bytes(ARCHITECTURE)[PLACES[kind]] - 5 * 64 + 16
 
 
+def refused(kind: Any) -> list[tuple[dict[str, Any], Fault]]:
+    """What makes the plain transfer one that ends without a burst, and why it does."""
+    other = PLACES[Store if kind is Load else Load]
+    common: list[tuple[dict[str, Any], Fault]] = [
+        ({"format": 3}, Fault.ILLEGAL),
+        ({"buffer": Buffer.ACC}, Fault.BUFFER),
+        ({"buffer": 15}, Fault.BUFFER),
+        ({"buffer": other}, Fault.BUFFER),
+        ({"buf_base": edge(kind)}, Fault.BUFFER),
+        ({"dims": (ROWS[0], Dim(5, 512, 0xFFFFF0, axis=3))}, Fault.BUFFER),
+        ({"mem_base": 1026}, Fault.ALIGNMENT),
+        ({"buf_base": 8}, Fault.ALIGNMENT),
+        ({"dims": (ROWS[0], Dim(5, 520, 64, axis=3))}, Fault.ALIGNMENT),
+        ({"dims": (ROWS[0], Dim(5, 512, 72, axis=3))}, Fault.ALIGNMENT),
+        ({"mem_base": -16}, Fault.ADDRESS),
+        ({"mem_base": MEMORY_BYTES}, Fault.ADDRESS),
+        ({"mem_base": MEMORY_BYTES - 48}, Fault.ADDRESS),
+        ({"mem_base": -(1 << 39)}, Fault.ADDRESS),
+    ]
+    if kind is Store:
+        return [*common, ({"transpose": 1}, Fault.ILLEGAL)]
+    entries = {"buffer": Buffer.B}
+    return [
+        *common,
+        (entries | {"index_dim": 1, "dims": (ROWS[0], Dim(9, 512, 64, axis=3))}, Fault.ILLEGAL),
+        (entries | {"index_dim": 2}, Fault.ILLEGAL),
+        (entries | {"index_dim": 12}, Fault.ILLEGAL),
+        ({"format": Format.FP32, "transpose": 1}, Fault.ILLEGAL),
+        ({"transpose": 1, "mem_base": 1024 + 64}, Fault.ALIGNMENT),
+        ({"transpose": 1}, Fault.ALIGNMENT),
+        ({"transpose": 1, "dims": (Dim(64, 2, 2, axis=3), Dim(5, 448, 128, axis=3))}, Fault.ALIGNMENT),
+    ]
+
+
 @BOTH
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        (lambda kind: {"format": 3}, Fault.ILLEGAL),
-        (lambda kind: {"buffer": Buffer.ACC}, Fault.BUFFER),
-        (lambda kind: {"buffer": 15}, Fault.BUFFER),
-        (lambda kind: {"buffer": PLACES[Store if kind is Load else Load]}, Fault.BUFFER),
-        (lambda kind: {"buf_base": edge(kind)}, Fault.BUFFER),
-        (lambda kind: {"dims": (ROWS[0], Dim(5, 512, 0xFFFFF0, axis=3))}, Fault.BUFFER),
-        (lambda kind: {"mem_base": 1026}, Fault.ALIGNMENT),
-        (lambda kind: {"buf_base": 8}, Fault.ALIGNMENT),
-        (lambda kind: {"dims": (ROWS[0], Dim(5, 520, 64, axis=3))}, Fault.ALIGNMENT),
-        (lambda kind: {"dims": (ROWS[0], Dim(5, 512, 72, axis=3))}, Fault.ALIGNMENT),
-        (lambda kind: {"mem_base": -16}, Fault.ADDRESS),
-        (lambda kind: {"mem_base": MEMORY_BYTES}, Fault.ADDRESS),
-        (lambda kind: {"mem_base": MEMORY_BYTES - 48}, Fault.ADDRESS),
-        (lambda kind: {"mem_base": -(1 << 39)}, Fault.ADDRESS),
-        (lambda kind: {"dims": (ROWS[0], *(Dim(0xFFFF, 0xFFFFFFF0, 0, axis=3),) * 7)}, Fault.ADDRESS),
-    ],
-)
-def test_nothing_happens(kind: Any, changes: Callable[[Any], dict[str, Any]], fault: Fault) -> None:
-    memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8))
-    bench = run([plain(kind, **changes(kind)), plain(kind)], memory)
-    assert bench.faults == [fault, Fault.NONE]
-    assert bench.cycles[1] == transfer_cycles(ARCHITECTURE.memory, plain(kind))
-    if fault is not Fault.ADDRESS:
-        assert len(memory.addresses) == 5, "bursts of the first instruction"
+def test_refused(kind: Any) -> None:
+    """Each of them writes nothing, and the engine goes on with a good transfer in its usual time."""
+    cases, memory = refused(kind), blank()
+    good, bench = plain(kind), Bench(ENGINES[kind], ARCHITECTURE)
+    instructions = [instruction for changes, _ in cases for instruction in (plain(kind, **changes), good)]
+    mark(bench)
 
+    def after(number: int) -> None:
+        changes, fault = cases[number // 2]
+        if number % 2:
+            assert (bench.faults[-1], len(memory.addresses)) == (Fault.NONE, 5), changes
+            assert bench.cycles[-1] == transfer_cycles(ARCHITECTURE.memory, good), changes
+            mark(bench)
+            memory.data[:] = DRAM_MARK
+            memory.addresses.clear()
+        else:
+            assert (bench.faults[-1], memory.addresses) == (fault, []), changes
+            assert all((held == MARK).all() for held in bench.buffers.values()), changes
+            assert (memory.data == DRAM_MARK).all(), changes
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"index_dim": 1, "dims": (ROWS[0], Dim(9, 512, 64, axis=3))},
-        {"index_dim": 2},
-        {"index_dim": 12},
-        {"buffer": Buffer.VIN, "format": Format.FP32, "transpose": 1},
-    ],
-)
-def test_illegal_load(changes: dict[str, Any]) -> None:
-    bench = run([plain(Load, **({"buffer": Buffer.B} | changes)), plain(Load)])
-    assert bench.faults == [Fault.ILLEGAL, Fault.NONE]
-
-
-def test_transposed_store_is_illegal() -> None:
-    assert run([plain(Store, transpose=1)]).faults == [Fault.ILLEGAL]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"mem_base": 1024 + 64},
-        {"dims": (ROWS[0], Dim(5, 512, 64, axis=3))},
-        {"dims": (Dim(64, 2, 2, axis=3), Dim(5, 448, 128, axis=3))},
-    ],
-)
-def test_broken_blocks(changes: dict[str, Any]) -> None:
-    assert run([plain(Load, transpose=1, **changes)]).faults == [Fault.ALIGNMENT]
+    bench.execute(instructions, memory, after=after)
 
 
 @BOTH
 def test_leaves_memory_on_the_way(kind: Any) -> None:
-    memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8))
+    memory = blank()
     bench = run([plain(kind, mem_base=MEMORY_BYTES - 3 * 512), plain(kind)], memory)
     assert bench.faults == [Fault.ADDRESS, Fault.NONE]
     assert [address for address, _ in memory.addresses[:3]] == [MEMORY_BYTES - n * 512 for n in (3, 2, 1)]
 
 
 @BOTH
-@pytest.mark.parametrize(("response", "fault"), [(2, Fault.SLAVE_ERROR), (3, Fault.DECODE_ERROR)])
-@pytest.mark.parametrize("number", range(5))
-def test_error_response(kind: Any, response: int, fault: Fault, number: int) -> None:
-    codes = iter([response if n == number else 0 for n in range(10)])
-    memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8), error=codes.__next__)
-    bench = run([plain(kind), plain(kind, buf_base=1024, mem_base=8192)], memory)
-    assert bench.faults == [fault, Fault.NONE]
-    if kind is Load:
-        held = bench.buffers[Buffer.VIN, 0]
-        assert (held[64 * number : 1024] == MARK).all()
-        assert (held[: 64 * number] == 0x11).all()
-        assert (held[1024 : 1024 + 5 * 64] == 0x11).all()
-    else:
-        assert all((memory.data[8192 + 512 * row :][:64] == MARK).all() for row in range(5))
+def test_error_response(kind: Any) -> None:
+    """To each burst in turn; what belongs to it or comes behind it is not written."""
+    cases = [(code, number) for code in (2, 3) for number in range(5)]
+    codes = iter([code if n == number else 0 for code, number in cases for n in range(5)])
+    memory = blank()
+    bench = Bench(ENGINES[kind], ARCHITECTURE)
+    memory.error = codes.__next__
+    mark(bench)
+
+    def after(index: int) -> None:
+        code, number = cases[index]
+        assert bench.faults[-1] == (Fault.SLAVE_ERROR, Fault.DECODE_ERROR)[code - 2]
+        for row in range(5):
+            held = bench.buffers[Buffer.VIN, 0][64 * row :][:64]
+            if kind is Load:
+                assert (held == (DRAM_MARK if row < number else MARK)).all(), (code, number, row)
+            elif row <= number:
+                assert (memory.data[1024 + 512 * row :][:64] == MARK).all(), (code, number, row)
+        mark(bench)
+        memory.data[:] = DRAM_MARK
+
+    bench.execute([plain(kind)] * len(cases), memory, after=after)
 
 
 @BOTH
@@ -136,11 +150,11 @@ def test_stop(kind: Any, paused: bool) -> None:
     """In every cycle of a transfer: the bursts that were accepted are completed, and then it ends."""
     whole = transfer_cycles(ARCHITECTURE.memory, plain(kind))
     generator = random.Random(11)
-    memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8))
+    memory = blank()
     if paused:
         memory.gap, memory.pause = (lambda: generator.choice([0, 4])), (lambda: generator.randrange(2))
-    moments = range(1, whole - 1, 1 if not paused else 2)
-    bench = run([plain(kind)] * len(moments), memory, iter(moments).__next__)
+    moments = range(1, whole - 1, 2 if not paused else 5)
+    bench = run([plain(kind)] * len(moments), memory, stop_after=iter(moments).__next__)
     assert set(bench.faults) == {0}
     if not paused:
         assert bench.cycles[0] < whole
@@ -150,20 +164,19 @@ def test_stop(kind: Any, paused: bool) -> None:
 
 @BOTH
 def test_stop_before_the_start(kind: Any) -> None:
-    memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8))
-    bench = run([plain(kind)], memory, lambda: 0)
+    memory = blank()
+    bench = run([plain(kind)], memory, stop_after=lambda: 0)
     assert not memory.addresses
     assert (bench.buffers[Buffer.VIN, 0] == MARK).all()
 
 
-def test_page_crossing() -> None:
+@BOTH
+def test_page_crossing(kind: Any) -> None:
     """One run of 320 bytes around a multiple of 4 KiB: two bursts, in the time of one."""
-    for kind in (Load, Store):
-        instruction = plain(kind, mem_base=4096 - 48, dims=(Dim(160, 2, 2, axis=3),))
-        memory = Memory(np.full(MEMORY_BYTES, 0x11, np.uint8))
-        bench = run([instruction], memory)
-        assert memory.addresses == [(4096 - 48, 3), (4096, 17)]
-        assert bench.cycles == [transfer_cycles(ARCHITECTURE.memory, instruction)]
+    instruction, memory = plain(kind, mem_base=4096 - 48, dims=(Dim(160, 2, 2, axis=3),)), blank()
+    bench = run([instruction], memory)
+    assert memory.addresses == [(4096 - 48, 3), (4096, 17)]
+    assert bench.cycles == [transfer_cycles(ARCHITECTURE.memory, instruction)]
 
 
 @BOTH

@@ -17,6 +17,8 @@ from tests.hw.dma.dma_bench import Bench, Memory, machine_of
 from tests.hw.dma.transfers import random_transfer
 
 MEMORY_BYTES = 1 << 14
+WIDTHS = (16, 32, 64)
+SLOW = pytest.mark.slow
 ALL = Advance(0x3F)
 
 
@@ -48,8 +50,10 @@ def check(bench: Bench, golden: Machine, loads: list[Load], expected: list[int] 
         golden.advance(Engine.STORE, ALL)
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-@pytest.mark.parametrize(("seed", "latency"), [(0, 1), (1, 32), (2, 150)])
+@pytest.mark.parametrize(
+    ("width", "seed", "latency"),
+    [(16, 0, 32), (32, 1, 1), (64, 2, 150), *(pytest.param(w, s, 77, marks=SLOW) for w in WIDTHS for s in (6, 7))],
+)
 def test_ideal_memory(width: int, seed: int, latency: int) -> None:
     bench, golden, data, loads = prepared(width, seed, latency, 30)
     bench.execute(loads, Memory(data, latency=lambda: latency))
@@ -57,8 +61,9 @@ def test_ideal_memory(width: int, seed: int, latency: int) -> None:
     check(bench, golden, loads, [transfer_cycles(memory, instruction) for instruction in loads])
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize(
+    ("width", "seed"), [(16, 3), (32, 4), (64, 5), *(pytest.param(w, s, marks=SLOW) for w in WIDTHS for s in (8, 9))]
+)
 def test_scripted_memory(width: int, seed: int) -> None:
     bench, golden, data, loads = prepared(width, seed, 32, 30)
     generator = random.Random(seed)
@@ -70,7 +75,7 @@ def test_scripted_memory(width: int, seed: int) -> None:
     check(bench, golden, loads, expected)
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, pytest.param(32, marks=SLOW), pytest.param(64, marks=SLOW)])
 def test_pauses(width: int) -> None:
     bench, golden, data, loads = prepared(width, 5, 32, 30)
     generator = random.Random(5)

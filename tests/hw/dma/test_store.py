@@ -17,6 +17,8 @@ from tests.hw.dma.dma_bench import Bench, Memory, machine_of
 from tests.hw.dma.transfers import random_transfer
 
 MEMORY_BYTES = 1 << 14
+WIDTHS = (16, 32, 64)
+SLOW = pytest.mark.slow
 
 
 def prepared(width: int, seed: int, latency: int, count: int) -> tuple[Bench, UInt8, UInt8, list[Store]]:
@@ -43,8 +45,10 @@ def check(bench: Bench, expected: UInt8, data: UInt8, stores: list[Store], cycle
     assert not different.size, f"{different.size} bytes differ from {different[0]} on"
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-@pytest.mark.parametrize(("seed", "latency"), [(0, 1), (1, 32), (2, 150)])
+@pytest.mark.parametrize(
+    ("width", "seed", "latency"),
+    [(16, 0, 32), (32, 1, 1), (64, 2, 150), *(pytest.param(w, s, 77, marks=SLOW) for w in WIDTHS for s in (6, 7))],
+)
 def test_ideal_memory(width: int, seed: int, latency: int) -> None:
     bench, expected, data, stores = prepared(width, seed, latency, 30)
     bench.execute(stores, Memory(data, latency=lambda: latency))
@@ -52,8 +56,9 @@ def test_ideal_memory(width: int, seed: int, latency: int) -> None:
     check(bench, expected, data, stores, [transfer_cycles(memory, instruction) for instruction in stores])
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize(
+    ("width", "seed"), [(16, 3), (32, 4), (64, 5), *(pytest.param(w, s, marks=SLOW) for w in WIDTHS for s in (8, 9))]
+)
 def test_scripted_memory(width: int, seed: int) -> None:
     bench, expected, data, stores = prepared(width, seed, 32, 30)
     generator = random.Random(seed)
@@ -65,7 +70,7 @@ def test_scripted_memory(width: int, seed: int) -> None:
     check(bench, expected, data, stores, cycles)
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, pytest.param(32, marks=SLOW), pytest.param(64, marks=SLOW)])
 def test_pauses(width: int) -> None:
     bench, expected, data, stores = prepared(width, 5, 32, 30)
     generator = random.Random(5)
