@@ -30,6 +30,7 @@ S = Semaphore
 
 _BLOCK = 64
 _GROUP = 8
+_LINE_ELEMENTS = 16
 _MAX_A_BYTES, _MAX_B_ENTRIES = 8192, 256
 _SPECIAL_SHARE = 1 / 12
 
@@ -316,13 +317,14 @@ def loss(w: StageWriter) -> None:
 def update(w: StageWriter) -> None:
     """UPDATE, with or without PRUNE behind it; with it, VOUT must be one half."""
     blocks = [w.rng.randint(1, 2) for _ in range(3)]
-    count = _BLOCK * blocks[0] * blocks[1] * blocks[2]
     prunes = Buffer.VOUT not in w.doubled and w.rng.random() < 0.8
+    flags = VectorFlag.SR_STE if w.rng.random() < 0.5 else 0
+    whole = prunes or flags
+    count = _BLOCK * blocks[0] * blocks[1] * blocks[2] if whole else _LINE_ELEMENTS * w.rng.randint(1, 24)
     x = w.regions(Buffer.VIN, [4 * count] * 3, _line(w))
     y = w.regions(Buffer.VOUT, [4 * count, 4 * count, 2 * count], 128)
     w.loads(x)
     of = w.rng.choice((1, 2, 4, 8))
-    flags = VectorFlag.SR_STE if w.rng.random() < 0.5 else 0
     tokens = _use(w, [Buffer.VIN], [Buffer.VOUT])
     tokens["signal"] |= S.WEIGHT_FULL if prunes else 0
     scalars: Fields = {f"scalar{n}": _number(w) for n in range(5)}
