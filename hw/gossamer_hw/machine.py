@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, ResetInserter, Signal, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -14,7 +14,6 @@ from gossamer_hw.dma.load import LoadEngine
 from gossamer_hw.dma.store import StoreEngine
 from gossamer_hw.gemm.engine import GemmEngine
 from gossamer_hw.prune.engine import PruneEngine
-from gossamer_hw.scratchpads.pieces import log2
 from gossamer_hw.scratchpads.scratchpads import Scratchpads
 from gossamer_hw.vector.engine import VectorEngine
 from gossamer_hw.verilog import VerilogTarget
@@ -65,7 +64,6 @@ class Machine(wiring.Component):
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        self._array = architecture.array
         self._control = Control(architecture)
         self._gemm, self._prune = GemmEngine(architecture), PruneEngine(architecture)
         self._load, self._store = LoadEngine(architecture), StoreEngine(architecture)
@@ -156,22 +154,10 @@ class Machine(wiring.Component):
             wiring.connect(m, getattr(vector, name), getattr(scratchpads, f"vector_{name}"))
         for theirs, ours in zip(vector.prm, scratchpads.vector_prm, strict=True):
             wiring.connect(m, theirs, ours)
-        # A word lies in the segment of its row; the banks of a segment hold no rows of others.
-        rows, ports = self._array.rows, self._array.drain_ports
-        segment_bits, row_bits = log2(rows // ports), log2(rows)
-        word = vector.acc.address
-        segment = Signal(range(ports))
-        m.d.sync += segment.eq(word[segment_bits:row_bits])
-        found = [self._segment(number) for number in range(ports)]
         m.d.comb += [
-            self._gemm.accumulator_address.eq(Cat(word[:segment_bits], word[row_bits:], vector.acc.half)),
-            vector.acc.data.as_value().eq(Array(found)[segment] if ports > 1 else found[0]),
+            self._gemm.accumulator_address.eq(Cat(vector.acc.address, vector.acc.half)),
+            vector.acc.data.as_value().eq(self._gemm.accumulators),
         ]
-
-    def _segment(self, number: int) -> Value:
-        """Words that the accumulators of a segment give."""
-        columns = self._array.columns
-        return Cat(self._gemm.accumulators[number * columns + c] for c in range(columns))
 
     def _prune_ports(self, m: Module) -> None:
         scratchpads, prune = self._scratchpads, self._prune

@@ -13,7 +13,7 @@ import numpy as np
 from gossamer_hw.array.array import ELEMENT_MODULE
 from gossamer_hw.cosim.benches import run
 from gossamer_hw.cosim.builds import Build, build
-from gossamer_hw.cosim.stimulus import GemmCase, accumulator_words, stimulus_of
+from gossamer_hw.cosim.stimulus import GemmCase, stimulus_of
 from gossamer_hw.gemm.machine import GemmMachine
 from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Architecture
@@ -87,6 +87,6 @@ def run_gemms(architecture: Architecture, cases: Sequence[GemmCase]) -> list[Gem
     shutil.rmtree(directory)
     ends = np.cumsum([stimulus[f"read_{n}"][1] for n in range(len(cases))])
     return [
-        GemmRun(accumulator_words(architecture, part), int(count))
+        GemmRun(part.view(np.float32), int(count))
         for part, count in zip(np.split(banks, ends[:-1]), cycles, strict=True)
     ]

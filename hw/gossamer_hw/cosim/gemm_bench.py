@@ -79,7 +79,7 @@ class _Bench:
         return int(self._dut.cycles.value)
 
     async def read(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Return what all banks hold at `count` addresses, shape (count, banks)."""
+        """Return `count` words of accumulators, shape (count, C)."""
         size = len(self._dut.accumulators) // 8
         found = bytearray()
         for address in range(first, first + count):

@@ -7,7 +7,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, RisingEdge, SimTimeoutError, with_timeout
+from cocotb.triggers import FallingEdge, RisingEdge, SimTimeoutError, Timer, with_timeout
 from numpy.typing import NDArray
 
 from gossamer_hw.cosim.machine_jobs import Job, JobResult, read_jobs, write_results
@@ -159,7 +159,12 @@ class _Host:
         await self._image.write(job)
         await self._prepare(job)
         await self.driver.start()
-        state = await self._wait(job)
+        if job.reset_cycles:
+            await Timer(job.reset_cycles * _PERIOD_NS, "ns")
+            await self.driver.soft_reset()
+            state = (await self.driver.status()).state
+        else:
+            state = await self._wait(job)
         fault, counters = await self.driver.fault(), await self.driver.counters()
         index = NO_INDEX if fault is None or fault.instruction is None else fault.instruction
         return JobResult(

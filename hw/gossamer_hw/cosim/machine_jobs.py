@@ -47,6 +47,7 @@ class Job:
     scripted, seed : memory model.
     failure : of a burst, or None.
     watchdog_cycles : 0 for none.
+    reset_cycles : after how many cycles from its start the run is ended by a soft reset; 0 for never.
     limit_cycles : a run that takes longer is abandoned: its state is ``RUNNING``, and a soft reset follows.
     """
 
@@ -58,6 +59,7 @@ class Job:
     seed: int = 0
     failure: Failure | None = None
     watchdog_cycles: int = 100_000
+    reset_cycles: int = 0
     limit_cycles: int = 100_000_000
 
 
@@ -100,7 +102,7 @@ class JobResult:
         return tuple((ends - times).tolist())
 
 
-_SIMPLE = ("base", "stages", "memory_bytes", "scripted", "seed", "watchdog_cycles", "limit_cycles")
+_SIMPLE = ("base", "stages", "memory_bytes", "scripted", "seed", "watchdog_cycles", "reset_cycles", "limit_cycles")
 
 
 def write_jobs(path: Path, jobs: Sequence[Job]) -> None:

@@ -13,7 +13,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
-from gossamer_models.program_encoding import encode_program, encode_stage, program_base
+from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import ENGINES
 from gossamer_models.results import RunResult, StageRun
 
@@ -81,9 +81,9 @@ def program_job(
     Parameters
     ----------
     tensors
-        Bytes of tensors that the host writes before; without them the whole image, and the stages, are written.
+        Bytes of tensors that the host writes before; without them the whole image is written. The stages always are.
     first_stage
-        Where to begin.
+        Where to begin: what is run is the Program without the stages before.
 
     Raises
     ------
@@ -92,17 +92,18 @@ def program_job(
     """
     if behaviour.memory not in MEMORIES:
         raise InputError(f"memory must be one of {', '.join(MEMORIES)}, not {behaviour.memory!r}")
-    base, stages = program_base(program), np.frombuffer(encode_program(program), np.uint8)
+    part = dataclasses.replace(program, stages=program.stages[first_stage:])
+    base, stages = program_base(part), np.frombuffer(encode_program(part), np.uint8)
     if tensors is not None:
         changes = tuple(_change(program, name, data) for name, data in tensors.items())
     elif program.memory.data is None:
         raise InputError(f"the memory image of program {program.name!r} is symbolic")
     else:
-        changes = (Change(0, program.memory.data), Change(base, stages))
+        changes = (Change(0, program.memory.data),)
     return Job(
-        changes=changes,
-        base=base + sum(len(encode_stage(stage)) for stage in program.stages[:first_stage]),
-        stages=len(program.stages) - first_stage,
+        changes=(*changes, Change(base, stages)),
+        base=base,
+        stages=len(part.stages),
         memory_bytes=base + len(stages),
         scripted=behaviour.memory == "scripted",
         seed=behaviour.seed,

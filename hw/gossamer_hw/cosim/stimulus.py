@@ -12,10 +12,10 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Gemm
 from gossamer_models.isa.tokens import Advance
-from gossamer_models.numerics.formats import Float16, Float32, UInt8
+from gossamer_models.numerics.formats import Float16, UInt8
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["GemmCase", "accumulator_words", "stimulus_of"]
+__all__ = ["GemmCase", "stimulus_of"]
 
 _ADVANCE_BITS = 8
 _VALUE_BITS = 16
@@ -64,14 +64,6 @@ def _check(architecture: Architecture, g: Gemm) -> None:
         )
 
 
-def accumulator_words(architecture: Architecture, banks: UInt32) -> Float32:
-    """Bring what the banks hold, shape (addresses, drain_ports C), into the order of accumulator words."""
-    array = architecture.array
-    segment_rows = array.rows // array.drain_ports
-    words = banks.reshape(-1, segment_rows, array.drain_ports, array.columns).swapaxes(1, 2)
-    return words.reshape(-1, array.columns).view(np.float32)
-
-
 class _Preload:
     """Follows the engine's halves and what the buffers hold, to write only differences."""
 
@@ -104,11 +96,10 @@ class _Preload:
         return steps
 
     def _read(self, g: Gemm) -> NDArray[np.int64]:
-        """First address of the results and their number, in a segment's bank."""
-        ports = self._array.drain_ports
+        """First word of the results and their number."""
         half = (Advance.ACC in self._halves) << (self._buffers.accumulator_words - 1).bit_length()
         first = g.acc_base + half
-        return np.array([first // ports, g.tiles * g.li * g.lj * self._array.rows // ports])
+        return np.array([first, g.tiles * g.li * g.lj * self._array.rows])
 
     def _difference(self, name: str, buffer: Advance, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Addresses to write, over all banks, and what to write there."""

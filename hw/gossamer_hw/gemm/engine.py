@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,7 +57,8 @@ class GemmEngine(wiring.Component):
         Fill B by bytes and by tags; a row is :attr:`value_banks`, :attr:`tag_banks` entries of every column,
         in the order of their flat index.
     accumulator_address, accumulators
-        See :class:`~gossamer_hw.array.array.SystolicArray`.
+        A word of C results, one cycle later; the highest address bit is the half. Undefined while the engine drains
+        into that half.
 
     Raises
     ------
@@ -106,8 +107,8 @@ class GemmEngine(wiring.Component):
                 ),
                 "write_values": In(write_layout(address_bits=value_bits, unit_bits=8, units=2 * values)),
                 "write_tags": In(write_layout(address_bits=tag_bits, unit_bits=tag.size, units=tags)),
-                "accumulator_address": In(self._array.address.shape()),
-                "accumulators": Out(data.ArrayLayout(Single, array.drain_ports * array.columns)),
+                "accumulator_address": In(self.places.accumulator_bits + 1),
+                "accumulators": Out(data.ArrayLayout(Single, array.columns)),
             }
         )
 
@@ -121,8 +122,7 @@ class GemmEngine(wiring.Component):
         self._wire_rows(m, platform, half["a"])
         self._wire_columns(m, platform, half["b"])
         self._announce(m, half["accumulator"])
-        m.d.comb += self._array.address.eq(self.accumulator_address)
-        m.d.comb += [out.eq(bank) for out, bank in zip(self.accumulators, self._array.data, strict=True)]
+        self._wire_accumulators(m)
         return m
 
     def _sequence(self, m: Module) -> tuple[Any, Value]:
@@ -223,6 +223,20 @@ class GemmEngine(wiring.Component):
                 self._array.column[c].eq(buffer.entry),
             ]
             command = buffer.command_next
+
+    def _wire_accumulators(self, m: Module) -> None:
+        """Read a word: the bank of each column that has its row."""
+        columns, ports = self._config.columns, self._config.drain_ports
+        row_bits, low_bits = _log2(self._config.rows), _log2(self._config.rows // ports)
+        word = self.accumulator_address
+        m.d.comb += self._array.address.eq(Cat(word[:low_bits], word[row_bits:]))
+        segments = [Cat(self._array.data[s * columns + c].as_value() for c in range(columns)) for s in range(ports)]
+        if ports == 1:
+            m.d.comb += self.accumulators.as_value().eq(segments[0])
+            return
+        segment = Signal(range(ports))
+        m.d.sync += segment.eq(word[low_bits:row_bits])
+        m.d.comb += self.accumulators.as_value().eq(Array(segments)[segment])
 
     def _announce(self, m: Module, half: Value) -> None:
         """Tell the drain of a chunk when its steps reach the edge."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from gossamer_hw.cosim.stimulus import GemmCase, accumulator_words, stimulus_of
+from gossamer_hw.cosim.stimulus import GemmCase, stimulus_of
 from gossamer_hw.gemm.machine import GemmMachine
 from gossamer_models.architecture import Architecture, Array, load_architecture
 from gossamer_models.numerics.formats import Float32
@@ -77,7 +77,7 @@ def execute(architecture: Architecture, cases: Sequence[GemmCase]) -> list[tuple
                     ctx.get(dut.accumulators.as_value()).to_bytes(len(dut.accumulators.as_value()) // 8, "little")
                 )
             found = np.frombuffer(b"".join(banks), np.uint32)
-            runs.append((cycles, counted, accumulator_words(architecture, found)))
+            runs.append((cycles, counted, found.reshape(-1, architecture.array.columns).view(np.float32)))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
