@@ -57,12 +57,16 @@ def instruction(bench: UnitBench, op: VectorOp, window: Window, channels: int, s
     results = slabs * (window.outputs if op in FORWARD else pixels) * pixel // 2
     line = bench.architecture.vector.line_bytes
     assert line + x + dy <= len(bench.vin)
-    assert 2 * results + line <= len(bench.vout)
     fields = {"source0": line, "source1": line + x, "target0": line, "count": results} | dataclasses.asdict(window)
     return Vector(op=op, channels=channels, scalar0=SCALARS[channels // 8 % len(SCALARS)], **fields | more)
 
 
 def check(bench: UnitBench, instructions: list[Vector]) -> None:
+    """Run instructions, their results one behind the other."""
+    place = bench.architecture.vector.line_bytes
+    for n, v in enumerate(instructions):
+        instructions[n] = dataclasses.replace(v, target0=place)
+        place += bench.architecture.vector.align(2 * v.count)
     expected, _, _ = bench.golden(instructions)
     bench.execute(instructions)
     assert bench.faults == [0] * len(instructions)
@@ -72,7 +76,7 @@ def check(bench: UnitBench, instructions: list[Vector]) -> None:
 
 
 def bench_of(lanes: int, seed: int, special: float = 0.1) -> UnitBench:
-    architecture = machine_of(lanes)
+    architecture = machine_of(lanes, vout_bytes=16384)
     bench = UnitBench(architecture, PoolUnit(architecture))
     bench.vin[:] = halves(np.random.default_rng(SEED + seed), len(bench.vin) // 2, special)
     return bench
@@ -80,17 +84,15 @@ def bench_of(lanes: int, seed: int, special: float = 0.1) -> UnitBench:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", OPERATIONS)
-@pytest.mark.parametrize("lanes", [8, 16])
-def test_windows(lanes: int, op: VectorOp) -> None:
-    bench = bench_of(lanes, lanes + op)
+def test_windows(op: VectorOp) -> None:
+    bench = bench_of(8, op)
     check(bench, [instruction(bench, op, window, 8, 1) for window in WINDOWS])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", OPERATIONS)
-@pytest.mark.parametrize("lanes", [8, 16])
-def test_channels_slabs_and_samples(lanes: int, op: VectorOp) -> None:
-    bench = bench_of(lanes, 2 * lanes + op, 0.01)
+def test_channels_slabs_and_samples(op: VectorOp) -> None:
+    bench = bench_of(8, 2 * op, 0.01)
     slab = 64 * (HALVING.outputs if op in FORWARD else HALVING.height * HALVING.width)
     check(
         bench,
@@ -104,11 +106,10 @@ def test_channels_slabs_and_samples(lanes: int, op: VectorOp) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("op", OPERATIONS)
-@pytest.mark.parametrize("lanes", [32, 64])
-def test_many_lanes(lanes: int, op: VectorOp) -> None:
-    bench = bench_of(lanes, 3 * lanes + op, 0.02)
-    check(bench, [instruction(bench, op, SMALL, 24, 1, samples=6)])
+@pytest.mark.parametrize("lanes", [16, 64])
+def test_more_lanes(lanes: int) -> None:
+    bench = bench_of(lanes, lanes, 0.02)
+    check(bench, [instruction(bench, op, SMALL, 24, 1, samples=6) for op in OPERATIONS])
 
 
 FAULTS: list[tuple[dict[str, Any], Fault]] = [
@@ -123,7 +124,7 @@ FAULTS: list[tuple[dict[str, Any], Fault]] = [
     ({"height": 5000, "width": 5000}, Fault.BUFFER),
     ({"channels": 1 << 23}, Fault.BUFFER),
     ({"source0": 8192 - 32}, Fault.BUFFER),
-    ({"target0": 8192 - 32}, Fault.BUFFER),
+    ({"target0": 16384 - 32}, Fault.BUFFER),
 ]
 
 
