@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.vector.engine_checks import vector_fault
+from gossamer_hw.vector.micro import MicroUnit
 from gossamer_hw.vector.pool import PoolUnit
 from gossamer_hw.vector.ports import PRM_READS, buffer_members
 from gossamer_hw.vector.reduce import ReduceUnit
@@ -17,6 +18,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorOp
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
+from gossamer_models.timing.vector_micro import MICRO_OPERATIONS
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
@@ -28,6 +30,7 @@ _UNITS: tuple[tuple[type[Any], frozenset[VectorOp]], ...] = (
     (StreamUnit, STREAM_OPERATIONS),
     (ReduceUnit, frozenset({VectorOp.REDUCE})),
     (PoolUnit, POOL_OPERATIONS),
+    (MicroUnit, MICRO_OPERATIONS),
 )
 _FLAG_BITS = 12
 _FLAG_WORD_BITS = 32

@@ -1,7 +1,8 @@
-"""Cycles of a vector instruction, as the RTL takes them; a few operations are modelled until they are built."""
+"""Cycles of a vector instruction, as the RTL takes them."""
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.timing.vector_micro import micro_cycles
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS, pool_cycles
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS, STREAM_TAIL_CYCLES, reduce_cycles, stream_cycles
 
@@ -18,7 +19,7 @@ PASSES: dict[VectorOp, int] = {
     VectorOp.NORM_BACKWARD: 4,  # eight multiplications, two additions
     VectorOp.SOFTMAX_CROSS_ENTROPY: 9,  # maximum, exponential (4), ordered sum, reciprocal (2), scale
 }
-"""Steps per group of lanes of the operations that are modelled."""
+"""Arithmetic steps per element of the microcoded operations, for energy."""
 
 
 def vector_cycles(architecture: Architecture, instruction: Vector) -> int:
@@ -30,4 +31,4 @@ def vector_cycles(architecture: Architecture, instruction: Vector) -> int:
         return VECTOR_ENGINE_CYCLES + reduce_cycles(lanes, instruction)
     if instruction.op in POOL_OPERATIONS:
         return VECTOR_ENGINE_CYCLES + pool_cycles(lanes, instruction)
-    return VECTOR_OVERHEAD_CYCLES + -(-instruction.count // lanes) * PASSES[VectorOp(instruction.op)]
+    return VECTOR_ENGINE_CYCLES + micro_cycles(instruction)
