@@ -55,8 +55,9 @@ def random_program(seed: int, architecture: Architecture, *, most_iterations: in
     """
     rng = random.Random(seed)
     stages, output = [], INPUT_BYTES
+    cleared: set[int] = set()
     for number in range(rng.randint(1, _MAX_STAGES)):
-        writer = _writer(rng, architecture, output, most_iterations)
+        writer = _writer(rng, architecture, output, most_iterations, cleared)
         _fill(writer)
         stages.append(_finish(writer, f"stage{number}"))
         output = writer.output
@@ -67,10 +68,12 @@ def random_program(seed: int, architecture: Architecture, *, most_iterations: in
     return Program(f"random {seed}", architecture.name, tuple(stages), memory)
 
 
-def _writer(rng: random.Random, architecture: Architecture, output: int, most_iterations: int) -> StageWriter:
+def _writer(
+    rng: random.Random, architecture: Architecture, output: int, most_iterations: int, cleared: set[int]
+) -> StageWriter:
     doubled = frozenset(buffer for buffer in _DOUBLED if rng.random() < 0.5)
     stores_parameters = rng.random() < 0.5
-    return StageWriter(rng, architecture, output, stores_parameters, doubled, most_iterations)
+    return StageWriter(rng, architecture, output, stores_parameters, doubled, most_iterations, cleared)
 
 
 def _fill(w: StageWriter) -> None:

@@ -64,6 +64,7 @@ class StageWriter:
     stores_parameters : units that use PRM also store it; STORED then tells loads of PRM that they may.
     doubled : buffers that go back and forth between two halves.
     most_iterations : of nested loops together.
+    cleared : sticky flags that the Program has cleared so far.
     items, loops : instructions so far; levels and counts of the loops that are open.
     """
 
@@ -73,6 +74,7 @@ class StageWriter:
     stores_parameters: bool
     doubled: frozenset[Buffer]
     most_iterations: int
+    cleared: set[int]
     items: list[Instruction] = field(default_factory=list)
     loops: dict[int, int] = field(default_factory=dict)
 

@@ -24,9 +24,12 @@ from tests.references.gemm_instructions import random_instruction
 from tests.references.gemm_steps import walk_steps
 from tests.system.random_stage import INPUT_BYTES, LABELS_BYTES, WAYS, Region, StageWriter
 
-__all__ = ["UNITS", "again"]
+__all__ = ["FLAGS", "UNITS", "again"]
 
 S = Semaphore
+
+FLAGS = (0, 4095)
+"""Sticky flags in use."""
 
 _BLOCK = 64
 _GROUP = 8
@@ -50,7 +53,13 @@ def _number(w: StageWriter) -> int:
 
 
 def _found(w: StageWriter, *modes: FoundMode) -> Fields:
-    return {"found": w.rng.choice((0, 1, 2, 4095)), "found_mode": w.rng.choice((FoundMode.NONE, *modes))}
+    """What happens to a sticky flag; only one that the Program has cleared says anything."""
+    number = w.rng.choice(FLAGS)
+    legal = [mode for mode in modes if mode is FoundMode.CLEAR_AND_SET or number in w.cleared]
+    mode = w.rng.choice((FoundMode.NONE, *legal, *legal))
+    if mode is FoundMode.CLEAR_AND_SET:
+        w.cleared.add(number)
+    return {"found": number, "found_mode": mode}
 
 
 def _samples(w: StageWriter, count: int) -> Fields:
@@ -87,14 +96,14 @@ def elementwise(w: StageWriter) -> None:
     affine = w.rng.random() < 0.5
     parameter = _parameters(w, 3 * channels) if affine else 0
     x = w.regions(Buffer.VIN, [2 * count] * 3, _line(w))
-    y = w.regions(Buffer.VOUT, [2 * count] * 2 + [4 * count], _line(w))
+    y = w.regions(Buffer.VOUT, [2 * count] * 2 + [4 * _BLOCK], _line(w))
     w.loads(x)
     shape = dict(
         count=count, channels=channels, channel_mid_count=channels // 8, parameter=parameter,
         **{f"source{n}": region.address for n, region in enumerate(x)},
     )  # fmt: skip
     tokens = _use(w, [Buffer.VIN, *([Buffer.PRM] if affine else [])], [Buffer.VOUT])
-    fill = Vector(op=VectorOp.FILL, count=count, format=Format.FP32, target0=y[2].address)
+    fill = Vector(op=VectorOp.FILL, count=_BLOCK, format=Format.FP32, target0=y[2].address)
     operations = [fill, *(_streamed(w, shape, y, affine=affine) for _ in range(w.rng.randint(1, 2)))]
     if w.rng.random() < 0.5:
         operations.append(Vector(op=VectorOp.APPLY, **{**shape, **_samples(w, count)}, target0=y[1].address))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 import gossamer_models.golden.executor
 from gossamer.verify_file import verify_file, verify_image
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.golden.executor import run
+from gossamer_models.golden.executor import Step, run
 from gossamer_models.golden.state import Machine
-from gossamer_models.isa.instructions import Gemm, Load, Prune, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Gemm, Load, Prune, Store, Vector, VectorOp
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
@@ -21,6 +21,7 @@ from gossamer_models.program_file import load_program
 from gossamer_models.timing.dma import misaligned
 from gossamer_sim.executor import simulate
 from tests.system.random_programs import programs, random_program, random_programs
+from tests.system.random_units import FLAGS
 from tests.system.shrink import is_legal, save_shrunk, shrink
 
 TINY, SMALL = load_architecture("tiny-4x4"), load_architecture("small-8x8")
@@ -77,12 +78,13 @@ def test_everything_occurs() -> None:
 
 
 class Dirty(Machine):
-    """A machine whose scratchpads hold what an earlier Program left."""
+    """A machine whose scratchpads and flags hold what an earlier Program left."""
 
     def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
         super().__init__(architecture, memory)
         for data in self._buffers.values():
             data[:] = 0x5A
+        self.found.update(FLAGS)
 
 
 def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,20 @@ def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPat
             patch.setattr(gossamer_models.golden.executor, "Machine", Dirty)
             run(program, TINY)
         assert np.array_equal(program.memory.data, expected), program.name
+
+
+def test_flags_skip_updates() -> None:
+    """Some updates obey a flag that is set, some one that is not."""
+    seen: Counter[bool] = Counter()
+
+    def observe(moment: Step) -> None:
+        item = moment.instruction
+        if isinstance(item, Vector) and item.found_mode == FoundMode.OBEY:
+            seen[item.found in moment.machine.found] += 1
+
+    for program in random_programs(150, 0, TINY):
+        run(program, TINY, observer=observe)
+    assert min(seen[True], seen[False]) >= 4, seen
 
 
 def test_a_seed_is_a_program() -> None:
