@@ -12,12 +12,10 @@ from rich.console import Console
 
 from gossamer.digits import DigitsTraining
 from gossamer_hw.cosim.machine import run_jobs
-from gossamer_hw.cosim.machine_jobs import Change, Job
 from gossamer_hw.cosim.program import Behaviour, program_job
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.program import MemoryImage, Program
-from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_training import loss_figure
 from gossamer_reports.result import versions, write_json
@@ -119,16 +117,8 @@ def run_in_verilator(plan: TrainingPlan, architecture: Architecture, behaviour: 
     """Run a training on one Verilated machine; the host writes the batches."""
     jobs = [program_job(plan.prepare, behaviour)]
     jobs += [program_job(plan.step, behaviour, tensors=batch) for batch in plan.batches]
-    if len(jobs) > 1:
-        jobs[1] = _with_stages(jobs[1], plan.step)
     size = plan.step.memory.size_bytes
     return [Executed(result.stage_cycles, result.image[:size]) for result in run_jobs(architecture, jobs)]
-
-
-def _with_stages(job: Job, program: Program) -> Job:
-    """Let the host write the stages, too."""
-    stages = Change(program_base(program), np.frombuffer(encode_program(program), np.uint8))
-    return dataclasses.replace(job, changes=(*job.changes, stages))
 
 
 def train(
