@@ -11,6 +11,7 @@ from cocotb.triggers import FallingEdge, RisingEdge, SimTimeoutError, Timer, wit
 from numpy.typing import NDArray
 
 from gossamer_hw.cosim.machine_jobs import Job, JobResult, read_jobs, write_results
+from gossamer_hw.cosim.machine_ram import Ram
 from gossamer_hw.cosim.machine_top import EVENT_BYTES, EVENTS, event_layout
 from gossamer_hw.driver import AsyncDriver
 from gossamer_hw.machine import SLAVE
@@ -132,12 +133,13 @@ class _Host:
         self._dut = dut
         self._falling = FallingEdge(dut.clk)
         self._bus = _Bus(dut, self._falling)
-        self._image = _Image(dut, width_bytes, self._falling)
+        self._ram: Ram | None = None
+        self._image: Ram | _Image = _Image(dut, width_bytes, self._falling)
         self.driver = AsyncDriver(self._bus, _NoMemory())
 
     async def start(self) -> None:
         """Start the clock and reset everything."""
-        names = ("scripted", "seed", "failure", "load", "dump", "first", "last", "restart", "dump_events")
+        names = ("external", "scripted", "seed", "failure", "load", "dump", "first", "last", "restart", "dump_events")
         for name in names:
             getattr(self._dut, name).value = 0
         for name in ("awvalid", "wvalid", "arvalid", "awprot", "arprot", "araddr", "awaddr", "wdata"):
@@ -156,7 +158,11 @@ class _Host:
         """Prepare memory and registers, run, look."""
         if (await self.driver.status()).state not in (State.IDLE, State.DONE):
             await self.driver.soft_reset()
-        await self._image.write(job)
+        image = self._image
+        if job.memory == "axiram":
+            self._ram = self._ram or Ram(self._dut)
+            image = self._ram
+        await image.write(job)
         await self._prepare(job)
         await self.driver.start()
         if job.reset_cycles:
@@ -176,7 +182,7 @@ class _Host:
             cycles=counters.cycles,
             busy_cycles=tuple(counters.busy_cycles[engine] for engine in ENGINES),
             violation=int(self._dut.violation.value),
-            image=await self._image.read(job),
+            image=await image.read(job),
             events=await self._events(),
         )
 
@@ -186,7 +192,8 @@ class _Host:
         if job.failure is not None:
             failure = {"enable": 1, "direction": job.failure.direction, "transaction": job.failure.transaction}
         self._dut.failure.value = failure_layout().const(failure).as_value().value
-        self._dut.scripted.value = int(job.scripted)
+        self._dut.external.value = int(job.memory == "axiram")
+        self._dut.scripted.value = int(job.memory == "scripted")
         self._dut.seed.value = job.seed
         self._dut.restart.value = 1
         await self._falling

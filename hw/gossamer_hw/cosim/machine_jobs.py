@@ -14,9 +14,22 @@ from gossamer_models.isa.tokens import Engine
 from gossamer_models.registers import Fault, State
 from gossamer_models.timing.scripted import Direction
 
-__all__ = ["Change", "Failure", "Job", "JobResult", "read_jobs", "read_results", "write_jobs", "write_results"]
+__all__ = [
+    "MEMORIES",
+    "Change",
+    "Failure",
+    "Job",
+    "JobResult",
+    "read_jobs",
+    "read_results",
+    "write_jobs",
+    "write_results",
+]
 
 UInt8 = NDArray[np.uint8]
+
+MEMORIES = ("ideal", "scripted", "axiram")
+"""Memory models: the two in HDL, and cocotbext-axi's, which pauses at random on every channel and is slow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +57,7 @@ class Job:
     changes : what the host writes first, the encoded stages included; what lies elsewhere stays.
     base, stages : address of the stages, and how many to run.
     memory_bytes : size of DRAM that the machine is told; all of it is read back.
-    scripted, seed : memory model.
+    memory, seed : one of :data:`MEMORIES`, and what it draws from.
     failure : of a burst, or None.
     watchdog_cycles : 0 for none.
     reset_cycles : after how many cycles from its start the run is ended by a soft reset; 0 for never.
@@ -55,7 +68,7 @@ class Job:
     base: int
     stages: int
     memory_bytes: int
-    scripted: bool = False
+    memory: str = "ideal"
     seed: int = 0
     failure: Failure | None = None
     watchdog_cycles: int = 100_000
@@ -102,7 +115,7 @@ class JobResult:
         return tuple((ends - times).tolist())
 
 
-_SIMPLE = ("base", "stages", "memory_bytes", "scripted", "seed", "watchdog_cycles", "reset_cycles", "limit_cycles")
+_SIMPLE = ("base", "stages", "memory_bytes", "memory", "seed", "watchdog_cycles", "reset_cycles", "limit_cycles")
 
 
 def write_jobs(path: Path, jobs: Sequence[Job]) -> None:

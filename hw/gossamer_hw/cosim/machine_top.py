@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, ResetInserter, Signal, unsigned
+from amaranth.hdl import Elaboratable, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,7 @@ def event_layout() -> data.StructLayout:
 
 
 class MachineBench(wiring.Component):
-    """A machine that a bench sees through its registers and the contents of its memory.
+    """A machine that a bench sees through its registers and the contents of its memory, or with a memory of its own.
 
     Parameters
     ----------
@@ -41,6 +41,8 @@ class MachineBench(wiring.Component):
     Members
     -------
     s_axil_..., irq : the machine's.
+    external : 1 leaves the memory in HDL out and leads the machine's port out; only changed while the machine is idle.
+    m_axi_... : the machine's port, with IDs that are always 0; nothing happens there unless ``external``.
     restart : reset memory (not its contents), checker and record; only while the machine is idle.
     scripted, seed, failure, load, dump, first, last : see :class:`~gossamer_hw.memory.memory.AxiMemory`.
     violation : see :class:`~gossamer_hw.memory.checker.AxiChecker`.
@@ -56,7 +58,10 @@ class MachineBench(wiring.Component):
         self._passed = [name for name in memory if name not in ("read", "write")]
         super().__init__(
             {
-                **{name: member for name, member in machine.items() if not name.startswith(MASTER)},
+                **machine,
+                **{MASTER + name: Out(1) for name in ("arid", "awid")},
+                **{MASTER + name: In(1) for name in ("rid", "bid")},
+                "external": In(1),
                 **{name: memory[name] for name in self._passed},
                 "restart": In(1),
                 "violation": Out(unsigned(len(Rule))),
@@ -73,21 +78,28 @@ class MachineBench(wiring.Component):
         m.submodules.memory = memory = restarted(self._memory)
         m.submodules.checker = checker = restarted(self._checker)
         for name, member in machine.signature.members.items():
+            outward = member.flow is Out
+            ours, theirs = getattr(self, name), getattr(machine, name)
             if name.startswith(MASTER):
-                self._memory_port(m, name.removeprefix(MASTER), getattr(machine, name), outward=member.flow is Out)
+                self._memory_port(m, name.removeprefix(MASTER), ours, theirs, outward=outward)
             else:
-                ours, theirs = getattr(self, name), getattr(machine, name)
-                m.d.comb += ours.eq(theirs) if member.flow is Out else theirs.eq(ours)
+                m.d.comb += ours.eq(theirs) if outward else theirs.eq(ours)
         m.d.comb += [getattr(memory, name).eq(getattr(self, name)) for name in self._passed]
         m.d.comb += self.violation.eq(checker.violation)
         self._record(m)
         return m
 
-    def _memory_port(self, m: Module, name: str, port: Any, *, outward: bool) -> None:
+    def _memory_port(self, m: Module, name: str, outside: Any, port: Any, *, outward: bool) -> None:
+        """Connect a signal of the machine's port to the memory and to the outside; one of them takes part."""
         half = self._memory.read if name in self._memory.read.signature.members else self._memory.write
-        theirs = getattr(half, name)
-        m.d.comb += theirs.eq(port) if outward else port.eq(theirs)
+        inside = getattr(half, name)
         m.d.comb += getattr(self._checker, name).eq(port)
+        if not outward:
+            m.d.comb += port.eq(Mux(self.external, outside, inside))
+        elif name.endswith(("valid", "ready")):
+            m.d.comb += [inside.eq(port & ~self.external), outside.eq(port & self.external)]
+        else:
+            m.d.comb += [inside.eq(port), outside.eq(port)]
 
     def _record(self, m: Module) -> None:
         """Write every cycle in which something happens."""

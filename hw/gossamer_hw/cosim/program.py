@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_hw.cosim.machine import run_jobs
-from gossamer_hw.cosim.machine_jobs import Change, Failure, Job, JobResult
+from gossamer_hw.cosim.machine_jobs import MEMORIES, Change, Failure, Job, JobResult
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.isa.tokens import Engine
@@ -29,12 +29,16 @@ __all__ = [
     "run_steps",
 ]
 
-MEMORIES = ("ideal", "scripted")
-
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the memory behaves: one of :data:`MEMORIES`, the seed of ``scripted``, and a burst that fails or None."""
+    """How the memory behaves.
+
+    Members
+    -------
+    memory, seed : one of :data:`~gossamer_hw.cosim.machine_jobs.MEMORIES`, and what it draws from.
+    failure : a burst that fails, or None.
+    """
 
     memory: str = "ideal"
     seed: int = 0
@@ -105,7 +109,7 @@ def program_job(
         base=base,
         stages=len(part.stages),
         memory_bytes=base + len(stages),
-        scripted=behaviour.memory == "scripted",
+        memory=behaviour.memory,
         seed=behaviour.seed,
         failure=behaviour.failure,
     )
