@@ -1,0 +1,67 @@
+"""What ``make fuzz`` runs: random Programs in Verilator for some minutes; a failure is shrunk and saved.
+
+python -m tests.system.fuzz MINUTES [SEED]
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gossamer_hw.cosim.program import Behaviour
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.program import Program
+from tests.system.random_programs import random_programs
+from tests.system.rtl_programs import alternating, disagreements, disagrees
+from tests.system.shrink import Differs, save_shrunk
+
+__all__ = ["fuzz", "main"]
+
+_log = logging.getLogger("gossamer.fuzz")
+_BATCH = 100
+
+Compare = Callable[[Sequence[Program], Architecture, Sequence[Behaviour]], dict[int, str]]
+
+
+def fuzz(
+    minutes: float,
+    seed: int,
+    architecture: Architecture,
+    folder: Path,
+    *,
+    compare: Compare = disagreements,
+    question: Callable[[Architecture, Behaviour], Differs] = disagrees,
+) -> Path | None:
+    """Compare batches of Programs until the time is up; return the shrunk Program of the first failure, or None.
+
+    Parameters
+    ----------
+    seed : of the first Program; the others follow.
+    folder : takes the shrunk Program.
+    """
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        programs, behaviours = random_programs(_BATCH, seed, architecture), alternating(_BATCH)
+        for place, text in compare(programs, architecture, behaviours).items():
+            _log.error("%s, memory %s: %s", programs[place].name, behaviours[place], text)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = save_shrunk(programs[place], architecture, question(architecture, behaviours[place]), folder)
+            _log.error("replay it with: gossamer verify %s", path)
+            return path
+        seed += _BATCH
+        _log.warning("%d Programs agree, next seed %d", _BATCH, seed)
+    return None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return 1 if a Program failed."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    minutes = float(arguments[0]) if arguments else 10.0
+    seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns() % (1 << 31)
+    _log.warning("random Programs from seed %d on, for %g minutes", seed, minutes)
+    return int(fuzz(minutes, seed, load_architecture("tiny-4x4"), Path("out") / "fuzz") is not None)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
