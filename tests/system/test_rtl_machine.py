@@ -54,6 +54,18 @@ def test_training_steps(behaviour: Behaviour) -> None:
     assert len({image.tobytes() for image in known.images}) == STEPS
 
 
+def test_an_independent_memory() -> None:
+    """Pauses on every channel change no bit; a stage of each engine."""
+    cases = [case_with("conv2", "prepare"), case_with("conv2", "ff"), case_with("bn2", "ff"), case_with("loss", "ff")]
+    behaviours = [Behaviour("axiram", seed) for seed in range(len(cases))]
+    for case, run in zip(
+        cases, run_programs([case.program for case in cases], load_architecture("tiny-4x4"), behaviours), strict=True
+    ):
+        assert run.job.state is State.DONE, case.name
+        assert not run.job.violation, case.name
+        assert np.array_equal(run.image, case.after), case.name
+
+
 def case_with(layer: str, stage: str) -> StageCase:
     return next(case for case in stage_cases() if case.name.endswith(f": {layer} {stage}"))
 
