@@ -125,12 +125,12 @@ class StageWriter:
             address += (-(-sizes[number] // unit) + self.rng.choice((0, 0, 1, 3))) * unit
         return [places[number] for number in range(len(sizes))]
 
-    def loads(self, regions: Sequence[Region], *, wait: int = 0, signal: int = 0, source: int | None = None) -> None:
+    def loads(self, regions: Sequence[Region], *, wait: int = 0, source: int | None = None) -> None:
         """Fill regions of one buffer, wholly and then here and there again; hand the buffer over.
 
         Parameters
         ----------
-        wait, signal : further tokens of the first and of the last load.
+        wait : further tokens of the first load.
         source : DRAM address of the first region's data; random by default.
         """
         way, made = WAYS[regions[0].buffer], list[Load]()
@@ -139,9 +139,7 @@ class StageWriter:
             while self.rng.random() < 0.4 and source is None:
                 made += self._parts(region)
         made[0] = dataclasses.replace(made[0], wait=way.free | wait)
-        made[-1] = dataclasses.replace(
-            made[-1], signal=made[-1].signal | way.full | signal, advance=self.half(regions[0].buffer)
-        )
+        made[-1] = dataclasses.replace(made[-1], signal=way.full, advance=self.half(regions[0].buffer))
         self.add(*made)
 
     def _whole(self, region: Region, source: int | None) -> Load:
@@ -169,20 +167,18 @@ class StageWriter:
         load = dataclasses.replace(load, modifiers=stepped(self.rng, load, self.loops, room - 128, self.width))
         return [load] if legal(load, self.loops, self.width) else []
 
-    def stores(self, regions: Sequence[Region], *, wait: int = 0, signal: int = 0, target: int | None = None) -> None:
+    def stores(self, regions: Sequence[Region], *, signal: int = 0, target: int | None = None) -> None:
         """Store regions of VOUT, PRM or PRN to DRAM, wholly or in parts, and hand VOUT (and PRN) back.
 
         Parameters
         ----------
-        wait, signal : further tokens of the first and of the last store.
+        signal : further tokens of the last store.
         target : DRAM address of the first region; a new place by default.
         """
-        made = list[Store]()
-        for number, region in enumerate(regions):
-            made += self._store(region, target if number == 0 else None)
-        pruned = sorted(place for place, store in enumerate(made) if store.buffer in (Buffer.PRN, Buffer.PRN_META))
+        made = [self._store(region, None if number else target) for number, region in enumerate(regions)]
+        pruned = [place for place, store in enumerate(made) if store.buffer in (Buffer.PRN, Buffer.PRN_META)]
         free, half = S.VOUT_FREE | signal, self.half(Buffer.VOUT)
-        made[0] = dataclasses.replace(made[0], wait=S.VOUT_FULL | wait)
+        made[0] = dataclasses.replace(made[0], wait=S.VOUT_FULL)
         if pruned:
             # The prune engine reads VOUT: only behind its token may VOUT go back.
             made[pruned[0]] = dataclasses.replace(made[pruned[0]], wait=made[pruned[0]].wait | S.PRN_FULL)
@@ -190,14 +186,14 @@ class StageWriter:
         made[-1] = dataclasses.replace(made[-1], signal=free, advance=half)
         self.add(*made)
 
-    def _store(self, region: Region, target: int | None) -> list[Store]:
+    def _store(self, region: Region, target: int | None) -> Store:
         size = region.size_bytes
         if target is None and self.rng.random() < 0.4:
             fixed = {"buffer": region.buffer, "mem_base": self.output, "buf_base": region.address}
             store = scattered(self.rng, Store, fixed, 1 << 12, region.size_bytes, self.width)
             if store is not None:
                 self.reserve(sum((dim.count - 1) * dim.mem_stride for dim in store.dims) + self.width)
-                return [store]
+                return store
         element = Format.BYTE if region.buffer is Buffer.PRN_META else self.rng.choice((Format.FP16, Format.FP32))
         base = self.reserve(size * self.iterations) if target is None else target
         store = Store(
@@ -207,4 +203,4 @@ class StageWriter:
         if target is None:
             steps = stepped(self.rng, store, self.loops, size * (self.iterations - 1), self.width)
             store = dataclasses.replace(store, modifiers=steps)
-        return [store]
+        return store

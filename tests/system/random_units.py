@@ -84,9 +84,9 @@ def _parameters(w: StageWriter, words: int) -> int:
     return region.address // 4
 
 
-def _finish(w: StageWriter, regions: Sequence[Region], *, used_parameters: bool, **tokens: Any) -> None:
+def _finish(w: StageWriter, regions: Sequence[Region], *, used_parameters: bool) -> None:
     """Store what a unit made; the last store of a unit with parameters says that they may change."""
-    w.stores(regions, signal=S.STORED if used_parameters and w.stores_parameters else 0, **tokens)
+    w.stores(regions, signal=S.STORED if used_parameters and w.stores_parameters else 0)
 
 
 def elementwise(w: StageWriter) -> None:
