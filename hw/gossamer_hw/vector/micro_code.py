@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
-from amaranth.hdl import unsigned
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
 from gossamer_models.isa.instructions import VectorOp
 from gossamer_models.numerics.special import EXP_MIN, STEP_HIGH, STEP_LOW, STEPS_PER_UNIT
@@ -15,7 +15,7 @@ __all__ = ["CONSTANTS", "ENTRIES", "PROGRAM", "REGISTERS", "Base", "Micro", "Nex
 REGISTERS = 16
 
 
-class Operation(enum.Enum, shape=unsigned(5)):
+class Operation(IntEnum):
     """What a microinstruction does with its operands a and b; results go to its register d.
 
     Those that start and take a quotient must be four microinstructions apart.
@@ -47,7 +47,7 @@ class Operation(enum.Enum, shape=unsigned(5)):
     STORE_SINGLE = 23  # a to VOUT, of the thread; +0 if the sample is not real
 
 
-class Next(enum.Enum, shape=unsigned(3)):
+class Next(IntEnum):
     """Where the program goes on. A loop's body begins at the microinstruction's `target`.
 
     Classes are counted from 0. CLASS and PADDED leave the count at 0, and so does REAL if no class is padded; CHUNK
@@ -62,7 +62,7 @@ class Next(enum.Enum, shape=unsigned(3)):
     BLOCK = 5  # next eight channels or samples, or the end
 
 
-class Base(enum.Enum, shape=unsigned(2)):
+class Base(IntEnum):
     """Field of the instruction that a parameter's address counts from."""
 
     SOURCE0 = 0

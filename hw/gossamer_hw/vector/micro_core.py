@@ -122,7 +122,7 @@ class MicroCore(wiring.Component):
         ]
         for read, number in zip(reads, (self.micro.a, self.micro.b), strict=True):
             m.d.comb += [read.en.eq(1), read.addr.eq(Cat(number, self.thread))]
-        patterns: list[Any] = [Const(int(bits32(np.float32(value))), 32) for value in CONSTANTS.values()]
+        patterns: list[Any] = [Const(int(bits32(np.array(value, np.float32))), 32) for value in CONSTANTS.values()]
         patterns[-2:] = [scalar.as_value() for scalar in (self.scalars[0], self.scalars[1])]
         b = Signal(Single)
         m.d.comb += b.eq(Mux(micro.constant, Array(patterns)[micro.b], reads[1].data.as_value()))
