@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer_hw.vector import micro
 from gossamer_hw.vector.micro import MicroUnit
+from gossamer_models.golden import vector_softmax
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorOp
 from gossamer_models.numerics.formats import UInt32
 from gossamer_models.registers import Fault
+from gossamer_models.timing import vector_micro
 from gossamer_models.timing.vector_micro import micro_cycles
 from tests.hw.vector.unit_bench import UnitBench, halves, machine_of
 
@@ -142,6 +145,20 @@ def test_softmax_with_more_lanes(lanes: int) -> None:
     bench = bench_of(lanes, lanes)
     instruction = softmax(bench, 2, 3, 256, samples=20)
     logits(bench, np.random.default_rng(SEED), instruction, 4.0, 0.02)
+    check(bench, [instruction])
+
+
+@pytest.mark.slow
+def test_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over more classes than a chunk has, with chunks of 4 instead of 4096."""
+    bench = bench_of(8, 5)
+    instruction = softmax(bench, 6, 1, 0)
+    logits(bench, np.random.default_rng(SEED), instruction, 1.0, 0.0)
+    whole, _, _ = bench.golden([instruction])
+    monkeypatch.setattr(micro, "_CHUNK_BITS", 2)
+    monkeypatch.setattr(vector_micro, "_CHUNK", 4)
+    monkeypatch.setattr(vector_softmax, "_CHUNK", 4)
+    assert not np.array_equal(whole, bench.golden([instruction])[0]), "chunks must matter"
     check(bench, [instruction])
 
 
