@@ -6,20 +6,13 @@ from gossamer_models.timing.vector_micro import micro_cycles
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS, pool_cycles
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS, STREAM_TAIL_CYCLES, reduce_cycles, stream_cycles
 
-__all__ = ["PASSES", "VECTOR_ENGINE_CYCLES", "VECTOR_OVERHEAD_CYCLES", "vector_cycles"]
+__all__ = ["VECTOR_ENGINE_CYCLES", "VECTOR_OVERHEAD_CYCLES", "vector_cycles"]
 
 VECTOR_ENGINE_CYCLES = 3
 """Beyond what a unit takes: to check the instruction, to read its sticky flag, and one behind the last write."""
 
 VECTOR_OVERHEAD_CYCLES = VECTOR_ENGINE_CYCLES + STREAM_TAIL_CYCLES
 """Cycles of an operation on elements of one place beyond its steps."""
-
-PASSES: dict[VectorOp, int] = {
-    VectorOp.NORM_FORWARD: 7,  # five multiplications, and two Newton steps of the square root at four each
-    VectorOp.NORM_BACKWARD: 4,  # eight multiplications, two additions
-    VectorOp.SOFTMAX_CROSS_ENTROPY: 9,  # maximum, exponential (4), ordered sum, reciprocal (2), scale
-}
-"""Arithmetic steps per element of the microcoded operations, for energy."""
 
 
 def vector_cycles(architecture: Architecture, instruction: Vector) -> int:

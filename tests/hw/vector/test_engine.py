@@ -99,6 +99,29 @@ def test_what_an_operation_does_not_have_is_not_looked_at() -> None:
     assert cycles[: len(legal)] == [vector_cycles(architecture, v) for v in legal]
 
 
+def test_every_unit_has_its_operations() -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    window: dict[str, Any] = {"height": 4, "width": 4, "kernel": 2, "kernel_x": 2, "stride": 2}
+    norm: dict[str, Any] = {"count": 8, "scalar0": 0x3D000000, "scalar1": 0x3727C5AC}
+    flag: dict[str, Any] = {"found": 9, "found_mode": FoundMode.CLEAR_AND_SET}
+    instructions = [
+        Vector(op=VectorOp.MAX_POOL, count=256, advance=Advance.VOUT, **window),
+        Vector(op=VectorOp.REDUCE, count=256, flags=VectorFlag.PRODUCT, parameter=64, size=1),
+        Vector(op=VectorOp.NORM_FORWARD, source0=64, source1=128, parameter=256, **norm),
+        Vector(op=VectorOp.NORM_BACKWARD, source0=64, source1=256, parameter=512, **norm, **flag),
+        Vector(op=VectorOp.APPLY, flags=VectorFlag.AFFINE, count=256, parameter=256),
+        Vector(op=VectorOp.SOFTMAX_CROSS_ENTROPY, count=64, size=3, source1=4096, target0=2048, target1=4096),
+        Vector(op=VectorOp.UPDATE, count=64, source1=256, source2=512, target0=8192, target1=9216, target2=10240,
+               found=9, found_mode=FoundMode.OBEY),
+    ]  # fmt: skip
+    bench = Bench(architecture, contents)
+    cycles = bench.execute(instructions)
+    assert not any(bench.faults)
+    assert not differences(bench.contents, golden_run(architecture, contents, instructions))
+    assert cycles == [vector_cycles(architecture, v) for v in instructions]
+
+
 @pytest.mark.parametrize("lanes", [4, 12, 128])
 def test_lanes(lanes: int) -> None:
     architecture = machine_of(8, 4).model_copy(update={"vector": VectorConfig.model_construct(lanes=lanes)})
