@@ -62,6 +62,7 @@ class StageBuilder:
         sparsity: str = "dense",
         macs: int = 0,
         macs_dense: int = 0,
+        beside: str = "",
     ) -> StageProgram:
         """Close the stage.
 
@@ -75,4 +76,6 @@ class StageBuilder:
                 f"stage {stage} of layer {layer!r} takes {len(self._instructions)} instructions",
                 f"at most {MAX_STAGE_INSTRUCTIONS}",
             )
-        return StageProgram(layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense)
+        return StageProgram(
+            layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense, beside
+        )

@@ -1,7 +1,12 @@
 """Instructions of WU: per block of (columns, input channels) the whole batch is reduced in the accumulators."""
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
+from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
 from gossamer_compiler.mapping_gradient import gemm_rows
@@ -13,8 +18,10 @@ from gossamer_models.isa.instructions import (
     Format,
     FoundMode,
     Gemm,
+    Instruction,
     Load,
     Modifier,
+    ModifierKind,
     Store,
     Vector,
     VectorOp,
@@ -24,24 +31,114 @@ from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 
-__all__ = ["emit_gradient_gemm"]
+__all__ = ["Companion", "companionable", "emit_gradient_gemm"]
 
 S = Semaphore
 
+_BATCH_LEVEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A pass that runs while the array computes, and the instructions in front of it."""
+
+    before: tuple[Instruction, ...]
+    work: Pass
+
 
 def emit_gradient_gemm(
-    builder: StageBuilder, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, found: int
+    builder: StageBuilder,
+    gemm: GradientGemm,
+    mapping: GradientMapping,
+    architecture: Architecture,
+    found: int,
+    companions: Sequence[Companion] = (),
 ) -> None:
-    """Append the weight gradient of one layer; flag ``found`` tells afterwards whether it is finite."""
+    """Append the weight gradient of one layer; flag ``found`` tells afterwards whether it is finite.
+
+    Parameters
+    ----------
+    companions : passes over feature maps, one per part of equal size that the blocks are cut into.
+
+    Raises
+    ------
+    ValueError
+        The blocks cannot be cut so, or a pass not be spread over the loops; see :func:`companionable`.
+    """
     emitter = _Emitter(gemm, mapping, architecture)
-    with builder.loop(emitter.j_loops) as j_level, builder.loop(emitter.i_loops) as i_level:
-        with builder.loop(emitter.batch_loops) as b_level, builder.loop(emitter.y_loops) as y_level:
-            builder.add(
-                emitter.load_source(j_level, i_level, b_level, y_level),
-                emitter.load_gradient(j_level, b_level, y_level),
-                emitter.gemm_instruction(b_level, y_level),
+    if not companions:
+        emitter.emit(builder, found, _Part(0, 1, 0, 0), ())
+        return
+    for number, companion in enumerate(companions):
+        part = _part(emitter, number, len(companions))
+        if part is None:
+            raise ValueError(f"blocks of {emitter.j_loops} x {emitter.i_loops} cannot be cut in {len(companions)}")
+        builder.add(*companion.before)
+        copies = companion_copies(companion.work, emitter.iterations // len(companions), architecture)
+        if copies is None:
+            raise ValueError("the pass must spread evenly over the loops")
+        emitter.emit(builder, found, part, (companion.work, copies))
+
+
+def companionable(
+    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, passes: Sequence[Pass]
+) -> bool:
+    """Whether passes can run beside a weight gradient, each beside an equal part of it."""
+    emitter = _Emitter(gemm, mapping, architecture)
+    parts = len(passes)
+    return _part(emitter, 0, parts) is not None and all(
+        companion_copies(work, emitter.iterations // parts, architecture) is not None for work in passes
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of several equal cuts of a weight gradient's blocks.
+
+    Members
+    -------
+    number, count : which of how many.
+    level : loop that is cut: 0 or 1 over blocks, 2 over the batch, whose sums stay in the accumulators in between.
+    start : its first iteration.
+    """
+
+    number: int
+    count: int
+    level: int
+    start: int
+
+    @property
+    def drains(self) -> bool:
+        """Whether sums are complete at its end."""
+        return self.level < _BATCH_LEVEL or self.number == self.count - 1
+
+    def place(self, instruction: Instruction) -> Instruction:
+        """The instruction, whose loop begins at ``start`` and shares its first and last iteration with other parts."""
+        if self.count == 1:
+            return instruction
+        names = [field.name for field in dataclasses.fields(instruction)]
+        moved: dict[str, int] = {}
+        kept = []
+        for modifier in instruction.modifiers:
+            inside = bool(modifier.levels >> self.level & 1)
+            if inside and modifier.kind == ModifierKind.STEP:
+                name = names[modifier.field]
+                moved[name] = moved.get(name, getattr(instruction, name)) + modifier.value * self.start
+            hidden = (modifier.kind == ModifierKind.FIRST and self.number > 0) or (
+                modifier.kind == ModifierKind.LAST and self.number < self.count - 1
             )
-        builder.add(emitter.drain(j_level, i_level, found), emitter.store(j_level, i_level))
+            if not (inside and hidden):
+                kept.append(modifier)
+        return dataclasses.replace(instruction, modifiers=tuple(kept), **moved)
+
+
+def _part(emitter: "_Emitter", number: int, count: int) -> _Part | None:
+    one_block = emitter.j_loops == emitter.i_loops == 1
+    cut = (emitter.j_loops, emitter.i_loops, emitter.batch_loops if one_block else 1)
+    for level, loops in enumerate(cut):
+        if loops % count == 0:
+            return _Part(number, count, level, number * loops // count)
+    return None
 
 
 class _Emitter:
@@ -49,11 +146,14 @@ class _Emitter:
 
     def __init__(self, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> None:
         self.gemm, self.mapping, self.array = gemm, mapping, architecture.array
+        self.architecture = architecture
         self.i_levels = mapping.i_levels(gemm.window.kernel)
         self.source_rows = gemm_rows(gemm, mapping.rows)
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
         self.unit = unit_of(gemm, architecture.array)
         self.cut = self.unit.columns(architecture.array, mapping.lj)
+        # A transposing load brings whole blocks of eight channels, however few of them the rows take.
+        self.held_blocks = mapping.held_blocks(self.array.rows)
         self.channel_words = mapping.channel_blocks * self.array.rows // BLOCK
         self.column_words = self.cut.words_of(mapping.j_tiles)
         self.unit_words = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
@@ -62,6 +162,29 @@ class _Emitter:
         self.batch_loops = -(-gemm.gradient.batch_blocks // mapping.batch_words)
         self.y_loops = gemm.gradient.height // mapping.rows
 
+    @property
+    def iterations(self) -> int:
+        """GEMM instructions of the whole layer."""
+        return self.j_loops * self.i_loops * self.batch_loops * self.y_loops
+
+    def emit(self, builder: StageBuilder, found: int, part: _Part, beside: tuple[Pass, int] | tuple[()]) -> None:
+        """Append one part of the blocks, a pass and its tiles per iteration beside it."""
+        loops = [self.j_loops, self.i_loops, self.batch_loops, self.y_loops]
+        loops[part.level] //= part.count
+        with builder.loop(loops[0]) as j_level, builder.loop(loops[1]) as i_level:
+            with builder.loop(loops[2]) as b_level, builder.loop(loops[3]) as y_level:
+                instructions = (
+                    self.load_source(j_level, i_level, b_level, y_level),
+                    self.load_gradient(j_level, b_level, y_level),
+                    self.gemm_instruction(b_level, y_level),
+                )
+                builder.add(*map(part.place, instructions))
+                if beside:
+                    levels = list(zip((j_level, i_level, b_level, y_level), loops, strict=True))
+                    builder.add(*companion_tiles(beside[0], levels, beside[1], self.architecture))
+            if part.drains:
+                builder.add(*map(part.place, (self.drain(j_level, i_level, found), self.store(j_level, i_level))))
+
     def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
         """Input of the layer, eight samples to a word: transposed in blocks on its way."""
         source, word = self.gemm.source, self.array.rows * BLOCK * 2
@@ -69,10 +192,10 @@ class _Emitter:
         dims = [
             Dim(BLOCK, 2, 2, NO_AXIS, 0),
             *refine(
-                [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.channel_blocks, self.block_words * word)],
+                [Digit(self.array.rows, BLOCK * 2), Digit(self.held_blocks, self.block_words * word)],
                 [Digit(BLOCK, BLOCK * 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
             ),
-            *self._units(self.unit.inputs // BLOCK, self.mapping.channel_blocks * self.block_words * word),
+            *self._units(self.unit.inputs // BLOCK, self.held_blocks * self.block_words * word),
             *plain(source.width, source.pixel_bytes, word),
             *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
             *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
@@ -155,7 +278,7 @@ class _Emitter:
             log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK, **ragged, **spatial,
             chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
-            a_j=mapping.channel_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
+            a_j=self.held_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
             r0=columns,
             a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
             b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry,

@@ -20,7 +20,7 @@ from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
-from gossamer_models.layouts import BLOCK
+from gossamer_models.layouts import BLOCK, ENTRY_LINE
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
@@ -274,7 +274,7 @@ class _Tile:
 
     def _places(self, forward: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
         """Byte addresses of (values in PRN, metadata in PRN_META), for FF and for BP."""
-        ahead = self._entries(forward)
+        ahead = -(-self._entries(forward) // ENTRY_LINE) * ENTRY_LINE
         return (0, 0), (2 * ahead, ahead)
 
     def stores(self, forward: Stream) -> list[Store]:

@@ -4,6 +4,7 @@ import dataclasses
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
@@ -16,11 +17,16 @@ from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["Pass", "emit_pass", "emit_pool", "float_bits", "load_parameters", "store_parameters"]
+__all__ = [
+    "Pass", "companion_copies", "companion_tiles", "emit_pass", "emit_pool", "float_bits", "load_parameters",
+    "store_parameters",
+]  # fmt: skip
 
 S = Semaphore
 
 _MIN_TILES = 8
+MAX_COPIES = 16
+"""Tiles of a pass in one iteration of another nest, at most: they are instructions of their own."""
 
 
 def float_bits(value: float) -> int:
@@ -65,18 +71,76 @@ def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, lay
     ragged = shape.batch % BLOCK
     pixels = shape.pixels if ragged else shape.pixels * shape.batch_blocks
     tile = _tile_pixels(pixels, shape, len(set(work.inputs.values())), len(work.outputs), architecture, layer)
+    size = tile * shape.pixel_bytes
     with builder.loop(shape.batch_blocks if ragged else 1) as b_level, builder.loop(pixels // tile) as p_level:
-        builder.add(*_tile_instructions(work, shape, tile, (b_level, p_level), ragged, architecture.vector))
+        nest = _Nest(((b_level, shape.slab_bytes), (p_level, size)), ragged=ragged)
+        builder.add(*_tile_instructions(work, size, nest, architecture.vector))
+
+
+def companion_copies(work: Pass, iterations: int, architecture: Architecture) -> int | None:
+    """Tiles of a pass per iteration of another loop nest, so that they cover the maps exactly; None if none do."""
+    shape = next(iter(work.inputs.values()))
+    pixels = shape.pixels * shape.batch_blocks
+    if shape.batch % BLOCK or pixels % iterations:
+        return None
+    limit = _limit_pixels(shape, len(set(work.inputs.values())), len(work.outputs), architecture)
+    each = pixels // iterations
+    return next((copies for copies in range(1, MAX_COPIES + 1) if each % copies == 0 and each // copies <= limit), None)
+
+
+def companion_tiles(
+    work: Pass, levels: Sequence[tuple[int, int]], copies: int, architecture: Architecture
+) -> list[Load | Vector | Store]:
+    """Instructions of a pass inside another loop nest, ``copies`` tiles per iteration.
+
+    Parameters
+    ----------
+    levels : (level, iterations) of the nest, outermost first.
+    copies : as :func:`companion_copies` says.
+    """
+    shape = next(iter(work.inputs.values()))
+    iterations = prod(count for _, count in levels)
+    size = shape.pixels * shape.batch_blocks // (iterations * copies) * shape.pixel_bytes
+    steps, inner = [], copies * size
+    for level, count in reversed(levels):
+        steps.append((level, inner))
+        inner *= count
+    instructions = []
+    for copy in range(copies):
+        nest = _Nest(tuple(reversed(steps)), offset=copy * size, opens=copy == 0, closes=copy == copies - 1)
+        instructions += _tile_instructions(work, size, nest, architecture.vector)
+    return instructions
+
+
+@dataclass(frozen=True, slots=True)
+class _Nest:
+    """Where a tile stands.
+
+    Members
+    -------
+    steps : (level, bytes per iteration) of the loops around it, outermost first.
+    offset : bytes of the first tile.
+    ragged : real samples of the last block in the outermost loop; 0 if all are.
+    opens, closes : it comes first, or last, in its iteration.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+    offset: int = 0
+    ragged: int = 0
+    opens: bool = True
+    closes: bool = True
+
+    @property
+    def levels(self) -> list[int]:
+        """Levels of the loops around it."""
+        return [level for level, _ in self.steps]
 
 
 def _tile_pixels(
     pixels: int, shape: Activation, inputs: int, outputs: int, architecture: Architecture, layer: str
 ) -> int:
     buffers = architecture.buffers
-    line = architecture.vector.line_bytes
-    limit = buffers.vector_in_bytes // inputs // line * line // shape.pixel_bytes
-    if outputs:
-        limit = min(limit, buffers.vector_out_bytes // outputs // line * line // shape.pixel_bytes)
+    limit = _limit_pixels(shape, inputs, outputs, architecture)
     if limit < 1:
         raise DoesNotFitError(
             f"layer {layer!r}: one pixel of eight samples exceeds a vector buffer",
@@ -87,17 +151,24 @@ def _tile_pixels(
     return next(size for size in range(min(limit, pixels), 0, -1) if pixels % size == 0)
 
 
-def _tile_instructions(
-    work: Pass, shape: Activation, tile: int, levels: tuple[int, int], ragged: int, vector: VectorLanes
-) -> list[Load | Vector | Store]:
-    size, line = tile * shape.pixel_bytes, vector.align(tile * shape.pixel_bytes)
-    steps = ((levels[0], shape.slab_bytes), (levels[1], size))
+def _limit_pixels(shape: Activation, inputs: int, outputs: int, architecture: Architecture) -> int:
+    """Pixels of eight samples that the vector buffers hold, of every operand and result."""
+    buffers, line = architecture.buffers, architecture.vector.line_bytes
+    limit = buffers.vector_in_bytes // inputs // line * line // shape.pixel_bytes
+    if outputs:
+        limit = min(limit, buffers.vector_out_bytes // outputs // line * line // shape.pixel_bytes)
+    return limit
+
+
+def _tile_instructions(work: Pass, size: int, nest: _Nest, vector: VectorLanes) -> list[Load | Vector | Store]:
+    """Loads, operation and stores of one tile of ``size`` bytes per operand."""
+    line = vector.align(size)
     sources = list(dict.fromkeys(work.inputs.values()))
     addresses = {number: sources.index(source) * line for number, source in work.inputs.items()}
     loads = [
         Load(
-            buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address, buf_base=place * line,
-            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Load, "mem_base", *item) for item in steps),
+            buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address + nest.offset, buf_base=place * line,
+            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Load, "mem_base", *item) for item in nest.steps),
         )
         for place, source in enumerate(sources)
     ]  # fmt: skip
@@ -105,36 +176,29 @@ def _tile_instructions(
     loads[-1] = dataclasses.replace(loads[-1], signal=S.VIN_FULL, advance=Advance.VIN)
     stores = [
         Store(
-            buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address, buf_base=place * line,
-            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Store, "mem_base", *item) for item in steps),
+            buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address + nest.offset, buf_base=place * line,
+            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Store, "mem_base", *item) for item in nest.steps),
         )
         for place, target in enumerate(work.outputs)
     ]  # fmt: skip
     if stores:
         stores[0] = dataclasses.replace(stores[0], wait=S.VOUT_FULL)
         stores[-1] = dataclasses.replace(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
-    return [*loads, _operation(work, shape, size, addresses, line, levels, ragged), *stores]
+    return [*loads, _operation(work, size, addresses, line, nest), *stores]
 
 
-def _operation(
-    work: Pass,
-    shape: Activation,
-    size: int,
-    addresses: Mapping[int, int],
-    line: int,
-    levels: tuple[int, int],
-    ragged: int,
-) -> Vector:
+def _operation(work: Pass, size: int, addresses: Mapping[int, int], line: int, nest: _Nest) -> Vector:
+    shape, levels = next(iter(work.inputs.values())), nest.levels
     modifiers = []
-    if ragged:
-        modifiers.append(last(Vector, "samples", [levels[0]], ragged))
-    if work.waits_parameters:
+    if nest.ragged:
+        modifiers.append(last(Vector, "samples", levels[:1], nest.ragged))
+    if work.waits_parameters and nest.opens:
         modifiers.append(first(Vector, "wait", levels, S.PRM_FULL))
-    if VectorFlag.ACCUMULATE & work.flags:
+    if VectorFlag.ACCUMULATE & work.flags and nest.opens:
         modifiers.append(first(Vector, "flags", levels, work.flags & ~VectorFlag.ACCUMULATE))
-    if work.op == VectorOp.REDUCE:
+    if work.op == VectorOp.REDUCE and nest.closes:
         modifiers.append(last(Vector, "size", levels, 1))
-    if work.gives_sums:
+    if work.gives_sums and nest.closes:
         modifiers += [last(Vector, "wait", levels, S.VOUT_FREE), last(Vector, "signal", levels, S.VOUT_FULL)]
     stores = bool(work.outputs)
     return Vector(

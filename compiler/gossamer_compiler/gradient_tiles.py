@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.dims import Digit, above, below, combine, merge, plain, refine
 from gossamer_compiler.geometry import GradientGemm
-from gossamer_compiler.tiling import Columns
+from gossamer_compiler.tiling import Columns, granule
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dim
 from gossamer_models.layouts import BLOCK
@@ -42,6 +42,10 @@ class GradientMapping:
     units: int
     batch_words: int
     rows: int
+
+    def held_blocks(self, rows: int) -> int:
+        """Blocks of R = ``rows`` input channels in buffer A: whole blocks of eight channels."""
+        return max(self.channel_blocks, granule(rows))
 
     def i_levels(self, kernel: tuple[int, int]) -> tuple[int, int, int]:
         """Tiles along i2, i1, i0."""

@@ -119,7 +119,7 @@ def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture
     source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
     gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
     return {
-        "a_words": mapping.units * mapping.channel_blocks * source_words,
+        "a_words": mapping.units * mapping.held_blocks(array.rows) * source_words,
         "b_entries": mapping.j_tiles * mapping.lj * gradient_words * BLOCK,
         "accumulator_words": results,
         "vector_out_bytes": results * array.columns * 4,
@@ -135,7 +135,11 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
     instances = i_blocks * j_blocks * cuts
     words = (
-        mapping.units * mapping.channel_blocks * mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+        mapping.units
+        * mapping.held_blocks(array.rows)
+        * mapping.batch_words
+        * gemm_rows(gemm, mapping.rows)
+        * gemm.source.width
     )
     entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
     loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * 2)

@@ -1,6 +1,7 @@
 """Stages of a convolution or linear layer: schedules, tensors, FF, BP, WU and update."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
@@ -8,10 +9,11 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
-from gossamer_compiler.emit_gradient import emit_gradient_gemm
+from gossamer_compiler.emit_gradient import Companion, companionable, emit_gradient_gemm
 from gossamer_compiler.emit_update import BackwardStream, Weights, emit_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
+from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
@@ -174,18 +176,30 @@ class MultiplyLayer:
             raise ValueError("a convolution has at least one tap")
         return gemm
 
-    def weight_gradient(self, gradient: Activation) -> StageProgram:
-        """WU, and the bias' gradient."""
+    def weight_gradient(
+        self, gradient: Activation, chain: str = "", companions: Sequence[Companion] = ()
+    ) -> StageProgram:
+        """WU, and the bias' gradient; beside it the passes of another layer's BP, ``chain``."""
         builder = StageBuilder()
-        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping)
-        mapping = map_gradient(gemm, self.architecture, self.node.name)
-        emit_gradient_gemm(builder, gemm, mapping, self.architecture, self.found)
+        gemm, mapping = self._gradient_gemm(gradient)
+        emit_gradient_gemm(builder, gemm, mapping, self.architecture, self.found, companions)
         if self.bias:
             reduce = Pass(VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=True, found=self.found)
             emit_pass(builder, reduce, self.architecture, self.node.name)
             builder.add(store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0))
         flow = f"os {mapping.li}x{mapping.lj}"
-        return builder.finish(self.node.name, "wu", dataflow=flow, macs=gemm.macs(), macs_dense=gemm.macs())
+        return builder.finish(
+            self.node.name, "wu", dataflow=flow, macs=gemm.macs(), macs_dense=gemm.macs(), beside=chain
+        )
+
+    def can_carry(self, gradient: Activation, passes: Sequence[Pass]) -> bool:
+        """Whether passes of another layer can run beside WU."""
+        gemm, mapping = self._gradient_gemm(gradient)
+        return not self.bias and companionable(gemm, mapping, self.architecture, passes)
+
+    def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, GradientMapping]:
+        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping)
+        return gemm, map_gradient(gemm, self.architecture, self.node.name)
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
         """Weight update and both compressed copies; ``stage`` names it."""

@@ -1,6 +1,5 @@
 """Stages of a chain: batch normalisation, add and ReLU, forward and backward."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
@@ -10,12 +9,12 @@ from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Instruction, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 
-__all__ = ["ChainLayer"]
+__all__ = ["BackwardPasses", "ChainLayer"]
 
 S = Semaphore
 
@@ -47,6 +46,16 @@ class _Places:
     def words(self) -> int:
         """Words in all."""
         return 13 * self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardPasses:
+    """Sums in a first pass, gradients in a second, and the instructions in front of each."""
+
+    before: tuple[Instruction, ...]
+    sums: Pass | None
+    between: tuple[Instruction, ...]
+    gradient: Pass
 
 
 class ChainLayer:
@@ -137,26 +146,42 @@ class ChainLayer:
         ``residual_gradient`` is None where the residual takes ``gradient`` itself, or there is none.
         """
         builder = StageBuilder()
+        passes = self.backward_passes(gradient, source_gradient, residual_gradient)
+        builder.add(*passes.before)
+        if passes.sums is not None:
+            self._pass(builder, passes.sums)
+        builder.add(*passes.between)
+        self._pass(builder, passes.gradient)
+        return builder.finish(self.node.name, "bp")
+
+    def backward_passes(
+        self, gradient: Activation, source_gradient: Activation, residual_gradient: Activation | None
+    ) -> "BackwardPasses":
+        """The passes of :meth:`back_propagate` and what stands in front of each; without a normalisation no sums."""
         flags = VectorFlag.MASK if self.node.relu else VectorFlag(0)
         inputs: dict[int, Activation] = {0: gradient}
         if self.node.relu:
             inputs[2] = self.target
         outputs = [source_gradient]
-        if self.norm is not None:
-            self._sums(builder, self.norm, flags, inputs)
-            inputs, flags = {**inputs, 1: self.source}, flags | VectorFlag.AFFINE
         if residual_gradient is not None:
             outputs.append(residual_gradient)
             flags |= VectorFlag.SECOND_OUTPUT
-        self._pass(builder, Pass(VectorOp.GRADIENT, flags, inputs, outputs, self.places.gradient))
-        return builder.finish(self.node.name, "bp")
-
-    def _sums(self, builder: StageBuilder, norm: Tensor, flags: VectorFlag, inputs: Mapping[int, Activation]) -> None:
+        if self.norm is None:
+            return BackwardPasses((), None, (), Pass(VectorOp.GRADIENT, flags, inputs, outputs))
+        sums = (flags & VectorFlag.MASK) | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
+        inputs = {**inputs, 1: self.source}
         places = self.places
-        builder.add(load_parameters(norm.address, 4 * places.channels, places.norm, last_one=True))
-        flags |= VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
-        self._pass(builder, Pass(VectorOp.REDUCE, flags, {**inputs, 1: self.source}, parameter=places.sums))
-        builder.add(
+        return BackwardPasses(
+            (load_parameters(self.norm.address, 4 * places.channels, places.norm, last_one=True),),
+            Pass(VectorOp.REDUCE, sums, inputs, parameter=places.sums),
+            self._factors(),
+            Pass(VectorOp.GRADIENT, flags | VectorFlag.AFFINE, inputs, outputs, places.gradient),
+        )
+
+    def _factors(self) -> tuple[Instruction, ...]:
+        """From sums to the factors of the gradient, and the parameters' own gradients."""
+        places = self.places
+        return (
             Vector(
                 wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_BACKWARD, count=places.channels,
                 channels=places.channels, source0=places.sums, source1=places.norm, parameter=places.gradient,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Pool, build_graph
 from gossamer_compiler.loss import emit_loss
@@ -105,6 +106,7 @@ class _Compiler:
         self.gradients: dict[str, list[Activation]] = {}
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
+        self.waiting: list[tuple[MultiplyLayer, Activation]] = []
 
     def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
         """All stages in order."""
@@ -116,6 +118,7 @@ class _Compiler:
         for node in reversed(self.graph.nodes):
             with _named(node.name):
                 stages += self._backward(node, updates, rule)
+        stages += [layer.weight_gradient(gradient) for layer, gradient in self.waiting]
         ready = [layer.update(_NO_STEP, "prepare") for layer in self.multiplies.values()] if prepare else []
         return ready + stages + updates
 
@@ -181,7 +184,7 @@ class _Compiler:
             if not node.first:
                 layer.plan_backward(gradient, self._new_gradient(node.source))
                 stages.append(layer.back_propagate())
-            stages.append(layer.weight_gradient(gradient))
+            self.waiting.append((layer, gradient))
             updates.append(layer.update(dataclasses.replace(rule, found=layer.found)))
         elif isinstance(node, Chain):
             stages.append(self._chain_backward(node, gradient))
@@ -200,7 +203,17 @@ class _Compiler:
                 residual_gradient = self._new_gradient(node.residual)
             else:
                 self.gradients.setdefault(node.residual, []).append(gradient)
-        return self.chains[node.name].back_propagate(gradient, source_gradient, residual_gradient)
+        chain = self.chains[node.name]
+        passes = chain.backward_passes(gradient, source_gradient, residual_gradient)
+        if passes.sums is None:
+            return chain.back_propagate(gradient, source_gradient, residual_gradient)
+        for place in reversed(range(len(self.waiting))):
+            layer, received = self.waiting[place]
+            if layer.can_carry(received, (passes.sums, passes.gradient)):
+                del self.waiting[place]
+                companions = (Companion(passes.before, passes.sums), Companion(passes.between, passes.gradient))
+                return layer.weight_gradient(received, node.name, companions)
+        return chain.back_propagate(gradient, source_gradient, residual_gradient)
 
     def _pool_backward(self, node: Pool, gradient: Activation) -> StageProgram:
         builder = StageBuilder()

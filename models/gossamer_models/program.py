@@ -43,6 +43,7 @@ class StageProgram:
     credits : tokens each semaphore starts with.
     macs : useful multiply-adds (zeros of pruned weights, padding and ragged edges not counted).
     macs_dense : multiply-adds that the same stage takes without N:M.
+    beside : layer whose BP runs while this stage's GEMMs do; none if empty.
     """
 
     layer: str
@@ -53,6 +54,7 @@ class StageProgram:
     sparsity: str = "dense"
     macs: int = 0
     macs_dense: int = 0
+    beside: str = ""
 
 
 @dataclass(slots=True)
