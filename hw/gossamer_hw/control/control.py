@@ -29,8 +29,9 @@ class Control(wiring.Component):
     """Registers, fetch, sequencer, queues and semaphores.
 
     Cycles are those of :mod:`gossamer_models.timing.sequencer`. After the first fault nothing more starts; what runs
-    ends, then the machine is in the error state. A soft reset waits until no AXI burst is under way, or the watchdog
-    runs out, and then sets ``clear`` for one cycle.
+    ends, then the machine is in the error state. A soft reset waits until no AXI burst is under way and then sets
+    ``clear`` for one cycle. Neither waits any longer once the watchdog runs out; if AXI still owes a response then, it
+    must be reset too.
 
     Parameters
     ----------
@@ -147,13 +148,13 @@ class Control(wiring.Component):
             sequencer.memory_bytes.eq(run.settings.memory_size),
             sequencer.idle.eq(run.idle),
             run.stage_ended.eq(sequencer.ended),
-            run.fault.eq(sequencer.fault),
-            run.index.eq(sequencer.index),
             semaphores.load.eq(sequencer.load & ~run.halt),
             semaphores.credits.eq(sequencer.credits),
             semaphores.take.eq(_any(queue.take for queue in self._queues)),
             semaphores.give.eq(_any(queue.give for queue in self._queues)),
         ]
+        # A cycle later, because to see that an instruction is illegal takes most of one.
+        m.d.sync += [run.fault.eq(sequencer.fault), run.index.eq(sequencer.index)]
 
     def _engine(self, m: Module, place: int, name: str) -> None:
         """Queue between sequencer and engine."""

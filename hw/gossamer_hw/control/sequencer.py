@@ -51,7 +51,8 @@ class Sequencer(wiring.Component):
     instruction memory and decoded, then the instructions take its place. The sequencer walks them with one read of
     the memory each, resolves modifiers and offers each instruction to its engine's queue.
 
-    After a fault the owner must stop the sequencer's clock enable in the following cycle.
+    After a fault the owner must take away the sequencer's clock enable one or two cycles later; until then it deals no
+    more.
 
     Members
     -------

@@ -1,0 +1,132 @@
+"""Proofs: fetches stay within 4 KiB and keep what they offer; semaphores and queues never overflow."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from gossamer_hw.control.fetch import Fetcher
+from gossamer_hw.control.queue import EngineQueue
+from gossamer_hw.control.semaphores import SEMAPHORES, TOKEN_BITS, Semaphores
+from gossamer_models.isa.instructions import Prune
+from tests.hw.control.formal_proof import SOLVER, prove
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SOLVER.exists(), reason="needs the package z3-solver"),
+]
+
+
+class FetcherProperties(wiring.Component):
+    """Whatever the memory does."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._fetcher = Fetcher(width_bytes=width)
+        names = ("start", "address", "count", "stop")
+        members = {name: self._fetcher.signature.members[name] for name in names}
+        super().__init__({**members, "arready": In(1), "rvalid": In(1), "rresp": In(2)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        m.submodules.fetcher = fetcher = self._fetcher
+        axi = fetcher.axi
+        for name in ("start", "address", "count", "stop"):
+            m.d.comb += getattr(fetcher, name).eq(getattr(self, name))
+        m.d.comb += [axi.arready.eq(self.arready), axi.rvalid.eq(self.rvalid), axi.rresp.eq(self.rresp)]
+        offered, was_offered, final = Cat(axi.araddr, axi.arlen), Signal(48), Signal(40)
+        stays = Signal()
+        m.d.sync += [was_offered.eq(offered), stays.eq(axi.arvalid & ~axi.arready)]
+        m.d.comb += [
+            Assume(~self.start | ~fetcher.busy),
+            Assume(~self.start | (self.count != 0)),
+            final.eq(axi.araddr + axi.arlen * self._width),
+            Assert(~axi.arvalid | (axi.araddr[12:] == final[12:])),
+            Assert(~axi.arvalid | fetcher.busy),
+            Assert(~stays | (axi.arvalid & (offered == was_offered))),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("width", [8, 16, 64])
+def test_fetch(width: int, tmp_path: Path) -> None:
+    prove(FetcherProperties(width), tmp_path, mode="prove", depth=3)
+
+
+class SemaphoreProperties(wiring.Component):
+    """One semaphore, from any number of credits on, against a count that has room to go wrong; the others are the same."""
+
+    def __init__(self) -> None:
+        names = {"load": 1, "credits": SEMAPHORES * TOKEN_BITS, "take": SEMAPHORES, "give": SEMAPHORES}
+        super().__init__({name: In(width) for name, width in names.items()})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        m.submodules.semaphores = semaphores = Semaphores()
+        count, give, take = Signal(TOKEN_BITS + 2), self.give[3], self.take[3]
+        for name in ("load", "credits", "take", "give"):
+            m.d.comb += getattr(semaphores, name).eq(getattr(self, name))
+        kept = give & ~semaphores.overflow[3]
+        m.d.sync += count.eq(Mux(self.load, self.credits.word_select(3, TOKEN_BITS), count + kept - take))
+        m.d.comb += [
+            Assume(~self.take[3] | semaphores.available[3]),
+            Assert(count < 1 << TOKEN_BITS),
+            Assert(semaphores.available[3] == (count != 0)),
+            Assert(semaphores.overflow[3] == (give & ~take & (count == 15))),
+        ]
+        return m
+
+
+def test_semaphores(tmp_path: Path) -> None:
+    prove(SemaphoreProperties(), tmp_path, mode="bmc", depth=5)
+
+
+class QueueProperties(wiring.Component):
+    """Two marked instructions come out in order, and what is offered stays until it is taken."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._queue = EngineQueue(Prune, depth=depth)
+        members = self._queue.signature.members
+        names = ("available", "halt", "done", "fault")
+        super().__init__({**{name: members[name] for name in names}, "wait": In(16), "push": In(1), "ready": In(1)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        m.submodules.queue = queue = self._queue
+        for name in ("available", "halt", "done", "fault"):
+            m.d.comb += getattr(queue, name).eq(getattr(self, name))
+        pushed, started, busy, held = (Signal(8, name=name) for name in ("pushed", "started", "busy", "held"))
+        push = queue.dealt.valid & queue.dealt.ready
+        start = queue.instruction.valid & queue.instruction.ready
+        m.d.comb += [
+            queue.dealt.valid.eq(self.push),
+            queue.dealt.payload.wait.eq(self.wait),
+            queue.dealt.payload.command.advance.eq(pushed),
+            queue.instruction.ready.eq(self.ready),
+            held.eq(pushed - started),
+        ]
+        m.d.sync += [pushed.eq(pushed + push), started.eq(started + start)]
+        was_valid, tokens = Signal(), Signal(16)
+        m.d.sync += [was_valid.eq(queue.instruction.valid & ~queue.instruction.ready)]
+        m.d.sync += tokens.eq(queue.available & ~queue.take)
+        m.d.sync += busy.eq(Mux(start, 1, Mux(self.done, 0, busy)))
+        m.d.comb += [
+            Assume((tokens & ~queue.available) == 0),
+            Assume(~self.ready | (busy == 0) | self.done),
+            Assert(held <= self._depth),
+            Assert(queue.pending == (held != 0)),
+            Assert(queue.busy == (busy != 0)),
+            Assert(~queue.instruction.valid | (queue.instruction.payload.advance == started)),
+            Assert((queue.take & ~queue.available) == 0),
+            Assert(~was_valid | queue.instruction.valid | self.halt | ((self.fault != 0) & self.done)),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_queue(depth: int, tmp_path: Path) -> None:
+    prove(QueueProperties(depth), tmp_path, mode="bmc", depth=7)
