@@ -57,7 +57,7 @@ def test_fetch(width: int, tmp_path: Path) -> None:
 
 
 class SemaphoreProperties(wiring.Component):
-    """One semaphore, from any number of credits on, against a count that has room to go wrong; the others are the same."""
+    """One semaphore, from any number of credits on, against a count that has room to go wrong."""
 
     def __init__(self) -> None:
         names = {"load": 1, "credits": SEMAPHORES * TOKEN_BITS, "take": SEMAPHORES, "give": SEMAPHORES}
