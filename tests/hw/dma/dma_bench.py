@@ -252,6 +252,7 @@ class _StoreSide:
             return
         word = ctx.get(axi.wdata), ctx.get(axi.wstrb), ctx.get(axi.wlast)
         assert self._held in (None, word), "a data word changed while it waited"
+        assert self._bursts, "a data word came before its burst's address was accepted"
         self._held = None if ready else word
         if not ready:
             return

@@ -120,13 +120,21 @@ def test_leaves_memory_on_the_way(kind: Any) -> None:
 
 
 @BOTH
-def test_error_response(kind: Any) -> None:
-    """To each burst in turn; what belongs to it or comes behind it is not written."""
+@pytest.mark.parametrize("latency", [1, 32])
+def test_error_response(kind: Any, latency: int) -> None:
+    """To each burst in turn: a load writes nothing of it or behind it, a store nothing that is not on its way yet."""
     cases = [(code, number) for code in (2, 3) for number in range(5)]
-    codes = iter([code if n == number else 0 for code, number in cases for n in range(5)])
+    asked: list[int] = []
+
+    def answer() -> int:
+        """Response to the next burst of this instruction."""
+        code, number = cases[len(bench.faults)]
+        asked.append(code)
+        return code if len(asked) == number + 1 else 0
+
     memory = blank()
     bench = Bench(ENGINES[kind], ARCHITECTURE)
-    memory.error = codes.__next__
+    memory.error, memory.latency = answer, lambda: latency
     mark(bench)
 
     def after(index: int) -> None:
@@ -136,8 +144,10 @@ def test_error_response(kind: Any) -> None:
             held = bench.buffers[Buffer.VIN, 0][64 * row :][:64]
             if kind is Load:
                 assert (held == (DRAM_MARK if row < number else MARK)).all(), (code, number, row)
-            elif row <= number:
-                assert (memory.data[1024 + 512 * row :][:64] == MARK).all(), (code, number, row)
+            elif row <= number or (latency == 1 and row > number + 1):
+                wanted = MARK if row <= number else DRAM_MARK
+                assert (memory.data[1024 + 512 * row :][:64] == wanted).all(), (code, number, row)
+        asked.clear()
         mark(bench)
         memory.data[:] = DRAM_MARK
 
@@ -171,12 +181,15 @@ def test_stop_before_the_start(kind: Any) -> None:
 
 
 @BOTH
-def test_page_crossing(kind: Any) -> None:
-    """One run of 320 bytes around a multiple of 4 KiB: two bursts, in the time of one."""
+@pytest.mark.parametrize("gap", [0, 50])
+def test_page_crossing(kind: Any, gap: int) -> None:
+    """One run of 320 bytes around a multiple of 4 KiB: two bursts, in the time of one if no address waits."""
     instruction, memory = plain(kind, mem_base=4096 - 48, dims=(Dim(160, 2, 2, axis=3),)), blank()
+    memory.gap = iter([0, gap]).__next__
     bench = run([instruction], memory)
     assert memory.addresses == [(4096 - 48, 3), (4096, 17)]
-    assert bench.cycles == [transfer_cycles(ARCHITECTURE.memory, instruction)]
+    # The second address is on the bus two cycles before its first word is due.
+    assert bench.cycles == [transfer_cycles(ARCHITECTURE.memory, instruction) + max(gap - 2, 0)]
 
 
 @BOTH
