@@ -23,7 +23,7 @@ def random_transfer(
     """A transfer that golden executes and that is aligned, of at most :data:`MOST_STEPS` pieces."""
     width = architecture.memory.port_bits // 8
     while True:
-        transfer = _draw(generator, kind, architecture, memory_bytes)
+        transfer = any_transfer(generator, kind, architecture, memory_bytes)
         if misaligned(transfer, width) is not None or transfer_plan(transfer, width).steps > MOST_STEPS:
             continue
         if _runs(transfer, architecture, memory_bytes):
@@ -43,9 +43,10 @@ def _runs(transfer: Load | Store, architecture: Architecture, memory_bytes: int)
     return True
 
 
-def _draw(
+def any_transfer(
     generator: random.Random, kind: type[Load] | type[Store], architecture: Architecture, memory_bytes: int
 ) -> Load | Store:
+    """A transfer that may be out of place or out of bounds."""
     width = architecture.memory.port_bits // 8
     buffer = generator.choice(sorted(LOADED if kind is Load else STORED))
     fmt = generator.choice([Format.FP16, Format.FP16, Format.FP32, Format.BYTE])
