@@ -80,7 +80,7 @@ class Resolver(wiring.Component):
             m.d.sync += modifiers.eq(modifiers[MODIFIER_BITS:])
         step, counter = self._take(m, modifiers[:MODIFIER_BITS], taken)
         delta = self._multiply(m, step.value, counter)
-        self._write(m, step.delayed(m, "2").delayed(m, "3"), delta)
+        self._write(m, step.delayed(m, "2"), delta)
         with m.If(self.load):
             m.d.sync += [self.word.eq(self.loaded), self.bad.eq(0)]
         return m
@@ -122,15 +122,22 @@ class Resolver(wiring.Component):
         return delta
 
     def _write(self, m: Module, step: "_Step", delta: Value) -> None:
-        """Stages 4 and 5: read the field, unless the modifier ahead is about to write it; combine and write."""
+        """Stages 4 and 5: read the field, unless the modifier ahead is about to write it; combine and write.
+
+        Which field it is has been found in stage 3, from `step` as it is there.
+        """
+        found, places = zip(*self._places(step.field), strict=True)
+        read, write = Signal(len(places)), Signal(len(places))
+        m.d.sync += [read.eq(Cat(found)), write.eq(read)]
+        here = step.delayed(m, "3")
+        ahead = here.delayed(m, "4")
         old, addend, result = Signal(_VALUE_BITS), Signal(_VALUE_BITS), Signal(_VALUE_BITS)
-        ahead = step.delayed(m, "4")
-        present = [Mux(chosen, self.word[place], 0) for chosen, place in self._places(step.field)]
-        follows = ahead.writes & (ahead.field == step.field)
+        present = [Mux(chosen, self.word[place], 0) for chosen, place in zip(read, places, strict=True)]
+        follows = ahead.writes & (ahead.field == here.field)
         m.d.sync += [old.eq(Mux(follows, result, reduce(or_, present))), addend.eq(delta)]
         masks = ahead.field < _MASK_FIELDS
         m.d.comb += result.eq(Mux(ahead.adds, old + addend, Mux(masks, old | ahead.value, ahead.value)))
-        for chosen, place in self._places(ahead.field):
+        for chosen, place in zip(write, places, strict=True):
             with m.If(ahead.writes & chosen):
                 m.d.sync += self.word[place].eq(result)
 
