@@ -101,9 +101,11 @@ class PoolUnit(wiring.Component):
                 m.d.sync += waited.eq(waited + 1)
                 with m.If(waited == self._plan.latency - 1):
                     m.d.sync += self._finding.eq(self._twice)
-                    m.next = "SLAB"
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                m.next = "SLAB"
             with m.State("SLAB"):
-                m.d.sync += [waited.eq(2), failed.eq(fault)]
+                m.d.sync += [waited.eq(3), failed.eq(fault)]
                 m.d.comb += walker.start.eq(more & (fault == 0))
                 with m.If(walker.start):
                     m.next = "WALK"
@@ -115,7 +117,7 @@ class PoolUnit(wiring.Component):
                     with m.If(self._finding):
                         m.next = "KEEP"
                     with m.Else():
-                        m.next = "SLAB"
+                        m.next = "CHECK"
             with m.State("KEEP"):
                 # The last winner is on its way.
                 m.d.sync += waited.eq(waited + 1)
@@ -130,7 +132,7 @@ class PoolUnit(wiring.Component):
         m.d.comb += self._plan_ready.eq(fsm.ongoing("PLAN"))
 
     def _slabs(self, m: Module) -> tuple[Value, Value]:
-        """Addresses of the current slab, in parts; whether there is one, and what is wrong with it."""
+        """Addresses of the current slab, in parts; whether there is one, and what is wrong with it, a cycle later."""
         shape, plan, v, walker = self._shape, self._plan.plan, self.command, self._walker
         bits = _log2(2 * shape.elements)
         self._plan_ready = Signal(name="planning")
@@ -165,14 +167,14 @@ class PoolUnit(wiring.Component):
             reads_windows & (self._windows + window_parts > shape.vin_parts),
             (v.target0 >> bits) + target + result_parts > shape.vout_parts,
         ).any()
-        fault = Signal(4)
-        more = left != 0
+        more, fault = Signal(), Signal(4)
+        m.d.sync += [more.eq(left != 0), fault.eq(Fault.NONE)]
         with m.If(plan.fault != 0):
-            m.d.comb += fault.eq(plan.fault)
-        with m.Elif((left < slab_elements) & more | (v.samples != 0) & (position > v.sample_period)):
-            m.d.comb += fault.eq(Fault.ILLEGAL)
-        with m.Elif(outside & more):
-            m.d.comb += fault.eq(Fault.BUFFER)
+            m.d.sync += fault.eq(plan.fault)
+        with m.Elif((left != 0) & (left < slab_elements) | (v.samples != 0) & (position > v.sample_period)):
+            m.d.sync += fault.eq(Fault.ILLEGAL)
+        with m.Elif((left != 0) & outside):
+            m.d.sync += fault.eq(Fault.BUFFER)
         return more, fault
 
     def _read(self, m: Module) -> list[Any]:

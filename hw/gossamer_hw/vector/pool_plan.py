@@ -149,7 +149,7 @@ class PoolPlan(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the start to the plan."""
-        return _DIVIDEND_BITS + _PRODUCTS + 4
+        return _DIVIDEND_BITS + _PRODUCTS + 5
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Count the cycles and place divisions and products in them."""
@@ -266,7 +266,7 @@ class PoolPlan(wiring.Component):
         return found
 
     def _judge(self, m: Module) -> Value:
-        """Find what is wrong with the instruction."""
+        """Return a register for what is wrong with the instruction."""
         fault = Signal(4)
         v, shape, product = self.command, self._shape, self._product
         padded = [(v.height, v.kernel), (v.width, v.kernel_x)]
@@ -283,12 +283,13 @@ class PoolPlan(wiring.Component):
             *(product[name] > most for name in ("map_parts", "window_parts")),
             self._parts > most,
         )
+        m.d.sync += fault.eq(Fault.NONE)
         with m.If(illegal.any()):
-            m.d.comb += fault.eq(Fault.ILLEGAL)
+            m.d.sync += fault.eq(Fault.ILLEGAL)
         with m.Elif((v.channels[:3] != 0) | (v.channels == 0)):
-            m.d.comb += fault.eq(Fault.ALIGNMENT)
+            m.d.sync += fault.eq(Fault.ALIGNMENT)
         with m.Elif(large.any()):
-            m.d.comb += fault.eq(Fault.BUFFER)
+            m.d.sync += fault.eq(Fault.BUFFER)
         return fault
 
 

@@ -15,10 +15,10 @@ POOL_OPERATIONS = frozenset(
 POOL_TURN = 4
 """Results that take turns."""
 
-POOL_OVERHEAD_CYCLES = 43
+POOL_OVERHEAD_CYCLES = 44
 """From the start to the first slab, and from the last element to the one in which the results are in memory."""
 
-_SLAB_CYCLES = 1
+_SLAB_CYCLES = 2
 _WINNERS_CYCLES = 3
 _ELEMENTS_PER_CHANNEL = 8
 _MOST_ELEMENTS = 64
@@ -33,9 +33,9 @@ def pool_cycles(lanes: int, instruction: Vector) -> int:
     """Cycles from the start of the unit to ``done``; a function of the instruction and the lanes only.
 
     With K_y x K_x elements in a window, V_y x V_x = ceil(K / stride) windows at most that hold an element, P elements
-    per cycle and turns(n) = 4 ceil(n / 4), a slab of n results of P elements takes 1 + turns(n) K_y K_x cycles, or
-    1 + turns(n) V_y V_x in AVG_POOL_GRADIENT. MAX_POOL_GRADIENT first finds the winners, for P elements of all pixels
-    at a time: P elements of a map with i pixels and o windows take 4 + turns(o) K_y K_x + turns(i) V_y V_x.
+    per cycle and turns(n) = 4 ceil(n / 4), a slab of n results of P elements takes 2 + turns(n) K_y K_x cycles, or
+    2 + turns(n) V_y V_x in AVG_POOL_GRADIENT. MAX_POOL_GRADIENT first finds the winners, for P elements of all pixels
+    at a time: P elements of a map with i pixels and o windows take 5 + turns(o) K_y K_x + turns(i) V_y V_x.
 
     Raises
     ------
