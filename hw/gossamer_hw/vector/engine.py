@@ -22,11 +22,13 @@ from gossamer_models.timing.vector_micro import MICRO_OPERATIONS
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
-__all__ = ["MAX_LANES", "MIN_LANES", "VectorEngine", "vector_command"]
+__all__ = ["MAX_LANES", "MIN_LANES", "UNITS", "VectorEngine", "vector_command"]
 
 MIN_LANES, MAX_LANES = 8, 64
 
-_UNITS: tuple[tuple[type[Any], frozenset[VectorOp]], ...] = (
+Units = tuple[tuple[type[Any], frozenset[VectorOp]], ...]
+
+UNITS: Units = (
     (StreamUnit, STREAM_OPERATIONS),
     (ReduceUnit, frozenset({VectorOp.REDUCE})),
     (PoolUnit, POOL_OPERATIONS),
@@ -52,6 +54,8 @@ class VectorEngine(wiring.Component):
     ----------
     architecture
         Lanes, columns and buffer sizes count.
+    units
+        What executes which operations; an operation of none is illegal.
 
     Members
     -------
@@ -67,12 +71,13 @@ class VectorEngine(wiring.Component):
         The number of lanes is no power of two from 8 to 64.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, units: Units = UNITS) -> None:
         lanes = architecture.vector.lanes
         if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
             raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
         self._lanes = lanes
-        self._units = [unit(architecture) for unit, _ in _UNITS]
+        self._units = [unit(architecture) for unit, _ in units]
+        self._operations = [sorted(operations) for _, operations in units]
         super().__init__(
             {
                 "instruction": In(stream.Signature(vector_command())),
@@ -99,7 +104,7 @@ class VectorEngine(wiring.Component):
             m.d.sync += busy.eq(0)
         with m.If(checking):
             m.d.sync += fault.eq(vector_fault(m, command.operands, self._lanes))
-        chosen = [Cat(command.operands.op == op for op in sorted(operations)).any() for _, operations in _UNITS]
+        chosen = [Cat(command.operands.op == op for op in operations).any() for operations in self._operations]
         none = ~Cat(chosen).any()
         code = Mux(none, Fault.ILLEGAL, fault)
         refused = starting & (code != Fault.NONE)

@@ -84,7 +84,7 @@ def test_reduces(lanes: int) -> None:
     finite(contents, rng)
     instructions = [v for _ in range(8 if lanes < 64 else 4) for v in sweep(generator, lanes)]
     instructions += [obeying(lanes, 5), obeying(lanes, 600)]
-    bench = Bench(architecture, contents)
+    bench = Bench(architecture, contents, units=2)
     cycles = bench.execute(instructions)
     assert not any(bench.faults), bench.faults
     found = differences(bench.contents, golden_run(architecture, contents, instructions))
@@ -99,7 +99,7 @@ def test_sums_do_not_outlive_a_stage() -> None:
     finite(contents, rng)
     tile = Vector(op=VectorOp.REDUCE, count=64, parameter=8, size=1)
     again = Vector(op=VectorOp.REDUCE, count=64, parameter=16, size=1, flags=VectorFlag.ACCUMULATE)
-    bench = Bench(architecture, contents)
+    bench = Bench(architecture, contents, units=2)
     bench.execute([tile, again], rewind_before=frozenset({1}))
     words = bench.contents[Buffer.PRM].view(np.uint32)[0]
     assert (words[8:16] == words[16:24]).all()

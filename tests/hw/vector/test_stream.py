@@ -35,7 +35,7 @@ def contents_of(architecture: Architecture, rng: np.random.Generator) -> Content
 
 def check(architecture: Architecture, contents: Contents, instructions: list[Vector]) -> None:
     """Run on both sides and compare all buffers, and cycles."""
-    bench = Bench(architecture, contents)
+    bench = Bench(architecture, contents, units=1)
     cycles = bench.execute(instructions)
     assert not any(bench.faults), (bench.faults, instructions)
     found = differences(bench.contents, golden_run(architecture, contents, instructions))
@@ -149,7 +149,7 @@ def drained(generator: random.Random, lanes: int, found: int) -> Vector:
     )
 
 
-@pytest.mark.parametrize(("lanes", "columns"), [*SHAPES, pytest.param(32, 8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("lanes", "columns"), [(8, 4), (16, 8), pytest.param(32, 8, marks=pytest.mark.slow)])
 def test_updates_and_flags(lanes: int, columns: int) -> None:
     generator, rng = random.Random(SEED + lanes), np.random.default_rng(SEED)
     architecture = machine_of(lanes, columns)

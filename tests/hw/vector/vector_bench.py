@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
 from gossamer_hw.layouts import operand_bits
-from gossamer_hw.vector.engine import VectorEngine
+from gossamer_hw.vector.engine import UNITS, VectorEngine
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.architecture import Vector as VectorConfig
 from gossamer_models.golden.state import Machine, buffer_bytes
@@ -72,11 +72,17 @@ def golden_run(architecture: Architecture, contents: Contents, instructions: lis
 
 
 class Bench:
-    """The engine and its buffers."""
+    """The engine and its buffers.
 
-    def __init__(self, architecture: Architecture, contents: Contents) -> None:
-        self.lanes = architecture.vector.lanes
-        self.dut = VectorEngine(architecture)
+    Parameters
+    ----------
+    architecture : lanes, columns and buffer sizes count.
+    contents : of the buffers at the start.
+    units : how many of the engine's units there are, all of them by default; each takes its time to simulate.
+    """
+
+    def __init__(self, architecture: Architecture, contents: Contents, *, units: int | None = None) -> None:
+        self.dut = VectorEngine(architecture, units=UNITS[:units])
         self.contents = {buffer: held.copy() for buffer, held in contents.items()}
         self.faults: list[int] = []
 
