@@ -203,7 +203,8 @@ def _control() -> Iterator[Register]:
     yield from _wide("PROGRAM_BASE", 0x110, Access.READ_WRITE, base, ADDRESS_BITS)
     yield Register("PROGRAM_STAGES", 0x118, Access.READ_WRITE, "stages to run")
     yield from _wide("MEMORY_SIZE", 0x120, Access.READ_WRITE, "bytes of DRAM; nothing lies at or above", ADDRESS_BITS)
-    yield Register("WATCHDOG", 0x128, Access.READ_WRITE, "cycles in which no instruction ends and no fetched beat comes that are a fault; 0: never")
+    quiet = "cycles in a row without an instruction that ends or a fetched beat that are a fault; 0: never"
+    yield Register("WATCHDOG", 0x128, Access.READ_WRITE, quiet)
 
 
 def _results() -> Iterator[Register]:
