@@ -1,6 +1,6 @@
 """Nested loops that add."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value
@@ -27,14 +27,16 @@ class Odometer(wiring.Component):
         Name and shape of each value. A signed one that reaches the upper half of its positive range stays there, an
         unsigned one wraps.
     increments
-        Shape of each value's increments.
+        Name and shape of what a dimension brings along.
+    amounts
+        What an iteration adds to each value, given that of its dimension; nothing if all of it is zero.
 
     Members
     -------
     clear : the walk is over; before every ``start`` but the first.
     start : begin at index zero; the first position is there two cycles later.
     base, increment, count, skip
-        Values of index zero; per dimension: what an iteration adds, iterations, and whether the dimension takes no part
+        Values of index zero; per dimension: what it brings along, iterations, and whether the dimension takes no part
         (one of at most one iteration must not). ``base`` counts in the cycle of ``start``, the others after it.
     advance : go on to the next position; not before the first one is there.
     position : values.
@@ -42,8 +44,14 @@ class Odometer(wiring.Component):
     watch, index : dimension, and its index at this position, of which the low bits are given.
     """
 
-    def __init__(self, *, values: Mapping[str, Shape], increments: Mapping[str, Shape]) -> None:
-        self._values = dict(values)
+    def __init__(
+        self,
+        *,
+        values: Mapping[str, Shape],
+        increments: Mapping[str, Shape],
+        amounts: Callable[[Any], Mapping[str, Value]],
+    ) -> None:
+        self._values, self._amounts = dict(values), amounts
         layout = data.StructLayout(self._values)
         super().__init__(
             {
@@ -98,13 +106,16 @@ class Odometer(wiring.Component):
     def _add(self, m: Module) -> None:
         """Keep, for each dimension, the values with all indices below it zero; those of dimension 0 are current."""
         current: Any = [Signal(self.base.shape(), name=f"base_{k}") for k in range(MAX_DIMS)]
-        m.d.comb += self.position.eq(current[0])
+        increment: Any = Signal(self.increment.shape().elem_shape)
+        dims = [self.increment[k].as_value() for k in range(MAX_DIMS)]
+        m.d.comb += [self.position.eq(current[0]), increment.eq(_one_of(self.counting, dims))]
+        amounts = self._amounts(increment)
         for name, shape in self._values.items():
             # No dimension counts at the start, so that nothing is chosen then but the base, and nothing added.
             chosen, following = Signal(shape, name=f"chosen_{name}"), Signal(shape, name=f"following_{name}")
             initial = self.base[name].as_unsigned() & self.start.replicate(len(chosen))
             m.d.comb += chosen.eq(initial | _one_of(self.counting, [values[name] for values in current]))
-            total = chosen + _one_of(self.counting, [self.increment[k][name] for k in range(MAX_DIMS)])
+            total = chosen + amounts[name]
             if Shape.cast(shape).signed:
                 top = Mux(chosen[-2] & ~chosen[-1], 1, total[len(chosen) - 2 : len(chosen)])
                 m.d.comb += following.eq(Cat(total[: len(chosen) - 2], top))

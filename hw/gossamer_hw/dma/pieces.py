@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.axi import boundary_bytes
 from gossamer_hw.dma.decoder import RUN_BITS, plan_layout
 from gossamer_hw.dma.odometer import Odometer
-from gossamer_hw.dma.requests import AXIS_INCREMENTS, AXIS_SHAPES, connect_dims, within
+from gossamer_hw.dma.requests import AXIS_INCREMENTS, AXIS_SHAPES, axis_amounts, connect_dims, within
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.isa.instructions import MAX_DIMS, Load
 
@@ -69,7 +69,11 @@ class PieceWalker(wiring.Component):
         self._width = width_bytes
         self._place_bits = boundary_bytes(width_bytes).bit_length() - 1
         sides = {"buffer": unsigned(BUFFER_BITS), "memory": unsigned(self._place_bits)}
-        self._odometer = Odometer(values={**sides, **AXIS_SHAPES}, increments={**sides, **AXIS_INCREMENTS})
+        self._odometer = Odometer(
+            values={**sides, **AXIS_SHAPES},
+            increments={**sides, **AXIS_INCREMENTS},
+            amounts=lambda dim: {"buffer": dim.buffer, "memory": dim.memory, **axis_amounts(dim)},
+        )
         super().__init__(
             {
                 "start": In(1),
@@ -94,7 +98,7 @@ class PieceWalker(wiring.Component):
         """Hold an atom; the second result asks for the next one."""
         p, plan = self.operands, self.plan
         m.submodules.odometer = odometer = self._odometer
-        connect_dims(m, odometer, p, memory=True)
+        connect_dims(m, odometer, p)
         m.d.comb += [
             odometer.base.buffer.eq(p.buf_base),
             *(odometer.increment[k].buffer.eq(p.dims[k].buf_stride) for k in range(MAX_DIMS)),

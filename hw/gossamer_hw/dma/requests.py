@@ -12,11 +12,11 @@ from gossamer_hw.dma.odometer import Odometer
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.isa.instructions import MAX_DIMS, Load
 
-__all__ = ["AXIS_INCREMENTS", "AXIS_SHAPES", "RequestWalker", "connect_dims", "within"]
+__all__ = ["AXIS_INCREMENTS", "AXIS_SHAPES", "RequestWalker", "axis_amounts", "connect_dims", "within"]
 
 MEMORY_SHAPE = signed(ADDRESS_BITS + 2)
 AXIS_SHAPES = {f"axis{axis}": signed(26) for axis in range(AXES)}
-AXIS_INCREMENTS = {f"axis{axis}": unsigned(16) for axis in range(AXES)}
+AXIS_INCREMENTS = {"axis": unsigned(2), "weight": unsigned(16)}
 _OUTSTANDING_BITS = 15
 _RUN = data.StructLayout({"valid": 1, "address": MEMORY_SHAPE, "end": MEMORY_SHAPE, "beats": RUN_BITS})
 
@@ -51,7 +51,9 @@ class RequestWalker(wiring.Component):
     def __init__(self, *, width_bytes: int) -> None:
         self._width = width_bytes
         self._odometer = Odometer(
-            values={"memory": MEMORY_SHAPE, **AXIS_SHAPES}, increments={"memory": unsigned(32), **AXIS_INCREMENTS}
+            values={"memory": MEMORY_SHAPE, **AXIS_SHAPES},
+            increments={"memory": unsigned(32), **AXIS_INCREMENTS},
+            amounts=lambda dim: {"memory": dim.memory, **axis_amounts(dim)},
         )
         super().__init__(
             {
@@ -90,7 +92,7 @@ class RequestWalker(wiring.Component):
     def _walk(self, m: Module, go: Value) -> Any:
         """Go on to the next run when the pieces of one have had their cycles."""
         m.submodules.odometer = odometer = self._odometer
-        connect_dims(m, odometer, self.operands, memory=True)
+        connect_dims(m, odometer, self.operands)
         m.d.comb += [odometer.clear.eq(self.clear), odometer.start.eq(self.start), odometer.skip.eq(self.plan.in_run)]
         priming, active, take = Signal(), Signal(), Signal()
         left = Signal(RUN_BITS)
@@ -174,16 +176,22 @@ def within(m: Module, position: Any, operands: Any) -> Signal:
     return inside
 
 
-def connect_dims(m: Module, odometer: Odometer, operands: Any, *, memory: bool) -> None:
-    """Give an odometer counts, axes and, for DRAM, addresses of a transfer's dimensions."""
-    for axis in range(AXES):
-        m.d.comb += odometer.base[f"axis{axis}"].eq(operands[f"axis{axis}_base"])
-    if memory:
-        m.d.comb += odometer.base["memory"].eq(operands.mem_base)
+def axis_amounts(dim: Any) -> dict[str, Value]:
+    """What an iteration of a dimension adds to each axis."""
+    return {name: Mux(dim.axis == axis, dim.weight, 0) for axis, name in enumerate(AXIS_SHAPES)}
+
+
+def connect_dims(m: Module, odometer: Odometer, operands: Any) -> None:
+    """Give an odometer a transfer's counts, axes and places in DRAM."""
+    m.d.comb += [
+        odometer.base["memory"].eq(operands.mem_base),
+        *(odometer.base[name].eq(operands[f"{name}_base"]) for name in AXIS_SHAPES),
+    ]
     for k in range(MAX_DIMS):
         dim, increment = operands.dims[k], odometer.increment[k]
-        m.d.comb += odometer.count[k].eq(dim.count)
-        for axis in range(AXES):
-            m.d.comb += increment[f"axis{axis}"].eq(Mux(dim.axis == axis, dim.weight, 0))
-        if memory:
-            m.d.comb += increment["memory"].eq(dim.mem_stride)
+        m.d.comb += [
+            odometer.count[k].eq(dim.count),
+            increment["memory"].eq(dim.mem_stride),
+            increment["axis"].eq(dim.axis),
+            increment["weight"].eq(dim.weight),
+        ]

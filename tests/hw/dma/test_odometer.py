@@ -18,7 +18,9 @@ SHAPES = [(3, 2), (1,), (0, 4, 1, 2), (2, 2, 2, 1, 1, 1, 1, 3), (5,), (300,)]
 def test_walk(pause: float) -> None:
     generator = random.Random(SEED)
     dut = Odometer(
-        values={"far": signed(14), "near": unsigned(6)}, increments={"far": unsigned(10), "near": unsigned(6)}
+        values={"far": signed(14), "near": unsigned(6)},
+        increments={"step": unsigned(10)},
+        amounts=lambda dim: {"far": dim.step, "near": dim.step},
     )
 
     async def walk(ctx: Any, counts: tuple[int, ...]) -> None:
@@ -32,8 +34,7 @@ def test_walk(pause: float) -> None:
         ctx.set(dut.watch, watch)
         for k in range(8):
             ctx.set(dut.count[k], counts[k])
-            ctx.set(dut.increment[k].far, strides[k])
-            ctx.set(dut.increment[k].near, strides[k])
+            ctx.set(dut.increment[k].step, strides[k])
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
@@ -68,12 +69,12 @@ def test_walk(pause: float) -> None:
 
 def test_signed_values_stay_high() -> None:
     """What has left the range for good never wraps back into it."""
-    dut = Odometer(values={"far": signed(10)}, increments={"far": unsigned(7)})
+    dut = Odometer(values={"far": signed(10)}, increments={"step": unsigned(7)}, amounts=lambda dim: {"far": dim.step})
 
     async def drive(ctx: Any) -> None:
         ctx.set(dut.base.far, -5)
         ctx.set(dut.count[0], 200)
-        ctx.set(dut.increment[0].far, 100)
+        ctx.set(dut.increment[0].step, 100)
         ctx.set(dut.skip, 0xFE)
         ctx.set(dut.start, 1)
         await ctx.tick()
