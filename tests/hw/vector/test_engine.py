@@ -9,11 +9,11 @@ from gossamer_hw.vector.engine import VectorEngine
 from gossamer_models.architecture import Vector as VectorConfig
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag, VectorOp
-from gossamer_models.isa.tokens import Advance
+from gossamer_models.isa.tokens import Advance, Buffer
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector import vector_cycles
 from tests.hw.vector.test_stream import contents_of
-from tests.hw.vector.vector_bench import Bench, differences, golden_run, machine_of
+from tests.hw.vector.vector_bench import Bench, differences, golden_run, machine_of, place
 
 SEED = 51
 REFUSAL_CYCLES = 3
@@ -120,6 +120,35 @@ def test_every_unit_has_its_operations() -> None:
     assert not any(bench.faults)
     assert not differences(bench.contents, golden_run(architecture, contents, instructions))
     assert cycles == [vector_cycles(architecture, v) for v in instructions]
+
+
+def test_flags_stay_until_they_are_cleared() -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    # Accumulator word 0 holds an infinity, word 1 four ones; VIN holds ones everywhere.
+    for half in (0, 1):
+        place(contents, Buffer.ACC, half, 0, np.array([np.inf, 1, 1, 1, 1, 1, 1, 1], np.float32))
+    contents[Buffer.VIN][:] = np.full(contents[Buffer.VIN].size // 4, 1, np.float32).view(np.uint8).reshape(2, -1)
+    places = iter(range(400))
+
+    def drain(word: int, found: int, mode: FoundMode) -> Vector:
+        return Vector(op=VectorOp.DRAIN, count=4, source0=word, target0=16384, found=found, found_mode=mode)
+
+    def obey(found: int) -> Vector:
+        target: dict[str, Any] = {f"target{n}": 32 * next(places) for n in range(3)}
+        return Vector(op=VectorOp.UPDATE, count=1, found=found, found_mode=FoundMode.OBEY, scalar0=1 << 29, **target)
+
+    clear, set_ = FoundMode.CLEAR_AND_SET, FoundMode.SET
+    partial = Vector(op=VectorOp.REDUCE, count=64, found=40, found_mode=clear)
+    instructions = [
+        obey(40), drain(1, 40, set_), obey(40), drain(0, 40, set_), obey(40), obey(41), drain(1, 40, set_), obey(40),
+        drain(1, 41, clear), obey(40), partial, obey(40), drain(1, 40, clear), obey(40), drain(0, 4095, clear),
+        obey(4095), drain(0, 40, FoundMode.NONE), obey(40),
+    ]  # fmt: skip
+    bench = Bench(architecture, contents, units=2)
+    bench.execute(instructions, rewind_before=frozenset({5, 9}))
+    assert not any(bench.faults)
+    assert not differences(bench.contents, golden_run(architecture, contents, instructions))
 
 
 @pytest.mark.parametrize("lanes", [4, 12, 128])
