@@ -13,17 +13,12 @@ from gossamer_hw.vector.stream_lane import StreamLane
 from gossamer_hw.vector.stream_pairs import groups_of
 from gossamer_hw.vector.update_mask import SparseMask
 
-__all__ = ["PASSES", "UpdateReader", "lag_groups"]
+__all__ = ["PASSES", "UpdateReader"]
 
 PASSES = 4
 """Passes of a group: lambda w; g inverse + decay w + lambda w; momentum v + that; w - rate times that."""
 
 _FEEDBACK_GROUPS = StreamLane.latency // PASSES
-
-
-def lag_groups(lanes: int) -> int:
-    """Groups that a group's last pass comes behind the first look at its weights, which finds the kept ones."""
-    return _lead_groups(lanes) + 2 * _FEEDBACK_GROUPS
 
 
 def _lead_groups(lanes: int) -> int:
@@ -57,7 +52,8 @@ class UpdateReader(wiring.Component):
     weight : in passes 0 and 1: the group's weights.
     line : the line that the pass asked for: gradients in pass 1, velocities in 2, weights in 3.
     kept : in pass 0: the elements that are among the N largest.
-    final : the last group's last line is asked for; 4 (groups + lag) cycles after the start.
+    final : the last group's last line is asked for; 4 (groups + :func:`~gossamer_models.timing.vector_stream.update_lag_groups`) cycles
+        after the start.
     """
 
     def __init__(self, *, lanes: int, lines: int) -> None:
