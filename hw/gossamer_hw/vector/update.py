@@ -52,8 +52,8 @@ class UpdateReader(wiring.Component):
     weight : in passes 0 and 1: the group's weights.
     line : the line that the pass asked for: gradients in pass 1, velocities in 2, weights in 3.
     kept : in pass 0: the elements that are among the N largest.
-    final : the last group's last line is asked for; 4 (groups + :func:`~gossamer_models.timing.vector_stream.update_lag_groups`) cycles
-        after the start.
+    final : the last group's last line is asked for; 4 (groups + lag) cycles after the start, where the lag is
+        :func:`gossamer_models.timing.vector_stream.update_lag_groups`.
     """
 
     def __init__(self, *, lanes: int, lines: int) -> None:
