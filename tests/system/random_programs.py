@@ -84,7 +84,8 @@ def _fill(w: StageWriter) -> None:
         outer, inner = (1 if w.rng.random() < share else max(3, w.most_iterations // 3) for share in (0.5, 0.7))
         with w.loop(outer), w.loop(inner):
             for _ in range(w.rng.randint(1, _MAX_UNITS)):
-                w.rng.choice(units)(w)
+                while not w.attempt(w.rng.choice(units)):
+                    pass
 
 
 def _finish(w: StageWriter, name: str) -> StageProgram:

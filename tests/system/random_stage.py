@@ -2,18 +2,19 @@
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.instructions import EndLoop, Format, Instruction, Load, Loop, Store
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from tests.system.random_transfers import contiguous, legal, scattered, stepped
 
-__all__ = ["INPUT_BYTES", "LABELS_BYTES", "WAYS", "Region", "StageWriter", "Way"]
+__all__ = ["INPUT_BYTES", "LABELS_BYTES", "WAYS", "Region", "StageWriter", "TooLargeError", "Way"]
 
 S = Semaphore
 
@@ -51,6 +52,10 @@ class Region:
     buffer: Buffer
     address: int
     size_bytes: int
+
+
+class TooLargeError(Exception):
+    """A unit's operands exceed a buffer."""
 
 
 @dataclass(slots=True)
@@ -123,7 +128,20 @@ class StageWriter:
         for number in self.rng.sample(range(len(sizes)), len(sizes)):
             places[number] = Region(buffer, address, sizes[number])
             address += (-(-sizes[number] // unit) + self.rng.choice((0, 0, 1, 3))) * unit
+        if max(place.address + place.size_bytes for place in places.values()) > buffer_bytes(self.architecture)[buffer]:
+            raise TooLargeError(buffer.name)
         return [places[number] for number in range(len(sizes))]
+
+    def attempt(self, unit: Callable[["StageWriter"], None]) -> bool:
+        """Append a unit, or nothing where it does not fit; whether it did."""
+        items, loops, output, cleared = list(self.items), dict(self.loops), self.output, set(self.cleared)
+        try:
+            unit(self)
+        except TooLargeError:
+            self.items, self.loops, self.output = items, loops, output
+            self.cleared &= cleared
+            return False
+        return True
 
     def loads(self, regions: Sequence[Region], *, wait: int = 0, source: int | None = None) -> None:
         """Fill regions of one buffer, wholly and then here and there again; hand the buffer over.

@@ -62,11 +62,11 @@ def _found(w: StageWriter, *modes: FoundMode) -> Fields:
     return {"found": number, "found_mode": mode}
 
 
-def _samples(w: StageWriter, count: int) -> Fields:
-    """All samples are real, or only the first ones of some blocks of eight."""
+def _samples(w: StageWriter, count: int, slab: int = _BLOCK) -> Fields:
+    """All samples are real, or only the first ones of blocks of eight; a block has whole slabs."""
     if w.rng.random() < 0.6:
         return {}
-    period = _BLOCK * w.rng.randint(1, count // _BLOCK)
+    period = slab * w.rng.randint(1, count // slab)
     return {"samples": w.rng.randint(1, 8 * -(-count // period)), "sample_period": period}
 
 
@@ -291,7 +291,7 @@ def pool(w: StageWriter) -> None:
         Vector(
             op=op, count=result, channels=channels, height=height, width=width, kernel=kernel, kernel_x=kernel_x,
             stride=stride, padding=padding, scalar0=_number(w), source0=x[0].address, source1=x[-1].address,
-            target0=y[0].address, **_samples(w, result), **_use(w, [Buffer.VIN], [Buffer.VOUT]),
+            target0=y[0].address, **_samples(w, result, result // slabs), **_use(w, [Buffer.VIN], [Buffer.VOUT]),
         )
     )  # fmt: skip
     w.stores(y)
