@@ -2,11 +2,12 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 WORKERS ?= 2
+MINUTES ?= 5
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check bench lint clean
+.PHONY: demo test check bench train-rtl fuzz formal docs lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
@@ -20,6 +21,20 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m gossamer.bench
+
+train-rtl: $(READY)
+	$(BIN)/python -m gossamer.train_rtl
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.system.fuzz $(MINUTES)
+
+# Each proof is a process of its own: they may share the workers, unlike other slow tests.
+formal: $(READY)
+	$(PYTEST) --dist load $(wildcard tests/hw/*/test_formal*.py)
+
+docs: $(READY)
+	$(BIN)/python -c 'from gossamer_models.isa.reference import isa_reference; print(isa_reference(), end="")' > docs/isa.md
+	$(BIN)/python -c 'from gossamer_models.registers import register_reference; print(register_reference(), end="")' > docs/registers.md
 
 lint: $(READY)
 	$(BIN)/ruff check
