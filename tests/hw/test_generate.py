@@ -59,7 +59,7 @@ def test_ports_have_names_that_vendor_tools_accept(verilog: Path) -> None:
 
 
 def test_several_memory_ports_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`memory.ports` must be 1, not 4"):
+    with pytest.raises(ValueError, match=r"`memory\.ports` must be 1, not 4"):
         generate(load_architecture("vcu1525-32x32"), tmp_path)
 
 

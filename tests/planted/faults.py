@@ -91,8 +91,8 @@ _TIMING = (
     Fault(
         "the last beats of a transfer cost nothing",
         "models/gossamer_models/timing/transfer.py",
-        "-(-beats // memory.ports)",
-        "beats // memory.ports",
+        "-(-shape.pieces(memory.port_bits // 8) // memory.ports)",
+        "shape.pieces(memory.port_bits // 8) // memory.ports",
         "tests/models/timing/test_transfer.py::test_ideal_cycles",
     ),
     Fault(
@@ -333,9 +333,9 @@ _SIMULATOR = (
     ),
     Fault(
         "the barrier does not fetch the stage's header",
-        "sim/gossamer_sim/memory.py",
-        "-(-(instructions + 1) * INSTRUCTION_BYTES",
-        "-(-instructions * INSTRUCTION_BYTES",
+        "models/gossamer_models/timing/sequencer.py",
+        "BARRIER_CYCLES + _fetch_cycles(address, INSTRUCTION_BYTES, width, transactions)",
+        "BARRIER_CYCLES",
         "tests/sim/test_machine.py::test_barrier_fetches_the_stage",
     ),
     Fault(
@@ -407,15 +407,15 @@ _RTL = (
     Fault(
         "a bank adds to the chunk what it held whether it should or not",
         "hw/gossamer_hw/array/lane.py",
-        "Mux(accumulate, read.data.as_value(), Const(0, 32))",
-        "read.data.as_value()",
+        "Mux(accumulate, found.as_value(), Const(0, 32))",
+        "found.as_value()",
         "tests/hw/array/test_array.py::test_banks_hold_every_bit",
     ),
     Fault(
         "results always go to the first half of the accumulators",
         "hw/gossamer_hw/gemm/engine.py",
-        "Mux(half, self._buffers.accumulator_words // rows, 0)",
-        "0",
+        "chunk.block.eq(Cat(block, half))",
+        "chunk.block.eq(Cat(block, half & 0))",
         "tests/hw/gemm/test_machine_halves.py::test_every_instruction_advances_all_buffers",
     ),
 )

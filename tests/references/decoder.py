@@ -38,15 +38,17 @@ _OPCODES: dict[int, tuple[str, str]] = {
     16: (
         "LOAD",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24 | axis0_base 653 24s
-    axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24 | axis2_base 749 24s | axis2_bound 773 24
+    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24
+    axis0_base 653 24s | axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24
+    axis2_base 749 24s | axis2_bound 773 24
     """,
     ),
     17: (
         "STORE",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24 | axis0_base 653 24s
-    axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24 | axis2_base 749 24s | axis2_bound 773 24
+    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24
+    axis0_base 653 24s | axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24
+    axis2_base 749 24s | axis2_bound 773 24
     """,
     ),
     32: (

@@ -112,10 +112,14 @@ def test_more_ports_never_slow_a_program() -> None:
     assert cycles[0] > cycles[-1]
 
 
-def test_timing_status() -> None:
-    status = simulate(program(), ARCHITECTURE).timing_status
-    assert status.pop(Engine.GEMM) == "RTL-verified"
-    assert set(status.values()) == {"modelled"}
+@pytest.mark.parametrize(
+    ("ports", "memory", "dma"), [(1, "ideal", "RTL-verified"), (1, "ddr4", "modelled"), (2, "ideal", "modelled")]
+)
+def test_timing_status(ports: int, memory: str, dma: str) -> None:
+    architecture = ARCHITECTURE.model_copy(update={"memory": ARCHITECTURE.memory.model_copy(update={"ports": ports})})
+    status = dict(simulate(program(), architecture, memory=memory).timing_status)
+    assert {status.pop(engine) for engine in (Engine.LOAD, Engine.STORE)} == {dma}
+    assert status == dict.fromkeys((Engine.GEMM, Engine.PRUNE, Engine.VECTOR), "RTL-verified")
 
 
 def test_trace_file(tmp_path: Path) -> None:
@@ -125,8 +129,7 @@ def test_trace_file(tmp_path: Path) -> None:
     events = document["traceEvents"]
     tracks = {event["args"]["name"]: event["tid"] for event in events if event["name"] == "thread_name"}
     assert set(tracks) == {
-        "stages", "repetitions", "load (modelled)", "store (modelled)", "gemm (RTL-verified)", "prune (modelled)",
-        "vector (modelled)",
+        "stages", "repetitions", *(f"{name} (RTL-verified)" for name in ("load", "store", "gemm", "prune", "vector")),
     }  # fmt: skip
     slices = [event for event in events if event["ph"] == "X"]
     assert max(event["ts"] + event["dur"] for event in slices) == pytest.approx(found.seconds * 1e6)
