@@ -87,7 +87,7 @@ def run_with_faults(jobs: list[Job], good: StageCase) -> list[JobResult]:
 def test_memory_errors(direction: Direction) -> None:
     """A burst that fails, early or late: a defined error, then a good run."""
     case = case_with("conv2", "ff")
-    jobs = [program_job(case.program, Behaviour(failure=Failure(direction, number))) for number in (0, 1, 2, 9)]
+    jobs = [program_job(case.program, Behaviour(failure=Failure(direction, number))) for number in (0, 1, 2, 4)]
     results = run_with_faults(jobs, case)
     for number, result in enumerate(results):
         assert result.state is State.ERROR, number

@@ -23,6 +23,7 @@ from gossamer_models.registers import ENGINES, NO_INDEX, Fault, State, offset
 
 _PERIOD_NS = 2
 _RESET_CYCLES = 4
+_RESET_POLLS = 10_000
 _MEMORY = "memory"
 
 UInt8 = NDArray[np.uint8]
@@ -157,7 +158,7 @@ class _Host:
     async def run(self, job: Job) -> JobResult:
         """Prepare memory and registers, run, look."""
         if (await self.driver.status()).state not in (State.IDLE, State.DONE):
-            await self.driver.soft_reset()
+            await self.driver.soft_reset(polls=_RESET_POLLS)
         image = self._image
         if job.memory == "axiram":
             self._ram = self._ram or Ram(self._dut)
@@ -167,7 +168,9 @@ class _Host:
         await self.driver.start()
         if job.reset_cycles:
             await Timer(job.reset_cycles * _PERIOD_NS, "ns")
-            await self.driver.soft_reset()
+            # The timer ends with an edge; which comes first is open.
+            await self._falling
+            await self.driver.soft_reset(polls=_RESET_POLLS)
             state = (await self.driver.status()).state
         else:
             state = await self._wait(job)
