@@ -120,7 +120,7 @@ def emit_update(
                 builder.loop(span.words // span.rows) as inner,
             ):
                 work = _Tile(weights, group, span, (y, x, outer, inner))
-                builder.add(*work.loads(), work.update(optimizer))
+                builder.add(work.load(), work.update(optimizer))
                 builder.add(*work.prunes(forward, forward_pattern))
                 builder.add(*work.stores(forward))
 
@@ -215,20 +215,24 @@ class _Tile:
         tap = self.group.first[0] * self.kernel_width + self.group.first[1]
         return (tap * self.in_words + self.span.start) * row_bytes
 
-    def loads(self) -> list[Load]:
+    def load(self) -> Load:
         """Masters, momentum and gradient."""
-        row_bytes = self.out_words * _MASTER_BYTES
-        steps = tuple(step(Load, "mem_base", *item) for item in self._kernel_steps(row_bytes))
         tensors = (self.weights.master, self.weights.momentum, self.weights.gradient)
-        return [
-            Load(
-                wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
-                advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
-                mem_base=tensor.address + self._kernel_base(row_bytes), buf_base=place * self.master_bytes,
-                dims=merge(plain(self.master_bytes // 4, 4, 4)), modifiers=steps,
-            )
-            for place, tensor in enumerate(tensors)
-        ]  # fmt: skip
+        place, dims, steps = self._together(Load, tensors)
+        return Load(
+            wait=S.VIN_FREE, signal=S.VIN_FULL, advance=Advance.VIN, buffer=Buffer.VIN, format=Format.FP32,
+            mem_base=place, dims=dims, modifiers=steps,
+        )  # fmt: skip
+
+    def _together(
+        self, cls: type[Load | Store], tensors: Sequence[Tensor]
+    ) -> tuple[int, tuple[Dim, ...], tuple[Modifier, ...]]:
+        """Address, dimensions and steps of one transfer of this tile of several tensors, back to back on chip."""
+        row_bytes = self.out_words * _MASTER_BYTES
+        distance = tensors[1].address - tensors[0].address
+        dims = [*plain(self.master_bytes // 4, 4, 4), *plain(len(tensors), distance, self.master_bytes)]
+        steps = tuple(step(cls, "mem_base", *item) for item in self._kernel_steps(row_bytes))
+        return tensors[0].address + self._kernel_base(row_bytes), merge(dims), steps
 
     def update(self, optimizer: Optimizer) -> Vector:
         """New masters and momentum, and the fp16 copy behind them."""
@@ -278,23 +282,22 @@ class _Tile:
         return (0, 0), (2 * ahead, ahead)
 
     def stores(self, forward: Stream) -> list[Store]:
-        """Masters, momentum, then values and metadata of the streams."""
-        row_bytes = self.out_words * _MASTER_BYTES
-        steps = tuple(step(Store, "mem_base", *item) for item in self._kernel_steps(row_bytes))
-        stores = [
-            Store(
-                wait=S.VOUT_FULL | S.PRN_FULL if place == 0 else 0, buffer=Buffer.VOUT, format=Format.FP32,
-                mem_base=tensor.address + self._kernel_base(row_bytes), buf_base=place * self.master_bytes,
-                dims=merge(plain(self.master_bytes // 4, 4, 4)), modifiers=steps,
-            )
-            for place, tensor in enumerate((self.weights.master, self.weights.momentum))
-        ]  # fmt: skip
-        stores += self._forward_stores(forward)
+        """Values and metadata of the streams, then masters and momentum.
+
+        The longest comes last: then the next tile's loads are dealt while it still waits, however short the queue.
+        """
+        entries = self._forward_stores(forward)
         if self.group.backward:
-            stores += self._backward_stores(self.group.backward.stream, self._places(forward)[1])
-        final = stores.pop()
+            entries += self._backward_stores(self.group.backward.stream, self._places(forward)[1])
+        first, *others, final = entries
+        place, dims, steps = self._together(Store, (self.weights.master, self.weights.momentum))
+        masters = Store(
+            signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32, mem_base=place, dims=dims,
+            modifiers=steps,
+        )  # fmt: skip
         return [
-            *stores, dataclasses.replace(final, signal=S.VOUT_FREE | S.PRN_FREE, advance=Advance.VOUT | Advance.PRN)
+            dataclasses.replace(first, wait=S.VOUT_FULL | S.PRN_FULL), *others,
+            dataclasses.replace(final, signal=S.PRN_FREE, advance=Advance.PRN), masters,
         ]  # fmt: skip
 
     def _forward_stores(self, stream: Stream) -> list[Store]:
