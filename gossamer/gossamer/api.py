@@ -24,6 +24,7 @@ from gossamer_sim.trace import write_trace
 
 if TYPE_CHECKING:
     from gossamer.verify import Verification
+    from gossamer.verify_file import FileVerification
 
 __all__ = [
     "DATAFLOWS", "Simulation", "check_directory", "generate", "load", "make_directory", "simulate", "verify_product",
@@ -300,21 +301,26 @@ def verify_workload(
 
 
 def verify_program(source: str | Path, *, seed: int = 0, note: Note = _silent) -> Result:
-    """Replay a program file on golden in several orders of its engines, and on the simulator.
+    """Replay a program file on all three executors; RTL is left out for machines that do not exist there.
 
     Raises
     ------
     InputError
         The file is missing or damaged, its image symbolic, or its Program illegal.
     """
+    from gossamer.rtl import run_machine
     from gossamer.verify_file import verify_file
 
     if seed < 0:
         raise InputError(f"the seed must be a non-negative integer, not {seed}")
-    note(f"replaying {source}: golden, simulator")
-    found = verify_file(source, seed)
+    note(f"replaying {source}: golden, simulator, Verilator")
+    return _program_verification(verify_file(source, seed, run_machine), {})
+
+
+def _program_verification(found: "FileVerification", problem: Result) -> Result:
     return {
         "schema": "gossamer.verify/1",
+        **problem,
         "program": found.program,
         "architecture": found.architecture,
         "bit_exact": not found.mismatches,
@@ -332,7 +338,11 @@ def verify_program(source: str | Path, *, seed: int = 0, note: Note = _silent) -
     }
 
 
-def _verification(found: "Verification", problem: Result) -> Result:
+def _verification(found: "Verification | FileVerification", problem: Result) -> Result:
+    from gossamer.verify_file import FileVerification
+
+    if isinstance(found, FileVerification):
+        return _program_verification(found, problem)
     return {
         "schema": "gossamer.verify/1",
         **problem,

@@ -1,4 +1,8 @@
-"""Verification: the same Program on golden, on the cycle simulator and on the Verilated engine."""
+"""Verification: the same Program on golden, on the cycle simulator and in Verilator.
+
+Machines of one memory port run as a whole. Of the others only the gemm engine exists in RTL: it replays every GEMM
+instruction on the operands that golden had.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.rtl import run_machine
+from gossamer.verify_file import FileVerification, verify_image
 from gossamer_compiler.product import compile_product
 from gossamer_compiler.training import compile_training
 from gossamer_hw.cosim.replay import Replayed, record, replay
@@ -62,14 +68,23 @@ class Verification:
         return not self.mismatches and not self.late
 
 
-def verify_program(program: Program, architecture: Architecture, seed: int) -> Verification:
-    """Run a filled Program on golden, its GEMM instructions in Verilator and on the simulator.
+def verify_program(program: Program, architecture: Architecture, seed: int) -> Verification | FileVerification:
+    """Run a filled Program on golden, on the simulator and in Verilator.
 
     Raises
     ------
     InputError
-        The Program would take the Verilated engine too long.
+        The Program would take Verilator too long.
     """
+    if not architecture.whole_in_rtl:
+        return _verify_engine(program, architecture, seed)
+    total = simulate(program, architecture, memory="ideal").cycles
+    if total > MAX_RTL_CYCLES:
+        raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")
+    return verify_image(program, architecture, seed, run_machine)
+
+
+def _verify_engine(program: Program, architecture: Architecture, seed: int) -> Verification:
     timing = simulate(program, architecture, trace=True, periodic=False)
     simulated = [
         (stage.layer, stage.stage, span.end - span.start)
@@ -115,7 +130,9 @@ def _compare(
     )
 
 
-def verify_product(i: int, r: int, j: int, pattern: Pattern, architecture: Architecture, seed: int) -> Verification:
+def verify_product(
+    i: int, r: int, j: int, pattern: Pattern, architecture: Architecture, seed: int
+) -> Verification | FileVerification:
     """Verify one product with random operands, specials among them.
 
     Raises
@@ -145,7 +162,7 @@ def verify_operands(
     pattern: Pattern,
     architecture: Architecture,
     seed: int,
-) -> Verification:
+) -> Verification | FileVerification:
     """Verify a compiled product on given operands, A (i, r) and B (r, j)."""
     _fill(program)
     host.write(program, "a", a[:, :, None, None])
@@ -171,7 +188,9 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def verify_training(workload: Workload, network: Network, architecture: Architecture, seed: int) -> Verification:
+def verify_training(
+    workload: Workload, network: Network, architecture: Architecture, seed: int
+) -> Verification | FileVerification:
     """Verify one training step of a workload on random images, labels and weights.
 
     Raises

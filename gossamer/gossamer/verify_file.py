@@ -14,7 +14,10 @@ from gossamer_models.program import MemoryImage, Program
 from gossamer_models.program_file import load_program
 from gossamer_sim.executor import simulate
 
-__all__ = ["ORDERS", "FileVerification", "MachineRun", "RunMachine", "StageCycles", "verify_file", "verify_image"]
+__all__ = [
+    "ORDERS", "FileVerification", "MachineRun", "MachineStoppedError", "RunMachine", "StageCycles", "verify_file",
+    "verify_image",
+]  # fmt: skip
 
 ORDERS = 3
 """Shuffled orders in which golden's engines take turns, besides the fixed one."""
@@ -32,6 +35,10 @@ class MachineRun:
 
     memory: NDArray[np.uint8]
     stage_cycles: tuple[int, ...]
+
+
+class MachineStoppedError(GossamerError):
+    """A machine ended in its error state on a Program that golden runs."""
 
 
 RunMachine = Callable[[Program, Architecture], MachineRun]
@@ -91,7 +98,9 @@ def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = No
     if program.memory.data is None:
         raise InputError("the image is symbolic", "a program file with data", str(path))
     try:
-        return verify_image(program, architecture, seed, machine)
+        return verify_image(program, architecture, seed, machine if architecture.whole_in_rtl else None)
+    except MachineStoppedError:
+        raise
     except GossamerError as error:
         raise InputError(str(error), "a Program that runs on golden", str(path)) from error
 
@@ -145,7 +154,7 @@ def _golden(program: Program, architecture: Architecture, order: int | None) -> 
 
 
 def _simulated(program: Program, architecture: Architecture, *, periodic: bool) -> tuple[int, ...]:
-    return tuple(stage.cycles for stage in simulate(program, architecture, periodic=periodic).stages)
+    return tuple(stage.cycles for stage in simulate(program, architecture, memory="ideal", periodic=periodic).stages)
 
 
 def _unequal(program: Program, found: tuple[int, ...], simulated: tuple[int, ...]) -> tuple[StageCycles, ...]:

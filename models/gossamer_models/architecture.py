@@ -15,6 +15,9 @@ from gossamer_models.schema import Schema
 
 __all__ = ["Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector", "load_architecture"]
 
+RTL_GROUP = 8
+"""Elements of a word in machines that exist in RTL."""
+
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
 
@@ -169,6 +172,11 @@ class Architecture(Schema):
                 f" not {self.buffers.accumulator_words}"
             )
         return self
+
+    @property
+    def whole_in_rtl(self) -> bool:
+        """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
+        return self.memory.ports == 1 and self.array.group == RTL_GROUP
 
     def on_chip_bytes(self) -> dict[str, int]:
         """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""

@@ -8,7 +8,7 @@ from gossamer_models.isa.loops import field_number
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
-from gossamer_models.timing.status import TIMING_STATUS
+from gossamer_models.timing.status import timing_status
 from gossamer_sim.kinds import PLACES, timing_fields
 from gossamer_sim.memory import memory_model
 from gossamer_sim.stage import StageRun, run_stage, timing
@@ -82,7 +82,7 @@ class Simulator:
             memory_model=self._memory_name,
             clock_hz=self._architecture.clock_hz,
             stages=tuple(stages),
-            timing_status=dict(TIMING_STATUS),
+            timing_status=timing_status(self._architecture, self._memory_name),
         )
 
     def _time(self, stage: StageProgram, start: int, address: int) -> StageTiming:
