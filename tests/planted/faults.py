@@ -4,29 +4,10 @@ Golden, simulator and RTL share the ISA, the numerics, the timing formulas and t
 with itself everywhere. Each fault below is such an error, or one that a single executor could hide.
 """
 
-from dataclasses import dataclass
+from tests.planted.fault import Fault
+from tests.planted.hardware_faults import HARDWARE_FAULTS
 
-__all__ = ["FAULTS", "Fault"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A replacement in one source file.
-
-    Members
-    -------
-    name : what goes wrong.
-    file : path below the repository's root.
-    old, new : the text replaced, which occurs exactly once in the file, and what stands there instead.
-    caught_by : pytest's identifier of the test that must fail.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    caught_by: str
-
+__all__ = ["FAULTS"]
 
 _ISA = (
     Fault(
@@ -361,63 +342,4 @@ _SIMULATOR = (
     ),
 )
 
-_RTL = (
-    Fault(
-        "the adder rounds ties away from zero",
-        "hw/gossamer_hw/numerics/adder.py",
-        "value[3] & (value[:3].any() | value[4])",
-        "value[3]",
-        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
-    ),
-    Fault(
-        "alignment forgets the bits that it shifts out",
-        "hw/gossamer_hw/numerics/bits.py",
-        "lost = value[: step + 1].any()",
-        "lost = value[step]",
-        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
-    ),
-    Fault(
-        "a subnormal operand is half of what it should be",
-        "hw/gossamer_hw/numerics/convert.py",
-        "17 - zeros",
-        "16 - zeros",
-        "tests/hw/numerics/test_numerics.py::test_multiplier_is_exact[1]",
-    ),
-    Fault(
-        "the controller closes a short chunk one step early",
-        "hw/gossamer_hw/gemm/steps.py",
-        "issued + 1 >= self._drain_steps",
-        "issued + 2 >= self._drain_steps",
-        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
-    ),
-    Fault(
-        "the controller never stores, it always accumulates",
-        "hw/gossamer_hw/gemm/words.py",
-        "word.store.eq(first_chunk & ~g.accumulate)",
-        "word.store.eq(first_chunk & g.accumulate)",
-        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
-    ),
-    Fault(
-        "sums drain to the rows from the first to the last",
-        "hw/gossamer_hw/array/sequencer.py",
-        "row.eq(row - 1)",
-        "row.eq(row + 1)",
-        "tests/hw/array/test_array.py::test_banks_hold_every_bit[shape5-parameters5]",
-    ),
-    Fault(
-        "a bank adds to the chunk what it held whether it should or not",
-        "hw/gossamer_hw/array/lane.py",
-        "Mux(accumulate, found.as_value(), Const(0, 32))",
-        "found.as_value()",
-        "tests/hw/array/test_array.py::test_banks_hold_every_bit",
-    ),
-    Fault(
-        "results always go to the first half of the accumulators",
-        "hw/gossamer_hw/gemm/engine.py",
-        "chunk.block.eq(Cat(block, half))",
-        "chunk.block.eq(Cat(block, half & 0))",
-        "tests/hw/gemm/test_machine_halves.py::test_every_instruction_advances_all_buffers",
-    ),
-)
-
-FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *_COMPILER, *_SIMULATOR, *_RTL)
+FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *_COMPILER, *_SIMULATOR, *HARDWARE_FAULTS)

@@ -1,0 +1,139 @@
+"""Planted bugs of the hardware, each caught by a leaf or an engine alone in Amaranth's simulator."""
+
+from tests.planted.fault import Fault
+
+__all__ = ["HARDWARE_FAULTS"]
+
+_GEMM = (
+    Fault(
+        "the adder rounds ties away from zero",
+        "hw/gossamer_hw/numerics/adder.py",
+        "value[3] & (value[:3].any() | value[4])",
+        "value[3]",
+        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
+    ),
+    Fault(
+        "alignment forgets the bits that it shifts out",
+        "hw/gossamer_hw/numerics/bits.py",
+        "lost = value[: step + 1].any()",
+        "lost = value[step]",
+        "tests/hw/numerics/test_numerics.py::test_adder_rounds_like_numpy[3]",
+    ),
+    Fault(
+        "a subnormal operand is half of what it should be",
+        "hw/gossamer_hw/numerics/convert.py",
+        "17 - zeros",
+        "16 - zeros",
+        "tests/hw/numerics/test_numerics.py::test_multiplier_is_exact[1]",
+    ),
+    Fault(
+        "the controller closes a short chunk one step early",
+        "hw/gossamer_hw/gemm/steps.py",
+        "issued + 1 >= self._drain_steps",
+        "issued + 2 >= self._drain_steps",
+        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
+    ),
+    Fault(
+        "the controller never stores, it always accumulates",
+        "hw/gossamer_hw/gemm/words.py",
+        "word.store.eq(first_chunk & ~g.accumulate)",
+        "word.store.eq(first_chunk & g.accumulate)",
+        "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
+    ),
+    Fault(
+        "sums drain to the rows from the first to the last",
+        "hw/gossamer_hw/array/sequencer.py",
+        "row.eq(row - 1)",
+        "row.eq(row + 1)",
+        "tests/hw/array/test_array.py::test_banks_hold_every_bit[shape5-parameters5]",
+    ),
+    Fault(
+        "a bank adds to the chunk what it held whether it should or not",
+        "hw/gossamer_hw/array/lane.py",
+        "Mux(accumulate, found.as_value(), Const(0, 32))",
+        "found.as_value()",
+        "tests/hw/array/test_array.py::test_banks_hold_every_bit",
+    ),
+    Fault(
+        "results always go to the first half of the accumulators",
+        "hw/gossamer_hw/gemm/engine.py",
+        "chunk.block.eq(Cat(block, half))",
+        "chunk.block.eq(Cat(block, half & 0))",
+        "tests/hw/gemm/test_machine_halves.py::test_every_instruction_advances_all_buffers",
+    ),
+)
+
+_MACHINE = (
+    Fault(
+        "a semaphore that gives and gets a token in one cycle loses one",
+        "hw/gossamer_hw/control/semaphores.py",
+        "with m.Elif(take & ~give):",
+        "with m.Elif(take):",
+        "tests/hw/control/test_semaphores.py::test_tokens_are_counted",
+    ),
+    Fault(
+        "a loop's last iteration comes one too late",
+        "hw/gossamer_hw/control/loops.py",
+        "left[level].eq(self.count - 1)",
+        "left[level].eq(self.count)",
+        "tests/hw/control/test_loops.py::test_every_iteration",
+    ),
+    Fault(
+        "an engine gives its tokens when it starts",
+        "hw/gossamer_hw/control/queue.py",
+        "self.give.eq(Mux(ended, signal, 0))",
+        "self.give.eq(Mux(started, head.signal, 0))",
+        "tests/hw/control/test_control.py::test_hand_computed",
+    ),
+    Fault(
+        "an odometer's carry resets only the dimension below",
+        "hw/gossamer_hw/dma/odometer.py",
+        "with m.Elif(counting[k + 1 :].any()):",
+        "with m.Elif(counting[k + 1 : k + 2].any()):",
+        "tests/hw/dma/test_odometer.py::test_walk",
+    ),
+    Fault(
+        "a burst from the middle of 4 KiB may run across their end",
+        "hw/gossamer_hw/dma/requests.py",
+        "boundary - first[:place_bits]",
+        "boundary",
+        "tests/hw/dma/test_requests.py::test_bursts",
+    ),
+    Fault(
+        "the strobe of a piece's last byte is missing",
+        "hw/gossamer_hw/dma/beats.py",
+        "Cat(last_byte >= n for",
+        "Cat(last_byte > n for",
+        "tests/hw/dma/test_beats.py::test_rotation_and_mask",
+    ),
+    Fault(
+        "both halves of a buffer of bytes are the first one",
+        "hw/gossamer_hw/scratchpads/bytes.py",
+        "return Cat(row, command.half)",
+        "return Cat(row, command.half & 0)",
+        "tests/hw/test_scratchpads.py::test_vin[tiny]",
+    ),
+    Fault(
+        "of equal magnitudes the network keeps the higher index",
+        "hw/gossamer_hw/prune/topn.py",
+        "_magnitude(self.word[j]) > _magnitude(self.word[i])",
+        "_magnitude(self.word[j]) >= _magnitude(self.word[i])",
+        "tests/hw/prune/test_topn.py::test_equal_magnitudes_keep_the_lower_indices",
+    ),
+    Fault(
+        "a sum of a feature map rounds ties away from zero",
+        "hw/gossamer_hw/vector/exact.py",
+        "normal[low - 1] & (normal[: low - 1].any() | normal[low])",
+        "normal[low - 1]",
+        "tests/hw/vector/test_reduce.py::test_rounding",
+    ),
+    Fault(
+        "a sticky flag is cleared by the next number that is finite",
+        "hw/gossamer_hw/vector/engine.py",
+        "after = now | ((mode == FoundMode.SET) & flag)",
+        "after = now",
+        "tests/hw/vector/test_engine.py::test_flags_stay_until_they_are_cleared",
+    ),
+)
+
+HARDWARE_FAULTS = (*_GEMM, *_MACHINE)
