@@ -201,7 +201,7 @@ class _Host:
         self._dut.restart.value = 1
         await self._falling
         self._dut.restart.value = 0
-        wide = {"PROGRAM_BASE": job.base, "MEMORY_SIZE": job.memory_bytes}
+        wide = {"PROGRAM_BASE": job.base, "MEMORY_SIZE": job.claimed_bytes or job.memory_bytes}
         values = {"PROGRAM_STAGES": job.stages, "WATCHDOG": job.watchdog_cycles}
         for name, value in wide.items():
             values |= {f"{name}_LOW": value & 0xFFFFFFFF, f"{name}_HIGH": value >> 32}

@@ -57,6 +57,7 @@ class Job:
     changes : what the host writes first, the encoded stages included; what lies elsewhere stays.
     base, stages : address of the stages, and how many to run.
     memory_bytes : size of DRAM that the machine is told; all of it is read back.
+    claimed_bytes : what the machine is told instead; 0 for the truth.
     memory, seed : one of :data:`MEMORIES`, and what it draws from.
     failure : of a burst, or None.
     watchdog_cycles : 0 for none.
@@ -68,6 +69,7 @@ class Job:
     base: int
     stages: int
     memory_bytes: int
+    claimed_bytes: int = 0
     memory: str = "ideal"
     seed: int = 0
     failure: Failure | None = None
@@ -115,7 +117,10 @@ class JobResult:
         return tuple((ends - times).tolist())
 
 
-_SIMPLE = ("base", "stages", "memory_bytes", "memory", "seed", "watchdog_cycles", "reset_cycles", "limit_cycles")
+_SIMPLE = (
+    "base", "stages", "memory_bytes", "claimed_bytes", "memory", "seed", "watchdog_cycles", "reset_cycles",
+    "limit_cycles",
+)  # fmt: skip
 
 
 def write_jobs(path: Path, jobs: Sequence[Job]) -> None:
