@@ -13,7 +13,7 @@ from functools import cache
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.golden.gemm_engine import gemm
-from gossamer_models.golden.legality import check_alignment
+from gossamer_models.golden.legality import check_legal
 from gossamer_models.golden.prune import prune
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.transfer import load, store
@@ -190,7 +190,7 @@ class _StageExecution:
             self._tokens[semaphore] -= 1
         self._observe(position, instruction, finished=False)
         try:
-            check_alignment(self._machine.architecture, instruction)
+            check_legal(self._machine.architecture, instruction)
             _dispatch(self._machine, instruction)
         except GossamerError as error:
             raise self._fault(position, instruction, str(error)) from error

@@ -1,44 +1,87 @@
-"""Alignment that the machine asks of operands, because it reads and writes whole lines."""
+"""What the machine refuses beyond the rules of an operation: places off its lines, neighbours off its lanes."""
+
+from collections.abc import Iterator
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Instruction, Load, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import Format, Instruction, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.timing.dma import misaligned
+from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 
-__all__ = ["check_alignment"]
+__all__ = ["check_legal"]
 
 _PARAMETER_WORDS = 8
+_ROW = 8
 _PER_CHANNEL = frozenset({VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD})
+_NO_SAMPLES = frozenset({VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_PER_CHANNEL})
 
 
-def check_alignment(architecture: Architecture, instruction: Instruction) -> None:
-    """Check the operands of a concrete instruction.
+def check_legal(architecture: Architecture, instruction: Instruction) -> None:
+    """Check a concrete instruction against the machine's lines and lanes.
 
     Operands of a Vector in VIN and VOUT start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words, as
-    does every further vector of ``channels``. Transfers of a machine with one port obey
-    :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule exists.
+    does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample period.
+    Transfers of a machine with one port obey :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule
+    exists.
 
     Raises
     ------
     ExecutionError
-        An operand starts elsewhere; the message names the field.
+        A rule is broken; the message names the field.
     """
     if isinstance(instruction, Vector):
-        _check_vector(architecture.vector.line_bytes, instruction)
+        wrong = next(_wrong(architecture, instruction), None)
     elif isinstance(instruction, Load | Store) and architecture.memory.ports == 1:
         wrong = misaligned(instruction, architecture.memory.port_bits // 8)
-        if wrong is not None:
-            raise ExecutionError(wrong)
+    else:
+        wrong = None
+    if wrong is not None:
+        raise ExecutionError(wrong)
 
 
-def _check_vector(line_bytes: int, v: Vector) -> None:
+def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
+    """Sentences on all that is wrong."""
+    lanes = architecture.vector.lanes
     words = {"parameter": v.parameter, "channels": v.channels}
     lines = {f"target{n}": getattr(v, f"target{n}") for n in range(3)}
     sources = {f"source{n}": getattr(v, f"source{n}") for n in range(3)}
     if v.op == VectorOp.DRAIN:
         del sources["source0"]
     (words if v.op in _PER_CHANNEL else lines).update(sources)
-    for unit, places in ((_PARAMETER_WORDS, words), (line_bytes, lines)):
+    for unit, places in ((_PARAMETER_WORDS, words), (architecture.vector.line_bytes, lines)):
         for name, place in places.items():
             if place % unit:
-                raise ExecutionError(f"`{name}` must be a multiple of {unit}, not {place}")
+                yield f"`{name}` must be a multiple of {unit}, not {place}"
+    if v.op == VectorOp.FILL and v.format == Format.BYTE:
+        yield f"`format` of FILL must be {int(Format.FP16)} or {int(Format.FP32)}, not {v.format}"
+    if v.flags & VectorFlag.AFFINE or v.op == VectorOp.REDUCE:
+        yield from _wrong_channels(v, lanes)
+    if v.op == VectorOp.REDUCE and v.channels > architecture.buffers.parameter_words // 2:
+        yield f"`channels` of REDUCE must be at most {architecture.buffers.parameter_words // 2}, not {v.channels}"
+    if v.samples and v.op not in _NO_SAMPLES:
+        unit = _slab(v) if v.op in POOL_OPERATIONS else lanes
+        if v.sample_period % max(unit, 1) and v.sample_period < v.count:
+            yield f"`sample_period` must be a multiple of {unit} or reach the end, not {v.sample_period}"
+
+
+def _wrong_channels(v: Vector, lanes: int) -> Iterator[str]:
+    if v.channel_low & (v.channel_low - 1) or (v.op == VectorOp.REDUCE and v.channel_low != _ROW):
+        yield f"`channel_low` must be {_ROW if v.op == VectorOp.REDUCE else 'a power of two'}, not {v.channel_low}"
+    unit = min(v.channel_low, lanes)
+    for name in ("parameter", "channels"):
+        if getattr(v, name) % max(unit, 1):
+            yield f"`{name}` must be a multiple of the {unit} channels that lie together, not {getattr(v, name)}"
+    for name in ("channel_mid_period", "channel_high_period"):
+        period = getattr(v, name)
+        if period % lanes and period < v.count:
+            yield f"`{name}` must be a multiple of {lanes} lanes or reach the end, not {period}"
+
+
+def _slab(v: Vector) -> int:
+    """Elements of one slab of a pooling's result."""
+    pixels = v.height * v.width
+    if v.op in (VectorOp.MAX_POOL, VectorOp.AVG_POOL):
+        stride = max(v.stride, 1)
+        rows, columns = v.height + 2 * v.padding - v.kernel, v.width + 2 * v.padding - v.kernel_x
+        pixels = (rows // stride + 1) * (columns // stride + 1)
+    return pixels * v.channels * _ROW

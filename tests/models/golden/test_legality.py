@@ -1,0 +1,60 @@
+"""What the machine refuses, golden refuses too; the message names the field."""
+
+from typing import Any
+
+import pytest
+
+from gossamer_models.architecture import load_architecture
+from gossamer_models.golden.legality import check_legal
+from gossamer_models.golden.state import ExecutionError
+from gossamer_models.isa.instructions import Dim, Format, Load, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.tokens import Buffer
+
+TINY, LARGE = load_architecture("tiny-4x4"), load_architecture("vcu1525-32x32")
+POOL: dict[str, Any] = {"op": VectorOp.MAX_POOL, "count": 512, "height": 4, "width": 4, "kernel": 2, "kernel_x": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"op": VectorOp.APPLY, "target0": 16}, "`target0` must be a multiple of 32, not 16"),
+        ({"op": VectorOp.APPLY, "source1": 8}, "`source1` must be a multiple of 32, not 8"),
+        ({"op": VectorOp.NORM_FORWARD, "source0": 12}, "`source0` must be a multiple of 8, not 12"),
+        ({"op": VectorOp.DRAIN, "source0": 3, "parameter": 4}, "`parameter` must be a multiple of 8, not 4"),
+        ({"op": VectorOp.FILL, "format": Format.BYTE}, "`format` of FILL must be 0 or 1, not 2"),
+        ({"op": VectorOp.REDUCE, "channel_low": 4}, "`channel_low` must be 8, not 4"),
+        ({"op": VectorOp.REDUCE, "channels": 4096}, "`channels` of REDUCE must be at most 2048, not 4096"),
+        (
+            {"op": VectorOp.DRAIN, "flags": VectorFlag.AFFINE, "channel_low": 6},
+            "`channel_low` must be a power of two, not 6",
+        ),
+        (
+            {"op": VectorOp.DRAIN, "flags": VectorFlag.AFFINE, "count": 64, "channel_mid_period": 20},
+            "`channel_mid_period` must be a multiple of 8 lanes or reach the end, not 20",
+        ),
+        (
+            {"op": VectorOp.APPLY, "count": 64, "samples": 3, "sample_period": 20},
+            "`sample_period` must be a multiple of 8 or reach the end, not 20",
+        ),
+        (
+            POOL | {"stride": 2, "samples": 3, "sample_period": 64},
+            "`sample_period` must be a multiple of 256 or reach the end, not 64",
+        ),
+    ],
+)
+def test_vector(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExecutionError, match=f"^{message}$"):
+        check_legal(TINY, Vector(**fields))
+
+
+def test_legal_ones_pass() -> None:
+    check_legal(TINY, Vector(op=VectorOp.DRAIN, source0=3, target0=64, channels=16, parameter=8))
+    check_legal(TINY, Vector(**POOL, stride=2, samples=3, sample_period=256))
+    check_legal(LARGE, Vector(op=VectorOp.REDUCE, channels=2048, samples=5, sample_period=1 << 20, count=1 << 16))
+
+
+def test_transfers_of_one_port_are_aligned() -> None:
+    load = Load(buffer=Buffer.VIN, mem_base=8, dims=(Dim(64, 2, 2),))
+    with pytest.raises(ExecutionError, match=r"^mem_base must be a multiple of the 16 bytes"):
+        check_legal(TINY, load)
+    check_legal(LARGE, load)
