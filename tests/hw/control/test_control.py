@@ -77,7 +77,9 @@ def random_stage(generator: random.Random) -> StageProgram:
     return stage_of(random_body(generator, []), {free: generator.randint(1, 3) for _, free in _PAIRS})
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + 6))
+@pytest.mark.parametrize(
+    "seed", [SEED, SEED + 1, *(pytest.param(SEED + n, marks=pytest.mark.slow) for n in range(2, 6))]
+)
 def test_random_programs(seed: int) -> None:
     generator = random.Random(seed)
     width, depth = generator.choice([16, 32, 64]), generator.choice([1, 2, 3, 4])
@@ -99,7 +101,7 @@ def test_hand_computed() -> None:
     assert [(start.cycle - begin, start.engine) for start in bench.starts] == [(4, Engine.LOAD), (15, Engine.VECTOR)]
 
 
-@pytest.mark.parametrize("width", [8, 16, 64])
+@pytest.mark.parametrize("width", [16, *(pytest.param(width, marks=pytest.mark.slow) for width in (8, 32, 64))])
 def test_fetch_behind_a_scripted_memory(width: int) -> None:
     """Bursts end at 4 KiB, and a late or slow memory costs what the formula says."""
     generator = random.Random(SEED + width)

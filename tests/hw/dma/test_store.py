@@ -19,6 +19,7 @@ from tests.hw.dma.transfers import random_transfer
 MEMORY_BYTES = 1 << 14
 WIDTHS = (16, 32, 64)
 SLOW = pytest.mark.slow
+FEW, MANY = 10, 30
 
 
 def prepared(width: int, seed: int, latency: int, count: int) -> tuple[Bench, UInt8, UInt8, list[Store]]:
@@ -46,21 +47,22 @@ def check(bench: Bench, expected: UInt8, data: UInt8, stores: list[Store], cycle
 
 
 @pytest.mark.parametrize(
-    ("width", "seed", "latency"),
-    [(16, 0, 32), (32, 1, 1), (64, 2, 150), *(pytest.param(w, s, 77, marks=SLOW) for w in WIDTHS for s in (6, 7))],
+    ("width", "seed", "latency", "count"),
+    [(16, 0, 32, FEW), (32, 1, 1, FEW), (64, 2, 150, FEW), *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS)],
 )
-def test_ideal_memory(width: int, seed: int, latency: int) -> None:
-    bench, expected, data, stores = prepared(width, seed, latency, 30)
+def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
+    bench, expected, data, stores = prepared(width, seed, latency, count)
     bench.execute(stores, Memory(data, latency=lambda: latency))
     memory = machine_of(width, latency).memory
     check(bench, expected, data, stores, [transfer_cycles(memory, instruction) for instruction in stores])
 
 
 @pytest.mark.parametrize(
-    ("width", "seed"), [(16, 3), (32, 4), (64, 5), *(pytest.param(w, s, marks=SLOW) for w in WIDTHS for s in (8, 9))]
+    ("width", "seed", "count"),
+    [(16, 3, FEW), (32, 4, FEW), (64, 5, FEW), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
 )
-def test_scripted_memory(width: int, seed: int) -> None:
-    bench, expected, data, stores = prepared(width, seed, 32, 30)
+def test_scripted_memory(width: int, seed: int, count: int) -> None:
+    bench, expected, data, stores = prepared(width, seed, 32, count)
     generator = random.Random(seed)
     gaps = [generator.choice([0, 0, 1, 3, 20]) for _ in range(9000)]
     latencies = [generator.choice([1, 2, 30, 31, 90]) for _ in range(9000)]
@@ -70,9 +72,9 @@ def test_scripted_memory(width: int, seed: int) -> None:
     check(bench, expected, data, stores, cycles)
 
 
-@pytest.mark.parametrize("width", [16, pytest.param(32, marks=SLOW), pytest.param(64, marks=SLOW)])
-def test_pauses(width: int) -> None:
-    bench, expected, data, stores = prepared(width, 5, 32, 30)
+@pytest.mark.parametrize(("width", "count"), [(16, FEW), *(pytest.param(w, MANY, marks=SLOW) for w in WIDTHS[1:])])
+def test_pauses(width: int, count: int) -> None:
+    bench, expected, data, stores = prepared(width, 5, 32, count)
     generator = random.Random(5)
     memory = Memory(
         data,
