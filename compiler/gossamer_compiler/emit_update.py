@@ -23,6 +23,7 @@ from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, ENTRY_LINE
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.dma import misaligned
 
 __all__ = ["BackwardStream", "Weights", "emit_update"]
 
@@ -30,6 +31,8 @@ S = Semaphore
 
 _ELEMENTS = BLOCK * BLOCK
 _MASTER_BYTES = _ELEMENTS * 4
+_LEVELS = (0, 1, 2, 3)
+"""Loops over a kernel's rows and columns, over j tiles or bundles, and over tiles of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,15 @@ def emit_update(
     """
     limit = _row_limit(weights.out_words, bool(backward), architecture, layer)
     for group in _tap_groups(*weights.shape[2:], backward):
-        for span in _spans(weights, group, limit):
+        for whole in _spans(weights, group, limit):
+            span = _aligned(weights, group, whole, forward, architecture.memory.port_bits // 8)
+            work = _Tile(weights, group, span)
             with (
-                builder.loop(group.count[0]) as y,
-                builder.loop(group.count[1]) as x,
-                builder.loop(span.outer) as outer,
-                builder.loop(span.words // span.rows) as inner,
+                builder.loop(group.count[0]),
+                builder.loop(group.count[1]),
+                builder.loop(span.outer),
+                builder.loop(span.words // span.rows),
             ):
-                work = _Tile(weights, group, span, (y, x, outer, inner))
                 builder.add(work.load(), work.update(optimizer))
                 builder.add(*work.prunes(forward, forward_pattern))
                 builder.add(*work.stores(forward))
@@ -173,6 +177,17 @@ def _spans(weights: Weights, group: "_TapGroup", limit: int) -> list[_Span]:
     return spans + ([_Span(count * tile, 1, rest, rest, _power_divisor(rest, limit), True)] if rest else [])
 
 
+def _aligned(weights: Weights, group: "_TapGroup", span: _Span, forward: Stream, width_bytes: int) -> _Span:
+    """The span with as many rows at a time as leave every store of entries whole pieces, wherever a loop moves it."""
+    while span.rows > 1 and any(
+        misaligned(dataclasses.replace(store, mem_base=store.mem_base + offset), width_bytes)
+        for store in _Tile(weights, group, span).stores(forward)
+        for offset in (0, *(modifier.value for modifier in store.modifiers))
+    ):
+        span = dataclasses.replace(span, rows=span.rows // 2)
+    return span
+
+
 def _power_divisor(words: int, limit: int) -> int:
     """Largest power of two that divides ``words`` and is at most ``limit``."""
     return 1 << min((words & -words).bit_length(), limit.bit_length()) - 1
@@ -194,8 +209,8 @@ def _tap_groups(kh: int, kw: int, backward: Sequence[BackwardStream]) -> list[_T
 class _Tile:
     """One tile of masters: ``span.rows`` rows of blocks of one tap, all output channels."""
 
-    def __init__(self, weights: Weights, group: _TapGroup, span: _Span, levels: tuple[int, int, int, int]) -> None:
-        self.weights, self.group, self.span, self.levels = weights, group, span, levels
+    def __init__(self, weights: Weights, group: _TapGroup, span: _Span) -> None:
+        self.weights, self.group, self.span = weights, group, span
         self.kernel_width = weights.shape[3]
         self.in_words, self.out_words, self.rows = weights.rows, weights.out_words, span.rows
         self.blocks = span.rows * self.out_words
@@ -205,10 +220,10 @@ class _Tile:
         """(level, bytes) steps of an address that advances ``row_bytes`` per row of blocks, [kh][kw][c_in/8]."""
         tap = self.in_words * row_bytes
         return [
-            (self.levels[0], self.group.pitch[0] * self.kernel_width * tap),
-            (self.levels[1], self.group.pitch[1] * tap),
-            (self.levels[2], self.span.outer_step * row_bytes),
-            (self.levels[3], self.rows * row_bytes),
+            (_LEVELS[0], self.group.pitch[0] * self.kernel_width * tap),
+            (_LEVELS[1], self.group.pitch[1] * tap),
+            (_LEVELS[2], self.span.outer_step * row_bytes),
+            (_LEVELS[3], self.rows * row_bytes),
         ]
 
     def _kernel_base(self, row_bytes: int) -> int:
@@ -253,7 +268,7 @@ class _Tile:
         shape = {"n1": self.rows, "n0": self.out_words, "source": 2 * self.master_bytes}
         rest = c_in - (self.in_words - self.rows) * BLOCK
         cut = self.span.final and rest != self.rows * BLOCK
-        ragged = (last(Prune, "valid", self.levels[2:], rest),) if cut else ()
+        ragged = (last(Prune, "valid", _LEVELS[2:], rest),) if cut else ()
         backward, places = self.group.backward, self._places(forward)
         result = [
             Prune(
@@ -322,10 +337,10 @@ class _Tile:
                 *plain(self.rows, row, self.out_words * stream.entries * BLOCK * unit),
             ]
             steps = (
-                step(Store, "mem_base", self.levels[0], group.pitch[0] * self.kernel_width * words * word),
-                step(Store, "mem_base", self.levels[1], group.pitch[1] * words * word),
-                step(Store, "mem_base", self.levels[2], outer),
-                step(Store, "mem_base", self.levels[3], self.rows * row),
+                step(Store, "mem_base", _LEVELS[0], group.pitch[0] * self.kernel_width * words * word),
+                step(Store, "mem_base", _LEVELS[1], group.pitch[1] * words * word),
+                step(Store, "mem_base", _LEVELS[2], outer),
+                step(Store, "mem_base", _LEVELS[3], self.rows * row),
             )
             start = (group.first[0] * self.kernel_width + group.first[1]) * words + span.start
             store = _entry_store(buffer, fmt, base, address + start * word, dims, steps)
@@ -358,10 +373,10 @@ class _Tile:
                 *plain(self.out_words, word, stream.entries * BLOCK * unit),
             ]
             steps = (
-                step(Store, "mem_base", self.levels[0], self.group.count[1] * tap),
-                step(Store, "mem_base", self.levels[1], tap),
-                step(Store, "mem_base", self.levels[2], outer),
-                step(Store, "mem_base", self.levels[3], inner),
+                step(Store, "mem_base", _LEVELS[0], self.group.count[1] * tap),
+                step(Store, "mem_base", _LEVELS[1], tap),
+                step(Store, "mem_base", _LEVELS[2], outer),
+                step(Store, "mem_base", _LEVELS[3], inner),
             )
             start_bytes = stream.column_offset(self.span.start * BLOCK) * unit
             stores.append(_entry_store(buffer, fmt, base, address + start_bytes, dims, steps))
