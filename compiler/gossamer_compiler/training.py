@@ -241,6 +241,8 @@ class _Compiler:
 
 def _pooling(node: Pool, op: VectorOp) -> Vector:
     (kernel, kernel_x), (stride, _), (padding, _) = node.window.kernel, node.window.stride, node.window.padding
+    if (kernel, kernel_x) == node.in_shape[1:] and not padding:
+        stride = max(kernel, kernel_x)  # one window: no element lies in a second one, whatever the stride
     return Vector(
         op=op, height=node.in_shape[1], width=node.in_shape[2], kernel=kernel, kernel_x=kernel_x, stride=stride,
         padding=padding, scalar0=float_bits(1 / (kernel * kernel_x)),

@@ -45,6 +45,7 @@ class Row:
     Members
     -------
     dataflow, sparsity : as the compiler chose; dataflow is ``-`` where no GEMM runs.
+    beside : layer whose BP runs in the same stage; empty if none.
     energy : joules per component; None without a table.
     """
 
@@ -52,6 +53,7 @@ class Row:
     stage: str
     dataflow: str
     sparsity: str
+    beside: str
     totals: Totals
     ledger: Ledger
     energy: Mapping[str, float] | None = None
@@ -200,7 +202,9 @@ def _row(
     components = None if energy is None else energy.components(timing.actions)
     dram_bytes = timing.bytes_read + timing.bytes_written
     totals = _totals(timing.cycles, stage.macs, dram_bytes, architecture, clock_hz, components)
-    return Row(stage.layer, stage.stage, stage.dataflow, stage.sparsity, totals, timing.ledger, components)
+    return Row(
+        stage.layer, stage.stage, stage.dataflow, stage.sparsity, stage.beside, totals, timing.ledger, components
+    )
 
 
 def _check_actions(stage: StageProgram, timing: StageTiming) -> None:

@@ -95,6 +95,7 @@ def _layer(row: Row) -> Result:
         "name": row.layer,
         "stage": row.stage,
         "dataflow": row.dataflow,
+        "beside": row.beside or None,
         "sparsity": row.sparsity,
         **dataclasses.asdict(row.totals),
         "energy_components": _components(row),

@@ -97,7 +97,7 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
     for layer in layers:
         table.add_row(
             layer["name"],
-            layer["stage"],
+            f"{layer['stage']} + bp" if layer["beside"] else layer["stage"],
             layer["sparsity"],
             f"{layer['cycles'] / 1e6:,.2f}",
             f"{layer['utilization']:.1%}" if layer["macs"] else "-",
