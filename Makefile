@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check bench train-rtl fuzz formal docs lint clean
+.PHONY: demo test check bench bench-fpga train-rtl fuzz formal docs lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
@@ -21,6 +21,9 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m gossamer.bench
+
+bench-fpga: $(READY)
+	$(BIN)/python -m gossamer.bench_fpga
 
 train-rtl: $(READY)
 	$(BIN)/python -m gossamer.train_rtl

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from gossamer.bench_hardware import element, engines
+from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import costs, speedups
@@ -11,7 +12,7 @@ from gossamer.bench_simulation import costs, speedups
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-_PARTS = (costs, speedups, element, engines, utilisations, speeds)
+_PARTS = (costs, speedups, element, engines, utilisations, overlaps, training_steps, large_product, speeds)
 
 
 def main() -> int:

@@ -74,4 +74,4 @@ def _area(verilog: str, top: str, family: "Family") -> str:
 
     found = synthesise(verilog, top=top, family=family)
     counts = {"LUT": found.luts, "FF": found.flip_flops, "DSP": found.dsps, "block RAM": found.block_rams}
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return ", ".join(f"{f'{count:,.1f}'.removesuffix('.0')} {name}" for name, count in counts.items() if count)

