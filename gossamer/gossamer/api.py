@@ -318,24 +318,15 @@ def verify_program(source: str | Path, *, seed: int = 0, note: Note = _silent) -
 
 
 def _program_verification(found: "FileVerification", problem: Result) -> Result:
-    return {
-        "schema": "gossamer.verify/1",
-        **problem,
-        "program": found.program,
-        "architecture": found.architecture,
-        "bit_exact": not found.mismatches,
-        "mismatches": found.mismatches,
-        "results": found.image_bytes,
-        "instructions": found.instructions,
-        "cycles": {"rtl": found.rtl_cycles, "sim": found.sim_cycles},
-        "cycle_exact": not found.late and not found.shortcut,
-        "late": [
-            {"layer": item.layer, "stage": item.stage, "rtl": item.found, "sim": item.simulated} for item in found.late
-        ],
-        "shortcut": [dataclasses.asdict(item) for item in found.shortcut],
-        "seed": found.seed,
-        "versions": versions(),
-    }
+    late = [{"layer": item.layer, "stage": item.stage, "rtl": item.found, "sim": item.simulated} for item in found.late]
+    return _verified(
+        found,
+        problem,
+        results=found.image_bytes,
+        cycle_exact=not found.late and not found.shortcut,
+        late=late,
+        shortcut=[dataclasses.asdict(item) for item in found.shortcut],
+    )
 
 
 def _verification(found: "Verification | FileVerification", problem: Result) -> Result:
@@ -343,6 +334,12 @@ def _verification(found: "Verification | FileVerification", problem: Result) -> 
 
     if isinstance(found, FileVerification):
         return _program_verification(found, problem)
+    late = [dict(zip(("layer", "stage", "rtl", "sim"), item, strict=True)) for item in found.late]
+    return _verified(found, problem, results=found.results, cycle_exact=not found.late, late=late)
+
+
+def _verified(found: "Verification | FileVerification", problem: Result, **more: Any) -> Result:
+    """What both kinds of verification say, and ``more``."""
     return {
         "schema": "gossamer.verify/1",
         **problem,
@@ -350,11 +347,9 @@ def _verification(found: "Verification | FileVerification", problem: Result) -> 
         "architecture": found.architecture,
         "bit_exact": not found.mismatches,
         "mismatches": found.mismatches,
-        "results": found.results,
         "instructions": found.instructions,
         "cycles": {"rtl": found.rtl_cycles, "sim": found.sim_cycles},
-        "cycle_exact": not found.late,
-        "late": [dict(zip(("layer", "stage", "rtl", "sim"), item, strict=True)) for item in found.late],
+        **more,
         "seed": found.seed,
         "versions": versions(),
     }

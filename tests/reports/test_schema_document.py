@@ -135,27 +135,29 @@ def test_resources_are_documented(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_verification_in_rtl_is_documented() -> None:
     result = api.verify_product((4, 8, 4))
-    walk("Verification", result)
-    assert names("Verification").keys() - result.keys() == {"workload"}
+    walk("Program verification", result)
+    assert names("Program verification").keys() - result.keys() == {"workload"}
 
 
-def program_verification(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Result of a saved Program on which executors disagree."""
+def program_verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], ...]:
+    """Results of a saved Program on which executors disagree, of a product and of a training step."""
     late = (StageCycles("conv1", "ff", 50, 40),)
     found = FileVerification("p", "tiny-4x4", 1, 2, 64, 1, 90, 80, late, late)
     monkeypatch.setattr(gossamer.verify_file, "verify_file", lambda *_: found)
-    return api.verify_program("p.gossamer", seed=1)
+    for function in ("verify_product", "verify_training"):
+        monkeypatch.setattr(gossamer.verify, function, lambda *_: found)
+    return api.verify_program("p.gossamer", seed=1), api.verify_product((4, 8, 4)), api.verify_workload(WORKLOAD)
 
 
 def test_program_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = walk("Program verification", program_verification(monkeypatch))
+    found = walk("Program verification", *program_verification(monkeypatch))
     found.assert_complete()
     assert {"Late", "Stage cycles"} <= found.seen.keys()
 
 
 def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     used = set(walk("Verification", *verification(monkeypatch)).seen)
-    used |= set(walk("Program verification", program_verification(monkeypatch)).seen)
+    used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     assert SECTIONS.keys() - used == {"Generation", "Resources"}
 
