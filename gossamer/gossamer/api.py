@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
-from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.architecture import RTL_GROUP, Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
@@ -213,23 +213,33 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     Raises
     ------
     InputError
-        The architecture is wrong, or the folder cannot be written.
+        The architecture is wrong or does not exist in RTL, or the folder cannot be written.
     """
-    from gossamer_hw.fpga.resources import synthesise
+    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P, Use, machine_use, shares
     from gossamer_hw.generate import TOP_MODULE, machine_verilog, write_machine
 
     machine = load_architecture(source)
+    if not machine.whole_in_rtl:
+        raise UnsupportedError(f"Verilog of {machine.name!r}", f"memory.ports: 1 and array.group: {RTL_GROUP}")
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")
     verilog = machine_verilog(machine)
     files = write_machine(verilog, directory)
     resources = None
     if synthesis:
-        note(f"synthesising for {synthesis}")
-        found = synthesise(verilog, top=TOP_MODULE, family="ecp5" if synthesis == "ecp5" else "xilinx")
-        resources = {"family": synthesis, **dataclasses.asdict(found)}
+        part = LFE5U_85F if synthesis == "ecp5" else VU9P
+        note(f"synthesising for {part.name}, engine by engine: minutes")
+        uses = machine_use(verilog, part, top=TOP_MODULE)
+        total = sum(uses.values(), start=Use())
+        resources = {
+            "family": synthesis,
+            "part": part.name,
+            **dataclasses.asdict(total),
+            "shares": shares(total, part),
+            "engines": {name: dataclasses.asdict(use) for name, use in uses.items()},
+        }
     result = {
-        "schema": "gossamer.generate/1",
+        "schema": "gossamer.generate/2",
         "architecture": machine.model_dump(mode="json"),
         "files": [file.name for file in files],
         "verilog_bytes": len(verilog),

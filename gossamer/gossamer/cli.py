@@ -56,7 +56,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workload", metavar="WORKLOAD.yaml")
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file, in place of the workload's")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
-    parser.add_argument("--memory", choices=("ideal", "ddr4"), help="memory model, in place of the architecture's")
+    parser.add_argument(
+        "--memory", choices=("ideal", "ddr4", "scripted"), help="memory model, in place of the architecture's"
+    )
     parser.add_argument("--no-plots", action="store_true", help="write no pictures")
     parser.set_defaults(run=_simulate)
 
@@ -127,15 +129,12 @@ def _generate(arguments: argparse.Namespace) -> int:
         result = api.generate(arguments.architecture, directory, synthesis=arguments.synth, note=note)
     print(f"{', '.join(result['files'])} in {directory}")
     if result["resources"]:
-        print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in _counts(result["resources"])))
+        from rich.console import Console
+
+        from gossamer_reports.tables import resource_table
+
+        Console().print(resource_table(result["resources"]))
     return _PASSED
-
-
-def _counts(resources: dict[str, object]) -> Iterator[tuple[str, int]]:
-    for name in ("luts", "flip_flops", "dsps", "block_rams"):
-        count = resources[name]
-        if isinstance(count, int):
-            yield name, count
 
 
 def _verify(arguments: argparse.Namespace) -> int:

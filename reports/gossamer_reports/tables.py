@@ -11,7 +11,10 @@ from rich.text import Text
 from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
-__all__ = ["TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "verification_line"]
+__all__ = [
+    "TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table",
+    "verification_line",
+]  # fmt: skip
 
 TOP_ROWS = 12
 
@@ -105,6 +108,21 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
             _times(layer["machine_ceiling"]),
             f"{layer['dram_bytes'] / 1e6:,.0f}",
         )
+    return table
+
+
+def resource_table(resources: Result) -> Table:
+    """What every part of a machine takes of an FPGA; the last line is the share of what the FPGA has."""
+    columns = {"luts": "LUT", "flip_flops": "FF", "dsps": "DSP", "block_rams": "block RAM", "ultra_rams": "UltraRAM"}
+    table = Table(title=f"on {resources['part']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("part", no_wrap=True)
+    for name in columns.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, use in resources["engines"].items():
+        table.add_row(name, *(f"{use[column]:,}" for column in columns))
+    table.add_row("together", *(f"{resources[column]:,}" for column in columns), style="bold")
+    shares = (resources["shares"].get(name) for name in columns.values())
+    table.add_row("of the part", *("-" if share is None else f"{share:.0%}" for share in shares))
     return table
 
 

@@ -10,10 +10,12 @@ import pytest
 
 import gossamer.verify
 import gossamer.verify_file
+import gossamer_hw.fpga.parts
 import gossamer_hw.generate
 from gossamer import api
 from gossamer.verify import Verification
 from gossamer.verify_file import FileVerification, StageCycles
+from gossamer_hw.fpga.parts import Use
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "result-schema.md"
@@ -125,8 +127,10 @@ def test_generation_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Resources" not in found.seen
 
 
-@pytest.mark.slow
-def test_resources_are_documented(tmp_path: Path) -> None:
+def test_resources_are_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use = Use(1000, 900, 8, 2.5, 1)
+    monkeypatch.setattr(gossamer_hw.fpga.parts, "machine_use", lambda *_, **__: {"load": use, "store": use})
+    monkeypatch.setattr(gossamer_hw.generate, "machine_verilog", lambda _: "module gossamer;\nendmodule\n")
     found = walk("Generation", api.generate("tiny-4x4", tmp_path, synthesis="xilinx"))
     found.assert_complete()
     assert "Resources" in found.seen
@@ -159,7 +163,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch) -> N
     used = set(walk("Verification", *verification(monkeypatch)).seen)
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
-    assert SECTIONS.keys() - used == {"Generation", "Resources"}
+    assert SECTIONS.keys() - used == {"Generation", "Resources", "Use"}
 
 
 @pytest.mark.parametrize(

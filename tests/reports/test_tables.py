@@ -1,6 +1,7 @@
 """Tables on a terminal of 80 columns and in a file."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,14 @@ from rich.console import Console
 from gossamer_models.architecture import Architecture
 from gossamer_reports.compare import compare
 from gossamer_reports.result import Result
-from gossamer_reports.tables import TOP_ROWS, layer_table, ledger_table, print_simulation, verification_line
+from gossamer_reports.tables import (
+    TOP_ROWS,
+    layer_table,
+    ledger_table,
+    print_simulation,
+    resource_table,
+    verification_line,
+)
 from tests.reports.conftest import make_result, make_run
 
 
@@ -108,3 +116,11 @@ def test_verdict(mismatches: int, late: list[dict[str, Any]], line: str) -> None
         "cycles": {"rtl": 1234, "sim": 1234},
     }
     assert verification_line(result) == line
+
+
+def test_resources_name_what_is_full() -> None:
+    use = {"luts": 1000, "flip_flops": 900, "dsps": 8, "block_rams": 2.5, "ultra_rams": 0}
+    resources: Result = {"part": "FPGA", **use, "shares": {"LUT": 0.25, "FF": 0.1, "DSP": 1.5, "block RAM": 0.01}}
+    text = printed(resource_table(resources | {"engines": {"load": use}}))
+    assert re.search(r"load +1,000 +900 +8 +2.5 +0", text)
+    assert re.search(r"of the part +25% +10% +150% +1% +-", text)
