@@ -74,14 +74,15 @@ def test_golden_refuses(fields: dict[str, Any]) -> None:
         golden_run(architecture, contents, [Vector(**{"count": 64, **fields})])
 
 
-def test_faults_change_nothing() -> None:
+@pytest.mark.parametrize("units", [2, pytest.param(None, marks=pytest.mark.slow)])
+def test_faults_change_nothing(units: int | None) -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))
     cases = [(fields, Fault.ILLEGAL) for fields in (*REFUSED_BY_GOLDEN_TOO, *ILLEGAL)]
     cases += [(fields, Fault.ALIGNMENT) for fields in MISALIGNED]
     # Sums for 1024 words of parameters: at most 512 channels.
     cases.append(({"op": VectorOp.REDUCE, "channels": 520}, Fault.BUFFER))
-    bench = Bench(architecture, contents)
+    bench = Bench(architecture, contents, units=units)
     cycles = bench.execute([Vector(**{"count": 64, **fields}) for fields, _ in cases])
     assert bench.faults == [fault for _, fault in cases]
     assert not differences(bench.contents, contents)
@@ -93,12 +94,13 @@ def test_what_an_operation_does_not_have_is_not_looked_at() -> None:
     contents = contents_of(architecture, np.random.default_rng(SEED))
     bad = Vector(op=VectorOp.APPLY, count=64, source0=4, advance=Advance.VOUT)
     legal = [Vector(**{"count": 40, **fields}) for fields in UNUSED]
-    bench = Bench(architecture, contents)
+    bench = Bench(architecture, contents, units=2)
     cycles = bench.execute([*legal, bad, *legal])
     assert bench.faults == [0] * len(legal) + [Fault.ALIGNMENT] + [0] * len(legal)
     assert cycles[: len(legal)] == [vector_cycles(architecture, v) for v in legal]
 
 
+@pytest.mark.slow
 def test_every_unit_has_its_operations() -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))

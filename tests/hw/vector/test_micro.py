@@ -14,10 +14,12 @@ from gossamer_models.numerics.formats import UInt32
 from gossamer_models.registers import Fault
 from gossamer_models.timing import vector_micro
 from gossamer_models.timing.vector_micro import micro_cycles
-from tests.hw.vector.unit_bench import UnitBench, halves, machine_of
+from tests.hw.rig import Rig
+from tests.hw.vector.unit_bench import UnitBench, halves, machine_of, rig_of
 
 SEED = 3
 LANES = [8, 16, 64]
+FEW_LANES = [8, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in LANES[1:])]
 SINGLE_SPECIALS = [
     0x00000000, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFF800001, 0x00000001, 0x80000001, 0x007FFFFF,
     0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F800000, 0xBF800000,
@@ -37,7 +39,7 @@ def singles(rng: np.random.Generator, count: int, special: float) -> UInt32:
 
 def bench_of(lanes: int, seed: int) -> UnitBench:
     architecture = machine_of(lanes, words=2048)
-    bench = UnitBench(architecture, MicroUnit(architecture))
+    bench = UnitBench(architecture, rig_of(MicroUnit, architecture))
     rng = np.random.default_rng(SEED + seed)
     bench.prm[:] = singles(rng, len(bench.prm) // 4, 0.15).view(np.uint8)
     bench.vin[:] = halves(rng, len(bench.vin) // 2, 0.02)
@@ -63,7 +65,7 @@ def norm(op: VectorOp, channels: int, **more: Any) -> Vector:
     return Vector(op=op, channels=channels, count=channels, **places | {"scalar0": INVERSE, "scalar1": EPSILON} | more)
 
 
-@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("lanes", FEW_LANES)
 def test_norm_forward(lanes: int) -> None:
     bench = bench_of(lanes, lanes)
     check(bench, [norm(VectorOp.NORM_FORWARD, 24), norm(VectorOp.NORM_FORWARD, 8, parameter=1024, scalar1=0)])
@@ -82,7 +84,7 @@ def test_variances_of_all_kinds() -> None:
     check(bench, [norm(VectorOp.NORM_FORWARD, channels, scalar0=0x3F800000, scalar1=0, **places)])
 
 
-@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("lanes", FEW_LANES)
 def test_norm_backward(lanes: int) -> None:
     bench = bench_of(lanes, 2 * lanes)
     mode = {"found_mode": FoundMode.CLEAR_AND_SET, "found": 7}
@@ -155,6 +157,7 @@ def test_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     instruction = softmax(bench, 6, 1, 0)
     logits(bench, np.random.default_rng(SEED), instruction, 1.0, 0.0)
     whole, _, _ = bench.golden([instruction])
+    bench.rig = Rig(MicroUnit(bench.architecture))
     monkeypatch.setattr(micro, "_CHUNK_BITS", 2)
     monkeypatch.setattr(vector_micro, "_CHUNK", 4)
     monkeypatch.setattr(vector_softmax, "_CHUNK", 4)

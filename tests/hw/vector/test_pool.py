@@ -10,7 +10,7 @@ from gossamer_hw.vector.pool import PoolUnit
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector_pool import POOL_OVERHEAD_CYCLES, pool_cycles, pool_elements
-from tests.hw.vector.unit_bench import UnitBench, halves, machine_of
+from tests.hw.vector.unit_bench import UnitBench, halves, machine_of, rig_of
 
 SEED = 11
 OPERATIONS = (VectorOp.MAX_POOL, VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT)
@@ -77,9 +77,14 @@ def check(bench: UnitBench, instructions: list[Vector]) -> None:
 
 def bench_of(lanes: int, seed: int, special: float = 0.1) -> UnitBench:
     architecture = machine_of(lanes, vout_bytes=16384)
-    bench = UnitBench(architecture, PoolUnit(architecture))
+    bench = UnitBench(architecture, rig_of(PoolUnit, architecture))
     bench.vin[:] = halves(np.random.default_rng(SEED + seed), len(bench.vin) // 2, special)
     return bench
+
+
+def test_every_operation() -> None:
+    bench = bench_of(8, 1)
+    check(bench, [instruction(bench, op, window, 8, 1) for op in OPERATIONS for window in (HALVING, SMALL)])
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from gossamer_models.timing.vector import vector_cycles
 from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_run, machine_of, random_contents
 
 SEED = 31
-SHAPES = [(8, 4), (8, 16), (16, 8)]
+SLOW = pytest.mark.slow
+SHAPES = [(8, 4), *(pytest.param(*shape, marks=SLOW) for shape in ((8, 16), (16, 8)))]
 HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E01, 0xFE00, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0x3C00]
 SINGLES = [0x0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC00000, 1, 0x80000001, 0x7F7FFFFF, 0x3F800000]
 
@@ -35,7 +36,8 @@ def contents_of(architecture: Architecture, rng: np.random.Generator) -> Content
 
 def check(architecture: Architecture, contents: Contents, instructions: list[Vector]) -> None:
     """Run on both sides and compare all buffers, and cycles."""
-    bench = Bench(architecture, contents, units=1)
+    # The tests of one shape share an engine, with those of REDUCE.
+    bench = Bench(architecture, contents, units=2 if architecture.vector.lanes == 8 else 1)
     cycles = bench.execute(instructions)
     assert not any(bench.faults), (bench.faults, instructions)
     found = differences(bench.contents, golden_run(architecture, contents, instructions))
@@ -149,7 +151,9 @@ def drained(generator: random.Random, lanes: int, found: int) -> Vector:
     )
 
 
-@pytest.mark.parametrize(("lanes", "columns"), [(8, 4), (16, 8), pytest.param(32, 8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("lanes", "columns"), [(8, 4), pytest.param(16, 8, marks=SLOW), pytest.param(32, 8, marks=SLOW)]
+)
 def test_updates_and_flags(lanes: int, columns: int) -> None:
     generator, rng = random.Random(SEED + lanes), np.random.default_rng(SEED)
     architecture = machine_of(lanes, columns)
@@ -160,7 +164,7 @@ def test_updates_and_flags(lanes: int, columns: int) -> None:
     contents[Buffer.VIN] = np.where(rng.random(singles.shape) < 0.05, special, singles).view(np.uint8).copy()
     flags = [7, 39, 4095]
     instructions = []
-    for _ in range(6):
+    for _ in range(count):
         instructions.append(drained(generator, lanes, generator.choice(flags)))
         instructions.append(updated(generator, lanes, generator.choice(flags)))
     check(architecture, contents, instructions)
@@ -180,11 +184,11 @@ def plain(lanes: int) -> list[Vector]:
 def test_streams(lanes: int, columns: int) -> None:
     generator, rng = random.Random(SEED + lanes + columns), np.random.default_rng(SEED)
     architecture = machine_of(lanes, columns)
-    instructions = [*plain(lanes), *(streamed(generator, lanes) for _ in range(20))]
+    instructions = [*plain(lanes), *(streamed(generator, lanes) for _ in range(12))]
     check(architecture, contents_of(architecture, rng), instructions)
 
 
-@pytest.mark.slow
+@SLOW
 def test_widest() -> None:
     generator, rng = random.Random(SEED), np.random.default_rng(SEED)
     architecture = machine_of(64, 32)

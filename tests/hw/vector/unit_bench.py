@@ -1,10 +1,10 @@
 """A unit of the vector engine between memories of bytes, and golden's machine beside it."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
-from amaranth.sim import Simulator
 
 from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import Architecture, load_architecture
@@ -14,6 +14,7 @@ from gossamer_models.golden.vector import vector
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.formats import UInt8
+from tests.hw.rig import Rig
 
 HALF_SPECIALS = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00]
 
@@ -38,20 +39,26 @@ def halves(rng: np.random.Generator, count: int, special: float) -> UInt8:
     return np.where(rng.random(count) < special, chosen, bits).astype(np.uint16).view(np.uint8)
 
 
+@cache
+def rig_of(unit: type[Any], architecture: Architecture) -> Rig:
+    """A unit of an architecture, elaborated once."""
+    return Rig(unit(architecture))
+
+
 @dataclass
 class UnitBench:
     """One unit, and what its buffers hold.
 
     Members
     -------
-    unit : the device under test.
+    rig : the device under test.
     vin, vout, prm : bytes of the buffers.
     cycles : of each instruction so far.
     faults, found : what each instruction ended with; whether it set the flag.
     """
 
     architecture: Architecture
-    unit: Any
+    rig: Rig
     vin: UInt8 = field(init=False)
     vout: UInt8 = field(init=False)
     prm: UInt8 = field(init=False)
@@ -79,19 +86,17 @@ class UnitBench:
 
     def execute(self, instructions: list[Vector], limit: int = 20_000) -> None:
         """Run instructions one after the other."""
-        simulator = Simulator(self.unit)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(self._driver(instructions, limit))
-        line = self.architecture.vector.line_bytes
-        simulator.add_process(_reader(self.unit.vin, self.vin, line))
-        for port in self.unit.prm:
-            simulator.add_process(_reader(port, self.prm, line))
-        simulator.add_testbench(_writer(self.unit.vout, self.vout, line, 1), background=True)
-        simulator.add_testbench(_writer(self.unit.prm_write, self.prm, line, 4), background=True)
-        simulator.run()
+        unit, line = self.rig.dut, self.architecture.vector.line_bytes
+        reads = [(unit.vin, self.vin), *((port, self.prm) for port in unit.prm)]
+        writes = [(unit.vout, self.vout, 1), (unit.prm_write, self.prm, 4)]
+        self.rig.run(
+            self._driver(instructions, limit),
+            processes=[_reader(port, source, line) for port, source in reads],
+            background=[_writer(port, target, line, unit_bytes) for port, target, unit_bytes in writes],
+        )
 
     def _driver(self, instructions: list[Vector], limit: int) -> Any:
-        unit = self.unit
+        unit = self.rig.dut
 
         async def drive(ctx: Any) -> None:
             for instruction in instructions:

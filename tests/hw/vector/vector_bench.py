@@ -1,9 +1,9 @@
 """A vector engine between memories, beside golden on the same contents."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
 from gossamer_hw.layouts import operand_bits
@@ -14,6 +14,7 @@ from gossamer_models.golden.state import Machine, buffer_bytes
 from gossamer_models.golden.vector import vector
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Advance, Buffer, Engine
+from tests.hw.rig import Rig
 
 Contents = dict[Buffer, NDArray[np.uint8]]
 
@@ -71,6 +72,12 @@ def golden_run(architecture: Architecture, contents: Contents, instructions: lis
     return result
 
 
+@cache
+def rig_of(architecture: Architecture, units: int | None) -> Rig:
+    """The engine, elaborated once."""
+    return Rig(VectorEngine(architecture, units=UNITS[:units]))
+
+
 class Bench:
     """The engine and its buffers.
 
@@ -82,7 +89,8 @@ class Bench:
     """
 
     def __init__(self, architecture: Architecture, contents: Contents, *, units: int | None = None) -> None:
-        self.dut = VectorEngine(architecture, units=UNITS[:units])
+        self._rig = rig_of(architecture, units)
+        self.dut = self._rig.dut
         self.contents = {buffer: held.copy() for buffer, held in contents.items()}
         self.faults: list[int] = []
 
@@ -110,16 +118,13 @@ class Bench:
                 cycles.append(count)
                 self.faults.append(ctx.get(self.dut.fault))
 
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(drive)
-        for port, buffer in (
-            (self.dut.vin, Buffer.VIN), (self.dut.acc, Buffer.ACC), *((port, Buffer.PRM) for port in self.dut.prm)
-        ):  # fmt: skip
-            simulator.add_process(self._reader(port, buffer))
-        for port, buffer, size in ((self.dut.vout, Buffer.VOUT, 1), (self.dut.prm_write, Buffer.PRM, 4)):
-            simulator.add_testbench(self._writer(port, buffer, size), background=True)
-        simulator.run()
+        reads = ((self.dut.vin, Buffer.VIN), (self.dut.acc, Buffer.ACC), *((port, Buffer.PRM) for port in self.dut.prm))
+        writes = ((self.dut.vout, Buffer.VOUT, 1), (self.dut.prm_write, Buffer.PRM, 4))
+        self._rig.run(
+            drive,
+            processes=[self._reader(port, buffer) for port, buffer in reads],
+            background=[self._writer(port, buffer, size) for port, buffer, size in writes],
+        )
         return cycles
 
     def _reader(self, port: Any, buffer: Buffer) -> Any:
