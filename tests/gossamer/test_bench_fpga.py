@@ -1,0 +1,39 @@
+"""Tables of resources and clocks, from uses by hand."""
+
+import pytest
+
+from gossamer.bench_fpga import clocks, resources
+from gossamer_hw.fpga import parts
+from gossamer_hw.fpga.parts import Part, Use
+
+PART = Part("SMALL", "ecp5", Use(10_000, 20_000, 8, 4, 0))
+
+
+def rows(lines: list[str]) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_engines_their_sum_and_shares() -> None:
+    lines = resources({"load": Use(1000, 2000, 1, 0.5), "gemm": Use(500, 4000, 5, 1)}, PART)
+    assert rows(lines)[2:] == [
+        ["load", "1,000", "2,000", "1", "0.5", "0"],
+        ["gemm", "500", "4,000", "5", "1", "0"],
+        ["sum", "1,500", "6,000", "6", "1.5", "0"],
+        ["SMALL has", "10,000", "20,000", "8", "4", "0"],
+        ["share", "15%", "30%", "75%", "38%", "-"],
+    ]
+    assert not any("**" in line for line in lines)
+
+
+@pytest.mark.parametrize(("dsps", "word"), [(7, "Warning"), (8, "Warning"), (9, "Does not fit")])
+def test_what_runs_short_is_said(dsps: int, word: str) -> None:
+    lines = resources({"gemm": Use(dsps=dsps)}, PART)
+    assert [line for line in lines if line.startswith("**")] == [f"**{word}**: {dsps / 8:.0%} of the DSPs of an SMALL."]
+
+
+@pytest.mark.parametrize(("luts", "placed"), [(10_000, ["gemm", "whole machine"]), (10_001, ["gemm"])])
+def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "clock_hz", lambda verilog, *, engine, **_: 90e6 if engine else 81e6)
+    found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm"]))[2:]
+    assert [row[0] for row in found] == placed
+    assert found[0][1:] == ["90 MHz", "80 MHz"]
