@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gossamer import bench
+from gossamer.bench_machine import busy
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import product, utilisation
 from gossamer.bench_simulation import usage
@@ -100,3 +101,13 @@ def test_utilisation_of_known_overhead() -> None:
     steps = 64 * 4 * entries
     assert whole == pytest.approx(steps / (steps + gemm_overhead_cycles(architecture.array, 4)))
     assert steady == 1.0
+
+
+@pytest.mark.slow
+def test_busy_counts_steps_and_cycles_of_a_stage() -> None:
+    architecture = load_architecture("tiny-4x4")
+    found = busy(architecture, Pattern.parse("2:8"), 64, 16)
+    assert found.steps == 64 * 4 * 16
+    assert found.gemm_cycles >= found.steps + gemm_overhead_cycles(architecture.array, 4)
+    assert found.stage_cycles > found.gemm_cycles
+    assert found.machine < found.array < 1
