@@ -4,10 +4,10 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Signal
-from amaranth.sim import Simulator
 
 from gossamer_hw.control.control import Control
 from gossamer_hw.driver import AsyncDriver
@@ -17,6 +17,7 @@ from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.registers import ENGINES
 from gossamer_models.timing.sequencer import Transaction
+from tests.hw.rig import Rig
 
 __all__ = [
     "DURATION_FIELDS", "HANGS", "IDEAL", "UNTIL_STOP", "AxiMemory", "Bench", "LiteMaster", "Start",
@@ -99,6 +100,26 @@ class _Engine(Elaboratable):
         with m.If(self._dut.clear):
             m.d.sync += busy.eq(0)
         return m
+
+
+class _Machine(Elaboratable):
+    """The control unit and its engines."""
+
+    def __init__(self, architecture: Architecture, *, faults: bool) -> None:
+        self.control = Control(architecture)
+        self._faults = faults
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        m.submodules.dut = self.control
+        for engine in ENGINES:
+            m.submodules[engine.name.lower()] = _Engine(self.control, engine, faults=self._faults)
+        return m
+
+
+@cache
+def _rig_of(architecture: Architecture, faults: bool) -> Rig:
+    return Rig(_Machine(architecture, faults=faults))
 
 
 class AxiMemory:
@@ -225,8 +246,8 @@ class Bench:
     def __init__(
         self, architecture: Architecture, transactions: list[Transaction] | None = None, *, faults: bool = True
     ) -> None:
-        self.dut = Control(architecture)
-        self._faults = faults
+        self._rig = _rig_of(architecture, faults)
+        self.dut: Control = self._rig.dut.control
         self.memory = AxiMemory(self.dut.fetch, architecture.memory.port_bits // 8, transactions or [])
         self.starts: list[Start] = []
         self.rewinds: list[int] = []
@@ -234,21 +255,12 @@ class Bench:
 
     def run(self, testbench: Callable[[Any, AsyncDriver, LiteMaster], Awaitable[None]], *, stall: int = 0) -> None:
         """Simulate until the testbench ends."""
-        m = Module()
-        m.submodules.dut = self.dut
-        for engine in ENGINES:
-            m.submodules[engine.name.lower()] = _Engine(self.dut, engine, faults=self._faults)
 
         async def test(ctx: Any) -> None:
             bus = LiteMaster(ctx, self.dut.s_axil, stall=stall)
             await testbench(ctx, AsyncDriver(bus, self.memory), bus)
 
-        simulator = Simulator(m)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(test)
-        simulator.add_process(self.memory.serve)
-        simulator.add_process(self._watch)
-        simulator.run()
+        self._rig.run(test, processes=[self.memory.serve, self._watch])
 
     async def _watch(self, ctx: Any) -> None:
         streams = [getattr(self.dut, f"{engine.name.lower()}_instruction") for engine in ENGINES]

@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
-from amaranth.sim import Simulator
 
 from gossamer_hw.dma.load import LoadEngine
 from gossamer_hw.dma.store import StoreEngine
@@ -16,6 +16,7 @@ from gossamer_models.golden.state import Machine, buffer_bytes
 from gossamer_models.isa.instructions import Load, Store
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer, Engine
 from gossamer_models.numerics.formats import UInt8
+from tests.hw.rig import Rig
 
 LIMIT = 20_000
 Script = Callable[[], int]
@@ -100,6 +101,11 @@ class _Addresses:
         return offer
 
 
+@cache
+def _rig_of(engine: type[LoadEngine] | type[StoreEngine], architecture: Architecture) -> Rig:
+    return Rig(engine(architecture))
+
+
 class Bench:
     """Runs instructions on an engine.
 
@@ -111,7 +117,8 @@ class Bench:
 
     def __init__(self, engine: type[LoadEngine] | type[StoreEngine], architecture: Architecture) -> None:
         self.width = architecture.memory.port_bits // 8
-        self.dut: Any = engine(architecture)
+        self._rig = _rig_of(engine, architecture)
+        self.dut: Any = self._rig.dut
         self.buffers = {
             (buffer, half): np.zeros(-(-size // self.width) * self.width, np.uint8)
             for buffer, size in buffer_bytes(architecture).items()
@@ -161,10 +168,7 @@ class Bench:
                 self.faults.append(ctx.get(self.dut.fault))
                 after(number)
 
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(drive)
-        simulator.run()
+        self._rig.run(drive)
 
 
 class _LoadSide:

@@ -152,9 +152,9 @@ def drained(generator: random.Random, lanes: int, found: int) -> Vector:
 
 
 @pytest.mark.parametrize(
-    ("lanes", "columns"), [(8, 4), pytest.param(16, 8, marks=SLOW), pytest.param(32, 8, marks=SLOW)]
+    ("lanes", "columns", "count"), [(8, 4, 2), *(pytest.param(lanes, 8, 6, marks=SLOW) for lanes in (8, 16, 32))]
 )
-def test_updates_and_flags(lanes: int, columns: int) -> None:
+def test_updates_and_flags(lanes: int, columns: int, count: int) -> None:
     generator, rng = random.Random(SEED + lanes), np.random.default_rng(SEED)
     architecture = machine_of(lanes, columns)
     contents = contents_of(architecture, rng)
