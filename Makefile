@@ -36,6 +36,7 @@ formal: $(READY)
 	$(PYTEST) --dist load $(wildcard tests/hw/*/test_formal*.py)
 
 docs: $(READY)
+	$(BIN)/python -m gossamer.pictures
 	$(BIN)/python -c 'from gossamer_models.isa.reference import isa_reference; print(isa_reference(), end="")' > docs/isa.md
 	$(BIN)/python -c 'from gossamer_models.registers import register_reference; print(register_reference(), end="")' > docs/registers.md
 
