@@ -52,7 +52,7 @@ _GEMM = (
         "hw/gossamer_hw/array/lane.py",
         "Mux(accumulate, found.as_value(), Const(0, 32))",
         "found.as_value()",
-        "tests/hw/array/test_array.py::test_banks_hold_every_bit",
+        "tests/hw/array/test_array.py::test_banks_hold_every_bit[shape1-parameters1]",
     ),
     Fault(
         "results always go to the first half of the accumulators",

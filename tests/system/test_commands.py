@@ -70,7 +70,7 @@ def test_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracks = {
         event["tid"]: event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "thread_name"
     }  # fmt: skip
-    assert {"stages", "gemm (RTL-verified)", "load (modelled)"} <= set(tracks.values())
+    assert {"stages", "gemm (RTL-verified)", "load (RTL-verified)"} <= set(tracks.values())
     slices = [event for event in trace["traceEvents"] if event["ph"] == "X"]
     stages = [event for event in slices if tracks[event["tid"]] == "stages" and event["name"] != "barrier"]
     assert [event["name"] for event in stages] == [f"{layer['name']}.{layer['stage']}" for layer in result["layers"]]
@@ -106,7 +106,7 @@ def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert result["schema"] == "gossamer.generate/1"
     assert result["architecture"]["name"] == "tiny-4x4"
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", *result["files"]}
-    assert result["files"] == ["gossamer.v", "isa.md", "gossamer.h"]
+    assert result["files"] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
     assert all(name in text for name in result["files"])
     verilog = (tmp_path / "gossamer.v").read_text()
     assert len(verilog) == result["verilog_bytes"]

@@ -38,6 +38,7 @@ def test_a_step_takes_at_most_five_million_multiply_adds(machine: Architecture) 
     assert sum(stage.macs for stage in program.stages) < counted <= 5_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_loss_falls_to_half(seed: int, machine: Architecture) -> None:
     training = DigitsTraining.start(machine, BATCH, seed, network="digits-resnet")

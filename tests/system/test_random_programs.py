@@ -36,7 +36,7 @@ def executed(program: Program) -> Counter[str]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(program=programs(TINY))
 def test_order_of_engines_and_shortcut_change_nothing(program: Program) -> None:
     found = verify_image(program, TINY)
@@ -88,7 +88,7 @@ class Dirty(Machine):
 
 
 def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    for program in random_programs(100, 2000, TINY):
+    for program in random_programs(60, 2000, TINY):
         assert program.memory.data is not None
         image = program.memory.data.copy()
         run(program, TINY)

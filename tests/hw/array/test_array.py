@@ -1,9 +1,12 @@
 """The array on random streams, in Amaranth's simulator: bits of every accumulator, and the cycles that they take."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from array_streams import Shape, edge_streams, expected_banks, random_chunks
@@ -30,25 +33,42 @@ def port(array: SystolicArray, name: str) -> Any:
     return member.as_value() if hasattr(member, "as_value") else member
 
 
-def simulate(array: SystolicArray, shape: Shape, streams: list[dict[str, int]], wait: int, interleave: int) -> Any:
-    """Play the streams, wait, and read the banks."""
+def simulate(
+    array: SystolicArray,
+    shape: Shape,
+    streams: list[dict[str, int]],
+    wait: int,
+    interleave: int,
+    *,
+    interrupted: Sequence[int] = (),
+) -> Any:
+    """Play the streams, wait, and read the banks; before, play so many cycles of them and reset for one, each time."""
+    reset = Signal()
     words = shape.accumulator_words // shape.drain_ports
     banks = np.zeros((words, shape.drain_ports * shape.columns), np.uint32)
+
+    async def play(ctx: Any, part: list[dict[str, int]]) -> None:
+        for ports in part:
+            for name, value in ports.items():
+                ctx.set(port(array, name), value)
+            await ctx.tick()
 
     async def drive(ctx: Any) -> None:
         if len(array.interleaves) > 1:
             ctx.set(array.interleave, array.interleaves.index(interleave))
-        for ports in streams:
-            for name, value in ports.items():
-                ctx.set(port(array, name), value)
-            await ctx.tick()
+        for cycles in interrupted:
+            await play(ctx, streams[:cycles])
+            ctx.set(reset, 1)
+            await play(ctx, [dict.fromkeys(streams[0], 0)])
+            ctx.set(reset, 0)
+        await play(ctx, streams)
         await ctx.tick().repeat(wait)
         for address in range(words):
             ctx.set(array.address, address)
             await ctx.tick()
             banks[address] = [ctx.get(data.as_value()) for data in array.data]
 
-    simulator = Simulator(array)
+    simulator = Simulator(ResetInserter(reset)(array))
     simulator.add_clock(1e-6)
     simulator.add_testbench(drive)
     simulator.run()
@@ -58,11 +78,15 @@ def simulate(array: SystolicArray, shape: Shape, streams: list[dict[str, int]], 
 @pytest.mark.parametrize(
     ("shape", "parameters"),
     [
-        (Shape(rows=2, columns=2, accumulator_words=16), {}),
+        pytest.param(Shape(rows=2, columns=2, accumulator_words=16), {}, marks=pytest.mark.slow),
         (Shape(rows=4, columns=2, drain_ports=2, accumulator_words=32), {}),
         (Shape(rows=2, columns=4, group=4, accumulator_words=16), {"multiply_latency": 2, "add_latency": 3}),
         (Shape(rows=2, columns=2, interleave=4, accumulator_words=16), {"slots": 8}),
-        (Shape(rows=2, columns=2, interleave=8, accumulator_words=32), {"slots": 8, "multiply_latency": 5}),
+        pytest.param(
+            Shape(rows=2, columns=2, interleave=8, accumulator_words=32),
+            {"slots": 8, "multiply_latency": 5},
+            marks=pytest.mark.slow,
+        ),
         (Shape(rows=4, columns=1, interleave=2, accumulator_words=16), {"slots": 2, "add_latency": 2}),
     ],
 )
@@ -75,7 +99,18 @@ def test_banks_hold_every_bit(shape: Shape, parameters: dict[str, int]) -> None:
     assert np.array_equal(found, expected), f"seed {SEED}: {np.argwhere(found != expected)[:4].tolist()}"
 
 
-@pytest.mark.parametrize("drain_ports", [1, 2])
+def test_one_cycle_of_reset_empties_the_array() -> None:
+    """Whatever is in flight, the next sums find their places."""
+    shape = Shape(rows=4, columns=2, accumulator_words=16)
+    chunks = [replace(chunk, accumulate=False) for chunk in random_chunks(np.random.default_rng(SEED), shape, 2)]
+    array = make(shape)
+    streams, (closing, _) = edge_streams(shape, chunks)
+    interrupted = range(closing, closing + array.latency(shape.interleave), 3)
+    found = simulate(array, shape, streams, array.latency(shape.interleave), shape.interleave, interrupted=interrupted)
+    assert np.array_equal(found, expected_banks(shape, chunks))
+
+
+@pytest.mark.parametrize("drain_ports", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_latency_is_exact(drain_ports: int) -> None:
     """All sums are in the banks after `latency` cycles, and the last of them only then."""
     shape = Shape(rows=4, columns=2, drain_ports=drain_ports, accumulator_words=16)

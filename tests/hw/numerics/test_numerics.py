@@ -50,7 +50,7 @@ def first_difference(found: Any, expected: Any, *operands: Any) -> str:
     return f"seed {SEED}: {bad.size} differ, first {[hex(v[i]) for v in operands]}: {found[i]:#x} not {expected[i]:#x}"
 
 
-@pytest.mark.parametrize("latency", [0, 3, 6])
+@pytest.mark.parametrize("latency", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 6))])
 def test_adder_rounds_like_numpy(latency: int) -> None:
     a, b = single_vectors(np.random.default_rng(SEED + latency), 1200)
     leaf = NumericsLeaf(multiply_latency=2, add_latency=latency)
@@ -58,7 +58,7 @@ def test_adder_rounds_like_numpy(latency: int) -> None:
     assert not first_difference(found, expected_sums(a, b), a, b)
 
 
-@pytest.mark.parametrize("latency", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("latency", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4, 5))])
 def test_adder_without_subnormals_is_exact_on_sums_of_products(latency: int) -> None:
     rng = np.random.default_rng(SEED + latency)
     a, b = partial_sums(rng, 800), partial_sums(rng, 800)

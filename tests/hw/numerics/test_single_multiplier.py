@@ -75,7 +75,9 @@ def simulate(leaf: Leaf, a: Words, b: Words) -> Words:
     return np.array(results, np.uint32)
 
 
-@pytest.mark.parametrize("latency", [0, 1, 2, 3, MAX_MULTIPLY_LATENCY])
+@pytest.mark.parametrize(
+    "latency", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2, MAX_MULTIPLY_LATENCY))]
+)
 def test_rounds_like_numpy(latency: int) -> None:
     a, b = factor_vectors(np.random.default_rng(SEED + latency), 1500)
     found = simulate(Leaf(latency), a, b)

@@ -14,7 +14,7 @@ from gossamer_models.sparsity import entries_in_last_word
 from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
 SEED = 11
-COUNT = 200
+COUNT = 80
 TIES = np.array([[0x3C00, 0xBC00] * 4, [0x8000, 0x0000] * 4, [0x7C00, 0xFC00] * 4, [0x7E00] * 8], np.uint16)
 ORDER = np.array([[0x8000, 0x0001, 0x7BFF, 0xFBFE, 0xFC00, 0x7E00, 0x0000, 0x83FF]], np.uint16)
 
