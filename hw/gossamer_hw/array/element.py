@@ -72,8 +72,8 @@ class ProcessingElement(wiring.Component):
     and ``b.valid`` are both set, else it is +0; so a bubble keeps every sum, as long as the turns go on.
     The sum of a step marked ``last`` leaves through the drain chain, whose delay per element is one cycle more than
     slots take turns: an element's own sums have just passed when those of the element above arrive.
-    Fixed latency, one step per cycle, no flow control. Reset keeps a sum in flight from leaving, no more: the edges
-    must hold their valid, first and last bits clear until it has passed.
+    Fixed latency, one step per cycle, no flow control. One cycle of reset keeps all sums in flight from leaving, those
+    of steps on their way down included; accumulators keep theirs until a chunk opens.
 
     Parameters
     ----------
@@ -113,6 +113,10 @@ class ProcessingElement(wiring.Component):
         m.submodules.adder = adder = SingleAdder(latency=self._parameters.add_latency - 1, subnormals=False)
         for source, output, name in ((self.a, self.a_next, "a_q"), (self.b, self.b_next, "b_q")):
             m.d.comb += output.eq(register(m, source, when=True, name=name))
+        # A mark that outlived a reset would send a sum down a chain that expects none.
+        last = Signal()
+        m.d.sync += last.eq(self.b.last)
+        m.d.comb += self.b_next.last.eq(last)
         self._select(m, multiplier)
         self._accumulate(m, multiplier, adder)
         self._drain(m, adder)

@@ -1,6 +1,5 @@
 """The array on random streams, in Amaranth's simulator: bits of every accumulator, and the cycles that they take."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +39,9 @@ def simulate(
     wait: int,
     interleave: int,
     *,
-    interrupted: Sequence[int] = (),
+    reset_after: int = 0,
 ) -> Any:
-    """Play the streams, wait, and read the banks; before, play so many cycles of them and reset for one, each time."""
+    """Play the streams, wait, and read the banks; first, if `reset_after`, so many cycles of them and a reset."""
     reset = Signal()
     words = shape.accumulator_words // shape.drain_ports
     banks = np.zeros((words, shape.drain_ports * shape.columns), np.uint32)
@@ -56,8 +55,8 @@ def simulate(
     async def drive(ctx: Any) -> None:
         if len(array.interleaves) > 1:
             ctx.set(array.interleave, array.interleaves.index(interleave))
-        for cycles in interrupted:
-            await play(ctx, streams[:cycles])
+        if reset_after:
+            await play(ctx, streams[:reset_after])
             ctx.set(reset, 1)
             await play(ctx, [dict.fromkeys(streams[0], 0)])
             ctx.set(reset, 0)
@@ -105,8 +104,9 @@ def test_one_cycle_of_reset_empties_the_array() -> None:
     chunks = [replace(chunk, accumulate=False) for chunk in random_chunks(np.random.default_rng(SEED), shape, 2)]
     array = make(shape)
     streams, (closing, _) = edge_streams(shape, chunks)
-    interrupted = range(closing, closing + array.latency(shape.interleave), 3)
-    found = simulate(array, shape, streams, array.latency(shape.interleave), shape.interleave, interrupted=interrupted)
+    # Then marks are on their way from row to row.
+    reset_after = closing + shape.interleave - 1
+    found = simulate(array, shape, streams, array.latency(shape.interleave), shape.interleave, reset_after=reset_after)
     assert np.array_equal(found, expected_banks(shape, chunks))
 
 
