@@ -1,6 +1,7 @@
 """Settings shared by the whole suite."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,9 +12,17 @@ settings.register_profile("explore", deadline=None, print_blob=True, max_example
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gossamer"))
 
 
+IN_AMARANTH = Path(__file__).parent / "hw"
+
+
+def in_verilator(path: Path) -> bool:
+    """Whether the slow tests of a file may build in Verilator; those of the leaves simulate in Amaranth."""
+    return path.parent.parent != IN_AMARANTH or path.parent.name in ("cosim", "fpga") or path.stem.endswith("_rtl")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep slow tests on one worker, so that two Verilator builds never run at once."""
+    """Keep slow tests that may build in Verilator on one worker, so that two builds never run at once."""
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("slow"))
+        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group") and in_verilator(item.path):
+            item.add_marker(pytest.mark.xdist_group("verilator"))
