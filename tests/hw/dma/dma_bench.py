@@ -102,7 +102,7 @@ class _Addresses:
 
 
 @cache
-def _rig_of(engine: type[LoadEngine] | type[StoreEngine], architecture: Architecture) -> Rig:
+def _rig_of(engine: Any, architecture: Architecture) -> Rig:
     return Rig(engine(architecture))
 
 
