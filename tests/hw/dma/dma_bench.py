@@ -102,7 +102,7 @@ class _Addresses:
 
 
 @cache
-def _rig_of(engine: Any, architecture: Architecture) -> Rig:
+def _rig_of(engine: type[Any], architecture: Architecture) -> Rig:
     return Rig(engine(architecture))
 
 
@@ -117,7 +117,8 @@ class Bench:
 
     def __init__(self, engine: type[LoadEngine] | type[StoreEngine], architecture: Architecture) -> None:
         self.width = architecture.memory.port_bits // 8
-        self._rig = _rig_of(engine, architecture)
+        built: Any = engine
+        self._rig = _rig_of(built, architecture)
         self.dut: Any = self._rig.dut
         self.buffers = {
             (buffer, half): np.zeros(-(-size // self.width) * self.width, np.uint8)

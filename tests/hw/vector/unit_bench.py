@@ -1,7 +1,7 @@
 """A unit of the vector engine between memories of bytes, and golden's machine beside it."""
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def halves(rng: np.random.Generator, count: int, special: float) -> UInt8:
     return np.where(rng.random(count) < special, chosen, bits).astype(np.uint16).view(np.uint8)
 
 
-@cache
+@lru_cache(maxsize=3)
 def rig_of(unit: type[Any], architecture: Architecture) -> Rig:
     """A unit of an architecture, elaborated once."""
     return Rig(unit(architecture))

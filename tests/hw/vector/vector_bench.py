@@ -1,6 +1,6 @@
 """A vector engine between memories, beside golden on the same contents."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def golden_run(architecture: Architecture, contents: Contents, instructions: lis
     return result
 
 
-@cache
+@lru_cache(maxsize=3)
 def rig_of(architecture: Architecture, units: int | None) -> Rig:
     """The engine, elaborated once."""
     return Rig(VectorEngine(architecture, units=UNITS[:units]))
