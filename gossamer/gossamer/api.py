@@ -220,7 +220,10 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
 
     machine = load_architecture(source)
     if not machine.whole_in_rtl:
-        raise UnsupportedError(f"Verilog of {machine.name!r}", f"memory.ports: 1 and array.group: {RTL_GROUP}")
+        raise UnsupportedError(
+            f"architecture {machine.name!r} exists on the simulator only",
+            f"memory.ports: 1 and array.group: {RTL_GROUP}",
+        )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")
     verilog = machine_verilog(machine)
