@@ -34,7 +34,8 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
     total = sum(uses.values(), Use())
     found = shares(total, part)
     rows = [*uses.items(), ("sum", total), (f"{part.name} has", part.has)]
-    lines = [(name, *map(_number, _amounts(use))) for name, use in rows]
+    # Two engines of the same form have numbers behind their names.
+    lines = [(name.partition("$")[0], *map(_number, _amounts(use))) for name, use in rows]
     lines.append(("share", *(f"{found[name]:.0%}" if name in found else "-" for name in _HEADER[1:])))
     text = table(_HEADER, lines)
     for name, share in found.items():
@@ -116,7 +117,7 @@ def _introduction() -> list[str]:
         "# Machines on FPGAs",
         "",
         f"Written by `{_COMMAND}`: open synthesis and place and route. Modules are synthesised one by one and not",
-        "flattened, so lookup tables are an upper estimate. On UltraScale+ the buffers are counted by arithmetic: a",
+        "flattened, so lookup tables are an upper estimate. Buffers are counted by arithmetic: on UltraScale+ a",
         "memory takes UltraRAM where that is at least half full, else block RAM (of 36 kbit; halves are 18 kbit).",
         "Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out",
         "of context: ports are not pins.",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["MEMORY_MODULE", "Shape", "block_rams", "ultra_rams"]
+__all__ = ["MEMORY_MODULE", "Shape", "block_rams", "small_block_rams", "ultra_rams"]
 
 MEMORY_MODULE = "gossamer_memory"
 """Module of :class:`~gossamer_hw.row_memory.RowMemory`."""
@@ -28,8 +28,12 @@ class Shape:
 
 def block_rams(shape: Shape) -> float:
     """Return blocks of 36 kbit that the memory takes on UltraScale+, in halves; the cheapest of all aspect ratios."""
-    halves = (_blocks(shape, width // 2, depth, enable) for width, depth, enable in _BLOCKS if width > 1)
-    return min(*(_blocks(shape, *block) for block in _BLOCKS), min(halves) / 2)
+    return min(*(_blocks(shape, *block) for block in _BLOCKS), small_block_rams(shape) / 2)
+
+
+def small_block_rams(shape: Shape) -> int:
+    """Return blocks of 18 kbit that the memory takes on ECP5; halves of a block on UltraScale+ are the same."""
+    return min(_blocks(shape, width // 2, depth, enable) for width, depth, enable in _BLOCKS if width > 1)
 
 
 def ultra_rams(shape: Shape) -> int:
@@ -39,9 +43,7 @@ def ultra_rams(shape: Shape) -> int:
 
 def _blocks(shape: Shape, width: int, depth: int, enable: int) -> int:
     """Blocks side by side and on top of each other; a unit begins at a write enable."""
-    rows = -(-shape.depth // depth)
-    if enable > width:
-        enable = width
+    rows, enable = -(-shape.depth // depth), min(enable, width)
     per_unit = -(-shape.unit_bits // enable)
     lanes = width // enable
     if per_unit > lanes:

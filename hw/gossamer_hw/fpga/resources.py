@@ -161,4 +161,4 @@ def run_tool(tool: str, arguments: list[str], directory: Path) -> None:
         raise SynthesisError(f"{tool} is missing: pip install 'gossamer[rtl]'")
     result = subprocess.run([executable, *arguments], cwd=directory, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise SynthesisError(f"{tool} failed:\n{(result.stdout + result.stderr)[-2000:]}")
+        raise SynthesisError(f"{tool} failed with {result.returncode}:\n{(result.stdout + result.stderr)[-2000:]}")
