@@ -118,7 +118,7 @@ def _introduction() -> list[str]:
         "",
         f"Written by `{_COMMAND}`: open synthesis and place and route. Modules are synthesised one by one and not",
         "flattened, so lookup tables are an upper estimate. Buffers are counted by arithmetic: on UltraScale+ a",
-        "memory takes UltraRAM where that is at least half full, else block RAM (of 36 kbit; halves are 18 kbit).",
+        "memory takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit).",
         "Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out",
         "of context: ports are not pins.",
         "",

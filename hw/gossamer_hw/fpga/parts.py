@@ -62,6 +62,8 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     "ecp5": "synth_ecp5 -noflatten -top {top}",
 }
 _KEEP_MODULES: Final = " -noflatten"
+# An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
+_ULTRA_WORTH: Final = 4
 
 
 def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
@@ -143,13 +145,11 @@ def _use(hierarchy: Hierarchy, top: str, family: Family) -> Use:
 
 
 def _memory(shape: Shape, times: int, family: Family) -> Use:
-    """UltraRAM where its blocks are at least half full, block RAM elsewhere."""
+    """UltraRAM where one stands for at least four block RAMs, block RAM elsewhere."""
     if family == "ecp5":
         return Use(block_rams=times * small_block_rams(shape))
-    ultra = ultra_rams(shape)
-    if 2 * shape.bits >= ultra * (288 << 10):
-        return Use(ultra_rams=times * ultra)
-    return Use(block_rams=times * block_rams(shape))
+    blocks, ultra = block_rams(shape), ultra_rams(shape)
+    return Use(ultra_rams=times * ultra) if blocks >= _ULTRA_WORTH * ultra else Use(block_rams=times * blocks)
 
 
 def _glue(hierarchy: Hierarchy, top: str) -> str:
