@@ -16,6 +16,10 @@ from tests.hw.vector.test_stream import contents_of
 from tests.hw.vector.vector_bench import Bench, differences, golden_run, machine_of, place
 
 SEED = 51
+
+# Tests of one shape share an engine.
+pytestmark = pytest.mark.xdist_group("vector")
+
 REFUSAL_CYCLES = 3
 
 REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [

@@ -16,6 +16,8 @@ from gossamer_models.timing.vector import vector_cycles
 from tests.hw.vector.test_stream import HALVES, contents_of, samples
 from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_run, machine_of
 
+pytestmark = pytest.mark.xdist_group("vector")
+
 SEED = 41
 
 
