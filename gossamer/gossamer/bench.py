@@ -1,6 +1,9 @@
 """What ``make bench`` runs: measures time, memory, area, clock, speed-up, utilisation; writes ``docs/results.md``."""
 
+import argparse
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from gossamer.bench_hardware import element, engines
@@ -12,15 +15,23 @@ from gossamer.bench_simulation import costs, speedups
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-# The longest build early: should it fail, little is lost.
-_PARTS = (costs, large_product, speedups, element, engines, utilisations, overlaps, training_steps, speeds)
+_PARTS = (costs, speedups, element, engines, utilisations, overlaps, training_steps, speeds)
 
 
-def main() -> int:
-    """Measure everything, then write the document; a measurement that fails leaves the old one."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Measure everything, then write the document; a measurement that fails leaves the old one.
+
+    Parameters
+    ----------
+    arguments : ``--large`` measures a product on an array of 32 x 32 in RTL as well, whose build takes long.
+    """
+    parser = argparse.ArgumentParser(prog="make bench", description="measure and write docs/results.md")
+    parser.add_argument("--large", action="store_true", help="a product on 32 x 32 in RTL too")
+    # The longest build first: should it fail, little is lost.
+    parts = (*((large_product,) if parser.parse_args(arguments).large else ()), *_PARTS)
     start = time.monotonic()
     found: list[Measurement] = []
-    for part in _PARTS:
+    for part in parts:
         for measurement in part():
             found.append(measurement)
             print(f"{time.monotonic() - start:4.0f} s  {measurement.what}: {measurement.figure}", flush=True)
@@ -30,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
