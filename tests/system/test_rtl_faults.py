@@ -9,7 +9,8 @@ import pytest
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.machine_jobs import Failure, Job, JobResult
 from gossamer_hw.cosim.program import Behaviour, program_job
-from gossamer_models.isa.encoding import encode
+from gossamer_models.isa.encoding import OPCODE_BITS, encode
+from gossamer_models.isa.fields import leaves
 from gossamer_models.isa.instructions import (
     INSTRUCTION_BYTES,
     MAX_STAGE_INSTRUCTIONS,
@@ -326,8 +327,11 @@ def test_programs_with_wrong_bits() -> None:
         case = cases[number % len(cases)]
         clean = program_job(case.program)
         words = bytearray(encode_program(case.program))
-        for place in rng.integers(8 * len(words), size=1 + number % 7).tolist():
-            words[place // 8] ^= 1 << place % 8
+        items = case.program.stages[0].instructions
+        for place in rng.integers(len(items), size=1 + number % 3).tolist():
+            last = list(leaves(type(items[place])))[-1]
+            bit = 8 * INSTRUCTION_BYTES * (1 + place) + OPCODE_BITS + int(rng.integers(last.offset_bits))
+            words[bit // 8] ^= 1 << bit % 8
         wrong = with_bytes(clean, 0, bytes(words))
         jobs += [dataclasses.replace(wrong, watchdog_cycles=WATCHDOG_CYCLES), clean]
     results = run_jobs(MACHINE, jobs)
@@ -336,4 +340,4 @@ def test_programs_with_wrong_bits() -> None:
         assert not found.violation, number
         faults.add(found.fault)
         check_good(f"wrong bits {number}", cases[number % len(cases)], good)
-    assert len(faults) > 3, faults
+    assert {Fault.NONE, Fault.ILLEGAL} < faults, faults
