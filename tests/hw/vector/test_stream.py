@@ -14,7 +14,11 @@ from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_ru
 
 SEED = 31
 SLOW = pytest.mark.slow
-SHAPES = [(8, 4), *(pytest.param(*shape, marks=SLOW) for shape in ((8, 16), (16, 8)))]
+pytestmark = pytest.mark.xdist_group("vector")
+
+# With an odd number of groups the last line of GRADIENT's second output takes the place of one of the first output.
+LOST_LINE = pytest.mark.xfail(strict=True, reason="a line of GRADIENT's first output is lost")
+SHAPES = [(8, 4), pytest.param(8, 16, marks=[SLOW, LOST_LINE]), pytest.param(16, 8, marks=SLOW)]
 HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E01, 0xFE00, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0x3C00]
 SINGLES = [0x0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC00000, 1, 0x80000001, 0x7F7FFFFF, 0x3F800000]
 
@@ -152,7 +156,7 @@ def drained(generator: random.Random, lanes: int, found: int) -> Vector:
 
 
 @pytest.mark.parametrize(
-    ("lanes", "columns", "count"), [(8, 4, 2), *(pytest.param(lanes, 8, 6, marks=SLOW) for lanes in (8, 16, 32))]
+    ("lanes", "columns", "count"), [(8, 4, 2), *(pytest.param(lanes, 8, 4, marks=SLOW) for lanes in (8, 16, 32))]
 )
 def test_updates_and_flags(lanes: int, columns: int, count: int) -> None:
     generator, rng = random.Random(SEED + lanes), np.random.default_rng(SEED)
@@ -168,6 +172,20 @@ def test_updates_and_flags(lanes: int, columns: int, count: int) -> None:
         instructions.append(drained(generator, lanes, generator.choice(flags)))
         instructions.append(updated(generator, lanes, generator.choice(flags)))
     check(architecture, contents, instructions)
+
+
+@LOST_LINE
+def test_second_output_of_any_length() -> None:
+    """Lines of both outputs take turns, a last line of half a pair included."""
+    generator = random.Random(SEED)
+    architecture = machine_of(8, 4)
+    instructions = [
+        Vector(op=VectorOp.GRADIENT, flags=flags, count=count, source1=1024, source2=2048, target1=1056,
+               parameter=8 * generator.randrange(4), advance=generator.choice([0, Advance.VOUT]))
+        for flags in (VectorFlag.SECOND_OUTPUT, VectorFlag.SECOND_OUTPUT | VectorFlag.MASK)
+        for count in (1, 9, 64 + 8, 64 + 59, 248)
+    ]  # fmt: skip
+    check(architecture, contents_of(architecture, np.random.default_rng(SEED)), instructions)
 
 
 def plain(lanes: int) -> list[Vector]:
@@ -192,5 +210,5 @@ def test_streams(lanes: int, columns: int) -> None:
 def test_widest() -> None:
     generator, rng = random.Random(SEED), np.random.default_rng(SEED)
     architecture = machine_of(64, 32)
-    instructions = [streamed(generator, 64) for _ in range(8)] + [updated(generator, 64, 3) for _ in range(2)]
+    instructions = [*(streamed(generator, 64) for _ in range(5)), updated(generator, 64, 3)]
     check(architecture, contents_of(architecture, rng), instructions)
