@@ -24,7 +24,7 @@ PACKAGES = {
     "gossamer": "gossamer",
 }
 LEAST_FAULTS = 20
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 400
 
 # One worker, so that the copy has one fault at a time.
 pytestmark = pytest.mark.xdist_group("planted")
