@@ -128,6 +128,13 @@ _MACHINE = (
         "tests/hw/vector/test_reduce.py::test_rounding",
     ),
     Fault(
+        "the last line of a second output meets one of the first",
+        "hw/gossamer_hw/vector/stream_writer.py",
+        "alone.eq(output.half & ~output.odd & output.last)",
+        "alone.eq(0)",
+        "tests/hw/vector/test_stream.py::test_second_output_of_any_length",
+    ),
+    Fault(
         "a sticky flag is cleared by the next number that is finite",
         "hw/gossamer_hw/vector/engine.py",
         "after = now | ((mode == FoundMode.SET) & flag)",

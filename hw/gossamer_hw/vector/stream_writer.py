@@ -86,7 +86,8 @@ class StreamWriter(wiring.Component):
             halves.as_value().eq(Cat(narrow(m, value) for value in self.values)),
         ]
         self._write_halves(m, output, halves.as_value(), tail, self._line(m, self.half_target), "half")
-        self._write_halves(m, self.extra, self.extra_halves.as_value(), tail, self._line(m, Const(1)), "extra")
+        extra, extra_halves = self._paired(m, self.extra, self.extra_halves.as_value())
+        self._write_halves(m, extra, extra_halves, tail, self._line(m, Const(1)), "extra")
         return m
 
     def _line(self, m: Module, target: Value) -> tuple[Signal, Value]:
@@ -95,6 +96,15 @@ class StreamWriter(wiring.Component):
         with m.If(self.start):
             m.d.sync += line.eq(0)
         return line, self.target[target] + line
+
+    def _paired(self, m: Module, output: Any, halves: Value) -> tuple[Any, Value]:
+        """Put a last even group where an odd one would be: elsewhere it could meet a group of the other target."""
+        alone, late, late_halves = Signal(), Signal(Output), Signal.like(halves, reset_less=True)
+        m.d.comb += alone.eq(output.half & ~output.odd & output.last)
+        m.d.sync += [late.eq(Mux(alone, output.as_value(), 0)), late_halves.eq(halves)]
+        paired = Signal(Output)
+        m.d.comb += paired.eq(Mux(late.half, late.as_value(), Mux(alone, 0, output.as_value())))
+        return paired, Mux(late.half, late_halves, halves)
 
     def _write_singles(self, m: Module, tail: Value) -> None:
         for second in range(2):
