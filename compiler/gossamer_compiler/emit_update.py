@@ -14,6 +14,7 @@ from gossamer_compiler.dims import Digit, merge, plain, refine
 from gossamer_compiler.emit_channels import Stream
 from gossamer_compiler.geometry import Taps
 from gossamer_compiler.optimizer import Optimizer, update_scalars
+from gossamer_compiler.pieces import whole_pieces
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.grouping import Grouping
@@ -126,7 +127,8 @@ def emit_update(
             ):
                 builder.add(work.load(), work.update(optimizer))
                 builder.add(*work.prunes(forward, forward_pattern))
-                builder.add(*work.stores(forward))
+                for store in work.stores(forward):
+                    builder.add(*whole_pieces(store, architecture.memory.port_bits // 8))
 
 
 def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, layer: str) -> int:

@@ -104,7 +104,7 @@ def test_results_go_to_out_by_default(
 def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "generate", "tiny-4x4", "--out", str(tmp_path))
     result = result_in(tmp_path)
-    assert result["schema"] == "gossamer.generate/1"
+    assert result["schema"] == "gossamer.generate/2"
     assert result["architecture"]["name"] == "tiny-4x4"
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", *result["files"]}
     assert result["files"] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
