@@ -24,7 +24,6 @@ from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, ENTRY_LINE
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
-from gossamer_models.timing.dma import misaligned
 
 __all__ = ["BackwardStream", "Weights", "emit_update"]
 
@@ -116,8 +115,7 @@ def emit_update(
     """
     limit = _row_limit(weights.out_words, bool(backward), architecture, layer)
     for group in _tap_groups(*weights.shape[2:], backward):
-        for whole in _spans(weights, group, limit):
-            span = _aligned(weights, group, whole, forward, architecture.memory.port_bits // 8)
+        for span in _spans(weights, group, limit):
             work = _Tile(weights, group, span)
             with (
                 builder.loop(group.count[0]),
@@ -127,8 +125,7 @@ def emit_update(
             ):
                 builder.add(work.load(), work.update(optimizer))
                 builder.add(*work.prunes(forward, forward_pattern))
-                for store in work.stores(forward):
-                    builder.add(*whole_pieces(store, architecture.memory.port_bits // 8))
+                builder.add(*(whole_pieces(store, architecture.memory) for store in work.stores(forward)))
 
 
 def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, layer: str) -> int:
@@ -177,17 +174,6 @@ def _spans(weights: Weights, group: "_TapGroup", limit: int) -> list[_Span]:
         return [_Span(start, bundles, words, size, _power_divisor(size, limit), False) for start, size in starts]
     spans = [_Span(0, count, tile, tile, _power_divisor(tile, limit), not rest)]
     return spans + ([_Span(count * tile, 1, rest, rest, _power_divisor(rest, limit), True)] if rest else [])
-
-
-def _aligned(weights: Weights, group: "_TapGroup", span: _Span, forward: Stream, width_bytes: int) -> _Span:
-    """The span with as many rows at a time as leave every store of entries whole pieces, wherever a loop moves it."""
-    while span.rows > 1 and any(
-        misaligned(dataclasses.replace(store, mem_base=store.mem_base + offset), width_bytes)
-        for store in _Tile(weights, group, span).stores(forward)
-        for offset in (0, *(modifier.value for modifier in store.modifiers))
-    ):
-        span = dataclasses.replace(span, rows=span.rows // 2)
-    return span
 
 
 def _power_divisor(words: int, limit: int) -> int:

@@ -1,40 +1,78 @@
-"""Stores cut where the machine's data words would cut them."""
+"""Stores whose contiguous part would begin inside one of the machine's data words.
+
+The machine moves what is contiguous on both sides, an *atom*, in whole data words, and therefore wants it at whole data
+words. Where a store's atoms lie otherwise, its dimensions are put in an order that makes the atoms smaller: the same
+bytes, one instruction, a piece per cycle as before.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 from math import gcd
 
-from gossamer_compiler.dims import NO_AXIS
-from gossamer_models.isa.instructions import Dim, Format, Store
+from gossamer_models.architecture import Memory
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.isa.instructions import MAX_DIMS, Dim, Format, Store
 from gossamer_models.timing.dma import misaligned
 
 __all__ = ["whole_pieces"]
 
 
-def whole_pieces(store: Store, width_bytes: int) -> list[Store]:
-    """The store, or several in its place where its contiguous part would begin inside a piece."""
-    moves = [modifier.value for modifier in store.modifiers]
-    bases = [store.mem_base + move for move in (0, *moves)]
-    if not any(misaligned(dataclasses.replace(store, mem_base=base), width_bytes) for base in bases):
-        return [store]
-    size_bytes, rest = Format(store.format).bytes, list(store.dims)
-    contiguous = size_bytes
-    while rest and rest[0].axis == NO_AXIS and rest[0].mem_stride == rest[0].buf_stride == contiguous:
-        contiguous *= rest.pop(0).count
-    strides = [stride for dim in rest for stride in (dim.mem_stride, dim.buf_stride)]
-    piece = gcd(width_bytes, contiguous, store.buf_base, *bases, *strides)
-    dims = (Dim(piece // size_bytes, size_bytes, size_bytes), *rest)
-    pieces = [
-        dataclasses.replace(
-            store,
-            mem_base=store.mem_base + offset,
-            buf_base=store.buf_base + offset,
-            dims=dims,
-            wait=0,
-            signal=0,
-            advance=0,
-        )
-        for offset in range(0, contiguous, piece)
-    ]
-    pieces[0] = dataclasses.replace(pieces[0], wait=store.wait)
-    pieces[-1] = dataclasses.replace(pieces[-1], signal=store.signal, advance=store.advance)
-    return pieces
+def whole_pieces(store: Store, memory: Memory) -> Store:
+    """The store, its dimensions in an order in which every atom lies within a data word or begins at one.
+
+    Parameters
+    ----------
+    store : its modifiers step bases.
+    memory : rules of alignment exist for one port.
+
+    Raises
+    ------
+    UnsupportedError
+        No order does.
+    """
+    width_bytes = memory.port_bits // 8
+    if memory.ports > 1 or not _misaligned(store, width_bytes):
+        return store
+    size_bytes = Format(store.format).bytes
+    atom_bytes = gcd(width_bytes, store.mem_base, store.buf_base, *(modifier.value for modifier in store.modifiers))
+    while atom_bytes > size_bytes:
+        cut = dataclasses.replace(store, dims=_cut(store.dims, atom_bytes, size_bytes))
+        if len(cut.dims) <= MAX_DIMS and not _misaligned(cut, width_bytes):
+            return cut
+        atom_bytes //= 2
+    raise UnsupportedError("a store of compressed weights that begins inside a data word", "a narrower memory port")
+
+
+def _misaligned(store: Store, width_bytes: int) -> bool:
+    """Whether the store is misaligned in the first iteration, or any one step away from it."""
+    moves = (0, *(modifier.value for modifier in store.modifiers))
+    return any(
+        misaligned(dataclasses.replace(store, mem_base=store.mem_base + move), width_bytes) is not None
+        for move in moves
+    )
+
+
+def _cut(dims: Sequence[Dim], atom_bytes: int, size_bytes: int) -> tuple[Dim, ...]:
+    """Dimensions of the same transfer with atoms of ``atom_bytes``: what would continue one is walked last."""
+    atom, left, inner = list[Dim](), list(dims), size_bytes
+    while inner < atom_bytes and left:
+        dim = left.pop(0)
+        take = min(dim.count, atom_bytes // inner)
+        if dim.count % take:
+            return tuple(dims)
+        atom.append(dataclasses.replace(dim, count=take))
+        inner *= take
+        if take < dim.count:
+            left.insert(0, _above(dim, take))
+    if not left:
+        return tuple(dims)
+    following = left.pop(0)
+    if not left:
+        part = next((n for n in range(2, following.count) if following.count % n == 0), following.count)
+        left, following = [_above(following, part)], dataclasses.replace(following, count=part)
+    return (*atom, *left, following)
+
+
+def _above(dim: Dim, count: int) -> Dim:
+    """The dimension's steps of ``count`` iterations."""
+    return Dim(dim.count // count, dim.mem_stride * count, dim.buf_stride * count, dim.axis, dim.weight * count)

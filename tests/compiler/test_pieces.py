@@ -1,32 +1,67 @@
-"""A store whose contiguous part begins inside a data word becomes several that do not."""
+"""A store whose atoms would begin inside a data word gets smaller ones, and moves the same bytes."""
+
+import dataclasses
+
+import pytest
 
 from gossamer_compiler.pieces import whole_pieces
+from gossamer_models.architecture import Memory
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Dim, Modifier, ModifierKind, Store
-from gossamer_models.isa.tokens import Buffer, Semaphore
-from gossamer_models.timing.dma import misaligned
+from gossamer_models.isa.loops import field_number
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.timing.dma import misaligned, transfer_plan
 
+STEP = Modifier(field_number(Store, "mem_base"), ModifierKind.STEP, 1, 48)
 STORE = Store(
-    buffer=Buffer.PRN_META, format=2, mem_base=48, buf_base=96, dims=(Dim(8, 1, 1, 3), Dim(6, 8, 8, 3)),
-    wait=Semaphore.PRN_FULL, signal=Semaphore.PRN_FREE, advance=32,
-    modifiers=(Modifier(8, ModifierKind.STEP, 1, 48),),
-)  # fmt: skip
+    buffer=Buffer.PRN_META, format=2, mem_base=48, buf_base=96, axis0_bound=99, axis1_bound=99, modifiers=(STEP,)
+)
+ONE_PORT = Memory(port_bits=256)
 
 
-def places(store: Store) -> list[tuple[int, int]]:
-    found = [(store.mem_base, store.buf_base)]
+def moves(store: Store) -> list[tuple[int, int, tuple[int, ...]]]:
+    """DRAM address, buffer address and axis values of every element."""
+    found: list[tuple[int, int, tuple[int, ...]]] = [(store.mem_base, store.buf_base, (0, 0, 0))]
     for dim in store.dims:
-        found = [(m + i * dim.mem_stride, b + i * dim.buf_stride) for i in range(dim.count) for m, b in found]
-    return found
+        weights = tuple(dim.weight * (dim.axis == axis) for axis in range(3))
+        found = [
+            (
+                m + i * dim.mem_stride,
+                b + i * dim.buf_stride,
+                tuple(v + i * w for v, w in zip(axes, weights, strict=True)),
+            )
+            for i in range(dim.count)
+            for m, b, axes in found
+        ]
+    return sorted(found)
 
 
-def test_the_same_bytes_move_in_whole_pieces() -> None:
-    assert misaligned(STORE, 32)
-    cut = whole_pieces(STORE, 32)
-    assert sorted(place for store in cut for place in places(store)) == sorted(places(STORE))
-    assert not any(misaligned(store, 32) for store in cut)
-    assert [store.wait for store in cut] == [STORE.wait, 0, 0]
-    assert [(store.signal, store.advance) for store in cut] == [(0, 0), (0, 0), (STORE.signal, STORE.advance)]
+@pytest.mark.parametrize(
+    ("dims", "atom"),
+    [
+        ((Dim(8, 1, 1, 3), Dim(6, 8, 8, 3)), 8),  # three atoms of 16 have no order; six of 8 do
+        ((Dim(48, 1, 1, 3),), 8),
+        ((Dim(16, 1, 1, 3), Dim(9, 16, 16, 0, 2)), 16),
+        ((Dim(8, 1, 1, 3), Dim(6, 8, 8, 3), Dim(4, 96, 480, 1, 3)), 16),
+    ],
+)
+def test_the_same_bytes_move_in_aligned_atoms(dims: tuple[Dim, ...], atom: int) -> None:
+    store = dataclasses.replace(STORE, dims=dims)
+    assert misaligned(store, 32)
+    cut = whole_pieces(store, ONE_PORT)
+    assert moves(cut) == moves(store)
+    assert transfer_plan(cut, 32).atom_bytes == atom
+    for base in (48, 96, 144, 192):
+        assert misaligned(dataclasses.replace(cut, mem_base=base), 32) is None
 
 
-def test_an_aligned_store_stays() -> None:
-    assert whole_pieces(STORE, 16) == [STORE]
+def test_what_is_aligned_stays() -> None:
+    store = dataclasses.replace(STORE, dims=(Dim(48, 1, 1, 3),))
+    assert whole_pieces(store, Memory(port_bits=128)) is store
+    assert whole_pieces(store, Memory(ports=4)) is store
+
+
+def test_no_order_is_one_line() -> None:
+    store = Store(buffer=Buffer.PRN, mem_base=2, buf_base=2, dims=(Dim(3, 2, 2, 3),))
+    with pytest.raises(UnsupportedError, match="begins inside a data word"):
+        whole_pieces(store, ONE_PORT)

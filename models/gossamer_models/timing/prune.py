@@ -1,4 +1,4 @@
-"""Cycles of a prune instruction, as ``hw/gossamer_hw/prune`` takes them; modelled until that joins the machine."""
+"""Cycles of a prune instruction, as ``hw/gossamer_hw/prune`` takes them."""
 
 from gossamer_models.architecture import Vector
 from gossamer_models.isa.instructions import Prune

@@ -1,5 +1,6 @@
 """Every shape of transfer that the compiler makes for the digits, as long as it is short: bits and cycles."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from gossamer_compiler.training import compile_training
 from gossamer_hw.dma.load import LoadEngine
 from gossamer_hw.dma.store import StoreEngine
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.state import Machine
 from gossamer_models.golden.transfer import load, store
 from gossamer_models.isa.instructions import Load, Store
@@ -17,9 +18,11 @@ from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Advance, Buffer, Engine
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
+from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.dma import transfer_cycles, transfer_plan
 from tests.hw.dma.dma_bench import Bench, Memory
+from tests.system.training_cases import convolution
 
 MOST_STEPS = 150
 SEED = 7
@@ -27,13 +30,22 @@ ALL = Advance(0x3F)
 ARCHITECTURES = ("tiny-4x4", pytest.param("small-8x8", marks=pytest.mark.slow))
 
 
+def digits(architecture: Architecture) -> Program:
+    network = load_network("digits-cnn")
+    return compile_training(network, 16, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
+
+
+def ragged(architecture: Architecture) -> Program:
+    """A convolution some of whose stores of entries would begin inside a data word of 32 bytes."""
+    network = convolution(3, 1, 0, 8, 20, (4, 5), 1)
+    return compile_training(network, 5, METHODS["bdwp"], Pattern(1, 4), architecture, prepare=True)
+
+
 @cache
-def compiled(name: str) -> tuple[int, tuple[Load | Store, ...]]:
+def compiled(name: str, make: Callable[[Architecture], Program] = digits) -> tuple[int, tuple[Load | Store, ...]]:
     """Size of DRAM, and one short transfer of each shape."""
     architecture = load_architecture(name)
-    program = compile_training(
-        load_network("digits-cnn"), 16, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True
-    )
+    program = make(architecture)
     shapes: dict[Any, Load | Store] = {}
     for stage in program.stages:
         for instruction in walk(stage.instructions):
@@ -66,10 +78,13 @@ def test_loads(name: str) -> None:
         golden.advance(Engine.STORE, ALL)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_stores(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("tiny-4x4", digits), *(pytest.param("small-8x8", make, marks=pytest.mark.slow) for make in (digits, ragged))],
+)
+def test_stores(name: str, make: Callable[[Architecture], Program]) -> None:
     architecture = load_architecture(name)
-    memory_bytes, transfers = compiled(name)
+    memory_bytes, transfers = compiled(name, make)
     stores = [transfer for transfer in transfers if isinstance(transfer, Store)]
     noise = np.random.default_rng(SEED)
     data = noise.integers(0, 256, memory_bytes).astype(np.uint8)
