@@ -108,10 +108,10 @@ class AsyncDriver:
     Parameters
     ----------
     bus : its registers.
-    memory : its DRAM.
+    memory : its DRAM; None where it is written in some other way, and only :meth:`point` says what lies there.
     """
 
-    def __init__(self, bus: AsyncBus, memory: Memory) -> None:
+    def __init__(self, bus: AsyncBus, memory: Memory | None) -> None:
         self._bus = bus
         self._memory = memory
 
@@ -147,8 +147,10 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The program needs more than `memory_bytes`.
+            The program needs more than `memory_bytes`, or the driver has no memory.
         """
+        if self._memory is None:
+            raise GossamerError("a driver without a memory cannot load a program")
         stages, base = encode_program(program), program_base(program)
         size = base + len(stages) if memory_bytes is None else memory_bytes
         if base + len(stages) > size:
@@ -156,9 +158,13 @@ class AsyncDriver:
         if program.memory.data is not None:
             self._memory.write(0, program.memory.data.tobytes())
         self._memory.write(base, stages)
+        await self.point(base, len(program.stages), size, watchdog_cycles)
+
+    async def point(self, base: int, stages: int, memory_bytes: int, watchdog_cycles: int) -> None:
+        """Set the registers of a run: where the encoded stages lie, how many, size of DRAM, watchdog."""
         await self._write_wide("PROGRAM_BASE", base)
-        await self._write_wide("MEMORY_SIZE", size)
-        await self._write("PROGRAM_STAGES", len(program.stages))
+        await self._write_wide("MEMORY_SIZE", memory_bytes)
+        await self._write("PROGRAM_STAGES", stages)
         await self._write("WATCHDOG", watchdog_cycles)
 
     async def start(self) -> None:
@@ -287,10 +293,10 @@ class Driver:
     Parameters
     ----------
     bus : registers.
-    memory : DRAM.
+    memory : DRAM; None as in :class:`AsyncDriver`.
     """
 
-    def __init__(self, bus: Bus, memory: Memory) -> None:
+    def __init__(self, bus: Bus, memory: Memory | None) -> None:
         self._driver = AsyncDriver(_AtOnce(bus), memory)
 
     def check(self, architecture: Architecture, program: Program | None = None) -> None:
@@ -300,6 +306,10 @@ class Driver:
     def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
         """See :meth:`AsyncDriver.load`."""
         _complete(self._driver.load(program, memory_bytes=memory_bytes, watchdog_cycles=watchdog_cycles))
+
+    def point(self, base: int, stages: int, memory_bytes: int, watchdog_cycles: int) -> None:
+        """See :meth:`AsyncDriver.point`."""
+        _complete(self._driver.point(base, stages, memory_bytes, watchdog_cycles))
 
     def start(self) -> None:
         """See :meth:`AsyncDriver.start`."""

@@ -9,7 +9,7 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Load, Vector
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
-from gossamer_models.program_encoding import encode_program
+from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import Fault, State, identification, offset
 
 _S = Semaphore
@@ -75,6 +75,17 @@ def test_load_needs_room() -> None:
     with pytest.raises(GossamerError, match="program 'p' needs 8960 bytes of DRAM, not 8191"):
         Driver(machine, machine).load(program_of(), memory_bytes=8191)
     assert not machine.writes
+
+
+def test_memory_that_others_write() -> None:
+    """The registers are those that ``load`` sets."""
+    loaded, pointed, program = Machine(), Machine(), program_of()
+    Driver(loaded, loaded).load(program, memory_bytes=1 << 33, watchdog_cycles=7)
+    driver = Driver(pointed, None)
+    driver.point(program_base(program), len(program.stages), 1 << 33, 7)
+    assert pointed.writes == loaded.writes
+    with pytest.raises(GossamerError, match="without a memory"):
+        driver.load(program)
 
 
 def test_check() -> None:

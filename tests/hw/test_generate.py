@@ -51,9 +51,9 @@ def test_repeated_modules_are_written_once(verilog: Path) -> None:
 
 @pytest.mark.slow
 def test_ports_have_names_that_vendor_tools_accept(verilog: Path) -> None:
-    header = re.search(rf"^module {TOP_MODULE}\((.*?)\);", verilog.read_text(), re.MULTILINE)
+    header = re.search(rf"^module {TOP_MODULE}\((.*?)\);", verilog.read_text(), re.MULTILINE | re.DOTALL)
     assert header
-    ports = header[1].split(", ")
+    ports = re.split(r"\s*,\s*", header[1])
     assert {"clk", "rst", "irq", "s_axil_awaddr", "s_axil_rdata", "m_axi_araddr", "m_axi_wstrb"} <= set(ports)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", port) for port in ports), ports
 

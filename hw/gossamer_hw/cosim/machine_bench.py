@@ -19,7 +19,7 @@ from gossamer_hw.memory.memory import failure_layout
 from gossamer_hw.memory.storage import dump_file, load_file
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.registers import ENGINES, NO_INDEX, Fault, State, offset
+from gossamer_models.registers import ENGINES, NO_INDEX, Fault, State
 
 _PERIOD_NS = 2
 _RESET_CYCLES = 4
@@ -136,7 +136,7 @@ class _Host:
         self._bus = _Bus(dut, self._falling)
         self._ram: Ram | None = None
         self._image: Ram | _Image = _Image(dut, width_bytes, self._falling)
-        self.driver = AsyncDriver(self._bus, _NoMemory())
+        self.driver = AsyncDriver(self._bus, None)
 
     async def start(self) -> None:
         """Start the clock and reset everything."""
@@ -201,12 +201,7 @@ class _Host:
         self._dut.restart.value = 1
         await self._falling
         self._dut.restart.value = 0
-        wide = {"PROGRAM_BASE": job.base, "MEMORY_SIZE": job.claimed_bytes or job.memory_bytes}
-        values = {"PROGRAM_STAGES": job.stages, "WATCHDOG": job.watchdog_cycles}
-        for name, value in wide.items():
-            values |= {f"{name}_LOW": value & 0xFFFFFFFF, f"{name}_HIGH": value >> 32}
-        for name, value in values.items():
-            await self._bus.write32(offset(name), value)
+        await self.driver.point(job.base, job.stages, job.claimed_bytes or job.memory_bytes, job.watchdog_cycles)
 
     async def _wait(self, job: Job) -> State:
         """Wait for the interrupt; return the state then."""
@@ -233,13 +228,3 @@ class _Host:
         columns += [(start + inner[name].offset, inner[name].width) for name in ("accepted", "done", "rewind")]
         parts = [words >> np.uint64(place) & np.uint64((1 << width) - 1) for place, width in columns]
         return np.stack(parts, axis=1).astype(np.int64)
-
-
-class _NoMemory:
-    """The bench writes and reads DRAM itself, through files."""
-
-    def write(self, address: int, data: bytes) -> None:
-        raise NotImplementedError
-
-    def read(self, address: int, size_bytes: int) -> bytes:
-        raise NotImplementedError
