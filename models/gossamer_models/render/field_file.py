@@ -1,0 +1,233 @@
+"""Field files: a radiance field in one file, without pickled objects. ``docs/fields.md`` describes the format.
+
+A zip archive: ``field.json`` with names and sizes, and one member per array, little-endian, in C order. Every size
+follows from ``field.json``, is bounded, and is compared with the archive's directory before a byte of an array is
+read.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field as Bounded
+
+from gossamer_models.errors import InputError
+from gossamer_models.loading import validate
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader
+from gossamer_models.schema import Schema
+
+__all__ = ["FORMAT", "MAX_FIELD_BYTES", "SUFFIX", "load_field", "save_field"]
+
+SUFFIX: Final = ".field"
+"""How the names of field files end."""
+
+FORMAT: Final = "gossamer.field/1"
+MAX_FIELD_BYTES: Final = 1 << 30
+"""Bound of all arrays of a field together."""
+
+_HEADER: Final = "field.json"
+_MAX_HEADER_BYTES: Final = 1 << 16
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # equal fields make equal files
+_EXPECTED: Final = f"a field file of format {FORMAT}"
+_AXES: Final = "xyz"
+
+Axis = Annotated[int, Bounded(ge=2, le=4096)]
+Width = Annotated[int, Bounded(ge=1, le=4096)]
+Cubes = Annotated[int, Bounded(ge=1, le=1024)]
+Frequencies = Annotated[int, Bounded(ge=0, le=16)]
+
+
+class _Header(Schema):
+    format: str
+    name: Annotated[str, Bounded(max_length=200)]
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    grid: tuple[Axis, Axis, Axis]
+    precision: Literal["float16", "float32"]
+    density_components: Width
+    appearance_components: Width
+    features: Width
+    hidden: Annotated[tuple[Width, ...], Bounded(max_length=16)]
+    feature_frequencies: Frequencies
+    direction_frequencies: Frequencies
+    cubes: tuple[Cubes, Cubes, Cubes]
+    density_shift: float
+    distance_scale: float
+
+
+Shape = tuple[int, ...]
+
+
+def save_field(field: Field, path: Path) -> None:
+    """Write a field file; equal fields make equal bytes.
+
+    Raises
+    ------
+    InputError
+        The field mixes formats or exceeds a bound of the file, or the file cannot be written.
+    """
+    header = validate(_Header, _describe(field), f"field {field.name!r:.60}")
+    arrays = list(_arrays(field))
+    planned = {name: (shape, dtype) for name, shape, dtype in _plan(header)}
+    for name, array in arrays:
+        if planned[name] != (array.shape, array.dtype):
+            raise InputError(f"{name} of field {field.name!r:.60} is {array.dtype}{array.shape}", f"{planned[name]}")
+    _check_total(header, str(path))
+    text = json.dumps(header.model_dump(mode="json"), indent=1).encode()
+    try:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(_HEADER, _TIMESTAMP), text, zipfile.ZIP_DEFLATED)
+            for name, array in arrays:
+                data = array.astype(array.dtype.newbyteorder("<"), order="C").tobytes()
+                archive.writestr(zipfile.ZipInfo(name, _TIMESTAMP), data, zipfile.ZIP_DEFLATED)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be written ({error})", source=str(path)) from None
+
+
+def load_field(path: str | Path) -> Field:
+    """Read a field file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, damaged, of another version, larger than `MAX_FIELD_BYTES` once unpacked, or
+        holds numbers that are not finite; the message names the file.
+    """
+    source = str(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header, arrays = _read(archive, source)
+    except FileNotFoundError:
+        raise InputError("no such file", _EXPECTED, source) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", _EXPECTED, source) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise InputError(f"is damaged ({error})", _EXPECTED, source) from None
+    try:
+        return _assemble(header, arrays)
+    except InputError as error:
+        error.source = source
+        raise
+
+
+def _read(archive: zipfile.ZipFile, source: str) -> tuple[_Header, dict[str, NDArray[Any]]]:
+    found = archive.infolist()
+    members = {item.filename: item for item in found}
+    if len(members) != len(found):
+        raise InputError("has a member twice", _EXPECTED, source)
+    if _HEADER not in members or members[_HEADER].file_size > _MAX_HEADER_BYTES:
+        raise InputError(f"has no {_HEADER} of at most {_MAX_HEADER_BYTES} bytes", _EXPECTED, source)
+    header = _parse(archive.read(members.pop(_HEADER)), source)
+    _check_total(header, source)
+    planned = {name: (shape, dtype) for name, shape, dtype in _plan(header)}
+    for name in members.keys() ^ planned.keys():
+        raise InputError(f"{'lacks' if name in planned else 'has'} a member {name!r:.60}", _EXPECTED, source)
+    for name, (shape, dtype) in planned.items():
+        if members[name].file_size != (wanted := _size(shape, dtype)):
+            raise InputError(f"{name} has {members[name].file_size} bytes", f"{wanted} bytes", source)
+    arrays = {}
+    for name, (shape, dtype) in planned.items():
+        data = np.frombuffer(archive.read(members[name]), dtype.newbyteorder("<"))
+        arrays[name] = data.astype(dtype).reshape(shape)
+    return header, arrays
+
+
+def _parse(text: bytes, source: str) -> _Header:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{_HEADER} is no JSON ({error})", _EXPECTED, source) from None
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise InputError(f"is of format {found!r:.40}", _EXPECTED, source)
+    return validate(_Header, data, source)
+
+
+def _check_total(header: _Header, source: str) -> None:
+    total = sum(_size(shape, dtype) for _, shape, dtype in _plan(header))
+    if total > MAX_FIELD_BYTES:
+        raise InputError(f"its arrays take {total} bytes", f"at most {MAX_FIELD_BYTES} bytes", source)
+
+
+def _size(shape: Shape, dtype: np.dtype[Any]) -> int:
+    size = dtype.itemsize
+    for length in shape:
+        size *= length
+    return size
+
+
+def _plan(header: _Header) -> Iterator[tuple[str, Shape, np.dtype[Any]]]:
+    """Yield name, shape and type of every array, in the order of the file."""
+    real, single = np.dtype(header.precision), np.dtype(np.float32)
+    for kind, count in (("density", header.density_components), ("appearance", header.appearance_components)):
+        for a, b in PLANE_AXES:
+            yield f"{kind}-{_AXES[a]}{_AXES[b]}.bin", (header.grid[b], header.grid[a], count), real
+        for c in LINE_AXIS:
+            yield f"{kind}-{_AXES[c]}.bin", (header.grid[c], count), real
+    yield "basis.bin", (header.features, 3 * header.appearance_components), real
+    width = Shader.inputs(header.features, header.feature_frequencies, header.direction_frequencies)
+    for number, (inputs, outputs) in enumerate(pairwise((width, *header.hidden, 3))):
+        yield f"weights-{number}.bin", (outputs, inputs), real
+        yield f"biases-{number}.bin", (outputs,), single
+    rx, ry, rz = header.cubes
+    yield "occupancy.bin", (rx, ry, -(-rz // 8)), np.dtype(np.uint8)
+
+
+def _describe(field: Field) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": field.name,
+        "low": [float(x) for x in field.low],
+        "high": [float(x) for x in field.high],
+        "grid": field.grid,
+        "precision": field.density.lines[0].dtype.name,
+        "density_components": field.density.components,
+        "appearance_components": field.appearance.components,
+        "features": field.shader.features,
+        "hidden": [int(layer.weights.shape[0]) for layer in field.shader.layers[:-1]],
+        "feature_frequencies": field.shader.feature_frequencies,
+        "direction_frequencies": field.shader.direction_frequencies,
+        "cubes": field.occupancy.shape,
+        "density_shift": field.density_shift,
+        "distance_scale": field.distance_scale,
+    }
+
+
+def _arrays(field: Field) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield name and array of everything that a file holds."""
+    for kind, factors in (("density", field.density), ("appearance", field.appearance)):
+        for (a, b), plane in zip(PLANE_AXES, factors.planes, strict=True):
+            yield f"{kind}-{_AXES[a]}{_AXES[b]}.bin", plane
+        for c, line in zip(LINE_AXIS, factors.lines, strict=True):
+            yield f"{kind}-{_AXES[c]}.bin", line
+    yield "basis.bin", field.shader.basis
+    for number, layer in enumerate(field.shader.layers):
+        yield f"weights-{number}.bin", layer.weights
+        yield f"biases-{number}.bin", layer.biases
+    yield "occupancy.bin", np.packbits(field.occupancy, axis=2, bitorder="little")
+
+
+def _assemble(header: _Header, arrays: dict[str, NDArray[Any]]) -> Field:
+    def factors(kind: str) -> Factors:
+        xy, xz, yz = (arrays[f"{kind}-{_AXES[a]}{_AXES[b]}.bin"] for a, b in PLANE_AXES)
+        z, y, x = (arrays[f"{kind}-{_AXES[c]}.bin"] for c in LINE_AXIS)
+        return Factors((xy, xz, yz), (z, y, x))
+
+    layers = tuple(
+        Dense(arrays[f"weights-{number}.bin"], arrays[f"biases-{number}.bin"])
+        for number in range(len(header.hidden) + 1)
+    )
+    shader = Shader(arrays["basis.bin"], layers, header.feature_frequencies, header.direction_frequencies)
+    occupancy = np.unpackbits(arrays["occupancy.bin"], axis=2, count=header.cubes[2], bitorder="little").astype(
+        np.bool_
+    )
+    return Field(
+        header.name, header.low, header.high, factors("density"), factors("appearance"), shader, occupancy,
+        header.density_shift, header.distance_scale,
+    )  # fmt: skip
