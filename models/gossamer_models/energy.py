@@ -1,39 +1,30 @@
-"""Energy tables: picojoules per action, every figure with its source.
+"""Energy tables: picojoules per action and areas, every figure with its source.
 
-Ready tables lie in ``energy/*.yaml``. A figure of another node or voltage is scaled to the table's by the energy
-equations of Stillmaker and Baas (Integration 58, 2017, doi 10.1016/j.vlsi.2017.02.002), and a user's own table needs
-nothing but sourced rows.
+Ready tables lie in ``energy/*.yaml``. A figure of another node or voltage is scaled to the table's
+(:mod:`gossamer_models.scaling`), and a user's own table needs nothing but sourced rows, or the energy reference table
+that Accelergy wrote (:mod:`gossamer_models.accelergy`).
 """
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from gossamer_models.loading import load_model, resolve
+from gossamer_models.accelergy import with_reference_table
+from gossamer_models.loading import load_yaml, resolve, validate
+from gossamer_models.scaling import area_scaling, energy_scaling
 from gossamer_models.schema import Schema
 
-__all__ = ["DramRow", "EnergyTable", "Figure", "Operations", "SramRow", "load_energy", "locate_energy", "scaling"]
+__all__ = [
+    "AreaFigure", "Areas", "DramRow", "EnergyTable", "Figure", "Operations", "SramRow", "load_energy", "locate_energy",
+]  # fmt: skip
 
 Picojoules = Annotated[float, Field(gt=0, le=1e6)]
 Text = Annotated[str, Field(min_length=1)]
+SquareMicrometres = Annotated[float, Field(gt=0, le=1e12)]
 Node = Annotated[float, Field(ge=7, le=130)]
 Volts = Annotated[float, Field(ge=0.5, le=1.4)]
-
-# (node in nm, a, b, c): switching energy is a V^2 + b V + c, relative to one node and voltage for all.
-_COEFFICIENTS: Final = (
-    (130, 7.171, -6.709, 2.904),
-    (90, 4.762, -4.781, 2.092),
-    (65, 3.755, -4.398, 1.975),
-    (45, 1.103, -0.362, 0.2767),
-    (32, 0.9559, -0.7823, 0.471),
-    (20, 0.373, -0.1582, 0.04104),
-    (16, 0.2958, -0.1241, 0.03024),
-    (14, 0.2363, -0.09675, 0.02239),
-    (10, 0.2068, -0.09311, 0.02375),
-    (7, 0.1776, -0.09097, 0.02447),
-)
 
 
 class _Sourced(Schema):
@@ -74,13 +65,33 @@ class Operations(Schema):
     comparison: Figure | None = None
 
 
+class AreaFigure(Schema):
+    """Area of one unit, and its node where that is not the table's."""
+
+    square_micrometres: SquareMicrometres
+    source: Text
+    node_nm: Node | None = None
+
+
+class Areas(Schema):
+    """Areas of logic; what is missing is left out of every sum, and named.
+
+    Members
+    -------
+    processing_element : fp16 multiplication and fp32 accumulation in an array, registers included.
+    """
+
+    processing_element: AreaFigure | None = None
+
+
 class SramRow(_Sourced):
-    """Energy of one access to a memory of ``bytes`` through a port of ``port_bits``."""
+    """Energy of one access to a memory of ``bytes`` through a port of ``port_bits``, and the memory's area."""
 
     bytes: Annotated[int, Field(gt=0)]
     port_bits: Annotated[int, Field(gt=0)]
     read_picojoules: Picojoules
     write_picojoules: Picojoules
+    square_micrometres: SquareMicrometres | None = None
 
 
 class DramRow(Schema):
@@ -99,12 +110,12 @@ class DramRow(Schema):
 
 
 class EnergyTable(Schema):
-    """Energy per action at one node and voltage.
+    """Energy per action, and areas, at one node and voltage.
 
     Members
     -------
     name, description : as printed beside every figure.
-    operations, sram, dram : rows; `sram` by ascending size, `dram` by memory model.
+    operations, areas, sram, dram : rows; `sram` by ascending size, `dram` by memory model.
     assumptions : what a reader must grant to use these rows for this machine.
     """
 
@@ -113,6 +124,7 @@ class EnergyTable(Schema):
     node_nm: Node
     volts: Volts
     operations: Operations = Operations()
+    areas: Areas = Areas()
     sram: Annotated[tuple[SramRow, ...], Field(max_length=64)] = ()
     dram: Annotated[dict[str, DramRow], Field(default_factory=dict)]
     assumptions: tuple[Text, ...] = ()
@@ -123,11 +135,23 @@ class EnergyTable(Schema):
             raise ValueError("`sram` must have ascending `bytes`")
         return self
 
+    @model_validator(mode="after")
+    def _check_area_nodes(self) -> Self:
+        figures = [self.areas.processing_element, *(row for row in self.sram if row.square_micrometres is not None)]
+        for figure in figures:
+            if figure is not None:
+                self.area_scale(figure)
+        return self
+
+    def area_scale(self, row: AreaFigure | SramRow) -> float:
+        """Return the factor of area from a row's node to the table's; 1 where the row names none."""
+        return 1.0 if row.node_nm is None else area_scaling(row.node_nm, self.node_nm)
+
     def scale(self, row: Figure | SramRow) -> float:
         """Return the factor from a row's node and voltage to the table's; 1 where the row names none."""
         if row.node_nm is None or row.volts is None:
             return 1.0
-        return scaling((row.node_nm, row.volts), (self.node_nm, self.volts))
+        return energy_scaling((row.node_nm, row.volts), (self.node_nm, self.volts))
 
     def origin(self, row: Figure | SramRow) -> str:
         """Return a row's source, and how it was scaled if it was."""
@@ -151,37 +175,17 @@ class EnergyTable(Schema):
         return row.read_picojoules * factor, row.write_picojoules * factor
 
 
-def scaling(origin: tuple[float, float], target: tuple[float, float]) -> float:
-    """Factor of switching energy from one (node in nm, volts) to another.
-
-    Between the nodes of the model the energy is interpolated linearly.
-
-    Raises
-    ------
-    ValueError
-        A node lies outside 7 to 130 nm.
-    """
-    return _switching(*target) / _switching(*origin)
-
-
-def _switching(node_nm: float, volts: float) -> float:
-    for upper, lower in pairwise(_COEFFICIENTS):
-        if lower[0] <= node_nm <= upper[0]:
-            share = (node_nm - lower[0]) / (upper[0] - lower[0])
-            high, low = ((a * volts + b) * volts + c for _, a, b, c in (upper, lower))
-            return share * high + (1 - share) * low
-    raise ValueError(f"the node must lie in 7..130 nm, not {node_nm:g}")
-
-
 def load_energy(source: str | Path, relative_to: Path | None = None) -> EnergyTable:
     """Load a ready table by name, or one from a YAML file.
 
     Raises
     ------
     InputError
-        The name is unknown, or the file is missing, malformed or has a row without a source.
+        The name is unknown, the file is missing, malformed or has a row without a source, or so is the energy
+        reference table that it names.
     """
-    return load_model(EnergyTable, source, kind="energy", relative_to=relative_to)
+    path = resolve(source, kind="energy", relative_to=relative_to)
+    return validate(EnergyTable, with_reference_table(load_yaml(path), path), str(path))
 
 
 def locate_energy(source: str, relative_to: Path) -> str:

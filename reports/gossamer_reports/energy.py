@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gossamer_models.actions import Actions, entry_tag_bits
+from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.energy import EnergyTable, Figure, load_energy
+from gossamer_reports.banks import memory_banks, memory_component
 
-__all__ = ["NO_ENERGY", "EnergyModel", "Rate", "bank_bytes", "energy_line", "energy_model"]
+__all__ = ["NO_ENERGY", "EnergyModel", "Rate", "energy_line", "energy_model"]
 
 NO_ENERGY: Final = "no energy: the architecture names no table of sourced figures"
 
 _PICO: Final = 1e-12
-_BANK_BITS: Final = 64
 _OPERATIONS: Final = (
     ("mac", "array", ("macs", "null_macs")),
     ("register_bit", "array_registers", ("word_bits", "chain_bits")),
@@ -135,34 +135,14 @@ def _operation_rates(table: EnergyTable) -> tuple[list[Rate], list[str]]:
     return rates, missing
 
 
-def bank_bytes(architecture: Architecture) -> Mapping[str, int]:
-    """Bytes of one bank of each on-chip memory, both halves being memories of their own.
-
-    Operand memories have a bank per row or column, the accumulators one per column. The others take as many banks of
-    64 bits as the vector lanes' fp16 elements of one cycle fill.
-    """
-    array, buffers = architecture.array, architecture.buffers
-    banks = max(architecture.vector.lanes * 16 // _BANK_BITS, 1)
-    flat = {
-        "vector_in": buffers.vector_in_bytes,
-        "vector_out": buffers.vector_out_bytes,
-        "parameter": 4 * buffers.parameter_words,
-        "prune": 3 * buffers.prune_entries,
-    }
-    return {
-        "a": 2 * array.group * buffers.a_words,
-        "b": -(-buffers.b_entries * (16 + entry_tag_bits(array)) // 8),
-        "accumulator": 4 * buffers.accumulator_words,
-    } | {name: -(-size // banks) for name, size in flat.items()}
-
-
 def _memory_rates(table: EnergyTable, architecture: Architecture) -> tuple[list[Rate], list[str]]:
     rates: list[Rate] = []
-    for memory, size in bank_bytes(architecture).items():
+    for memory, banks in memory_banks(architecture).items():
+        size = banks.bytes
         row, cost = table.sram_row(size), table.bank_picojoules_per_bit(size)
         if row is None or cost is None:
             return [], ["on-chip memories: the table has no `sram` rows"]
-        component = "accumulators" if memory == "accumulator" else f"{memory}_memory"
+        component = memory_component(memory)
         source = f"{table.origin(row)}; {row.bytes} bytes for a bank of {size}, in proportion to the width"
         rates += [
             Rate(f"{memory}_{action}_bits", component, picojoules, source)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from gossamer_models.architecture import Architecture
 from gossamer_models.methods import METHODS
 from gossamer_models.workload import MethodUse, Workload
+from gossamer_reports.area import area_model
 from gossamer_reports.compare import Comparison, Row, RunReport
 from gossamer_reports.energy import NO_ENERGY
 
@@ -36,7 +37,7 @@ def simulation_result(comparison: Comparison, workload: Workload, network: str, 
     network : name of the network.
     architecture : machine of both runs.
     """
-    training = workload.training
+    training, area = workload.training, area_model(architecture)
     baseline = {row.key: row for row in comparison.baseline.rows}
     return {
         "schema": SIMULATE_SCHEMA,
@@ -56,6 +57,7 @@ def simulation_result(comparison: Comparison, workload: Workload, network: str, 
         "energy_note": NO_ENERGY if comparison.energy is None else comparison.energy.note,
         "energy": None if comparison.energy is None else comparison.energy.as_dict(),
         "energy_components": _components(comparison.run),
+        "area": None if area is None else area.as_dict(),
         "actions": comparison.run.actions.as_dict(),
         "ledger": comparison.run.ledger.as_dict(),
         "baseline": _baseline(comparison.baseline),

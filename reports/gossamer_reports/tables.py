@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gossamer_reports.area import area_line
 from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
@@ -151,10 +152,14 @@ def _notes(result: Result) -> str:
     """Return what a reader must know to judge the figures."""
     verified = [engine for engine, status in result["timing_status"].items() if status == "RTL-verified"]
     modelled = [engine for engine in result["timing_status"] if engine not in verified]
-    return (
+    lines = [
         f"memory model {result['memory_model']}; timing RTL-verified: {', '.join(verified) or 'none'}; "
-        f"modelled: {', '.join(modelled) or 'none'}\n{result['clock']['note']}\n{energy_line(result)}"
-    )
+        f"modelled: {', '.join(modelled) or 'none'}",
+        result["clock"]["note"],
+        energy_line(result),
+        area_line(result),
+    ]
+    return "\n".join(line for line in lines if line)
 
 
 def _method_name(method: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Energy tables: scaling against published factors, and files with one fault each."""
+"""Energy tables: ready ones by hand, and files with one fault each."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gossamer_models.architecture import load_architecture
-from gossamer_models.energy import EnergyTable, load_energy, scaling
+from gossamer_models.energy import EnergyTable, load_energy
 from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
@@ -28,26 +28,6 @@ def written(folder: Path, changes: dict[str, Any]) -> Path:
     path = folder / "table.yaml"
     path.write_text(yaml.safe_dump(FILE | changes))
     return path
-
-
-@pytest.mark.parametrize(
-    ("node", "volts", "factor"), [(28, 0.8, 0.421), (16, 0.8, 0.142), (7, 0.7, 0.057), (45, 0.9, 1.0)]
-)
-def test_scaling_from_45_nm(node: float, volts: float, factor: float) -> None:
-    assert scaling((45, 0.9), (node, volts)) == pytest.approx(factor, abs=5e-4)
-    assert scaling((node, volts), (45, 0.9)) == pytest.approx(1 / scaling((45, 0.9), (node, volts)))
-
-
-def test_scaling_interpolates_between_nodes() -> None:
-    # 40 nm lies 5/13 of the way from 45 to 32 nm.
-    at_45, at_32 = 1.0, scaling((45, 0.9), (32, 0.9))
-    assert scaling((45, 0.9), (40, 0.9)) == pytest.approx(at_45 + 5 / 13 * (at_32 - at_45))
-
-
-@pytest.mark.parametrize("node", [6.9, 131, 0])
-def test_scaling_knows_its_range(node: float) -> None:
-    with pytest.raises(ValueError, match=r"7\.\.130 nm"):
-        scaling((45, 0.9), (node, 0.9))
 
 
 def rows(value: Any) -> list[dict[str, Any]]:

@@ -10,12 +10,11 @@ import yaml
 from gossamer_compiler.training import compile_training
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.energy import load_energy
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
 from gossamer_reports.compare import ConservationError, compare
-from gossamer_reports.energy import NO_ENERGY, bank_bytes, energy_line, energy_model
+from gossamer_reports.energy import NO_ENERGY, energy_line, energy_model
 from gossamer_reports.result import Result
 from gossamer_sim import simulate
 from tests.reports.conftest import Run, make_result
@@ -135,19 +134,6 @@ def test_memory_model_without_a_row_is_left_out(machine: Architecture) -> None:
     assert model is not None
     assert "external memory: the table has no `dram.ddr4`" in model.left_out
     assert "dram" not in model.components(STAGE)
-
-
-def test_banks_of_the_large_machine() -> None:
-    large = load_architecture("vcu1525-32x32")
-    sizes = bank_bytes(large)
-    assert sizes["a"] == 8192 * 16
-    assert sizes["b"] == 32768 * 20 // 8
-    assert sizes["accumulator"] == 16384 * 4
-    assert sizes["vector_in"] == 2097152 // 16  # 64 lanes of 16 bits are 16 banks of 64
-    table = load_energy(large.energy or "")
-    row = table.sram_row(sizes["vector_in"])
-    assert row is not None
-    assert row.bytes == 131072
 
 
 def test_line_for_the_terminal(runs: tuple[Run, Run], machine: Architecture) -> None:
