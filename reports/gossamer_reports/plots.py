@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ledger_figure", "save_figure", "save_plots", "speedup_figure"]
 
 _DOTS_PER_INCH = 150
+_COMPRESSION = 1
+"""Of PNG: a tenth larger than at the default of 6, in a third of the time."""
 
 
 def save_plots(result: Result, directory: Path) -> list[Path]:
@@ -29,11 +31,8 @@ def save_plots(result: Result, directory: Path) -> list[Path]:
 
 def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Write a figure as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with plot_style():
-        figure.savefig(files[0], dpi=_DOTS_PER_INCH)
+        figure.savefig(files[0], dpi=_DOTS_PER_INCH, pil_kwargs={"compress_level": _COMPRESSION})
         figure.savefig(files[1], metadata={"Date": None})
     return files

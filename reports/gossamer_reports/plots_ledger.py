@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gossamer_reports.result import Result
-from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, plot_style, stage_label
+from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, lay_out, plot_style, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ledger_figure", "ledgers_by_stage"]
 
 _BAR = 0.38
+_CORNERS = (-_BAR / 2, -_BAR / 2, _BAR / 2, _BAR / 2)
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -52,12 +53,14 @@ def ledger_figure(result: Result) -> "Figure":
         cycles.set_ylim(0, 1.04 * longest / scale)
         cycles.set_ylabel(f"time [{prefix}cycles]" if prefix else "time [cycles]")
         for axes in (shares, cycles):
+            axes.set_xlim(-0.6, len(groups) - 0.4)
             _label_groups(axes, groups, bars)
         figure.suptitle(
             f"Where the cycles go: {workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
         )
         handles, labels = shares.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", reverse=True)
+        lay_out(figure)
     return figure
 
 
@@ -84,12 +87,18 @@ def _bars(groups: Sequence[str], runs: Sequence[Mapping[str, Mapping[str, int]]]
 
 
 def _stack(axes: "Axes", bars: Sequence[_Bar], factors: Sequence[float]) -> None:
-    places = [bar.x for bar in bars]
+    from matplotlib.collections import PolyCollection
+
     bottom = [0.0] * len(bars)
     for column, color in LEDGER_COLORS.items():
-        heights = [bar.ledger[column] * factor for bar, factor in zip(bars, factors, strict=True)]
-        axes.bar(places, heights, _BAR, bottom=bottom, color=color, label=column, edgecolor="white", linewidth=0.3)
-        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        top = [low + bar.ledger[column] * factor for low, bar, factor in zip(bottom, bars, factors, strict=True)]
+        rectangles = [
+            [(bar.x + side, height) for side, height in zip(_CORNERS, (low, high, high, low), strict=True)]
+            for bar, low, high in zip(bars, bottom, top, strict=True)
+        ]
+        stack = PolyCollection(rectangles, facecolors=color, edgecolors="white", linewidths=0.3, label=column)
+        axes.add_collection(stack, autolim=False)
+        bottom = top
 
 
 def _label_groups(axes: "Axes", groups: Sequence[str], bars: Sequence[_Bar]) -> None:

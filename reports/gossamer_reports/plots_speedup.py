@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gossamer_reports.result import Result
-from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, plot_style, stage_label
+from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, lay_out, plot_style, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,7 @@ def speedup_figure(result: Result) -> "Figure":
         workload = result["workload"]
         what = f"{workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
         figure.suptitle(f"Speed-up of {_name(workload['training'])}: {what}")
+        lay_out(figure)
     return figure
 
 
@@ -111,8 +112,8 @@ def _draw_totals(figure: "Figure", grid: "GridSpec", result: Result) -> None:
     bars = total_bars(result)
     halves = grid[0].subgridspec(1, 2, width_ratios=[1.3, 1.0])
     axes = figure.add_subplot(halves[0])
+    _draw_bars(axes, [(bar, place, 0.7) for place, bar in enumerate(bars)], 1.0)
     for place, bar in enumerate(bars):
-        axes.bar(place, bar.speedup, 0.7, color=_color(bar.stage))
         # Inside the bar: above it stand the ceilings.
         axes.annotate(
             f"{bar.speedup:.2f}×",
@@ -124,8 +125,8 @@ def _draw_totals(figure: "Figure", grid: "GridSpec", result: Result) -> None:
             fontsize=8,
             color="white" if bar.stage == "total" else "black",
         )
-        _draw_ceilings(axes, bar, place, 0.35)
     highest = max(value for bar in bars for value in (bar.speedup, bar.ideal or 0, bar.machine or 0))
+    axes.set_xlim(-0.6, len(bars) - 0.4)
     axes.set_ylim(0, 1.15 * highest)
     axes.set_xticks(range(len(bars)), [stage_label(bar.stage) for bar in bars])
     axes.tick_params(axis="x", length=0)
@@ -153,12 +154,11 @@ def _key(bars: Sequence[Bar], result: Result) -> list[Any]:
 
 
 def _draw_groups(axes: "Axes", groups: Sequence[tuple[str, Sequence[Bar]]], width: int) -> None:
+    placed = []
     for place, (_, bars) in enumerate(groups):
         step = _GROUP_WIDTH / max(1, len(bars))
-        for number, bar in enumerate(bars):
-            x = place + (number - (len(bars) - 1) / 2) * step
-            axes.bar(x, bar.speedup, 0.92 * step, color=_color(bar.stage))
-            _draw_ceilings(axes, bar, x, 0.5 * step)
+        placed += [(bar, place + (number - (len(bars) - 1) / 2) * step, step) for number, bar in enumerate(bars)]
+    _draw_bars(axes, placed, 0.92)
     axes.axhline(1, color="#666666", linewidth=0.7)
     axes.set_xlim(-0.6, width - 0.4)
     names = [name for name, _ in groups]
@@ -166,10 +166,23 @@ def _draw_groups(axes: "Axes", groups: Sequence[tuple[str, Sequence[Bar]]], widt
     axes.tick_params(axis="x", length=0)
 
 
-def _draw_ceilings(axes: "Axes", bar: Bar, x: float, half: float) -> None:
-    for value, line in ((bar.ideal, IDEAL), (bar.machine, MACHINE)):
-        if value is not None:
-            axes.hlines(value, x - half, x + half, **line)
+def _draw_bars(axes: "Axes", bars: Sequence[tuple[Bar, float, float]], filled: float) -> None:
+    """Draw bars and their ceilings: (bar, middle, width), of which a part is filled.
+
+    All bars are one collection and so are all ceilings of a kind, as single artists would take a second to draw.
+    """
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    corners, colors = [], []
+    for bar, middle, width in bars:
+        left, right = middle - filled * width / 2, middle + filled * width / 2
+        corners.append([(left, 0.0), (left, bar.speedup), (right, bar.speedup), (right, 0.0)])
+        colors.append(_color(bar.stage))
+    axes.add_collection(PolyCollection(corners, facecolors=colors), autolim=False)
+    for name, line in (("ideal", IDEAL), ("machine", MACHINE)):
+        ceilings = [(getattr(bar, name), middle, width / 2) for bar, middle, width in bars]
+        lines = [[(x - half, value), (x + half, value)] for value, x, half in ceilings if value is not None]
+        axes.add_collection(LineCollection(lines, zorder=2, **line), autolim=False)
 
 
 def _color(stage: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.timeline import StageTiming
-from gossamer_reports.style import LEDGER_COLORS, plot_style, stage_label
+from gossamer_reports.style import LEDGER_COLORS, lay_out, plot_style, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +40,7 @@ def timeline_figure(stages: Sequence[StageTiming], title: str) -> "Figure":
             _draw(axes, stage)
         figure.suptitle(title)
         axes.set_xlabel("cycles from the end of the stage before")
+        lay_out(figure)
     return figure
 
 

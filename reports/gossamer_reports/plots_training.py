@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gossamer_reports.result import Result
-from gossamer_reports.style import IDEAL, MACHINE, plot_style
+from gossamer_reports.style import IDEAL, MACHINE, lay_out, plot_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,4 +39,5 @@ def loss_figure(result: Result) -> "Figure":
             f"{result['network']}, batch {result['batch']}, in RTL on {result['architecture']}: {cycles:,} cycles"
         )
         axes.legend()
+        lay_out(figure)
     return figure

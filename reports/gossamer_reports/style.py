@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["IDEAL", "LEDGER_COLORS", "MACHINE", "STAGE_COLORS", "plot_style", "stage_label"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["IDEAL", "LEDGER_COLORS", "MACHINE", "STAGE_COLORS", "lay_out", "plot_style", "stage_label"]
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _YELLOW, _BLUE, _VERMILION, _PURPLE, _GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"
@@ -43,7 +46,6 @@ _SETTINGS: Final[dict[str, Any]] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "gossamer",
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -54,6 +56,15 @@ def plot_style() -> Iterator[None]:
 
     with rc_context(_SETTINGS):  # type: ignore[arg-type]
         yield
+
+
+def lay_out(figure: "Figure") -> None:
+    """Place the axes of a finished figure once, so that no file written of it has to."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    FigureCanvasAgg(figure)
+    ConstrainedLayoutEngine().execute(figure)
 
 
 def stage_label(stage: str) -> str:

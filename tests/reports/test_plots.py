@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from gossamer_models.architecture import Architecture
 from gossamer_reports.compare import compare
@@ -60,9 +59,9 @@ def test_ledger_figure(layers: int, tiny: Architecture) -> None:
     assert re.fullmatch(r"time \[[kMG]?cycles\]", cycles.get_ylabel())
     assert sorted(legend(figure)) == sorted(LEDGER_COLORS)
     tops: dict[float, float] = {}
-    for patch in shares.patches:
-        assert isinstance(patch, Rectangle)
-        tops[patch.get_x()] = max(tops.get(patch.get_x(), 0), patch.get_y() + patch.get_height())
+    for corners in (path.vertices for stack in shares.collections for path in stack.get_paths()):
+        left = float(corners[:, 0].min())
+        tops[left] = max(tops.get(left, 0), float(corners[:, 1].max()))
     assert len(tops) == 2 * 5
     assert list(tops.values()) == pytest.approx([100] * 10)
 
