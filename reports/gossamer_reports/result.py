@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import tempfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -120,6 +121,11 @@ def _against(row: Row, baseline: Row | None) -> Result:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -127,6 +133,20 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def _text(value: Any, margin: str = "") -> str:
+    """Write an entry or item per line, and items on one line each: the encoder is fast for whole values only."""
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{json.dumps(name)}: {_text(item, inner)}" for name, item in value.items()]
+    elif isinstance(value, list) and value:
+        lines = [json.dumps(item, allow_nan=False) for item in value]
+    else:
+        return json.dumps(value, allow_nan=False)
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    body = f",\n{inner}".join(lines)
+    return f"{begin}\n{inner}{body}\n{margin}{end}"
 
 
 def write_json(path: Path, result: Result) -> None:
@@ -137,7 +157,7 @@ def write_json(path: Path, result: Result) -> None:
     OSError
         The folder cannot be written.
     """
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    text = _text(result) + "\n"
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -17,6 +17,8 @@ _PROCESS = 1
 _STAGES, _REPEATS = 1, 2
 _FIRST_ENGINE = 3
 
+_TRACKS = {engine: (_FIRST_ENGINE + place, engine.name.lower()) for place, engine in enumerate(ENGINES)}
+
 Event = dict[str, Any]
 
 
@@ -32,36 +34,45 @@ def write_trace(result: SimResult, path: Path) -> None:
     result : a run, traced or not.
     path : file to write.
     """
-    events, untold = trace_events(result)
-    document = {
-        "traceEvents": events,
-        "displayTimeUnit": "ns",
-        "otherData": {
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"traceEvents":[')
+        separator, untold = "", 0
+        for events in _parts(result, MAX_EVENTS):
+            untold += events is None
+            if events:
+                # Dumped part by part: the encoder is fast only for whole objects, and a whole trace would be large.
+                file.write(separator + json.dumps(events, separators=(",", ":"))[1:-1])
+                separator = ","
+        about = {
             "program": result.program,
             "architecture": result.architecture,
             "memory_model": result.memory_model,
             "clock_hz": result.clock_hz,
             "stages_without_instructions": untold,
-        },
-    }
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(document, file, separators=(",", ":"))
+        }
+        file.write(f'],"displayTimeUnit":"ns","otherData":{json.dumps(about)}}}')
 
 
 def trace_events(result: SimResult, max_events: int = MAX_EVENTS) -> tuple[list[Event], int]:
     """Events of a run, and the number of stages whose instructions were left out for the bound."""
+    parts = list(_parts(result, max_events))
+    return [event for part in parts for event in part or ()], sum(part is None for part in parts)
+
+
+def _parts(result: SimResult, max_events: int) -> Iterator[list[Event] | None]:
+    """Events in order, some of them at a time; None in place of the instructions of a stage that are left out."""
     microseconds = 1e6 / result.clock_hz
-    events = list(_names(result))
-    left, untold = max_events, 0
+    yield list(_names(result))
+    left = max_events
     for stage in result.stages:
-        events += _stage(stage, microseconds)
+        yield list(_stage(stage, microseconds))
         size = len(stage.spans) + len(stage.skips)
         if size > left:
-            left, untold = 0, untold + 1
+            left = 0
+            yield None
             continue
         left -= size
-        events += _details(stage, microseconds)
-    return events, untold
+        yield list(_details(stage, microseconds))
 
 
 def _names(result: SimResult) -> Iterator[Event]:
@@ -105,6 +116,6 @@ def _details(stage: StageTiming, microseconds: float) -> Iterator[Event]:
         name = f"{skip.iterations} iterations of loop {skip.level} repeat"
         yield _slice(_REPEATS, name, stage.start + skip.start, stage.start + skip.end, microseconds)
     for span in stage.spans:
-        track = _FIRST_ENGINE + ENGINES.index(span.engine)
-        name = f"{span.engine.name.lower()} {span.instruction}"
+        track, engine = _TRACKS[span.engine]
+        name = f"{engine} {span.instruction}"
         yield _slice(track, name, stage.start + span.start, stage.start + span.end, microseconds)
