@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -59,7 +60,7 @@ def test_ledger_figure(layers: int, tiny: Architecture) -> None:
     assert re.fullmatch(r"time \[[kMG]?cycles\]", cycles.get_ylabel())
     assert sorted(legend(figure)) == sorted(LEDGER_COLORS)
     tops: dict[float, float] = {}
-    for corners in (path.vertices for stack in shares.collections for path in stack.get_paths()):
+    for corners in (np.asarray(path.vertices) for stack in shares.collections for path in stack.get_paths()):
         left = float(corners[:, 0].min())
         tops[left] = max(tops.get(left, 0), float(corners[:, 1].max()))
     assert len(tops) == 2 * 5
