@@ -15,12 +15,10 @@ from gossamer.bench_record import provenance, table
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
-    from gossamer_models.architecture import Architecture
-
 __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL, _LARGE = "tiny-4x4", "vcu1525-32x32"
+_SMALL, _LARGE = "tiny-4x4", "vu9p-32x32"
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
 _GOAL_HZ: Final = 80e6
@@ -90,7 +88,7 @@ def main() -> int:
     ]
     if not arguments.small_only:
         _, uses = _measure(_LARGE, VU9P)
-        sections += [f"## {_LARGE}, one memory port, on {VU9P.name}", "", *resources(uses, VU9P), ""]
+        sections += [f"## {_LARGE} on {VU9P.name}", "", *resources(uses, VU9P), ""]
     _DOCUMENT.write_text("\n".join([*_introduction(), *sections, *provenance()]) + "\n", encoding="utf-8")
     return 0
 
@@ -101,15 +99,9 @@ def _measure(name: str, part: "Part") -> tuple[str, dict[str, "Use"]]:
     from gossamer_hw.generate import TOP_MODULE, machine_verilog
     from gossamer_models.architecture import load_architecture
 
-    architecture = _one_port(load_architecture(name))
+    architecture = load_architecture(name)
     verilog = cached_text(lambda: machine_verilog(architecture), architecture.model_dump_json(), "machine")
     return verilog, machine_use(verilog, part, top=TOP_MODULE)
-
-
-def _one_port(architecture: "Architecture") -> "Architecture":
-    """Return the machine that exists in RTL."""
-    memory = architecture.memory.model_copy(update={"ports": 1})
-    return architecture.model_copy(update={"memory": memory, "energy": None})
 
 
 def _introduction() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 
-READY = ("tiny-4x4", "small-8x8", "vcu1525-32x32")
+READY = ("tiny-4x4", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
 """Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
 
@@ -41,6 +41,14 @@ def test_ready_architectures_load(name: str) -> None:
 
 def test_large_machine_fits_its_part() -> None:
     assert sum(load_architecture("vcu1525-32x32").on_chip_bytes().values()) < VU9P_BYTES
+
+
+def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:
+    modelled, whole = load_architecture("vcu1525-32x32"), load_architecture("vu9p-32x32")
+    assert [machine.whole_in_rtl for machine in (modelled, whole)] == [False, True]
+    memory = modelled.memory.model_copy(update={"ports": 1})
+    changes = {"name": whole.name, "description": whole.description, "memory": memory}
+    assert modelled.model_copy(update=changes) == whole
 
 
 def test_bytes_on_chip_count_both_halves_and_metadata() -> None:
