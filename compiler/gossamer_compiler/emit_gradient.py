@@ -10,6 +10,7 @@ from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tile
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
 from gossamer_compiler.mapping_gradient import gemm_rows
+from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
@@ -175,7 +176,7 @@ class _Emitter:
             with builder.loop(loops[2]) as b_level, builder.loop(loops[3]) as y_level:
                 instructions = (
                     self.load_source(j_level, i_level, b_level, y_level),
-                    self.load_gradient(j_level, b_level, y_level),
+                    *self.load_gradient(j_level, b_level, y_level),
                     self.gemm_instruction(b_level, y_level),
                 )
                 builder.add(*map(part.place, instructions))
@@ -195,7 +196,7 @@ class _Emitter:
                 [Digit(self.array.rows, BLOCK * 2), Digit(self.held_blocks, self.block_words * word)],
                 [Digit(BLOCK, BLOCK * 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
             ),
-            *self._units(self.unit.inputs // BLOCK, self.held_blocks * self.block_words * word),
+            *self._units(self.unit.inputs // BLOCK, BLOCK * BLOCK * 2, self.held_blocks * self.block_words * word),
             *plain(source.width, source.pixel_bytes, word),
             *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
             *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
@@ -216,43 +217,76 @@ class _Emitter:
             ),
         )  # fmt: skip
 
-    def load_gradient(self, j_level: int, b_level: int, y_level: int) -> Load:
-        """Gradient of the output as dense entries: the sample within its block of eight is the index."""
-        gradient, mapping = self.gemm.gradient, self.mapping
-        entry = mapping.lj * self.array.columns * 2
-        word = BLOCK * entry
-        image = mapping.rows * gradient.width * word
-        if self.cut.shared:
-            columns = self.cut.digits(2, self.array.columns * 2)
-        else:
-            columns = [Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2)]
-            columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
-        apart = [
-            *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK),
-            *self._units(self.unit.outputs // BLOCK, mapping.batch_words * image),
-            *plain(gradient.width, gradient.pixel_bytes, word),
-            *plain(mapping.rows, gradient.row_bytes, gradient.width * word),
-            *plain(mapping.batch_words, gradient.slab_bytes, image, 2, 1),
-        ]  # fmt: skip
-        dims, sample = indexed(apart, Dim(BLOCK, BLOCK * 2, entry))
+    def load_gradient(self, j_level: int, b_level: int, y_level: int) -> tuple[Load, ...]:
+        """Gradient of the output as entries: dense ones, whose index is the sample in its block, or those kept."""
+        gradient, sampled = self.gemm.gradient, self.gemm.sampled
+        if sampled is None:
+            dims, sample = indexed(self._gradient_dims(BLOCK, 2), self._entry_dim(BLOCK, 2))
+            load = self._load_entries(Buffer.B, Format.FP16, gradient.address, dims, BLOCK, (j_level, b_level, y_level))
+            return (dataclasses.replace(load, wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, index_dim=sample),)
+        loads = []
+        for buffer, fmt, address in (
+            (Buffer.B, Format.FP16, sampled.tensor.address),
+            (Buffer.B_META, Format.BYTE, sampled.metadata),
+        ):
+            entries = sampled.entries
+            dims = merge([*self._gradient_dims(entries, fmt.bytes), self._entry_dim(entries, fmt.bytes)])
+            load = self._load_entries(buffer, fmt, address, dims, entries, (j_level, b_level, y_level))
+            loads.append(whole_pieces(load, self.architecture.memory))
+        values, metadata = loads
+        return (
+            dataclasses.replace(values, wait=S.B_FREE),
+            dataclasses.replace(metadata, signal=S.B_FULL, advance=Advance.B),
+        )
+
+    def _load_entries(
+        self, buffer: Buffer, fmt: Format, address: int, dims: tuple[Dim, ...], entries: int, levels: tuple[int, ...]
+    ) -> Load:
+        """Load of one part of the entries, without tokens; ``levels`` are those of columns, batch and rows."""
+        gradient, rows, batch_words = self.gemm.gradient, self.mapping.rows, self.mapping.batch_words
+        pixel = gradient.channel_blocks * entries * BLOCK * fmt.bytes
+        j_level, b_level, y_level = levels
         return Load(
-            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16, index_dim=sample,
-            mem_base=gradient.address, axis1_bound=gradient.channel_blocks, axis2_bound=gradient.batch_blocks,
-            dims=dims,
+            buffer=buffer, format=fmt, mem_base=address, axis1_bound=gradient.channel_blocks,
+            axis2_bound=gradient.batch_blocks, dims=dims,
             modifiers=(
-                step(Load, "mem_base", j_level, self.column_words * BLOCK * BLOCK * 2),
+                step(Load, "mem_base", j_level, self.column_words * entries * BLOCK * fmt.bytes),
                 step(Load, "axis1_base", j_level, self.column_words),
-                step(Load, "mem_base", b_level, mapping.batch_words * gradient.slab_bytes),
-                step(Load, "axis2_base", b_level, mapping.batch_words),
-                step(Load, "mem_base", y_level, mapping.rows * gradient.row_bytes),
+                step(Load, "mem_base", b_level, batch_words * gradient.pixels * pixel),
+                step(Load, "axis2_base", b_level, batch_words),
+                step(Load, "mem_base", y_level, rows * gradient.width * pixel),
             ),
         )  # fmt: skip
 
-    def _units(self, words: int, buf_stride: int) -> list[Dim]:
+    def _entry_dim(self, entries: int, unit: int) -> Dim:
+        """Step from one entry of a word to the next, in elements of ``unit`` bytes."""
+        return Dim(entries, BLOCK * unit, self.mapping.lj * self.array.columns * unit, NO_AXIS, 0)
+
+    def _gradient_dims(self, entries: int, unit: int) -> list[Dim]:
+        """Dimensions of the gradient apart from a word's entries, in elements of ``unit`` bytes."""
+        gradient, mapping = self.gemm.gradient, self.mapping
+        word = entries * mapping.lj * self.array.columns * unit
+        image = mapping.rows * gradient.width * word
+        block = entries * BLOCK * unit
+        if self.cut.shared:
+            columns = self.cut.digits(unit, self.array.columns * unit)
+        else:
+            columns = [Digit(self.array.columns, unit), Digit(mapping.lj, self.array.columns * unit)]
+            columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
+        pixel = gradient.channel_blocks * block
+        return [
+            *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=1, unit=BLOCK),
+            *self._units(self.unit.outputs // BLOCK, block, mapping.batch_words * image),
+            *plain(gradient.width, pixel, word),
+            *plain(mapping.rows, gradient.width * pixel, gradient.width * word),
+            *plain(mapping.batch_words, gradient.pixels * pixel, image, 2, 1),
+        ]
+
+    def _units(self, words: int, block_bytes: int, buf_stride: int) -> list[Dim]:
         """The step from one unit of an instruction to the next, on the axis of channel words."""
         if self.mapping.units == 1:
             return []
-        return plain(self.mapping.units, words * BLOCK * BLOCK * 2, buf_stride, 1, words)
+        return plain(self.mapping.units, words * block_bytes, buf_stride, 1, words)
 
     def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
         """One cut of the reduction over all taps and the block's channels."""
@@ -270,19 +304,19 @@ class _Emitter:
                 "li_last": mapping.channel_blocks - (i0 - 1) * li,
             }  # fmt: skip
         rows, columns = mapping.rows, self.gemm.gradient.width
-        entry = BLOCK * mapping.lj
+        word = self.gemm.entries * mapping.lj
         ragged, ragged_modifiers = self._ragged_batch(b_level)
         reduction = [b_level, y_level]
         return Gemm(
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
-            log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK, **ragged, **spatial,
+            log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, **ragged, **spatial,
             chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
             a_j=self.held_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
             r0=columns,
             a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
-            b_j=mapping.batch_words * rows * columns * entry, b_r2=rows * columns * entry, b_r1=columns * entry,
-            b_r0=entry,
+            b_j=mapping.batch_words * rows * columns * word, b_r2=rows * columns * word, b_r1=columns * word,
+            b_r0=word,
             y_base=-window.padding[0], y_level=1, y_shift=stride_y.bit_length() - 1, y_size=self.gemm.source.height,
             x_base=-window.padding[1], x_level=0, x_shift=stride_x.bit_length() - 1, x_size=width,
             modifiers=(
@@ -296,15 +330,16 @@ class _Emitter:
         )  # fmt: skip
 
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
-        """Fewer words in the last block of samples, and fewer samples in the last word."""
+        """Entries per word; fewer words in the last block of samples, and fewer entries in the last word."""
         gradient, modifiers = self.gemm.gradient, []
         rest = gradient.batch_blocks - (self.batch_loops - 1) * self.mapping.batch_words
         if rest != self.mapping.batch_words:
             modifiers.append(last(Gemm, "r2", [b_level], rest))
-        if gradient.batch % BLOCK == 0:
-            return {"entries_last": BLOCK, "last_level": NO_LEVEL}, modifiers
-        modifiers.append(last(Gemm, "entries_last", [b_level], gradient.batch % BLOCK))
-        return {"entries_last": BLOCK, "last_level": 2}, modifiers
+        entries, final = self.gemm.entries, self.gemm.last_entries
+        if entries == final:
+            return {"entries": entries, "entries_last": entries, "last_level": NO_LEVEL}, modifiers
+        modifiers.append(last(Gemm, "entries_last", [b_level], final))
+        return {"entries": entries, "entries_last": entries, "last_level": 2}, modifiers
 
     def drain(self, j_level: int, i_level: int, found: int) -> Vector:
         """Move one block of weight gradients out of the accumulators as fp32."""

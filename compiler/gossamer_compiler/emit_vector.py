@@ -9,10 +9,21 @@ from math import prod
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
-from gossamer_models.architecture import Vector as VectorLanes
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Dim, Format, FoundMode, Load, Modifier, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import (
+    Dim,
+    Format,
+    FoundMode,
+    Load,
+    Modifier,
+    Prune,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
@@ -34,6 +45,9 @@ def float_bits(value: float) -> int:
     return int(struct.unpack("<I", struct.pack("<f", value))[0])
 
 
+_TileInstruction = Load | Vector | Prune | Store
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One pass over feature maps of equal shape.
@@ -42,7 +56,8 @@ class Pass:
     -------
     op, flags : operation and options.
     inputs : operand number (0, 1, 2 for source0..2) to feature map.
-    outputs : results, at most two.
+    outputs : results that are stored, at most two.
+    sampled : entries of the (first) result, stored as well.
     parameter : word address in PRM of what the operation reads or writes there.
     waits_parameters : take a PRM_FULL token before the first tile.
     found : flag that is set if a sum is not finite; None leaves all alone.
@@ -57,6 +72,7 @@ class Pass:
     waits_parameters: bool = False
     gives_sums: bool = False
     found: int | None = None
+    sampled: Sampled | None = None
 
 
 def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, layer: str) -> None:
@@ -70,11 +86,11 @@ def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, lay
     shape = next(iter(work.inputs.values()))
     ragged = shape.batch % BLOCK
     pixels = shape.pixels if ragged else shape.pixels * shape.batch_blocks
-    tile = _tile_pixels(pixels, shape, len(set(work.inputs.values())), len(work.outputs), architecture, layer)
+    tile = _tile_pixels(pixels, work, architecture, layer)
     size = tile * shape.pixel_bytes
     with builder.loop(shape.batch_blocks if ragged else 1) as b_level, builder.loop(pixels // tile) as p_level:
         nest = _Nest(((b_level, shape.slab_bytes), (p_level, size)), ragged=ragged)
-        builder.add(*_tile_instructions(work, size, nest, architecture.vector))
+        builder.add(*_tile_instructions(work, size, nest, architecture))
 
 
 def companion_copies(work: Pass, iterations: int, architecture: Architecture) -> int | None:
@@ -83,14 +99,14 @@ def companion_copies(work: Pass, iterations: int, architecture: Architecture) ->
     pixels = shape.pixels * shape.batch_blocks
     if shape.batch % BLOCK or pixels % iterations:
         return None
-    limit = _limit_pixels(shape, len(set(work.inputs.values())), len(work.outputs), architecture)
+    limit = _limit_pixels(work, architecture)
     each = pixels // iterations
     return next((copies for copies in range(1, MAX_COPIES + 1) if each % copies == 0 and each // copies <= limit), None)
 
 
 def companion_tiles(
     work: Pass, levels: Sequence[tuple[int, int]], copies: int, architecture: Architecture
-) -> list[Load | Vector | Store]:
+) -> list[_TileInstruction]:
     """Instructions of a pass inside another loop nest, ``copies`` tiles per iteration.
 
     Parameters
@@ -108,7 +124,7 @@ def companion_tiles(
     instructions = []
     for copy in range(copies):
         nest = _Nest(tuple(reversed(steps)), offset=copy * size, opens=copy == 0, closes=copy == copies - 1)
-        instructions += _tile_instructions(work, size, nest, architecture.vector)
+        instructions += _tile_instructions(work, size, nest, architecture)
     return instructions
 
 
@@ -136,33 +152,37 @@ class _Nest:
         return [level for level, _ in self.steps]
 
 
-def _tile_pixels(
-    pixels: int, shape: Activation, inputs: int, outputs: int, architecture: Architecture, layer: str
-) -> int:
+def _tile_pixels(pixels: int, work: Pass, architecture: Architecture, layer: str) -> int:
     buffers = architecture.buffers
-    limit = _limit_pixels(shape, inputs, outputs, architecture)
+    limit = _limit_pixels(work, architecture)
     if limit < 1:
+        shape = next(iter(work.inputs.values()))
         raise DoesNotFitError(
             f"layer {layer!r}: one pixel of eight samples exceeds a vector buffer",
-            max(inputs, outputs) * shape.pixel_bytes, min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
-            "raise buffers.vector_in_bytes and vector_out_bytes",
+            max(len(set(work.inputs.values())), len(work.outputs)) * shape.pixel_bytes,
+            min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
+            "raise buffers.vector_in_bytes and vector_out_bytes" + (", or prune_entries" if work.sampled else ""),
         )  # fmt: skip
     limit = min(limit, max(1, pixels // _MIN_TILES))
     return next(size for size in range(min(limit, pixels), 0, -1) if pixels % size == 0)
 
 
-def _limit_pixels(shape: Activation, inputs: int, outputs: int, architecture: Architecture) -> int:
+def _limit_pixels(work: Pass, architecture: Architecture) -> int:
     """Pixels of eight samples that the vector buffers hold, of every operand and result."""
+    shape = next(iter(work.inputs.values()))
     buffers, line = architecture.buffers, architecture.vector.line_bytes
-    limit = buffers.vector_in_bytes // inputs // line * line // shape.pixel_bytes
-    if outputs:
-        limit = min(limit, buffers.vector_out_bytes // outputs // line * line // shape.pixel_bytes)
+    limit = buffers.vector_in_bytes // len(set(work.inputs.values())) // line * line // shape.pixel_bytes
+    results = max(len(work.outputs), work.sampled is not None)
+    if results:
+        limit = min(limit, buffers.vector_out_bytes // results // line * line // shape.pixel_bytes)
+    if work.sampled:
+        limit = min(limit, buffers.prune_entries // work.sampled.pixel_entries)
     return limit
 
 
-def _tile_instructions(work: Pass, size: int, nest: _Nest, vector: VectorLanes) -> list[Load | Vector | Store]:
+def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Architecture) -> list[_TileInstruction]:
     """Loads, operation and stores of one tile of ``size`` bytes per operand."""
-    line = vector.align(size)
+    line = architecture.vector.align(size)
     sources = list(dict.fromkeys(work.inputs.values()))
     addresses = {number: sources.index(source) * line for number, source in work.inputs.items()}
     loads = [
@@ -181,10 +201,18 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, vector: VectorLanes) 
         )
         for place, target in enumerate(work.outputs)
     ]  # fmt: skip
-    if stores:
-        stores[0] = dataclasses.replace(stores[0], wait=S.VOUT_FULL)
+    prunes: list[Prune] = []
+    if work.sampled is None and stores:
         stores[-1] = dataclasses.replace(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
-    return [*loads, _operation(work, size, addresses, line, nest), *stores]
+    elif work.sampled is not None:
+        pixel = next(iter(work.inputs.values())).pixel_bytes
+        steps = tuple((level, distance // pixel) for level, distance in nest.steps)
+        tile = Tile(size // pixel, nest.offset // pixel, steps, nest.ragged)
+        prunes.append(prune_tile(work.sampled, tile))
+        stores += store_tile(work.sampled, tile, architecture)
+    if stores:
+        stores[0] = dataclasses.replace(stores[0], wait=stores[0].wait | S.VOUT_FULL)
+    return [*loads, _operation(work, size, addresses, line, nest), *prunes, *stores]
 
 
 def _operation(work: Pass, size: int, addresses: Mapping[int, int], line: int, nest: _Nest) -> Vector:
@@ -200,9 +228,10 @@ def _operation(work: Pass, size: int, addresses: Mapping[int, int], line: int, n
         modifiers.append(last(Vector, "size", levels, 1))
     if work.gives_sums and nest.closes:
         modifiers += [last(Vector, "wait", levels, S.VOUT_FREE), last(Vector, "signal", levels, S.VOUT_FULL)]
-    stores = bool(work.outputs)
+    stores = bool(work.outputs or work.sampled)
+    full = (S.VOUT_FULL if stores else 0) | (S.WEIGHT_FULL if work.sampled else 0)
     return Vector(
-        wait=S.VIN_FULL | (S.VOUT_FREE if stores else 0), signal=S.VIN_FREE | (S.VOUT_FULL if stores else 0),
+        wait=S.VIN_FULL | (S.VOUT_FREE if stores else 0), signal=S.VIN_FREE | full,
         advance=Advance.VIN | (Advance.VOUT if stores else 0), op=work.op, flags=work.flags, format=Format.FP16,
         count=size // 2, source0=addresses.get(0, 0), source1=addresses.get(1, 0), source2=addresses.get(2, 0),
         target1=line if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
+from gossamer_compiler.sampled import Sampled
 from gossamer_models.grouping import UNGROUPED, Grouping
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
@@ -137,20 +138,42 @@ class ChannelGemm:
 
 @dataclass(frozen=True, slots=True)
 class GradientGemm:
-    """WU: gradient of the weights, laid out as the masters, from the layer's input and its output's gradient."""
+    """WU: gradient of the weights, laid out as the masters, from the layer's input and its output's gradient.
+
+    Members
+    -------
+    sampled : entries of the gradient, pruned along the batch; None if WU is dense.
+    """
 
     source: Activation
     gradient: Activation
     target: Tensor
     window: Window
     grouping: Grouping = UNGROUPED
+    sampled: Sampled | None = None
+
+    @property
+    def entries(self) -> int:
+        """Entries per word of eight samples."""
+        return self.sampled.entries if self.sampled else BLOCK
+
+    @property
+    def last_entries(self) -> int:
+        """Entries of the last word."""
+        return self.sampled.last_entries if self.sampled else (self.gradient.batch - 1) % BLOCK + 1
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of an entry in DRAM: a value, and metadata unless its place tells the index."""
+        return 3 if self.sampled else 2
 
     def macs(self) -> int:
-        """Multiply-adds on real positions and samples."""
+        """Multiply-adds on real positions, of kept samples."""
         y, x = (_forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
         positions = y.valid_pairs() * x.valid_pairs()
         pairs = self.source.channels // self.grouping.groups * self.gradient.channels
-        return self.source.batch * positions * pairs
+        samples = (self.gradient.batch_blocks - 1) * self.entries + self.last_entries
+        return samples * positions * pairs
 
 
 def forward_gemm(

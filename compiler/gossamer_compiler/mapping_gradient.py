@@ -30,7 +30,7 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
     """
     shape = dataclasses.replace(
         gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
-        target=dataclasses.replace(gemm.target, name="", address=0),
+        target=dataclasses.replace(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
     )  # fmt: skip
     best = _best_gradient(shape, architecture)
     if best is None:
@@ -120,7 +120,7 @@ def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture
     gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
     return {
         "a_words": mapping.units * mapping.held_blocks(array.rows) * source_words,
-        "b_entries": mapping.j_tiles * mapping.lj * gradient_words * BLOCK,
+        "b_entries": mapping.j_tiles * mapping.lj * gradient_words * gemm.entries,
         "accumulator_words": results,
         "vector_out_bytes": results * array.columns * 4,
     }
@@ -141,8 +141,8 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
         * gemm_rows(gemm, mapping.rows)
         * gemm.source.width
     )
-    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * BLOCK
-    loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * 2)
+    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * gemm.entries
+    loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * gemm.entry_bytes)
     bus = architecture.memory.bytes_per_cycle
     slowest = max(compute + instances * overhead, loaded // bus)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
@@ -160,7 +160,7 @@ def _gradient_cycles(
     unit = unit_of(gemm, array)
     blocks = -(-blocks_of(unit.inputs) * BLOCK // array.rows)
     whole = Gemm(
-        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=BLOCK, entries_last=BLOCK,
+        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=gemm.entries, entries_last=gemm.entries,
         chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
         i1=kh, i0=-(-kw // li) if over_taps else kw, li_last=kw - (-(-kw // li) - 1) * li if over_taps else 1,
         r2=gemm.gradient.batch_blocks, r1=gemm.gradient.height, r0=gemm.gradient.width,

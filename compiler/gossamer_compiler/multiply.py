@@ -18,6 +18,7 @@ from gossamer_compiler.graph import Multiply
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.sampled import Sampled
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.grouping import DENSE
@@ -75,6 +76,8 @@ class MultiplyLayer:
         self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping)
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
+        self.sampled: Sampled | None = None
+        """Gradient of its output for WU, pruned along the batch; None if WU takes the dense one."""
 
     def _stream(self, name: str, gemm: ChannelGemm, mapping: ChannelMapping) -> Stream:
         empty = Tensor("", 0, 0, "entries", ())
@@ -189,8 +192,9 @@ class MultiplyLayer:
             builder.add(store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0))
         flow = f"os {mapping.li}x{mapping.lj}"
         return builder.finish(
-            self.node.name, "wu", dataflow=flow, macs=gemm.macs(), macs_dense=gemm.macs(), beside=chain
-        )
+            self.node.name, "wu", dataflow=flow, sparsity=_text(self.sampled.pattern if self.sampled else DENSE),
+            macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
+        )  # fmt: skip
 
     def can_carry(self, gradient: Activation, passes: Sequence[Pass]) -> bool:
         """Whether passes of another layer can run beside WU."""
@@ -198,7 +202,9 @@ class MultiplyLayer:
         return not self.bias and companionable(gemm, mapping, self.architecture, passes)
 
     def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, GradientMapping]:
-        gemm = GradientGemm(self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping)
+        gemm = GradientGemm(
+            self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping, self.sampled
+        )
         return gemm, map_gradient(gemm, self.architecture, self.node.name)
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:

@@ -7,6 +7,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_vector import Pass, emit_pass, float_bits, load_parameters, store_parameters
 from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.sampled import Sampled
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import FoundMode, Instruction, Vector, VectorFlag, VectorOp
@@ -138,15 +139,9 @@ class ChainLayer:
             store_parameters(norm.address, 4 * places.channels, places.norm),
         )  # fmt: skip
 
-    def back_propagate(
-        self, gradient: Activation, source_gradient: Activation, residual_gradient: Activation | None
-    ) -> StageProgram:
-        """Sums in a first pass, gradients of input and residual in a second.
-
-        ``residual_gradient`` is None where the residual takes ``gradient`` itself, or there is none.
-        """
+    def back_propagate(self, passes: "BackwardPasses") -> StageProgram:
+        """Sums in a first pass, gradients of input and residual in a second."""
         builder = StageBuilder()
-        passes = self.backward_passes(gradient, source_gradient, residual_gradient)
         builder.add(*passes.before)
         if passes.sums is not None:
             self._pass(builder, passes.sums)
@@ -155,9 +150,19 @@ class ChainLayer:
         return builder.finish(self.node.name, "bp")
 
     def backward_passes(
-        self, gradient: Activation, source_gradient: Activation, residual_gradient: Activation | None
+        self,
+        gradient: Activation,
+        source_gradient: Activation,
+        residual_gradient: Activation | None,
+        sampled: Sampled | None,
     ) -> "BackwardPasses":
-        """The passes of :meth:`back_propagate` and what stands in front of each; without a normalisation no sums."""
+        """The passes of :meth:`back_propagate` and what stands in front of each; without a normalisation no sums.
+
+        Parameters
+        ----------
+        residual_gradient : None where the residual takes ``gradient`` itself, or there is none.
+        sampled : entries of ``source_gradient``.
+        """
         flags = VectorFlag.MASK if self.node.relu else VectorFlag(0)
         inputs: dict[int, Activation] = {0: gradient}
         if self.node.relu:
@@ -167,7 +172,7 @@ class ChainLayer:
             outputs.append(residual_gradient)
             flags |= VectorFlag.SECOND_OUTPUT
         if self.norm is None:
-            return BackwardPasses((), None, (), Pass(VectorOp.GRADIENT, flags, inputs, outputs))
+            return BackwardPasses((), None, (), Pass(VectorOp.GRADIENT, flags, inputs, outputs, sampled=sampled))
         sums = (flags & VectorFlag.MASK) | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
         inputs = {**inputs, 1: self.source}
         places = self.places
@@ -175,7 +180,7 @@ class ChainLayer:
             (load_parameters(self.norm.address, 4 * places.channels, places.norm, last_one=True),),
             Pass(VectorOp.REDUCE, sums, inputs, parameter=places.sums),
             self._factors(),
-            Pass(VectorOp.GRADIENT, flags | VectorFlag.AFFINE, inputs, outputs, places.gradient),
+            Pass(VectorOp.GRADIENT, flags | VectorFlag.AFFINE, inputs, outputs, places.gradient, sampled=sampled),
         )
 
     def _factors(self) -> tuple[Instruction, ...]:

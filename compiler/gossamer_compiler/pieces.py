@@ -1,28 +1,32 @@
-"""Stores whose contiguous part would begin inside one of the machine's data words.
+"""Transfers whose contiguous part would begin inside one of the machine's data words.
 
 The machine moves what is contiguous on both sides, an *atom*, in whole data words, and therefore wants it at whole data
-words. Where a store's atoms lie otherwise, its dimensions are put in an order that makes the atoms smaller: the same
+words. Where a transfer's atoms lie otherwise, its dimensions are put in an order that makes the atoms smaller: the same
 bytes, one instruction, a piece per cycle as before.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from math import gcd
+from typing import TypeVar
 
 from gossamer_models.architecture import Memory
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import MAX_DIMS, Dim, Format, Store
+from gossamer_models.isa.instructions import MAX_DIMS, Dim, Format, Load, Store
+from gossamer_models.isa.loops import field_number
 from gossamer_models.timing.dma import misaligned
 
 __all__ = ["whole_pieces"]
 
+_Transfer = TypeVar("_Transfer", Load, Store)
 
-def whole_pieces(store: Store, memory: Memory) -> Store:
-    """The store, its dimensions in an order in which every atom lies within a data word or begins at one.
+
+def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
+    """The transfer, its dimensions in an order in which every atom lies within a data word or begins at one.
 
     Parameters
     ----------
-    store : its modifiers step bases.
+    store : or a load, without transposition or index.
     memory : rules of alignment exist for one port.
 
     Raises
@@ -34,27 +38,36 @@ def whole_pieces(store: Store, memory: Memory) -> Store:
     if memory.ports > 1 or not _misaligned(store, width_bytes):
         return store
     size_bytes = Format(store.format).bytes
-    atom_bytes = gcd(width_bytes, store.mem_base, store.buf_base, *(modifier.value for modifier in store.modifiers))
+    atom_bytes = gcd(width_bytes, store.mem_base, store.buf_base, *_moves(store))
     while atom_bytes > size_bytes:
         cut = dataclasses.replace(store, dims=_cut(store.dims, atom_bytes, size_bytes))
         if len(cut.dims) <= MAX_DIMS and not _misaligned(cut, width_bytes):
             return cut
         atom_bytes //= 2
-    raise UnsupportedError("a store of compressed weights that begins inside a data word", "a narrower memory port")
+    raise UnsupportedError("a transfer of compressed operands that begins inside a data word", "a narrower memory port")
 
 
-def _misaligned(store: Store, width_bytes: int) -> bool:
+def _misaligned(store: Load | Store, width_bytes: int) -> bool:
     """Whether the store is misaligned in the first iteration, or any one step away from it."""
-    moves = (0, *(modifier.value for modifier in store.modifiers))
     return any(
         misaligned(dataclasses.replace(store, mem_base=store.mem_base + move), width_bytes) is not None
-        for move in moves
+        for move in (0, *_moves(store))
     )
 
 
+def _moves(store: Load | Store) -> list[int]:
+    """Steps of the address in DRAM."""
+    number = field_number(type(store), "mem_base")
+    return [modifier.value for modifier in store.modifiers if modifier.field == number]
+
+
 def _cut(dims: Sequence[Dim], atom_bytes: int, size_bytes: int) -> tuple[Dim, ...]:
-    """Dimensions of the same transfer with atoms of ``atom_bytes``: what would continue one is walked last."""
-    atom, left, inner = list[Dim](), list(dims), size_bytes
+    """Dimensions of the same transfer with atoms of ``atom_bytes``: what would continue one is walked last.
+
+    A dimension of one iteration separates nothing; it may name a bounded axis all the same.
+    """
+    single = [dim for dim in dims if dim.count == 1]
+    atom, left, inner = list[Dim](), [dim for dim in dims if dim.count > 1], size_bytes
     while inner < atom_bytes and left:
         dim = left.pop(0)
         take = min(dim.count, atom_bytes // inner)
@@ -70,7 +83,7 @@ def _cut(dims: Sequence[Dim], atom_bytes: int, size_bytes: int) -> tuple[Dim, ..
     if not left:
         part = next((n for n in range(2, following.count) if following.count % n == 0), following.count)
         left, following = [_above(following, part)], dataclasses.replace(following, count=part)
-    return (*atom, *left, following)
+    return (*atom, *left, following, *single)
 
 
 def _above(dim: Dim, count: int) -> Dim:

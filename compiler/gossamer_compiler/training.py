@@ -1,6 +1,7 @@
 """Compiles one training iteration of a network: FF through the layers, BP and WU back, update."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer
 from gossamer_compiler.optimizer import Optimizer
+from gossamer_compiler.sampled import Sampled, allocate_sampled
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
@@ -23,6 +25,7 @@ from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import Method
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.sampling import stream_seed
 from gossamer_models.sparsity import Pattern
 
 __all__ = ["Hyperparameters", "compile_training"]
@@ -50,6 +53,7 @@ def compile_training(
     *,
     hyperparameters: Hyperparameters | None = None,
     prepare: bool = False,
+    seed: int = 0,
 ) -> Program:
     """Compile one training iteration.
 
@@ -60,6 +64,7 @@ def compile_training(
     optimizer : ``sgd`` or ``sgd-momentum``.
     prepare : put stages in front that compress freshly written masters, which later iterations find compressed
         already. Momentum and gradients must be zero then.
+    seed : of unbiased pruning, if the method has it: another one for every step.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def compile_training(
         constants.rate, constants.momentum if optimizer == "sgd-momentum" else 0.0, constants.decay,
         constants.loss_scale, method.decay,
     )  # fmt: skip
-    compiler = _Compiler(build_graph(network, batch), batch, method, pattern or DENSE, architecture)
+    compiler = _Compiler(build_graph(network, batch), batch, method, pattern or DENSE, architecture, seed)
     stages = compiler.compile(rule, prepare=prepare)
     return Program(network.name, architecture.name, tuple(stages), compiler.memory)
 
@@ -97,7 +102,9 @@ def _named(layer: str) -> Iterator[None]:
 class _Compiler:
     """Walks the graph forwards, then backwards."""
 
-    def __init__(self, graph: Graph, batch: int, method: Method, pattern: Pattern, architecture: Architecture) -> None:
+    def __init__(
+        self, graph: Graph, batch: int, method: Method, pattern: Pattern, architecture: Architecture, seed: int
+    ) -> None:
         self.graph, self.batch, self.architecture = graph, batch, architecture
         self.forward = pattern if method.prunes_forward else DENSE
         self.backward = pattern if method.prunes_backward else DENSE
@@ -107,6 +114,9 @@ class _Compiler:
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
         self.waiting: list[tuple[MultiplyLayer, Activation]] = []
+        self.samples_by = (pattern, seed) if method.samples_gradient else None
+        self.sampled: dict[str, Sampled] = {}
+        self.readers = Counter(name for node in graph.nodes for name in _sources(node))
 
     def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
         """All stages in order."""
@@ -181,6 +191,8 @@ class _Compiler:
         stages, gradient = self._gradient(node.output)
         if isinstance(node, Multiply):
             layer = self.multiplies[node.name]
+            stages += self._sample_apart(node, gradient)
+            layer.sampled = self.sampled.get(node.output)
             if not node.first:
                 layer.plan_backward(gradient, self._new_gradient(node.source))
                 stages.append(layer.back_propagate())
@@ -195,6 +207,26 @@ class _Compiler:
             stages.append(self._pool_backward(node, gradient))
         return stages
 
+    def _sample(self, name: str, gradient: Activation) -> Sampled | None:
+        """Entries of the complete gradient of a tensor, if WU of the layer that made it is to read entries."""
+        made_by = next((layer for layer in self.multiplies.values() if layer.node.output == name), None)
+        if self.samples_by is None or made_by is None or made_by.node.first or made_by.node.grouping.diagonal:
+            return None
+        pattern, seed = self.samples_by
+        stream = stream_seed(seed, len(self.sampled))
+        self.sampled[name] = allocate_sampled(self.memory, f"{name}.sampled", gradient, pattern, stream)
+        return self.sampled[name]
+
+    def _sample_apart(self, node: Multiply, gradient: Activation) -> list[StageProgram]:
+        """Prune a gradient in a pass of its own where the stage that made it does not."""
+        sampled = None if node.output in self.sampled else self._sample(node.output, gradient)
+        if sampled is None:
+            return []
+        builder = StageBuilder()
+        work = Pass(VectorOp.APPLY, VectorFlag(0), {0: gradient}, sampled=sampled)
+        emit_pass(builder, work, self.architecture, node.name)
+        return [builder.finish(node.name, "prune")]
+
     def _chain_backward(self, node: Chain, gradient: Activation) -> StageProgram:
         source_gradient = self._new_gradient(node.source)
         residual_gradient = None
@@ -204,16 +236,17 @@ class _Compiler:
             else:
                 self.gradients.setdefault(node.residual, []).append(gradient)
         chain = self.chains[node.name]
-        passes = chain.backward_passes(gradient, source_gradient, residual_gradient)
+        sampled = self._sample(node.source, source_gradient) if self.readers[node.source] == 1 else None
+        passes = chain.backward_passes(gradient, source_gradient, residual_gradient, sampled)
         if passes.sums is None:
-            return chain.back_propagate(gradient, source_gradient, residual_gradient)
+            return chain.back_propagate(passes)
         for place in reversed(range(len(self.waiting))):
             layer, received = self.waiting[place]
             if layer.can_carry(received, (passes.sums, passes.gradient)):
                 del self.waiting[place]
                 companions = (Companion(passes.before, passes.sums), Companion(passes.between, passes.gradient))
                 return layer.weight_gradient(received, node.name, companions)
-        return chain.back_propagate(gradient, source_gradient, residual_gradient)
+        return chain.back_propagate(passes)
 
     def _pool_backward(self, node: Pool, gradient: Activation) -> StageProgram:
         builder = StageBuilder()
@@ -232,11 +265,18 @@ class _Compiler:
         for part in parts[1:]:
             builder = StageBuilder()
             result = self._new_gradient(name)
-            work = Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,))
+            sampled = self._sample(name, result) if part is parts[-1] else None
+            work = Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,), sampled=sampled)
             emit_pass(builder, work, self.architecture, name)
             stages.append(builder.finish(name, "bp-sum"))
             total = result
         return stages, total
+
+
+def _sources(node: Multiply | Chain | Pool | Loss) -> list[str]:
+    """Tensors that a node gives a gradient."""
+    residual = node.residual if isinstance(node, Chain) else None
+    return [node.source, *([] if residual is None else [residual])]
 
 
 def _pooling(node: Pool, op: VectorOp) -> Vector:

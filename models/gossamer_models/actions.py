@@ -180,7 +180,8 @@ def _store(g: Store) -> Actions:
 def _prune(g: Prune) -> Actions:
     """Count a prune, padding included: all blocks are read, N of M elements leave with a byte of metadata each.
 
-    Every pair of a word's eight elements is compared, whatever M is.
+    Every pair of a word's eight elements is compared, whatever M is. Not counted: sums and random words of unbiased
+    sampling, which no table prices.
     """
     elements = g.n2 * g.n1 * g.n0 * _BLOCK * _BLOCK
     return Actions(

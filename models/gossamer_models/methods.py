@@ -26,6 +26,7 @@ class Method:
     prunes_backward : weights are pruned along output channels in BP.
     decay : lambda of SR-STE's term ``lambda (1 - m) w`` in the update; 0 for none.
     source : where the rule is published.
+    samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
     """
 
     name: str
@@ -34,10 +35,11 @@ class Method:
     prunes_backward: bool
     decay: float
     source: str
+    samples_gradient: bool = False
 
     def stage_ceiling(self, pattern: Pattern) -> float:
         """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities."""
-        pruned = int(self.prunes_forward) + int(self.prunes_backward)
+        pruned = int(self.prunes_forward) + int(self.prunes_backward) + int(self.samples_gradient)
         return 3 / (3 - pruned + pruned * pattern.density)
 
 
@@ -49,6 +51,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Method("sr-ste", "SR-STE", True, False, SR_STE_LAMBDA, "arXiv 2102.04010"),
             Method("sdwp", "SDWP", False, True, 0.0, "SAT, arXiv 2309.13015"),
             Method("bdwp", "BDWP", True, True, 0.0, "SAT, arXiv 2309.13015"),
+            Method(
+                "bdwp-mvue",
+                "BDWP + MVUE",
+                True,
+                True,
+                0.0,
+                "weights as SAT, arXiv 2309.13015; gradients as arXiv 2203.10991, for any N:M",
+                samples_gradient=True,
+            ),
         )
     }
 )

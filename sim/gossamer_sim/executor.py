@@ -82,7 +82,7 @@ class Simulator:
             memory_model=self._memory_name,
             clock_hz=self._architecture.clock_hz,
             stages=tuple(stages),
-            timing_status=timing_status(self._architecture, self._memory_name),
+            timing_status=timing_status(self._architecture, self._memory_name, program),
         )
 
     def _time(self, stage: StageProgram, start: int, address: int) -> StageTiming:

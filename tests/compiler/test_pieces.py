@@ -1,4 +1,4 @@
-"""A store whose atoms would begin inside a data word gets smaller ones, and moves the same bytes."""
+"""A transfer whose atoms would begin inside a data word gets smaller ones, and moves the same bytes."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_models.architecture import Memory
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import Dim, Modifier, ModifierKind, Store
+from gossamer_models.isa.instructions import Dim, Load, Modifier, ModifierKind, Store
 from gossamer_models.isa.loops import field_number
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.timing.dma import misaligned, transfer_plan
@@ -41,6 +41,7 @@ def moves(store: Store) -> list[tuple[int, int, tuple[int, ...]]]:
     [
         ((Dim(8, 1, 1, 3), Dim(6, 8, 8, 3)), 8),  # three atoms of 16 have no order; six of 8 do
         ((Dim(48, 1, 1, 3),), 8),
+        ((Dim(144, 1, 1, 3), Dim(1, 144, 144, 2, 1)), 16),  # one iteration separates nothing
         ((Dim(16, 1, 1, 3), Dim(9, 16, 16, 0, 2)), 16),
         ((Dim(8, 1, 1, 3), Dim(6, 8, 8, 3), Dim(4, 96, 480, 1, 3)), 16),
     ],
@@ -53,6 +54,13 @@ def test_the_same_bytes_move_in_aligned_atoms(dims: tuple[Dim, ...], atom: int) 
     assert transfer_plan(cut, 32).atom_bytes == atom
     for base in (48, 96, 144, 192):
         assert misaligned(dataclasses.replace(cut, mem_base=base), 32) is None
+
+
+def test_steps_along_an_axis_are_no_addresses() -> None:
+    axis = Modifier(field_number(Load, "axis1_base"), ModifierKind.STEP, 1, 1)
+    move = Modifier(field_number(Load, "mem_base"), ModifierKind.STEP, 1, 48)
+    load = Load(buffer=Buffer.B_META, format=2, mem_base=48, dims=(Dim(48, 1, 1, 3),), modifiers=(axis, move))
+    assert transfer_plan(whole_pieces(load, ONE_PORT), 32).atom_bytes == 8
 
 
 def test_what_is_aligned_stays() -> None:

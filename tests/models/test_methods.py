@@ -16,6 +16,8 @@ def test_every_method_has_a_source() -> None:
         ("sr-ste", "2:8", 4 / 3),
         ("bdwp", "2:4", 1.50),
         ("bdwp", "2:8", 2.00),
+        ("bdwp-mvue", "2:4", 2.00),
+        ("bdwp-mvue", "2:8", 4.00),
     ],
 )
 def test_stage_ceilings(method: str, sparsity: str, ceiling: float) -> None:

@@ -39,6 +39,7 @@ class Replay:
     stored_gradient : the same for the complete gradient of a feature map.
     check : called with (what, reference, stored, noise); noise bounds what fp32 rounding of large terms that cancel
         adds.
+    sampled : gives the gradient that a layer's weight gradient is made of, from its name and the complete gradient.
     """
 
     layers: tuple[Any, ...]
@@ -46,6 +47,7 @@ class Replay:
     stored: Callable[[str], Array | None]
     stored_gradient: Callable[[str], Array | None]
     check: Callable[[str, Array, Array, float], None]
+    sampled: Callable[[str, Array], Array]
     values: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
@@ -130,8 +132,9 @@ class Replay:
         match layer.type:
             case "conv2d":
                 shape, window = self.step.weights[layer.name].shape, (layer.stride, layer.padding, layer.groups)
-                dw = naive.conv2d_weight_gradient(x, dy, shape, *window)
-                size = naive.conv2d_weight_gradient(abs(x), abs(dy), shape, *window).max()
+                kept = self.sampled(layer.name, dy)
+                dw = naive.conv2d_weight_gradient(x, kept, shape, *window)
+                size = naive.conv2d_weight_gradient(abs(x), abs(kept), shape, *window).max()
                 on_weights(layer.name, dw, dy.sum(axis=(0, 2, 3)) if layer.bias else None, float(size))
                 if layer.inputs[0] != "input":
                     w = self.step.backward_weights[layer.name]
@@ -140,8 +143,9 @@ class Replay:
             case "linear":
                 w = self.step.backward_weights[layer.name]
                 dx, _, bias = naive.linear_gradients(x[:, :, 0, 0], w, dy[:, :, 0, 0])
-                dw = naive.gemm_float64(dy[:, :, 0, 0].T, x[:, :, 0, 0])
-                size = (abs(dy[:, :, 0, 0]).T @ abs(x[:, :, 0, 0])).max()
+                kept = self.sampled(layer.name, dy)[:, :, 0, 0]
+                dw = naive.gemm_float64(kept.T, x[:, :, 0, 0])
+                size = (abs(kept).T @ abs(x[:, :, 0, 0])).max()
                 on_weights(layer.name, dw, bias if layer.bias else None, float(size))
                 self._give(layer.inputs[0], dx[:, :, None, None])
             case "batchnorm":

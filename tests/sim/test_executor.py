@@ -9,7 +9,18 @@ import pytest
 
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.instructions import Dim, EndLoop, Gemm, Instruction, Load, Loop, Prune, Store, Vector
+from gossamer_models.isa.instructions import (
+    Dim,
+    EndLoop,
+    Gemm,
+    Instruction,
+    Load,
+    Loop,
+    Prune,
+    PruneMode,
+    Store,
+    Vector,
+)
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
@@ -120,6 +131,11 @@ def test_timing_status(ports: int, memory: str, dma: str) -> None:
     status = dict(simulate(program(), architecture, memory=memory).timing_status)
     assert {status.pop(engine) for engine in (Engine.LOAD, Engine.STORE)} == {dma}
     assert status == dict.fromkeys((Engine.GEMM, Engine.PRUNE, Engine.VECTOR), "RTL-verified")
+
+
+def test_unbiased_pruning_is_modelled() -> None:
+    part = StageProgram("a", "prune", (Prune(keep=2, of=8, valid=8, mode=PruneMode.UNBIASED),))
+    assert simulate(program(part), ARCHITECTURE, memory="ideal").timing_status[Engine.PRUNE] == "modelled"
 
 
 def test_trace_file(tmp_path: Path) -> None:

@@ -44,9 +44,10 @@ def results(program: Program) -> dict[str, bytes]:
     return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
 
 
+@pytest.mark.parametrize("method", ["bdwp", "bdwp-mvue"])
 @pytest.mark.parametrize("seed", range(8))
-def test_schedule_changes_no_bit(seed: int) -> None:
-    assert_schedules_agree(random_network(np.random.default_rng(seed)), (3, 8, 20, 40)[seed % 4], seed)
+def test_schedule_changes_no_bit(seed: int, method: str) -> None:
+    assert_schedules_agree(random_network(np.random.default_rng(seed)), (3, 8, 20, 40)[seed % 4], seed, method)
 
 
 @pytest.mark.parametrize(("c_in", "c_out", "groups"), [(16, 16, 16), (20, 20, 20), (16, 32, 4), (32, 48, 2)])
@@ -54,11 +55,11 @@ def test_schedule_changes_no_bit_of_groups(c_in: int, c_out: int, groups: int) -
     assert_schedules_agree(convolution(3, 2, 1, c_in, c_out, (5, 6), groups), 9, seed=groups)
 
 
-def assert_schedules_agree(net: Network, batch: int, seed: int) -> None:
+def assert_schedules_agree(net: Network, batch: int, seed: int, method: str = "bdwp") -> None:
     expected, schedules = None, set()
     for architecture in variants():
         try:
-            case = run_step(net, batch, "bdwp", Pattern(2, 8), architecture, seed)
+            case = run_step(net, batch, method, Pattern(2, 8), architecture, seed)
         except DoesNotFitError:
             continue
         found = results(case.program)
@@ -109,10 +110,20 @@ def assert_masks_agree(net: Network, layer: str, pattern: Pattern, seed: int) ->
     return len(products)
 
 
-def test_token_order_changes_no_bit() -> None:
+@pytest.mark.parametrize("method", ["bdwp", "bdwp-mvue"])
+def test_token_order_changes_no_bit(method: str) -> None:
     architecture = load_architecture("tiny-4x4")
     net = random_network(np.random.default_rng(3))
-    expected = results(run_step(net, 8, "bdwp", Pattern(2, 8), architecture, 3).program)
+    expected = results(run_step(net, 8, method, Pattern(2, 8), architecture, 3).program)
     for order in range(4):
-        program = run_step(net, 8, "bdwp", Pattern(2, 8), architecture, 3, order=order).program
+        program = run_step(net, 8, method, Pattern(2, 8), architecture, 3, order=order).program
         assert results(program) == expected, f"order seed {order}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sampling_all_is_dense(seed: int) -> None:
+    net, architecture = random_network(np.random.default_rng(seed)), load_architecture("tiny-4x4")
+    dense = results(run_step(net, 11, "dense", None, architecture, seed).program)
+    sampled = run_step(net, 11, "bdwp-mvue", Pattern(4, 4), architecture, seed).program
+    assert any(name.endswith(".sampled") for name in sampled.memory.tensors)
+    assert results(sampled) == dense

@@ -14,7 +14,36 @@ from tests.references.training_step import Replay
 from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, network, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
-METHODS = ("dense", "sr-ste", "sdwp", "bdwp")
+METHODS = ("dense", "sr-ste", "sdwp", "bdwp", "bdwp-mvue")
+
+
+def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
+    """A layer's entries as a dense gradient, checked: at most N of M samples, signs and sums of magnitudes kept."""
+    tensor = case.program.memory.tensors.get(f"{name}.sampled")
+    if tensor is None:
+        return dy
+    assert case.pattern is not None
+    data = case.program.memory.data
+    assert data is not None
+    slabs, pixels, words, entries, _ = tensor.shape
+    count, half = slabs * pixels * words * entries * 8, tensor.size_bytes // 3
+    raw = data[tensor.address : tensor.address + tensor.size_bytes]
+    values = raw[: 2 * count].view(np.float16).reshape(tensor.shape)
+    metadata = raw[2 * half : 2 * half + count].reshape(tensor.shape)
+    found = np.zeros((slabs, 8, words, 8, pixels))
+    for slab, pixel, word, entry, channel in zip(*np.nonzero(metadata & 0x80), strict=True):
+        place = slab, pixel, word, entry, channel
+        found[slab, metadata[place] & 7, word, channel, pixel] = values[place]
+    result = found.reshape(slabs * 8, words * 8, *dy.shape[2:])
+    assert not result[len(dy) :].any()
+    assert not result[:, dy.shape[1] :].any()
+    result = result[: len(dy), : dy.shape[1]]
+    assert ((np.sign(result) == np.sign(dy)) | (result == 0)).all()
+    for first in range(0, len(dy), case.pattern.m):
+        group, kept = np.abs(dy[first : first + case.pattern.m]), np.abs(result[first : first + case.pattern.m])
+        assert ((kept != 0).sum(0) <= case.pattern.n).all()
+        assert np.allclose(kept.sum(0), group.sum(0), rtol=2.0**-10, atol=case.pattern.n * 2.0**-24)
+    return result
 
 
 def assert_step(case: Case) -> None:
@@ -35,7 +64,10 @@ def assert_step(case: Case) -> None:
         allowed = bound * (np.abs(reference).max() + 2.0**-14) + noise
         assert error <= allowed, f"{what}: off by {error:.3e}, allowed {allowed:.3e}"
 
-    replay = Replay(case.network.layers, case.step, stored, stored_gradient, check)
+    replay = Replay(
+        case.network.layers, case.step, stored, stored_gradient, check,
+        sampled=lambda name, dy: sampled_gradient(case, name, dy),
+    )  # fmt: skip
     replay.forward(case.images)
 
     def on_weights(name: str, dw: NDArray[Any], db: NDArray[Any] | None, size: float) -> None:
@@ -126,3 +158,16 @@ def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> 
     raw = data[master.address : master.address + master.size_bytes].view(np.float32)
     assert np.count_nonzero(raw) == np.count_nonzero(host.read(case.program, "conv.weight")) == weights.size
     assert stages["wu"].macs * (1 if few else 0.25) == pytest.approx(stages["ff"].macs, rel=0.3 if c_in % 16 else 0)
+
+
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_random_networks_with_sampled_gradients(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
+    architecture = load_architecture(("tiny-4x4", "small-8x8", "vcu1525-32x32")[int(rng.integers(3))])
+    batch = int(rng.choice([1, 3, 8, 11, 24]))
+    case = run_step(net, batch, "bdwp-mvue", pattern, architecture, seed)
+    assert_step(case)
+    shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage == "wu"}
+    assert min(shares.values()) < 1 or batch < 8
+    assert all(share == 1 for layer, share in shares.items() if f"{layer}.sampled" not in case.program.memory.tensors)

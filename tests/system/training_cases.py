@@ -118,6 +118,7 @@ class Case:
     images: NDArray[np.float16]
     step: Step
     decay: float
+    pattern: Pattern | None
 
 
 def pruned(weights: NDArray[np.float32], pattern: Pattern | None, axis: int) -> NDArray[np.float16]:
@@ -172,7 +173,7 @@ def run_step(
     }
     step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE)
     run(program, architecture, seed=order)
-    return Case(net, program, images, step, rule.decay)
+    return Case(net, program, images, step, rule.decay, pattern)
 
 
 def _along_channels(w: NDArray[np.float32], pattern: Pattern | None, shapes: Any, name: str) -> NDArray[np.float16]:

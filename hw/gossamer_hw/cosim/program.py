@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.machine_jobs import MEMORIES, Change, Failure, Job, JobResult
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import InputError
+from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import ENGINES
 from gossamer_models.results import RunResult, StageRun
+from gossamer_models.timing.status import prune_in_rtl
 
 __all__ = [
     "IDEAL",
@@ -93,10 +94,14 @@ def program_job(
     ------
     InputError
         The image is symbolic, there is no such tensor or no such memory, or bytes do not fit their tensor.
+    UnsupportedError
+        The Program prunes without bias, which does not exist in RTL.
     """
     if behaviour.memory not in MEMORIES:
         raise InputError(f"memory must be one of {', '.join(MEMORIES)}, not {behaviour.memory!r}")
     part = dataclasses.replace(program, stages=program.stages[first_stage:])
+    if not prune_in_rtl(part):
+        raise UnsupportedError(f"unbiased pruning in RTL, which program {program.name!r} needs", "another method")
     base, stages = program_base(part), np.frombuffer(encode_program(part), np.uint8)
     if tensors is not None:
         changes = tuple(_change(program, name, data) for name, data in tensors.items())

@@ -1,11 +1,13 @@
-"""Prune: the N largest of every M along one axis of 8 x 8 blocks, as entries."""
+"""Prune: N of every M along one axis of 8 x 8 blocks, as entries."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
-from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.numerics.formats import UInt8
+from gossamer_models.numerics.formats import Float16, UInt8
+from gossamer_models.sampling import Sample, random_parts, sample_groups
 from gossamer_models.sparsity import Pattern, compress
 
 __all__ = ["prune"]
@@ -19,7 +21,8 @@ def prune(machine: Machine, instruction: Prune) -> None:
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, `valid` is zero or exceeds the axis, or the machine's word is not one block wide.
+        An address leaves its buffer, `valid` is zero or exceeds the axis, the mode is unknown, or the machine's word is
+        not one block wide.
     InputError
         Not 1 <= N <= M, or M does not divide the word.
     """
@@ -35,7 +38,15 @@ def prune(machine: Machine, instruction: Prune) -> None:
     # (n2, blocks across the axis, the other 8, elements along the axis)
     lines = blocks.transpose((0, 2, 4, 1, 3) if p.axis == 0 else (0, 1, 3, 2, 4))
     lines = lines.reshape(*lines.shape[:3], length)[..., : p.valid]
-    kept = compress(lines, Pattern(p.keep, p.of), _BLOCK, axis=3)
+    pattern = Pattern(p.keep, p.of)
+    match p.mode:
+        case PruneMode.LARGEST:
+            kept = compress(lines, pattern, _BLOCK, axis=3)
+        case PruneMode.UNBIASED:
+            sample = _sampled(lines, pattern, _random(p))
+            kept = compress(sample.values, pattern, _BLOCK, axis=3, mask=sample.kept)
+        case _:
+            raise ExecutionError(f"`mode` must be one of {', '.join(map(str, map(int, PruneMode)))}, not {p.mode}")
     metadata = np.where(kept.valid, META_VALID | kept.index, 0).astype(np.uint8)
     missing = [(0, 0)] * 3 + [(0, length // _BLOCK - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
@@ -44,3 +55,19 @@ def prune(machine: Machine, instruction: Prune) -> None:
     packed: UInt8 = np.pad(metadata, missing).transpose(order)
     machine.write(p.engine, Buffer.PRN, p.values, values)
     machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)
+
+
+def _random(p: Prune) -> NDArray[np.int64]:
+    """Random words in the order of lines: (n2, blocks across the axis, the other 8, words along the axis, part)."""
+    parts = random_parts(p.seed, p.n2 * p.n1 * p.n0 * _BLOCK, p.word).reshape(p.n2, p.n1, p.n0, _BLOCK, -1)
+    return parts.transpose((0, 2, 3, 1, 4) if p.axis == 0 else (0, 1, 3, 2, 4))
+
+
+def _sampled(lines: Float16, pattern: Pattern, random: NDArray[np.int64]) -> Sample:
+    """Sample lines along their last axis, a ragged last word as if zeros followed."""
+    length = lines.shape[3]
+    padded = np.pad(lines, [(0, 0)] * 3 + [(0, -length % _BLOCK)])
+    words = padded.reshape(*lines.shape[:3], -1, _BLOCK // pattern.m, pattern.m)
+    sample = sample_groups(words, pattern, random[..., : words.shape[3], : words.shape[4]])
+    shape = padded.shape
+    return Sample(sample.values.reshape(shape)[..., :length], sample.kept.reshape(shape)[..., :length])

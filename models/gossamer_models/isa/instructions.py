@@ -15,10 +15,10 @@ from gossamer_models.isa.tokens import Engine
 __all__ = [
     "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
     "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
-    "Opcode", "Prune", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
+    "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 2
+ISA_VERSION = 3
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -267,13 +267,21 @@ class Gemm(Instruction):
         return self.j * self.i2 * self.i1 * self.i0
 
 
+class PruneMode(IntEnum):
+    """Which elements of a group a PRUNE keeps."""
+
+    LARGEST = 0
+    UNBIASED = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Prune(Instruction):
-    """Keep the N largest of every M along one axis of blocks [n2][n1][n0][8][8] of fp16 in VOUT.
+    """Keep N of every M along one axis of blocks [n2][n1][n0][8][8] of fp16 in VOUT.
 
     ``axis`` 0 groups along n1 x first 8, ``axis`` 1 along n0 x second 8; `valid` counts the real elements
     along that axis. Entries leave as [n2][n1][n0][entry][8 of the other axis], values and metadata apart.
-    N = M keeps everything.
+    N = M keeps everything. ``mode`` 0 keeps the N largest; 1 draws N with a mean equal to the group, its random words
+    numbered from `word` on in the order [n2][n1][n0][8 of the other axis].
     """
 
     opcode: ClassVar[Opcode] = Opcode.PRUNE
@@ -289,6 +297,9 @@ class Prune(Instruction):
     source: int = bits(24, "byte address in VOUT")
     values: int = bits(24, "byte address of the values in PRN")
     metadata: int = bits(24, "byte address of the metadata in PRN_META")
+    mode: int = bits(2, "0 the N largest, 1 unbiased sampling")
+    seed: int = bits(32, "of unbiased sampling")
+    word: int = bits(32, "number of the first random word; numbers are taken modulo 2^32")
 
 
 class VectorOp(IntEnum):

@@ -46,6 +46,7 @@ _NOTES: dict[Opcode, Sequence[str]] = {
         "A last group of fewer than M real elements keeps the smaller of N and their number.",
         "Entries of a word stand in ascending order of index, invalid ones (all zeros) last.",
         "Metadata byte: bit 7 valid, low bits index within the word.",
+        "Unbiased sampling: `gossamer_models.sampling` defines every bit of it and of its random numbers.",
     ),
     Opcode.VECTOR: ("An option that an operation does not name is an error.",),
 }

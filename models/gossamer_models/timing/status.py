@@ -1,9 +1,11 @@
 """How far each engine's timing is proven."""
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.program import Program
 
-__all__ = ["HDL_MEMORIES", "MODELLED", "RTL_VERIFIED", "timing_status"]
+__all__ = ["HDL_MEMORIES", "MODELLED", "RTL_VERIFIED", "prune_in_rtl", "timing_status"]
 
 RTL_VERIFIED = "RTL-verified"
 MODELLED = "modelled"
@@ -11,13 +13,23 @@ MODELLED = "modelled"
 HDL_MEMORIES = frozenset({"ideal", "scripted"})
 
 
-def timing_status(architecture: Architecture, memory_model: str) -> dict[Engine, str]:
+def prune_in_rtl(program: Program) -> bool:
+    """Whether all of a Program's prune instructions exist in RTL: not the unbiased ones."""
+    return all(
+        item.mode == PruneMode.LARGEST
+        for stage in program.stages
+        for item in stage.instructions
+        if isinstance(item, Prune)
+    )
+
+
+def timing_status(architecture: Architecture, memory_model: str, program: Program) -> dict[Engine, str]:
     """Status of each engine; DMA is proven for one port behind the memories that exist in HDL."""
     dma = RTL_VERIFIED if architecture.memory.ports == 1 and memory_model in HDL_MEMORIES else MODELLED
     return {
         Engine.LOAD: dma,
         Engine.STORE: dma,
         Engine.GEMM: RTL_VERIFIED,
-        Engine.PRUNE: RTL_VERIFIED,
+        Engine.PRUNE: RTL_VERIFIED if prune_in_rtl(program) else MODELLED,
         Engine.VECTOR: RTL_VERIFIED,
     }

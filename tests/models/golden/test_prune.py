@@ -8,8 +8,10 @@ import pytest
 from gossamer_models.errors import GossamerError, InputError
 from gossamer_models.golden.prune import prune
 from gossamer_models.golden.state import Machine
-from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer, Engine
+from gossamer_models.sampling import random_parts, sample_groups
+from gossamer_models.sparsity import Pattern
 from tests.references.naive import n_of_m_mask
 from tests.references.operands import any_fp16
 
@@ -50,6 +52,41 @@ def test_prune(machine: Machine, axis: int, n: int, m: int, missing: int) -> Non
             assert list(zip(values[at].tolist(), metadata[at].tolist(), strict=True)) == expected
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("pattern", [Pattern(1, 2), Pattern(2, 4), Pattern(2, 8)], ids=str)
+@pytest.mark.parametrize("missing", [0, 3, 8, 9])
+def test_unbiased_prune_takes_each_group_with_its_own_random_word(
+    machine: Machine, axis: int, pattern: Pattern, missing: int
+) -> None:
+    """Line by line: the words of a block follow each other along the other axis, blocks in their order."""
+    blocks = any_fp16(np.random.default_rng(missing), N2 * N1 * N0 * 64, 0.05).reshape(N2, N1, N0, 8, 8)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, blocks)
+    length = (N1, N0)[axis] * 8 - missing
+    sizes: dict[str, Any] = {"n2": N2, "n1": N1, "n0": N0, "valid": length, "metadata": METADATA}
+    prune(machine, Prune(keep=pattern.n, of=pattern.m, axis=axis, mode=PruneMode.UNBIASED, seed=77, word=900, **sizes))
+    per_word = pattern.entries_per_word(8)
+    shape = (N2, N1, N0, per_word, 8)
+    count = N2 * N1 * N0 * per_word * 8
+    values = machine.read(Engine.STORE, Buffer.PRN, np.uint16, VALUES, count).reshape(shape)
+    metadata = machine.read(Engine.STORE, Buffer.PRN_META, np.uint8, METADATA, count).reshape(shape)
+    random = random_parts(77, N2 * N1 * N0 * 8, 900).reshape(N2, N1, N0, 8, 4)
+    for n2, n1, n0, other in np.ndindex(N2, N1, N0, 8):
+        first = (n1, n0)[axis] * 8
+        word = np.zeros(8, np.float16)
+        for r in range(max(0, min(8, length - first))):
+            word[r] = blocks[place(axis, first + r, (n2, (n0, n1)[axis], other))]
+        expected = []
+        for group in range(8 // pattern.m):
+            start = group * pattern.m
+            sample = sample_groups(word[start : start + pattern.m], pattern, random[n2, n1, n0, other, group])
+            for r in np.nonzero(sample.kept)[0].tolist():
+                if first + start + r < length:
+                    expected.append((int(sample.values[r].view(np.uint16)), 0x80 + start + r))
+        expected += [(0, 0)] * (per_word - len(expected))
+        at = (n2, n1, n0, slice(None), other)
+        assert list(zip(values[at].tolist(), metadata[at].tolist(), strict=True)) == expected
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -58,6 +95,7 @@ def test_prune(machine: Machine, axis: int, n: int, m: int, missing: int) -> Non
         ({"source": 1}, "address 1 in VOUT must be a multiple of 2"),
         ({"source": 65536}, "must lie in VOUT"),
         ({"values": 49152}, "must lie in PRN"),
+        ({"mode": 3}, "`mode` must be one of 0, 1, not 3"),
     ],
 )
 def test_bad_instructions(machine: Machine, fields: dict[str, Any], message: str) -> None:

@@ -143,10 +143,25 @@ def test_gemm_by_hand() -> None:
 
 
 def test_prune_by_hand() -> None:
-    instruction = Prune(keep=2, of=8, axis=1, n2=3, n1=4, n0=5, valid=6, source=7, values=8, metadata=9)
+    instruction = Prune(
+        keep=2,
+        of=8,
+        axis=1,
+        n2=3,
+        n1=4,
+        n0=5,
+        valid=6,
+        source=7,
+        values=8,
+        metadata=9,
+        mode=1,
+        seed=(1 << 32) - 1,
+        word=1 << 31,
+    )
     assert encode(instruction) == words(
         opcode=(48, 0), keep=(2, 578), of=(8, 583), axis=(1, 588), n2=(3, 589), n1=(4, 605), n0=(5, 621),
-        valid=(6, 637), source=(7, 661), values=(8, 685), metadata=(9, 709),
+        valid=(6, 637), source=(7, 661), values=(8, 685), metadata=(9, 709), mode=(1, 733), seed=((1 << 32) - 1, 735),
+        word=(1 << 31, 767),
     )  # fmt: skip
 
 

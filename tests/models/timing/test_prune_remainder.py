@@ -3,11 +3,19 @@
 import pytest
 
 from gossamer_models.architecture import Vector as Lanes
-from gossamer_models.isa.instructions import Prune
-from gossamer_models.timing.prune import prune_cycles, prune_overhead_cycles
+from gossamer_models.isa.instructions import Prune, PruneMode
+from gossamer_models.timing.prune import SAMPLER_CYCLES, prune_cycles, prune_overhead_cycles
 
 
 @pytest.mark.parametrize(("lanes", "blocks", "cycles"), [(1, 1, 8), (4, 1, 2), (8, 1, 1), (32, 1, 1), (32, 5, 2)])
 def test_last_cycle_may_be_part_full(lanes: int, blocks: int, cycles: int) -> None:
     found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), Prune(keep=2, of=8, n0=blocks))
     assert found == prune_overhead_cycles(lanes) + cycles
+
+
+def test_sampler_only_lengthens_the_pipeline() -> None:
+    lanes = Lanes(lanes=8, prune_lanes=4)
+    for blocks in (1, 100):
+        usual = Prune(keep=2, of=8, n0=blocks)
+        sampled = Prune(keep=2, of=8, n0=blocks, mode=PruneMode.UNBIASED, seed=3)
+        assert prune_cycles(lanes, sampled) - prune_cycles(lanes, usual) == SAMPLER_CYCLES > 0
