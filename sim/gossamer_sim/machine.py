@@ -158,8 +158,10 @@ class Machine:
         return int(self.environment.now) + self.skipped
 
     def close(self) -> None:
-        """Account for the stage's end: the last instruction's, or the sequencer's look behind it if that is later."""
-        self._account()
+        """Account for the stage's end: the last instruction's, or the sequencer's look behind it if that is later.
+
+        The clock may stand later still, at a timer of the memory that had been overtaken.
+        """
         behind = self.cursor - self._accounted
         if behind > 0:
             self.tally.occupancy[0] += behind

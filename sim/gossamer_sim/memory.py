@@ -13,6 +13,7 @@ from gossamer_models.timing.dma import TransferPlan
 from gossamer_models.timing.dram import DDR4_2400, DramDevice, Epoch, epoch, shared_pace, units
 from gossamer_models.timing.sequencer import barrier_cycles
 from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles, port_cycles, start_cycles
+from gossamer_sim.lanes import Lanes
 from gossamer_sim.scripted import ScriptedMemory
 
 __all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "SharedChannel", "memory_model"]
@@ -38,6 +39,10 @@ class MemoryModel(Protocol):
         """What a stage's transfers share, if anything."""
         ...
 
+    def lanes(self) -> "Lanes | None":
+        """The same where no clock runs; only called if transfers repeat."""
+        ...
+
     def barrier_cycles(self, address: int, instructions: int) -> int:
         """Cycles from a stage's end to the next one's first dealing cycle; its header lies at ``address``."""
         ...
@@ -57,6 +62,9 @@ class IdealMemory:
     def channel(self, environment: simpy.Environment) -> None:
         """Nothing is shared."""
         del environment
+
+    def lanes(self) -> None:
+        """Nothing is shared."""
 
     def barrier_cycles(self, address: int, instructions: int) -> int:
         """Cycles of a barrier, wherever the stage lies."""
@@ -86,6 +94,11 @@ class EpochMemory:
     def channel(self, environment: simpy.Environment) -> "Channel":
         """A channel at rest."""
         return Channel(environment, self)
+
+    def lanes(self) -> "Lanes":
+        """A channel at rest, without a clock."""
+        base = units(self.device, self.architecture.clock_hz)
+        return Lanes(base, lambda read, write: (shared_pace(self.device, base, read, write),) * 2)
 
 
 class SharedChannel(Protocol):

@@ -56,6 +56,9 @@ class ScriptedMemory:
         """The port, to a stage."""
         return ScriptedChannel(environment, self._scripts)
 
+    def lanes(self) -> None:
+        """Nothing repeats here."""
+
     def barrier_cycles(self, address: int, instructions: int) -> int:
         """Cycles of a barrier whose stage lies at ``address``."""
         read = self._scripts[Direction.READ]

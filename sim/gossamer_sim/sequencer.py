@@ -19,9 +19,9 @@ from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process, Tally
 from gossamer_sim.work import WorkShop
 
-__all__ = ["LoopNode", "Sequencer", "compile_stage"]
+__all__ = ["MAX_MEMORIES", "LoopNode", "Sequencer", "compile_stage"]
 
-_MAX_MEMORIES = 1024
+MAX_MEMORIES = 1024
 """States remembered per loop; a loop that does not repeat within as many iterations starts over remembering."""
 
 
@@ -148,7 +148,7 @@ class _Memory:
         now = machine.now()
         found = self._seen.get(state)
         if found is None:
-            if len(self._seen) >= _MAX_MEMORIES:
+            if len(self._seen) >= MAX_MEMORIES:
                 self._seen.clear()
             self._seen[state] = index, now, machine.snapshot()
             return 0

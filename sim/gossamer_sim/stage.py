@@ -1,6 +1,6 @@
 """One stage on the machine, from barrier to barrier, and the ledger of its cycles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import simpy
@@ -12,9 +12,11 @@ from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import StageProgram
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
-from gossamer_sim.machine import ENGINES, Machine
+from gossamer_sim.dataflow import DataflowMachine, DisorderError
+from gossamer_sim.machine import ENGINES, Machine, Tally
 from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
+from gossamer_sim.walk import walk
 from gossamer_sim.work import Work, WorkShop
 
 __all__ = ["StageRun", "ledger", "run_stage", "timing"]
@@ -65,7 +67,8 @@ def run_stage(
     ----------
     address : DRAM address of the stage's header.
     trace, periodic : as in :func:`gossamer_sim.executor.simulate`.
-    environment : SimPy's kernel, at time 0; a fresh one by default.
+    environment : SimPy's kernel, at time 0. By default a fresh one, or none where the shortcuts hold: the same times
+        then follow without a clock, see :mod:`gossamer_sim.dataflow`.
 
     Raises
     ------
@@ -74,12 +77,17 @@ def run_stage(
     """
     name = f"stage {stage.layer}.{stage.stage}"
     _check_length(name, stage)
+    tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
+    barrier = memory.barrier_cycles(address, len(stage.instructions))
+    if periodic and memory.repeats and environment is None:
+        try:
+            return _without_clock(stage, architecture, memory, tokens, barrier, trace=trace)
+        except (DisorderError, ValueError):
+            pass  # the long way says what is wrong, and when
     environment = environment or simpy.Environment()
     shop = WorkShop(architecture, memory)
-    tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
     channel = memory.channel(environment)
     machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
-    barrier = memory.barrier_cycles(address, len(stage.instructions))
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
     try:
         environment.process(sequencer.run(compile_stage(stage.instructions, shop)))
@@ -89,15 +97,36 @@ def run_stage(
     if not sequencer.done or machine.waiting():
         raise GossamerError(f"{name} deadlocks at cycle {machine.now()}: {'; '.join(machine.waiting())}")
     machine.close()
-    executed = tuple(machine.executed())
+    return _stage_run(shop, Tally(machine.tally.occupancy, machine.executed()), barrier, machine.spans, machine.skips)
+
+
+def _without_clock(
+    stage: StageProgram,
+    architecture: Architecture,
+    memory: MemoryModel,
+    tokens: dict[int, int],
+    barrier: int,
+    *,
+    trace: bool,
+) -> StageRun:
+    shop = WorkShop(architecture, memory)
+    machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
+    walk(machine, compile_stage(stage.instructions, shop))
+    machine.close()
+    return _stage_run(shop, machine.total(), barrier, machine.spans, machine.skips)
+
+
+def _stage_run(
+    shop: WorkShop, tally: Tally, barrier: int, spans: Sequence[Span] | None, skips: Sequence[Skip]
+) -> StageRun:
     return StageRun(
         works=tuple(shop.works),
-        executed=executed,
-        occupancy=tuple(machine.tally.occupancy),
+        executed=tuple(tally.executed),
+        occupancy=tuple(tally.occupancy),
         barrier_cycles=barrier,
-        spans=tuple(Span(s.engine, s.instruction, s.start + barrier, s.end + barrier) for s in machine.spans or ()),
-        skips=tuple(Skip(s.level, s.iterations, s.start + barrier, s.end + barrier) for s in machine.skips),
-        actions=Actions.total((work.actions, times) for work, times in zip(shop.works, executed, strict=True)),
+        spans=tuple(Span(s.engine, s.instruction, s.start + barrier, s.end + barrier) for s in spans or ()),
+        skips=tuple(Skip(s.level, s.iterations, s.start + barrier, s.end + barrier) for s in skips),
+        actions=Actions.total((work.actions, times) for work, times in zip(shop.works, tally.executed, strict=True)),
     )
 
 
