@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check bench bench-fpga train-rtl fuzz formal docs lint clean
+.PHONY: demo test check bench bench-fpga sat train-rtl fuzz formal docs lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
@@ -24,6 +24,10 @@ bench: $(READY)
 
 bench-fpga: $(READY)
 	$(BIN)/python -m gossamer.bench_fpga
+
+# Networks of workloads/sat by every method: docs/sat.md.
+sat: $(READY)
+	$(BIN)/python -m gossamer.sat
 
 train-rtl: $(READY)
 	$(BIN)/python -m gossamer.train_rtl

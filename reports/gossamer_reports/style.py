@@ -1,13 +1,18 @@
 """Look of the plots: colours that colour-blind readers tell apart (Okabe and Ito), and settings that leave no trace."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from gossamer_models.methods import METHODS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["IDEAL", "LEDGER_COLORS", "MACHINE", "STAGE_COLORS", "lay_out", "plot_style", "stage_label"]
+__all__ = [
+    "IDEAL", "LEDGER_COLORS", "MACHINE", "METHOD_COLORS", "STAGE_COLORS", "lay_out", "plot_style", "stage_label",
+]  # fmt: skip
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _YELLOW, _BLUE, _VERMILION, _PURPLE, _GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"
@@ -27,6 +32,11 @@ LEDGER_COLORS: Final[Mapping[str, str]] = {
     "barrier": _BLACK,
 }
 """Colour of each column of the ledger, in the order in which bars are stacked."""
+
+METHOD_COLORS: Final[Mapping[str, str]] = dict(
+    zip(METHODS, itertools.cycle((_GREY, _SKY, _YELLOW, _ORANGE, _GREEN, _PURPLE, _BLUE)), strict=False)
+)
+"""Colour of each training method."""
 
 IDEAL: Final[Mapping[str, Any]] = {"color": _BLACK, "linewidth": 1.4, "linestyle": "-"}
 MACHINE: Final[Mapping[str, Any]] = {"color": _VERMILION, "linewidth": 1.4, "linestyle": (0, (2.0, 1.0))}

@@ -12,7 +12,7 @@ import gossamer.verify
 import gossamer.verify_file
 import gossamer_hw.fpga.parts
 import gossamer_hw.generate
-from gossamer import api
+from gossamer import api, sat
 from gossamer.verify import Verification
 from gossamer.verify_file import FileVerification, StageCycles
 from gossamer_hw.fpga.parts import Use
@@ -114,6 +114,20 @@ def test_simulation_without_energy_is_documented() -> None:
     assert "Energy" not in found.seen
 
 
+def method_study(folder: Path, architecture: str) -> dict[str, Any]:
+    """A study of one small network."""
+    text = f'network: digits-mlp\nbatch: 8\ntraining: {{method: bdwp, sparsity: "2:8"}}\narchitecture: {architecture}\n'
+    (folder / "digits-mlp.yaml").write_text(text)
+    return sat.study(folder)
+
+
+@pytest.mark.parametrize("architecture", ["tiny-4x4", "vcu1525-32x32"])
+def test_method_study_is_documented(tmp_path: Path, architecture: str) -> None:
+    found = walk("Method study", method_study(tmp_path, architecture))
+    found.assert_complete()
+    assert {"Method mean", "Method row"} <= found.seen.keys()
+
+
 def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     found = walk("Verification", *verification(monkeypatch))
     found.assert_complete()
@@ -159,10 +173,11 @@ def test_program_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> 
     assert {"Late", "Stage cycles"} <= found.seen.keys()
 
 
-def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     used = set(walk("Verification", *verification(monkeypatch)).seen)
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
+    used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
     assert SECTIONS.keys() - used == {"Generation", "Resources", "Use"}
 
 
