@@ -56,7 +56,9 @@ def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
 
 def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
     """A words per bank and batch block of a tile of output pixels; whole source rows if the tile has whole rows."""
-    width = gemm.source.width if mapping.columns == gemm.x.outputs else gemm.x.extent(mapping.columns)
+    reached = gemm.x.extent(mapping.columns)
+    # Arithmetic in place of a choice, as the tiles of a whole family of schedules come as arrays.
+    width = reached + (mapping.columns == gemm.x.outputs) * (gemm.source.width - reached)
     return gemm.y.extent(mapping.rows) * width * mapping.bundles * gemm.tap_words
 
 

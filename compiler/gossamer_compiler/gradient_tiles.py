@@ -7,6 +7,7 @@ or as many as fill the R rows; of a unit of several groups only the blocks on th
 from dataclasses import dataclass
 
 from gossamer_compiler.dims import Digit, above, below, combine, merge, plain, refine
+from gossamer_compiler.families import largest
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.tiling import Columns, granule
 from gossamer_models.architecture import Array
@@ -45,7 +46,7 @@ class GradientMapping:
 
     def held_blocks(self, rows: int) -> int:
         """Blocks of R = ``rows`` input channels in buffer A: whole blocks of eight channels."""
-        return max(self.channel_blocks, granule(rows))
+        return largest(self.channel_blocks, granule(rows))
 
     def i_levels(self, kernel: tuple[int, int]) -> tuple[int, int, int]:
         """Tiles along i2, i1, i0."""

@@ -1,11 +1,13 @@
 """Schedules of FF and BP: every interleave and tile size that fits, the cheapest by predicted cycles."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+import numpy as np
+
 from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
+from gossamer_compiler.families import Ranks, cheapest, crossed, largest, members
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.architecture import Architecture
@@ -36,16 +38,25 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 @cache
 def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
-    buffers = architecture.buffers
-    candidates = (
-        m for m in _channel_candidates(gemm, architecture) if fits(_channel_demands(gemm, m, architecture), buffers)
-    )
-    ranked = sorted(candidates, key=lambda m: _channel_cost(gemm, m, architecture))
+    def rank(family: ChannelMapping) -> Ranks:
+        demands = _channel_demands(gemm, family, architecture)
+        return fits(demands, architecture.buffers), _channel_cost(gemm, family, architecture)
+
+    ranked = cheapest(_channel_families(gemm, architecture), rank)
     return next((m for m in ranked if len(store_dims(gemm, m, architecture.array)) <= MAX_DIMS), None)
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
-    """Every schedule, also those that exceed a buffer: strips of whole rows, and parts of one row."""
+    """Every schedule, also those that exceed a buffer."""
+    for family in _channel_families(gemm, architecture):
+        yield from members(family)
+
+
+def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
+    """Every schedule, also those that exceed a buffer: strips of whole rows, and parts of one row.
+
+    A family has its interleave in common; all else is arrays with one element per schedule.
+    """
     array = architecture.array
     blocks_options = block_options(gemm.source.batch, array.rows)
     strips = [(rows, gemm.x.outputs) for rows in divisors(gemm.y.outputs)]
@@ -53,15 +64,14 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
     for li, lj in array.interleaves:
         cut = channel_columns(gemm, array, lj)
         for over_pixels in (False, True) if li > 1 else (False,):
-            for j_tiles, blocks, (rows, columns) in itertools.product(cut.options(), blocks_options, strips):
-                if not over_pixels and blocks % li and blocks != blocks_options[-1]:
-                    continue
-                units = cut.units_of(j_tiles)
-                yield ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns)
+            usable = [n for n in blocks_options if over_pixels or not n % li or n == blocks_options[-1]]
+            j_tiles, blocks, places = crossed(cut.options(), usable, range(len(strips)))
+            rows, columns = np.array(strips)[places].T
+            yield ChannelMapping(li, lj, over_pixels, j_tiles, cut.units_of(j_tiles), blocks, rows, columns)
 
 
 def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Mapping[str, int]:
-    """What a schedule asks of each buffer."""
+    """What a schedule, or each of a family, asks of each buffer."""
     array = architecture.array
     results = mapping.tiles * mapping.li * mapping.lj * array.rows
     return {
@@ -73,7 +83,7 @@ def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: A
 
 
 def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
-    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
+    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt, of one or of a family."""
     array = architecture.array
     j_all = channel_columns(gemm, array, mapping.lj).all_tiles
     batch_all = block_options(gemm.source.batch, array.rows)[-1]
@@ -90,7 +100,7 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     )
     results = instances * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
     bus = architecture.memory.bytes_per_cycle
-    slowest = max(
+    slowest = largest(
         compute + instances * overhead, loaded // bus, results * 2 // bus, results // architecture.vector.lanes
     )
     exposed = (loaded + 2 * results) // bus // instances + results // architecture.vector.lanes // instances

@@ -1,10 +1,12 @@
 """Schedules of WU: every interleave and tile size that fits, the cheapest by predicted cycles."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+import numpy as np
+
+from gossamer_compiler.families import Ranks, cheapest, crossed, largest, members
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_of
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
@@ -57,16 +59,12 @@ def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
 
 @cache
 def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
-    buffers = architecture.buffers
-    return min(
-        (
-            m
-            for m in _gradient_candidates(gemm, architecture)
-            if fits(_gradient_demands(gemm, m, architecture), buffers)
-        ),
-        key=lambda m: _gradient_cost(gemm, m, architecture),
-        default=None,
-    )
+    def rank(family: GradientMapping) -> Ranks:
+        demands = _gradient_demands(gemm, family, architecture)
+        return fits(demands, architecture.buffers), _gradient_cost(gemm, family, architecture)
+
+    ranked = cheapest(_gradient_families(gemm, architecture), rank)
+    return next((m for m in ranked if _storable(gemm, m, architecture.array)), None)
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:
@@ -87,20 +85,29 @@ def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
 
 def _gradient_candidates(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
     """Every schedule, also those that exceed a buffer."""
+    for family in _gradient_families(gemm, architecture):
+        yield from (m for m in members(family) if _storable(gemm, m, architecture.array))
+
+
+def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
+    """Every schedule, also those that exceed a buffer or cannot be stored at once.
+
+    A family has its interleave in common; all else is arrays with one element per schedule.
+    """
     array = architecture.array
     unit = unit_of(gemm, array)
     blocks_options = block_options(unit.inputs, array.rows)
     # The diagonal of a unit is stored at once.
     blocks_used = blocks_options if unit.groups == 1 else blocks_options[-1:]
+    strips = _strips(gemm)
     for li, lj in array.interleaves:
         cut = unit.columns(array, lj)
         j_options = cut.options() if unit.groups == 1 or cut.shared else [cut.tiles]
-        for over_taps, blocks, j_tiles in itertools.product((False, True), blocks_used, j_options):
-            if (over_taps and li == 1) or (not over_taps and blocks % li and blocks != blocks_options[-1]):
-                continue
-            seed = GradientMapping(li, lj, over_taps, blocks, j_tiles, cut.units_of(j_tiles), 1, 1)
-            if _storable(gemm, seed, array):
-                yield from (dataclasses.replace(seed, batch_words=words, rows=rows) for words, rows in _strips(gemm))
+        for over_taps in (False, True) if li > 1 else (False,):
+            usable = [n for n in blocks_used if over_taps or not n % li or n == blocks_options[-1]]
+            blocks, j_tiles, places = crossed(usable, j_options, range(len(strips)))
+            words, rows = np.array(strips)[places].T
+            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, cut.units_of(j_tiles), words, rows)
 
 
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
@@ -112,7 +119,7 @@ def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> boo
 
 
 def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Mapping[str, int]:
-    """What a schedule asks of each buffer."""
+    """What a schedule, or each of a family, asks of each buffer."""
     array = architecture.array
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     results = mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows
@@ -144,7 +151,7 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * gemm.entries
     loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * gemm.entry_bytes)
     bus = architecture.memory.bytes_per_cycle
-    slowest = max(compute + instances * overhead, loaded // bus)
+    slowest = largest(compute + instances * overhead, loaded // bus)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     results = (
         i_blocks * j_blocks * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns

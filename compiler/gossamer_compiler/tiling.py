@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from gossamer_compiler.dims import Digit
 from gossamer_models.architecture import Buffers
@@ -113,8 +114,11 @@ def divisors(value: int) -> list[int]:
 
 
 def fits(demands: Mapping[str, int], buffers: Buffers) -> bool:
-    """Whether demands, by the name of the buffer, stay within the buffers' sizes."""
-    return all(demand <= getattr(buffers, name) for name, demand in demands.items())
+    """Whether demands, by the name of the buffer, stay within the buffers' sizes; element by element for a family."""
+    fitting: Any = True
+    for name, demand in demands.items():
+        fitting = fitting & (demand <= getattr(buffers, name))
+    return fitting  # type: ignore[no-any-return]
 
 
 def does_not_fit(layer: str, candidates: Iterable[Mapping[str, int]], buffers: Buffers) -> DoesNotFitError:

@@ -5,8 +5,10 @@ decoder, Amaranth layouts, C header and reference document all read these declar
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter, ge, le
 from typing import Any
 
 __all__ = ["FieldRangeError", "Leaf", "bits", "check_range", "leaves", "structs"]
@@ -59,7 +61,7 @@ def leaves(cls: type, prefix: str = "", offset_bits: int = 0) -> Iterator[Leaf]:
             offset_bits += meta["width"]
 
 
-def check_range(instance: object) -> None:
+def check_range(instance: Any) -> None:
     """Check that every scalar field of a dataclass instance fits its width.
 
     Raises
@@ -67,13 +69,42 @@ def check_range(instance: object) -> None:
     FieldRangeError
         A value is out of range or an array holds too many structures.
     """
-    for field in dataclasses.fields(instance):  # type: ignore[arg-type]
-        meta, value = field.metadata, getattr(instance, field.name)
-        if "struct" in meta:
-            if len(value) > meta["count"]:
-                raise FieldRangeError(f"`{field.name}` must hold at most {meta['count']} structures, not {len(value)}")
-            continue
-        low = -(1 << (meta["width"] - 1)) if meta["signed"] else 0
-        high = (1 << (meta["width"] - int(meta["signed"]))) - 1
+    for name, count in _arrays(type(instance)):  # type: ignore[arg-type]
+        if len(held := getattr(instance, name)) > count:
+            raise FieldRangeError(f"`{name}` must hold at most {count} structures, not {len(held)}")
+    limits = _limits(type(instance))  # type: ignore[arg-type]
+    values = limits.read(instance)
+    if all(map(le, limits.lows, values)) and all(map(ge, limits.highs, values)):
+        return
+    for name, low, high, value in zip(limits.names, limits.lows, limits.highs, values, strict=True):
         if not low <= value <= high:
-            raise FieldRangeError(f"`{field.name}` must lie in {low}..{high}, not {value!r}")
+            raise FieldRangeError(f"`{name}` must lie in {low}..{high}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Least and greatest value of every scalar field, and how to read them all at once."""
+
+    names: tuple[str, ...]
+    lows: tuple[int, ...]
+    highs: tuple[int, ...]
+    read: Callable[[object], tuple[int, ...]]
+
+
+@cache
+def _limits(cls: type) -> _Limits:
+    scalars = {field.name: field.metadata for field in dataclasses.fields(cls) if "struct" not in field.metadata}
+    widths = [(meta["width"], int(meta["signed"])) for meta in scalars.values()]
+    return _Limits(
+        names=tuple(scalars),
+        lows=tuple(-signed << (width - 1) for width, signed in widths),
+        highs=tuple((1 << (width - signed)) - 1 for width, signed in widths),
+        read=attrgetter(*scalars),
+    )
+
+
+@cache
+def _arrays(cls: type) -> tuple[tuple[str, int], ...]:
+    """Names of array fields, and how many structures each holds at most."""
+    fields = [field for field in dataclasses.fields(cls) if "struct" in field.metadata]
+    return tuple((field.name, field.metadata["count"]) for field in fields)
