@@ -1,0 +1,62 @@
+"""The two arithmetics of the golden renderers: the machine's, and plain fp32.
+
+Machine: factors, weights of an interpolation, interpolated values and every operand of a matrix product are fp16, so
+that all products are exact in fp32; sums are fp32; elementary functions are those of `gossamer_models.numerics`. It
+gives the same bits everywhere. Single: everything is fp32 with numpy's own functions; it is what the machine is
+compared with.
+"""
+
+from enum import Enum
+
+import numpy as np
+
+from gossamer_models.numerics import special
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.numerics.sine import cosine, sine
+
+__all__ = ["Arithmetic"]
+
+_ONE = np.float32(1)
+# From here on log(1 + exp(x)) is x in fp32.
+_LINEAR = np.float32(17)
+
+
+class Arithmetic(Enum):
+    """How golden computes."""
+
+    MACHINE = "machine"
+    SINGLE = "single"
+
+    def half(self, x: Float32) -> Float32:
+        """Round to fp16 where the machine does."""
+        if self is Arithmetic.SINGLE:
+            return x
+        with np.errstate(over="ignore", under="ignore"):
+            return x.astype(np.float16).astype(np.float32)
+
+    def exp(self, x: Float32) -> Float32:
+        """Return e to the power x."""
+        if self is Arithmetic.MACHINE:
+            return special.exp(x)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.exp(x)
+
+    def softplus(self, x: Float32) -> Float32:
+        """Return log(1 + exp(x)): x from 17 on."""
+        small = np.minimum(x, _LINEAR)
+        curved = special.log(_ONE + special.exp(small)) if self is Arithmetic.MACHINE else np.log1p(np.exp(small))
+        return np.where(x < _LINEAR, curved, x)
+
+    def sigmoid(self, x: Float32) -> Float32:
+        """Return 1 / (1 + exp(-x))."""
+        if self is Arithmetic.MACHINE:
+            return special.reciprocal(_ONE + special.exp(-x))
+        with np.errstate(over="ignore"):
+            return np.asarray(_ONE / (_ONE + np.exp(-x)), dtype=np.float32)
+
+    def waves(self, x: Float32) -> tuple[Float32, Float32]:
+        """Return sine and cosine of numbers that `half` has rounded."""
+        if self is Arithmetic.MACHINE:
+            small = x.astype(np.float16)
+            return sine(small).astype(np.float32), cosine(small).astype(np.float32)
+        return np.sin(x), np.cos(x)

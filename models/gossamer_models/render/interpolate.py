@@ -1,0 +1,108 @@
+"""Values of factors between texels: bilinear in planes, linear in lines.
+
+x = u * (n - 1), i = min(floor(x), n - 2), f = x - i. Weights of a plane's corners are products of f and 1 - f;
+corners are summed in the order (row, column) = 00, 01, 10, 11. Components are summed by a tree of neighbours, filled
+up with +0 to a power of two, and axis pairs in order. Where the arithmetic says so, weights and interpolated values
+are rounded to fp16.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
+
+__all__ = ["Interpolator", "tree_sum"]
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Texels below points and the way to the next, per axis."""
+
+    texels: tuple[Index, Index, Index]
+    fractions: tuple[Float32, Float32, Float32]
+
+
+class Interpolator:
+    """Evaluates factors at points.
+
+    Parameters
+    ----------
+    factors : Factors
+    arithmetic : Arithmetic
+    """
+
+    def __init__(self, factors: Factors, arithmetic: Arithmetic) -> None:
+        self._arithmetic = arithmetic
+        self._grid = factors.grid
+        self.components = factors.components
+        self._planes = [
+            np.ascontiguousarray(arithmetic.half(p.astype(np.float32)).reshape(-1, factors.components))
+            for p in factors.planes
+        ]
+        self._lines = [arithmetic.half(line.astype(np.float32)) for line in factors.lines]
+
+    def sums(self, points: Float32) -> Float32:
+        """Return the sum of all products, shape (points,)."""
+        x, y, z = (tree_sum(products) for products in self._products(points))
+        return (x + y) + z
+
+    def products(self, points: Float32) -> Float32:
+        """Return all products, shape (points, 3 * components): axis pair by axis pair."""
+        return np.concatenate(list(self._products(points)), axis=1)
+
+    def texels(self, points: Float32) -> tuple[list[Index], list[Index]]:
+        """Return which texels points read: per plane (points, 4) of row * width + column, per line (points, 2)."""
+        place = self._place(points)
+        planes, lines = [], []
+        for (a, b), c in zip(PLANE_AXES, LINE_AXIS, strict=True):
+            width = self._grid[a]
+            corner = place.texels[b] * width + place.texels[a]
+            planes.append(np.stack([corner, corner + 1, corner + width, corner + width + 1], axis=1))
+            lines.append(np.stack([place.texels[c], place.texels[c] + 1], axis=1))
+        return planes, lines
+
+    def _place(self, points: Float32) -> _Place:
+        texels, fractions = [], []
+        for axis, size in enumerate(self._grid):
+            x = points[:, axis] * np.float32(size - 1)
+            texel = np.clip(x.astype(np.int64), 0, size - 2)
+            texels.append(texel)
+            fractions.append(x - texel.astype(np.float32))
+        return _Place((texels[0], texels[1], texels[2]), (fractions[0], fractions[1], fractions[2]))
+
+    def _products(self, points: Float32) -> Iterator[Float32]:
+        place, half, one = self._place(points), self._arithmetic.half, np.float32(1)
+        for (a, b), c, plane, line in zip(PLANE_AXES, LINE_AXIS, self._planes, self._lines, strict=True):
+            width = self._grid[a]
+            corner = place.texels[b] * width + place.texels[a]
+            right, below = place.fractions[a], place.fractions[b]
+            value: Float32 | None = None
+            for shift, weight in (
+                (0, (one - right) * (one - below)),
+                (1, right * (one - below)),
+                (width, (one - right) * below),
+                (width + 1, right * below),
+            ):
+                part = half(weight)[:, None] * plane[corner + shift]
+                value = part if value is None else value + part
+            along = place.fractions[c]
+            start = half(one - along)[:, None] * line[place.texels[c]]
+            other = start + half(along)[:, None] * line[place.texels[c] + 1]
+            yield half(np.asarray(value)) * half(other)
+
+
+def tree_sum(values: Float32) -> Float32:
+    """Return the sums of rows: neighbours in pairs, then pairs of these, filled up with +0 to a power of two."""
+    width = 1 << (values.shape[1] - 1).bit_length()
+    if width != values.shape[1]:
+        values = np.pad(values, ((0, 0), (0, width - values.shape[1])))
+    while values.shape[1] > 1:
+        values = values[:, 0::2] + values[:, 1::2]
+    return values[:, 0]

@@ -1,0 +1,111 @@
+"""Rays and their samples: one global lattice t_k = (k + 1/2) step, in coordinates of the field's box.
+
+Both pipelines and all that follows compute positions by the same expressions, each operation rounded to fp32:
+t = (k + 1/2) * step, u = origin + t * direction, cube = floor(u * cubes). So a sample lies in the same cube everywhere,
+and along a ray the coordinates, hence the cubes, are monotone per axis.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.errors import InputError
+from gossamer_models.numerics.formats import Bool, Float32
+from gossamer_models.render.camera import Camera
+from gossamer_models.render.field import Field
+
+__all__ = ["Rays", "make_rays"]
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rays:
+    """The rays of one picture.
+
+    Members
+    -------
+    camera : Camera
+    origin : array of float32, shape (3,), in coordinates of the box
+    directions : array of float32, shape (pixels, 3), in coordinates of the box per world unit
+    views : array of float32, shape (pixels, 3): unit vectors in the world
+    step : distance of two samples in world units, a float32
+    occupancy : array of bool, shape (rx, ry, rz)
+    """
+
+    camera: Camera
+    origin: Float32
+    directions: Float32
+    views: Float32
+    step: np.float32
+    occupancy: Bool
+
+    @property
+    def cubes(self) -> tuple[int, int, int]:
+        """Cubes along x, y and z."""
+        x, y, z = self.occupancy.shape
+        return x, y, z
+
+    def points(self, pixels: Index, k: Index) -> Float32:
+        """Return u of samples, shape (samples, 3)."""
+        t = (k.astype(np.float32) + np.float32(0.5)) * self.step
+        return self.origin + t[:, None] * self.directions[pixels]
+
+    def cells(self, points: Float32) -> NDArray[np.int32]:
+        """Return the cube of each point, which may lie outside of the box, shape (samples, 3)."""
+        return np.floor(points * np.array(self.cubes, dtype=np.float32)).astype(np.int32)
+
+    def occupied(self, cells: NDArray[np.int32]) -> tuple[Bool, Bool]:
+        """Return which cells lie in the box, and which are occupied."""
+        inside: Bool = np.asarray(((cells >= 0) & (cells < self.cubes)).all(axis=1))
+        full = np.zeros(len(cells), dtype=np.bool_)
+        x, y, z = cells[inside].T
+        full[inside] = self.occupancy[x, y, z]
+        return inside, full
+
+    def span(self, pixels: Index) -> tuple[Index, Index]:
+        """Return first and last index of the samples of rays that may lie in the box; none if last < first."""
+        direction = self.directions[pixels].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            walls = np.stack([-self.origin / direction, (1 - self.origin.astype(np.float64)) / direction])
+        begin = np.nan_to_num(walls.min(axis=0), nan=-np.inf).max(axis=1)
+        end = np.nan_to_num(walls.max(axis=0), nan=np.inf).min(axis=1)
+        return self.indices(begin, end)
+
+    def indices(self, begin: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[Index, Index]:
+        """Return first and last index of samples between two places, rounded outwards by one."""
+        bound = 1e9
+        first = np.clip(np.floor(begin / self.step - 0.5) - 1, 0, bound).astype(np.int64)
+        last = np.clip(np.ceil(end / self.step - 0.5) + 1, -1, bound).astype(np.int64)
+        return first, last
+
+
+def make_rays(field: Field, camera: Camera, step: float) -> Rays:
+    """Return the rays of a picture.
+
+    Parameters
+    ----------
+    field : whose box the coordinates are of
+    camera : Camera
+    step : distance of two samples in texels
+
+    Raises
+    ------
+    InputError
+        The field has no occupied cube, or the step is not between 2**-6 and 2**6.
+    """
+    if not field.occupancy.any():
+        raise InputError(f"field {field.name!r:.60} has no occupied cube, so there is nothing to render")
+    if not 2**-6 <= step <= 2**6:
+        raise InputError(f"the step must lie between 1/64 and 64 texels, not {step:g}")
+    views = camera.directions()
+    origin = (camera.eye - field.low) / field.extent
+    return Rays(
+        camera,
+        origin.astype(np.float32),
+        (views / field.extent).astype(np.float32),
+        views.astype(np.float32),
+        np.float32(step * field.texel),
+        field.occupancy,
+    )

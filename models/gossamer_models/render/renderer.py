@@ -1,0 +1,145 @@
+"""Golden renderers: a picture of a field by either pipeline, and what it took."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from gossamer_models.errors import InputError
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.camera import Camera
+from gossamer_models.render.composite import Compositor, Counts
+from gossamer_models.render.fetches import FetchCounter, Fetches
+from gossamer_models.render.field import Field
+from gossamer_models.render.interpolate import Interpolator
+from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.shade import ShaderUnit
+from gossamer_models.render.sweep import march_sweep
+from gossamer_models.render.uniform import march_uniform
+
+__all__ = ["Picture", "Pipeline", "Settings", "render"]
+
+Pipeline = Literal["uniform", "sweep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a field is rendered.
+
+    Parameters
+    ----------
+    step : distance of two samples in texels
+    weight_cut : samples with no more weight are not shaded
+    termination : a ray ends once less than this is left of its transmittance; None for never
+    background : grey behind the field, 0 to 1
+    arithmetic : Arithmetic
+    exact : whether colours have the machine's bits as well; if not, only their last bits differ
+
+    Raises
+    ------
+    InputError
+        A number is out of range.
+    """
+
+    step: float = 0.5
+    weight_cut: float = 1e-4
+    termination: float | None = 1e-3
+    background: float = 1.0
+    arithmetic: Arithmetic = Arithmetic.MACHINE
+    exact: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight_cut", self.weight_cut), ("background", self.background)):
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} must lie between 0 and 1, not {value:g}")
+        if self.termination is not None and not 0 < self.termination < 1:
+            raise InputError(f"termination must lie between 0 and 1, not {self.termination:g}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A rendered picture.
+
+    Members
+    -------
+    image : array of float32, shape (height, width, 3)
+    transmittance : array of float32, shape (height, width)
+    counts : Counts
+    density, appearance : encoded rows that were read, if they were to be counted
+    """
+
+    image: Float32
+    transmittance: Float32
+    counts: Counts
+    density: Fetches | None
+    appearance: Fetches | None
+
+
+def render(
+    field: Field,
+    camera: Camera,
+    pipeline: Pipeline = "sweep",
+    settings: Settings | None = None,
+    *,
+    fetches: bool = False,
+) -> Picture:
+    """Render a picture.
+
+    Parameters
+    ----------
+    field : Field
+    camera : Camera
+    pipeline : "uniform", all samples with occupancy tests, or "sweep", occupied cubes front to back
+    settings : Settings
+    fetches : count the encoded rows that are read
+
+    Raises
+    ------
+    InputError
+        The field has no occupied cube, or a setting is out of range.
+    """
+    settings = settings or Settings()
+    rays = make_rays(field, camera, settings.step)
+    arithmetic = settings.arithmetic
+    density = Interpolator(field.density, arithmetic)
+    thickness = np.float32(field.distance_scale * float(rays.step))
+    shift = np.float32(field.density_shift)
+
+    def evaluate(points: Float32) -> Float32:
+        return arithmetic.exp(-(arithmetic.softplus(density.sums(points) + shift) * thickness))
+
+    dense = FetchCounter(field.density) if fetches else None
+    coloured = FetchCounter(field.appearance) if fetches else None
+    compositor = Compositor(len(rays.directions), settings.weight_cut, settings.termination)
+    used = dense.add if dense else _ignore
+    if pipeline == "sweep":
+        counts = march_sweep(field, rays, evaluate, compositor, used)
+    else:
+        counts = march_uniform(rays, evaluate, compositor, used)
+    shaded = compositor.shaded()
+    colours = np.empty((len(shaded.k), 3), dtype=np.float32)
+    appearance = Interpolator(field.appearance, arithmetic)
+    unit = ShaderUnit(field.shader, arithmetic, exact=settings.exact)
+    for first in range(0, len(shaded.k), _SAMPLES):
+        part = slice(first, first + _SAMPLES)
+        points = rays.points(shaded.pixels[part], shaded.k[part])
+        if coloured:
+            coloured.add(points)
+        colours[part] = unit.colours(appearance.products(points), rays.views[shaded.pixels[part]])
+    image = compositor.colours(shaded, colours, settings.background)
+    shape = (camera.height, camera.width)
+    return Picture(
+        image.reshape(*shape, 3),
+        compositor.transmittance.reshape(shape),
+        replace(counts, shaded=len(shaded.k)),
+        dense.found if dense else None,
+        coloured.found if coloured else None,
+    )
+
+
+_SAMPLES = 1 << 16
+
+
+def _ignore(points: Float32) -> None:
+    """Count nothing."""
