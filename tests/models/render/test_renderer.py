@@ -81,7 +81,6 @@ def test_against_float64(arithmetic: Arithmetic, bound: float, threshold: float 
     chosen = Settings(weight_cut=0.0, termination=threshold, background=0.5, arithmetic=arithmetic)
     ours = render(FIELD, view, "sweep", chosen)
     error = np.abs(ours.image - theirs).max()
-    print("ERR", arithmetic, error)
     assert error < bound
     if threshold is None:
         assert ours.counts.samples == samples
