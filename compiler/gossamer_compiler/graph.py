@@ -11,12 +11,34 @@ from dataclasses import dataclass, field
 from gossamer_compiler.geometry import Window
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
-from gossamer_models.layers import Add, AvgPool, BatchNorm, Conv2d, Flatten, Linear, MaxPool, ReLU
+from gossamer_models.layers import (
+    Add,
+    Attention,
+    AvgPool,
+    BatchNorm,
+    Boundary,
+    Conv2d,
+    Flatten,
+    Gelu,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    ReLU,
+    RmsNorm,
+    Rotary,
+    SiluGate,
+    SoftmaxCrossEntropy,
+    Token,
+    Tokens,
+)
 from gossamer_models.layouts import BLOCK
 from gossamer_models.network import Network
 from gossamer_models.shapes import LayerShape, Shape, infer
 
-__all__ = ["Chain", "Graph", "Loss", "Multiply", "Node", "Pool", "build_graph"]
+__all__ = ["Chain", "Graph", "Loss", "Multiply", "Node", "Pool", "TokenStep", "build_graph"]
+
+_TOKEN_LAYERS = (Attention, Gelu, LayerNorm, RmsNorm, Rotary, SiluGate, Token, Tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,11 @@ class Chain:
     residual: str | None
     relu: bool
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a sum and nothing else."""
+        return self.normalise is None and self.residual is not None and not self.relu
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -78,15 +105,25 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenStep:
+    """A layer of a transformer, on its own: what it does stands in its parameters."""
+
+    name: str
+    sources: tuple[str, ...]
+    output: str
+    params: Layer
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
-    """Softmax cross-entropy."""
+    """Softmax cross-entropy; without classes, the boundary of a part whose gradient is given."""
 
     name: str
     source: str
     classes: int
 
 
-Node = Multiply | Chain | Pool | Loss
+Node = Multiply | Chain | Pool | TokenStep | Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +170,12 @@ def build_graph(network: Network, batch: int) -> Graph:
             nodes.append(_multiply(layer, layer.params, shapes[links.name(layer.inputs[0])], links))
         elif isinstance(layer.params, MaxPool | AvgPool):
             nodes.append(_pool(layer, links))
-        elif layer.type == "softmax_cross_entropy":
-            nodes.append(Loss(layer.name, links.name(layer.inputs[0]), layer.in_shape[0]))
+        elif isinstance(layer.params, _TOKEN_LAYERS):
+            sources = tuple(links.name(source) for source in layer.inputs)
+            nodes.append(TokenStep(layer.name, sources, layer.name, layer.params))
+        elif isinstance(layer.params, SoftmaxCrossEntropy | Boundary):
+            classes = 0 if isinstance(layer.params, Boundary) else layer.in_shape[0]
+            nodes.append(Loss(layer.name, links.name(layer.inputs[0]), classes))
         if not isinstance(layer.params, Flatten):
             shapes[layer.name] = layer.out_shape
     return Graph(tuple(nodes), shapes)

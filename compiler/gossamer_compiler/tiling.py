@@ -16,6 +16,7 @@ _UNITS = {
     "a_words": "words per bank",
     "b_entries": "entries per bank",
     "accumulator_words": "words per bank",
+    "vector_in_bytes": "bytes",
     "vector_out_bytes": "bytes",
 }
 

@@ -10,12 +10,14 @@ from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
-from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Pool, build_graph
+from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_compiler.token_maps import TokensLayer
+from gossamer_compiler.token_steps import StepLayer, step_layer
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
@@ -113,6 +115,7 @@ class _Compiler:
         self.gradients: dict[str, list[Activation]] = {}
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
+        self.steps: dict[str, StepLayer] = {}
         self.waiting: list[tuple[MultiplyLayer, Activation]] = []
         self.samples_by = (pattern, seed) if method.samples_gradient else None
         self.sampled: dict[str, Sampled] = {}
@@ -129,8 +132,13 @@ class _Compiler:
             with _named(node.name):
                 stages += self._backward(node, updates, rule)
         stages += [layer.weight_gradient(gradient) for layer, gradient in self.waiting]
-        ready = [layer.update(_NO_STEP, "prepare") for layer in self.multiplies.values()] if prepare else []
-        return ready + stages + updates
+        return (self._prepare() if prepare else []) + stages + updates
+
+    def _prepare(self) -> list[StageProgram]:
+        """Stages that write all copies of freshly written masters."""
+        ready = [layer.update(_NO_STEP, "prepare") for layer in self.multiplies.values()]
+        learnt = (layer.prepare(_NO_STEP) for layer in self.steps.values() if isinstance(layer, TokensLayer))
+        return ready + [stage for stage in learnt if stage is not None]
 
     def _tensor(self, name: str) -> Activation:
         if name not in self.tensors:
@@ -145,9 +153,9 @@ class _Compiler:
 
     def _flag(self) -> int:
         """Sticky flag of the next layer with parameters."""
-        return len(self.multiplies) + len(self.chains)
+        return len(self.multiplies) + len(self.chains) + len(self.steps)
 
-    def _forward(self, node: Multiply | Chain | Pool | Loss, loss_scale: float) -> list[StageProgram]:
+    def _forward(self, node: Node, loss_scale: float) -> list[StageProgram]:
         if isinstance(node, Multiply):
             return [self._multiply(node).feed_forward()]
         if isinstance(node, Chain):
@@ -158,6 +166,16 @@ class _Compiler:
             )  # fmt: skip
             self.chains[node.name] = chain
             return [chain.feed_forward()]
+        if isinstance(node, TokenStep):
+            sources = [self._tensor(name) for name in node.sources]
+            target = self._tensor(node.output)
+            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag())
+            self.steps[node.name] = layer
+            return layer.feed_forward()
+        if isinstance(node, Loss) and not node.classes:
+            self._tensor(node.source)
+            self._new_gradient(node.source)
+            return []
         builder = StageBuilder()
         if isinstance(node, Pool):
             op = VectorOp.AVG_POOL if node.average else VectorOp.MAX_POOL
@@ -183,9 +201,7 @@ class _Compiler:
         self.multiplies[node.name] = layer
         return layer
 
-    def _backward(
-        self, node: Multiply | Chain | Pool | Loss, updates: list[StageProgram], rule: Optimizer
-    ) -> list[StageProgram]:
+    def _backward(self, node: Node, updates: list[StageProgram], rule: Optimizer) -> list[StageProgram]:
         if isinstance(node, Loss):
             return []
         stages, gradient = self._gradient(node.output)
@@ -198,6 +214,15 @@ class _Compiler:
                 stages.append(layer.back_propagate())
             self.waiting.append((layer, gradient))
             updates.append(layer.update(dataclasses.replace(rule, found=layer.found)))
+        elif isinstance(node, TokenStep):
+            step = self.steps[node.name]
+            stages += step.back_propagate(gradient, self._new_gradient)
+            update = step.update(rule)
+            updates += [update] if update else []
+        elif isinstance(node, Chain) and node.plain:
+            # Both terms take the sum's gradient as it is.
+            for name in (node.source, node.residual):
+                self.gradients.setdefault(str(name), []).append(gradient)
         elif isinstance(node, Chain):
             stages.append(self._chain_backward(node, gradient))
             chain = self.chains[node.name]
@@ -262,19 +287,21 @@ class _Compiler:
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
         stages, total = [], parts[0]
-        for part in parts[1:]:
+        for number, part in enumerate(parts[1:], 1):
             builder = StageBuilder()
             result = self._new_gradient(name)
             sampled = self._sample(name, result) if part is parts[-1] else None
             work = Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,), sampled=sampled)
             emit_pass(builder, work, self.architecture, name)
-            stages.append(builder.finish(name, "bp-sum"))
+            stages.append(builder.finish(name, "bp-sum" if number == 1 else f"bp-sum-{number}"))
             total = result
         return stages, total
 
 
-def _sources(node: Multiply | Chain | Pool | Loss) -> list[str]:
+def _sources(node: Node) -> list[str]:
     """Tensors that a node gives a gradient."""
+    if isinstance(node, TokenStep):
+        return list(node.sources)
     residual = node.residual if isinstance(node, Chain) else None
     return [node.source, *([] if residual is None else [residual])]
 

@@ -75,9 +75,14 @@ def verify_program(program: Program, architecture: Architecture, seed: int) -> V
     ------
     InputError
         The Program would take Verilator too long.
+    UnsupportedError
+        It has vector operations that do not exist in RTL.
     """
     if not architecture.whole_in_rtl:
         return _verify_engine(program, architecture, seed)
+    if program.modelled_operations:
+        names = ", ".join(program.modelled_operations)
+        raise UnsupportedError(f"{names} in RTL, which program {program.name!r} needs", "a network without them")
     total = simulate(program, architecture, memory="ideal").cycles
     if total > MAX_RTL_CYCLES:
         raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")
@@ -222,8 +227,13 @@ def _fill(program: Program) -> None:
 
 
 def _write_random(program: Program, network: Network, batch: int, seed: int) -> None:
-    """Random images, labels and weights; scales and shifts near their usual start."""
+    """Random images, weights, and labels or the gradient at a boundary; scales and shifts near their usual start."""
     rng = _generator(seed)
     host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
-    host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
+    end = network.layers[-1]
+    if end.type == "boundary":
+        given = f"{end.inputs[0]}.grad"
+        host.write(program, given, rng.standard_normal(program.memory.tensors[given].shape).astype(np.float16))
+    else:
+        host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
     host.write_parameters(program, network, batch, seed, spread=0.5)

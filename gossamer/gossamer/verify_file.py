@@ -98,11 +98,15 @@ def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = No
     if program.memory.data is None:
         raise InputError("the image is symbolic", "a program file with data", str(path))
     try:
-        return verify_image(program, architecture, seed, machine if architecture.whole_in_rtl else None)
+        return verify_image(program, architecture, seed, machine if _in_rtl(program, architecture) else None)
     except MachineStoppedError:
         raise
     except GossamerError as error:
         raise InputError(str(error), "a Program that runs on golden", str(path)) from error
+
+
+def _in_rtl(program: Program, architecture: Architecture) -> bool:
+    return architecture.whole_in_rtl and not program.modelled_operations
 
 
 def verify_image(

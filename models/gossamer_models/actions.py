@@ -207,7 +207,7 @@ def _vector(g: Vector) -> Actions:
     sums = 1 + bool(flags & VectorFlag.PRODUCT) if op == VectorOp.REDUCE and g.size == 1 else 0
     labels = g.count // g.channels if op == VectorOp.SOFTMAX_CROSS_ENTROPY else 0  # one in, one probability out
     return Actions(
-        accumulator_read_bits=g.count * _SINGLE_BITS if op == VectorOp.DRAIN else 0,
+        accumulator_read_bits=g.count * _SINGLE_BITS if op in _FROM_ACCUMULATORS else 0,
         vector_in_read_bits=read + labels * _SINGLE_BITS,
         vector_out_write_bits=g.count * _result_bits(op, g) + labels * _SINGLE_BITS,
         parameter_read_bits=-(-g.count // _BLOCK) * parameters * _SINGLE_BITS,
@@ -226,6 +226,16 @@ _OPERANDS: Mapping[VectorOp, tuple[int, int, int, int, int]] = {
     # At most: maximum, exponential, ordered sum, division, scale.
     VectorOp.SOFTMAX_CROSS_ENTROPY: (1, 0, 18, 18, 0),
     VectorOp.UPDATE: (0, 3, 4, 3, 0),
+    # With the mean; what is computed once per row does not count.
+    VectorOp.SOFTMAX: (0, 0, 9, 9, 0),
+    VectorOp.SOFTMAX_GRADIENT: (1, 0, 3, 2, 0),
+    VectorOp.LAYER_NORM: (2, 0, 3, 4, 2),
+    VectorOp.LAYER_NORM_GRADIENT: (4, 0, 5, 4, 2),
+    VectorOp.GELU: (1, 0, 3, 3, 0),
+    VectorOp.GELU_GRADIENT: (2, 0, 3, 3, 0),
+    VectorOp.SILU_GATE: (2, 0, 4, 3, 0),
+    VectorOp.SILU_GATE_GRADIENT: (3, 0, 8, 5, 0),
+    VectorOp.ROTARY: (2, 0, 2, 1, 0),
 }  # fmt: skip
 """Per element: fp16 and fp32 operands, multiplications, additions, parameters."""
 
@@ -247,6 +257,9 @@ _CHANNELS: Mapping[VectorOp, tuple[int, int, int, int]] = {
 }
 """Per channel: parameters read and written, multiplications, additions."""
 
+_FROM_ACCUMULATORS = frozenset({VectorOp.DRAIN, VectorOp.SOFTMAX, VectorOp.SOFTMAX_GRADIENT})
+_TWO_RESULTS = frozenset({VectorOp.LAYER_NORM, VectorOp.SILU_GATE_GRADIENT})
+
 _WINDOWS = frozenset({VectorOp.MAX_POOL, VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT})
 
 
@@ -258,7 +271,7 @@ def _result_bits(op: VectorOp, g: Vector) -> int:
         return 2 * _SINGLE_BITS + _HALF_BITS
     if op in (VectorOp.FILL, VectorOp.DRAIN):
         return 8 * Format(g.format).bytes
-    return _HALF_BITS * (1 + bool(g.flags & VectorFlag.SECOND_OUTPUT))
+    return _HALF_BITS * (1 + bool(g.flags & VectorFlag.SECOND_OUTPUT or op in _TWO_RESULTS))
 
 
 def _per_channel(g: Vector, read: int, written: int, multiplications: int, additions: int) -> Actions:

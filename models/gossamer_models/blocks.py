@@ -16,6 +16,7 @@ __all__ = ["MAX_LAYERS", "Block", "BlockUse", "InputShape", "NetworkFile", "expa
 MAX_LAYERS: Final = 10_000
 NETWORK_INPUT: Final = "input"
 BLOCK_INPUT: Final = "$input"
+_ENDS: Final = ("softmax_cross_entropy", "boundary")
 
 Path = tuple[int | str, ...]
 Tagged = Annotated[Layer, Field(discriminator="type")]
@@ -57,12 +58,12 @@ class BlockUse(Schema):
 
 
 class NetworkFile(Schema):
-    """A network file as written."""
+    """A network file as written; `classes` are those of a softmax_cross_entropy."""
 
     name: LayerName
     description: str = ""
     input: InputShape
-    classes: Count
+    classes: Count | None = None
     blocks: Annotated[dict[str, Block], Field(default_factory=dict)]
     layers: Annotated[tuple[Annotated[Layer | BlockUse, Field(discriminator="type")], ...], Field(min_length=1)]
 
@@ -80,8 +81,8 @@ def expand(file: NetworkFile, source: str) -> tuple[Layer, ...]:
     Raises
     ------
     InputError
-        For an unknown block, parameter or input, a duplicate name, an output nobody reads, a loss that is not the last
-        layer, or more than `MAX_LAYERS` layers; the number is checked before anything is expanded.
+        For an unknown block, parameter or input, a duplicate name, an output nobody reads, a loss or boundary that is
+        not the last layer, or more than `MAX_LAYERS` layers; the number is checked before anything is expanded.
     """
     return _Expansion(file, source).run()
 
@@ -175,8 +176,9 @@ class _Expansion:
     def _add_layer(self, layer: Layer, name: str, inputs: list[str], path: Path) -> None:
         if name in self._outputs:
             self._fail(path, f"duplicate layer name {name!r}", "every name once")
-        if self._layers and self._layers[-1].type == "softmax_cross_entropy":
-            self._fail(path, "a layer after softmax_cross_entropy", "softmax_cross_entropy as the last layer")
+        if self._layers and self._layers[-1].type in _ENDS:
+            end = self._layers[-1].type
+            self._fail(path, f"a layer after {end}", f"{end} as the last layer")
         inputs = inputs or [self._previous]
         for read in inputs:
             self._unread.pop(read, None)
@@ -186,8 +188,11 @@ class _Expansion:
 
     def _check_end(self) -> None:
         last = self._layers[-1]
-        if last.type != "softmax_cross_entropy":
-            self._fail(("layers",), f"ends with {last.type} {last.name!r}", "softmax_cross_entropy as the last layer")
+        if last.type not in _ENDS:
+            ends = " or ".join(_ENDS)
+            self._fail(("layers",), f"ends with {last.type} {last.name!r}", f"{ends} as the last layer")
+        if last.type == "softmax_cross_entropy" and self._file.classes is None:
+            self._fail(("classes",), "the key is missing", "the number of classes of softmax_cross_entropy")
         for name, path in self._unread.items():
             if name != last.name:
                 self._fail(path, f"the output of {name!r} is never read", "a later layer that reads it")

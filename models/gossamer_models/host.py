@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.grouping import groups_per_word
-from gossamer_models.layers import BatchNorm, Conv2d, Linear
+from gossamer_models.layers import BatchNorm, Conv2d, LayerNorm, Linear, RmsNorm, Rotary, Tokens
 from gossamer_models.layouts import (
     entry_tile,
     pack_blocks,
@@ -20,18 +20,19 @@ from gossamer_models.layouts import (
 )
 from gossamer_models.network import Network
 from gossamer_models.program import Program, Tensor
-from gossamer_models.shapes import infer
+from gossamer_models.shapes import Shape, infer
 from gossamer_models.sparsity import Pattern, compress
 
-__all__ = ["read", "write", "write_entries", "write_input", "write_parameters", "write_weights"]
+__all__ = ["read", "rotary_table", "write", "write_entries", "write_input", "write_parameters", "write_weights"]
 
 _WORD = 8
 _VALID = 0x80
+_TOKEN_DEVIATION = 0.02
 _PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
 
 
 def write(program: Program, name: str, values: NDArray[Any]) -> None:
-    """Write a tensor of its logical shape: ``blocks`` as fp16, ``weights``, ``grouped`` and ``channels`` as fp32.
+    """Write a tensor of its logical shape: ``blocks`` and ``halves`` as fp16, those of parameters as fp32.
 
     Raises
     ------
@@ -47,6 +48,8 @@ def write(program: Program, name: str, values: NDArray[Any]) -> None:
         packed = pack_weights(values.astype(np.float32))
     elif tensor.layout == "grouped":
         packed = pack_grouped(values.astype(np.float32), _together(tensor))
+    elif tensor.layout == "halves":
+        packed = values.astype(np.float16)
     else:
         packed = np.zeros(tensor.size_bytes // 4, np.float32)
         packed[: values.size] = values.ravel()
@@ -69,6 +72,8 @@ def read(program: Program, name: str) -> NDArray[Any]:
         return unpack_weights(data.view(np.float32), shape)
     if tensor.layout == "grouped":
         return unpack_grouped(data.view(np.float32), shape, _together(tensor))
+    if tensor.layout == "halves":
+        return data.view(np.float16).reshape(shape).copy()
     values = data.view(np.float32)
     return values[: int(np.prod(tensor.shape))].reshape(tensor.shape).copy()
 
@@ -95,7 +100,7 @@ def write_parameters(
     """Write the parameters that training starts from, drawn by ``seed``.
 
     Weights are normal with variance 2 / fan-in in convolutions and 1 / (3 fan-in) in linear layers; biases and shifts
-    are 0, scales 1.
+    are 0, scales 1. Class tokens and positions are normal with deviation 0.02.
 
     Parameters
     ----------
@@ -106,8 +111,8 @@ def write_parameters(
     Returns
     -------
     dict of array of float32
-        By tensor: ``LAYER.weight`` in the layer's own shape, ``LAYER.bias`` (c_out,), ``LAYER.parameters`` (2,
-        channels): scales, shifts.
+        By tensor: ``LAYER.weight`` in the layer's own shape, ``LAYER.bias`` (c_out,), ``LAYER.parameters`` (2 or 1,
+        channels): scales, shifts, ``LAYER.class`` and ``LAYER.positions`` (tokens, channels).
 
     Raises
     ------
@@ -127,14 +132,36 @@ def write_parameters(
             if shape.params.bias:
                 bias = written[f"{name}.bias"] = (rng.standard_normal(shape.out_shape[0]) * spread).astype(np.float32)
                 write(program, f"{name}.bias", bias)
-        elif isinstance(shape.params, BatchNorm):
+        elif isinstance(shape.params, BatchNorm | LayerNorm | RmsNorm):
             channels = shape.in_shape[0]
             scales, shifts = 1 + spread * rng.uniform(-1, 1, channels), spread * rng.standard_normal(channels)
-            values = written[f"{name}.parameters"] = np.stack([scales, shifts]).astype(np.float32)
-            padded = np.zeros(_tensor(program, f"{name}.parameters")[0].shape, np.float32)
-            padded[:, :channels] = values
-            write(program, f"{name}.parameters", padded)
+            vectors = [scales] if isinstance(shape.params, RmsNorm) else [scales, shifts]
+            written[f"{name}.parameters"] = _write_padded(program, f"{name}.parameters", np.stack(vectors))
+        elif isinstance(shape.params, Tokens):
+            for part in ("class", "positions"):
+                if f"{name}.{part}" in program.memory.tensors:
+                    tokens = _tensor(program, f"{name}.{part}")[0].shape[0]
+                    drawn = rng.standard_normal((tokens, shape.out_shape[0])) * _TOKEN_DEVIATION
+                    written[f"{name}.{part}"] = _write_padded(program, f"{name}.{part}", drawn)
+        elif isinstance(shape.params, Rotary):
+            write(program, f"{name}.table", rotary_table(shape.params, shape.in_shape))
     return written
+
+
+def rotary_table(params: Rotary, shape: Shape) -> NDArray[np.float16]:
+    """Cosine and sine of token x base^(-2 i / d) for pair i of a head of d channels, as fp16, shape (tokens, d)."""
+    channels = shape[0] // params.heads
+    rates = params.base ** (-np.arange(0, channels, 2) / channels)
+    angles = np.arange(shape[1] * shape[2])[:, None] * rates
+    return np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(-1, channels).astype(np.float16)
+
+
+def _write_padded(program: Program, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Write vectors of channels, (n, c), padded with zeros; return them as fp32."""
+    padded = np.zeros(_tensor(program, name)[0].shape, np.float32)
+    padded[:, : values.shape[1]] = values
+    write(program, name, padded)
+    return padded[:, : values.shape[1]]
 
 
 def write_entries(program: Program, name: str, matrix: NDArray[np.float16], pattern: Pattern) -> None:

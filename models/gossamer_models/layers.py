@@ -8,17 +8,26 @@ from gossamer_models.schema import MAX_SIZE, Count, Schema
 
 __all__ = [
     "Add",
+    "Attention",
     "AvgPool",
     "BatchNorm",
+    "Boundary",
     "Conv2d",
     "Flatten",
+    "Gelu",
     "Layer",
     "LayerName",
+    "LayerNorm",
     "Linear",
     "MaxPool",
     "OneName",
     "ReLU",
+    "RmsNorm",
+    "Rotary",
+    "SiluGate",
     "SoftmaxCrossEntropy",
+    "Token",
+    "Tokens",
 ]
 
 
@@ -158,4 +167,88 @@ class SoftmaxCrossEntropy(_Layer):
     type: Literal["softmax_cross_entropy"]
 
 
-Layer = Conv2d | Linear | ReLU | BatchNorm | MaxPool | AvgPool | Add | Flatten | SoftmaxCrossEntropy
+class Tokens(_Layer):
+    """A feature map as tokens in a row: [channels, 1, height x width], row by row.
+
+    With `class_token` a learnt token comes first; with `positions` a learnt vector is added to each token.
+    """
+
+    type: Literal["tokens"]
+    class_token: bool = False
+    positions: bool = False
+
+
+class Token(_Layer):
+    """One token of the row, as a vector; the first one by default."""
+
+    type: Literal["token"]
+    index: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
+
+
+class LayerNorm(_Layer):
+    """Normalisation over the channels of each token, with learnt scale and shift."""
+
+    type: Literal["layernorm"]
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
+
+
+class RmsNorm(_Layer):
+    """Division by the root of the mean square over the channels of each token, with a learnt scale."""
+
+    type: Literal["rmsnorm"]
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
+
+
+class Gelu(_Layer):
+    """Element-wise x Phi(x), the distribution function of the normal distribution."""
+
+    type: Literal["gelu"]
+
+
+class SiluGate(_Layer):
+    """Element-wise silu(first) x second."""
+
+    type: Literal["silu_gate"]
+    inputs: TwoNames
+
+
+class Rotary(_Layer):
+    """Rotary position embedding: channels 2 i and 2 i + 1 of each head of d turn by token x base^(-2 i / d).
+
+    Pairs are neighbours, as in the paper (arXiv 2104.09864, section 3.4.2).
+    """
+
+    type: Literal["rotary"]
+    heads: Count
+    base: Annotated[float, Field(gt=1)] = 10000.0
+
+
+class Attention(_Layer):
+    """Softmax over the keys of the scaled products of queries and keys, times the values, per head.
+
+    `inputs` are queries, keys and values of equal shape, or one map that holds the three behind each other. With
+    `causal` no query sees a later key.
+    """
+
+    type: Literal["attention"]
+    inputs: Annotated[tuple[str, ...], Field(max_length=3), BeforeValidator(_names)] = ()
+    heads: Count
+    causal: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.inputs) == 2:
+            raise ValueError("`inputs` must name queries, keys and values, or one map of the three, not two maps")
+        return self
+
+
+class Boundary(_Layer):
+    """Where a part of a larger network ends: the gradient of its input is given."""
+
+    type: Literal["boundary"]
+
+
+Layer = (
+    Conv2d | Linear | ReLU | BatchNorm | MaxPool | AvgPool | Add | Flatten | SoftmaxCrossEntropy | Tokens | Token
+    | LayerNorm | RmsNorm | Gelu | SiluGate | Rotary | Attention | Boundary
+)  # fmt: skip

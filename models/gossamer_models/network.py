@@ -40,7 +40,7 @@ class Network:
     input_shape : tuple of int
         (channels, height, width) of one sample.
     classes : int
-        Number of labels.
+        Number of labels; 1 without a softmax.
     layers : tuple of Layer
         In an order in which every layer follows what it reads; `inputs` are names of layers, or ``input``.
     """
@@ -70,6 +70,6 @@ def load_network(source: str | Path, relative_to: str | Path | None = None) -> N
     path = resolve(source, "networks", relative_to)
     file = validate(NetworkFile, load_yaml(path), str(path))
     shape = (file.input.channels, file.input.height, file.input.width)
-    network = Network(file.name, str(path), shape, file.classes, expand(file, str(path)))
+    network = Network(file.name, str(path), shape, file.classes or 1, expand(file, str(path)))
     infer(network)
     return network

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
-from gossamer_models.isa.instructions import Instruction
+from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Instruction, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 
 
@@ -21,8 +21,9 @@ class Tensor:
     layout : ``blocks`` activation [batch/8][y][x][c/8][8 batch][8 c] fp16, shape (batch, c, h, w);
         ``weights`` fp32 [kh][kw][c_in/8][c_out/8][8 c_in][8 c_out], shape (c_out, c_in, kh, kw);
         ``grouped`` the same by bundles of groups, shape (groups, c_out / groups, c_in / groups, kh, kw);
-        ``channels`` fp32 vector padded to 8, shape (c,); ``entries`` a compressed B operand (values fp16, then one
-        metadata byte each) as its layer's GEMM reads it; ``raw`` bytes.
+        ``channels`` fp32 vector padded to 8, shape (c,); ``halves`` fp16 as its shape says;
+        ``entries`` a compressed B operand (values fp16, then one metadata byte each) as its layer's GEMM reads it;
+        ``raw`` bytes.
     shape : logical shape, unpadded.
     """
 
@@ -98,3 +99,9 @@ class Program:
     architecture: str
     stages: tuple[StageProgram, ...]
     memory: MemoryImage
+
+    @property
+    def modelled_operations(self) -> list[str]:
+        """Names of the vector operations that it uses and no RTL has, sorted."""
+        used = {item.op for stage in self.stages for item in stage.instructions if isinstance(item, Vector)}
+        return sorted(VectorOp(op).name for op in used & MODELLED_OPERATIONS)

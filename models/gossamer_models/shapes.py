@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, NoReturn
 from gossamer_models.errors import InputError
 from gossamer_models.layers import (
     Add,
+    Attention,
     AvgPool,
     BatchNorm,
     Conv2d,
     Flatten,
     Layer,
+    LayerNorm,
     Linear,
     MaxPool,
+    RmsNorm,
+    Rotary,
+    SiluGate,
     SoftmaxCrossEntropy,
+    Token,
+    Tokens,
 )
 from gossamer_models.schema import MAX_SIZE
 
@@ -39,7 +46,7 @@ class LayerShape:
     batch : int
         Samples that pass at once.
     in_shape, out_shape : tuple of int
-        (channels, height, width) per sample; a vector is (features, 1, 1). Both inputs of an add have `in_shape`.
+        (channels, height, width) per sample; a vector is (features, 1, 1). All inputs of a layer have `in_shape`.
     params : Layer
         The validated layer.
     """
@@ -64,16 +71,25 @@ class LayerShape:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of the forward pass for one sample; biases are free."""
-        _, height, width = self.out_shape
+        """Multiply-adds of the forward pass for one sample; biases are free.
+
+        Of an attention: the products of all queries with all keys, and of the probabilities with the values.
+        """
+        channels, height, width = self.out_shape
+        if isinstance(self.params, Attention):
+            return 2 * (height * width) ** 2 * channels
         return prod(self.weight_shape) * height * width if self.weight_shape else 0
 
     @property
     def parameters(self) -> int:
-        """Number of learnt values: weights, biases, scales and shifts."""
+        """Number of learnt values: weights, biases, scales and shifts, positions and class token."""
         layer = self.params
-        if isinstance(layer, BatchNorm):
+        if isinstance(layer, BatchNorm | LayerNorm):
             return 2 * self.in_shape[0]
+        if isinstance(layer, RmsNorm):
+            return self.in_shape[0]
+        if isinstance(layer, Tokens):
+            return (prod(self.out_shape) if layer.positions else 0) + (self.out_shape[0] if layer.class_token else 0)
         if isinstance(layer, Conv2d | Linear):
             return prod(self.weight_shape) + (self.out_shape[0] if layer.bias else 0)
         return 0
@@ -132,17 +148,43 @@ class _Rule:
                 if (size := channels * height * width) > MAX_SIZE:
                     self._fail(f"flattens to {size} elements", f"at most {MAX_SIZE}")
                 return (size, 1, 1)
-            case Add():
-                first, second = self._in_shapes
-                if first != second:
-                    one, other = self._layer.inputs
-                    shapes = f"{list(first)} from {one!r} and {list(second)} from {other!r}"
-                    self._fail(f"the inputs have shapes {shapes}", "equal shapes")
+            case Add() | SiluGate():
+                self._require_equal()
+            case Tokens() as tokens:
+                return (channels, 1, height * width + tokens.class_token)
+            case Token() as token:
+                if token.index >= height * width:
+                    self._fail(f"token {token.index} of {height * width}", "a token that there is")
+                return (channels, 1, 1)
+            case Rotary() as rotary:
+                self._heads(rotary.heads, channels)
+            case Attention() as attention:
+                return self._attention(attention)
             case SoftmaxCrossEntropy():
                 self._require_vector()
                 if channels != self._network.classes:
                     self._fail(f"the input has {channels} features", f"one per class ({self._network.classes})")
         return self.in_shape
+
+    def _require_equal(self) -> None:
+        for name, shape in zip(self._layer.inputs[1:], self._in_shapes[1:], strict=True):
+            if shape != self.in_shape:
+                shapes = f"{list(self.in_shape)} from {self._layer.inputs[0]!r} and {list(shape)} from {name!r}"
+                self._fail(f"the inputs have shapes {shapes}", "equal shapes")
+
+    def _attention(self, attention: Attention) -> Shape:
+        self._require_equal()
+        channels, height, width = self.in_shape
+        if len(self._in_shapes) == 1:
+            if channels % 3:
+                self._fail(f"the input has {channels} channels", "queries, keys and values of equal size in one map")
+            channels //= 3
+        self._heads(attention.heads, channels)
+        return (channels, height, width)
+
+    def _heads(self, heads: int, channels: int) -> None:
+        if channels % heads or channels // heads % 8:
+            self._fail(f"{heads} heads of {channels} channels", "heads of a whole multiple of 8 channels each")
 
     def _window(self, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> tuple[int, int]:
         """Return the number of window positions per axis, by the floor rule."""

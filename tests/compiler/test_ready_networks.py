@@ -4,7 +4,7 @@ import pytest
 
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import load_architecture
-from gossamer_models.layers import Conv2d, Linear
+from gossamer_models.layers import Attention, Conv2d, Linear
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.shapes import LayerShape, infer
@@ -39,3 +39,21 @@ def test_networks_compile_at_full_scale_and_count_every_useful_multiply_add(
             stages = ("ff", "wu") if layer.inputs == ("input",) else ("ff", "bp", "wu")
             assert {dense.pop((layer.name, stage)) for stage in stages} == {useful_macs(layer)}, layer.name
     assert not dense
+
+
+@pytest.mark.parametrize("name", ["vit-32", "vit-b16-224", "bert-base", "gpt2-small", "llama-7b-block"])
+def test_transformers_count_every_useful_multiply_add(name: str) -> None:
+    network, batch = load_network(name), 32
+    program = compile_training(network, batch, METHODS["bdwp"], Pattern(2, 8), load_architecture("vcu1525-32x32"))
+    dense: dict[str, int] = {}
+    for stage in program.stages:
+        dense[stage.layer] = dense.get(stage.layer, 0) + stage.macs_dense
+    for layer in infer(network, batch):
+        if isinstance(layer.params, Attention):
+            # Each of the two products has two more on the way back.
+            parts = [dense.pop(f"{layer.name}.{part}") for part in ("scores", "values", "queries", "keys")]
+            assert sum(parts) == 3 * layer.macs * batch, layer.name
+        elif isinstance(layer.params, Conv2d | Linear):
+            stages = 2 if layer.inputs == ("input",) else 3
+            assert dense.pop(layer.name) == stages * useful_macs(layer), layer.name
+    assert not any(dense.values())

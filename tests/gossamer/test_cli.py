@@ -346,3 +346,14 @@ def test_api_is_imported_on_first_use() -> None:
     assert gossamer.simulate is api.simulate
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = gossamer.nothing
+
+
+def test_operations_without_rtl_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = "[{name: norm, type: layernorm}, {name: gelu, type: gelu}, {name: end, type: boundary}]"
+    shape = "{channels: 8, height: 1, width: 4}"
+    (tmp_path / "net.yaml").write_text(f"name: part\ninput: {shape}\nlayers: {layers}\n")
+    workload = tmp_path / "w.yaml"
+    training = "{method: dense, optimizer: sgd}"
+    workload.write_text(f"network: net.yaml\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
+    message = refusal(capsys, "verify", str(workload))
+    assert "GELU, GELU_GRADIENT, LAYER_NORM, LAYER_NORM_GRADIENT in RTL, which program 'part' needs" in message

@@ -138,7 +138,9 @@ def test_faulty_uses(tmp_path: Path, layers: str, message: str) -> None:
         (
             "{name: c, type: block, block: b}",
             "blocks.b.layers[0]: unknown type 'block' "
-            "(expected one of conv2d, linear, relu, batchnorm, maxpool, avgpool, add, flatten, softmax_cross_entropy)",
+            "(expected one of conv2d, linear, relu, batchnorm, maxpool, "
+            "avgpool, add, flatten, softmax_cross_entropy, tokens, token, "
+            "layernorm, rmsnorm, gelu, silu_gate, rotary, attention, boundary)",
         ),
         (
             "{name: c, type: relu, inputs: stem}",
@@ -197,8 +199,15 @@ def test_faulty_wiring(tmp_path: Path, layers: str, message: str) -> None:
     assert fault(tmp_path, layers).startswith(message)
 
 
+def test_a_softmax_has_classes(tmp_path: Path) -> None:
+    file = tmp_path / "network.yaml"
+    file.write_text((HEAD + "layers:\n  - {name: a, type: relu}" + TAIL).replace("classes: 4\n", ""))
+    with pytest.raises(InputError, match="classes: the key is missing; expected the number of classes"):
+        load_network(file)
+
+
 def test_a_network_ends_with_its_loss(tmp_path: Path) -> None:
-    message = "layers: ends with relu 'a'; expected softmax_cross_entropy as the last layer"
+    message = "layers: ends with relu 'a'; expected softmax_cross_entropy or boundary as the last layer"
     assert fault(tmp_path, "  - {name: a, type: relu}", tail="\n") == message
 
 

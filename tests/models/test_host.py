@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from gossamer_compiler.training import compile_training
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import GossamerError
+from gossamer_models.layers import Rotary
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.program import Program
@@ -40,3 +43,12 @@ def test_faults_are_one_line() -> None:
         host.read(program(), "conv9")
     with pytest.raises(GossamerError, match="has shape"):
         host.write(program(), "conv2", np.zeros((1, 1, 1, 1)))
+
+
+def test_rotary_table_by_hand() -> None:
+    table = host.rotary_table(Rotary(name="a", type="rotary", heads=3, base=100.0), (24, 1, 5))
+    assert table.shape == (5, 8)
+    for token, pair in ((0, 0), (3, 0), (4, 3), (1, 2)):
+        angle = token * 100 ** (-2 * pair / 8)
+        expected = [math.cos(angle), math.sin(angle)]
+        np.testing.assert_allclose(table[token, 2 * pair : 2 * pair + 2], expected, atol=2.0**-11)

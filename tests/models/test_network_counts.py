@@ -68,3 +68,50 @@ def test_mobilenetv2_has_a_residual_for_every_block_that_keeps_its_shape() -> No
     assert len(depthwise) == 17
     assert all(shape.weight_shape[1] == 1 for shape in depthwise)
     assert sum(shape.type == "add" for shape in shapes) == 10
+
+
+def totals(name: str) -> tuple[int, int]:
+    """Parameters and multiply-adds per sample."""
+    shapes = shapes_of(name)
+    return sum(shape.parameters for shape in shapes), sum(shape.macs for shape in shapes)
+
+
+def block_macs(tokens: int, width: int, hidden: int, products: int = 2) -> int:
+    """Four projections, the products of an MLP, and two products of all pairs of tokens."""
+    return tokens * (4 * width * width + products * width * hidden) + 2 * tokens * tokens * width
+
+
+def test_vit_b16_counts_are_the_published_ones() -> None:
+    # torchvision's model table for vit_b_16: 86,567,656 parameters and 17.56 G multiply-adds.
+    parameters, macs = totals("vit-b16-224")
+    assert parameters == 86_567_656
+    assert macs == 12 * block_macs(197, 768, 3072) + 196 * 768 * 768 + 768 * 1000 == 17_563_828_224
+
+
+def test_bert_base_parameters_are_the_published_ones_without_what_stands_in_front() -> None:
+    # google-bert/bert-base-uncased: 109,482,240. Its embeddings' normalisation is part of what runs here.
+    parameters, macs = totals("bert-base")
+    assert parameters == 109_482_240 - (30_522 + 512 + 2) * 768
+    assert macs == 12 * block_macs(128, 768, 3072) + 768 * 768
+
+
+def test_gpt2_small_parameters_are_the_published_ones_without_embeddings() -> None:
+    # openai-community/gpt2: 124,439,808, the head sharing the token embedding.
+    parameters, macs = totals("gpt2-small")
+    assert parameters == 124_439_808 - (50_257 + 1_024) * 768
+    assert macs == 12 * block_macs(1024, 768, 3072)
+
+
+def test_a_block_of_llama_7b_is_a_part_of_the_published_whole() -> None:
+    # 6,738,415,616 in all: 32 blocks, two embeddings and a last scale.
+    parameters, macs = totals("llama-7b-block")
+    assert 32 * parameters == 6_738_415_616 - 2 * 32_000 * 4_096 - 4_096
+    assert macs == block_macs(2048, 4096, 11_008, products=3)
+
+
+def test_vit_32_counts_are_the_own_sum() -> None:
+    parameters, macs = totals("vit-32")
+    block = 4 * 512 * 512 + 3 * 512 + 512 + 2 * 512 * 512 + 2 * 512 + 4 * 512
+    ends = 3 * 16 * 512 + 512 + 66 * 512 + 2 * 512 + 512 * 100 + 100
+    assert parameters == 6 * block + ends
+    assert macs == 6 * block_macs(65, 512, 512) + 64 * 48 * 512 + 512 * 100

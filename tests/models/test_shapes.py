@@ -5,7 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossamer_models.errors import InputError
-from gossamer_models.layers import AvgPool, Conv2d, Flatten, Layer, Linear, MaxPool, SoftmaxCrossEntropy
+from gossamer_models.layers import (
+    Attention,
+    AvgPool,
+    Conv2d,
+    Flatten,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    RmsNorm,
+    Rotary,
+    SoftmaxCrossEntropy,
+    Token,
+    Tokens,
+)
 from gossamer_models.network import Network, load_network
 from gossamer_models.shapes import LayerShape, Shape, infer
 
@@ -133,3 +147,54 @@ def test_sizes_beyond_the_bound_are_refused() -> None:
 def test_batch_is_bounded(batch: int) -> None:
     with pytest.raises(InputError, match="batch: must be between 1 and 2147483648"):
         infer(load_network("digits-mlp"), batch)
+
+
+def token_layer(kind: type[Layer], in_shape: Shape, **fields: object) -> LayerShape:
+    data = {"name": "a", "type": kind.__name__.lower(), "inputs": ("input",), **fields}
+    return shape_of(kind.model_validate(data), in_shape)
+
+
+def test_tokens() -> None:
+    whole = token_layer(Tokens, (16, 3, 4), class_token=True, positions=True)
+    assert (whole.out_shape, whole.parameters) == ((16, 1, 13), 16 + 13 * 16)
+    bare = token_layer(Tokens, (16, 3, 4))
+    assert (bare.out_shape, bare.parameters) == ((16, 1, 12), 0)
+    assert token_layer(Token, (16, 1, 13), index=12).out_shape == (16, 1, 1)
+    with pytest.raises(InputError, match="token 13 of 13; expected a token that there is"):
+        token_layer(Token, (16, 1, 13), index=13)
+
+
+def test_attention_counts_by_enumeration() -> None:
+    packed = token_layer(Attention, (48, 1, 5), heads=2)
+    products = [(head, query, key, c) for head in range(2) for query in range(5) for key in range(5) for c in range(8)]
+    assert (packed.out_shape, packed.macs, packed.parameters) == ((16, 1, 5), 2 * len(products), 0)
+    apart = token_layer(Attention, (16, 1, 5), heads=2, inputs=("input",) * 3)
+    assert (apart.out_shape, apart.macs) == ((16, 1, 5), 2 * len(products))
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_shape", "fields", "message"),
+    [
+        (
+            Attention,
+            (16, 1, 5),
+            {"heads": 2},
+            "16 channels; expected queries, keys and values of equal size in one map",
+        ),
+        (
+            Attention,
+            (48, 1, 5),
+            {"heads": 4},
+            "4 heads of 16 channels; expected heads of a whole multiple of 8 channels",
+        ),
+        (Rotary, (12, 1, 5), {"heads": 1}, "1 heads of 12 channels"),
+    ],
+)
+def test_heads_that_do_not_fit(kind: type[Layer], in_shape: Shape, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        token_layer(kind, in_shape, **fields)
+
+
+def test_normalisations_of_tokens() -> None:
+    assert token_layer(LayerNorm, (16, 1, 5)).parameters == 32
+    assert token_layer(RmsNorm, (16, 1, 5)).parameters == 16

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Step:
-    """What a step starts from: weights, (gamma, beta) of shape (2, c) and biases by layer, labels and loss scale."""
+    """What a step starts from: weights, (gamma, beta) of shape (2, c) and biases by layer, labels, scale, tokens."""
 
     weights: Mapping[str, Array]
     forward_weights: Mapping[str, Array]
@@ -27,6 +27,7 @@ class Step:
     biases: Mapping[str, Array]
     labels: NDArray[np.int64]
     loss_scale: float
+    learnt: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Replay:
         for layer in self.layers:
             inputs = [self.values[name] for name in layer.inputs]
             noise = sum(self.noise.get(name, 0.0) for name in layer.inputs)
-            if layer.type == "softmax_cross_entropy":
+            if layer.type in ("softmax_cross_entropy", "boundary"):
                 continue
             value = self._value(layer, inputs)
             found = self.stored(layer.name)
@@ -120,6 +121,12 @@ class Replay:
             if layer.type == "softmax_cross_entropy":
                 _, gradient = naive.softmax_cross_entropy(x[:, :, 0, 0], self.step.labels)
                 self._give(layer.inputs[0], gradient[:, :, None, None] * self.step.loss_scale)
+                continue
+            if layer.type == "boundary":
+                given = self.stored_gradient(layer.inputs[0])
+                if given is None:
+                    raise ValueError(f"the gradient at {layer.name} must be stored")
+                self._give(layer.inputs[0], given.astype(np.float64))
                 continue
             dy = self.gradients[layer.name]
             found = self.stored_gradient(layer.name)

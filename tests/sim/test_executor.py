@@ -12,6 +12,7 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import (
     Dim,
     EndLoop,
+    Format,
     Gemm,
     Instruction,
     Load,
@@ -20,6 +21,7 @@ from gossamer_models.isa.instructions import (
     PruneMode,
     Store,
     Vector,
+    VectorOp,
 )
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
@@ -136,6 +138,13 @@ def test_timing_status(ports: int, memory: str, dma: str) -> None:
 def test_unbiased_pruning_is_modelled() -> None:
     part = StageProgram("a", "prune", (Prune(keep=2, of=8, valid=8, mode=PruneMode.UNBIASED),))
     assert simulate(program(part), ARCHITECTURE, memory="ideal").timing_status[Engine.PRUNE] == "modelled"
+
+
+def test_timing_of_operations_without_rtl_is_modelled() -> None:
+    work = [Vector(op=op, format=Format.FP16, count=64) for op in (VectorOp.FILL, VectorOp.GELU)]
+    for number, status in enumerate(("RTL-verified", "modelled")):
+        found = simulate(program(StageProgram("a", "ff", (work[number],))), ARCHITECTURE)
+        assert found.timing_status[Engine.VECTOR] == status
 
 
 def test_trace_file(tmp_path: Path) -> None:

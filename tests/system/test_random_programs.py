@@ -13,7 +13,7 @@ from gossamer.verify_file import verify_file, verify_image
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import Step, run
 from gossamer_models.golden.state import Machine
-from gossamer_models.isa.instructions import FoundMode, Gemm, Load, Prune, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import MODELLED_OPERATIONS, FoundMode, Gemm, Load, Prune, Store, Vector, VectorOp
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
@@ -73,7 +73,10 @@ def test_everything_occurs() -> None:
     total: Counter[str] = Counter()
     for program in random_programs(60, 0, TINY):
         total += executed(program)
-    for name in [*(op.name for op in VectorOp), *(cls.__name__ for cls in (Load, Store, Gemm, Prune))]:
+    for name in [
+        *(op.name for op in VectorOp if op not in MODELLED_OPERATIONS),
+        *(cls.__name__ for cls in (Load, Store, Gemm, Prune)),
+    ]:
         assert total[name] >= 10, f"{name}: {total}"
 
 

@@ -147,7 +147,12 @@ def run_step(
     images = rng.standard_normal((batch, *net.input_shape)).astype(np.float16)
     labels = rng.integers(0, net.classes, batch)
     host.write_input(program, net, images)
-    host.write(program, "labels", labels.astype(np.float32))
+    if net.layers[-1].type == "boundary":
+        end = f"{net.layers[-1].inputs[0]}.grad"
+        shape = program.memory.tensors[end].shape
+        host.write(program, end, (rng.standard_normal(shape) * LOSS_SCALE / batch).astype(np.float16))
+    else:
+        host.write(program, "labels", labels.astype(np.float32))
     parameters = host.write_parameters(program, net, batch, seed, spread=0.5)
     weights, norms, biases = (
         {name.removesuffix(end): values for name, values in parameters.items() if name.endswith(end)}
@@ -171,7 +176,12 @@ def run_step(
         name: pruned(w, pattern if rule.prunes_backward and name not in dense else None, 0)
         for name, w in weights.items()
     }
-    step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE)
+    learnt: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for name, values in parameters.items():
+        layer, _, part = name.rpartition(".")
+        if part in ("class", "positions"):
+            learnt.setdefault(layer, {})[part] = values.astype(np.float16).astype(np.float32)
+    step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE, learnt)
     run(program, architecture, seed=order)
     return Case(net, program, images, step, rule.decay, pattern)
 

@@ -7,7 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from gossamer_hw.vector.ports import LINE_WORD_BYTES
 from gossamer_hw.vector.stream_channels import BLOCK, ROW, channel_misaligned
 from gossamer_models.golden.vector import FLAGS, FOUND_MODES
-from gossamer_models.isa.instructions import Format, FoundMode, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Format, FoundMode, VectorFlag, VectorOp
 from gossamer_models.registers import Fault
 
 __all__ = ["vector_fault"]
@@ -39,8 +39,8 @@ def _with(command: Any, flag: VectorFlag) -> Value:
 
 
 def _foreign(command: Any) -> Value:
-    """The operation is unknown or does not have one of the options."""
-    known = {int(op) for op in VectorOp}
+    """The operation is unknown, exists in models only, or does not have one of the options."""
+    known = {int(op) for op in VectorOp if op not in MODELLED_OPERATIONS}
     places = range(1 << _OP_BITS)
     flags = Array(Const(_flags(op) if op in known else 0, 8) for op in places)
     modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)

@@ -13,6 +13,8 @@ __all__ = ["check_legal"]
 _PARAMETER_WORDS = 8
 _ROW = 8
 _PER_CHANNEL = frozenset({VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD})
+_FROM_ACCUMULATORS = frozenset({VectorOp.DRAIN, VectorOp.SOFTMAX, VectorOp.SOFTMAX_GRADIENT})
+_BY_ROW = frozenset({VectorOp.LAYER_NORM, VectorOp.LAYER_NORM_GRADIENT})
 _NO_SAMPLES = frozenset({VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_PER_CHANNEL})
 
 
@@ -45,7 +47,7 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
     words = {"parameter": v.parameter, "channels": v.channels}
     lines = {f"target{n}": getattr(v, f"target{n}") for n in range(3)}
     sources = {f"source{n}": getattr(v, f"source{n}") for n in range(3)}
-    if v.op == VectorOp.DRAIN:
+    if v.op in _FROM_ACCUMULATORS:
         del sources["source0"]
     (words if v.op in _PER_CHANNEL else lines).update(sources)
     for unit, places in ((_PARAMETER_WORDS, words), (architecture.vector.line_bytes, lines)):
@@ -54,7 +56,7 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
                 yield f"`{name}` must be a multiple of {unit}, not {place}"
     if v.op == VectorOp.FILL and v.format == Format.BYTE:
         yield f"`format` of FILL must be {int(Format.FP16)} or {int(Format.FP32)}, not {v.format}"
-    if v.flags & VectorFlag.AFFINE or v.op == VectorOp.REDUCE:
+    if (v.flags & VectorFlag.AFFINE and v.op not in _BY_ROW) or v.op == VectorOp.REDUCE:
         yield from _wrong_channels(v, lanes)
     if v.op == VectorOp.REDUCE and v.channels > architecture.buffers.parameter_words // 2:
         yield f"`channels` of REDUCE must be at most {architecture.buffers.parameter_words // 2}, not {v.channels}"

@@ -13,7 +13,10 @@ Each operation's formula is the docstring of its function in :data:`OPERATIONS`.
 from collections.abc import Callable, Mapping
 
 from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.golden.vector_attention import softmax, softmax_gradient
 from gossamer_models.golden.vector_elementwise import apply, drain, fill, gradient, update
+from gossamer_models.golden.vector_gates import gelu_forward, gelu_gradient, rotary, silu_gate, silu_gate_gradient
+from gossamer_models.golden.vector_layer_norm import layer_norm, layer_norm_gradient
 from gossamer_models.golden.vector_norm import norm_backward, norm_forward, reduce_sums
 from gossamer_models.golden.vector_pool import avg_pool, avg_pool_gradient, max_pool, max_pool_gradient
 from gossamer_models.golden.vector_softmax import softmax_cross_entropy
@@ -35,6 +38,15 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
     VectorOp.AVG_POOL_GRADIENT: avg_pool_gradient,
     VectorOp.SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     VectorOp.UPDATE: update,
+    VectorOp.SOFTMAX: softmax,
+    VectorOp.SOFTMAX_GRADIENT: softmax_gradient,
+    VectorOp.LAYER_NORM: layer_norm,
+    VectorOp.LAYER_NORM_GRADIENT: layer_norm_gradient,
+    VectorOp.GELU: gelu_forward,
+    VectorOp.GELU_GRADIENT: gelu_gradient,
+    VectorOp.SILU_GATE: silu_gate,
+    VectorOp.SILU_GATE_GRADIENT: silu_gate_gradient,
+    VectorOp.ROTARY: rotary,
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {
@@ -43,6 +55,8 @@ FLAGS: Mapping[VectorOp, VectorFlag] = {
     VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
     VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
     VectorOp.UPDATE: VectorFlag.SR_STE,
+    VectorOp.LAYER_NORM: VectorFlag.AFFINE,
+    VectorOp.LAYER_NORM_GRADIENT: VectorFlag.AFFINE,
 }
 
 

@@ -7,7 +7,7 @@ from gossamer_models.golden.vector_elementwise import multiply
 from gossamer_models.golden.vector_operands import input16, input32, scalar
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.numerics.accumulate import add
+from gossamer_models.numerics.accumulate import add, ordered_sum
 from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
 from gossamer_models.numerics.special import divide, exp
 
@@ -52,10 +52,4 @@ def _softmax(x: Float32) -> Float32:
     with np.errstate(invalid="ignore"):
         largest = x.max(axis=1, keepdims=True)
     e = exp(add(x, -largest))
-    total: Float32 | None = None
-    for start in range(0, e.shape[1], _CHUNK):
-        chunk = np.zeros(e.shape[0], np.float32)
-        for column in e[:, start : start + _CHUNK].T:
-            chunk = add(column, chunk)
-        total = chunk if total is None else add(chunk, total)
-    return e if total is None else canonical(divide(e, total[:, None]))
+    return canonical(divide(e, ordered_sum(e, _CHUNK)[:, None]))

@@ -11,9 +11,11 @@ from typing import ClassVar
 
 from gossamer_models.isa.fields import bits, check_range, structs
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 
 __all__ = [
-    "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "NO_LEVEL",
+    "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "MODELLED_OPERATIONS",
+    "NO_LEVEL",
     "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
     "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
@@ -300,24 +302,6 @@ class Prune(Instruction):
     mode: int = bits(2, "0 the N largest, 1 unbiased sampling")
     seed: int = bits(32, "of unbiased sampling")
     word: int = bits(32, "number of the first random word; numbers are taken modulo 2^32")
-
-
-class VectorOp(IntEnum):
-    """Closed list of vector operations; :mod:`gossamer_models.golden.vector` states each formula."""
-
-    FILL = 0
-    DRAIN = 1
-    APPLY = 2
-    REDUCE = 3
-    GRADIENT = 4
-    NORM_FORWARD = 5
-    NORM_BACKWARD = 6
-    MAX_POOL = 7
-    MAX_POOL_GRADIENT = 8
-    AVG_POOL = 9
-    AVG_POOL_GRADIENT = 10
-    SOFTMAX_CROSS_ENTROPY = 11
-    UPDATE = 12
 
 
 class FoundMode(IntEnum):

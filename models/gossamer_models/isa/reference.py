@@ -15,6 +15,7 @@ from gossamer_models.isa.instructions import (
     ISA_VERSION,
     LOOP_LEVELS,
     MAX_STAGE_INSTRUCTIONS,
+    MODELLED_OPERATIONS,
     Dim,
     Format,
     Instruction,
@@ -161,7 +162,7 @@ def _operations() -> Iterator[str]:
         flags = vector.FLAGS.get(op, VectorFlag(0))
         options = ", ".join(f"{flag.name} ({flag.value})" for flag in flags) or "none"
         yield f"### {op.value} {op.name}"
-        yield f"Options: {options}."
+        yield f"Options: {options}." + (" No RTL has it." if op in MODELLED_OPERATIONS else "")
         yield _prose(function)
 
 

@@ -22,6 +22,35 @@ def add(x: Float32, y: Float32) -> Float32:
         return canonical(np.add(x, y, dtype=np.float32))
 
 
+def ordered_sum(terms: Float32, chunk: int) -> Float32:
+    """Return the sums along the last axis, ascending in chunks, as a reduction of a matrix product adds.
+
+    Each chunk of ``chunk`` terms starts at +0; the first one's sum is stored, later ones are added in order.
+
+    Parameters
+    ----------
+    terms : array of float32, shape (..., n)
+        n is at least 1.
+    chunk : int
+        Terms per chunk.
+
+    Returns
+    -------
+    array of float32, shape (...)
+        NaN canonical.
+    """
+    total: Float32 | None = None
+    with np.errstate(all="ignore"):
+        for start in range(0, terms.shape[-1], chunk):
+            held = np.zeros(terms.shape[:-1], np.float32)
+            for place in range(start, min(start + chunk, terms.shape[-1])):
+                held = np.add(terms[..., place], held, dtype=np.float32)
+            total = held if total is None else np.add(held, total, dtype=np.float32)
+    if total is None:
+        raise ValueError("a sum must have terms")
+    return canonical(total)
+
+
 def multiply_accumulate(acc: Float32, a: Float16 | Float32, b: Float16 | Float32) -> Float32:
     """Return one step of a reduction, acc' = fp32(fp32(a * b) + acc).
 

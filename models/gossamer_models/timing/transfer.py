@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _AXES = (0, 1, 2)
+_TURNED_ELEMENTS = 8
 Digits = tuple[tuple[int, int], ...]
 """(weight, count) of the dimensions on one axis, largest weight first."""
 
@@ -113,12 +114,24 @@ def port_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) ->
     """Cycles in which the busiest port moves data.
 
     One port moves a piece per cycle, out of bounds or not. Of several, each is taken to move a beat of a run per cycle,
-    whatever lies where on chip, and the XOR fold to spread runs evenly.
+    and the XOR fold to spread runs evenly; where neighbours in DRAM are none on chip, a port moves eight elements per
+    cycle through a transposer of blocks of 8 x 8, unless the load turns blocks of DRAM as a whole.
     """
     if memory.ports == 1:
         plan = transfer_plan(transfer, memory.port_bits // 8)
         return plan.steps + plan.turn_cycles
-    return -(-shape.pieces(memory.port_bits // 8) // memory.ports)
+    beats = -(-shape.pieces(memory.port_bits // 8) // memory.ports)
+    if not _scattered(transfer):
+        return beats
+    elements = shape.size_bytes // Format(transfer.format).bytes
+    return max(beats, -(-elements // (_TURNED_ELEMENTS * memory.ports)))
+
+
+def _scattered(transfer: Load | Store) -> bool:
+    """Whether the next element in DRAM lies elsewhere on chip."""
+    size_bytes = Format(transfer.format).bytes
+    inner = next((dim for dim in _used(transfer.dims) if dim.count > 1 and dim.mem_stride == size_bytes), None)
+    return inner is not None and inner.buf_stride != size_bytes
 
 
 def ideal_transfer_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) -> int:

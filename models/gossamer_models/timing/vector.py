@@ -1,9 +1,10 @@
-"""Cycles of a vector instruction, as the RTL takes them."""
+"""Cycles of a vector instruction, as the RTL takes them; of operations without RTL, as it is meant to."""
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.timing.vector_micro import micro_cycles
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS, pool_cycles
+from gossamer_models.timing.vector_rows import ROW_OPERATIONS, row_cycles
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS, STREAM_TAIL_CYCLES, reduce_cycles, stream_cycles
 
 __all__ = ["VECTOR_ENGINE_CYCLES", "VECTOR_OVERHEAD_CYCLES", "vector_cycles"]
@@ -24,4 +25,6 @@ def vector_cycles(architecture: Architecture, instruction: Vector) -> int:
         return VECTOR_ENGINE_CYCLES + reduce_cycles(lanes, instruction)
     if instruction.op in POOL_OPERATIONS:
         return VECTOR_ENGINE_CYCLES + pool_cycles(lanes, instruction)
+    if instruction.op in ROW_OPERATIONS:
+        return VECTOR_ENGINE_CYCLES + row_cycles(lanes, instruction)
     return VECTOR_ENGINE_CYCLES + micro_cycles(instruction)

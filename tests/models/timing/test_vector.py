@@ -38,6 +38,43 @@ def test_stream(op: VectorOp, fields: dict[str, Any], cycles: int) -> None:
     assert vector_cycles(ARCHITECTURE, Vector(op=op, **fields)) == 20 + cycles
 
 
+@pytest.mark.parametrize(
+    ("op", "count", "cycles"),
+    [
+        # passes over groups of 64 elements
+        (VectorOp.LAYER_NORM, 128, 4),
+        (VectorOp.LAYER_NORM_GRADIENT, 129, 9),
+        (VectorOp.GELU, 64, 2),
+        (VectorOp.GELU_GRADIENT, 65, 4),
+        (VectorOp.SILU_GATE, 64, 2),
+        (VectorOp.SILU_GATE_GRADIENT, 64, 4),
+        (VectorOp.ROTARY, 640, 10),
+    ],
+)
+def test_passes_of_the_lanes(op: VectorOp, count: int, cycles: int) -> None:
+    assert vector_cycles(ARCHITECTURE, Vector(op=op, count=count)) == 67 + cycles
+
+
+@pytest.mark.parametrize(
+    ("op", "size", "first", "cycles"),
+    [
+        # Two matrices of 65 real rows on 16 units of four rows each: 3 groups, and the sweeps of their neighbours.
+        (VectorOp.SOFTMAX, 65, 0, (3 + 2) * 4 * 65),
+        (VectorOp.SOFTMAX_GRADIENT, 65, 0, (3 + 1) * 4 * 65),
+        # Rows from 64 on: one is real.
+        (VectorOp.SOFTMAX, 65, 64, (1 + 2) * 4 * 65),
+        (VectorOp.SOFTMAX, 65, 96, 2 * 4 * 65),
+    ],
+)
+def test_rows(op: VectorOp, size: int, first: int, cycles: int) -> None:
+    # 32 columns, four of them interleaved; three tiles of 32 rows per matrix.
+    work = Vector(
+        op=op, count=2 * 3 * 4 * 1024, size=size, width=first, height=96, channel_low=32, channel_mid_period=1024,
+        channel_mid_count=4, channel_high_period=2 * 3 * 4 * 1024,
+    )  # fmt: skip
+    assert vector_cycles(ARCHITECTURE, work) == 67 + cycles
+
+
 def test_every_operation_has_a_cost() -> None:
     window: dict[str, Any] = {"height": 4, "width": 4, "kernel": 2, "kernel_x": 2, "stride": 2}
     for op in VectorOp:

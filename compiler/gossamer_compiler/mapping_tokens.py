@@ -1,0 +1,105 @@
+"""Schedules of an attention's products: interleave, rows and matrices per tile, the cheapest by predicted cycles."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import cache
+from math import prod
+
+from gossamer_compiler.emit_token_products import Epilogue, ProductEmitter
+from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
+from gossamer_compiler.token_products import Product, ProductMapping, store_dims
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import MAX_DIMS, Format, Load
+from gossamer_models.layouts import BLOCK
+from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.vector import vector_cycles
+
+__all__ = ["map_product"]
+
+
+def map_product(product: Product, epilogue: Epilogue, architecture: Architecture, layer: str) -> ProductMapping:
+    """Cheapest schedule that fits.
+
+    Raises
+    ------
+    DoesNotFitError
+        No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
+    """
+    shape = dataclasses.replace(product, a=product.a.unplaced(), b=product.b.unplaced(), out=product.out.unplaced())
+    probabilities = epilogue.probabilities.unplaced() if epilogue.probabilities else None
+    best = _best(shape, dataclasses.replace(epilogue, probabilities=probabilities), architecture)
+    if best is None:
+        candidates = _candidates(shape, architecture)
+        raise does_not_fit(
+            layer, (_demands(shape, mapping, epilogue, architecture) for mapping in candidates), architecture.buffers
+        )
+    return best
+
+
+@cache
+def _best(product: Product, epilogue: Epilogue, architecture: Architecture) -> ProductMapping | None:
+    candidates = (
+        mapping
+        for mapping in _candidates(product, architecture)
+        if fits(_demands(product, mapping, epilogue, architecture), architecture.buffers)
+        and _expressible(product, mapping, epilogue, architecture)
+    )
+    return min(candidates, key=lambda mapping: _cost(product, mapping, epilogue, architecture), default=None)
+
+
+def _candidates(product: Product, architecture: Architecture) -> Iterator[ProductMapping]:
+    """Every schedule, also those that exceed a buffer: whole blocks of eight samples, or a part of one head's."""
+    array = architecture.array
+    options = block_options(product.rows, array.rows)
+    matrices = [(BLOCK, heads) for heads in divisors(product.heads)] + [(samples, 1) for samples in (4, 2, 1)]
+    for (li, lj), blocks, (samples, heads) in itertools.product(array.interleaves, options, matrices):
+        if blocks % li == 0 or blocks == options[-1]:
+            yield ProductMapping(li, lj, blocks, samples, heads)
+
+
+def _demands(
+    product: Product, mapping: ProductMapping, epilogue: Epilogue, architecture: Architecture
+) -> Mapping[str, int]:
+    """What a schedule asks of each buffer."""
+    array = architecture.array
+    results = mapping.results(product, array)
+    tiles = mapping.column_tiles(product, array)
+    demands = {
+        "a_words": mapping.matrices * mapping.row_blocks * product.words,
+        "b_entries": tiles * mapping.matrices * product.words * BLOCK * mapping.lj,
+        "accumulator_words": results,
+        "vector_out_bytes": results * array.columns * 2,
+    }
+    if epilogue.probabilities is not None:
+        demands["vector_in_bytes"] = demands["vector_out_bytes"]
+    return demands
+
+
+def _expressible(product: Product, mapping: ProductMapping, epilogue: Epilogue, architecture: Architecture) -> bool:
+    try:
+        emitter = ProductEmitter(product, mapping, epilogue, architecture)
+        longest = max(len(load.dims) for load in (emitter.load_a(0, 1, 2, 3), emitter.load_b(0, 1, 2)))
+        return max(longest, len(store_dims(product, mapping, architecture.array, product.out))) <= MAX_DIMS
+    except ValueError:
+        return False
+
+
+def _cost(product: Product, mapping: ProductMapping, epilogue: Epilogue, architecture: Architecture) -> tuple[int, int]:
+    """Predicted cycles: the slowest engine, and what does not overlap at the ends; then instructions dealt."""
+    emitter = ProductEmitter(product, mapping, epilogue, architecture)
+    groups = product.out.map.batch_blocks * (product.heads // mapping.heads) * (BLOCK // mapping.samples)
+    tiles = groups * emitter.row_loops
+    gemms = emitter.gemms(3)
+    array_cycles = len(gemms) * gemm_cycles(architecture.array, gemms[0]).total
+    vector = dataclasses.replace(emitter.vector(3), modifiers=())
+    outside = vector_cycles(architecture, vector)
+    bus = architecture.memory.bytes_per_cycle
+    load_a, load_b = _size_bytes(emitter.load_a(0, 1, 2, 3)) // bus, _size_bytes(emitter.load_b(0, 1, 2)) // bus
+    loads = load_a + load_b // emitter.row_loops
+    slowest = max(array_cycles, outside, loads)
+    return tiles * slowest + array_cycles + outside + load_a + load_b - slowest, tiles * len(gemms)
+
+
+def _size_bytes(load: Load) -> int:
+    return prod(dim.count for dim in load.dims if dim.count) * Format(load.format).bytes

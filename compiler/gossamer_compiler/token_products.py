@@ -1,0 +1,171 @@
+"""Products of an attention: one dense matrix product per sample and head, on maps of tokens, before any schedule.
+
+Every product has tokens as rows of its result and channels as columns. A map lies as
+[batch/8][token][c/8][8 batch][8 c], so a row of eight channels of one token is 16 contiguous bytes; an operand whose
+words run along tokens and whose rows are channels, or whose columns are tokens, is turned element by element while it
+is loaded.
+"""
+
+import math
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import BLOCK_BYTES, Activation
+from gossamer_compiler.dims import Digit, merge, plain, refine
+from gossamer_compiler.tiling import block_options
+from gossamer_models.architecture import Array
+from gossamer_models.isa.instructions import Dim
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.roles import channel_chunk_words
+
+__all__ = ["ROW_BYTES", "Heads", "Product", "ProductMapping", "store_dims"]
+
+ROW_BYTES = BLOCK * 2
+"""Eight channels of one sample's token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads of one map.
+
+    Members
+    -------
+    map : tokens are its pixels.
+    word : first word of the first head's channels.
+    words : words of each head.
+    """
+
+    map: Activation
+    word: int
+    words: int
+
+    @property
+    def address(self) -> int:
+        """Byte address of the first token of the first head."""
+        return self.map.address + self.word * BLOCK_BYTES
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes from one head to the next."""
+        return self.words * BLOCK_BYTES
+
+    def unplaced(self) -> "Heads":
+        """The same shape without a place, so that equal problems compare equal."""
+        return Heads(self.map.unplaced(), 0, self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Out[i, j] = sum over r of A[i, r] B[r, j], for each sample and head.
+
+    Members
+    -------
+    a, b, out : operands and result.
+    turned_a : rows of A are its channels and r its tokens; else rows are tokens.
+    turned_b : columns of B are its tokens and r its channels; else columns are channels.
+    heads : of each map.
+    rows, columns, depth : real sizes along i, j and r.
+    """
+
+    a: Heads
+    b: Heads
+    out: Heads
+    turned_a: bool
+    turned_b: bool
+    heads: int
+    rows: int
+    columns: int
+    depth: int
+
+    @property
+    def words(self) -> int:
+        """Words along r."""
+        return blocks_of(self.depth)
+
+    @property
+    def entries_last(self) -> int:
+        """Entries of the last word."""
+        return (self.depth - 1) % BLOCK + 1
+
+    @property
+    def chunk_words(self) -> int:
+        """Chunk length, a property of the layer."""
+        return channel_chunk_words(self.words, BLOCK)
+
+    @property
+    def batch(self) -> int:
+        """Samples."""
+        return self.out.map.batch
+
+    def macs(self) -> int:
+        """Multiply-adds on real samples, tokens and channels."""
+        return self.batch * self.heads * self.rows * self.columns * self.depth
+
+    def row_blocks(self, array: Array) -> int:
+        """Blocks of R rows that cover the result."""
+        return block_options(self.rows, array.rows)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductMapping:
+    """Schedule of a :class:`Product`; all columns of a matrix belong to one instruction, or to several back to back.
+
+    Members
+    -------
+    li, lj : interleave; Li spans blocks of rows.
+    row_blocks : blocks of R rows per tile.
+    samples, heads : matrices per tile, of one block of eight samples.
+    """
+
+    li: int
+    lj: int
+    row_blocks: int
+    samples: int
+    heads: int
+
+    @property
+    def matrices(self) -> int:
+        """Matrices per tile."""
+        return self.samples * self.heads
+
+    @property
+    def i0(self) -> int:
+        """Tiles of Li blocks of rows per matrix."""
+        return -(-self.row_blocks // self.li)
+
+    def column_tiles(self, product: Product, array: Array) -> int:
+        """Tiles of C x Lj columns per matrix."""
+        return -(-product.columns // (array.columns * self.lj))
+
+    def results(self, product: Product, array: Array) -> int:
+        """Accumulator words per bank of a whole tile."""
+        return self.column_tiles(product, array) * self.matrices * self.i0 * self.li * self.lj * array.rows
+
+
+def store_dims(product: Product, mapping: ProductMapping, array: Array, heads: Heads) -> tuple[Dim, ...]:
+    """Dimensions between results as they leave the accumulators, as fp16, and a map of the result's shape.
+
+    Axis 0 counts tokens, axis 1 words of a head's channels, axis 2 samples.
+
+    Raises
+    ------
+    ValueError
+        A tile's columns straddle words of channels.
+    """
+    slot = array.rows * array.columns * 2
+    tile = mapping.li * mapping.lj * slot
+    matrix = mapping.i0 * tile
+    rows = [Digit(array.rows, array.columns * 2), Digit(mapping.li, slot), Digit(mapping.i0, tile)]
+    columns = [
+        Digit(array.columns, 2), Digit(mapping.lj, mapping.li * slot),
+        Digit(mapping.column_tiles(product, array), mapping.matrices * matrix),
+    ]  # fmt: skip
+    if math.prod(digit.count for digit in columns) % BLOCK:
+        raise ValueError("columns end inside a word")
+    return merge(
+        [
+            *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK_BYTES)], axis=1, unit=BLOCK),
+            *plain(mapping.samples, ROW_BYTES, matrix, 2, 1),
+            *plain(mapping.heads, heads.head_bytes, mapping.samples * matrix),
+            *refine(rows, [Digit(0, heads.map.pixel_bytes)], axis=0),
+        ]
+    )

@@ -1,0 +1,63 @@
+"""From a layer of a transformer to the stages that it takes."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.attention import AttentionLayer
+from gossamer_compiler.gates import GateLayer, GeluLayer, RotaryLayer
+from gossamer_compiler.graph import TokenStep
+from gossamer_compiler.layer_norm import LayerNormLayer
+from gossamer_compiler.optimizer import Optimizer
+from gossamer_compiler.token_maps import TokenLayer, TokensLayer
+from gossamer_models.architecture import Architecture
+from gossamer_models.layers import Attention, Gelu, LayerNorm, RmsNorm, Rotary, SiluGate, Token, Tokens
+from gossamer_models.program import MemoryImage, StageProgram
+
+__all__ = ["StepLayer", "step_layer"]
+
+
+class StepLayer(Protocol):
+    """Stages of one layer on one machine."""
+
+    def feed_forward(self) -> list[StageProgram]:
+        """FF."""
+
+    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
+        """BP and the gradients of what is learnt; `new_gradient` allocates that of a map by its name."""
+
+    def update(self, optimizer: Optimizer) -> StageProgram | None:
+        """New parameters; None if there are none."""
+
+
+def step_layer(
+    node: TokenStep,
+    sources: list[Activation],
+    target: Activation,
+    memory: MemoryImage,
+    architecture: Architecture,
+    found: int,
+) -> StepLayer:
+    """Return the layer of a node, its tensors allocated.
+
+    Raises
+    ------
+    DoesNotFitError
+        It does not fit the buffers.
+    """
+    match node.params:
+        case Attention() as params:
+            return AttentionLayer(node, params, sources, target, memory, architecture)
+        case LayerNorm() | RmsNorm() as params:
+            return LayerNormLayer(node, params, sources[0], target, memory, architecture, found)
+        case Tokens() as params:
+            return TokensLayer(node, params, sources[0], target, memory, architecture, found)
+        case Token() as params:
+            return TokenLayer(node, params, sources[0], target, architecture)
+        case Rotary() as params:
+            return RotaryLayer(node, params, sources[0], target, memory, architecture)
+        case Gelu():
+            return GeluLayer(node, sources, target, architecture)
+        case SiluGate():
+            return GateLayer(node, sources, target, architecture)
+    raise TypeError(f"not a layer of a transformer: {node.name}")
