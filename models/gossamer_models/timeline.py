@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Self
 
 from gossamer_models.actions import NO_ACTIONS, Actions
@@ -40,15 +41,19 @@ class Ledger:
     @property
     def total(self) -> int:
         """Sum of the columns."""
-        return sum(self.as_dict().values())
+        return sum(_columns(self))
 
     def as_dict(self) -> dict[str, int]:
         """Columns by name, in declared order."""
-        return dataclasses.asdict(self)
+        return dict(zip(_COLUMNS, _columns(self), strict=True))
 
     def __add__(self, other: Self) -> "Ledger":
         mine, theirs = self.as_dict(), other.as_dict()
         return Ledger(**{name: mine[name] + theirs[name] for name in mine})
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Ledger))
+_columns = attrgetter(*_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

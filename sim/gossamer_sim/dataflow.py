@@ -95,7 +95,7 @@ class DataflowMachine:
         queue = self._queues[place]
         queue.append((work, cursor))
         if len(queue) == 1:
-            self._run(place)
+            self._run([place])
 
     def finish(self) -> None:
         """Let everything that was dealt end.
@@ -207,9 +207,8 @@ class DataflowMachine:
         executed.extend([0] * (len(self._works) - len(executed)))
         return executed
 
-    def _run(self, place: int) -> None:
-        """Let an engine, and whom it gives tokens, run as far as they can."""
-        waiting = [place]
+    def _run(self, waiting: list[int]) -> None:
+        """Let some engines, and whom they give tokens, run as far as they can."""
         tokens, free, lanes = self._tokens, self._free, self._lanes
         while waiting:
             place = waiting.pop()
@@ -247,9 +246,10 @@ class DataflowMachine:
 
     def _go_on(self) -> None:
         """Take the memory's next event."""
-        if self._lanes is None or not any(self._under_way):
+        ended = self._lanes.step() if self._lanes is not None else ()
+        if not ended:
             raise DisorderError("nothing can go on")
-        for write, end in self._lanes.step():
+        for write, end in ended:
             place = _WRITER if write else _PLACES[Engine.LOAD]
             running = self._under_way[place]
             if running is None:
@@ -258,10 +258,11 @@ class DataflowMachine:
             self._under_way[place] = None
             self._free[place] = end
             self._done[place].append((work.number, start, end))
+            waiting = [place]
             for bit in work.signals:
                 self._tokens[bit].append(end + 1)
-            for reader in {place, *(_CONSUMERS[bit] for bit in work.signals)}:
-                self._run(reader)
+                waiting.append(_CONSUMERS[bit])
+            self._run(waiting)
 
     def _check_semaphores(self) -> None:
         """Tokens held after each signal, those of waits that start in its last cycle taken off."""

@@ -1,5 +1,6 @@
 """Cycle executor: a Program in, the start and end of everything out."""
 
+import dataclasses
 from operator import attrgetter
 
 from gossamer_models.architecture import Architecture
@@ -9,8 +10,8 @@ from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_models.timing.status import timing_status
-from gossamer_sim.kinds import PLACES, timing_fields
 from gossamer_sim.memory import memory_model
+from gossamer_sim.places import PLACES, timing_fields
 from gossamer_sim.stage import StageRun, run_stage, timing
 
 __all__ = ["Simulator", "simulate"]
@@ -66,6 +67,7 @@ class Simulator:
         self._trace = trace
         self._periodic = periodic
         self._known: dict[tuple[object, ...], StageRun] = {}
+        self._timings: dict[tuple[tuple[object, ...], int], StageTiming] = {}
 
     def run(self, program: Program) -> SimResult:
         """Simulate one Program."""
@@ -92,7 +94,10 @@ class Simulator:
             run = self._known[key] = run_stage(
                 stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic
             )
-        return timing(stage, run, start, self._architecture.array.macs_per_cycle)
+        like = self._timings.get((key, stage.macs)) if self._memory.repeats else None
+        if like is None:
+            like = self._timings[key, stage.macs] = timing(stage, run, start, self._architecture.array.macs_per_cycle)
+        return dataclasses.replace(like, layer=stage.layer, stage=stage.stage, start=start)
 
 
 def _key(instruction: Instruction) -> tuple[object, ...]:

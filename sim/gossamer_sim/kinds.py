@@ -10,18 +10,19 @@ change, from these rules:
 - A STEP on any other field that takes part in timing may change it at every iteration.
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
-from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, ModifierKind, Prune, Store, Vector
-from gossamer_models.isa.loops import resolve
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, ModifierKind, Store
+from gossamer_models.isa.loops import field_names, resolve
 from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.transfer import axis_span
+from gossamer_sim.places import PLACES, TOKENS
 from gossamer_sim.work import Work
 
-__all__ = ["PLACES", "Range", "Template", "timing_fields"]
+__all__ = ["Range", "Template"]
 
 Range = tuple[int, int]
 """First and last, both included; empty if first > last."""
@@ -29,37 +30,12 @@ Range = tuple[int, int]
 EVERYTHING: Range = (0, 1 << 62)
 NOTHING: Range = (0, -1)
 
-_TRANSFER_PLACES = frozenset({"advance", "mem_base", "buf_base"})
-PLACES: dict[type[Instruction], frozenset[str]] = {
-    Load: _TRANSFER_PLACES,
-    Store: _TRANSFER_PLACES,
-    Gemm: frozenset(
-        {"advance", "accumulate", "acc_base", "rows_level", "rows_last"}
-        | {f"a_{name}" for name in ("base", "i2", "i1", "i0", "li", "j", "r2", "r1", "r0")}
-        | {f"b_{name}" for name in ("base", "j", "r2", "r1", "r0")}
-    ),
-    Prune: frozenset({"advance", "source", "values", "metadata", "valid", "seed", "word"}),
-    Vector: frozenset(
-        {"advance", "parameter", "samples", "sample_period", "found", "found_mode"}
-        | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
-        | {f"channel_{name}" for name in ("low", "mid_period", "mid_count", "high_period")}
-    ),
-}  # fmt: skip
-"""Fields that say where, neither how long nor how much."""
-
 _BASES: dict[type[Instruction], tuple[str, ...]] = {
     Load: ("axis0_base", "axis1_base", "axis2_base"),
     Store: ("axis0_base", "axis1_base", "axis2_base"),
     Gemm: ("y_base", "x_base"),
 }
-_TOKENS = frozenset({"wait", "signal"})
 _MAX_VARIANTS = 64
-
-
-def timing_fields(cls: type[Instruction]) -> tuple[str, ...]:
-    """Fields that take part in timing, modifiers excepted."""
-    places = PLACES[cls]
-    return tuple(f.name for f in dataclasses.fields(cls) if f.name not in places and f.name != "modifiers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +78,7 @@ class Template:
     ----------
     instruction : as it stands in the stage, modifiers included.
     counts : iterations of the loops around it, level to count.
-    build : makes the work of a concrete instruction.
+    build : makes the work of an instruction, whose modifiers it leaves alone.
     repeats : iterations of one kind share their work; else every iteration has its own.
 
     Raises
@@ -119,25 +95,28 @@ class Template:
         *,
         repeats: bool = True,
     ) -> None:
-        names = [f.name for f in dataclasses.fields(instruction)]
+        names = field_names(type(instruction))
         self._instruction = instruction
         self._counts = dict(counts)
         self._build = build
         self._repeats = repeats
         self.deal_cycles = deal_cycles(instruction)
         rules = []
+        places = PLACES[type(instruction)]
         for modifier in instruction.modifiers:
-            levels = tuple(level for level in range(4) if modifier.levels >> level & 1)
-            if modifier.kind == ModifierKind.NONE or names[modifier.field] in PLACES[type(instruction)]:
+            name = names[modifier.field]
+            if modifier.kind == ModifierKind.NONE or name in places:
                 continue
+            levels = tuple([level for level in range(4) if modifier.levels >> level & 1])
             if not levels or not set(levels) <= set(counts):
-                raise ValueError(f"modifier of `{names[modifier.field]}` must name loops around it, not {levels}")
-            rules.append(_Rule(names[modifier.field], modifier.kind, levels, modifier.value))
+                raise ValueError(f"modifier of `{name}` must name loops around it, not {levels}")
+            rules.append(_Rule(name, modifier.kind, levels, modifier.value))
         self.rules = tuple(rules)
+        self._sensitive = frozenset((rule.kind, level) for rule in rules for level in rule.levels)
         self._conditions = tuple(rule for rule in rules if rule.kind != ModifierKind.STEP)
         self._variants: dict[tuple[bool, ...], _Variant] = {}
         fixed = not rules if repeats else not instruction.modifiers
-        self._fixed = build(dataclasses.replace(instruction, modifiers=())) if fixed else None
+        self._fixed = build(instruction) if fixed else None
 
     def work(self, counters: list[int]) -> Work:
         """Work of the iteration at the given counters (one per level, those not around it 0)."""
@@ -158,7 +137,7 @@ class Template:
 
     def sensitive(self, kind: ModifierKind, level: int) -> bool:
         """Whether a modifier of this kind looks at this level."""
-        return any(rule.kind == kind and level in rule.levels for rule in self.rules)
+        return (kind, level) in self._sensitive
 
     def unclipped_range(self, level: int, counters: list[int]) -> Range:
         """Iterations of ``level`` in which no stepped base clips, whatever the counters of the loops inside it.
@@ -167,7 +146,7 @@ class Template:
         """
         if not self.sensitive(ModifierKind.STEP, level):
             return EVERYTHING
-        choices = [(False,) if rule.name in _TOKENS else (False, True) for rule in self._conditions]
+        choices = [(False,) if rule.name in TOKENS else (False, True) for rule in self._conditions]
         if sum(len(choice) > 1 for choice in choices) > _MAX_VARIANTS.bit_length() - 1:
             return NOTHING
         first, last = EVERYTHING
@@ -215,10 +194,10 @@ class Template:
         for rule in self.rules:
             if rule.kind == ModifierKind.STEP:
                 slopes.setdefault(rule.name, [0] * 4)[rule.levels[0]] += rule.value
-            elif next(acting) and rule.name not in _TOKENS:
+            elif next(acting) and rule.name not in TOKENS:
                 constants[rule.name] = rule.value
                 slopes.pop(rule.name, None)
-        shape = dataclasses.replace(self._instruction, modifiers=(), **constants)
+        shape = changed(self._instruction, modifiers=(), **constants)
         only_bases = all(name in _BASES.get(type(shape), ()) for name in slopes)
         return tuple(
             _Stepped(

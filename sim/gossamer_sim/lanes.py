@@ -9,6 +9,7 @@ from gossamer_models.timing.dram import Epoch, Units
 __all__ = ["Lanes"]
 
 _NEVER: Final = 1 << 62
+_NONE: Final = Epoch(latency_cycles=0, bursts=0, channel_pace=1, port_pace=1)
 
 
 class Lanes:
@@ -23,61 +24,73 @@ class Lanes:
     def __init__(self, base: Units, shared_paces: Callable[[Epoch, Epoch], tuple[int, int]]) -> None:
         self._units = base
         self._shared_paces = shared_paces
-        self._expected: dict[bool, tuple[int, Epoch]] = {}
-        self._active: dict[bool, _Lane] = {}
+        self._paces: dict[tuple[Epoch, Epoch], tuple[int, int]] = {}
+        self._lanes = (_Lane(), _Lane())
         self._since = 0
 
     def expect(self, work: Epoch, start: int, *, write: bool) -> None:
         """Let a stream begin at a cycle not before the last event."""
-        self._expected[write] = start, work
+        lane = self._lanes[write]
+        lane.epoch, lane.start = work, start
 
     def next_event(self) -> int:
         """Cycle of the next start or end; past all others if there is none."""
-        events = [lane.end for lane in self._active.values()]
-        events += [start for start, _ in self._expected.values()]
-        return min(events, default=_NEVER)
+        read, write = self._lanes
+        return min(read.start, read.end, write.start, write.end)
 
     def step(self) -> list[tuple[bool, int]]:
-        """Take the next event; return (write, end) of what has ended."""
-        now = self.next_event()
-        elapsed = (now - self._since) * self._units.per_cycle
-        self._since = now
-        ended = []
-        for write, lane in list(self._active.items()):
-            lane.bursts = max(lane.bursts - elapsed // lane.pace, 0)
-            if lane.end == now:
-                del self._active[write]
-                ended.append((write, now))
-        for write, (start, work) in list(self._expected.items()):
-            if start == now:
-                del self._expected[write]
-                self._active[write] = _Lane(work, work.bursts)
-        read, written = self._active.get(False), self._active.get(True)
-        if read and written:
-            read.pace, written.pace = self._shared_paces(read.epoch, written.epoch)
-        for lane in self._active.values():
-            if not (read and written):
-                lane.pace = lane.epoch.pace
-            lane.end = now + self._units.cycles(lane.bursts * lane.pace)
+        """Take events until a stream ends; return (write, end) of what has ended."""
+        read, write = self._lanes
+        per_cycle = self._units.per_cycle
+        ended: list[tuple[bool, int]] = []
+        while not ended:
+            now = min(read.start, read.end, write.start, write.end)
+            if now == _NEVER:
+                break
+            amount = (now - self._since) * per_cycle
+            self._since = now
+            for lane in (read, write):
+                if lane.start == now:
+                    lane.start, lane.end, lane.bursts = _NEVER, now, lane.epoch.bursts
+                elif lane.end == now:
+                    lane.end = _NEVER
+                    ended.append((lane is write, now))
+                elif lane.end != _NEVER:
+                    left = lane.bursts - amount // lane.pace
+                    lane.bursts = left if left > 0 else 0
+            if read.end != _NEVER and write.end != _NEVER:
+                read.pace, write.pace = self._shared(read.epoch, write.epoch)
+            for lane in (read, write):
+                if lane.end != _NEVER:
+                    if read.end == _NEVER or write.end == _NEVER:
+                        lane.pace = lane.epoch.pace
+                    lane.end = now - (-lane.bursts * lane.pace // per_cycle)
         return ended
+
+    def _shared(self, read: Epoch, write: Epoch) -> tuple[int, int]:
+        pair = read, write
+        if pair not in self._paces:
+            self._paces[pair] = self._shared_paces(read, write)
+        return self._paces[pair]
 
     def state(self, origin: int) -> tuple[object, ...]:
         """All that decides the future of the streams, relative to ``origin``."""
-        if not self._active:
-            return tuple([(write, start - origin) for write, (start, _) in self._expected.items()])
+        read, write = self._lanes
+        if read.end == write.end == _NEVER:
+            return tuple([None if lane.start == _NEVER else lane.start - origin for lane in self._lanes])
         parts: list[object] = [self._since - origin]
-        for write in (False, True):
-            lane, expected = self._active.get(write), self._expected.get(write)
-            parts.append(lane and (lane.bursts, lane.pace))
-            parts.append(expected and expected[0] - origin)
+        for lane in self._lanes:
+            parts.append(None if lane.start == _NEVER else lane.start - origin)
+            parts.append(None if lane.end == _NEVER else (lane.bursts, lane.pace))
         return tuple(parts)
 
 
 @dataclass(slots=True)
 class _Lane:
-    """An active epoch: bursts still to come, units per burst, and the cycle of its end if nothing happens before."""
+    """A stream: when it will start or, if it runs, end unless something happens before; bursts still to come."""
 
-    epoch: Epoch
-    bursts: int
+    epoch: Epoch = _NONE
+    start: int = _NEVER
+    end: int = _NEVER
+    bursts: int = 0
     pace: int = 1
-    end: int = 0

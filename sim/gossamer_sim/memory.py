@@ -1,6 +1,6 @@
 """Memory models of the simulator: what a transfer costs, and how transfers that overlap slow each other."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -21,7 +21,7 @@ __all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryMode
 MEMORY_MODELS = ("ideal", "ddr4", "scripted")
 
 
-class MemoryModel(Protocol):
+class MemoryModel(Hashable, Protocol):
     """Cost of a transfer that has the memory to itself.
 
     Members

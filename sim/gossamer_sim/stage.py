@@ -17,7 +17,7 @@ from gossamer_sim.machine import ENGINES, Machine, Tally
 from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.walk import walk
-from gossamer_sim.work import Work, WorkShop
+from gossamer_sim.work import Work, WorkShop, cost_book
 
 __all__ = ["StageRun", "ledger", "run_stage", "timing"]
 
@@ -109,7 +109,7 @@ def _without_clock(
     *,
     trace: bool,
 ) -> StageRun:
-    shop = WorkShop(architecture, memory)
+    shop = WorkShop(architecture, memory, cost_book(architecture, memory))
     machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
     walk(machine, compile_stage(stage.instructions, shop))
     machine.close()
@@ -147,7 +147,7 @@ def ledger(stage: StageProgram, run: StageRun, macs_per_cycle: int) -> Ledger:
         )
     idle = {"dram": 0, "vector": 0, "prune": 0, "sync": 0}
     for busy, cycles in enumerate(run.occupancy):
-        column = _column(busy)
+        column = _COLUMNS[busy]
         if column:
             idle[column] += cycles
     return Ledger(
@@ -193,6 +193,9 @@ def _column(busy: int) -> str | None:
     if Engine.VECTOR in engines:
         return "vector"
     return "prune" if Engine.PRUNE in engines else "sync"
+
+
+_COLUMNS = tuple(_column(busy) for busy in range(1 << len(ENGINES)))
 
 
 def _check_length(name: str, stage: StageProgram) -> None:

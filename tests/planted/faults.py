@@ -328,13 +328,27 @@ _COMPILER = (
 _SIMULATOR = (
     Fault(
         "a token arrives in the cycle in which it is sent",
+        "sim/gossamer_sim/dataflow.py",
+        " tokens[bit].append(end + 1)",
+        " tokens[bit].append(end)",
+        "tests/sim/test_machine.py::test_tokens_arrive_one_cycle_later",
+    ),
+    Fault(
+        "a queue's slot is free in the cycle in which it is emptied",
+        "sim/gossamer_sim/dataflow.py",
+        "slots.append(start + 1)",
+        "slots.append(start)",
+        "tests/sim/test_machine.py::test_full_queue_blocks_the_sequencer",
+    ),
+    Fault(
+        "with a clock, a token arrives in the cycle in which it is sent",
         "sim/gossamer_sim/machine.py",
         "tokens.put(now + 1)",
         "tokens.put(now)",
         "tests/sim/test_machine.py::test_tokens_arrive_one_cycle_later",
     ),
     Fault(
-        "a queue's slot is free in the cycle in which it is emptied",
+        "with a clock, a queue's slot is free in the cycle in which it is emptied",
         "sim/gossamer_sim/machine.py",
         "unit.slots.put(now + 1)",
         "unit.slots.put(now)",
@@ -356,10 +370,31 @@ _SIMULATOR = (
     ),
     Fault(
         "the periodic shortcut skips one iteration too many",
-        "sim/gossamer_sim/sequencer.py",
+        "sim/gossamer_sim/walk.py",
         "(last + 1 - index) // period",
         "(last + 2 - index) // period",
         "tests/sim/test_sequencer.py::test_an_image_strip_is_one_kind_inside",
+    ),
+    Fault(
+        "with a clock, the periodic shortcut skips one iteration too many",
+        "sim/gossamer_sim/sequencer.py",
+        "(last + 1 - index) // period",
+        "(last + 2 - index) // period",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
+    ),
+    Fault(
+        "without a clock, what remains of a burst when the pace changes counts as done",
+        "sim/gossamer_sim/lanes.py",
+        "lane.bursts - amount // lane.pace",
+        "lane.bursts + -amount // lane.pace",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
+    ),
+    Fault(
+        "a skipped period adds the time of its own engines alone",
+        "sim/gossamer_sim/dataflow.py",
+        "pieces.append((0, last - period, 1 << place))",
+        "pieces.append((0, 0, 1 << place))",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
     ),
     Fault(
         "what remains of a burst when the pace changes counts as done",

@@ -1,8 +1,9 @@
-"""The periodic shortcut without a clock equals the long way on SimPy, to the cycle."""
+"""The periodic shortcut, without a clock and on SimPy, equals the long way on SimPy, to the cycle."""
 
 import time
 
 import pytest
+import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,13 @@ S = Semaphore
 CREDITS = ((S.A_FREE, 2), (S.ACC_FREE, 2), (S.VIN_FREE, 2), (S.VOUT_FREE, 2))
 
 
-def run(instructions: list[Instruction], memory: str = "ideal", *, periodic: bool, trace: bool = False) -> StageRun:
+def run(
+    instructions: list[Instruction], memory: str = "ideal", *, periodic: bool, trace: bool = False, clock: bool = False
+) -> StageRun:
     stage = StageProgram("layer", "ff", tuple(instructions), CREDITS)
     model = memory_model(ARCHITECTURE, memory)[1]
-    return run_stage(stage, ARCHITECTURE, model, periodic=periodic, trace=trace)
+    environment = simpy.Environment() if clock else None
+    return run_stage(stage, ARCHITECTURE, model, periodic=periodic, trace=trace, environment=environment)
 
 
 def totals(found: StageRun) -> tuple[object, ...]:
@@ -109,7 +113,9 @@ def stages(draw: Draw) -> list[Instruction]:
 @given(stages(), st.sampled_from(["ideal", "ddr4"]))
 @settings(max_examples=250)
 def test_shortcut_equals_the_long_way(instructions: list[Instruction], memory: str) -> None:
-    assert totals(run(instructions, memory, periodic=True)) == totals(run(instructions, memory, periodic=False))
+    expected = totals(run(instructions, memory, periodic=False))
+    assert totals(run(instructions, memory, periodic=True)) == expected
+    assert totals(run(instructions, memory, periodic=True, clock=True)) == expected
 
 
 def test_a_billion_iterations_take_no_time() -> None:

@@ -7,12 +7,18 @@ from functools import cache
 from typing import TypeVar
 
 from gossamer_models.isa.encoding import FORMATS
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Modifier, ModifierKind, Opcode
 
-__all__ = ["Body", "field_number", "first", "last", "nest", "resolve", "step", "walk"]
+__all__ = ["Body", "field_names", "field_number", "first", "last", "nest", "resolve", "step", "walk"]
 
 _I = TypeVar("_I", bound=Instruction)
 _MASK_FIELDS = frozenset({"wait", "signal", "advance"})
+
+
+def field_names(cls: type[Instruction]) -> tuple[str, ...]:
+    """Names of the fields that modifiers refer to by number."""
+    return _names(cls.opcode)
 
 
 @cache
@@ -54,7 +60,7 @@ def resolve(instruction: _I, counters: Mapping[int, int], counts: Mapping[int, i
             changes[name] = old + modifier.value * counters[levels[0]]
         elif _acts(modifier.kind, levels, counters, counts):
             changes[name] = old | modifier.value if name in _MASK_FIELDS else modifier.value
-    return dataclasses.replace(instruction, modifiers=(), **changes)
+    return changed(instruction, modifiers=(), **changes)
 
 
 def _acts(kind: int, levels: Sequence[int], counters: Mapping[int, int], counts: Mapping[int, int]) -> bool:

@@ -1,0 +1,32 @@
+"""Fields of instructions that take part in timing, and those that only say where."""
+
+import dataclasses
+
+from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
+
+__all__ = ["PLACES", "TOKENS", "timing_fields"]
+
+TOKENS = frozenset({"wait", "signal"})
+_TRANSFER_PLACES = frozenset({"advance", "mem_base", "buf_base"})
+PLACES: dict[type[Instruction], frozenset[str]] = {
+    Load: _TRANSFER_PLACES,
+    Store: _TRANSFER_PLACES,
+    Gemm: frozenset(
+        {"advance", "accumulate", "acc_base", "rows_level", "rows_last"}
+        | {f"a_{name}" for name in ("base", "i2", "i1", "i0", "li", "j", "r2", "r1", "r0")}
+        | {f"b_{name}" for name in ("base", "j", "r2", "r1", "r0")}
+    ),
+    Prune: frozenset({"advance", "source", "values", "metadata", "valid", "seed", "word"}),
+    Vector: frozenset(
+        {"advance", "parameter", "samples", "sample_period", "found", "found_mode"}
+        | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
+        | {f"channel_{name}" for name in ("low", "mid_period", "mid_count", "high_period")}
+    ),
+}  # fmt: skip
+"""Fields that say where, neither how long nor how much."""
+
+
+def timing_fields(cls: type[Instruction]) -> tuple[str, ...]:
+    """Fields that take part in timing, modifiers excepted."""
+    places = PLACES[cls]
+    return tuple(f.name for f in dataclasses.fields(cls) if f.name not in places and f.name != "modifiers")
