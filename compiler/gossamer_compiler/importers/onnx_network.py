@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gossamer_compiler.importers.onnx_file import read_onnx
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
-from gossamer_compiler.importers.onnx_rules import RULES, RefusalError, Step, flatten, join_biases
+from gossamer_compiler.importers.onnx_rules import RULES, TOKEN_RULES, RefusalError, Step, flatten, join_biases
+from gossamer_compiler.importers.onnx_tokens import TOKEN_OPERATORS, join_tokens
 from gossamer_models.blocks import MAX_LAYERS
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.faults import describe
@@ -21,13 +22,14 @@ __all__ = ["import_onnx"]
 
 _INPUT: Final = "input"
 _NAME_LENGTH: Final = 80
+_KNOWN: Final = {**RULES, **TOKEN_RULES}
 _DROPPED_AT_END: Final = ("Identity", "Softmax", "LogSoftmax", "SoftmaxCrossEntropyLoss")
 _Tagged = Annotated[Layer, Field(discriminator="type")]
 _LAYER: Final[TypeAdapter[Layer]] = TypeAdapter(_Tagged)
 
 
 def import_onnx(path: Path) -> Network:
-    """Import an image classifier or perceptron.
+    """Import an image classifier, transformers among them, or perceptron.
 
     The batch of the file is left open, a softmax or loss at the end is replaced by the network's own loss, and the
     values of weights are ignored. Layers are called after their nodes: ``/layer1/conv/Conv`` is ``layer1.conv.Conv``.
@@ -51,7 +53,7 @@ class _Importer:
     """One pass over a file; `_names` maps tensors to the layers that make them."""
 
     def __init__(self, tensors: Tensors, stem: str) -> None:
-        self._tensors = replace(tensors, operators=join_biases(tensors))
+        self._tensors = join_tokens(replace(tensors, operators=join_biases(tensors)))
         self._source = tensors.source
         self._name = _clean(stem)
         self._makers = {name: operator for operator in self._tensors.operators for name in operator.outputs}
@@ -66,7 +68,7 @@ class _Importer:
         logits = self._logits()
         needed, inputs = self._needed(logits)
         operators = [operator for operator in self._tensors.operators if operator.outputs[0] in needed]
-        if all(operator.kind in RULES for operator in operators):
+        if all(operator.kind in _KNOWN for operator in operators):
             self._input_shape(inputs)  # an input at fault makes shapes unknown, unknown operators tell more
         self._names.update(dict.fromkeys(inputs, _INPUT))
         for operator in operators:
@@ -131,7 +133,7 @@ class _Importer:
         )
 
     def _convert(self, operator: Operator) -> None:
-        rule = RULES.get(operator.kind)
+        rule = _KNOWN.get(operator.kind)
         if rule is None:
             self._refuse(operator.kind, operator)
             return
@@ -160,7 +162,9 @@ class _Importer:
         if self._refused:
             listed = "; ".join(f"{what} at {', '.join(map(repr, at))}" for what, at in self._refused.items())
             raise UnsupportedError(
-                f"operators that are not supported: {listed}", f"only {', '.join(RULES)}", self._source
+                f"operators that are not supported: {listed}",
+                f"only {', '.join(RULES)}; in a transformer {', '.join(TOKEN_OPERATORS)}",
+                self._source,
             )
 
     def _add_layer(self, step: Step, wanted: str, inputs: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 
-__all__ = ["RULES", "RefusalError", "Step", "flatten", "join_biases"]
+__all__ = ["RULES", "TOKEN_RULES", "RefusalError", "Step", "flatten", "join_biases"]
 
 
 class RefusalError(Exception):
@@ -134,6 +134,35 @@ def flatten(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
 def _pass(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
     return ()
 
+
+def _token_layer(kind: str, **names: str) -> Rule:
+    """A layer of tokens whose settings are the operator's attributes, under the names they have there."""
+
+    def rule(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+        settings: dict[str, object] = {setting: operator.attributes[name] for setting, name in names.items()}
+        for flag in ("bias", "class_token", "positions"):
+            if flag in settings:
+                settings[flag] = bool(settings[flag])
+        return (Step({"type": kind, **settings}),)
+
+    return rule
+
+
+def _projection(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    settings = {"out_channels": operator.attributes["outputs"], "bias": bool(operator.attributes["bias"])}
+    return (Step({"type": "conv2d", "kernel": (1, 1), **settings}),)
+
+
+TOKEN_RULES: Final[dict[str, Rule]] = {
+    "tokens.Attention": _token_layer("attention", heads="heads"),
+    "tokens.Gelu": _token_layer("gelu"),
+    "tokens.LayerNorm": _token_layer("layernorm", eps="eps"),
+    "tokens.Linear": _token_layer("linear", out_features="outputs", bias="bias"),
+    "tokens.Project": _projection,
+    "tokens.Token": _token_layer("token", index="index"),
+    "tokens.Tokens": _token_layer("tokens", class_token="class_token", positions="positions"),
+}
+"""Operators that :mod:`onnx_tokens` makes of others."""
 
 RULES: Final[dict[str, Rule]] = {
     "Add": _add,

@@ -1,0 +1,406 @@
+"""Transformers in ONNX files: operators on [batch, tokens, channels], in any order of axes, become layers of tokens.
+
+Reshapes, transpositions, splits and gathers of queries, keys and values become views (:mod:`onnx_views`); what is left
+are operators of this module's own kinds, whose tensors are maps.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gossamer_compiler.importers.onnx_records import Operator, Tensors
+from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Axis, Digit, View, ViewError
+
+__all__ = ["TOKEN_KINDS", "TOKEN_OPERATORS", "join_tokens"]
+
+TOKEN_KINDS: Final = frozenset({"Erf", "Gelu", "LayerNormalization"})
+"""Operators that tell a transformer."""
+
+TOKEN_OPERATORS: Final = (
+    "Concat of a class token", "Div", "Erf", "Expand", "Gather", "Gelu", "LayerNormalization", "Mul", "Softmax",
+    "Split", "Transpose", "Unsqueeze",
+)  # fmt: skip
+"""What is understood in a transformer, beside the operators of other networks."""
+
+_RESHAPES: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
+_PASSES: Final = frozenset({"Cast", "Dropout", "Identity"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Products of queries and keys, or what a softmax made of them."""
+
+    queries: View
+    keys: View
+    softmax: bool = False
+
+
+def join_tokens(tensors: Tensors) -> Tensors:
+    """Return the operators with those of transformers as layers; files without a transformer stay as they are.
+
+    Operators that cannot be followed stay, and are refused by their names.
+    """
+    if not any(operator.kind in TOKEN_KINDS for operator in tensors.operators):
+        return tensors
+    return _Walk(tensors).run()
+
+
+class _Walk:
+    """One pass in the file's order; `_views` says what every tensor of a transformer is a view of."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+        self._views: dict[str, View | _Scores] = {}
+        self._made: dict[str, Operator] = {}
+        self._makers = {name: operator for operator in tensors.operators for name in operator.outputs}
+        self._readers = Counter(name for operator in tensors.operators for name in operator.inputs)
+        self._readers.update(tensors.outputs)
+        self._constants = set(tensors.constants)
+        self._skipped: set[str] = set()
+        self._rules: dict[str, Callable[[Operator], bool]] = {
+            "Add": self._add, "Concat": self._concat, "Conv": self._convolution, "Div": self._scaled,
+            "Erf": self._error_function, "Expand": self._expand, "Gather": self._gather, "Gelu": self._gelu,
+            "Gemm": self._product, "LayerNormalization": self._layer_norm, "MatMul": self._product, "Mul": self._scaled,
+            "ReduceMean": self._mean, "Relu": self._relu, "Softmax": self._softmax, "Split": self._split,
+            "Transpose": self._transpose,
+        }  # fmt: skip
+
+    def run(self) -> Tensors:
+        """Return the rewritten tensors."""
+        outputs = dict.fromkeys(self._tensors.outputs)
+        for operator in self._tensors.operators:
+            if all(name in self._constants for name in operator.inputs if name):
+                self._constants.update(operator.outputs)
+            elif operator.outputs[0] not in self._skipped and not self._followed(operator):
+                self._keep(operator)
+        held = (self._views.get(name) for name in outputs)
+        names = [view.source if isinstance(view, View) else name for name, view in zip(outputs, held, strict=True)]
+        operators = tuple(self._made.values())
+        return replace(self._tensors, operators=operators, outputs=tuple(names), constants=frozenset(self._constants))
+
+    def _keep(self, operator: Operator) -> None:
+        """Keep an operator, which reads maps where it read views of them; one that changes no shape keeps the view.
+
+        Most such operators are refused later; what stands behind them is not to be refused for their sake.
+        """
+        inputs, output = [], operator.outputs[0]
+        for name in operator.inputs:
+            held = self._views.get(name)
+            view = held.queries if isinstance(held, _Scores) else held
+            inputs.append(name if view is None else view.source)
+            if isinstance(held, View) and held.shape == self._tensors.shapes.get(output, held.shape):
+                self._views[output] = replace(held, source=output)
+        self._made[output] = replace(operator, inputs=tuple(inputs))
+
+    def _followed(self, operator: Operator) -> bool:
+        try:
+            return self._follow(operator)
+        except ViewError:
+            return False
+
+    def _follow(self, operator: Operator) -> bool:
+        held = self._views.get(operator.operand(0))
+        if operator.kind in _PASSES and held is not None:
+            self._views[operator.outputs[0]] = held
+            return True
+        if operator.kind in _RESHAPES and isinstance(held, View):
+            self._views[operator.outputs[0]] = held.reshape(self._tensors.shapes.get(operator.outputs[0], (None,)))
+            return True
+        rule = self._rules.get(operator.kind)
+        return rule is not None and rule(operator)
+
+    def _view(self, name: str) -> View | None:
+        held = self._views.get(name)
+        return held if isinstance(held, View) else None
+
+    def _emit(self, operator: Operator, kind: str, inputs: tuple[str, ...], **attributes: int | float) -> str:
+        """Append an operator of this module under its first output's name."""
+        output = operator.outputs[0]
+        self._made[output] = Operator(kind, operator.name, inputs, (output,), dict(attributes))
+        return output
+
+    def _whole(self, name: str) -> View | None:
+        """The view of a tensor, if it is a whole map with its channels last."""
+        view = self._view(name)
+        return view if view is not None and view.whole else None
+
+    def _convolution(self, operator: Operator) -> bool:
+        """The patches: a map whose pixels become tokens."""
+        shape = self._tensors.shapes.get(operator.outputs[0], ())
+        if len(shape) == 4 and None not in shape:
+            batch, channels, height, width = (size or 0 for size in shape)
+            axes = (
+                (Digit(BATCH, batch, 1),), (Digit(CHANNEL, channels, 1),), (Digit(TOKEN, height, width),),
+                (Digit(TOKEN, width, 1),),
+            )  # fmt: skip
+            self._views[operator.outputs[0]] = View(operator.outputs[0], channels, height * width, axes)
+        return False
+
+    def _product(self, operator: Operator) -> bool:
+        weights = operator.operand(1)
+        if weights not in self._constants:
+            return self._product_of_two(operator)
+        view, shape = self._whole(operator.operand(0)), self._tensors.shapes.get(weights, ())
+        if view is None or len(shape) != 2 or operator.integer("transA", 0):
+            return False
+        outputs, inputs = shape if operator.integer("transB", 0) else shape[::-1]
+        scaled = operator.number("alpha", 1.0) != 1 or (operator.operand(2) and operator.number("beta", 1.0) != 1)
+        if outputs is None or inputs != view.channels or scaled:
+            return False
+        bias = int(bool(operator.operand(2)))
+        kind = "tokens.Project" if view.tokens > 1 else "tokens.Linear"
+        source = self._emit(operator, kind, (view.source,), outputs=outputs, bias=bias)
+        axes = (*view.axes[:-1], (Digit(CHANNEL, outputs, 1),))
+        self._views[operator.outputs[0]] = View(source, outputs, view.tokens, axes)
+        return True
+
+    def _product_of_two(self, operator: Operator) -> bool:
+        """Scores of queries and keys, or probabilities times values."""
+        first, second = (self._views.get(name) for name in operator.inputs[:2])
+        if isinstance(first, View) and isinstance(second, View):
+            if second.axes[-1] != _all_tokens(second) or first.axes[-2] != _all_tokens(first):
+                return False
+            self._views[operator.outputs[0]] = _Scores(first, second)
+            return True
+        if not (isinstance(first, _Scores) and first.softmax and isinstance(second, View)):
+            return False
+        return self._attention(operator, first, second)
+
+    def _attention(self, operator: Operator, scores: _Scores, values: View) -> bool:
+        queries, keys = scores.queries, scores.keys
+        heads, size = _heads(queries, -1)
+        if not (_heads(keys, -2) == _heads(values, -1) == (heads, size) and values.axes[-2] == _all_tokens(values)):
+            return False
+        if not queries.axes[:-2] == keys.axes[:-2] == values.axes[:-2]:
+            return False
+        channels, parts = heads * size, (queries, keys, values)
+        sources = tuple(view.source for view in parts)
+        starts = [view.first_channel for view in parts]
+        if len(set(sources)) == 1 and starts == [0, channels, 2 * channels] and queries.channels == 3 * channels:
+            sources = sources[:1]
+        elif any(starts) or any(view.channels != channels for view in parts):
+            return False
+        source = self._emit(operator, "tokens.Attention", sources, heads=heads)
+        axes = (*values.axes[:-2], values.axes[-2], (Digit(CHANNEL, size, 1),))
+        self._views[operator.outputs[0]] = View(source, channels, values.tokens, axes)
+        return True
+
+    def _scaled(self, operator: Operator) -> bool:
+        """A number that queries, keys or scores are scaled by; together they are taken to be the square root of d."""
+        for name, factor in (operator.inputs, operator.inputs[::-1]):
+            held = self._views.get(name)
+            if held is not None and self._is_number(factor) and self._leads_to_scores(operator.outputs[0]):
+                self._views[operator.outputs[0]] = held
+                return True
+            if operator.kind == "Div":
+                break
+        return False
+
+    def _is_number(self, name: str) -> bool:
+        """Whether a tensor is one number, computed from shapes perhaps."""
+        shape = self._tensors.shapes.get(name)
+        return self._views.get(name) is None and shape is not None and all(size == 1 for size in shape)
+
+    def _leads_to_scores(self, name: str) -> bool:
+        """Whether the only thing behind a tensor, shapes apart, is a product of two activations or a softmax."""
+        for _ in self._tensors.operators:
+            readers = [operator for operator in self._tensors.operators if name in operator.inputs]
+            if len(readers) != 1:
+                return False
+            (reader,) = readers
+            if reader.kind == "Softmax" or (reader.kind == "MatMul" and reader.operand(1) not in self._constants):
+                return True
+            if reader.kind not in {*_RESHAPES, *_PASSES, "Transpose", "Mul", "Div"}:
+                return False
+            name = reader.outputs[0]
+        return False
+
+    def _softmax(self, operator: Operator) -> bool:
+        held = self._views.get(operator.operand(0))
+        rank = len(self._tensors.shapes.get(operator.operand(0), ()))
+        if not isinstance(held, _Scores) or operator.integer("axis", -1) not in (-1, rank - 1):
+            return False
+        self._views[operator.outputs[0]] = replace(held, softmax=True)
+        return True
+
+    def _layer_norm(self, operator: Operator) -> bool:
+        view = self._whole(operator.operand(0))
+        if view is None or operator.integer("axis", -1) not in (-1, len(view.axes) - 1) or not operator.operand(2):
+            return False
+        eps = operator.number("epsilon", 1e-5)
+        source = self._emit(operator, "tokens.LayerNorm", (view.source,), eps=eps)
+        self._views[operator.outputs[0]] = replace(view, source=source)
+        return True
+
+    def _relu(self, operator: Operator) -> bool:
+        view = self._view(operator.operand(0))
+        if view is None:
+            return False
+        self._views[operator.outputs[0]] = replace(view, source=self._emit(operator, "Relu", (view.source,)))
+        return True
+
+    def _mean(self, operator: Operator) -> bool:
+        """The mean over all tokens, as the mean over a whole map."""
+        view = self._whole(operator.operand(0))
+        axes = operator.integers("axes", self._tensors.integers.get(operator.operand(1), ()))
+        if view is None or len(view.axes) != 3 or [axis % 3 for axis in axes] != [1]:
+            return False
+        source = self._emit(operator, "GlobalAveragePool", (view.source,))
+        left = (view.axes[0], (), view.axes[2]) if operator.integer("keepdims", 1) else (view.axes[0], view.axes[2])
+        self._views[operator.outputs[0]] = View(source, view.channels, 1, left)
+        return True
+
+    def _gelu(self, operator: Operator) -> bool:
+        view = self._view(operator.operand(0))
+        if view is None or operator.attributes.get("approximate", "none") != "none":
+            return False
+        self._views[operator.outputs[0]] = replace(view, source=self._emit(operator, "tokens.Gelu", (view.source,)))
+        return True
+
+    def _error_function(self, operator: Operator) -> bool:
+        """GELU written out: x (erf(x / sqrt 2) + 1) / 2, the factors in any order."""
+        inner = self._makers.get(operator.operand(0))
+        if inner is None or inner.kind not in ("Div", "Mul"):
+            return False
+        x = inner.operand(0)
+        view = self._view(x)
+        if view is None or not self._is_number(inner.operand(1)):
+            return False
+        end, seen = operator.outputs[0], {"Add": 0, "x": 0, "half": 0}
+        while min(seen.values()) == 0:
+            readers = [reader for reader in self._tensors.operators if end in reader.inputs]
+            if len(readers) != 1:
+                return False
+            (reader,) = readers
+            other = reader.operand(1 if reader.operand(0) == end else 0)
+            halved = self._makers.get(other)
+            if reader.kind == "Add" and self._is_number(other):
+                seen["Add"] += 1
+            elif reader.kind == "Mul" and other == x:
+                seen["x"] += 1
+            elif reader.kind == "Mul" and self._is_number(other):
+                seen["half"] += 1
+            elif reader.kind == "Mul" and halved is not None and halved.kind == "Mul" and x in halved.inputs:
+                seen["x"], seen["half"] = 1, 1
+                self._made.pop(other, None)
+            else:
+                return False
+            end = reader.outputs[0]
+        source = self._emit(operator, "tokens.Gelu", (view.source,))
+        self._made.pop(inner.outputs[0], None)
+        name = operator.outputs[0]
+        while name != end:
+            (reader,) = (reader for reader in self._tensors.operators if name in reader.inputs)
+            name = reader.outputs[0]
+            self._skipped.add(name)
+        self._views[end] = replace(view, source=source)
+        return True
+
+    def _add(self, operator: Operator) -> bool:
+        if len(operator.inputs) != 2:
+            return False
+        first, second = operator.inputs
+        for name, other in ((first, second), (second, first)):
+            view = self._view(name)
+            if view is not None and other in self._constants:
+                return self._positions(operator, view, other)
+        one, two = self._view(first), self._view(second)
+        if one is None or two is None or replace(one, source="") != replace(two, source=""):
+            return False
+        self._views[operator.outputs[0]] = replace(one, source=self._emit(operator, "Add", (one.source, two.source)))
+        return True
+
+    def _positions(self, operator: Operator, view: View, constant: str) -> bool:
+        """A learnt vector per token; joined with the class token that stands in front of it alone."""
+        shape = tuple(size for size in self._tensors.shapes.get(constant, ()) if size != 1)
+        if not view.whole or shape != tuple(size for size in (view.tokens, view.channels) if size != 1):
+            return False
+        tokens = self._made.get(view.source)
+        merged = tokens is not None and tokens.kind == "tokens.Tokens" and self._readers[view.source] == 1
+        inputs: tuple[str, ...] = (view.source,)
+        first = 0
+        if merged and tokens is not None:
+            inputs, first = tokens.inputs, 1
+            del self._made[view.source]
+        source = self._emit(operator, "tokens.Tokens", inputs, class_token=first, positions=1)
+        self._views[operator.outputs[0]] = replace(view, source=source)
+        return True
+
+    def _expand(self, operator: Operator) -> bool:
+        """A learnt token for every sample."""
+        if operator.operand(0) in self._constants:
+            self._constants.update(operator.outputs)
+            return True
+        return False
+
+    def _concat(self, operator: Operator) -> bool:
+        """A learnt token in front of all others."""
+        if len(operator.inputs) != 2:
+            return False
+        token, name = operator.inputs
+        view = self._whole(name)
+        if view is None or token not in self._constants or operator.integer("axis", 0) not in (1, -2):
+            return False
+        if len(view.axes) != 3 or self._tensors.shapes.get(token, ())[1:] != (1, view.channels):
+            return False
+        source = self._emit(operator, "tokens.Tokens", (view.source,), class_token=1, positions=0)
+        count = view.tokens + 1
+        axes = (view.axes[0], (Digit(TOKEN, count, 1),), view.axes[2])
+        self._views[operator.outputs[0]] = View(source, view.channels, count, axes)
+        return True
+
+    def _transpose(self, operator: Operator) -> bool:
+        view = self._view(operator.operand(0))
+        if view is None:
+            return False
+        order = operator.integers("perm", tuple(reversed(range(len(view.axes)))))
+        self._views[operator.outputs[0]] = view.transpose(order)
+        return True
+
+    def _split(self, operator: Operator) -> bool:
+        view = self._view(operator.operand(0))
+        if view is None:
+            return False
+        axis = operator.integer("axis", 0) % len(view.axes)
+        count = len(operator.outputs)
+        size, rest = divmod(view.shape[axis], count)
+        given = operator.integers("split", self._tensors.integers.get(operator.operand(1), (size,) * count))
+        if rest or given != (size,) * count:
+            return False
+        for number, name in enumerate(operator.outputs):
+            self._views[name] = view.part(axis, number * size, size)
+        return True
+
+    def _gather(self, operator: Operator) -> bool:
+        """One of several parts of the channels, or one token."""
+        view, places = self._view(operator.operand(0)), self._tensors.integers.get(operator.operand(1), ())
+        if view is None or len(places) != 1 or self._tensors.shapes.get(operator.operand(1), ()) not in ((), (1,)):
+            return False
+        axis = operator.integer("axis", 0) % len(view.axes)
+        place = places[0] % view.shape[axis]
+        if view.axes[axis] != _all_tokens(view) or view.tokens == 1:
+            part = view.part(axis, place, 1)
+        elif view.whole:
+            source = self._emit(operator, "tokens.Token", (view.source,), index=place)
+            axes = tuple(() if number == axis else held for number, held in enumerate(view.axes))
+            part = View(source, view.channels, 1, axes)
+        else:
+            return False
+        keeps = len(self._tensors.shapes.get(operator.operand(1), ()))
+        self._views[operator.outputs[0]] = part if keeps else part.without(axis)
+        return True
+
+
+def _all_tokens(view: View) -> Axis:
+    return (Digit(TOKEN, view.tokens, 1),) if view.tokens > 1 else ()
+
+
+def _heads(view: View, axis: int) -> tuple[int, int]:
+    """Heads among the outer axes, and the channels of each on ``axis``; heads of 0 if they are none."""
+    sizes = [digit for digit in view.axes[axis] if digit.kind == CHANNEL and digit.stride == 1]
+    size = sizes[0].size if len(view.axes[axis]) == len(sizes) == 1 else 0
+    outer = [digit for held in view.axes[:-2] for digit in held if digit.kind == CHANNEL]
+    if not outer:
+        return 1, size
+    return (outer[0].size if len(outer) == 1 and outer[0].stride == size else 0), size

@@ -1,0 +1,109 @@
+"""Vision transformers as ONNX files, written operator by operator in the ways of several exporters."""
+
+from typing import Literal
+
+import numpy as np
+from onnx import numpy_helper
+
+from tests.compiler.importers.onnx_models import Writer
+
+Style = Literal["packed", "torch", "apart"]
+Gelu = Literal["operator", "erf", "halved"]
+
+
+class TokenWriter(Writer):
+    """A graph of a transformer of a given batch, width and number of heads."""
+
+    def __init__(self, size: int, width: int, heads: int, batch: int = 7) -> None:
+        super().__init__([3, size, size], weights="external", batch=batch)
+        self.batch, self.width, self.heads = batch, width, heads
+
+    def number(self, value: float) -> str:
+        return self.op("Constant", value=numpy_helper.from_array(np.array(value, np.float32)))
+
+    def reshape(self, x: str, *shape: int) -> str:
+        return self.op("Reshape", x, self.integers(f"shape_{len(self.nodes)}", *shape))
+
+    def layer_norm(self, x: str, name: str) -> str:
+        parts = [self.weight(f"{name}.{part}", self.width) for part in ("weight", "bias")]
+        return self.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=1e-6)
+
+    def project(self, x: str, name: str, inputs: int, outputs: int) -> str:
+        y = self.op("MatMul", x, self.weight(f"{name}.weight", inputs, outputs), name=name)
+        return self.op("Add", self.weight(f"{name}.bias", outputs), y, name=f"{name}_bias")
+
+    def gelu(self, x: str, name: str, form: Gelu) -> str:
+        if form == "operator":
+            return self.op("Gelu", x, name=name)
+        grown = self.op("Erf", self.op("Div", x, self.number(2**0.5)), name=name)
+        grown = self.op("Add", grown, self.number(1))
+        if form == "erf":
+            return self.op("Mul", self.op("Mul", x, grown), self.number(0.5))
+        return self.op("Mul", self.op("Mul", self.number(0.5), x), grown)
+
+    def attention(self, x: str, at: str, tokens: int, style: Style) -> str:
+        width, heads, size = self.width, self.heads, self.width // self.heads
+        shape = [self.batch, tokens, heads, size]
+        if style == "apart":
+            parts = []
+            for part in "qkv":
+                y = self.reshape(self.project(x, f"{at}.{part}", width, width), *shape)
+                parts.append(self.op("Transpose", y, perm=[0, 2, 3, 1] if part == "k" else [0, 2, 1, 3]))
+            q, k, v = parts
+            q = self.op("Mul", q, self.number(size**-0.5))
+        elif style == "packed":
+            y = self.reshape(self.project(x, f"{at}.qkv", width, 3 * width), self.batch, tokens, 3, heads, size)
+            y = self.op("Transpose", y, perm=[2, 0, 3, 1, 4])
+            q, k, v = (self.op("Gather", y, self.scalar(part), axis=0) for part in range(3))
+            k = self.op("Transpose", k, perm=[0, 1, 3, 2])
+        else:  # tokens outermost, batch and heads as one axis, as torch.nn.MultiheadAttention has them
+            y = self.project(self.op("Transpose", x, perm=[1, 0, 2]), f"{at}.qkv", width, 3 * width)
+            for number, part in enumerate("qkv"):
+                held = [f"{at}.{part}_part" for part in "qkv"]
+                if number == 0:
+                    self.split(y, held)
+            q, k, v = (self.reshape(part, tokens, self.batch * heads, size) for part in held)
+            q, v = (self.op("Transpose", part, perm=[1, 0, 2]) for part in (q, v))
+            k = self.op("Transpose", k, perm=[1, 2, 0])
+        scores = self.op("MatMul", q, k, name=f"{at}.scores")
+        if style != "apart":
+            scores = self.op("Div", scores, self.number(size**0.5))
+        y = self.op("MatMul", self.op("Softmax", scores, axis=-1), v, name=f"{at}.attention")
+        if style == "torch":
+            y = self.reshape(self.op("Transpose", y, perm=[1, 0, 2]), tokens * self.batch, width)
+            weights = self.weight(f"{at}.out.weight", width, width), self.weight(f"{at}.out.bias", width)
+            y = self.op("Gemm", y, *weights, name=f"{at}.out", transB=1)
+            return self.op("Transpose", self.reshape(y, tokens, self.batch, width), perm=[1, 0, 2])
+        y = self.reshape(self.op("Transpose", y, perm=[0, 2, 1, 3]), self.batch, tokens, width)
+        return self.project(y, f"{at}.out", width, width)
+
+    def split(self, x: str, names: list[str]) -> None:
+        from onnx import helper
+
+        sizes = self.integers(f"sizes_{len(self.nodes)}", *[self.width] * 3)
+        self.nodes.append(helper.make_node("Split", [x, sizes], names, name=names[0], axis=-1))
+
+
+def vit(
+    writer: TokenWriter, patch: int, depth: int, hidden: int, classes: int, *, style: Style = "packed",
+    gelu: Gelu = "erf",
+) -> str:  # fmt: skip
+    """A vision transformer with a class token; return the logits."""
+    width, batch = writer.width, writer.batch
+    parameters = writer.weight("patch.weight", width, 3, patch, patch), writer.weight("patch.bias", width)
+    x = writer.op("Conv", "x", *parameters, name="patches", kernel_shape=[patch] * 2, strides=[patch] * 2)
+    side = writer.inputs[0].type.tensor_type.shape.dim[2].dim_value // patch
+    x = writer.op("Transpose", writer.reshape(x, batch, width, side * side), perm=[0, 2, 1])
+    token = writer.op("Expand", writer.weight("cls", 1, 1, width), writer.integers("samples", batch, 1, 1))
+    x = writer.op("Concat", token, x, axis=1, name="tokens")
+    tokens = side * side + 1
+    x = writer.op("Add", x, writer.weight("positions", 1, tokens, width))
+    for block in range(depth):
+        at = f"encoder.{block}"
+        y = writer.attention(writer.layer_norm(x, f"{at}.norm1"), at, tokens, style)
+        x = writer.op("Add", y, x)
+        y = writer.project(writer.layer_norm(x, f"{at}.norm2"), f"{at}.expand", width, hidden)
+        y = writer.project(writer.gelu(y, f"{at}.gelu", gelu), f"{at}.contract", hidden, width)
+        x = writer.op("Add", x, y)
+    x = writer.op("Gather", writer.layer_norm(x, "norm"), writer.scalar(0), axis=1)
+    return writer.gemm(x, "head", width, classes)

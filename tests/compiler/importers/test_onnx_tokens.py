@@ -1,0 +1,89 @@
+"""Transformers from ONNX files: those of several exporters are one and the same network."""
+
+from pathlib import Path
+
+import pytest
+from onnx import helper
+
+from gossamer_compiler.importers.load import load_any_network
+from gossamer_compiler.importers.onnx_views import CHANNEL, TOKEN, Digit, View, ViewError
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.layers import Attention
+from gossamer_models.network import Network, load_network
+from gossamer_models.shapes import infer
+from tests.compiler.importers.onnx_transformers import Gelu, Style, TokenWriter, vit
+
+
+def kinds(network: Network) -> list[tuple[tuple[int, ...], list[tuple[str, object]]]]:
+    """What every layer computes and reads, whatever its name."""
+    places = {"input": -1} | {layer.name: number for number, layer in enumerate(network.layers)}
+    skipped = {"name", "inputs"}
+    return [
+        (tuple(places[name] for name in layer.inputs), sorted(layer.model_dump(exclude=skipped).items()))
+        for layer in network.layers
+    ]
+
+
+def imported(tmp_path: Path, writer: TokenWriter, output: str, opset: int = 20) -> Network:
+    return load_any_network(writer.save(tmp_path, output, opset))
+
+
+@pytest.mark.parametrize(("style", "gelu"), [("packed", "erf"), ("torch", "operator"), ("packed", "halved")])
+def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(tmp_path: Path, style: Style, gelu: Gelu) -> None:
+    writer = TokenWriter(32, 512, 8)
+    found = imported(tmp_path, writer, vit(writer, 4, 6, 512, 100, style=style, gelu=gelu))
+    ready = load_network("vit-32")
+    assert sum(s.parameters for s in infer(found)) == sum(s.parameters for s in infer(ready))
+    assert sum(s.macs for s in infer(found)) == sum(s.macs for s in infer(ready))
+    assert [kind for _, kind in kinds(found)] == [
+        [(key, 1e-6 if key == "eps" else value) for key, value in kind] for _, kind in kinds(ready)
+    ]
+
+
+def test_vit_b16_has_the_published_counts(tmp_path: Path) -> None:
+    writer = TokenWriter(224, 768, 12)
+    shapes = infer(imported(tmp_path, writer, vit(writer, 16, 12, 3072, 1000)))
+    assert sum(shape.parameters for shape in shapes) == 86_567_656
+    assert sum(shape.macs for shape in shapes) == 17_563_828_224
+
+
+def test_queries_keys_and_values_of_their_own(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    network = imported(tmp_path, writer, vit(writer, 2, 2, 24, 5, style="apart"))
+    attentions = [layer for layer in network.layers if isinstance(layer, Attention)]
+    assert [layer.heads for layer in attentions] == [2, 2]
+    assert attentions[0].inputs == ("encoder.0.q", "encoder.0.k", "encoder.0.v")
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_softmax_over_another_axis_is_refused(tmp_path: Path, axis: int) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5)
+    softmax = next(node for node in writer.nodes if node.op_type == "Softmax")
+    softmax.attribute[0].i = axis
+    with pytest.raises(UnsupportedError, match=r"operators that are not supported: .*Softmax at"):
+        imported(tmp_path, writer, output)
+
+
+def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5, gelu="operator")
+    place = next(number for number, node in enumerate(writer.nodes) if node.op_type == "Gelu")
+    old = writer.nodes[place]
+    writer.nodes[place] = helper.make_node("Tanh", list(old.input), list(old.output), name="encoder.0.tanh")
+    with pytest.raises(UnsupportedError, match=r"not supported: Tanh at 'encoder.0.tanh'; expected only Add"):
+        imported(tmp_path, writer, output)
+
+
+def test_views_by_hand() -> None:
+    """[batch 2][token 3][part 2][head 2][channel 4]: part 1, heads outside of tokens."""
+    view = View("x", 16, 3, ((Digit("batch", 2, 1),), (Digit(TOKEN, 3, 1),), (Digit(CHANNEL, 16, 1),)))
+    assert view.whole
+    apart = view.reshape((2, 3, 2, 2, 4)).transpose((2, 0, 3, 1, 4)).part(0, 1, 1).without(0)
+    assert apart.first_channel == 8
+    assert apart.axes[1:] == ((Digit(CHANNEL, 2, 4),), (Digit(TOKEN, 3, 1),), (Digit(CHANNEL, 4, 1),))
+    assert not apart.whole
+    assert view.reshape((6, 16)).whole
+    assert not view.transpose((0, 2, 1)).whole
+    with pytest.raises(ViewError, match="unevenly"):
+        view.reshape((2, 4, 12))
