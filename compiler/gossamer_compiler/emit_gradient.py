@@ -13,6 +13,7 @@ from gossamer_compiler.mapping_gradient import gemm_rows
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
     Dim,
@@ -130,7 +131,7 @@ class _Part:
             )
             if not (inside and hidden):
                 kept.append(modifier)
-        return dataclasses.replace(instruction, modifiers=tuple(kept), **moved)
+        return changed(instruction, modifiers=tuple(kept), **moved)
 
 
 def _part(emitter: "_Emitter", number: int, count: int) -> _Part | None:

@@ -4,6 +4,7 @@ import dataclasses
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from gossamer_compiler.activations import Activation
@@ -12,6 +13,7 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import (
     Dim,
     Format,
@@ -180,6 +182,11 @@ def _limit_pixels(work: Pass, architecture: Architecture) -> int:
     return limit
 
 
+@lru_cache(maxsize=1 << 10)
+def _stretch(size_bytes: int) -> tuple[Dim, ...]:
+    return merge(plain(size_bytes // 2, 2, 2))
+
+
 def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Architecture) -> list[_TileInstruction]:
     """Loads, operation and stores of one tile of ``size`` bytes per operand."""
     line = architecture.vector.align(size)
@@ -188,22 +195,22 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Archite
     loads = [
         Load(
             buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address + nest.offset, buf_base=place * line,
-            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Load, "mem_base", *item) for item in nest.steps),
+            dims=_stretch(size), modifiers=tuple(step(Load, "mem_base", *item) for item in nest.steps),
         )
         for place, source in enumerate(sources)
     ]  # fmt: skip
-    loads[0] = dataclasses.replace(loads[0], wait=S.VIN_FREE)
-    loads[-1] = dataclasses.replace(loads[-1], signal=S.VIN_FULL, advance=Advance.VIN)
+    loads[0] = changed(loads[0], wait=S.VIN_FREE)
+    loads[-1] = changed(loads[-1], signal=S.VIN_FULL, advance=Advance.VIN)
     stores = [
         Store(
             buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address + nest.offset, buf_base=place * line,
-            dims=merge(plain(size // 2, 2, 2)), modifiers=tuple(step(Store, "mem_base", *item) for item in nest.steps),
+            dims=_stretch(size), modifiers=tuple(step(Store, "mem_base", *item) for item in nest.steps),
         )
         for place, target in enumerate(work.outputs)
     ]  # fmt: skip
     prunes: list[Prune] = []
     if work.sampled is None and stores:
-        stores[-1] = dataclasses.replace(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
+        stores[-1] = changed(stores[-1], signal=S.VOUT_FREE, advance=Advance.VOUT)
     elif work.sampled is not None:
         pixel = next(iter(work.inputs.values())).pixel_bytes
         steps = tuple((level, distance // pixel) for level, distance in nest.steps)
@@ -211,7 +218,7 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Archite
         prunes.append(prune_tile(work.sampled, tile))
         stores += store_tile(work.sampled, tile, architecture)
     if stores:
-        stores[0] = dataclasses.replace(stores[0], wait=stores[0].wait | S.VOUT_FULL)
+        stores[0] = changed(stores[0], wait=stores[0].wait | S.VOUT_FULL)
     return [*loads, _operation(work, size, addresses, line, nest), *prunes, *stores]
 
 

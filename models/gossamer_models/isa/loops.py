@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeVar
 
 from gossamer_models.isa.encoding import FORMATS
@@ -33,7 +33,12 @@ def field_number(cls: type[Instruction], name: str) -> int:
 
 def step(cls: type[Instruction], name: str, level: int, value: int) -> Modifier:
     """Modifier that adds ``value`` times the counter of ``level``."""
-    return Modifier(field_number(cls, name), ModifierKind.STEP, 1 << level, value)
+    return _step(field_number(cls, name), 1 << level, value)
+
+
+@lru_cache(maxsize=1 << 14)
+def _step(number: int, levels: int, value: int) -> Modifier:
+    return Modifier(number, ModifierKind.STEP, levels, value)
 
 
 def first(cls: type[Instruction], name: str, levels: Sequence[int], value: int) -> Modifier:
