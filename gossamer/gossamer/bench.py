@@ -9,6 +9,7 @@ from pathlib import Path
 from gossamer.bench_dataflow import dataflows
 from gossamer.bench_hardware import element, engines
 from gossamer.bench_machine import large_product, overlaps, training_steps
+from gossamer.bench_memory import memory_errors
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import costs, speedups
@@ -16,7 +17,7 @@ from gossamer.bench_simulation import costs, speedups
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-_PARTS = (costs, speedups, dataflows, element, engines, utilisations, overlaps, training_steps, speeds)
+_PARTS = (costs, speedups, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps, speeds)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gossamer_models.errors import InputError
+from gossamer_models.memories import MEMORY_MODELS
 
 __all__ = ["main"]
 
@@ -57,7 +58,10 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file, in place of the workload's")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
     parser.add_argument(
-        "--memory", choices=("ideal", "ddr4", "scripted"), help="memory model, in place of the architecture's"
+        "--memory",
+        choices=MEMORY_MODELS,
+        metavar="MODEL",
+        help=f"{', '.join(MEMORY_MODELS)}; in place of the architecture's",
     )
     parser.add_argument("--no-plots", action="store_true", help="write no pictures")
     parser.set_defaults(run=_simulate)

@@ -11,15 +11,20 @@ from pydantic import Field, model_validator
 
 from gossamer_models.energy import locate_energy
 from gossamer_models.loading import load_model, resolve
+from gossamer_models.memories import MemoryModelName
 from gossamer_models.schema import Schema
 
-__all__ = ["Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector", "load_architecture"]
+__all__ = [
+    "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
+    "load_architecture",
+]  # fmt: skip
 
 RTL_GROUP = 8
 """Elements of a word in machines that exist in RTL."""
 
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
+AddressDigit = Literal["group", "column", "bank"]
 
 
 def _require_power_of_two(name: str, value: int) -> None:
@@ -122,16 +127,41 @@ class Vector(Schema):
         return -(-size_bytes // self.line_bytes) * self.line_bytes
 
 
-class Memory(Schema):
-    """External memory: AXI ports of ``port_bits`` and the behaviour behind them.
+class AddressMapping(Schema):
+    """Where an address lies in DRAM: in which channel, bank group, bank and column; the row is what is left.
 
-    ``latency_cycles`` is the ``ideal`` model's; ``ddr4`` takes its own from the device's timing.
+    Members
+    -------
+    interleave_bytes : bytes of one channel before the next one follows.
+    channel_fold : the channel is the XOR of all address bits from there up, taken in groups; else the lowest group.
+    order : digits of the address within a channel above a burst, lowest first; the row lies above them.
+    bank_fold : bank and group are XORed with the row's Gray code, taken in groups of one bit more.
+    """
+
+    interleave_bytes: Annotated[int, Field(ge=64, le=1 << 20)] = 1024
+    channel_fold: bool = True
+    order: tuple[AddressDigit, AddressDigit, AddressDigit] = ("group", "column", "bank")
+    bank_fold: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _require_power_of_two("interleave_bytes", self.interleave_bytes)
+        if len(set(self.order)) != len(self.order):
+            raise ValueError(f"`order` must name group, column and bank once each, not {', '.join(self.order)}")
+        return self
+
+
+class Memory(Schema):
+    """External memory: AXI ports of ``port_bits``, a channel behind each, and their behaviour.
+
+    ``latency_cycles`` is of ``ideal``; the other models take theirs from the DRAM's timing and obey ``mapping``.
     """
 
     ports: Annotated[int, Field(ge=1, le=16)] = 1
     port_bits: Literal[64, 128, 256, 512] = 512
     latency_cycles: Annotated[int, Field(ge=1, le=10_000)] = 64
-    model: Literal["ideal", "ddr4"] = "ddr4"
+    model: MemoryModelName = "ddr4"
+    mapping: AddressMapping = AddressMapping()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

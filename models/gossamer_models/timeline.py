@@ -123,7 +123,7 @@ class SimResult:
 
     Members
     -------
-    memory_model : ``ideal`` or ``ddr4``.
+    memory_model : see :mod:`gossamer_models.memories`.
     timing_status : per engine, ``RTL-verified`` or ``modelled``.
     """
 

@@ -8,17 +8,17 @@ from pydantic import AfterValidator, model_validator
 
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, validate
+from gossamer_models.memories import MemoryModelName
 from gossamer_models.methods import METHODS
 from gossamer_models.schema import Count, Schema
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["SPARSITY_SIZES", "MemoryModel", "MethodUse", "Optimizer", "Training", "Workload", "load_workload"]
+__all__ = ["SPARSITY_SIZES", "MethodUse", "Optimizer", "Training", "Workload", "load_workload"]
 
 SPARSITY_SIZES = (2, 4, 8)
 """The M of every N:M that is supported."""
 
 Optimizer = Literal["sgd", "sgd-momentum"]
-MemoryModel = Literal["ideal", "ddr4"]
 
 
 def _check_method(name: str) -> str:
@@ -80,7 +80,7 @@ class _WorkloadFile(Schema):
     training: Training
     baseline: MethodUse = MethodUse()
     architecture: str
-    memory: MemoryModel | None = None
+    memory: MemoryModelName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Workload:
         Method, sparsity and optimizer of the run.
     baseline : MethodUse
         Method and sparsity of the run it is compared with.
-    memory : {"ideal", "ddr4"} or None
+    memory : str or None
         Memory model of both runs; None takes the one of the architecture.
     """
 
@@ -112,7 +112,7 @@ class Workload:
     training: Training
     baseline: MethodUse
     architecture: str
-    memory: MemoryModel | None
+    memory: MemoryModelName | None
 
 
 def load_workload(source: str | Path) -> Workload:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.energy import EnergyTable, Figure, load_energy
+from gossamer_models.memories import REFERENCE_SUFFIX
 from gossamer_reports.banks import memory_banks, memory_component
 
 __all__ = ["NO_ENERGY", "EnergyModel", "Rate", "energy_line", "energy_model"]
@@ -152,7 +153,7 @@ def _memory_rates(table: EnergyTable, architecture: Architecture) -> tuple[list[
 
 
 def _dram_rates(table: EnergyTable, memory_model: str) -> tuple[list[Rate], list[str]]:
-    row = table.dram.get(memory_model)
+    row = table.dram.get(memory_model.removesuffix(REFERENCE_SUFFIX))
     if row is None:
         return [], [f"external memory: the table has no `dram.{memory_model}`"]
     source = f"{row.source}; {row.covers}"

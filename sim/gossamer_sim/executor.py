@@ -32,7 +32,7 @@ def simulate(
     ----------
     program : its memory image may be symbolic.
     architecture : the machine it was compiled for.
-    memory : ``ideal``, ``ddr4`` or ``scripted``; the architecture's own model by default.
+    memory : one of ``MEMORY_MODELS`` of :mod:`gossamer_models.memories`; the architecture's own model by default.
     seed : of ``scripted``, whose bursts are numbered from the start of the simulator on.
     trace : whether to keep every instruction's start and end.
     periodic : whether to skip iterations that repeat exactly; the result is the same to the cycle.

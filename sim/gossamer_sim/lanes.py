@@ -9,7 +9,7 @@ from gossamer_models.timing.dram import Epoch, Units
 __all__ = ["Lanes"]
 
 _NEVER: Final = 1 << 62
-_NONE: Final = Epoch(latency_cycles=0, bursts=0, channel_pace=1, port_pace=1)
+_NONE: Final = Epoch(latency_cycles=0, bursts=0, channel_pace=1, port_pace=1, mean_pace=1)
 
 
 class Lanes:

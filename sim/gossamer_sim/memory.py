@@ -1,24 +1,32 @@
 """Memory models of the simulator: what a transfer costs, and how transfers that overlap slow each other."""
 
-from collections.abc import Generator, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import simpy
 
 from gossamer_models.architecture import Architecture, Memory
+from gossamer_models.dram import load_dram
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import Load, Store
+from gossamer_models.memories import MEMORY_MODELS, REFERENCE_SUFFIX
 from gossamer_models.timing.dma import TransferPlan
-from gossamer_models.timing.dram import DDR4_2400, DramDevice, Epoch, epoch, shared_pace, units
+from gossamer_models.timing.dram import Dram, Epoch
 from gossamer_models.timing.sequencer import barrier_cycles
 from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles, port_cycles, start_cycles
+from gossamer_sim.bank_memory import BankMemory, BankTransfer
 from gossamer_sim.lanes import Lanes
 from gossamer_sim.scripted import ScriptedMemory
 
-__all__ = ["MEMORY_MODELS", "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "SharedChannel", "memory_model"]
+__all__ = [
+    "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "SharedChannel", "SharedWork",
+    "memory_model",
+]  # fmt: skip
 
-MEMORY_MODELS = ("ideal", "ddr4", "scripted")
+SharedWork = Epoch | TransferPlan | BankTransfer
+"""What a transfer does on a channel that others share."""
 
 
 class MemoryModel(Hashable, Protocol):
@@ -31,7 +39,7 @@ class MemoryModel(Hashable, Protocol):
 
     repeats: ClassVar[bool]
 
-    def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, Epoch | TransferPlan | None]:
+    def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, SharedWork | None]:
         """Cycles to the end, or to where the channel goes on with what stands beside them."""
         ...
 
@@ -76,29 +84,27 @@ class IdealMemory:
 class EpochMemory:
     """DRAM by the rules of :mod:`gossamer_models.timing.dram`."""
 
-    architecture: Architecture
-    device: DramDevice
+    dram: Dram
     repeats: ClassVar[bool] = True
 
     def cost(self, transfer: Load | Store, shape: TransferShape) -> tuple[int, Epoch | None]:
         """Cycles to the first burst, and the epoch; none if nothing is in bounds."""
-        ports = port_cycles(self.architecture.memory, transfer, shape)
-        found = epoch(self.architecture, self.device, shape, start_cycles(transfer), ports)
+        ports = port_cycles(self.dram.architecture.memory, transfer, shape)
+        found = self.dram.epoch(shape, start_cycles(transfer), ports, write=isinstance(transfer, Store))
         return found.latency_cycles, found if found.bursts else None
 
     def barrier_cycles(self, address: int, instructions: int) -> int:
         """Cycles of a barrier with the latency of ``ideal``."""
         del address
-        return barrier_cycles(self.architecture.memory, instructions)
+        return barrier_cycles(self.dram.architecture.memory, instructions)
 
     def channel(self, environment: simpy.Environment) -> "Channel":
         """A channel at rest."""
-        return Channel(environment, self)
+        return Channel(environment, self.dram)
 
     def lanes(self) -> "Lanes":
         """A channel at rest, without a clock."""
-        base = units(self.device, self.architecture.clock_hz)
-        return Lanes(base, lambda read, write: (shared_pace(self.device, base, read, write),) * 2)
+        return Lanes(self.dram.units, self.dram.shared_paces)
 
 
 class SharedChannel(Protocol):
@@ -116,21 +122,20 @@ class SharedChannel(Protocol):
 class Channel:
     """The channels (all alike, so one stands for them) with at most one read and one write on them.
 
-    Between two events, the start or the end of an epoch, every active one advances at a constant pace, so its end
-    is known in closed form. At an event a burst in progress counts as not begun.
+    Between two events, the start or the end of an epoch, every active one advances at a constant pace of its own, so
+    its end is known in closed form. At an event a burst in progress counts as not begun.
 
     Parameters
     ----------
     environment : clock, in cycles.
-    memory : device and machine.
+    dram : kind of memory and machine.
     """
 
-    def __init__(self, environment: simpy.Environment, memory: EpochMemory) -> None:
+    def __init__(self, environment: simpy.Environment, dram: Dram) -> None:
         self._environment = environment
-        self._device = memory.device
-        self._units = units(memory.device, memory.architecture.clock_hz)
+        self._dram = dram
+        self._units = dram.units
         self._active: dict[bool, _Stream] = {}
-        self._pace = 1
         self._since = 0
 
     def stream(self, work: Epoch, *, write: bool) -> simpy.Event:
@@ -150,20 +155,22 @@ class Channel:
     def _advance(self) -> None:
         elapsed = int(self._environment.now) - self._since
         self._since += elapsed
-        done = elapsed * self._units.per_cycle // self._pace
         for stream in self._active.values():
-            stream.bursts = max(stream.bursts - done, 0)
+            stream.bursts = max(stream.bursts - elapsed * self._units.per_cycle // stream.pace, 0)
 
     def _restart(self) -> None:
-        epochs = [stream.epoch for _, stream in sorted(self._active.items())]
-        self._pace = shared_pace(self._device, self._units, *epochs) if len(epochs) == 2 else epochs[0].pace
+        read, write = self._active.get(False), self._active.get(True)
+        if read and write:
+            read.pace, write.pace = self._dram.shared_paces(read.epoch, write.epoch)
+        else:
+            for stream in self._active.values():
+                stream.pace = stream.epoch.pace
         for stream in self._active.values():
             stream.turn += 1
-            cycles = self._units.cycles(stream.bursts * self._pace)
-            self._environment.process(self._expire(stream, stream.turn, cycles))
+            timer = self._environment.timeout(self._units.cycles(stream.bursts * stream.pace))
+            timer.callbacks.append(partial(self._expire, stream, stream.turn))
 
-    def _expire(self, stream: "_Stream", turn: int, cycles: int) -> Generator[simpy.Event, None, None]:
-        yield self._environment.timeout(cycles)
+    def _expire(self, stream: "_Stream", turn: int, _: simpy.Event) -> None:
         if stream.turn != turn:
             return  # a later event changed the pace and set a new timer
         self._advance()
@@ -176,12 +183,13 @@ class Channel:
 
 @dataclass(slots=True)
 class _Stream:
-    """An active epoch: bursts still to come, and the number of its latest timer."""
+    """An active epoch: bursts still to come, units per burst, and the number of its latest timer."""
 
     epoch: Epoch
     write: bool
     bursts: int
     done: simpy.Event
+    pace: int = 1
     turn: int = 0
 
 
@@ -196,10 +204,12 @@ def memory_model(architecture: Architecture, name: str | None = None, *, seed: i
     name = name or architecture.memory.model
     if name == "ideal":
         return name, IdealMemory(architecture.memory)
-    if name == "ddr4":
-        return name, EpochMemory(architecture, DDR4_2400)
+    if name.endswith(REFERENCE_SUFFIX) and name in MEMORY_MODELS:
+        return name, BankMemory(architecture, load_dram(name.removesuffix(REFERENCE_SUFFIX)))
     if name == "scripted" and architecture.memory.ports == 1:
         return name, ScriptedMemory(architecture.memory, seed)
     if name == "scripted":
         raise InputError("memory model 'scripted' is for machines of one port", "memory.ports: 1")
+    if name in MEMORY_MODELS:
+        return name, EpochMemory(Dram(architecture, load_dram(name)))
     raise InputError(f"memory model must be one of {', '.join(MEMORY_MODELS)}, not {name!r}")

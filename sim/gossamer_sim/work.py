@@ -10,13 +10,11 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
-from gossamer_models.timing.dma import TransferPlan
-from gossamer_models.timing.dram import Epoch
 from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
 from gossamer_models.timing.transfer import transfer_shape
 from gossamer_models.timing.vector import vector_cycles
-from gossamer_sim.memory import MemoryModel
+from gossamer_sim.memory import MemoryModel, SharedWork
 from gossamer_sim.places import PLACES, TOKENS, timing_fields
 
 __all__ = ["CostBook", "Work", "WorkShop", "cost_book"]
@@ -45,7 +43,7 @@ class Work:
     waits: tuple[int, ...]
     signals: tuple[int, ...]
     cycles: int
-    epoch: Epoch | TransferPlan | None = None
+    epoch: SharedWork | None = None
     size_bytes: int = 0
     gemm: GemmCycles | None = None
     actions: Actions = NO_ACTIONS
@@ -56,7 +54,7 @@ class Cost:
     """What an instruction costs apart from its tokens; members as in :class:`Work`."""
 
     cycles: int
-    epoch: Epoch | TransferPlan | None
+    epoch: SharedWork | None
     size_bytes: int
     gemm: GemmCycles | None
     actions: Actions

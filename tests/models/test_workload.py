@@ -61,7 +61,10 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
         ({"batch": "1.0"}, "batch: must be an integer, not 1.0"),
         ({"batch": "'8'"}, "batch: must be an integer, not '8'"),
         ({"batches": "8"}, "batches: unknown key, did you mean 'batch'? (expected one of "),
-        ({"memory": "ddr5"}, "memory: must be 'ideal' or 'ddr4', not 'ddr5', did you mean 'ddr4'?"),
+        (
+            {"memory": "ddr5"},
+            "memory: must be 'ideal', 'ddr4', 'lpddr4', 'hbm2' or 'ddr4-bank', not 'ddr5', did you mean 'ddr4'?",
+        ),
         ({"training": "bdwp"}, "training: must be a mapping, not 'bdwp'"),
         (
             {"training": "{method: bdpw, sparsity: 2:8}"},

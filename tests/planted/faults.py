@@ -399,9 +399,44 @@ _SIMULATOR = (
     Fault(
         "what remains of a burst when the pace changes counts as done",
         "sim/gossamer_sim/memory.py",
-        "elapsed * self._units.per_cycle // self._pace",
-        "-(-elapsed * self._units.per_cycle // self._pace)",
+        "elapsed * self._units.per_cycle // stream.pace",
+        "-(-elapsed * self._units.per_cycle // stream.pace)",
         "tests/sim/test_memory.py::test_closed_form_equals_the_long_way",
+    ),
+    Fault(
+        "a write that overlaps a read is charged to neither's channel",
+        "models/gossamer_models/timing/dram.py",
+        "alike = max(read.channel_pace + write.mean_pace, read.mean_pace + write.channel_pace)",
+        "alike = max(read.channel_pace, write.channel_pace)",
+        "tests/models/timing/test_dram.py::test_sharing_costs_both_and_the_turns",
+    ),
+    Fault(
+        "channels are folded over one bit less than there is",
+        "models/gossamer_models/timing/dram_address.py",
+        "channel ^= chunk % self.channels",
+        "channel ^= chunk % self.channels // 2",
+        "tests/models/timing/test_dram_address.py::test_busiest_channel_against_counting",
+    ),
+    Fault(
+        "the reference forgets the window of four activates",
+        "sim/gossamer_sim/bank_channel.py",
+        'latest[-1] + apart, latest[0] + t["faw"]',
+        "latest[-1] + apart",
+        "tests/sim/test_bank_channel.py::test_commands_keep_all_distances",
+    ),
+    Fault(
+        "the reference closes a row before what was written is in it",
+        "sim/gossamer_sim/bank_channel.py",
+        'closing = end + t["wr"]',
+        "closing = end",
+        "tests/sim/test_bank_channel.py::test_commands_keep_all_distances",
+    ),
+    Fault(
+        "a run's bursts are counted as if it began with one",
+        "sim/gossamer_sim/bank_bursts.py",
+        "counts = (starts + sizes - 1) // burst_bytes - first + 1",
+        "counts = (sizes - 1) // burst_bytes + 1",
+        "tests/sim/test_bank_bursts.py::test_runs_become_bursts_of_their_channels",
     ),
 )
 

@@ -108,6 +108,14 @@ def test_barrier_fetches_the_stage() -> None:
     assert found.barrier_cycles == BARRIER_CYCLES + 20 + 3 + BODY_CYCLES + 20 + 27
 
 
+def test_stage_ends_with_its_last_instruction() -> None:
+    """The load outlives the store beside it and speeds up: the end it had been given before is of no consequence."""
+    beside = Store(dims=(Dim(count=32 * 300, mem_stride=2, buf_stride=2, axis=3),))
+    found, spans = run([load(900), beside], memory="ddr4", clock_hz=400_000_000)
+    assert spans[0][2] > spans[1][2]
+    assert sum(found.occupancy) == max(end for _, _, end in spans)
+
+
 def test_empty_stage() -> None:
     found, spans = run([])
     assert (sum(found.occupancy), spans) == (0, [])

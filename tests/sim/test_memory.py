@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossamer_models.architecture import load_architecture
+from gossamer_models.dram import load_dram
 from gossamer_models.errors import InputError
-from gossamer_models.timing.dram import DDR4_2400, Epoch, shared_pace, units
+from gossamer_models.memories import MEMORY_MODELS
+from gossamer_models.timing.dram import Dram, Epoch
+from gossamer_sim.bank_memory import BankMemory
 from gossamer_sim.memory import Channel, EpochMemory, memory_model
 
 ARCHITECTURE = load_architecture("vcu1525-32x32")
-UNITS = units(DDR4_2400, ARCHITECTURE.clock_hz)
+DRAM = Dram(ARCHITECTURE, load_dram("ddr4"))
 
 epochs = st.builds(
     Epoch,
@@ -19,6 +22,7 @@ epochs = st.builds(
     bursts=st.integers(1, 80),
     channel_pace=st.integers(200, 900),
     port_pace=st.sampled_from([93, 372, 1488]),
+    mean_pace=st.integers(100, 200),
 )
 Job = tuple[int, Epoch]
 jobs = st.lists(st.tuples(st.integers(0, 60), epochs), max_size=4)
@@ -26,7 +30,7 @@ jobs = st.lists(st.tuples(st.integers(0, 60), epochs), max_size=4)
 
 def closed_form(reads: list[Job], writes: list[Job]) -> dict[tuple[bool, int], int]:
     environment = simpy.Environment()
-    channel = Channel(environment, EpochMemory(ARCHITECTURE, DDR4_2400))
+    channel = Channel(environment, DRAM)
     ends: dict[tuple[bool, int], int] = {}
 
     def engine(work: list[Job], write: bool) -> object:
@@ -42,13 +46,17 @@ def closed_form(reads: list[Job], writes: list[Job]) -> dict[tuple[bool, int], i
 
 
 def long_way(reads: list[Job], writes: list[Job]) -> dict[tuple[bool, int], int]:
-    """Every cycle in turn; ``credit`` is the part of a burst done since the set of active epochs last changed."""
+    """Every cycle in turn; ``credit`` is the part of a burst done since the set of active epochs last changed.
+
+    Each direction has its own.
+    """
     ends: dict[tuple[bool, int], int] = {}
     jobs = {False: reads, True: writes}
     place = {False: 0, True: 0}
     begin = {write: work[0][0] if work else 0 for write, work in jobs.items()}
     left: dict[bool, int] = {}
-    credit = now = 0
+    credit = {False: 0, True: 0}
+    now = 0
     while any(place[write] < len(jobs[write]) for write in jobs):
         changed = False
         for write, work in jobs.items():
@@ -62,11 +70,11 @@ def long_way(reads: list[Job], writes: list[Job]) -> dict[tuple[bool, int], int]
                 left[write] = work[place[write]][1].bursts
                 changed = True
         active = [jobs[write][place[write]][1] for write in sorted(left)]
-        pace = shared_pace(DDR4_2400, UNITS, *active) if len(active) == 2 else active[0].pace if active else 1
-        credit = UNITS.per_cycle + (0 if changed else credit)
-        for write in left:
-            left[write] = max(left[write] - credit // pace, 0)
-        credit %= pace
+        both = DRAM.shared_paces(*active) if len(active) == 2 else [epoch.pace for epoch in active]
+        for write, pace in zip(sorted(left), both, strict=True):
+            credit[write] = DRAM.units.per_cycle + (0 if changed else credit[write])
+            left[write] = max(left[write] - credit[write] // pace, 0)
+            credit[write] %= pace
         now += 1
     return ends
 
@@ -77,16 +85,34 @@ def test_closed_form_equals_the_long_way(reads: list[Job], writes: list[Job]) ->
 
 
 def test_overlap_slows_both() -> None:
-    job = (0, Epoch(1, 6400, 260, 372))
+    job = (0, Epoch(1, 6400, 260, 372, 260))
     alone = closed_form([job], [])[False, 0]
     assert alone == 6400
     together = closed_form([job], [job])
     assert together[False, 0] == together[True, 0] > 1.4 * alone
 
 
+def test_a_slow_port_leaves_the_channel_to_the_other() -> None:
+    """A write of one burst in ten cycles takes turns of the channel, but does not hold the read to its own pace."""
+    fast, slow = (0, Epoch(1, 6400, 260, 372, 260)), (0, Epoch(1, 6400, 260, 3720, 260))
+    together = closed_form([fast], [slow])
+    assert together[False, 0] == 6400
+    assert together[True, 0] == 64000
+
+
 def test_unknown_model() -> None:
-    with pytest.raises(InputError, match="must be one of ideal, ddr4, scripted, not 'hbm9'"):
+    with pytest.raises(InputError, match="must be one of ideal, ddr4, lpddr4, hbm2, ddr4-bank, scripted, not 'hbm9'"):
         memory_model(ARCHITECTURE, "hbm9")
+
+
+def test_models_by_name() -> None:
+    one_port = load_architecture("tiny-4x4")
+    found = {name: memory_model(one_port, name)[1] for name in MEMORY_MODELS}
+    tables = {name: model.dram.table for name, model in found.items() if isinstance(model, EpochMemory)}
+    assert tables == {name: load_dram(name) for name in ("ddr4", "lpddr4", "hbm2")}
+    reference = found["ddr4-bank"]
+    assert isinstance(reference, BankMemory)
+    assert reference.table == load_dram("ddr4")
 
 
 def test_state_remembers_how_far_an_epoch_is() -> None:
@@ -94,9 +120,9 @@ def test_state_remembers_how_far_an_epoch_is() -> None:
     states = []
     for bursts in (1, 40):
         environment = simpy.Environment()
-        channel = Channel(environment, EpochMemory(ARCHITECTURE, DDR4_2400))
-        channel.stream(Epoch(1, 500, 260, 372), write=False)
-        channel.stream(Epoch(1, bursts, 260, 372), write=True)
+        channel = Channel(environment, DRAM)
+        channel.stream(Epoch(1, 500, 260, 372, 260), write=False)
+        channel.stream(Epoch(1, bursts, 260, 372, 260), write=True)
         environment.run(until=100)
         states.append(channel.state(100))
     assert states[0] != states[1]

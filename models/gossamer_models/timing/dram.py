@@ -2,13 +2,13 @@
 
 Rules
 -----
-- There is one channel per AXI port; addresses change channel every 1 KiB (XOR fold), bank group every burst, and
-  rows of all bank groups fill together. A stretch of DRAM therefore opens one row in each bank group it reaches.
+- There is one channel per AXI port; where an address lies, :mod:`gossamer_models.timing.dram_address` says.
 - A DMA instruction is an *epoch*: all banks are closed at its start. It pays activate, column access and one burst
   as latency and then streams bursts at the largest of four paces: column to column, four activates per window,
   activate to activate, and row cycle per bank. Runs at a constant small stride share the rows of their stretch.
-- Epochs of one direction never overlap. While a read and a write do, they alternate in quanta of 64 bursts, with
-  a turnaround of the bus at each switch, until one of them ends.
+- Epochs of one direction never overlap. While a read and a write do, they alternate in quanta of 64 bursts until one
+  of them ends. A switch costs the turn of the bus and, as often as the two may be expected in the same banks, closing
+  and opening their rows.
 - A burst takes no less than its beats on the AXI port.
 - Refresh takes tRFC out of every tREFI: a clock is tREFI / (tREFI - tRFC) long. Time is counted in *units*, of
   which a clock and a cycle have whole numbers, and rounded up to cycles at the end of an epoch, so no remainder
@@ -16,86 +16,23 @@ Rules
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.dram import DramTable
+from gossamer_models.timing.dram_address import AddressMap, address_map
 from gossamer_models.timing.transfer import TransferShape
 
-__all__ = ["DDR4_2400", "QUANTUM_BURSTS", "DramDevice", "Epoch", "Units", "epoch", "shared_pace", "units"]
+__all__ = ["QUANTUM_BURSTS", "Dram", "Epoch", "Units", "command_units", "units"]
 
 QUANTUM_BURSTS = 64
-CHANNEL_INTERLEAVE_BYTES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class DramDevice:
-    """Timing of one DRAM channel, in memory clocks unless the name says otherwise.
-
-    Members
-    -------
-    burst_bytes : bytes of one burst on the whole channel.
-    row_bytes : bytes of a row over the whole channel.
-    """
-
-    name: str
-    clock_hz: int
-    burst_bytes: int
-    row_bytes: int
-    bank_groups: int
-    banks_per_group: int
-    burst: int
-    cl: int
-    cwl: int
-    rcd: int
-    rc: int
-    rrd_short: int
-    rrd_long: int
-    faw: int
-    ccd_short: int
-    ccd_long: int
-    wtr_long: int
-    refi_ns: int
-    rfc_ns: int
-
-    @property
-    def ccd(self) -> int:
-        """Clocks from burst to burst when bursts rotate over the bank groups."""
-        return self.ccd_short if self.bank_groups > 1 else self.ccd_long
-
-    @property
-    def turnaround(self) -> int:
-        """Clocks lost by a switch from read to write and one back."""
-        return (self.cl + self.burst + 2 - self.cwl) + (self.cwl + self.burst + self.wtr_long) - 2 * self.ccd_short
-
-
-DDR4_2400 = DramDevice(
-    name="DDR4-2400R x64, 8 Gb x8",
-    clock_hz=1_200_000_000,
-    burst_bytes=64,
-    row_bytes=8192,
-    bank_groups=4,
-    banks_per_group=4,
-    burst=4,
-    cl=16,
-    cwl=12,
-    rcd=16,
-    rc=55,
-    rrd_short=4,
-    rrd_long=6,
-    faw=26,
-    ccd_short=4,
-    ccd_long=6,
-    wtr_long=9,
-    refi_ns=7800,
-    rfc_ns=360,
-)
-"""JEDEC JESD79-4 speed bin 2400R with 8 Gb x8 devices, as tabulated by Ramulator 2 (``DDR4.cpp``, DDR4_2400R and
-the tRRD, tFAW and tRFC tables beside it)."""
+_PLACED_RUNS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Integer time base: units in an accelerator cycle, and in a memory clock dilated by refresh."""
+    """Integer time base: units in an accelerator cycle, and in a memory clock."""
 
     per_cycle: int
     per_clock: int
@@ -114,12 +51,14 @@ class Epoch:
     latency_cycles : cycles before the first burst, the engine's constant included.
     bursts : bursts on the busiest channel.
     channel_pace, port_pace : units per burst that the DRAM and the AXI port need.
+    mean_pace : the first of them averaged over the channels, some of which may have fewer bursts.
     """
 
     latency_cycles: int
     bursts: int
     channel_pace: int
     port_pace: int
+    mean_pace: int
 
     @property
     def pace(self) -> int:
@@ -127,60 +66,206 @@ class Epoch:
         return max(self.channel_pace, self.port_pace)
 
 
-def units(device: DramDevice, clock_hz: int) -> Units:
-    """Time base of a device behind an accelerator that runs at ``clock_hz``."""
-    per_cycle = device.clock_hz * (device.refi_ns - device.rfc_ns)
-    per_clock = clock_hz * device.refi_ns
+def command_units(table: DramTable, clock_hz: int) -> Units:
+    """Time base of a kind of memory behind an accelerator that runs at ``clock_hz``."""
+    return _units(table.clock_hz, clock_hz)
+
+
+def units(table: DramTable, clock_hz: int) -> Units:
+    """Time base of the epoch model, whose clocks are dilated by refresh."""
+    refresh = table.refresh_clocks
+    return _units(table.clock_hz * (refresh.interval - refresh.duration), clock_hz * refresh.interval)
+
+
+def _units(per_cycle: int, per_clock: int) -> Units:
     common = gcd(per_cycle, per_clock)
     return Units(per_cycle // common, per_clock // common)
 
 
-def epoch(
-    architecture: Architecture, device: DramDevice, shape: TransferShape, start_cycles: int, port_cycles: int
-) -> Epoch:
-    """Latency, bursts and paces of a transfer that has the memory to itself.
+@dataclass(frozen=True)
+class Dram:
+    """A machine's channels by the epoch model.
 
     Parameters
     ----------
-    start_cycles, port_cycles : of the engine, see :mod:`gossamer_models.timing.transfer`.
+    architecture : clock, ports and address mapping count.
+    table : kind of memory.
     """
-    if not shape.runs:
-        return Epoch(start_cycles + port_cycles, 0, 1, 1)
-    base = units(device, architecture.clock_hz)
-    channels = architecture.memory.ports
-    bursts = -(-shape.pieces(device.burst_bytes) // channels)
-    activates = -(-_activates(device, channels, shape) // channels)
-    clocks = max(
-        bursts * device.ccd,
-        -(-activates * device.faw // 4),
-        activates * (device.rrd_short if device.bank_groups > 1 else device.rrd_long),
-        -(-activates // (device.bank_groups * device.banks_per_group)) * device.rc,
-    )
-    return Epoch(
-        latency_cycles=base.cycles((device.rcd + device.cl + device.burst) * base.per_clock) + start_cycles,
-        bursts=bursts,
-        channel_pace=-(-clocks * base.per_clock // bursts),
-        port_pace=-(-port_cycles * base.per_cycle // bursts),
-    )
 
+    architecture: Architecture
+    table: DramTable
 
-def shared_pace(device: DramDevice, base: Units, read: Epoch, write: Epoch) -> int:
-    """Units in which a read and a write that overlap advance by one burst each."""
-    turnaround = -(-device.turnaround * base.per_clock // QUANTUM_BURSTS)
-    return max(read.channel_pace + write.channel_pace + turnaround, read.port_pace, write.port_pace)
+    @cached_property
+    def units(self) -> Units:
+        """Time base."""
+        return units(self.table, self.architecture.clock_hz)
 
+    @cached_property
+    def addresses(self) -> AddressMap:
+        """Where bursts lie."""
+        return address_map(self.architecture.memory, self.table)
 
-def _activates(device: DramDevice, channels: int, shape: TransferShape) -> int:
-    """Rows opened over all channels."""
-    each = shape.near_runs * _rows(device, channels, shape.run_bytes)
-    if shape.near_stride_bytes:
-        each = min(each, _rows(device, channels, shape.near_runs * shape.near_stride_bytes))
-    return -(-shape.runs // shape.near_runs) * each
+    def epoch(self, shape: TransferShape, start_cycles: int, port_cycles: int, *, write: bool) -> Epoch:
+        """Latency, bursts and paces of a transfer that has the memory to itself.
 
+        Parameters
+        ----------
+        start_cycles, port_cycles : of the engine, see :mod:`gossamer_models.timing.transfer`.
+        """
+        if not shape.runs:
+            return Epoch(start_cycles + port_cycles, 0, 1, 1, 1)
+        base, timing = self.units, self.table.timing_clocks
+        total = self._bursts(shape)
+        bursts = self._busiest(shape, total)
+        channel_pace = -(-self._clocks(shape, total, bursts) * base.per_clock // bursts)
+        port_pace = self._port_pace(port_cycles, total, shape, write=write)
+        pace = max(channel_pace, port_pace)
+        opening, access = timing.rcd * base.per_clock, (timing.cwl if write else timing.cl) + self.table.burst_clocks
+        if write:  # the port's later bursts do not wait for the first one's row
+            opening = max(opening - (bursts - 1) * (pace - channel_pace), 0)
+        latency = max(opening + access * base.per_clock - pace, 0) // base.per_cycle
+        mean_pace = -(-channel_pace * total // (bursts * self.addresses.channels))
+        return Epoch(latency + start_cycles, bursts, channel_pace, port_pace, mean_pace)
 
-def _rows(device: DramDevice, channels: int, stretch_bytes: int) -> int:
-    """Rows opened by a contiguous stretch, over all channels it reaches."""
-    reached = min(channels, -(-stretch_bytes // CHANNEL_INTERLEAVE_BYTES))
-    part_bytes = -(-stretch_bytes // reached)
-    sets = -(-part_bytes // (device.bank_groups * device.row_bytes))
-    return reached * sets * min(device.bank_groups, -(-part_bytes // device.burst_bytes))
+    def shared_paces(self, read: Epoch, write: Epoch) -> tuple[int, int]:
+        """Units per burst of a read and of a write that overlap.
+
+        In turns of a quantum both advance alike, unless the port of one is slower still: then the other has what that
+        one leaves. The busiest channel of one has what the other brings to a channel on average. A short epoch takes a
+        whole turn.
+        """
+        alike = max(read.channel_pace + write.mean_pace, read.mean_pace + write.channel_pace)
+
+        def pace(mine: Epoch, other: Epoch) -> int:
+            turns = -(-self._switch_clocks * self.units.per_clock // min(mine.bursts, QUANTUM_BURSTS))
+            slow = other.port_pace
+            if slow <= alike + turns:
+                return max(alike + turns, mine.port_pace)
+            return max(-(-(mine.channel_pace + turns) * slow // (slow - other.mean_pace)), mine.port_pace)
+
+        return pace(read, write), pace(write, read)
+
+    @cached_property
+    def _switch_clocks(self) -> int:
+        """Clocks lost by a switch from read to write and one back."""
+        table, timing = self.table, self.table.timing_clocks
+        to_write = table.read_to_write - timing.ccd_short
+        turn = table.write_recovery + max(timing.wtr_short, timing.wtr_long - self._others * timing.ccd_short)
+        reopen = timing.rp + timing.rcd
+        conflicts = self._conflict(timing.rtp + reopen, table.read_to_write)
+        conflicts += self._conflict(table.write_recovery + timing.wr + reopen, turn)
+        return to_write + turn - timing.ccd_short + -(-conflicts * self.addresses.open_banks // table.banks)
+
+    @cached_property
+    def _others(self) -> int:
+        """Bursts in other bank groups between two in one, at least."""
+        return self.table.organisation.bank_groups - 1 if self.addresses.same_group_bursts == 1 else 0
+
+    def _conflict(self, reopen: int, turn: int) -> int:
+        """Clocks beyond a turn of the bus until rows of the same banks are open.
+
+        A direction rotates over its banks, so the first one needed is the one that has been left for longest.
+        """
+        timing, others = self.table.timing_clocks, self.addresses.open_banks - 1
+        first = reopen - others * timing.ccd_short - turn
+        last = first + others * (max(-(-timing.faw // 4), timing.rrd_short) - timing.ccd_short)
+        return max(first, last, 0)
+
+    def _bursts(self, shape: TransferShape) -> int:
+        """Bursts over all channels: a run takes all those that it touches, wherever between two it begins."""
+        size = self.table.burst_bytes
+        grain = gcd(size, shape.grain_bytes)
+        if shape.size_bytes == shape.runs * shape.run_bytes:
+            touched = sum(-(-(offset + shape.run_bytes) // size) for offset in range(0, size, grain))
+            return -(-shape.runs * touched * grain // size)
+        return -(-(shape.size_bytes + shape.runs * (size - grain)) // size)
+
+    def _busiest(self, shape: TransferShape, total: int) -> int:
+        """Bursts on the busiest channel.
+
+        Runs near each other are placed by their stride; several such groups are taken to even out.
+        """
+        mean = -(-total // self.addresses.channels)
+        if shape.near_runs < shape.runs:
+            return mean
+        stride = shape.near_stride_bytes // self.table.burst_bytes
+        placed = min(shape.near_runs, self.addresses.period(stride), _PLACED_RUNS)
+        found = self.addresses.busiest(-(-total // shape.runs), stride, placed)
+        return max(mean, min(found * shape.runs // placed, total))
+
+    def _port_pace(self, port_cycles: int, total: int, shape: TransferShape, *, write: bool) -> int:
+        """Units per burst that the port needs, with what it waits for refreshes.
+
+        A refresh stops the channel. Meanwhile a read goes on with data that have come ahead, a write with room in its
+        queue; of both there is a queue at most. A read's bursts are asked for when its run's turn comes, so the first
+        refresh may find fewer of them; from then on, having fallen behind, the port asks early enough.
+        """
+        table, timing, channels = self.table, self.table.timing_clocks, self.addresses.channels
+        stop, lead = timing.rp + table.refresh_clocks.duration + timing.rcd, QUANTUM_BURSTS
+        if not write:
+            run = max(total // (shape.runs * channels), 1)
+            lead = run // 2 if run <= lead else lead - lead * lead // (2 * run)
+            stop += timing.cl + table.burst_clocks
+        clock_hz, interval = self.architecture.clock_hz, table.refresh_clocks.interval
+        cycles = port_cycles * channels
+        clocks = cycles * table.clock_hz // clock_hz
+        every = max(stop - QUANTUM_BURSTS * clocks // total, 0)
+        once = max(stop - lead * clocks // total, 0) - every
+        waits = every * clocks + once * min(clocks, interval * channels)
+        whole = table.clock_hz * interval
+        return -(-(cycles * whole + waits * clock_hz) * self.units.per_cycle // (total * whole))
+
+    def _clocks(self, shape: TransferShape, total: int, bursts: int) -> int:
+        """Clocks of the busiest channel's bursts, refresh and ports aside."""
+        timing = self.table.timing_clocks
+        activates = -(-self._activates(shape) * bursts // total)
+        rotates = self.addresses.same_group_bursts < self.table.organisation.bank_groups
+        apart = timing.rrd_short if rotates else timing.rrd_long
+        windows, rest = divmod(activates - 1, 4)
+        return max(
+            self._column_clocks(shape, bursts) + self._reopen_clocks(shape, bursts),
+            windows * max(timing.faw, 4 * apart) + rest * apart + timing.ccd_short,
+            (-(-activates // self._banks(shape)) - 1) * timing.rc + timing.ccd_short,
+        )
+
+    def _reopen_clocks(self, shape: TransferShape, bursts: int) -> int:
+        """Clocks lost where a stretch goes on in other rows of all banks that it rotates over."""
+        addresses, timing = self.addresses, self.table.timing_clocks
+        if addresses.open_banks < self.table.banks:
+            return 0  # it goes on in other banks, whose rows are opened meanwhile
+        run_bytes = self.table.burst_bytes * addresses.channels
+        sets = shape.run_bytes // (run_bytes * self.table.banks * addresses.size("column"))
+        lost = self._conflict(timing.rtp + timing.rp + timing.rcd, timing.ccd_short)
+        return bursts * run_bytes // shape.run_bytes * max(sets - 1, 0) * lost
+
+    def _banks(self, shape: TransferShape) -> int:
+        """Banks that runs near each other reach."""
+        if self.addresses.bank_fold or not shape.near_stride_bytes:
+            return self.table.banks
+        stride = max(shape.near_stride_bytes // self.table.burst_bytes, 1)
+        reached = self.addresses.steps("group", stride) * self.addresses.steps("bank", stride)
+        return min(reached * min(self.addresses.open_banks, self._bursts(shape) // shape.runs), self.table.banks)
+
+    def _column_clocks(self, shape: TransferShape, bursts: int) -> int:
+        """Clocks of column commands alone: those that change the bank group may follow each other sooner."""
+        timing, addresses = self.table.timing_clocks, self.addresses
+        if self.table.organisation.bank_groups == 1:
+            return bursts * timing.ccd_long
+        together = addresses.same_group_bursts
+        stride = shape.near_stride_bytes // self.table.burst_bytes
+        if stride and shape.run_bytes <= self.table.burst_bytes:
+            together = bursts if addresses.steps("group", stride) == 1 else max(together // stride, 1)
+        return bursts * timing.ccd_long - bursts // together * (timing.ccd_long - timing.ccd_short)
+
+    def _activates(self, shape: TransferShape) -> int:
+        """Rows opened over all channels."""
+        each = shape.near_runs * self._rows(shape.run_bytes)
+        if shape.near_stride_bytes:
+            each = min(each, self._rows(shape.near_runs * shape.near_stride_bytes))
+        return -(-shape.runs // shape.near_runs) * each
+
+    def _rows(self, stretch_bytes: int) -> int:
+        """Rows opened by a contiguous stretch, over all channels it reaches."""
+        bursts = -(-stretch_bytes // self.table.burst_bytes)
+        reached = min(self.addresses.channels, -(-bursts // self.addresses.interleave_bursts))
+        return reached * self.addresses.rows(-(-bursts // reached))

@@ -7,6 +7,7 @@ their transfers are timed by :mod:`gossamer_models.timing.dma`. Those of several
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import gcd
 
 from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
@@ -44,6 +45,7 @@ class TransferShape:
     run_bytes : bytes of a run, rounded up to the mean where bounds clip some runs.
     near_runs, near_stride_bytes : runs that follow each other at one constant stride, and that stride; 1 and 0 if
         there is no further dimension.
+    grain_bytes : all runs begin at multiples of it, relative to the first; 0 of a single run.
     """
 
     size_bytes: int
@@ -51,6 +53,7 @@ class TransferShape:
     run_bytes: int
     near_runs: int
     near_stride_bytes: int
+    grain_bytes: int = 0
 
     def pieces(self, piece_bytes: int) -> int:
         """Aligned pieces of ``piece_bytes`` (beats, bursts) over all runs; a piece never spans two runs."""
@@ -97,12 +100,13 @@ def transfer_shape(transfer: Load | Store) -> TransferShape:
     run_elements, taken = _merge(dims, element_bytes, whole)
     runs = elements // run_elements
     rest = dims[taken:]
+    grain_bytes = gcd(*(dim.mem_stride for dim in rest if dim.count > 1))
     if rest and _continues(rest[0], run_elements * element_bytes) and 0 < rest[0].weight <= spans[rest[0].axis].bound:
         runs = _clipped_runs(rest[0], rest[1:], bases, spans)
         rest = rest[1:]
     size_bytes = elements * element_bytes
     near = rest[0] if rest else Dim(count=1)
-    return TransferShape(size_bytes, runs, -(-size_bytes // runs), min(near.count, runs), near.mem_stride)
+    return TransferShape(size_bytes, runs, -(-size_bytes // runs), min(near.count, runs), near.mem_stride, grain_bytes)
 
 
 def start_cycles(transfer: Load | Store) -> int:

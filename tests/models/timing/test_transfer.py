@@ -101,10 +101,17 @@ def test_dimension_order_is_free() -> None:
     assert transfer_shape(Load(dims=inner[::-1])) == transfer_shape(Load(dims=inner))
 
 
+@given(transfers)
+def test_stretches_begin_on_the_grain(transfer: Load) -> None:
+    found, grain = set(addresses(transfer)), transfer_shape(transfer).grain_bytes
+    heads = [place - transfer.mem_base for place in found if place - 2 not in found]
+    assert all(head % grain == 0 if grain else head == 0 for head in heads)
+
+
 def test_near_runs() -> None:
     dims = (Dim(count=32, mem_stride=4, axis=3), Dim(count=10, mem_stride=256, axis=3))
     shape = transfer_shape(Store(format=Format.FP32, dims=dims))
-    assert shape == TransferShape(1280, 10, 128, 10, 256)
+    assert shape == TransferShape(1280, 10, 128, 10, 256, 256)
     assert shape.pieces(64) == 20
     assert shape.pieces(512) == 10
 

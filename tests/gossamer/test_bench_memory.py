@@ -1,0 +1,34 @@
+"""The epoch model against the reference on sampled layers of ready networks."""
+
+import pytest
+
+from gossamer.bench_memory import StageError, document, stage_errors, summary
+from gossamer_models.architecture import load_architecture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "architecture", "kind"),
+    [
+        ("resnet18-64", "vcu1525-32x32", "ddr4"),
+        ("mobilenetv2-224", "vcu1525-32x32", "ddr4"),
+        ("resnet9-32", "small-8x8", "ddr4"),
+        ("resnet18-64", "vcu1525-32x32", "lpddr4"),
+    ],
+)
+def test_layers_within_three_percent(network: str, architecture: str, kind: str) -> None:
+    found = list(stage_errors(network, 16, 16, load_architecture(architecture), kind))
+    assert len(found) == 16
+    assert {error.layer for error in found if abs(error.error) > 0.03} == set()
+    assert max(error.dram_share for error in found) > 0.5  # some of them hang on the memory
+
+
+def test_summary_and_table() -> None:
+    errors = [
+        StageError("n", "a", "ff", 1000, 0.5, 1010, 1000.0),
+        StageError("n", "b", "bp", 2000, 0.9, 950, 1000.0),
+    ]
+    assert summary(errors) == "1 of 2 layers within 3%; mean error 3.00%, worst -5.00% (n b, bp)"
+    rows = [line for line in document(errors).splitlines() if line.startswith("| n ")]
+    assert rows[0] == "| n b | bp | 2,000 | 90% | 950 | 1,000 | -5.00% |"
+    assert len(rows) == 2
