@@ -15,17 +15,27 @@ from gossamer_compiler.emit_channels import Stream
 from gossamer_compiler.geometry import Taps
 from gossamer_compiler.optimizer import Optimizer, update_scalars
 from gossamer_compiler.pieces import whole_pieces
+from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.grouping import Grouping
-from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Prune, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import (
+    Dim,
+    Format,
+    Load,
+    Modifier,
+    Prune,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
 from gossamer_models.isa.loops import last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, ENTRY_LINE
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["BackwardStream", "Weights", "emit_update"]
+__all__ = ["BackwardStream", "emit_update"]
 
 S = Semaphore
 
@@ -33,47 +43,6 @@ _ELEMENTS = BLOCK * BLOCK
 _MASTER_BYTES = _ELEMENTS * 4
 _LEVELS = (0, 1, 2, 3)
 """Loops over a kernel's rows and columns, over j tiles or bundles, and over tiles of rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Masters, momentum and gradient of one layer, [kh][kw][bundle][c_in/8][c_out/8][8][8] fp32.
-
-    Of a bundle of several groups only the diagonal is ever written; the rest stays zero.
-
-    Members
-    -------
-    shape : (c_out, c_in, kh, kw), all groups together.
-    pattern : N:M of SR-STE's term.
-    grouping : groups of the channels; with one group there is one bundle.
-    """
-
-    master: Tensor
-    momentum: Tensor
-    gradient: Tensor
-    shape: tuple[int, int, int, int]
-    pattern: Pattern
-    grouping: Grouping
-
-    @property
-    def bundle_in(self) -> int:
-        """Words of a bundle's input channels."""
-        return self.grouping.bundle_words(self.shape[1])
-
-    @property
-    def rows(self) -> int:
-        """Rows of blocks of a tap: words of input channels, bundle after bundle."""
-        return self.grouping.bundles * self.bundle_in
-
-    @property
-    def out_words(self) -> int:
-        """Words of a bundle's output channels."""
-        return self.grouping.bundle_words(self.shape[0])
-
-    @property
-    def single_rows(self) -> bool:
-        """Whether each row of blocks is a bundle."""
-        return self.grouping.bundles > 1 and self.bundle_in == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,17 +230,16 @@ class _Tile:
         result = [
             Prune(
                 wait=S.WEIGHT_FULL | S.PRN_FREE, signal=0 if backward else S.PRN_FULL,
-                advance=Advance.VOUT | Advance.PRN if not backward else 0, keep=pattern.n, of=pattern.m, axis=0,
-                valid=self.rows * BLOCK, metadata=places[0][1], modifiers=ragged, **shape,
+                advance=Advance.VOUT | Advance.PRN if not backward else 0, axis=0, valid=self.rows * BLOCK,
+                metadata=places[0][1], modifiers=ragged, **shape, **self.weights.rule.forward(pattern),
             )
         ]  # fmt: skip
         if backward:
             result.append(
                 Prune(
-                    signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, keep=backward.pattern.n,
-                    of=backward.pattern.m,
-                    axis=1, valid=valid_out, values=places[1][0], metadata=places[1][1],
-                    modifiers=(), **shape,
+                    signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, axis=1, valid=valid_out,
+                    values=places[1][0], metadata=places[1][1], modifiers=(), **shape,
+                    **self.weights.rule.backward(backward.pattern),
                 )
             )  # fmt: skip
         return result

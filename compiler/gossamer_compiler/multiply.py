@@ -10,7 +10,7 @@ from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable, emit_gradient_gemm
-from gossamer_compiler.emit_update import BackwardStream, Weights, emit_update
+from gossamer_compiler.emit_update import BackwardStream, emit_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
@@ -19,6 +19,7 @@ from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_compiler.sampled import Sampled
+from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.grouping import DENSE
@@ -49,6 +50,7 @@ class MultiplyLayer:
     source, target : its feature maps.
     forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
     found : sticky flag that says whether its gradients are finite.
+    rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
     """
 
     def __init__(
@@ -61,19 +63,22 @@ class MultiplyLayer:
         memory: MemoryImage,
         architecture: Architecture,
         found: int,
+        rule: PruneRule,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
         self.found = found
         # Words that several groups share keep each column's own group whole.
         dense = node.grouping.diagonal
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
+        if dense or node.first:
+            rule = PruneRule()
         self._memory = memory
         self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
         self.forward_mapping = map_channels(self.forward, architecture, node.name)
         self.forward_stream = self._stream("forward", self.forward, self.forward_mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
         masters = [self._master(part, shape) for part in ("weight", "momentum", "gradient")]
-        self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping)
+        self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping, rule)
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
         self.sampled: Sampled | None = None

@@ -18,13 +18,14 @@ from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
 from gossamer_compiler.token_maps import TokensLayer
 from gossamer_compiler.token_steps import StepLayer, step_layer
+from gossamer_compiler.weights import PruneRule
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.fields import FieldRangeError
-from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import PruneMode, Vector, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
-from gossamer_models.methods import Method
+from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.sampling import stream_seed
@@ -56,6 +57,7 @@ def compile_training(
     hyperparameters: Hyperparameters | None = None,
     prepare: bool = False,
     seed: int = 0,
+    phase: Phase | None = None,
 ) -> Program:
     """Compile one training iteration.
 
@@ -67,6 +69,7 @@ def compile_training(
     prepare : put stages in front that compress freshly written masters, which later iterations find compressed
         already. Momentum and gradients must be zero then.
     seed : of unbiased pruning, if the method has it: another one for every step.
+    phase : of the method's phases over a run; the last one by default.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def compile_training(
         constants.rate, constants.momentum if optimizer == "sgd-momentum" else 0.0, constants.decay,
         constants.loss_scale, method.decay,
     )  # fmt: skip
-    compiler = _Compiler(build_graph(network, batch), batch, method, pattern or DENSE, architecture, seed)
+    phase = phase or method.phases(pattern or DENSE)[-1]
+    compiler = _Compiler(build_graph(network, batch), batch, method, phase, architecture, seed)
     stages = compiler.compile(rule, prepare=prepare)
     return Program(network.name, architecture.name, tuple(stages), compiler.memory)
 
@@ -105,11 +109,14 @@ class _Compiler:
     """Walks the graph forwards, then backwards."""
 
     def __init__(
-        self, graph: Graph, batch: int, method: Method, pattern: Pattern, architecture: Architecture, seed: int
+        self, graph: Graph, batch: int, method: Method, phase: Phase, architecture: Architecture, seed: int
     ) -> None:
         self.graph, self.batch, self.architecture = graph, batch, architecture
-        self.forward = pattern if method.prunes_forward else DENSE
+        pattern = phase.pattern
+        self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
         self.backward = pattern if method.prunes_backward else DENSE
+        mode = PruneMode.TRANSPOSABLE if method.transposable else PruneMode.LARGEST
+        self.rule = PruneRule(mode, pattern if phase.factor else None, phase.factor)
         self.memory = MemoryImage()
         self.tensors: dict[str, Activation] = {}
         self.gradients: dict[str, list[Activation]] = {}
@@ -196,7 +203,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            found=self._flag(),
+            found=self._flag(), rule=self.rule,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer

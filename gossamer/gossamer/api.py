@@ -12,13 +12,16 @@ from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import RTL_GROUP, Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
-from gossamer_models.methods import METHODS
+from gossamer_models.grouping import DENSE
+from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
+from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
 from gossamer_models.workload import MethodUse, Workload, load_workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import Result, simulation_result, versions, write_json
+from gossamer_reports.schedule import PhaseRun, schedule_result
 from gossamer_sim.executor import Simulator
 from gossamer_sim.trace import write_trace
 
@@ -124,17 +127,30 @@ def simulate(
     """
     workload, network, machine = load(source, architecture=architecture, batch=batch, memory=memory)
     simulator = Simulator(machine, memory=workload.memory, trace=trace)
-    runs = []
-    for what, use in (("baseline", workload.baseline), ("run", workload.training)):
+
+    def one_run(what: str, use: MethodUse, phase: Phase) -> tuple[Program, SimResult]:
         note(f"{what}: compiling {network.name}, {_name(use)}")
         with _about(workload.source):
             program = compile_training(
-                network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer
-            )
+                network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
+                phase=phase,
+            )  # fmt: skip
         note(f"{what}: simulating {len(program.stages)} stages")
-        runs.append((program, simulator.run(program)))
-    comparison = compare(runs[1], runs[0], machine)
-    return Simulation(comparison, runs[1][1], simulation_result(comparison, workload, network.name, machine))
+        return program, simulator.run(program)
+
+    baseline = one_run("baseline", workload.baseline, _phases(workload.baseline)[-1])
+    runs, timing = [], baseline[1]
+    for phase in _phases(workload.training):
+        run = one_run("run", workload.training, phase)
+        runs.append(PhaseRun(phase, compare(run, baseline, machine)))
+        timing = run[1]
+    comparison = runs[-1].comparison
+    schedule = schedule_result(runs) if len(runs) > 1 else None
+    return Simulation(comparison, timing, simulation_result(comparison, workload, network.name, machine, schedule))
+
+
+def _phases(use: MethodUse) -> tuple[Phase, ...]:
+    return METHODS[use.method].phases(use.pattern or DENSE)
 
 
 def _name(use: MethodUse) -> str:

@@ -11,12 +11,15 @@ from rich.progress import Progress
 from gossamer import api
 from gossamer_compiler.training import compile_training
 from gossamer_models.errors import InputError
+from gossamer_models.grouping import DENSE
 from gossamer_models.methods import METHODS
+from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import MethodUse
 from gossamer_reports.compare import compare
 from gossamer_reports.method_study import study_document, study_result, study_row
 from gossamer_reports.plots_methods import methods_figure
 from gossamer_reports.result import Result, write_json
+from gossamer_reports.schedule import PhaseRun
 from gossamer_sim.executor import Simulator
 
 __all__ = ["SPARSITIES", "main", "study"]
@@ -31,7 +34,7 @@ def uses() -> Iterator[MethodUse]:
     yield MethodUse()
     for sparsity in SPARSITIES:
         for name in METHODS:
-            if name != "dense":
+            if name != "dense" and METHODS[name].takes(Pattern.parse(sparsity)):
                 yield MethodUse(method=name, sparsity=sparsity)
 
 
@@ -57,15 +60,20 @@ def study(folder: Path, advance: Callable[[str], None] = lambda _: None) -> Resu
         machines[machine.name] = simulator = Simulator(machine, memory=workload.memory)
         if len(machines) > 1:
             raise InputError(f"{file}: `architecture` must be {next(iter(machines))!r} as in the others")
-        runs = []
+        dense = None
         for use in uses():
             advance(f"{network.name}, {use.method} {use.sparsity or ''}")
-            program = compile_training(
-                network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer
-            )
-            runs.append((program, simulator.run(program)))
-            rows.append(study_row(compare(runs[-1], runs[0], machine), network.name, workload.batch, use))
-        memory_model = runs[0][1].memory_model
+            runs = []
+            for phase in METHODS[use.method].phases(use.pattern or DENSE):
+                program = compile_training(
+                    network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
+                    phase=phase,
+                )  # fmt: skip
+                simulated = program, simulator.run(program)
+                dense = dense or simulated
+                runs.append(PhaseRun(phase, compare(simulated, dense, machine)))
+            rows.append(study_row(runs, network.name, workload.batch, use))
+        memory_model = runs[0].comparison.memory_model
     return study_result(rows, next(iter(machines)), memory_model)
 
 

@@ -180,13 +180,14 @@ def _store(g: Store) -> Actions:
 def _prune(g: Prune) -> Actions:
     """Count a prune, padding included: all blocks are read, N of M elements leave with a byte of metadata each.
 
-    Every pair of a word's eight elements is compared, whatever M is. Not counted: sums and random words of unbiased
-    sampling, which no table prices.
+    Every pair of a word's eight elements is compared, whatever M is. Not counted, as no table prices them: sums and
+    random words of unbiased sampling, sums of transposable masks, products of decay.
     """
+    kept, each = g.stored
     elements = g.n2 * g.n1 * g.n0 * _BLOCK * _BLOCK
     return Actions(
         vector_out_read_bits=elements * _HALF_BITS,
-        prune_write_bits=elements * g.keep // g.of * (_HALF_BITS + _PRUNED_METADATA_BITS),
+        prune_write_bits=elements * kept // each * (_HALF_BITS + _PRUNED_METADATA_BITS),
         comparisons=elements // _BLOCK * _COMPARATORS,
     )
 

@@ -6,14 +6,40 @@ in :mod:`gossamer_models.sparsity`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
 from types import MappingProxyType
 
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["METHODS", "SR_STE_LAMBDA", "Method"]
+__all__ = ["METHODS", "SR_STE_LAMBDA", "Method", "Phase", "Schedule"]
 
 SR_STE_LAMBDA = 2e-4
 """Decay of pruned weights in SR-STE (arXiv 2102.04010)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Part of a run in which the machine does the same in every step.
+
+    Members
+    -------
+    share : of the run's steps.
+    pattern : N:M of the method's pruned operands.
+    factor : what FF multiplies the weights by that `pattern` does not keep: above 0 they stay, and FF is dense.
+    """
+
+    share: Fraction
+    pattern: Pattern
+    factor: float = 0.0
+
+
+class Schedule(Enum):
+    """How pruning sets in over a run."""
+
+    CONSTANT = "N:M from the first step on"
+    MASK_DECAY = "what N:M does not keep decays to nothing over the first half of the run, then N:M"
+    STRUCTURE_DECAY = "equal frames of M-1:M, M/2:M, M/4:M, ... down to N:M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +53,22 @@ class Method:
     decay : lambda of SR-STE's term ``lambda (1 - m) w`` in the update; 0 for none.
     source : where the rule is published.
     samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
+    transposable : one mask of 2:4 serves both ways.
+    schedule : how pruning sets in.
     """
+
+    def phases(self, pattern: Pattern) -> tuple[Phase, ...]:
+        """Phases of a run, in order; their shares add up to 1.
+
+        A decaying factor runs from 1 to 0; its phase has the mean, which takes the same cycles as any other.
+        """
+        if self.schedule is Schedule.MASK_DECAY:
+            return Phase(Fraction(1, 2), pattern, 0.5), Phase(Fraction(1, 2), pattern)
+        if self.schedule is Schedule.CONSTANT:
+            return (Phase(Fraction(1), pattern),)
+        halves = [pattern.m >> n for n in range(1, pattern.m.bit_length()) if pattern.m >> n > pattern.n]
+        kept = dict.fromkeys((max(pattern.m - 1, pattern.n), *halves, pattern.n))
+        return tuple(Phase(Fraction(1, len(kept)), Pattern(n, pattern.m)) for n in kept)
 
     name: str
     title: str
@@ -36,11 +77,18 @@ class Method:
     decay: float
     source: str
     samples_gradient: bool = False
+    transposable: bool = False
+    schedule: Schedule = Schedule.CONSTANT
 
     def stage_ceiling(self, pattern: Pattern) -> float:
-        """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities."""
+        """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities over a run."""
         pruned = int(self.prunes_forward) + int(self.prunes_backward) + int(self.samples_gradient)
-        return 3 / (3 - pruned + pruned * pattern.density)
+        densities = [(phase.share, 1.0 if phase.factor else phase.pattern.density) for phase in self.phases(pattern)]
+        return 3 / float(sum(share * (3 - pruned + pruned * density) for share, density in densities))
+
+    def takes(self, pattern: Pattern) -> bool:
+        """Whether the method is defined for a pattern."""
+        return not self.transposable or (pattern.n, pattern.m) == (2, 4)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -59,6 +107,25 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 0.0,
                 "weights as SAT, arXiv 2309.13015; gradients as arXiv 2203.10991, for any N:M",
                 samples_gradient=True,
+            ),
+            Method("transposable", "transposable", True, True, 0.0, "arXiv 2102.08124", transposable=True),
+            Method(
+                "mdgf",
+                "MDGF",
+                True,
+                False,
+                0.0,
+                "abhibambhaniya/progressive_gradient_flow_nm_sparsity; decay over half the run is our choice",
+                schedule=Schedule.MASK_DECAY,
+            ),
+            Method(
+                "sdgf",
+                "SDGF",
+                True,
+                False,
+                0.0,
+                "abhibambhaniya/progressive_gradient_flow_nm_sparsity",
+                schedule=Schedule.STRUCTURE_DECAY,
             ),
         )
     }

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.numerics.formats import Bool, Float16, UInt32, magnitude
+from gossamer_models.numerics.formats import Bool, Float16, UInt32, magnitude, units
 from gossamer_models.sparsity import Pattern, top_n_mask
 
 __all__ = ["RANDOM_BITS", "RANDOM_ROUNDS", "ROUND_CONSTANT", "Sample", "random_parts", "sample_groups", "stream_seed"]
@@ -37,7 +37,6 @@ ROUND_CONSTANT = 0x9E3779B9
 
 _HALVES_UNIT = 24
 _INFINITE = 0x7C00
-_FRACTION_BITS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +104,7 @@ def sample_groups(x: Float16, pattern: Pattern, random: NDArray[np.int64]) -> Sa
     """
     largest = top_n_mask(x, pattern.n, pattern.m, -1)
     keys = magnitude(x)
-    size = _units(keys)
+    size = units(keys)
     fallback = np.asarray((keys >= _INFINITE).any(-1) | ~size.any(-1))
     if pattern.is_dense or fallback.all():
         return Sample(x.copy(), largest)
@@ -130,13 +129,6 @@ def sample_groups(x: Float16, pattern: Pattern, random: NDArray[np.int64]) -> Sa
     values = np.where(chosen, np.copysign(value[..., None], x), x)
     usual = fallback[..., None]
     return Sample(np.where(usual, x, values), np.where(usual, largest, certain | chosen))
-
-
-def _units(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Finite magnitudes as multiples of 2^-24; others as whatever their pattern gives."""
-    exponent, fraction = keys >> _FRACTION_BITS, keys & ((1 << _FRACTION_BITS) - 1)
-    normal = ((1 << _FRACTION_BITS) | fraction) << np.maximum(exponent - 1, 0)
-    return np.where(exponent == 0, fraction, normal)
 
 
 def _ranks(size: NDArray[np.int64]) -> NDArray[np.int64]:

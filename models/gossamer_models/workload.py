@@ -57,6 +57,8 @@ class MethodUse(Schema):
                 if self.sparsity
                 else f'method {self.method} needs `sparsity`, for example "2:8"'
             )
+        if self.pattern is not None and not METHODS[self.method].takes(self.pattern):
+            raise ValueError(f'method {self.method} takes sparsity "2:4", not "{self.sparsity}"')
         return self
 
     @property

@@ -28,7 +28,13 @@ Result = dict[str, Any]
 _PACKAGES: Final = ("gossamer", "amaranth", "numpy", "simpy")
 
 
-def simulation_result(comparison: Comparison, workload: Workload, network: str, architecture: Architecture) -> Result:
+def simulation_result(
+    comparison: Comparison,
+    workload: Workload,
+    network: str,
+    architecture: Architecture,
+    schedule: Result | None = None,
+) -> Result:
     """Return a comparison as a JSON object of schema `SIMULATE_SCHEMA`.
 
     Parameters
@@ -37,6 +43,7 @@ def simulation_result(comparison: Comparison, workload: Workload, network: str, 
     workload : what was asked for.
     network : name of the network.
     architecture : machine of both runs.
+    schedule : phases of a method that changes over a run; ``comparison`` is of the last one.
     """
     training, area = workload.training, area_model(architecture)
     baseline = {row.key: row for row in comparison.baseline.rows}
@@ -61,6 +68,7 @@ def simulation_result(comparison: Comparison, workload: Workload, network: str, 
         "area": None if area is None else area.as_dict(),
         "actions": comparison.run.actions.as_dict(),
         "ledger": comparison.run.ledger.as_dict(),
+        "schedule": schedule,
         "baseline": _baseline(comparison.baseline),
         "layers": [_layer(row) | _against(row, baseline.get(row.key)) for row in comparison.run.rows],
         "timing_status": dict(comparison.timing_status),

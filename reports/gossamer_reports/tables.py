@@ -50,6 +50,13 @@ def headline_table(result: Result) -> Table:
     table.add_row("speed-up", "", "", _times(result["speedup"]))
     table.add_row("ceiling of the array", "", "", _times(result["machine_ceiling"]))
     table.add_row("ideal ceiling", "", "", _times(result["speedup_ceiling"]))
+    if result["schedule"]:
+        table.add_section()
+        for phase in result["schedule"]["phases"]:
+            kept = f"{phase['sparsity']}, decaying" if phase["factor"] else phase["sparsity"]
+            table.add_row(f"phase {kept}, {phase['share']:.0%}", "", _count(phase["cycles"]), _times(phase["speedup"]))
+        cycles = round(result["schedule"]["cycles"])
+        table.add_row("mean over the run", "", _count(cycles), _times(result["schedule"]["speedup"]))
     return table
 
 

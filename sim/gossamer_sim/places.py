@@ -16,7 +16,7 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
         | {f"a_{name}" for name in ("base", "i2", "i1", "i0", "li", "j", "r2", "r1", "r0")}
         | {f"b_{name}" for name in ("base", "j", "r2", "r1", "r0")}
     ),
-    Prune: frozenset({"advance", "source", "values", "metadata", "valid", "seed", "word"}),
+    Prune: frozenset({"advance", "source", "values", "metadata", "valid", "seed", "word", "factor"}),
     Vector: frozenset(
         {"advance", "parameter", "samples", "sample_period", "found", "found_mode"}
         | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}

@@ -68,7 +68,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
         "PRUNE",
         """
     keep 578 5 | of 583 5 | axis 588 1 | n2 589 16 | n1 605 16 | n0 621 16 | valid 637 24 | source 661 24
-    values 685 24 | metadata 709 24 | mode 733 2 | seed 735 32 | word 767 32
+    values 685 24 | metadata 709 24 | mode 733 2 | seed 735 32 | word 767 32 | factor 799 16
     """,
     ),
     64: (

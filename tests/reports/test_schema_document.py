@@ -108,6 +108,13 @@ def test_simulation_with_energy_is_documented() -> None:
     assert {"Energy", "Rate", "Compared layer", "Layer", "Actions", "Ledger"} <= found.seen.keys()
 
 
+def test_schedules_are_documented(tmp_path: Path) -> None:
+    path = tmp_path / "mdgf.yaml"
+    path.write_text(WORKLOAD.read_text().replace("bdwp", "mdgf"))
+    found = walk("Simulation", api.simulate(path).result)
+    assert {"Schedule", "Phase"} <= found.seen.keys()
+
+
 def test_simulation_without_energy_is_documented() -> None:
     found = walk("Simulation", simulation("tiny-4x4"))
     found.assert_complete()
@@ -178,7 +185,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
-    assert SECTIONS.keys() - used == {"Generation", "Resources", "Use"}
+    assert SECTIONS.keys() - used == {"Generation", "Resources", "Schedule", "Use"}
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
+from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
 from tests.references.training_step import Replay
 from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, network, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
-METHODS = ("dense", "sr-ste", "sdwp", "bdwp", "bdwp-mvue")
+NAMES = ("dense", "sr-ste", "sdwp", "bdwp", "bdwp-mvue")
 
 
 def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
@@ -101,7 +102,7 @@ def _check_update(case: Case, name: str, check: Any) -> None:
     check(f"{name} updated weights", before - RATE * gradient, found, 0.0, 2.0**-22)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 def test_digits_cnn(method: str) -> None:
     pattern = None if method == "dense" else Pattern(2, 8)
     assert_step(run_step(load_network("digits-cnn"), 3, method, pattern, load_architecture("tiny-4x4"), seed=1))
@@ -111,7 +112,7 @@ def test_digits_cnn(method: str) -> None:
 def test_random_networks(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net = random_network(rng)
-    method = METHODS[seed % len(METHODS)]
+    method = NAMES[seed % len(NAMES)]
     pattern = None if method == "dense" else Pattern.parse(SPARSITIES[int(rng.integers(len(SPARSITIES)))])
     architecture = load_architecture(("tiny-4x4", "small-8x8")[int(rng.integers(2))])
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
@@ -171,3 +172,22 @@ def test_random_networks_with_sampled_gradients(seed: int) -> None:
     shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage == "wu"}
     assert min(shares.values()) < 1 or batch < 8
     assert all(share == 1 for layer, share in shares.items() if f"{layer}.sampled" not in case.program.memory.tensors)
+
+
+@pytest.mark.parametrize("seed", range(200, 204))
+def test_random_networks_with_transposable_masks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    architecture = load_architecture(("tiny-4x4", "small-8x8")[seed % 2])
+    case = run_step(random_network(rng), int(rng.choice([3, 8, 11])), "transposable", Pattern(2, 4), architecture, seed)
+    assert_step(case)
+    shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage in ("ff", "bp") and s.macs}
+    assert min(shares.values()) == pytest.approx(0.5, abs=0.13)
+
+
+@pytest.mark.parametrize("method", ["mdgf", "sdgf"])
+@pytest.mark.parametrize("seed", range(300, 303))
+def test_random_networks_in_every_phase(seed: int, method: str) -> None:
+    rng = np.random.default_rng(seed)
+    net, pattern = random_network(rng), Pattern.parse(("2:8", "1:4", "2:4")[seed % 3])
+    for phase in METHODS[method].phases(pattern):
+        assert_step(run_step(net, 8, method, pattern, load_architecture("tiny-4x4"), seed, phase=phase))

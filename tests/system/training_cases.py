@@ -1,6 +1,8 @@
 """Small random networks, and programs of one training step filled with random data."""
 
+import itertools
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.blocks import NetworkFile, expand
 from gossamer_models.golden.executor import run
 from gossamer_models.layers import Conv2d
-from gossamer_models.methods import METHODS
+from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
@@ -137,11 +139,15 @@ def run_step(
     architecture: Architecture,
     seed: int,
     order: int | None = None,
+    phase: Phase | None = None,
 ) -> Case:
     """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``."""
     rule = METHODS[method]
+    phase = phase or rule.phases(pattern or Pattern(1, 1))[-1]
     constants = Hyperparameters(RATE, MOMENTUM, DECAY, LOSS_SCALE)
-    program = compile_training(net, batch, rule, pattern, architecture, hyperparameters=constants, prepare=True)
+    program = compile_training(
+        net, batch, rule, pattern, architecture, hyperparameters=constants, prepare=True, phase=phase
+    )
     program.memory.fill()
     rng = np.random.default_rng(seed)
     images = rng.standard_normal((batch, *net.input_shape)).astype(np.float16)
@@ -168,14 +174,21 @@ def run_step(
         for name, shape in shapes.items()
         if isinstance(shape.params, Conv2d) and shape.params.groups > 1 and shape.weight_shape[1] < 8
     }
+    kept = None if pattern is None else phase.pattern
     forward = {
-        name: _along_channels(w, pattern if rule.prunes_forward and name not in dense else None, shapes, name)
+        name: _along_channels(w, kept if rule.prunes_forward and name not in dense else None, shapes, name)
         for name, w in weights.items()
     }
+    if phase.factor:
+        factor = np.float16(phase.factor)
+        forward = {name: np.where(forward[name] != 0, w, w.astype(np.float16) * factor).astype(np.float16)
+                   if name not in dense else forward[name] for name, w in weights.items()}  # fmt: skip
     backward = {
-        name: pruned(w, pattern if rule.prunes_backward and name not in dense else None, 0)
-        for name, w in weights.items()
+        name: pruned(w, kept if rule.prunes_backward and name not in dense else None, 0) for name, w in weights.items()
     }
+    if rule.transposable:
+        masked = {name: _transposable(w, shapes, name) for name, w in weights.items() if name not in dense}
+        forward, backward = forward | masked, backward | masked
     learnt: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name, values in parameters.items():
         layer, _, part = name.rpartition(".")
@@ -184,6 +197,32 @@ def run_step(
     step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE, learnt)
     run(program, architecture, seed=order)
     return Case(net, program, images, step, rule.decay, pattern)
+
+
+def _transposable(w: NDArray[np.float32], shapes: Any, name: str) -> NDArray[np.float16]:
+    """Keep the best of the 4 x 4 patterns with two per row and column, tap by tap, by trying them all."""
+    source, rounded = shapes[name].inputs[0], w.astype(np.float16)
+    if w.ndim == 2:
+        flattened = source in shapes and shapes[source].type == "flatten"
+        taps = rounded.reshape(len(w), *shapes[source].in_shape) if flattened else rounded[:, :, None, None]
+    else:
+        taps = rounded
+    rows = list(itertools.combinations(range(4), 2))
+    choices = [four for four in itertools.product(rows, repeat=4) if Counter(sum(four, ())).most_common(1)[0][1] == 2]
+    assert len(choices) == 90
+    out = np.zeros_like(taps)
+    for o, i, y, x in itertools.product(*(range(0, n, step) for n, step in zip(taps.shape, (4, 4, 1, 1), strict=True))):
+        block = np.zeros((4, 4))
+        part = taps[o : o + 4, i : i + 4, y, x]
+        block[: part.shape[0], : part.shape[1]] = np.abs(part)
+        best = max(
+            choices, key=lambda four: sum(block[pair, c] for c, four_pair in enumerate(four) for pair in four_pair)
+        )
+        for c, pair in enumerate(best):
+            for row in pair:
+                if row < part.shape[0] and c < part.shape[1]:
+                    out[o + row, i + c, y, x] = part[row, c]
+    return out.reshape(w.shape)
 
 
 def _along_channels(w: NDArray[np.float32], pattern: Pattern | None, shapes: Any, name: str) -> NDArray[np.float16]:

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.numerics.formats import Float16, UInt8
+from gossamer_models.numerics.formats import Float16, UInt8, from_bits16, to_fp16, to_fp32
 from gossamer_models.sampling import Sample, random_parts, sample_groups
-from gossamer_models.sparsity import Pattern, compress
+from gossamer_models.sparsity import Entries, Pattern, compress, top_n_mask
+from gossamer_models.transposable import transposable_mask
 
 __all__ = ["prune"]
 
@@ -21,8 +22,8 @@ def prune(machine: Machine, instruction: Prune) -> None:
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, `valid` is zero or exceeds the axis, the mode is unknown, or the machine's word is
-        not one block wide.
+        An address leaves its buffer, `valid` is zero or exceeds the axis, the mode does not take N:M, or the machine's
+        word is not one block wide.
     InputError
         Not 1 <= N <= M, or M does not divide the word.
     """
@@ -35,18 +36,7 @@ def prune(machine: Machine, instruction: Prune) -> None:
         raise ExecutionError(f"`valid` must lie in 1..{length}, not {p.valid}")
     shape = (p.n2, p.n1, p.n0, _BLOCK, _BLOCK)
     blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * _BLOCK**2).reshape(shape)
-    # (n2, blocks across the axis, the other 8, elements along the axis)
-    lines = blocks.transpose((0, 2, 4, 1, 3) if p.axis == 0 else (0, 1, 3, 2, 4))
-    lines = lines.reshape(*lines.shape[:3], length)[..., : p.valid]
-    pattern = Pattern(p.keep, p.of)
-    match p.mode:
-        case PruneMode.LARGEST:
-            kept = compress(lines, pattern, _BLOCK, axis=3)
-        case PruneMode.UNBIASED:
-            sample = _sampled(lines, pattern, _random(p))
-            kept = compress(sample.values, pattern, _BLOCK, axis=3, mask=sample.kept)
-        case _:
-            raise ExecutionError(f"`mode` must be one of {', '.join(map(str, map(int, PruneMode)))}, not {p.mode}")
+    kept = _kept(p, blocks)
     metadata = np.where(kept.valid, META_VALID | kept.index, 0).astype(np.uint8)
     missing = [(0, 0)] * 3 + [(0, length // _BLOCK - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
@@ -55,6 +45,30 @@ def prune(machine: Machine, instruction: Prune) -> None:
     packed: UInt8 = np.pad(metadata, missing).transpose(order)
     machine.write(p.engine, Buffer.PRN, p.values, values)
     machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)
+
+
+def _kept(p: Prune, blocks: Float16) -> Entries:
+    """Entries as (n2, blocks across the axis, the other 8, words along the axis, entry)."""
+    along = (0, 2, 4, 1, 3) if p.axis == 0 else (0, 1, 3, 2, 4)
+    turned = blocks.transpose(along)
+    lines = turned.reshape(*turned.shape[:3], -1)[..., : p.valid]
+    pattern = Pattern(p.keep, p.of)
+    match PruneMode(p.mode):
+        case PruneMode.LARGEST:
+            return compress(lines, pattern, _BLOCK, axis=3)
+        case PruneMode.UNBIASED:
+            sample = _sampled(lines, pattern, _random(p))
+            return compress(sample.values, pattern, _BLOCK, axis=3, mask=sample.kept)
+        case PruneMode.TRANSPOSABLE:
+            if (p.keep, p.of) != (2, 4):
+                raise ExecutionError(f"mode transposable takes N:M = 2:4, not {pattern}")
+            mask = transposable_mask(blocks).transpose(along).reshape(*turned.shape[:3], -1)[..., : p.valid]
+            return compress(lines, pattern, _BLOCK, axis=3, mask=mask)
+        case PruneMode.DECAYED:
+            factor = to_fp32(from_bits16(p.factor))
+            mask = top_n_mask(lines, pattern.n, pattern.m, 3)
+            decayed = np.where(mask, lines, to_fp16(to_fp32(lines) * factor))
+            return compress(decayed, Pattern(_BLOCK, _BLOCK), _BLOCK, axis=3)
 
 
 def _random(p: Prune) -> NDArray[np.int64]:

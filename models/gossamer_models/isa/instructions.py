@@ -274,6 +274,8 @@ class PruneMode(IntEnum):
 
     LARGEST = 0
     UNBIASED = 1
+    TRANSPOSABLE = 2
+    DECAYED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,8 @@ class Prune(Instruction):
     ``axis`` 0 groups along n1 x first 8, ``axis`` 1 along n0 x second 8; `valid` counts the real elements
     along that axis. Entries leave as [n2][n1][n0][entry][8 of the other axis], values and metadata apart.
     N = M keeps everything. ``mode`` 0 keeps the N largest; 1 draws N with a mean equal to the group, its random words
-    numbered from `word` on in the order [n2][n1][n0][8 of the other axis].
+    numbered from `word` on in the order [n2][n1][n0][8 of the other axis]; 2 keeps 2 of 4 along both axes at once;
+    3 keeps everything, what is not among the N largest times `factor`.
     """
 
     opcode: ClassVar[Opcode] = Opcode.PRUNE
@@ -299,9 +302,15 @@ class Prune(Instruction):
     source: int = bits(24, "byte address in VOUT")
     values: int = bits(24, "byte address of the values in PRN")
     metadata: int = bits(24, "byte address of the metadata in PRN_META")
-    mode: int = bits(2, "0 the N largest, 1 unbiased sampling")
+    mode: int = bits(2, "0 the N largest, 1 unbiased sampling, 2 transposable, 3 decayed")
     seed: int = bits(32, "of unbiased sampling")
     word: int = bits(32, "number of the first random word; numbers are taken modulo 2^32")
+    factor: int = bits(16, "fp16 pattern, of mode decayed")
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Entries per so many elements: (N, M), or one each where nothing is dropped."""
+        return (1, 1) if self.mode == PruneMode.DECAYED else (self.keep, self.of)
 
 
 class FoundMode(IntEnum):

@@ -48,6 +48,8 @@ _NOTES: dict[Opcode, Sequence[str]] = {
         "Entries of a word stand in ascending order of index, invalid ones (all zeros) last.",
         "Metadata byte: bit 7 valid, low bits index within the word.",
         "Unbiased sampling: `gossamer_models.sampling` defines every bit of it and of its random numbers.",
+        "Transposable: of every 4 x 4 the pattern with two per row and column whose magnitudes add up to most.",
+        "Decayed: a product is rounded to fp16 once; every element leaves as an entry.",
     ),
     Opcode.VECTOR: ("An option that an operation does not name is an error.",),
 }

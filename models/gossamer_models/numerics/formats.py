@@ -100,6 +100,18 @@ def from_bits16(pattern: UInt16 | int) -> Float16:
     return np.asarray(pattern, dtype=np.uint16).view(np.float16)
 
 
+def units(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return fp16 magnitudes as multiples of 2^-24: exact for finite ones, larger than these for infinity and NaN.
+
+    Parameters
+    ----------
+    keys : array of int64
+        As :func:`magnitude` gives them, of any shape.
+    """
+    exponent, fraction = keys >> 10, keys & 0x3FF
+    return np.where(exponent == 0, fraction, (0x400 | fraction) << np.maximum(exponent - 1, 0))
+
+
 def magnitude(x: NDArray[Any]) -> NDArray[np.int64]:
     """Return the key by which pruning orders magnitudes: the pattern without its sign, unsigned.
 

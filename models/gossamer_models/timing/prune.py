@@ -1,9 +1,9 @@
-"""Cycles of a prune instruction: of mode LARGEST as ``hw/gossamer_hw/prune`` takes them, of UNBIASED modelled."""
+"""Cycles of a prune instruction: of mode LARGEST as ``hw/gossamer_hw/prune`` takes them, of others modelled."""
 
 from gossamer_models.architecture import Vector
 from gossamer_models.isa.instructions import Prune, PruneMode
 
-__all__ = ["SAMPLER_CYCLES", "prune_cycles", "prune_overhead_cycles"]
+__all__ = ["DECAY_CYCLES", "SAMPLER_CYCLES", "SEARCH_CYCLES", "prune_cycles", "prune_overhead_cycles"]
 
 _WORDS = 8
 """Words of a block of 8 x 8; a lane takes one word per cycle, whatever N and M."""
@@ -15,6 +15,24 @@ Magnitudes to fixed point 1, ranks 1, sums of the others 3, choice of k 1, rando
 ready by then: 8 rounds of one addition), prefix sums and points 3, comparisons 1, division by n and rounding 3. One
 word per lane and cycle all the same.
 """
+
+SEARCH_CYCLES = 10
+"""What a 4 x 4 takes in the search for its transposable mask, beyond the top-N network.
+
+Magnitudes to fixed point 1, sums of pairs 1, of two rows 1, of four 1, the largest of 90 by a tree 5, choice 1. A unit
+has 180 adders, so there is one to eight lanes: a block of four 4 x 4 takes it four cycles.
+"""
+
+DECAY_CYCLES = 3
+"""Multiplier behind the ranks: significands, rounding, choice."""
+
+_SEARCHES = 4
+_EXTRA = {
+    PruneMode.LARGEST: 0,
+    PruneMode.UNBIASED: SAMPLER_CYCLES,
+    PruneMode.TRANSPOSABLE: SEARCH_CYCLES,
+    PruneMode.DECAYED: DECAY_CYCLES,
+}
 
 
 def prune_overhead_cycles(lanes: int) -> int:
@@ -29,7 +47,7 @@ def prune_overhead_cycles(lanes: int) -> int:
 def prune_cycles(vector: Vector, instruction: Prune) -> int:
     """Cycles of a concrete instruction: ceil(8 blocks / L) + overhead, independent of N, M, axis and data.
 
-    The sampler's longer pipeline adds :data:`SAMPLER_CYCLES`.
+    Other modes than LARGEST have a longer pipeline; the search for transposable masks takes a block four cycles.
 
     Raises
     ------
@@ -38,6 +56,9 @@ def prune_cycles(vector: Vector, instruction: Prune) -> int:
     """
     if not instruction.of or _WORDS % instruction.of:
         raise ValueError(f"`of` must divide {_WORDS}, not {instruction.of}")
-    words = _WORDS * instruction.n2 * instruction.n1 * instruction.n0
-    extra = SAMPLER_CYCLES if instruction.mode == PruneMode.UNBIASED else 0
-    return -(-words // vector.prune_lanes) + prune_overhead_cycles(vector.prune_lanes) + extra
+    lanes, mode = vector.prune_lanes, PruneMode(instruction.mode)
+    blocks = instruction.n2 * instruction.n1 * instruction.n0
+    steps = -(-_WORDS * blocks // lanes)
+    if mode == PruneMode.TRANSPOSABLE:
+        steps = max(steps, -(-_SEARCHES * blocks // max(lanes // _WORDS, 1)))
+    return steps + prune_overhead_cycles(lanes) + _EXTRA[mode]

@@ -14,7 +14,7 @@ HDL_MEMORIES = frozenset({"ideal", "scripted"})
 
 
 def prune_in_rtl(program: Program) -> bool:
-    """Whether all of a Program's prune instructions exist in RTL: not the unbiased ones."""
+    """Whether all of a Program's prune instructions exist in RTL: those that keep the largest."""
     return all(
         item.mode == PruneMode.LARGEST
         for stage in program.stages

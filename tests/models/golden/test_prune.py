@@ -12,6 +12,7 @@ from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.sampling import random_parts, sample_groups
 from gossamer_models.sparsity import Pattern
+from gossamer_models.transposable import transposable_mask
 from tests.references.naive import n_of_m_mask
 from tests.references.operands import any_fp16
 
@@ -87,6 +88,44 @@ def test_unbiased_prune_takes_each_group_with_its_own_random_word(
         assert list(zip(values[at].tolist(), metadata[at].tolist(), strict=True)) == expected
 
 
+@pytest.mark.parametrize("valid", [16, 13, 5])
+def test_transposable_masks_serve_both_axes(machine: Machine, valid: int) -> None:
+    """What FF keeps of a block is what BP keeps of it, two of four along both."""
+    blocks = np.random.default_rng(valid).standard_normal((1, 2, 2, 8, 8)).astype(np.float16)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, blocks)
+    kept = []
+    for axis in (0, 1):
+        found = np.zeros((2, 2, 8, 8), bool)
+        prune(machine, Prune(keep=2, of=4, axis=axis, mode=PruneMode.TRANSPOSABLE, n1=2, n0=2, valid=valid))
+        metadata = machine.read(Engine.STORE, Buffer.PRN_META, np.uint8, 0, 4 * 4 * 8).reshape(2, 2, 4, 8)
+        values = machine.read(Engine.STORE, Buffer.PRN, np.float16, 0, 4 * 4 * 8).reshape(2, 2, 4, 8)
+        for n1, n0, entry, other in zip(*np.nonzero(metadata & 0x80), strict=True):
+            index = metadata[n1, n0, entry, other] & 7
+            at = (n1, n0, index, other) if axis == 0 else (n1, n0, other, index)
+            found[at] = True
+            assert values[n1, n0, entry, other] == blocks[0][at]
+        whole = transposable_mask(blocks)[0]
+        real = np.arange(16).reshape(2, 8) < valid
+        kept.append((whole & (real[:, None, :, None] if axis == 0 else real[None, :, None, :]), found))
+    assert all((expected == found).all() for expected, found in kept)
+
+
+def test_decay_multiplies_what_is_not_among_the_largest(machine: Machine) -> None:
+    block = any_fp16(np.random.default_rng(1), 64, 0.2).reshape(1, 1, 1, 8, 8)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, block)
+    factor = np.float16(0.3)
+    fields = {"keep": 2, "of": 8, "mode": PruneMode.DECAYED, "factor": int(factor.view(np.uint16))}
+    prune(machine, Prune(axis=0, valid=8, modifiers=(), **fields))
+    values = machine.read(Engine.STORE, Buffer.PRN, np.uint16, 0, 64).reshape(8, 8)
+    metadata = machine.read(Engine.STORE, Buffer.PRN_META, np.uint8, 0, 64).reshape(8, 8)
+    assert (metadata == 0x80 + np.arange(8)[:, None]).all()
+    with np.errstate(invalid="ignore"):
+        decayed = (block[0, 0, 0].astype(np.float64) * float(factor)).astype(np.float16)
+    decayed[np.isnan(decayed)] = np.uint16(0x7E00).view(np.float16)
+    expected = np.where(n_of_m_mask(block[0, 0, 0], 2, 8, 0), block[0, 0, 0], decayed)
+    assert (values == expected.view(np.uint16)).all()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -95,7 +134,7 @@ def test_unbiased_prune_takes_each_group_with_its_own_random_word(
         ({"source": 1}, "address 1 in VOUT must be a multiple of 2"),
         ({"source": 65536}, "must lie in VOUT"),
         ({"values": 49152}, "must lie in PRN"),
-        ({"mode": 3}, "`mode` must be one of 0, 1, not 3"),
+        ({"mode": 2}, "mode transposable takes N:M = 2:4, not 2:8"),
     ],
 )
 def test_bad_instructions(machine: Machine, fields: dict[str, Any], message: str) -> None:

@@ -157,11 +157,12 @@ def test_prune_by_hand() -> None:
         mode=1,
         seed=(1 << 32) - 1,
         word=1 << 31,
+        factor=0x3C00,
     )
     assert encode(instruction) == words(
         opcode=(48, 0), keep=(2, 578), of=(8, 583), axis=(1, 588), n2=(3, 589), n1=(4, 605), n0=(5, 621),
         valid=(6, 637), source=(7, 661), values=(8, 685), metadata=(9, 709), mode=(1, 733), seed=((1 << 32) - 1, 735),
-        word=(1 << 31, 767),
+        word=(1 << 31, 767), factor=(0x3C00, 799),
     )  # fmt: skip
 
 

@@ -4,7 +4,13 @@ import pytest
 
 from gossamer_models.architecture import Vector as Lanes
 from gossamer_models.isa.instructions import Prune, PruneMode
-from gossamer_models.timing.prune import SAMPLER_CYCLES, prune_cycles, prune_overhead_cycles
+from gossamer_models.timing.prune import (
+    DECAY_CYCLES,
+    SAMPLER_CYCLES,
+    SEARCH_CYCLES,
+    prune_cycles,
+    prune_overhead_cycles,
+)
 
 
 @pytest.mark.parametrize(("lanes", "blocks", "cycles"), [(1, 1, 8), (4, 1, 2), (8, 1, 1), (32, 1, 1), (32, 5, 2)])
@@ -19,3 +25,17 @@ def test_sampler_only_lengthens_the_pipeline() -> None:
         usual = Prune(keep=2, of=8, n0=blocks)
         sampled = Prune(keep=2, of=8, n0=blocks, mode=PruneMode.UNBIASED, seed=3)
         assert prune_cycles(lanes, sampled) - prune_cycles(lanes, usual) == SAMPLER_CYCLES > 0
+
+
+@pytest.mark.parametrize(
+    ("lanes", "blocks", "steps"), [(4, 10, 40), (8, 10, 40), (32, 10, 10), (1, 10, 80), (16, 3, 6)]
+)
+def test_search_for_transposable_masks_takes_a_block_four_cycles(lanes: int, blocks: int, steps: int) -> None:
+    found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), Prune(keep=2, of=4, n0=blocks, mode=PruneMode.TRANSPOSABLE))
+    assert found == prune_overhead_cycles(lanes) + SEARCH_CYCLES + steps
+
+
+def test_decay_only_lengthens_the_pipeline() -> None:
+    lanes = Lanes(lanes=8, prune_lanes=4)
+    decayed = prune_cycles(lanes, Prune(keep=2, of=8, n0=9, mode=PruneMode.DECAYED))
+    assert decayed == prune_cycles(lanes, Prune(keep=2, of=8, n0=9)) + DECAY_CYCLES

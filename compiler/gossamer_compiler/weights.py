@@ -1,0 +1,83 @@
+"""Masters of a layer with what belongs to them, and what its update keeps of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gossamer_models.grouping import Grouping
+from gossamer_models.isa.instructions import PruneMode
+from gossamer_models.program import Tensor
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["PruneRule", "Weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRule:
+    """What the update keeps of a layer's weights.
+
+    Members
+    -------
+    mode : of the prune engine.
+    decayed : N:M of mode decayed, whose entries are those of dense weights; None for others.
+    factor : of mode decayed.
+    """
+
+    mode: PruneMode = PruneMode.LARGEST
+    decayed: Pattern | None = None
+    factor: float = 0.0
+
+    def forward(self, pattern: Pattern) -> dict[str, int]:
+        """Fields of the Prune for FF, whose entries are of ``pattern``."""
+        if self.decayed is not None:
+            factor = int(np.float16(self.factor).view(np.uint16))
+            return {"keep": self.decayed.n, "of": self.decayed.m, "mode": PruneMode.DECAYED, "factor": factor}
+        return {"keep": pattern.n, "of": pattern.m, "mode": self.mode}
+
+    def backward(self, pattern: Pattern) -> dict[str, int]:
+        """Fields of the Prune for BP: decay is FF's."""
+        mode = PruneMode.LARGEST if self.decayed is not None else self.mode
+        return {"keep": pattern.n, "of": pattern.m, "mode": mode}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Masters, momentum and gradient of one layer, [kh][kw][bundle][c_in/8][c_out/8][8][8] fp32.
+
+    Of a bundle of several groups only the diagonal is ever written; the rest stays zero.
+
+    Members
+    -------
+    shape : (c_out, c_in, kh, kw), all groups together.
+    pattern : N:M of SR-STE's term.
+    rule : what is kept for FF and BP.
+    grouping : groups of the channels; with one group there is one bundle.
+    """
+
+    master: Tensor
+    momentum: Tensor
+    gradient: Tensor
+    shape: tuple[int, int, int, int]
+    pattern: Pattern
+    grouping: Grouping
+    rule: PruneRule
+
+    @property
+    def bundle_in(self) -> int:
+        """Words of a bundle's input channels."""
+        return self.grouping.bundle_words(self.shape[1])
+
+    @property
+    def rows(self) -> int:
+        """Rows of blocks of a tap: words of input channels, bundle after bundle."""
+        return self.grouping.bundles * self.bundle_in
+
+    @property
+    def out_words(self) -> int:
+        """Words of a bundle's output channels."""
+        return self.grouping.bundle_words(self.shape[0])
+
+    @property
+    def single_rows(self) -> bool:
+        """Whether each row of blocks is a bundle."""
+        return self.grouping.bundles > 1 and self.bundle_in == 1
