@@ -34,7 +34,7 @@ LEDGER_COLORS: Final[Mapping[str, str]] = {
 """Colour of each column of the ledger, in the order in which bars are stacked."""
 
 METHOD_COLORS: Final[Mapping[str, str]] = dict(
-    zip(METHODS, itertools.cycle((_GREY, _SKY, _YELLOW, _ORANGE, _GREEN, _PURPLE, _BLUE)), strict=False)
+    zip(METHODS, itertools.cycle((_GREY, _SKY, _YELLOW, _ORANGE, _GREEN, _PURPLE, _BLUE, _VERMILION)), strict=False)
 )
 """Colour of each training method."""
 
