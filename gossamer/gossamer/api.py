@@ -1,6 +1,7 @@
 """What the commands do, as Python functions: a workload in, a result and its files out."""
 
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from gossamer.verify_file import FileVerification
 
 __all__ = [
-    "DATAFLOWS", "Simulation", "check_directory", "generate", "load", "make_directory", "simulate", "verify_product",
-    "verify_program", "verify_workload", "write_simulation",
+    "DATAFLOWS", "Simulation", "check_directory", "collection_paused", "generate", "load", "make_directory",
+    "simulate", "verify_product", "verify_program", "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 DATAFLOWS = ("os", "ws", "auto")
@@ -125,7 +126,12 @@ def simulate(
     InputError
         A file is missing or wrong, a layer does not fit or is not supported.
     """
-    workload, network, machine = load(source, architecture=architecture, batch=batch, memory=memory)
+    with collection_paused():
+        return _simulate(load(source, architecture=architecture, batch=batch, memory=memory), trace=trace, note=note)
+
+
+def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, note: Note) -> Simulation:
+    workload, network, machine = loaded
     simulator = Simulator(machine, memory=workload.memory, trace=trace)
 
     def one_run(what: str, use: MethodUse, phase: Phase) -> tuple[Program, SimResult]:
@@ -151,6 +157,18 @@ def simulate(
 
 def _phases(use: MethodUse) -> tuple[Phase, ...]:
     return METHODS[use.method].phases(use.pattern or DENSE)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Look for no garbage: nearly all of the many objects that a simulation makes stay, or hold no cycle."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _name(use: MethodUse) -> str:

@@ -12,12 +12,14 @@ from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
-from gossamer.bench_simulation import costs, speedups
+from gossamer.bench_simulation import calls, costs, speedups
 
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-_PARTS = (costs, speedups, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps, speeds)
+_PARTS = (
+    costs, calls, speedups, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps, speeds,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] = ()) -> int:

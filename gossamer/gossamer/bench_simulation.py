@@ -1,5 +1,6 @@
 """Time and memory of ``gossamer simulate``, and what it says of the ready networks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,17 +9,31 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from gossamer.bench_record import Measurement
 
-__all__ = ["Usage", "costs", "speedups", "usage"]
+__all__ = ["Usage", "call_times", "calls", "costs", "speedups", "usage"]
 
 _RUNS: Final = 3
-_TARGETS: Final = {"workloads/resnet50-224-bdwp.yaml": "5 s, 300 MB", "workloads/resnet18-64-bdwp.yaml": ""}
+_CALLED: Final = "workloads/resnet50-224-bdwp.yaml"
+_TARGETS: Final = {_CALLED: "1.5 s, 200 MB", "workloads/resnet18-64-bdwp.yaml": ""}
+_BATCHES: Final = (512, 256, 480, 384, 128)
+"""Of calls in one process, one after another; all differ, so that no result of an earlier call serves a later one."""
 _NETWORKS: Final = ("resnet18-64", "resnet18-224", "resnet50-224", "resnet9-32", "vgg19-32", "mobilenetv2-224")
 _BATCH: Final = 512
 _ARCHITECTURE: Final = "vcu1525-32x32"
+_CALLS: Final = """\
+import json, sys, time
+from gossamer import api
+times = []
+for batch in sys.argv[2:]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    api.simulate(sys.argv[1], batch=int(batch))
+    times.append((time.perf_counter() - wall, time.process_time() - cpu))
+print(json.dumps(times))
+"""
 _WORKLOAD: Final = """\
 network: {network}
 batch: {batch}
@@ -68,14 +83,52 @@ def costs() -> Iterator[Measurement]:
     for workload, target in _TARGETS.items():
         with tempfile.TemporaryDirectory() as out:
             runs = [usage([sys.executable, "-m", "gossamer", "simulate", workload, "--out", out]) for _ in range(_RUNS)]
-        best = min(runs, key=lambda run: run.wall_seconds)
+        wall, cpu = (median(getattr(run, name) for run in runs) for name in ("wall_seconds", "cpu_seconds"))
         peak = max(run.peak_bytes for run in runs)
         yield Measurement(
-            f"time and memory of a simulation, {Path(workload).stem}: both runs, plots and trace, fastest of {_RUNS}",
-            f"{best.wall_seconds:.1f} s wall, {best.cpu_seconds:.1f} s CPU, {peak / 1e6:.0f} MB peak",
+            f"time and memory of a simulation, {Path(workload).stem}: both runs, plots and trace, median of {_RUNS}",
+            f"{wall:.1f} s wall, {cpu:.1f} s CPU, {peak / 1e6:.0f} MB peak",
             target,
             f"gossamer simulate {workload}",
         )
+
+
+def calls() -> Iterator[Measurement]:
+    """Measure ``gossamer.simulate`` inside processes of its own: its first call, and later ones with other batches.
+
+    Raises
+    ------
+    RuntimeError
+        A process failed.
+    """
+    times = [call_times(_CALLED, _BATCHES) for _ in range(_RUNS)]
+    first = [found[0] for found in times]
+    later = [call for found in times for call in found[1:]]
+    for what, found, target in (
+        (f"first call of a process after `import gossamer.api`, median of {len(first)}", first, "300 ms"),
+        (f"later calls with other batches, median of {len(later)}", later, "100 ms"),
+    ):
+        wall, cpu = (1000 * median(call[place] for call in found) for place in (0, 1))
+        yield Measurement(
+            f"time of `gossamer.simulate`, {Path(_CALLED).stem}, both runs: {what}",
+            f"{wall:.0f} ms wall, {cpu:.0f} ms CPU",
+            target,
+        )
+
+
+def call_times(workload: str | Path, batches: Sequence[int]) -> list[tuple[float, float]]:
+    """Wall and processor seconds of calls one after another in a fresh process.
+
+    Raises
+    ------
+    RuntimeError
+        The process failed.
+    """
+    command = [sys.executable, "-c", _CALLS, str(workload), *map(str, batches)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"gossamer.simulate of {workload} failed: {done.stderr.strip()[-400:]}")
+    return [(wall, cpu) for wall, cpu in json.loads(done.stdout)]
 
 
 def speedups() -> Iterator[Measurement]:

@@ -109,7 +109,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
     api.check_directory(directory)
-    with _progress() as note:
+    with _progress() as note, api.collection_paused():
         simulation = api.simulate(
             arguments.workload,
             architecture=arguments.arch,

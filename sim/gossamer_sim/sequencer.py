@@ -32,6 +32,7 @@ class LoopNode:
     Members
     -------
     templates : all templates inside, those of inner loops too.
+    stepping : those of them whose bases step with the loop.
     alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
     """
 
@@ -39,6 +40,7 @@ class LoopNode:
     count: int
     items: tuple["Template | LoopNode", ...]
     templates: tuple[Template, ...]
+    stepping: tuple[Template, ...]
     alike: Range
 
     def own_cycles(self) -> int:
@@ -49,7 +51,7 @@ class LoopNode:
     def one_kind(self, counters: list[int]) -> Range:
         """Longest known stretch of iterations of one kind, at the given counters of the outer loops."""
         low, high = self.alike
-        for template in self.templates:
+        for template in self.stepping:
             first, last = template.unclipped_range(self.level, counters)
             low, high = max(low, first), min(high, last)
         return low, high
@@ -82,7 +84,8 @@ def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iter
             templates.append(template)
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in templates))
-    return LoopNode(body.level, body.count, tuple(items), tuple(templates), (low, high))
+    stepping = tuple(template for template in templates if template.sensitive(ModifierKind.STEP, body.level))
+    return LoopNode(body.level, body.count, tuple(items), tuple(templates), stepping, (low, high))
 
 
 class Sequencer:

@@ -11,7 +11,7 @@ from gossamer import bench
 from gossamer.bench_machine import busy
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import product, utilisation
-from gossamer.bench_simulation import usage
+from gossamer.bench_simulation import call_times, usage
 from gossamer_hw.cosim.stimulus import stimulus_of
 from gossamer_models.architecture import load_architecture
 from gossamer_models.sparsity import Pattern, compress
@@ -33,6 +33,16 @@ def test_usage_sees_memory_and_processor_time() -> None:
 def test_usage_refuses_a_command_that_fails() -> None:
     with pytest.raises(RuntimeError, match="exit code 3"):
         usage([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_calls_are_timed_one_after_another_in_one_process(tmp_path: Path) -> None:
+    workload = tmp_path / "mlp.yaml"
+    workload.write_text("network: digits-mlp\nbatch: 8\ntraining: {}\narchitecture: tiny-4x4\n")
+    times = call_times(workload, (8, 16))
+    assert len(times) == 2
+    assert all(0 < cpu < 60 and wall > 0 for wall, cpu in times)
+    with pytest.raises(RuntimeError, match="batch must be a positive integer"):
+        call_times(workload, (8, 0))
 
 
 def test_document_is_one_table_with_its_circumstances() -> None:
