@@ -13,12 +13,14 @@ from gossamer.bench_memory import memory_errors
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import calls, costs, speedups
+from gossamer.bench_study import methods
 
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
 _PARTS = (
-    costs, calls, speedups, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps, speeds,
+    costs, calls, speedups, methods, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps,
+    speeds,
 )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Actions:
     multiplications, additions : of the vector lanes, in fp32.
     comparisons : of the prune engine, in 15 bits.
     dram_read_bits, dram_write_bits : as DMA moves them; repeated reads of one address count each time.
+    metadata_bits : those among them that are metadata of compressed operands.
     """
 
     macs: int = 0
@@ -69,6 +70,7 @@ class Actions:
     comparisons: int = 0
     dram_read_bits: int = 0
     dram_write_bits: int = 0
+    metadata_bits: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Counts by name, in declared order."""
@@ -168,13 +170,17 @@ def _load(array: Array, g: Load) -> Actions:
     elif g.buffer == Buffer.B and g.index_dim < len(g.dims):
         bits += entry_tag_bits(array)
     memory = f"{_MEMORIES[Buffer(g.buffer)]}_write_bits"
-    return Actions(dram_read_bits=8 * transfer_shape(g).size_bytes, **{memory: elements * bits})
+    moved = 8 * transfer_shape(g).size_bytes
+    return Actions(
+        dram_read_bits=moved, metadata_bits=moved if g.buffer == Buffer.B_META else 0, **{memory: elements * bits}
+    )
 
 
 def _store(g: Store) -> Actions:
     """Count a store: elements in bounds are read from the buffer and written to DRAM."""
     bits = 8 * transfer_shape(g).size_bytes
-    return Actions(dram_write_bits=bits, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": bits})
+    metadata = bits if g.buffer == Buffer.PRN_META else 0
+    return Actions(dram_write_bits=bits, metadata_bits=metadata, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": bits})
 
 
 def _prune(g: Prune) -> Actions:

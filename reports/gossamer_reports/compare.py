@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.architecture import Architecture
+from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 from gossamer_reports.energy import EnergyModel, energy_model
@@ -77,6 +78,7 @@ class RunReport:
     -------
     actions : what the whole run did, counted.
     energy : joules per component; None without a table.
+    prune_cycles : of the prune engine, hidden behind others or not.
     """
 
     program: str
@@ -85,6 +87,7 @@ class RunReport:
     rows: tuple[Row, ...]
     actions: Actions = NO_ACTIONS
     energy: Mapping[str, float] | None = None
+    prune_cycles: int = 0
 
     @property
     def machine_cycles(self) -> int:
@@ -190,7 +193,8 @@ def report_run(
         timing.clock_hz,
         components,
     )
-    return RunReport(program.name, totals, timing.ledger, rows, actions, components)
+    prune_cycles = sum(stage.busy_cycles.get(Engine.PRUNE, 0) for stage in timing.stages)
+    return RunReport(program.name, totals, timing.ledger, rows, actions, components, prune_cycles)
 
 
 def _row(

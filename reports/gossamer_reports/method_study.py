@@ -48,6 +48,8 @@ def study_row(runs: Sequence[PhaseRun], network: str, batch: int, use: MethodUse
         "speedup": baseline.totals.cycles / cycles,
         "machine_ceiling": baseline.machine_cycles / array,
         "speedup_ceiling": baseline.totals.macs / macs,
+        "prune_cycles": mean(runs, lambda run: run.prune_cycles),
+        "metadata_bytes": mean(runs, lambda run: run.actions.metadata_bits / 8),
         "ledger": {name: mean(runs, _column(name)) for name in baseline.ledger.as_dict()},
         "timing_status": dict(runs[-1].comparison.timing_status),
     }
@@ -117,6 +119,22 @@ def study_document(result: Result, figure: str) -> str:
                 (
                     row["network"], str(row["batch"]), METHODS[row["method"]].title, row["sparsity"] or "-",
                     *_ratios(row), f"{row['utilization']:.1%}", f"{row['dram_bytes'] / 1e9:.1f}",
+                )
+                for row in result["rows"]
+            ),
+        ),
+        "",
+        "## Masks and metadata",
+        "",
+        "Cycles of the prune engine, which runs beside the others; metadata as a share of DRAM traffic.",
+        "",
+        *_table(
+            ("network", "method", "N:M", "prune engine in Mcycles", "share", "metadata in MB", "share"),
+            (
+                (
+                    row["network"], METHODS[row["method"]].title, row["sparsity"] or "-",
+                    f"{row['prune_cycles'] / 1e6:.2f}", f"{row['prune_cycles'] / row['cycles']:.2%}",
+                    f"{row['metadata_bytes'] / 1e6:.1f}", f"{row['metadata_bytes'] / row['dram_bytes']:.2%}",
                 )
                 for row in result["rows"]
             ),

@@ -55,6 +55,14 @@ def test_figures_are_those_of_simulate(result: Result, tmp_path: Path, method: s
         assert row[name] == alone[name]
 
 
+def test_metadata_and_masks_of_gradients_are_counted(result: Result) -> None:
+    """Pruned gradients add to what BDWP's weights take."""
+    row = {row["method"]: row for row in result["rows"] if row["network"] == "digits-cnn" and row["sparsity"] != "2:4"}
+    assert row["bdwp-mvue"]["prune_cycles"] > row["bdwp"]["prune_cycles"] > 0
+    assert row["bdwp-mvue"]["metadata_bytes"] > row["bdwp"]["metadata_bytes"] > 0
+    assert row["bdwp"]["metadata_bytes"] < row["dense"]["metadata_bytes"]  # dense weights have a byte per entry, too
+
+
 @pytest.mark.parametrize("method", ["mdgf", "sdgf"])
 def test_changing_methods_have_the_mean_of_their_phases(result: Result, tmp_path: Path, method: str) -> None:
     alone = api.simulate(write_workload(tmp_path, "digits-resnet", method)).result

@@ -129,7 +129,12 @@ def test_entries_carry_a_tag_of_four_bits() -> None:
     metadata = Load(buffer=Buffer.B_META, format=Format.BYTE, dims=dims)
     assert instruction_actions(TINY.array, values).b_write_bits == 160
     assert instruction_actions(TINY.array, dataclasses.replace(values, index_dim=0)).b_write_bits == 200
-    assert instruction_actions(TINY.array, metadata) == Actions(dram_read_bits=80, b_write_bits=40)
+    assert instruction_actions(TINY.array, metadata) == Actions(dram_read_bits=80, b_write_bits=40, metadata_bits=80)
+    for buffer, metadata_bits in ((Buffer.PRN, 0), (Buffer.PRN_META, 80)):
+        store = Store(buffer=buffer, format=Format.BYTE, dims=dims)
+        assert instruction_actions(TINY.array, store) == Actions(
+            dram_write_bits=80, prune_read_bits=80, metadata_bits=metadata_bits
+        )
 
 
 def training_program(seed: int, pattern: str | None) -> Program:
