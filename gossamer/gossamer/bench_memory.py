@@ -59,7 +59,14 @@ def sample_stages(program: "Program", count: int, seed: int) -> "list[StageProgr
 
 
 def stage_errors(
-    network: str, batch: int, count: int, architecture: "Architecture", kind: str = "ddr4", *, seed: int = 0
+    network: str,
+    batch: int,
+    count: int,
+    architecture: "Architecture",
+    kind: str = "ddr4",
+    *,
+    most_bursts: int = _MOST_BURSTS,
+    seed: int = 0,
 ) -> Iterator[StageError]:
     """Simulate randomly drawn stages of a training iteration, BDWP 2:8, by both models.
 
@@ -67,7 +74,7 @@ def stage_errors(
 
     Parameters
     ----------
-    count : stages, of those that move at most 1.5 million bursts.
+    count : stages, of those that move at most ``most_bursts``.
     kind : of memory.
     """
     from gossamer_compiler.training import compile_training
@@ -88,7 +95,7 @@ def stage_errors(
         account = ledger(stage, run, architecture.array.macs_per_cycle)
         moved = run.per_engine(lambda work: work.size_bytes)
         bursts = sum(moved.values()) // dram.burst_bytes
-        if bursts > _MOST_BURSTS:
+        if bursts > most_bursts:
             continue
         found = _reference_cycles(stage, architecture, dram, account.total)
         yield StageError(network, stage.layer, stage.stage, bursts, account.dram / account.total, account.total, found)
