@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["StageError", "document", "memory_errors", "sample_stages", "stage_errors"]
 
 _DOCUMENT: Final = Path("docs") / "memory-error.md"
-_NETWORKS: Final = ("resnet18-64", "resnet18-224", "resnet50-224", "resnet9-32", "vgg19-32", "mobilenetv2-224")
+_NETWORKS: Final = (
+    "resnet18-64", "resnet18-224", "resnet50-224", "resnet9-32", "vgg19-32", "mobilenetv2-224", "vit-32", "bert-base",
+)  # fmt: skip
 _KINDS: Final = {"ddr4": _NETWORKS, "lpddr4": _NETWORKS[::5], "hbm2": _NETWORKS[::5]}
 _ARCHITECTURE: Final = "vcu1525-32x32"
 _BATCH: Final = 32
