@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check bench bench-fpga sat train-rtl fuzz formal docs lint clean
+.PHONY: demo test check bench bench-fpga sat train-rtl fuzz formal scenes docs lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
@@ -34,6 +34,11 @@ train-rtl: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.system.fuzz $(MINUTES)
+
+# Fields of the procedural scenes, minutes each; PyTorch is installed for it.
+scenes: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
+	$(BIN)/python -m gossamer.scenes
 
 # Each proof is a process of its own: they may share the workers, unlike other slow tests.
 formal: $(READY)

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands.add_parser("simulate", help="cycles, traffic and speed-up of one training iteration"))
     _add_generate(commands.add_parser("generate", help="Verilog of an architecture"))
     _add_verify(commands.add_parser("verify", help="golden against simulator and RTL, bit for bit and cycle for cycle"))
+    _add_render(commands.add_parser("render", help="picture of a radiance field, and what it takes"))
     for command in commands.choices.values():
         command.add_argument("--out", type=Path, metavar="DIR", help="output folder, default out/NAME")
         command.add_argument("--verbose", action="store_true", help="say what is being done")
@@ -84,6 +85,11 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default tiny-4x4 with --gemm")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
     parser.set_defaults(run=_verify)
+
+
+def _add_render(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scene", metavar="SCENE.yaml", help="ready scene or file")
+    parser.set_defaults(run=_render)
 
 
 @contextmanager
@@ -176,6 +182,23 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(verification_line(result))
     print(f"results in {directory}")
     return _PASSED if result["bit_exact"] and result["cycle_exact"] else _FAILED
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gossamer import api
+    from gossamer.render import render_scene
+    from gossamer_reports.render import print_render
+
+    directory = arguments.out or Path("out") / f"render-{Path(arguments.scene).stem}"
+    api.check_directory(directory)
+    with _progress() as note:
+        result = render_scene(arguments.scene, directory, note=note)
+    console = Console()
+    print_render(result, console)
+    console.print(f"results in {directory}", highlight=False)
+    return _PASSED
 
 
 def _refuse_options(arguments: argparse.Namespace, *, saved: bool) -> None:

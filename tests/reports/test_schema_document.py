@@ -13,6 +13,7 @@ import gossamer.verify_file
 import gossamer_hw.fpga.parts
 import gossamer_hw.generate
 from gossamer import api, sat
+from gossamer.render import render_scene
 from gossamer.verify import Verification
 from gossamer.verify_file import FileVerification, StageCycles
 from gossamer_hw.fpga.parts import Use
@@ -139,6 +140,13 @@ def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     found = walk("Verification", *verification(monkeypatch))
     found.assert_complete()
     assert "Late" in found.seen
+
+
+def test_rendering_is_documented(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("field: solid\nreference: solid\nsize: 12\n")
+    found = walk("Rendering", render_scene(tmp_path / "s.yaml", tmp_path / "out", note=lambda _: None))
+    found.assert_complete()
+    assert {"Scene", "Rendered field", "Counts", "Fetches", "Storage"} <= found.seen.keys()
 
 
 def test_generation_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,146 @@
+"""Scene files: a field, the picture to render, and what it is compared with."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field as Bounded
+
+from gossamer_models.errors import InputError, did_you_mean
+from gossamer_models.loading import load_yaml, resolve, validate
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
+from gossamer_models.render.field import Field
+from gossamer_models.render.field_file import SUFFIX, load_field
+from gossamer_models.render.raycast import RADIUS, cast, scene_camera
+from gossamer_models.render.renderer import Settings
+from gossamer_models.render.shapes import SCENES, scene
+from gossamer_models.render.views import load_views
+from gossamer_models.schema import Schema
+
+__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene"]
+
+TEST_VIEWS: Final = 8
+"""Poses that procedural scenes are rendered from."""
+
+TEST_TURN: Final = 1.0
+"""Angle in radians about z between these and the poses that fields are fitted to."""
+
+# Colours of larger pictures are summed by a library: counts and light keep the machine's bits.
+_EXACT_PIXELS: Final = 64 * 64
+
+Share = Annotated[float, Bounded(ge=0, le=1)]
+
+
+class _SceneFile(Schema):
+    description: str = ""
+    field: Annotated[str, Bounded(min_length=1)]
+    reference: Annotated[str, Bounded(min_length=1)]
+    split: Annotated[str, Bounded(min_length=1)] = "test"
+    view: Annotated[int, Bounded(ge=0)] = 0
+    size: Annotated[int, Bounded(ge=1, le=MAX_SIDE)] | None = None
+    step: Annotated[float, Bounded(ge=2**-6, le=2**6)] = 0.5
+    weight_cut: Share = 1e-4
+    termination: Annotated[float, Bounded(gt=0, lt=1)] | None = 1e-3
+    background: Share = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A scene, loaded.
+
+    Members
+    -------
+    name : stem of the file's name
+    field : Field
+    camera : Camera
+    reference : array of float32, shape (height, width, 3), on the background
+    settings : Settings
+    described : the file as it was validated, for reports
+    """
+
+    name: str
+    field: Field
+    camera: Camera
+    reference: Float32
+    settings: Settings
+    described: dict[str, object]
+
+
+def field_names() -> tuple[str, ...]:
+    """Return the sorted names of the fields that are shipped."""
+    return tuple(sorted(path.stem for path in _shipped().glob(f"*{SUFFIX}")))
+
+
+def load_scene(source: str | Path) -> Scene:
+    """Load a scene with its field and its reference picture.
+
+    Parameters
+    ----------
+    source : a ready scene's name, or a file
+
+    Raises
+    ------
+    InputError
+        A file is missing or wrong, or there is no such view; the message names the file.
+    """
+    path = resolve(source, "scenes")
+    file = validate(_SceneFile, load_yaml(path), str(path))
+    try:
+        field = load_field(_locate_field(file.field, path))
+        camera, reference = _reference(file, path)
+    except InputError as error:
+        error.source = error.source or str(path)
+        raise
+    settings = Settings(
+        file.step,
+        file.weight_cut,
+        file.termination,
+        file.background,
+        exact=camera.width * camera.height <= _EXACT_PIXELS,
+    )
+    described = file.model_dump(mode="json") | {"size": [camera.width, camera.height]}
+    return Scene(path.stem, field, camera, reference, settings, described)
+
+
+def _shipped() -> Path:
+    return Path(str(files("gossamer_models"))) / "fields"
+
+
+def _locate_field(name: str, beside: Path) -> Path:
+    for path in (beside.parent / name, Path(name)):
+        if path.is_file():
+            return path
+    if name in field_names():
+        return _shipped() / f"{name}{SUFFIX}"
+    known = ", ".join(field_names())
+    raise InputError(
+        f"unknown field {name!r:.80}{did_you_mean(name, field_names())}", f"one of {known}, or a path", path="field"
+    )
+
+
+def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
+    """Return camera and picture, on the background."""
+    if file.reference in SCENES:
+        if file.size is None:
+            raise InputError("is missing", "pixels per side", path="size")
+        if file.view >= TEST_VIEWS:
+            raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
+        pose = sphere_poses(TEST_VIEWS, RADIUS, -0.1, 0.8, TEST_TURN)[file.view]
+        camera = scene_camera(pose, file.size)
+        picture = cast(scene(file.reference), camera)
+        alpha = picture[..., 3:]
+        return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
+    folder = path.parent / file.reference
+    if not folder.exists() and not Path(file.reference).exists():
+        known = ", ".join(SCENES)
+        raise InputError(
+            f"{file.reference!r:.80} is no scene and no path", f"one of {known}, or posed images", path="reference"
+        )
+    if file.size is not None:
+        raise InputError("goes with a procedural reference", "no size: it is that of the images", path="size")
+    views = load_views(folder if folder.exists() else file.reference, file.split)
+    if file.view >= len(views.images):
+        raise InputError(f"must be less than {len(views.images)}, not {file.view}", path="view")
+    return views.camera(file.view), views.over(file.background)[file.view]

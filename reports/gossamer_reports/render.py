@@ -1,0 +1,123 @@
+"""What is shown of a rendered scene: ``result.json``, tables and pictures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from gossamer_models.errors import InputError
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.encoded_field import Storage, storage
+from gossamer_models.render.fetches import Fetches
+from gossamer_models.render.renderer import Picture
+from gossamer_models.render.scene import Scene
+from gossamer_reports.quality import psnr_db, ssim
+from gossamer_reports.result import Result, versions
+
+__all__ = ["RENDER_SCHEMA", "print_render", "render_result", "write_png"]
+
+RENDER_SCHEMA: Final = "gossamer.render/1"
+
+
+def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
+    """Return a rendered scene as a JSON object of schema `RENDER_SCHEMA`.
+
+    Parameters
+    ----------
+    scene : what was rendered
+    picture : by cubes, front to back
+    baseline : by uniform samples
+    """
+    field = scene.field
+    stored = {"density": storage(field.density), "appearance": storage(field.appearance)}
+    return {
+        "schema": RENDER_SCHEMA,
+        "name": scene.name,
+        "scene": scene.described,
+        "field": {
+            "name": field.name,
+            "grid": list(field.grid),
+            "cubes": list(field.occupancy.shape),
+            "occupied_cubes": int(field.occupancy.sum()),
+            "density_components": field.density.components,
+            "appearance_components": field.appearance.components,
+            "density_sparsity": field.density.sparsity,
+            "appearance_sparsity": field.appearance.sparsity,
+        },
+        **_picture(scene, picture),
+        "encoding": {name: _storage(part) for name, part in stored.items()}
+        | {"all": _storage(stored["density"] + stored["appearance"])},
+        "baseline": _picture(scene, baseline),
+        "largest_difference": float(np.abs(picture.image - baseline.image).max()),
+        "exact_colours": scene.settings.exact,
+        "versions": versions(),
+    }
+
+
+def _picture(scene: Scene, picture: Picture) -> Result:
+    return {
+        "psnr_db": psnr_db(picture.image, scene.reference),
+        "ssim": ssim(picture.image, scene.reference),
+        "counts": dataclasses.asdict(picture.counts),
+        "fetches": {"density": _fetches(picture.density), "appearance": _fetches(picture.appearance)},
+    }
+
+
+def _fetches(found: Fetches | None) -> Result | None:
+    return None if found is None else dataclasses.asdict(found)
+
+
+def _storage(found: Storage) -> Result:
+    return dataclasses.asdict(found) | {"dense_over_hybrid": found.dense / found.hybrid}
+
+
+def print_render(result: Result, console: Console) -> None:
+    """Print the tables of a rendered scene."""
+    console.print(_pipelines(result))
+    console.print(_encodings(result))
+
+
+def _pipelines(result: Result) -> Table:
+    width, height = result["scene"]["size"]
+    table = Table(title=f"{result['name']}, {width}x{height}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "uniform", "cubes"):
+        table.add_column(name, justify="right" if name else "left")
+    both = (result["baseline"], result)
+    table.add_row("PSNR in dB", *(f"{part['psnr_db']:.2f}" for part in both))
+    table.add_row("SSIM", *(f"{part['ssim']:.4f}" for part in both))
+    for name in result["counts"]:
+        table.add_row(name.replace("_", " "), *(f"{part['counts'][name]:,}" for part in both))
+    for kind in ("density", "appearance"):
+        sizes = (sum(part["fetches"][kind][f"{form}_bytes"] for form in ("bitmap", "coordinate")) for part in both)
+        table.add_row(f"{kind} bytes fetched", *(f"{size:,}" for size in sizes))
+    return table
+
+
+def _encodings(result: Result) -> Table:
+    table = Table(title="Bytes of the factors", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    names = {"dense": "dense", "bitmap": "bitmap", "coordinates": "lists", "threshold": "80 %", "hybrid": "hybrid"}
+    for title in (*names.values(), "saves"):
+        table.add_column(title, justify="right")
+    for kind, part in result["encoding"].items():
+        table.add_row(kind, *(f"{part[name]:,}" for name in names), f"{part['dense_over_hybrid']:.2f}x")
+    return table
+
+
+def write_png(path: Path, picture: Float32) -> None:
+    """Write a picture, eight bits per channel.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    try:
+        Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), "RGB").save(path)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error})", source=str(path)) from None

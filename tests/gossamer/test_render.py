@@ -1,0 +1,59 @@
+"""``gossamer render``: files, exit codes, and a picture of the shipped field."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gossamer.cli import main
+from gossamer_models.render.field_file import save_field
+from tests.models.render.fields import random_field
+
+
+def scene(folder: Path, **changes: str) -> str:
+    content = {"field": "solid", "reference": "solid", "size": "32", "view": "2"} | changes
+    path = folder / "s.yaml"
+    path.write_text("".join(f"{name}: {value}\n" for name, value in content.items()))
+    return str(path)
+
+
+def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", scene(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    baseline = result["baseline"]
+    assert result["psnr_db"] > 22
+    assert result["psnr_db"] == pytest.approx(baseline["psnr_db"], abs=0.05)
+    assert result["exact_colours"]
+    assert result["largest_difference"] == 0
+    for name in ("samples", "shaded"):
+        assert result["counts"][name] == baseline["counts"][name] > 0
+    assert result["fetches"] == baseline["fetches"]
+    whole = result["encoding"]["all"]
+    assert whole["hybrid"] == min(whole[name] for name in ("dense", "bitmap", "coordinates", "threshold", "hybrid"))
+    picture = np.asarray(Image.open(tmp_path / "out" / "image.png"))
+    assert picture.shape == (32, 32, 3)
+    printed = capsys.readouterr().out
+    assert "PSNR in dB" in printed
+    assert "hybrid" in printed
+    assert f"{whole['hybrid']:,}" in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"field": "sold"}, "did you mean 'solid'"),
+        ({"size": "0"}, "size: must be"),
+        ({"field": "empty.field"}, "no occupied cube"),
+    ],
+)
+def test_bad_input_is_one_line(
+    changes: dict[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_field(random_field(1, occupied=-1.0), tmp_path / "empty.field")
+    assert main(["render", scene(tmp_path, **changes), "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,38 @@
+"""The trainer's command: bad input is one line, and nothing is written."""
+
+from pathlib import Path
+
+import pytest
+
+import gossamer.scenes
+from gossamer.scenes import main
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_without_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gossamer.scenes, "find_spec", lambda _: None)
+    assert "needs PyTorch; expected pip install" in refusal(capsys, "solid", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none",), "no such file"),
+        (("solid", "--size", "0"), "1 to 8192 pixels per side, not 0x0"),
+        (("solid", "--views", "0"), "number of views must be a positive integer, not 0"),
+        (("solid", "--views", "1", "--size", "4", "--box", "-1"), "low < high"),
+        (("solid", "--views", "1", "--size", "4", "--sparsity", "1"), "sparsity must lie between 0 and 1"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    assert message in refusal(capsys, *arguments, "--out", str(tmp_path / "out"))
