@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
+from gossamer_compiler.emit_tiles import TilePass
 from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
@@ -42,10 +43,11 @@ _BATCH_LEVEL = 2
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A pass that runs while the array computes, and the instructions in front of it."""
+    """A pass that runs while the array computes, and the instructions in front of it and behind it."""
 
     before: tuple[Instruction, ...]
-    work: Pass
+    work: Pass | TilePass
+    after: tuple[Instruction, ...] = ()
 
 
 def emit_gradient_gemm(
@@ -76,20 +78,37 @@ def emit_gradient_gemm(
         if part is None:
             raise ValueError(f"blocks of {emitter.j_loops} x {emitter.i_loops} cannot be cut in {len(companions)}")
         builder.add(*companion.before)
-        copies = companion_copies(companion.work, emitter.iterations // len(companions), architecture)
+        copies = _copies(companion.work, emitter.iterations // len(companions), architecture)
         if copies is None:
             raise ValueError("the pass must spread evenly over the loops")
         emitter.emit(builder, found, part, (companion.work, copies))
+        builder.add(*companion.after)
+
+
+def _copies(work: Pass | TilePass, iterations: int, architecture: Architecture) -> int | None:
+    """Tiles of a pass per iteration of the weight gradient's loops; None if they do not cover it exactly."""
+    if isinstance(work, TilePass):
+        return work.copies(iterations, architecture)
+    return companion_copies(work, iterations, architecture)
+
+
+def _tiles(
+    work: Pass | TilePass, copies: int, levels: Sequence[tuple[int, int]], architecture: Architecture
+) -> Sequence[Instruction]:
+    """A pass' instructions in one iteration of the weight gradient's loops."""
+    if isinstance(work, TilePass):
+        return work.tiles(levels, copies, architecture)
+    return companion_tiles(work, levels, copies, architecture)
 
 
 def companionable(
-    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, passes: Sequence[Pass]
+    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, passes: Sequence[Pass | TilePass]
 ) -> bool:
     """Whether passes can run beside a weight gradient, each beside an equal part of it."""
     emitter = _Emitter(gemm, mapping, architecture)
     parts = len(passes)
     return _part(emitter, 0, parts) is not None and all(
-        companion_copies(work, emitter.iterations // parts, architecture) is not None for work in passes
+        _copies(work, emitter.iterations // parts, architecture) is not None for work in passes
     )
 
 
@@ -169,7 +188,9 @@ class _Emitter:
         """GEMM instructions of the whole layer."""
         return self.j_loops * self.i_loops * self.batch_loops * self.y_loops
 
-    def emit(self, builder: StageBuilder, found: int, part: _Part, beside: tuple[Pass, int] | tuple[()]) -> None:
+    def emit(
+        self, builder: StageBuilder, found: int, part: _Part, beside: tuple[Pass | TilePass, int] | tuple[()]
+    ) -> None:
         """Append one part of the blocks, a pass and its tiles per iteration beside it."""
         loops = [self.j_loops, self.i_loops, self.batch_loops, self.y_loops]
         loops[part.level] //= part.count
@@ -183,7 +204,7 @@ class _Emitter:
                 builder.add(*map(part.place, instructions))
                 if beside:
                     levels = list(zip((j_level, i_level, b_level, y_level), loops, strict=True))
-                    builder.add(*companion_tiles(beside[0], levels, beside[1], self.architecture))
+                    builder.add(*_tiles(*beside, levels, self.architecture))
             if part.drains:
                 builder.add(*map(part.place, (self.drain(j_level, i_level, found), self.store(j_level, i_level))))
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
@@ -14,11 +15,12 @@ from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["Operation", "Stream", "channel_sums", "emit_tiles", "stream_of"]
+__all__ = ["Operation", "Stream", "TilePass", "channel_sums", "stream_of", "sums_ready"]
 
 S = Semaphore
 
 _MIN_TILES = 8
+_MAX_COPIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Operation:
     sources, targets : operand number to the number of the stream.
     elements : of the result, per pixel.
     waits_parameters : takes a PRM_FULL token before the first tile.
-    sums : a REDUCE whose sums go on over all tiles; it gives VOUT_FULL behind the last one.
+    sums : a REDUCE whose sums go on over all tiles and end in PRM; :func:`sums_ready` tells a store so.
     """
 
     vector: Vector
@@ -78,71 +80,128 @@ class Operation:
     sums: bool = False
 
 
-def emit_tiles(
-    builder: StageBuilder,
-    operations: Sequence[Operation],
-    loads: Sequence[Stream],
-    stores: Sequence[Stream],
-    shape: tuple[int, int, int],
-    architecture: Architecture,
-    layer: str,
-) -> None:
-    """Append loads, operations and stores, tiled over pixels.
+@dataclass(frozen=True, slots=True)
+class TilePass:
+    """Operations on tiles of pixels of some tensors.
 
-    Parameters
-    ----------
+    Members
+    -------
     operations : in order; the first one waits for the operands, the last one frees them.
-    shape : samples, pixels per sample, and the loop that is outside: 0 for blocks of samples, 1 for pixels.
-
-    Raises
-    ------
-    DoesNotFitError
-        Not even one pixel fits the vector buffers.
+    batch, pixels : samples, and pixels per sample.
     """
-    batch, pixels, outside = shape
-    blocks, ragged = -(-batch // BLOCK), batch % BLOCK
-    if not ragged and not outside and all(s.block_bytes == pixels * s.pixel_bytes for s in (*loads, *stores)):
-        pixels, blocks = pixels * blocks, 1
-    tile = _tile_pixels(pixels, loads, stores, architecture, layer)
-    counts = (blocks, pixels // tile)
-    with builder.loop(counts[outside]) as outer, builder.loop(counts[1 - outside]) as inner:
-        levels = (inner, outer) if outside else (outer, inner)
-        nest = _Nest(levels[0], levels[1], tile, ragged)
-        builder.add(*_transfers(Load, loads, nest, architecture))
-        builder.add(*_operations(operations, loads, stores, nest, architecture))
-        builder.add(*_transfers(Store, stores, nest, architecture))
+
+    operations: Sequence[Operation]
+    loads: Sequence[Stream]
+    stores: Sequence[Stream]
+    batch: int
+    pixels: int
+
+    @property
+    def joined(self) -> bool:
+        """Whether blocks of samples follow each other without a gap or a ragged end, so that tiles may span them."""
+        streams = (*self.loads, *self.stores)
+        return self.batch % BLOCK == 0 and all(s.block_bytes == self.pixels * s.pixel_bytes for s in streams)
+
+    def fits(self, tile: int, architecture: Architecture) -> bool:
+        """Whether a tile of so many pixels fits the vector buffers."""
+        buffers, vector = architecture.buffers, architecture.vector
+        return (
+            sum(vector.align(tile * s.held_bytes) for s in self.loads) <= buffers.vector_in_bytes
+            and sum(vector.align(tile * s.held_bytes) for s in self.stores) <= buffers.vector_out_bytes
+        )
+
+    def copies(self, iterations: int, architecture: Architecture) -> int | None:
+        """Tiles per iteration of another loop nest, so that they cover all pixels exactly; None if none do."""
+        pixels = self.pixels * (self.batch // BLOCK)
+        if not self.joined or pixels % iterations:
+            return None
+        each = pixels // iterations
+        options = (n for n in range(1, _MAX_COPIES + 1) if each % n == 0 and self.fits(each // n, architecture))
+        return next(options, None)
+
+    def tiles(
+        self, levels: Sequence[tuple[int, int]], copies: int, architecture: Architecture
+    ) -> list[Load | Vector | Store]:
+        """Instructions inside another loop nest, (level, iterations) outermost first, as :meth:`copies` says."""
+        each = self.pixels * (self.batch // BLOCK) // prod(count for _, count in levels)
+        tile, steps, inner = each // copies, [], each
+        for level, count in reversed(levels):
+            steps.append((level, inner))
+            inner *= count
+        instructions: list[Load | Vector | Store] = []
+        for copy in range(copies):
+            nest = _Nest(tile, tuple(steps), 0, (), copy * tile, copy == 0, copy == copies - 1)
+            instructions += self._tile(nest, architecture)
+        return instructions
+
+    def emit(self, builder: StageBuilder, architecture: Architecture, layer: str) -> None:
+        """Append the whole pass.
+
+        Raises
+        ------
+        DoesNotFitError
+            Not even one pixel fits the vector buffers.
+        """
+        blocks, pixels = -(-self.batch // BLOCK), self.pixels
+        if self.joined:
+            pixels, blocks = pixels * blocks, 1
+        tile = self._tile_pixels(pixels, architecture, layer)
+        with builder.loop(blocks) as b, builder.loop(pixels // tile) as p:
+            builder.add(*self._tile(_Nest(tile, ((p, tile),), self.batch % BLOCK, (b,)), architecture))
+
+    def _tile_pixels(self, pixels: int, architecture: Architecture, layer: str) -> int:
+        buffers, vector = architecture.buffers, architecture.vector
+        if not self.fits(1, architecture):
+            demand = max(sum(vector.align(s.held_bytes) for s in part) for part in (self.loads, self.stores))
+            raise DoesNotFitError(
+                f"layer {layer!r}: one token of eight samples exceeds a vector buffer", demand,
+                min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
+                "raise buffers.vector_in_bytes and vector_out_bytes",
+            )  # fmt: skip
+        limit = min(max(1, pixels // _MIN_TILES), pixels)
+        return next(tile for tile in range(limit, 0, -1) if pixels % tile == 0 and self.fits(tile, architecture))
+
+    def _tile(self, nest: "_Nest", architecture: Architecture) -> list[Load | Vector | Store]:
+        return [
+            *_transfers(Load, self.loads, nest, architecture),
+            *_operations(self, nest, architecture),
+            *_transfers(Store, self.stores, nest, architecture),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Nest:
-    """Loops over blocks of samples and over tiles of pixels around a tile."""
+    """Where a tile stands.
 
-    b_level: int
-    p_level: int
+    Members
+    -------
+    tile : pixels.
+    steps : (level, pixels per iteration) of loops that move along pixels.
+    ragged : real samples of the last block; 0 if all are.
+    blocks : the loop over blocks of samples, if there is one.
+    offset : pixels in front of the first tile.
+    opens, closes : it comes first, or last, in its iteration.
+    """
+
     tile: int
+    steps: tuple[tuple[int, int], ...]
     ragged: int
+    blocks: tuple[int, ...]
+    offset: int = 0
+    opens: bool = True
+    closes: bool = True
 
+    @property
+    def levels(self) -> list[int]:
+        """All loops around the tile."""
+        return [*self.blocks, *(level for level, _ in self.steps)]
 
-def _tile_pixels(
-    pixels: int, loads: Sequence[Stream], stores: Sequence[Stream], architecture: Architecture, layer: str
-) -> int:
-    buffers, vector = architecture.buffers, architecture.vector
-
-    def fits(tile: int) -> bool:
+    def modifiers(self, cls: type[Load | Store], stream: Stream) -> tuple[Modifier, ...]:
+        """Steps of a stream's address."""
         return (
-            sum(vector.align(tile * s.held_bytes) for s in loads) <= buffers.vector_in_bytes
-            and sum(vector.align(tile * s.held_bytes) for s in stores) <= buffers.vector_out_bytes
+            *(step(cls, "mem_base", level, stream.block_bytes) for level in self.blocks),
+            *(step(cls, "mem_base", level, pixels * stream.pixel_bytes) for level, pixels in self.steps),
         )
-
-    if not fits(1):
-        demand = max(sum(vector.align(s.held_bytes) for s in part) for part in (loads, stores))
-        raise DoesNotFitError(
-            f"layer {layer!r}: one token of eight samples exceeds a vector buffer", demand,
-            min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
-            "raise buffers.vector_in_bytes and vector_out_bytes",
-        )  # fmt: skip
-    limit = max(1, pixels // _MIN_TILES)
-    return next(tile for tile in range(min(limit, pixels), 0, -1) if pixels % tile == 0 and fits(tile))
 
 
 def _places(streams: Sequence[Stream], tile: int, architecture: Architecture) -> list[int]:
@@ -157,64 +216,56 @@ def _transfers(
     cls: type[Load | Store], streams: Sequence[Stream], nest: _Nest, architecture: Architecture
 ) -> list[Load | Store]:
     loads = cls is Load
-    full, free = (S.VIN_FULL, S.VIN_FREE) if loads else (S.VOUT_FREE, S.VOUT_FULL)
+    free, full = (S.VIN_FREE, S.VIN_FULL) if loads else (S.VOUT_FULL, S.VOUT_FREE)
     buffer, advance = (Buffer.VIN, Advance.VIN) if loads else (Buffer.VOUT, Advance.VOUT)
     end = len(streams) - 1
     return [
         cls(
             wait=free if number == 0 else 0, signal=full if number == end else 0,
-            advance=advance if number == end else 0, buffer=buffer, format=stream.format, mem_base=stream.address,
-            buf_base=place, dims=stream.dims(nest.tile),
-            modifiers=(
-                step(cls, "mem_base", nest.b_level, stream.block_bytes),
-                step(cls, "mem_base", nest.p_level, nest.tile * stream.pixel_bytes),
-            ),
+            advance=advance if number == end else 0, buffer=buffer, format=stream.format,
+            mem_base=stream.address + nest.offset * stream.pixel_bytes, buf_base=place, dims=stream.dims(nest.tile),
+            modifiers=nest.modifiers(cls, stream),
         )
         for number, (stream, place) in enumerate(zip(streams, _places(streams, nest.tile, architecture), strict=True))
     ]  # fmt: skip
 
 
-def _operations(
-    operations: Sequence[Operation],
-    loads: Sequence[Stream],
-    stores: Sequence[Stream],
-    nest: _Nest,
-    architecture: Architecture,
-) -> list[Vector]:
-    held, made = _places(loads, nest.tile, architecture), _places(stores, nest.tile, architecture)
-    writers = [number for number, operation in enumerate(operations) if operation.targets]
-    levels = [nest.b_level, nest.p_level]
-    work = []
-    for number, operation in enumerate(operations):
-        wait = signal = advance = 0
-        modifiers: list[Modifier] = []
-        if number == 0 and loads:
-            wait |= S.VIN_FULL
-        if number == len(operations) - 1 and loads:
-            signal, advance = signal | S.VIN_FREE, advance | Advance.VIN
+def _operations(work: TilePass, nest: _Nest, architecture: Architecture) -> list[Vector]:
+    held, made = (_places(streams, nest.tile, architecture) for streams in (work.loads, work.stores))
+    writers = [number for number, operation in enumerate(work.operations) if operation.targets]
+    final = len(work.operations) - 1
+    result = []
+    for number, operation in enumerate(work.operations):
+        wait = S.VIN_FULL if number == 0 and work.loads else S(0)
+        signal, advance = S(0), Advance(0)
+        if number == final and work.loads:
+            signal, advance = S.VIN_FREE, Advance.VIN
         if writers and number == writers[0]:
             wait |= S.VOUT_FREE
         if writers and number == writers[-1]:
             signal, advance = signal | S.VOUT_FULL, advance | Advance.VOUT
-        if nest.ragged:
-            modifiers.append(last(Vector, "samples", [nest.b_level], nest.ragged))
-        if operation.waits_parameters:
-            modifiers.append(first(Vector, "wait", levels, S.PRM_FULL))
-        if operation.sums:
-            flags = operation.vector.flags
-            modifiers += [
-                first(Vector, "flags", levels, flags & ~VectorFlag.ACCUMULATE), last(Vector, "size", levels, 1),
-                last(Vector, "wait", levels, S.VOUT_FREE), last(Vector, "signal", levels, S.VOUT_FULL),
-            ]  # fmt: skip
         places = {f"source{n}": held[stream] for n, stream in operation.sources.items()}
         places |= {f"target{n}": made[stream] for n, stream in operation.targets.items()}
-        work.append(
+        result.append(
             dataclasses.replace(
                 operation.vector, wait=wait, signal=signal, advance=advance, count=nest.tile * operation.elements,
-                modifiers=tuple(modifiers), **places,
+                modifiers=_modifiers(operation, nest), **places,
             )
         )  # fmt: skip
-    return work
+    return result
+
+
+def _modifiers(operation: Operation, nest: _Nest) -> tuple[Modifier, ...]:
+    modifiers = []
+    if nest.ragged:
+        modifiers.append(last(Vector, "samples", list(nest.blocks), nest.ragged))
+    if operation.waits_parameters and nest.opens:
+        modifiers.append(first(Vector, "wait", nest.levels, S.PRM_FULL))
+    if operation.sums and nest.opens:
+        modifiers.append(first(Vector, "flags", nest.levels, operation.vector.flags & ~VectorFlag.ACCUMULATE))
+    if operation.sums and nest.closes:
+        modifiers.append(last(Vector, "size", nest.levels, 1))
+    return tuple(modifiers)
 
 
 def channel_sums(channels: int, *, product: bool, parameter: int, found: int) -> Vector:
@@ -224,3 +275,11 @@ def channel_sums(channels: int, *, product: bool, parameter: int, found: int) ->
         op=VectorOp.REDUCE, flags=flags, format=Format.FP16, parameter=parameter, channels=channels,
         channel_mid_count=channels // BLOCK, found=found, found_mode=FoundMode.CLEAR_AND_SET,
     )  # fmt: skip
+
+
+def sums_ready() -> Vector:
+    """What stands behind a pass to tell a store that sums lie in PRM: nothing is computed.
+
+    The last REDUCE itself cannot: beside a weight gradient, a drain comes between it and that store.
+    """
+    return Vector(wait=S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.FILL, format=Format.FP16)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from gossamer_compiler.activations import BLOCK_BYTES, Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import plain
-from gossamer_compiler.emit_tiles import Operation, Stream, emit_tiles, stream_of
+from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, stream_of
 from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.optimizer import Optimizer
@@ -26,15 +27,17 @@ class _PlaceLayer:
     ) -> None:
         self.node, self.sources, self.target, self.architecture = node, sources, target, architecture
 
-    def _pass(self, stage: str, vector: Vector, loads: Sequence[Stream], stores: Sequence[Stream]) -> StageProgram:
-        builder = StageBuilder()
+    def _pass(self, vector: Vector, loads: Sequence[Stream], stores: Sequence[Stream]) -> TilePass:
         work = Operation(
             vector, {number: number for number in range(len(loads))}, {number: number for number in range(len(stores))},
             self.target.channel_blocks * BLOCK * BLOCK,
         )  # fmt: skip
-        shape = (self.target.batch, self.target.pixels, 0)
-        emit_tiles(builder, [work], loads, stores, shape, self.architecture, self.node.name)
-        return builder.finish(self.node.name, stage)
+        return TilePass([work], loads, stores, self.target.batch, self.target.pixels)
+
+    def _forward(self, work: TilePass) -> list[StageProgram]:
+        builder = StageBuilder()
+        work.emit(builder, self.architecture, self.node.name)
+        return [builder.finish(self.node.name, "ff")]
 
     def update(self, _: Optimizer) -> StageProgram | None:
         """Nothing is learnt here."""
@@ -47,13 +50,14 @@ class GeluLayer(_PlaceLayer):
     def feed_forward(self) -> list[StageProgram]:
         """The function of each element."""
         vector = Vector(op=VectorOp.GELU, format=Format.FP16)
-        return [self._pass("ff", vector, [stream_of(self.sources[0])], [stream_of(self.target)])]
+        return self._forward(self._pass(vector, [stream_of(self.sources[0])], [stream_of(self.target)]))
 
-    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
+    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> Companion:
         """The gradient times the slope at the input."""
         vector = Vector(op=VectorOp.GELU_GRADIENT, format=Format.FP16)
         target = new_gradient(self.node.sources[0])
-        return [self._pass("bp", vector, [stream_of(gradient), stream_of(self.sources[0])], [stream_of(target)])]
+        work = self._pass(vector, [stream_of(gradient), stream_of(self.sources[0])], [stream_of(target)])
+        return Companion((), work)
 
 
 class GateLayer(_PlaceLayer):
@@ -62,13 +66,14 @@ class GateLayer(_PlaceLayer):
     def feed_forward(self) -> list[StageProgram]:
         """The product."""
         vector = Vector(op=VectorOp.SILU_GATE, format=Format.FP16)
-        return [self._pass("ff", vector, [stream_of(held) for held in self.sources], [stream_of(self.target)])]
+        return self._forward(self._pass(vector, [stream_of(held) for held in self.sources], [stream_of(self.target)]))
 
-    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
+    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> Companion:
         """Gradients of both maps in one pass."""
         vector = Vector(op=VectorOp.SILU_GATE_GRADIENT, format=Format.FP16)
         targets = [stream_of(new_gradient(name)) for name in self.node.sources]
-        return [self._pass("bp", vector, [stream_of(gradient), *(stream_of(held) for held in self.sources)], targets)]
+        loads = [stream_of(gradient), *(stream_of(held) for held in self.sources)]
+        return Companion((), self._pass(vector, loads, targets))
 
 
 class RotaryLayer(_PlaceLayer):
@@ -91,7 +96,7 @@ class RotaryLayer(_PlaceLayer):
         shape = (source.pixels, self.head_channels)
         self.table = memory.allocate(f"{node.name}.table", 2 * source.pixels * self.head_channels, "halves", shape)
 
-    def _turn(self, stage: str, source: Activation, target: Activation, direction: float) -> StageProgram:
+    def _turn(self, source: Activation, target: Activation, direction: float) -> TilePass:
         words = self.head_channels // BLOCK
         held = (
             *plain(BLOCK, 2, 2), *plain(BLOCK, 0, 2 * BLOCK), *plain(words, 2 * BLOCK, BLOCK_BYTES),
@@ -99,12 +104,12 @@ class RotaryLayer(_PlaceLayer):
         )  # fmt: skip
         table = Stream(self.table.address, 2 * self.head_channels, 0, Format.FP16, (held, source.pixel_bytes))
         vector = Vector(op=VectorOp.ROTARY, format=Format.FP16, scalar0=float_bits(direction))
-        return self._pass(stage, vector, [stream_of(source), table], [stream_of(target)])
+        return self._pass(vector, [stream_of(source), table], [stream_of(target)])
 
     def feed_forward(self) -> list[StageProgram]:
         """Turn."""
-        return [self._turn("ff", self.sources[0], self.target, 1.0)]
+        return self._forward(self._turn(self.sources[0], self.target, 1.0))
 
-    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
+    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> Companion:
         """Turn back."""
-        return [self._turn("bp", gradient, new_gradient(self.node.sources[0]), -1.0)]
+        return Companion((), self._turn(gradient, new_gradient(self.node.sources[0]), -1.0))

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_tiles import Operation, Stream, channel_sums, emit_tiles, stream_of
+from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, channel_sums, stream_of, sums_ready
 from gossamer_compiler.emit_vector import float_bits, load_parameters, store_parameters
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Format, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layers import LayerNorm, RmsNorm
 from gossamer_models.layouts import BLOCK
@@ -44,9 +45,11 @@ class LayerNormLayer:
         self.vectors = 2 if isinstance(params, LayerNorm) else 1
         self.elements = source.channel_blocks * BLOCK * BLOCK
         bound = architecture.buffers.parameter_words
-        if 4 * self.channels > bound:
+        # The upper half: sums, then scale and shift. A bias' sums in the same stage have the lower one.
+        self.place = bound // 2
+        if 8 * self.channels > bound:
             raise DoesNotFitError(
-                f"layer {node.name!r}: its channel parameters exceed the parameter memory", 4 * self.channels, bound,
+                f"layer {node.name!r}: its channel parameters exceed the parameter memory", 8 * self.channels, bound,
                 "words", "raise buffers.parameter_words",
             )  # fmt: skip
         self.normalised = allocate(
@@ -63,6 +66,7 @@ class LayerNormLayer:
     def _vector(self, op: VectorOp) -> Vector:
         return Vector(
             op=op, flags=VectorFlag.AFFINE if self.vectors == 2 else 0, format=Format.FP16, channels=self.channels,
+            parameter=self.place + 2 * self.channels,
             size=self.source.channels, scalar0=float_bits(1 / self.source.channels),
             scalar1=float_bits(self.params.eps),
         )  # fmt: skip
@@ -72,56 +76,54 @@ class LayerNormLayer:
         """Reciprocal deviations of the tokens."""
         return Stream(self.deviations.address, 4 * BLOCK, 4 * BLOCK * self.source.pixels, Format.FP32)
 
-    def _start(self) -> StageBuilder:
-        builder = StageBuilder()
+    @property
+    def _load_parameters(self) -> Load:
         words = self.vectors * self.channels
-        builder.add(load_parameters(self.parameters[0].address, words, 0, last_one=True))
-        return builder
+        return load_parameters(self.parameters[0].address, words, self.place + 2 * self.channels, last_one=True)
 
-    def _emit(
-        self, builder: StageBuilder, operations: list[Operation], loads: list[Stream], stores: list[Stream]
-    ) -> None:
-        shape = (self.source.batch, self.source.pixels, 0)
-        emit_tiles(builder, operations, loads, stores, shape, self.architecture, self.node.name)
+    def _pass(self, operations: list[Operation], loads: list[Stream], stores: list[Stream]) -> TilePass:
+        return TilePass(operations, loads, stores, self.source.batch, self.source.pixels)
 
     def feed_forward(self) -> list[StageProgram]:
         """Result, normalised map and deviations."""
-        builder = self._start()
+        builder = StageBuilder()
+        builder.add(self._load_parameters)
         work = Operation(
             self._vector(VectorOp.LAYER_NORM), {0: 0}, {0: 0, 1: 1, 2: 2}, self.elements, waits_parameters=True
         )
         stores = [stream_of(self.target), stream_of(self.normalised), self._rows]
-        self._emit(builder, [work], [stream_of(self.source)], stores)
+        self._pass([work], [stream_of(self.source)], stores).emit(builder, self.architecture, self.node.name)
         return [builder.finish(self.node.name, "ff")]
 
-    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
+    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> Companion:
         """Gradient of the input, and of scale and shift as exact sums over the same tiles."""
-        builder = self._start()
-        sums = 2 * self.channels
         work = [
             Operation(
                 self._vector(VectorOp.LAYER_NORM_GRADIENT), {0: 0, 1: 1, 2: 2}, {0: 0}, self.elements,
                 waits_parameters=True,
             ),
             Operation(
-                channel_sums(self.channels, product=True, parameter=sums, found=self.found), {0: 0, 1: 1}, {},
+                channel_sums(self.channels, product=True, parameter=self.place, found=self.found), {0: 0, 1: 1}, {},
                 self.elements, sums=True,
             ),
         ]  # fmt: skip
         loads = [stream_of(gradient), stream_of(self.normalised), self._rows]
-        self._emit(builder, work, loads, [stream_of(new_gradient(self.node.sources[0]))])
-        builder.add(*self._store_sums(sums))
-        return [builder.finish(self.node.name, "bp")]
+        stores = [stream_of(new_gradient(self.node.sources[0]))]
+        return Companion((self._load_parameters,), self._pass(work, loads, stores), self._store_sums())
 
-    def _store_sums(self, place: int) -> list[Store]:
+    def _store_sums(self) -> tuple[Vector | Store, ...]:
         """The sums of g x are gamma's gradient, those of g beta's."""
         address = self.parameters[2].address
-        scales = store_parameters(address, self.channels, place + self.channels)
+        scales = store_parameters(address, self.channels, self.place + self.channels)
         if self.vectors == 1:
-            return [scales]
-        shifts = store_parameters(address + 4 * self.channels, self.channels, place)
+            return sums_ready(), scales
+        shifts = store_parameters(address + 4 * self.channels, self.channels, self.place)
         free, full = Semaphore.VOUT_FREE, Semaphore.VOUT_FULL
-        return [dataclasses.replace(scales, wait=full, signal=0), dataclasses.replace(shifts, wait=0, signal=free)]
+        return (
+            sums_ready(),
+            dataclasses.replace(scales, wait=full, signal=0),
+            dataclasses.replace(shifts, wait=0, signal=free),
+        )
 
     def update(self, optimizer: Optimizer) -> StageProgram | None:
         """New scale and shift."""

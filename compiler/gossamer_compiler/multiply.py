@@ -10,6 +10,7 @@ from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable, emit_gradient_gemm
+from gossamer_compiler.emit_tiles import TilePass
 from gossamer_compiler.emit_update import BackwardStream, emit_update
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
@@ -201,10 +202,11 @@ class MultiplyLayer:
             macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
         )  # fmt: skip
 
-    def can_carry(self, gradient: Activation, passes: Sequence[Pass]) -> bool:
-        """Whether passes of another layer can run beside WU."""
+    def can_carry(self, gradient: Activation, passes: Sequence[Pass | TilePass]) -> bool:
+        """Whether passes of another layer can run beside WU; a bias' sums take the lower half of PRM."""
         gemm, mapping = self._gradient_gemm(gradient)
-        return not self.bias and companionable(gemm, mapping, self.architecture, passes)
+        free = not self.bias or all(isinstance(work, TilePass) for work in passes)
+        return free and companionable(gemm, mapping, self.architecture, passes)
 
     def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, GradientMapping]:
         gemm = GradientGemm(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gossamer_compiler.activations import BLOCK_BYTES, Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
-from gossamer_compiler.emit_tiles import Operation, Stream, channel_sums, emit_tiles, stream_of
+from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, channel_sums, stream_of
 from gossamer_compiler.emit_vector import store_parameters
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.optimizer import Optimizer, update_scalars
@@ -93,19 +93,12 @@ class TokensLayer:
             loads.append(self._shared("positions", token))
             vector = Vector(op=VectorOp.APPLY, flags=VectorFlag.RESIDUAL, format=Format.FP16)
         work = Operation(vector, dict(enumerate(range(len(loads)))), {0: 0}, self.elements)
-        self._emit(builder, work, loads, [stream_of(self.target, first_pixel=token)], tokens, 0)
+        self._emit(builder, work, loads, [stream_of(self.target, first_pixel=token)], tokens)
 
     def _emit(
-        self,
-        builder: StageBuilder,
-        work: Operation,
-        loads: list[Stream],
-        stores: list[Stream],
-        tokens: int,
-        outside: int,
+        self, builder: StageBuilder, work: Operation, loads: list[Stream], stores: list[Stream], tokens: int
     ) -> None:
-        shape = (self.target.batch, tokens, outside)
-        emit_tiles(builder, [work], loads, stores, shape, self.architecture, self.node.name)
+        TilePass([work], loads, stores, self.target.batch, tokens).emit(builder, self.architecture, self.node.name)
 
     def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
         """The map's part of the gradient, and the sums over the batch of what is learnt."""
@@ -113,7 +106,7 @@ class TokensLayer:
         target = new_gradient(self.node.sources[0])
         held = stream_of(gradient, first_pixel=int(self.params.class_token))
         work = Operation(_COPY, {0: 0}, {0: 0}, self.elements)
-        self._emit(builder, work, [held], [stream_of(target)], self.source.pixels, 0)
+        self._emit(builder, work, [held], [stream_of(target)], self.source.pixels)
         stages = [builder.finish(self.node.name, "bp")]
         if self.tokens:
             builder = StageBuilder()
@@ -185,8 +178,8 @@ class TokensLayer:
             masters = [Stream(tensor.address, 4 * self.channels, 0, Format.FP32) for tensor in self.masters[part]]
             copy = Stream(self.copies[part].address, 2 * self.channels, 0)
             work = Operation(rule, {0: 0, 1: 1, 2: 2}, {0: 0, 1: 1, 2: 2}, self.channels)
-            shape = (BLOCK, count, 0)
-            emit_tiles(builder, [work], masters, [*masters[:2], copy], shape, self.architecture, self.node.name)
+            part_pass = TilePass([work], masters, [*masters[:2], copy], BLOCK, count)
+            part_pass.emit(builder, self.architecture, self.node.name)
         return builder.finish(self.node.name, stage)
 
 
@@ -201,7 +194,7 @@ class TokenLayer:
 
     def _copy(self, builder: StageBuilder, source: Stream, target: Stream) -> None:
         work = Operation(_COPY, {0: 0}, {0: 0}, self.target.channel_blocks * BLOCK * BLOCK)
-        emit_tiles(builder, [work], [source], [target], (self.target.batch, 1, 0), self.architecture, self.node.name)
+        TilePass([work], [source], [target], self.target.batch, 1).emit(builder, self.architecture, self.node.name)
 
     def feed_forward(self) -> list[StageProgram]:
         """Copy the token."""

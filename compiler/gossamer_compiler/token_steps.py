@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.attention import AttentionLayer
+from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.gates import GateLayer, GeluLayer, RotaryLayer
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.layer_norm import LayerNormLayer
@@ -23,8 +24,13 @@ class StepLayer(Protocol):
     def feed_forward(self) -> list[StageProgram]:
         """FF."""
 
-    def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
-        """BP and the gradients of what is learnt; `new_gradient` allocates that of a map by its name."""
+    def back_propagate(
+        self, gradient: Activation, new_gradient: Callable[[str], Activation]
+    ) -> list[StageProgram] | Companion:
+        """BP and the gradients of what is learnt; `new_gradient` allocates that of a map by its name.
+
+        What is one pass alone is given as such: it may run beside a weight gradient.
+        """
 
     def update(self, optimizer: Optimizer) -> StageProgram | None:
         """New parameters; None if there are none."""

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_tiles import TilePass
 from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph
 from gossamer_compiler.loss import emit_loss
@@ -223,7 +225,8 @@ class _Compiler:
             updates.append(layer.update(dataclasses.replace(rule, found=layer.found)))
         elif isinstance(node, TokenStep):
             step = self.steps[node.name]
-            stages += step.back_propagate(gradient, self._new_gradient)
+            work = step.back_propagate(gradient, self._new_gradient)
+            stages += [self._beside(node.name, work)] if isinstance(work, Companion) else work
             update = step.update(rule)
             updates += [update] if update else []
         elif isinstance(node, Chain) and node.plain:
@@ -238,6 +241,22 @@ class _Compiler:
         else:
             stages.append(self._pool_backward(node, gradient))
         return stages
+
+    def _beside(self, name: str, companion: Companion) -> StageProgram:
+        """A pass of BP beside the largest weight gradient that waits and can carry it, or alone."""
+        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, (companion.work,))]
+        if hosts:
+            layer, given = max(hosts, key=lambda host: prod(host[0].weights.shape) * host[1].pixels)
+            self.waiting.remove((layer, given))
+            return layer.weight_gradient(given, name, (companion,))
+        builder = StageBuilder()
+        builder.add(*companion.before)
+        if isinstance(companion.work, TilePass):
+            companion.work.emit(builder, self.architecture, name)
+        else:
+            emit_pass(builder, companion.work, self.architecture, name)
+        builder.add(*companion.after)
+        return builder.finish(name, "bp")
 
     def _sample(self, name: str, gradient: Activation) -> Sampled | None:
         """Entries of the complete gradient of a tensor, if WU of the layer that made it is to read entries."""
