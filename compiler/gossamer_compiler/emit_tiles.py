@@ -21,6 +21,7 @@ S = Semaphore
 
 _MIN_TILES = 8
 _MAX_COPIES = 16
+_MOST_BEYOND = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,12 @@ class Stream:
         """Bytes of a pixel on chip."""
         return self.pixel_bytes if self.held is None else self.held[1]
 
-    def dims(self, pixels: int) -> tuple[Dim, ...]:
-        """Dimensions of a transfer of some pixels."""
+    def dims(self, pixels: int, *, bounded: bool) -> tuple[Dim, ...]:
+        """Dimensions of a transfer of some pixels, which count on axis 0 if it is bounded."""
         size = self.format.bytes
+        if bounded and self.held is None:
+            pixel = plain(self.pixel_bytes // size, size, size)
+            return (*pixel, *plain(pixels, self.pixel_bytes, self.pixel_bytes, 0, 1))
         if self.held is None:
             return merge(plain(pixels * self.pixel_bytes // size, size, size))
         return (*self.held[0], *plain(pixels, self.pixel_bytes, self.held[1]))
@@ -111,26 +115,34 @@ class TilePass:
         )
 
     def copies(self, iterations: int, architecture: Architecture) -> int | None:
-        """Tiles per iteration of another loop nest, so that they cover all pixels exactly; None if none do."""
+        """Tiles per iteration of another loop nest that cover all pixels with the least beyond them; None if none do.
+
+        Tiles beyond the last pixel load zeros, which change no sum, and store nothing.
+        """
         pixels = self.pixels * (self.batch // BLOCK)
-        if not self.joined or pixels % iterations:
+        if not self.joined:
             return None
-        each = pixels // iterations
-        options = (n for n in range(1, _MAX_COPIES + 1) if each % n == 0 and self.fits(each // n, architecture))
-        return next(options, None)
+        tiles = {copies: -(-pixels // (iterations * copies)) for copies in range(1, _MAX_COPIES + 1)}
+        fitting = {copies: copies * tile for copies, tile in tiles.items() if self.fits(tile, architecture)}
+        best = min(fitting, key=lambda copies: (fitting[copies], copies), default=None)
+        if best is None or fitting[best] * iterations > _MOST_BEYOND * pixels:
+            return None
+        return best
 
     def tiles(
         self, levels: Sequence[tuple[int, int]], copies: int, architecture: Architecture
     ) -> list[Load | Vector | Store]:
         """Instructions inside another loop nest, (level, iterations) outermost first, as :meth:`copies` says."""
-        each = self.pixels * (self.batch // BLOCK) // prod(count for _, count in levels)
-        tile, steps, inner = each // copies, [], each
+        pixels, iterations = self.pixels * (self.batch // BLOCK), prod(count for _, count in levels)
+        tile = -(-pixels // (iterations * copies))
+        steps, inner = [], copies * tile
         for level, count in reversed(levels):
             steps.append((level, inner))
             inner *= count
+        bound = pixels if inner > pixels else None
         instructions: list[Load | Vector | Store] = []
         for copy in range(copies):
-            nest = _Nest(tile, tuple(steps), 0, (), copy * tile, copy == 0, copy == copies - 1)
+            nest = _Nest(tile, tuple(steps), 0, (), copy * tile, copy == 0, copy == copies - 1, bound)
             instructions += self._tile(nest, architecture)
         return instructions
 
@@ -181,6 +193,7 @@ class _Nest:
     blocks : the loop over blocks of samples, if there is one.
     offset : pixels in front of the first tile.
     opens, closes : it comes first, or last, in its iteration.
+    bound : pixels that there are, where tiles reach beyond them.
     """
 
     tile: int
@@ -190,6 +203,7 @@ class _Nest:
     offset: int = 0
     opens: bool = True
     closes: bool = True
+    bound: int | None = None
 
     @property
     def levels(self) -> list[int]:
@@ -198,10 +212,16 @@ class _Nest:
 
     def modifiers(self, cls: type[Load | Store], stream: Stream) -> tuple[Modifier, ...]:
         """Steps of a stream's address."""
+        bounded = self.steps if self.bound is not None else ()
         return (
             *(step(cls, "mem_base", level, stream.block_bytes) for level in self.blocks),
             *(step(cls, "mem_base", level, pixels * stream.pixel_bytes) for level, pixels in self.steps),
+            *(step(cls, "axis0_base", level, pixels) for level, pixels in bounded),
         )
+
+    def axis(self) -> dict[str, int]:
+        """Where the tile stands among the pixels that there are."""
+        return {} if self.bound is None else {"axis0_base": self.offset, "axis0_bound": self.bound}
 
 
 def _places(streams: Sequence[Stream], tile: int, architecture: Architecture) -> list[int]:
@@ -223,8 +243,9 @@ def _transfers(
         cls(
             wait=free if number == 0 else 0, signal=full if number == end else 0,
             advance=advance if number == end else 0, buffer=buffer, format=stream.format,
-            mem_base=stream.address + nest.offset * stream.pixel_bytes, buf_base=place, dims=stream.dims(nest.tile),
-            modifiers=nest.modifiers(cls, stream),
+            mem_base=stream.address + nest.offset * stream.pixel_bytes, buf_base=place,
+            dims=stream.dims(nest.tile, bounded=nest.bound is not None), modifiers=nest.modifiers(cls, stream),
+            **nest.axis(),
         )
         for number, (stream, place) in enumerate(zip(streams, _places(streams, nest.tile, architecture), strict=True))
     ]  # fmt: skip

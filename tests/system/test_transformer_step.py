@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
+from gossamer_models.isa.instructions import Store
 from gossamer_models.network import Network
 from gossamer_models.sparsity import Pattern
 from tests.references.transformer_step import TransformerReplay
@@ -135,6 +136,17 @@ def test_vision(machine: str, size: tuple[int, int], class_token: bool, batch: i
     net = vision(16, 2, size, class_token=class_token, packed=True, causal=False, gated=False)
     pattern = None if method == "dense" else Pattern(2, 8)
     assert_step(run_step(net, batch, method, pattern, load_architecture(machine), seed=batch))
+
+
+def test_passes_beside_weight_gradients() -> None:
+    """Whole blocks of samples: normalisations and GELU run beside weight gradients, where 22 tokens do not divide too."""
+    net = vision(16, 2, (4, 10), class_token=True, packed=True, causal=False, gated=False)
+    case = run_step(net, 16, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=2)
+    assert_step(case)
+    beside = {stage.beside: stage for stage in case.program.stages if stage.beside}
+    assert set(beside) == {"norm", "norm1", "norm2", "bend"}
+    bounds = {item.axis0_bound for item in beside["norm1"].instructions if isinstance(item, Store)}
+    assert 2 * 11 in bounds
 
 
 @pytest.mark.parametrize(("machine", "tokens", "heads", "batch"), PARTS)
