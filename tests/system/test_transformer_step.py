@@ -139,7 +139,7 @@ def test_vision(machine: str, size: tuple[int, int], class_token: bool, batch: i
 
 
 def test_passes_beside_weight_gradients() -> None:
-    """Whole blocks of samples: normalisations and GELU run beside weight gradients, where 22 tokens do not divide too."""
+    """Normalisations and GELU run beside weight gradients, also where 22 tokens do not divide by its loops."""
     net = vision(16, 2, (4, 10), class_token=True, packed=True, causal=False, gated=False)
     case = run_step(net, 16, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=2)
     assert_step(case)
