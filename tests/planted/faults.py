@@ -188,6 +188,27 @@ _GOLDEN = (
         "tests/models/golden/test_prune.py::test_prune",
     ),
     Fault(
+        "an element is drawn that begins behind the last point",
+        "models/gossamer_models/sampling.py",
+        "(below <= point) & (point < above)",
+        "(below <= point) & (point <= above)",
+        "tests/models/test_sampling.py::test_every_bit_by_the_definition",
+    ),
+    Fault(
+        "a group takes a larger part of the random word than there is",
+        "models/gossamer_models/sampling.py",
+        "start = random * total >> RANDOM_BITS",
+        "start = random * total >> RANDOM_BITS - 1",
+        "tests/models/test_sampling.py::test_mean_of_adversarial_groups",
+    ),
+    Fault(
+        "sampled lines along the first axis take the random words of the second",
+        "models/gossamer_models/golden/prune.py",
+        "parts.transpose((0, 2, 3, 1, 4) if p.axis == 0",
+        "parts.reshape(p.n2, p.n0, p.n1, 8, -1).transpose((0, 1, 3, 2, 4) if p.axis == 0",
+        "tests/models/golden/test_prune.py::test_unbiased_prune_takes_each_group_with_its_own_random_word",
+    ),
+    Fault(
         "of equal elements in a pooling window the last one wins",
         "models/gossamer_models/golden/vector_pool.py",
         "(value > best)",
@@ -204,6 +225,20 @@ _GOLDEN = (
 )
 
 _COMPILER = (
+    Fault(
+        "random words of a pruned gradient begin anew in every tile",
+        "compiler/gossamer_compiler/sampled.py",
+        'step(Prune, "word", level, pixels * words)',
+        'step(Prune, "word", level, 0)',
+        "tests/system/test_training_step.py::test_digits_cnn[bdwp-mvue]",
+    ),
+    Fault(
+        "a phase of decay prunes FF all the same",
+        "compiler/gossamer_compiler/training.py",
+        "if method.prunes_forward and not phase.factor else DENSE",
+        "if method.prunes_forward else DENSE",
+        "tests/system/test_training_step.py::test_random_networks_in_every_phase[300-mdgf]",
+    ),
     Fault(
         "height and width of a convolution are swapped",
         "compiler/gossamer_compiler/geometry.py",

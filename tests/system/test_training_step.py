@@ -10,12 +10,28 @@ from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
+from gossamer_models.sampling import random_parts, sample_groups, stream_seed
 from gossamer_models.sparsity import Pattern
 from tests.references.training_step import Replay
 from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, network, random_network, run_step
 
 SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
 NAMES = ("dense", "sr-ste", "sdwp", "bdwp", "bdwp-mvue")
+
+
+def whole_sample(case: Case, name: str, dy: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    """The sample of a gradient at once: its words are numbered as they lie, whatever tiles a program cuts."""
+    assert case.pattern is not None
+    slabs, pixels, words = shape
+    sampled = [tensor for tensor in case.program.memory.tensors if tensor.endswith(".sampled")]
+    parts = random_parts(stream_seed(0, sampled.index(f"{name}.sampled")), slabs * pixels * words * 8)
+    random = parts.reshape(slabs, pixels, words, 8, 4)[..., : 8 // case.pattern.m]
+    padded = np.zeros((slabs * 8, words * 8, *dy.shape[2:]), np.float16)
+    padded[: len(dy), : dy.shape[1]] = dy
+    lines = padded.reshape(slabs, 8, words, 8, pixels).transpose(0, 4, 2, 3, 1)
+    sample = sample_groups(lines.reshape(*lines.shape[:4], -1, case.pattern.m), case.pattern, random)
+    result = np.where(sample.kept, sample.values, np.float16(0)).reshape(lines.shape)
+    return result.transpose(0, 4, 2, 3, 1).reshape(padded.shape)
 
 
 def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
@@ -36,6 +52,7 @@ def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
         place = slab, pixel, word, entry, channel
         found[slab, metadata[place] & 7, word, channel, pixel] = values[place]
     result = found.reshape(slabs * 8, words * 8, *dy.shape[2:])
+    assert (result == whole_sample(case, name, dy, (slabs, pixels, words))).all()
     assert not result[len(dy) :].any()
     assert not result[:, dy.shape[1] :].any()
     result = result[: len(dy), : dy.shape[1]]
