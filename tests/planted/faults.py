@@ -79,8 +79,8 @@ _TIMING = (
     Fault(
         "groups that do not fill the prune lanes cost nothing",
         "models/gossamer_models/timing/prune.py",
-        "-(-words // vector.prune_lanes)",
-        "words // vector.prune_lanes",
+        "steps = -(-_WORDS * blocks // lanes)",
+        "steps = _WORDS * blocks // lanes",
         "tests/models/timing/test_prune_remainder.py::test_last_cycle_may_be_part_full",
     ),
 )
@@ -339,9 +339,9 @@ _COMPILER = (
     ),
     Fault(
         "the schedule predicted slowest is chosen",
-        "compiler/gossamer_compiler/mapping.py",
-        "    ranked = sorted(candidates, key=",
-        "    ranked = sorted(candidates, reverse=True, key=",
+        "compiler/gossamer_compiler/families.py",
+        "for place in np.lexsort(np.concatenate(costs, axis=1)):",
+        "for place in np.lexsort(np.concatenate(costs, axis=1))[::-1]:",
         "tests/compiler/test_mapping_choice.py::test_narrow_layers_leave_no_column_idle",
     ),
     Fault(
