@@ -22,6 +22,8 @@ class Case(Enum):
     PATCHES = "first layer, c_in < group"
     GROUPS = "groups of whole words"
     DIAGONAL = "depthwise, and groups that share a word"
+    SCORES = "attention QK^T and its gradient dO V^T"
+    VALUES = "attention PV, dS K, and of the transposes P^T dO, dS^T Q"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ ROLES: dict[Case, Role] = {
         Role(Case.DIAGONAL, "batch (FF, BP), input channel (WU)", "channels of 8 / (c_in / groups) groups, batch (WU)",
              ("kh", "kw", "word of the bundle"), ("batch blocks", "pixels"),
              "outputs to a word / C (FF, BP), and of WU the diagonal alone"),
+        Role(Case.SCORES, "token", "channels of a head", ("channel word",), ("blocks of tokens",),
+             "tokens / R, tokens / C"),
+        Role(Case.VALUES, "token", "tokens", ("token word",), ("blocks of tokens",),
+             "tokens / R, channels of a head / C"),
     )
 }  # fmt: skip
 

@@ -10,7 +10,9 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.methods import METHODS
+from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
+from tests.system.test_transformer_step import part, vision
 from tests.system.training_cases import random_network
 
 # Parameters are not doubled: they come in once, in front of the loads that everything behind them waits for.
@@ -25,6 +27,20 @@ def test_tokens_end_where_they_began(seed: int) -> None:
     small = {"a_words": 128, "b_entries": 1024, "accumulator_words": 512, "vector_out_bytes": 8192}
     architecture = tiny.model_copy(update={"buffers": tiny.buffers.model_copy(update=small)})
     program = compile_training(net, 8, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
+    signalled = balanced(program, f"seed {seed}")
+    assert min(signalled[semaphore] for semaphore in (Semaphore.A_FREE, Semaphore.B_FREE, Semaphore.ACC_FREE)) > 10
+
+
+@pytest.mark.parametrize("batch", [3, 16])
+def test_tokens_of_transformers(batch: int) -> None:
+    machine = load_architecture("tiny-4x4")
+    options = {"packed": False, "causal": True, "gated": True}
+    for net in (part(16, 2, 11, **options), vision(16, 2, (4, 10), class_token=True, **options)):
+        balanced(compile_training(net, batch, METHODS["bdwp"], Pattern(2, 8), machine, prepare=True), net.name)
+
+
+def balanced(program: Program, what: str) -> Counter[Semaphore]:
+    """Check every stage; return how many tokens were given."""
     signalled: Counter[Semaphore] = Counter()
     for stage in program.stages:
         change: Counter[Semaphore] = Counter()
@@ -33,5 +49,5 @@ def test_tokens_end_where_they_began(seed: int) -> None:
             signalled.update(Semaphore(instruction.signal))
             change.subtract(Semaphore(instruction.wait))
         left = {semaphore.name: count for semaphore, count in change.items() if count and semaphore not in NOT_DOUBLED}
-        assert not left, f"seed {seed}, stage {stage.layer} {stage.stage}: tokens more or fewer at its end: {left}"
-    assert min(signalled[semaphore] for semaphore in (Semaphore.A_FREE, Semaphore.B_FREE, Semaphore.ACC_FREE)) > 10
+        assert not left, f"{what}, stage {stage.layer} {stage.stage}: tokens more or fewer at its end: {left}"
+    return signalled

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
-from gossamer_models.isa.instructions import Store
+from gossamer_models.isa.instructions import Gemm, Loop, Store
 from gossamer_models.network import Network
 from gossamer_models.sparsity import Pattern
 from tests.references.transformer_step import TransformerReplay
@@ -153,6 +153,27 @@ def test_passes_beside_weight_gradients() -> None:
 def test_part_of_a_language_model(machine: str, tokens: int, heads: int, batch: int) -> None:
     net = part(8 * heads, heads, tokens, packed=False, causal=True, gated=True)
     assert_step(run_step(net, batch, "bdwp", Pattern(2, 4), load_architecture(machine), seed=tokens))
+
+
+@pytest.mark.parametrize(("accumulator_words", "rows", "gemms", "tiles"), [(256, 5, 3, 2), (96, 5, 1, 5)])
+def test_small_buffers_cut_rows_and_columns(accumulator_words: int, rows: int, gemms: int, tiles: int) -> None:
+    """Scores in parts of rows; columns as instructions of their own over two matrices, or as tiles of one matrix."""
+    tiny = load_architecture("tiny-4x4")
+    small = {"a_words": 128, "b_entries": 2048, "accumulator_words": accumulator_words, "vector_out_bytes": 4096}
+    machine = tiny.model_copy(update={"buffers": tiny.buffers.model_copy(update=small)})
+    case = run_step(
+        part(16, 2, 40, packed=False, causal=True, gated=True),
+        2,
+        "bdwp",
+        Pattern(2, 8),
+        machine,
+        seed=accumulator_words,
+    )
+    assert_step(case)
+    scores = next(stage for stage in case.program.stages if stage.layer == "attention.scores")
+    found = [item for item in scores.instructions if isinstance(item, Gemm)]
+    assert [item.count for item in scores.instructions if isinstance(item, Loop)][-1] == rows
+    assert (len(found), found[0].j) == (gemms, tiles)
 
 
 @pytest.mark.parametrize("order", range(2))
