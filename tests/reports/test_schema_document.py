@@ -142,9 +142,14 @@ def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Late" in found.seen
 
 
+def rendering(folder: Path) -> dict[str, Any]:
+    """A small picture of the field that is shipped."""
+    (folder / "s.yaml").write_text("field: solid\nreference: solid\nsize: 12\n")
+    return render_scene(folder / "s.yaml", folder / "out", note=lambda _: None)
+
+
 def test_rendering_is_documented(tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text("field: solid\nreference: solid\nsize: 12\n")
-    found = walk("Rendering", render_scene(tmp_path / "s.yaml", tmp_path / "out", note=lambda _: None))
+    found = walk("Rendering", rendering(tmp_path))
     found.assert_complete()
     assert {"Scene", "Rendered field", "Counts", "Fetches", "Storage"} <= found.seen.keys()
 
@@ -193,6 +198,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
+    used |= set(walk("Rendering", rendering(tmp_path)).seen)
     assert SECTIONS.keys() - used == {"Generation", "Resources", "Schedule", "Use"}
 
 
