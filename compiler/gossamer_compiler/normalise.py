@@ -111,8 +111,8 @@ class ChainLayer:
     def _pass(self, builder: StageBuilder, work: Pass) -> None:
         emit_pass(builder, work, self.architecture, self.node.name)
 
-    def feed_forward(self) -> StageProgram:
-        """Statistics in a first pass over the input, scale, shift, add and ReLU in a second."""
+    def feed_forward(self, *, factors: bool = False) -> StageProgram:
+        """Scale, shift, add and ReLU; the ``factors`` lie in DRAM, or statistics of a first pass give them."""
         builder = StageBuilder()
         flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
         inputs = {0: self.source}
@@ -121,8 +121,14 @@ class ChainLayer:
             inputs[1] = self.residual
         if self.norm is not None:
             flags |= VectorFlag.AFFINE
-            self._statistics(builder, self.norm)
-        self._pass(builder, Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm))
+            if factors:
+                words = 2 * self.places.channels
+                builder.add(load_parameters(self.norm.address, words, self.places.norm, last_one=True))
+            else:
+                self._statistics(builder, self.norm)
+        waits = factors and self.norm is not None
+        work = Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm, waits_parameters=waits)
+        self._pass(builder, work)
         return builder.finish(self.node.name, "ff")
 
     def _statistics(self, builder: StageBuilder, norm: Tensor) -> None:

@@ -61,7 +61,10 @@ def compile_training(
     seed: int = 0,
     phase: Phase | None = None,
 ) -> Program:
-    """Compile one training iteration.
+    """Compile one training iteration, or FF alone by a method that does not train.
+
+    FF alone takes scale and shift of every normalisation as the first two vectors of its tensor ``NAME.norm``, where
+    training leaves them; it computes no loss.
 
     Parameters
     ----------
@@ -115,6 +118,7 @@ class _Compiler:
     ) -> None:
         self.graph, self.batch, self.architecture = graph, batch, architecture
         pattern = phase.pattern
+        self.trains = method.trains
         self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
         self.backward = pattern if method.prunes_backward else DENSE
         mode = PruneMode.TRANSPOSABLE if method.transposable else PruneMode.LARGEST
@@ -136,6 +140,8 @@ class _Compiler:
         for node in self.graph.nodes:
             with _named(node.name):
                 stages += self._forward(node, rule.loss_scale)
+        if not self.trains:
+            return (self._prepare() if prepare else []) + stages
         updates: list[StageProgram] = []
         for node in reversed(self.graph.nodes):
             with _named(node.name):
@@ -174,13 +180,15 @@ class _Compiler:
                 found=self._flag(),
             )  # fmt: skip
             self.chains[node.name] = chain
-            return [chain.feed_forward()]
+            return [chain.feed_forward(factors=not self.trains)]
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
             layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag())
             self.steps[node.name] = layer
             return layer.feed_forward()
+        if isinstance(node, Loss) and not self.trains:
+            return []
         if isinstance(node, Loss) and not node.classes:
             self._tensor(node.source)
             self._new_gradient(node.source)

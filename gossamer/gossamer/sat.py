@@ -34,7 +34,7 @@ def uses() -> Iterator[MethodUse]:
     yield MethodUse()
     for sparsity in SPARSITIES:
         for name in METHODS:
-            if name != "dense" and METHODS[name].takes(Pattern.parse(sparsity)):
+            if name != "dense" and METHODS[name].trains and METHODS[name].takes(Pattern.parse(sparsity)):
                 yield MethodUse(method=name, sparsity=sparsity)
 
 

@@ -55,6 +55,7 @@ class Method:
     samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
     transposable : one mask of 2:4 serves both ways.
     schedule : how pruning sets in.
+    trains : False for FF alone, with statistics of normalisations given.
     """
 
     def phases(self, pattern: Pattern) -> tuple[Phase, ...]:
@@ -79,9 +80,12 @@ class Method:
     samples_gradient: bool = False
     transposable: bool = False
     schedule: Schedule = Schedule.CONSTANT
+    trains: bool = True
 
     def stage_ceiling(self, pattern: Pattern) -> float:
         """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities over a run."""
+        if not self.trains:
+            return 1 / pattern.density
         pruned = int(self.prunes_forward) + int(self.prunes_backward) + int(self.samples_gradient)
         densities = [(phase.share, 1.0 if phase.factor else phase.pattern.density) for phase in self.phases(pattern)]
         return 3 / float(sum(share * (3 - pruned + pruned * density) for share, density in densities))
@@ -107,6 +111,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 0.0,
                 "weights as SAT, arXiv 2309.13015; gradients as arXiv 2203.10991, for any N:M",
                 samples_gradient=True,
+            ),
+            Method(
+                "inference",
+                "inference",
+                True,
+                False,
+                0.0,
+                "weights trained by any of the others, arXiv 2102.04010",
+                trains=False,
             ),
             Method("transposable", "transposable", True, True, 0.0, "arXiv 2102.08124", transposable=True),
             Method(

@@ -44,14 +44,14 @@ SparsityText = Annotated[str, AfterValidator(_check_sparsity)]
 
 
 class MethodUse(Schema):
-    """A training method; every one but dense needs a sparsity "N:M"."""
+    """A method; every one but dense needs a sparsity "N:M", inference may do without."""
 
     method: MethodName = "dense"
     sparsity: SparsityText | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.method == "dense") != (self.sparsity is None):
+        if METHODS[self.method].trains and (self.method == "dense") != (self.sparsity is None):
             raise ValueError(
                 f"`sparsity` must be left out for method dense, not {self.sparsity!r}"
                 if self.sparsity
@@ -80,9 +80,23 @@ class _WorkloadFile(Schema):
     network: str
     batch: Count
     training: Training
-    baseline: MethodUse = MethodUse()
+    baseline: MethodUse | None = None
     architecture: str
     memory: MemoryModelName | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        trains = METHODS[self.training.method].trains
+        if self.baseline is not None and METHODS[self.baseline.method].trains != trains:
+            kind = "a method that trains" if trains else "inference"
+            raise ValueError(f"method of `baseline` must be {kind}, as that of `training`, not {self.baseline.method}")
+        return self
+
+    @property
+    def against(self) -> MethodUse:
+        """The baseline; by default the same without sparsity."""
+        default = MethodUse() if METHODS[self.training.method].trains else MethodUse(method=self.training.method)
+        return self.baseline or default
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +147,7 @@ def load_workload(source: str | Path) -> Workload:
         network=file.network,
         batch=file.batch,
         training=file.training,
-        baseline=file.baseline,
+        baseline=file.against,
         architecture=file.architecture,
         memory=file.memory,
     )

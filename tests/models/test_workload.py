@@ -84,6 +84,18 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
             "training.sparsty: unknown key, did you mean 'sparsity'? (expected one of method, optimizer, sparsity)",
         ),
         ({"baseline": "{method: sdwp}"}, 'baseline: method sdwp needs `sparsity`, for example "2:8"'),
+        (
+            {"training": '{method: transposable, sparsity: "2:8"}'},
+            'training: method transposable takes sparsity "2:4", not "2:8"',
+        ),
+        (
+            {"baseline": "{method: inference}"},
+            "method of `baseline` must be a method that trains, as that of `training`",
+        ),
+        (
+            {"training": "{method: inference}", "baseline": "{method: dense}"},
+            "method of `baseline` must be inference, as that of `training`, not dense",
+        ),
     ],
 )
 def test_faulty_workloads(tmp_path: Path, changes: dict[str, str | None], message: str) -> None:

@@ -1,0 +1,55 @@
+"""FF alone: the bits that a training step computes, in a third of the stages."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gossamer import api
+from gossamer_compiler.training import compile_training
+from gossamer_models import host
+from gossamer_models.architecture import load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.methods import METHODS
+from gossamer_models.network import load_network
+from gossamer_models.sparsity import Pattern
+from tests.system.training_cases import random_network, run_step
+
+
+@pytest.mark.parametrize("sparsity", [None, "2:8", "2:4"])
+@pytest.mark.parametrize("seed", range(4))
+def test_same_bits_as_the_forward_pass_of_training(seed: int, sparsity: str | None) -> None:
+    """With the factors that training's statistics gave; weights pruned once, in front."""
+    architecture, batch = load_architecture("tiny-4x4"), (3, 8, 11, 16)[seed]
+    net = load_network("digits-resnet") if seed == 3 else random_network(np.random.default_rng(seed))
+    pattern = None if sparsity is None else Pattern.parse(sparsity)
+    case = run_step(net, batch, "dense" if pattern is None else "sr-ste", pattern, architecture, seed)
+    alone = compile_training(net, batch, METHODS["inference"], pattern, architecture, prepare=True)
+    assert {stage.stage for stage in alone.stages} == {"prepare", "ff"}
+    alone.memory.fill()
+    host.write_input(alone, net, case.images)
+    host.write_parameters(alone, net, batch, seed, spread=0.5)
+    norms = [name for name in alone.memory.tensors if name.endswith(".norm")]
+    for name in norms:
+        factors = host.read(case.program, name)
+        factors[2:] = np.nan  # mean and 1 / deviation are BP's
+        host.write(alone, name, factors)
+    run(alone, architecture)
+    maps = [t.name for t in alone.memory.tensors.values() if t.layout == "blocks" and not t.name.endswith(".patches")]
+    assert norms or seed != 3
+    assert len(maps) >= 3
+    for name in maps:
+        found, expected = host.read(alone, name), host.read(case.program, name)
+        assert (found.view(np.uint16) == expected.view(np.uint16)).all(), name
+
+
+def test_workload_of_inference(tmp_path: Path) -> None:
+    path = tmp_path / "inference.yaml"
+    text = (
+        'network: resnet9-32\nbatch: 64\ntraining: {method: inference, sparsity: "2:8"}\narchitecture: vcu1525-32x32\n'
+    )
+    path.write_text(text)
+    result = api.simulate(path).result
+    assert {layer["stage"] for layer in result["layers"]} == {"ff"}
+    assert result["workload"]["baseline"]["method"] == "inference"
+    assert 3 < result["speedup"] <= result["machine_ceiling"] <= result["speedup_ceiling"] <= 4
