@@ -136,6 +136,18 @@ def test_memory_model_without_a_row_is_left_out(machine: Architecture) -> None:
     assert "dram" not in model.components(STAGE)
 
 
+@pytest.mark.parametrize("kind", ["ddr4", "lpddr4", "hbm2"])
+def test_ready_tables_know_every_memory(kind: str) -> None:
+    model = energy_model(load_architecture("vcu1525-32x32"), kind)
+    assert model is not None
+    assert "dram" in model.components(STAGE)
+
+
+def test_the_reference_of_a_memory_is_of_its_devices() -> None:
+    machine = load_architecture("vcu1525-32x32")
+    assert energy_model(machine, "ddr4-bank") == energy_model(machine, "ddr4")
+
+
 def test_line_for_the_terminal(runs: tuple[Run, Run], machine: Architecture) -> None:
     result = result_of(runs, machine)
     line = energy_line(result)

@@ -4,7 +4,7 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer_models.architecture import AddressMapping, Memory
@@ -58,6 +58,7 @@ def test_places_bit_by_bit(found: AddressMap, bursts: list[int]) -> None:
 
 
 @given(maps)
+@settings(max_examples=15)
 def test_no_two_bursts_share_a_place(found: AddressMap) -> None:
     """Channel, bank, row and column: a row's bursts are as many as it has columns."""
     count = 4 * found.channels * found.size("group") * found.size("column") * found.size("bank")
