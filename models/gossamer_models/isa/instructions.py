@@ -143,7 +143,8 @@ class _Transfer(Instruction):
     """Strided copy between DRAM and a buffer.
 
     For every index vector: mem = mem_base + sum(index * mem_stride), buf = buf_base + sum(index * buf_stride).
-    Dimensions are walked in their order, 0 innermost; dimension 0 is contiguous on both sides (strides of one element).
+    Dimensions are walked in their order, 0 innermost; dimension 0 is contiguous on both sides (strides of one element),
+    but for operands of an attention, whose elements are scattered one by one (no RTL runs those).
     With ``transpose`` DRAM is seen as if every aligned block of 128 bytes, 8 x 8 fp16, were transposed.
     An element whose axis value (axis base + sum of index * weight) lies outside 0..bound-1 is not transferred:
     a load writes zero (and an invalid entry) in its place, a store leaves DRAM alone.
