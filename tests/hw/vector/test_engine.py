@@ -8,7 +8,7 @@ import pytest
 from gossamer_hw.vector.engine import VectorEngine
 from gossamer_models.architecture import Vector as VectorConfig
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Format, FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector import vector_cycles
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("vector")
 REFUSAL_CYCLES = 3
 
 REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
-    {"op": 13},
+    {"op": 22},
     {"op": 63},
     {"op": VectorOp.FILL, "flags": VectorFlag.RELU},
     {"op": VectorOp.APPLY, "flags": VectorFlag.MASK},
@@ -47,6 +47,7 @@ ILLEGAL: list[dict[str, Any]] = [
     {"op": VectorOp.FILL, "format": Format.BYTE},
     {"op": VectorOp.REDUCE, "channel_low": 16, "channels": 16},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 3},
+    *({"op": op, "size": 8} for op in sorted(MODELLED_OPERATIONS)),
 ]
 
 MISALIGNED: list[dict[str, Any]] = [
