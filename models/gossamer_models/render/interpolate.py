@@ -8,6 +8,7 @@ are rounded to fp16.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
 __all__ = ["Interpolator", "tree_sum"]
 
 Index = NDArray[np.int64]
+
+_CHUNK: Final = 1 << 12  # points at a time: what is computed of them stays in a core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +53,20 @@ class Interpolator:
 
     def sums(self, points: Float32) -> Float32:
         """Return the sum of all products, shape (points,)."""
-        x, y, z = (tree_sum(products) for products in self._products(points))
-        return (x + y) + z
+        out = np.empty(len(points), dtype=np.float32)
+        for first in range(0, len(points), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            x, y, z = (tree_sum(products) for products in self._products(points[part]))
+            out[part] = (x + y) + z
+        return out
 
     def products(self, points: Float32) -> Float32:
         """Return all products, shape (points, 3 * components): axis pair by axis pair."""
-        return np.concatenate(list(self._products(points)), axis=1)
+        out = np.empty((len(points), 3 * self.components), dtype=np.float32)
+        for first in range(0, len(points), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            np.concatenate(list(self._products(points[part])), axis=1, out=out[part])
+        return out
 
     def texels(self, points: Float32) -> tuple[list[Index], list[Index]]:
         """Return which texels points read: per plane (points, 4) of row * width + column, per line (points, 2)."""
@@ -90,11 +101,11 @@ class Interpolator:
                 (width, (one - right) * below),
                 (width + 1, right * below),
             ):
-                part = half(weight)[:, None] * plane[corner + shift]
+                part = half(weight)[:, None] * plane.take(corner + shift, axis=0)
                 value = part if value is None else value + part
             along = place.fractions[c]
-            start = half(one - along)[:, None] * line[place.texels[c]]
-            other = start + half(along)[:, None] * line[place.texels[c] + 1]
+            start = half(one - along)[:, None] * line.take(place.texels[c], axis=0)
+            other = start + half(along)[:, None] * line.take(place.texels[c] + 1, axis=0)
             yield half(np.asarray(value)) * half(other)
 
 
