@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import leading_zeros, register, shift_right_sticky
+from gossamer_hw.numerics.bits import leading_zeros, register
 from gossamer_hw.numerics.formats import Relaxed
 
 __all__ = ["MAX_MULTIPLY_LATENCY", "SingleMultiplier"]
@@ -24,13 +24,15 @@ MAX_MULTIPLY_LATENCY = max(_CUTS)
 
 _BIAS = 127
 _INFINITY = 255
+_BITS = 48
+_ROUND = 23
+"""Highest bit of a normalised product that its rounding drops."""
 
 
 class _Product(data.Struct):
     significand: 48
     exponent: signed(10)
-    left: 6
-    right: 6
+    places: 7
     sign: 1
     nan: 1
     infinite: 1
@@ -99,37 +101,41 @@ class SingleMultiplier(wiring.Component):
         return product
 
     def _count(self, m: Module, product: data.View) -> data.View:
-        """Step "count": places to the left that normalise, or to the right that reach the smallest exponent."""
+        """Step "count": places that bring the leading one to the top, or as far as the smallest exponent lets it."""
         counted = Signal(_Product, name="counted")
         zero, zeros = leading_zeros(m, product.significand)
-        low = Signal()
-        negated = Signal(10)
-        m.d.comb += [counted.eq(product), low.eq(product.exponent[-1]), negated.eq(-product.exponent)]
-        with m.If(low):
-            # Beyond 49 places only the sticky bit is left.
-            m.d.comb += [counted.right.eq(negated[:6] | negated[6:].any().replicate(6)), counted.exponent.eq(0)]
-        with m.Elif(zero):
-            m.d.comb += counted.exponent.eq(0)
-        with m.Else():
-            left = Mux(product.exponent < zeros, product.exponent[:6], zeros)
-            m.d.comb += [counted.left.eq(left), counted.exponent.eq(product.exponent - left)]
+        normal, places = Signal(signed(11)), Signal(9)
+        low = normal[-1]
+        m.d.comb += [
+            normal.eq(product.exponent - zeros),
+            places.eq(_BITS - Mux(low, product.exponent, zeros)),
+            counted.eq(product),
+            counted.exponent.eq(Mux(low | zero, 0, normal)),
+            # Beyond that many places only the sticky bit is left.
+            counted.places.eq(places[:7] | places[7:].any().replicate(7)),
+        ]
         return counted
 
     def _shift(self, m: Module, product: data.View) -> data.View:
-        """Step "shift": the leading one to the top, or as far as the smallest exponent lets it."""
+        """Step "shift": from above the result's place to the right; bits below the rounding's leave one mark."""
         shifted = Signal(_Product, name="shifted")
-        right = shift_right_sticky(m, product.significand, product.right)
-        m.d.comb += [
-            shifted.eq(product),
-            shifted.significand.eq(Mux(product.right.any(), right, (product.significand << product.left)[:48])),
-        ]
+        value: Value = Cat(Const(0, _BITS), product.significand)
+        sticky: Value = Const(0, 1)
+        for level in reversed(range(len(product.places))):
+            step, chosen = 1 << level, product.places[level]
+            sticky = sticky | (chosen & value[_ROUND : _ROUND + step].any())
+            # What the places to come cannot bring below the top is zero.
+            following = Signal(min(len(value), _BITS + step - 1), name=f"shifted_{step}")
+            m.d.comb += following.eq(Mux(chosen, value[step:], value))
+            value = following
+        m.d.comb += [shifted.eq(product), shifted.significand.eq(Cat(Const(0, _ROUND - 1), sticky, value[_ROUND:]))]
         return shifted
 
     def _round(self, m: Module, product: data.View) -> data.View:
         """Step "round": a carry out of the mantissa counts the exponent up; so does the leading one."""
         result = Signal(Relaxed, name="rounded")
         value = product.significand
-        up = value[23] & (value[:23].any() | value[24])
+        up = value[_ROUND] & (value[:_ROUND].any() | value[_ROUND + 1])
         m.d.comb += [
             Cat(result.number.mantissa, result.number.exponent).eq(
                 Cat(value[24:47], product.exponent[:8]) + (value[47] << 23) + up
