@@ -3,11 +3,19 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.prune.block import delay
-from gossamer_hw.vector.exact import HALF_ONE, TERM_BITS, ExactProduct, ExactRound, exact_layout
+from gossamer_hw.vector.exact import (
+    HALF_SCALE_BITS,
+    ExactHalf,
+    ExactProduct,
+    ExactRound,
+    exact_layout,
+    term_layout,
+    term_sum,
+)
 from gossamer_hw.vector.ports import unit_members
 from gossamer_hw.vector.reduce_store import CHANNELS, SUMS, SumStore
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker
@@ -50,7 +58,7 @@ class ReduceUnit(wiring.Component):
         self._pairs = PairReader(lanes=lanes, lines=1 << len(self.vin.address))
         self._channels = ChannelWalker(lanes=lanes)
         self._samples = SampleWalker(lanes=lanes)
-        self._store = SumStore(blocks=self._blocks, term_bits=TERM_BITS + self._levels)
+        self._store = SumStore(blocks=self._blocks, levels=self._levels)
         self._round = ExactRound()
 
     @property
@@ -113,9 +121,10 @@ class ReduceUnit(wiring.Component):
         ]
 
     def _terms(self, m: Module, platform: Any) -> Value:
-        """Terms of the group's channels, those of the first sums first."""
+        """Terms of the group's channels, by kind of sum."""
         c, pairs = self.command, self._pairs
-        rows: list[list[Any]] = [[] for _ in range(SUMS * CHANNELS)]
+        halves: list[list[Any]] = [[] for _ in range(CHANNELS)]
+        products: list[list[Any]] = [[] for _ in range(CHANNELS)]
         log2_lanes = self._lanes.bit_length() - 1
         tail = Signal(log2_lanes)
         m.d.comb += tail.eq(c.count - 1)
@@ -125,24 +134,30 @@ class ReduceUnit(wiring.Component):
             x = Signal(Half, name=f"x_{lane}")
             m.d.comb += x.as_value().eq(Mux(pairs.used[1], second.as_value(), first.as_value()))
             live = pairs.group.valid & self._samples.real[lane // ROW] & (~pairs.group.last | (lane <= tail))
-            for number, factor in enumerate((HALF_ONE, x.as_value())):
-                product = ExactProduct()
-                add_shared(m, platform, product, name=f"product_{number}_{lane}", module="exact_product")
-                m.d.comb += [product.a.eq(g), product.b.as_value().eq(factor)]
-                m.d.comb += product.live.eq(live if number == 0 else live & has(c, VectorFlag.PRODUCT))
-                rows[CHANNELS * number + lane % CHANNELS].append(product.term)
-        return Cat(self._tree(m, terms).as_value() for terms in rows)
+            half, product = ExactHalf(), ExactProduct()
+            add_shared(m, platform, half, name=f"half_{lane}", module="exact_half")
+            add_shared(m, platform, product, name=f"product_{lane}", module="exact_product")
+            m.d.comb += [
+                half.a.eq(g),
+                half.live.eq(live),
+                product.a.eq(g),
+                product.b.eq(x),
+                product.live.eq(live & has(c, VectorFlag.PRODUCT)),
+            ]
+            halves[lane % CHANNELS].append(half.term)
+            products[lane % CHANNELS].append(product.term)
+        return Cat(self._tree(m, terms).as_value() for kind in (halves, products) for terms in kind)
 
     def _tree(self, m: Module, terms: list[Any]) -> Any:
         """Add up two by two, a register behind each level."""
-        bits = TERM_BITS
         while len(terms) > 1:
-            bits += 1
             following = []
             for a, b in zip(terms[::2], terms[1::2], strict=True):
-                both = Signal(exact_layout(bits), reset_less=True, name=f"sum_{bits}")
+                total = term_sum(a, b)
+                both = Signal(term_layout(len(total)), reset_less=True, name=f"sum_{len(total)}")
                 m.d.sync += [
-                    both.total.eq(a.total + b.total),
+                    both.total.eq(total),
+                    both.carry.eq(a.carry),
                     both.nan.eq(a.nan | b.nan),
                     both.plus.eq(a.plus | b.plus),
                     both.minus.eq(a.minus | b.minus),
@@ -176,8 +191,12 @@ class ReduceUnit(wiring.Component):
         log2_lanes = self._lanes.bit_length() - 1
         arrived = delay(m, item, 1, name="item")
         chosen = Signal(exact_layout(), reset_less=True)
-        width = data.Layout.cast(exact_layout()).size
-        m.d.sync += chosen.as_value().eq(self._store.held.as_value().word_select(arrived, width))
+        held, channel = self._store.held, arrived[:3]
+        half, product = held.elements[channel], held.products[channel]
+        m.d.sync += [
+            chosen.total.eq(Mux(arrived[3], product.total, half.total << HALF_SCALE_BITS)),
+            *(chosen[flag].eq(Mux(arrived[3], product[flag], half[flag])) for flag in ("nan", "plus", "minus")),
+        ]
         late = delay(m, Cat(active, word), _ROUND_CYCLES, name="word")
         rounded = self._round.rounded
         m.d.comb += [

@@ -6,15 +6,35 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.vector.exact import exact_layout
+from gossamer_hw.vector.exact import HALF_SUM_BITS, HALF_TERM_BITS, TERM_BITS, exact_layout, term_layout, term_sum
 
-__all__ = ["CHANNELS", "SUMS", "SumStore"]
+__all__ = ["CHANNELS", "SUMS", "SumStore", "sums_layout", "terms_layout"]
 
 CHANNELS = 8
 """Channels of a block."""
 
 SUMS = 2
 """Sums of a channel: of elements, and of products."""
+
+
+def sums_layout() -> data.StructLayout:
+    """Layout of a block's exact sums.
+
+    Members
+    -------
+    elements : sum of each channel's elements, in units of 2**-24.
+    products : of each channel's products, in units of 2**-48.
+    """
+    elements, products = (
+        data.ArrayLayout(layout, CHANNELS) for layout in (exact_layout(HALF_SUM_BITS), exact_layout())
+    )
+    return data.StructLayout({"elements": elements, "products": products})
+
+
+def terms_layout(levels: int) -> data.StructLayout:
+    """Layout of what is added to :func:`sums_layout`: sums of 2**``levels`` terms."""
+    widths = {"elements": HALF_TERM_BITS + levels, "products": TERM_BITS + levels}
+    return data.StructLayout({name: data.ArrayLayout(term_layout(bits), CHANNELS) for name, bits in widths.items()})
 
 
 class SumStore(wiring.Component):
@@ -26,19 +46,19 @@ class SumStore(wiring.Component):
     ----------
     blocks
         Blocks of eight channels.
-    term_bits
-        Width of a term's integer.
+    levels
+        Logarithm of how many terms of a channel come together, as one number.
 
     Members
     -------
     clear : forget all sums.
     read, block : one cycle before ``terms`` and ``held``: which block.
     add : together with ``read``: there will be terms.
-    terms : a term per sum, those of the channels' first sums first.
+    terms : a term per sum.
     held : the block's sums before them, all earlier terms included unless they came one cycle before.
     """
 
-    def __init__(self, *, blocks: int, term_bits: int) -> None:
+    def __init__(self, *, blocks: int, levels: int) -> None:
         self._blocks = blocks
         super().__init__(
             {
@@ -46,8 +66,8 @@ class SumStore(wiring.Component):
                 "read": In(1),
                 "add": In(1),
                 "block": In(range(blocks)),
-                "terms": In(data.ArrayLayout(exact_layout(term_bits), SUMS * CHANNELS)),
-                "held": Out(data.ArrayLayout(exact_layout(), SUMS * CHANNELS)),
+                "terms": In(terms_layout(levels)),
+                "held": Out(sums_layout()),
             }
         )
 
@@ -75,13 +95,13 @@ class SumStore(wiring.Component):
         total = Signal(layout, reset_less=True)
         held = data.View(layout, Mux(again, total.as_value(), Mux(known, read.data, 0)))
         m.d.comb += self.held.eq(held)
-        for result, old, term in zip(total, self.held, self.terms, strict=True):
-            m.d.sync += [
-                result.total.eq(old.total + term.total),
-                Cat(result.nan, result.plus, result.minus).eq(
-                    Cat(old.nan, old.plus, old.minus) | Cat(term.nan, term.plus, term.minus)
-                ),
-            ]
+        for name in ("elements", "products"):
+            for result, old, term in zip(total[name], self.held[name], self.terms[name], strict=True):
+                flags = Cat(old.nan, old.plus, old.minus) | Cat(term.nan, term.plus, term.minus)
+                m.d.sync += [
+                    result.total.eq(term_sum(old, term)),
+                    Cat(result.nan, result.plus, result.minus).eq(flags),
+                ]
         m.d.sync += [write.en.eq(adding), write.addr.eq(address)]
         m.d.comb += write.data.eq(total.as_value())
         return m

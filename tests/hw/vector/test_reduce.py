@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from gossamer_hw.vector.exact import ExactProduct, ExactRound
+from gossamer_hw.vector.exact import (
+    HALF_SCALE_BITS,
+    HALF_TERM_BITS,
+    TERM_BITS,
+    ExactHalf,
+    ExactProduct,
+    ExactRound,
+)
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer
 from gossamer_models.numerics.exact import FixedSum, fixed_dot
@@ -136,11 +143,28 @@ def test_products_are_exact() -> None:
     for (a, b), term in zip(pairs, found, strict=True):
         x, y = (np.array([[v]], np.uint16).view(np.float16) for v in (a, b))
         expected = fixed_dot(x, y)
-        total = term & (1 << 81) - 1
-        total -= (total >> 80) << 81
-        flags = tuple(bool(term >> 81 + n & 1) for n in range(3))
+        total, flags = taken_apart(term, TERM_BITS)
         assert flags == (expected.nan[0], expected.plus[0], expected.minus[0]), (hex(a), hex(b))
         assert total == expected.total[0], (hex(a), hex(b))
+
+
+def test_halves_are_exact() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16)
+    chosen = [*HALVES, 0x7C00, 0xFC00, 0xFBFF, 0x7C01, *np.random.default_rng(SEED).choice(halves, 600, replace=False)]
+    found = simulated(ExactHalf(), [{"a": int(a), "live": 1} for a in chosen], "term")
+    for a, term in zip(chosen, found, strict=True):
+        expected = fixed_dot(np.array([[a]], np.uint16).view(np.float16), np.ones((1, 1), np.float16))
+        total, flags = taken_apart(term, HALF_TERM_BITS)
+        assert flags == (expected.nan[0], expected.plus[0], expected.minus[0]), hex(a)
+        assert total << HALF_SCALE_BITS == expected.total[0], hex(a)
+
+
+def taken_apart(term: int, bits: int) -> tuple[int, tuple[bool, ...]]:
+    """Return a term's integer and its flags."""
+    total = term & (1 << bits) - 1
+    total -= (total >> bits - 1) << bits
+    carry, *flags = (bool(term >> bits + n & 1) for n in range(4))
+    return total + carry, tuple(flags)
 
 
 def test_rounding() -> None:
