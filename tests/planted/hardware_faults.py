@@ -116,8 +116,8 @@ _MACHINE = (
     Fault(
         "of equal magnitudes the network keeps the higher index",
         "hw/gossamer_hw/prune/topn.py",
-        "_magnitude(self.word[j]) > _magnitude(self.word[i])",
-        "_magnitude(self.word[j]) >= _magnitude(self.word[i])",
+        "_magnitude(ports.word[j]) > _magnitude(ports.word[i])",
+        "_magnitude(ports.word[j]) >= _magnitude(ports.word[i])",
         "tests/hw/prune/test_topn.py::test_equal_magnitudes_keep_the_lower_indices",
     ),
     Fault(

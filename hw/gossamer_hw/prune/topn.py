@@ -12,10 +12,11 @@ from gossamer_hw.gemm.operands import entry_layout
 from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Half
 
-__all__ = ["GROUP", "TOP_N_MODULE", "TopN", "entries_layout", "word_layout"]
+__all__ = ["GROUP", "TOP_MASK_MODULE", "TOP_N_MODULE", "TopMask", "TopN", "entries_layout", "word_layout"]
 
 GROUP = 8
 TOP_N_MODULE = "gossamer_top_n"
+TOP_MASK_MODULE = "gossamer_top_mask"
 
 
 def word_layout() -> data.ArrayLayout:
@@ -36,7 +37,8 @@ class TopN(wiring.Component):
     bits without the sign, so NaN > infinity > finite. Exactly :func:`gossamer_models.sparsity.compress`.
 
     Fixed latency, one word per cycle, no flow control. 711 lookup tables and 474 flip-flops on UltraScale+, 150 MHz on
-    ECP5 (Yosys, nextpnr). The mask alone takes 403 and 300; by Batcher's sorting network it takes 917 and 1611.
+    ECP5 (Yosys, nextpnr). The mask alone (:class:`TopMask`) takes 403 and 300; by Batcher's sorting network it takes
+    917 and 1611.
 
     Members
     -------
@@ -49,40 +51,18 @@ class TopN(wiring.Component):
     latency = 3
 
     def __init__(self) -> None:
-        super().__init__(
-            {
-                "keep": In(5),
-                "of": In(5),
-                "word": In(word_layout()),
-                "count": In(range(GROUP + 1)),
-                "entries": Out(entries_layout()),
-            }
-        )
+        super().__init__({**_inputs(), "entries": Out(entries_layout())})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Compare, rank and place, gather."""
         m = Module()
-        # Bit d: elements whose indices differ in bit d at most are of one group.
-        same = Cat(self.of[1:4].any(), self.of[2:4].any(), self.of[3])
-
-        # Stage 1: every pair once; `higher` where the element of higher index beats the other.
-        real = Cat(i < self.count for i in range(GROUP))
-        higher: dict[tuple[int, int], Value] = {}
-        for i, j in combinations(range(GROUP), 2):
-            larger = _magnitude(self.word[j]) > _magnitude(self.word[i])
-            higher[i, j] = register(m, larger & real[j], when=True, name=f"higher_{i}_{j}")
-        real = register(m, real, when=True, name="real")
-        word = register(m, self.word.as_value(), when=True, name="word_1")
-
-        # Stage 2: ranks, and the kept ones' indices in ascending order.
-        kept = Signal(GROUP)
-        for i in range(GROUP):
-            beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, GROUP)]
-            beaten += [same[_level(i, j)] & ~higher[j, i] for j in range(i)]
-            m.d.comb += kept[i].eq(real[i] & _below(_population(m, beaten), self.keep))
+        kept = _kept(m, self)
         before = [_population(m, list(kept[:i])) for i in range(GROUP)]
         places = [_place(m, kept, before, k) for k in range(GROUP)]
-        word = data.View(word_layout(), register(m, word, when=True, name="word_2"))
+        word: Value = self.word.as_value()
+        for n in (1, 2):
+            word = register(m, word, when=True, name=f"word_{n}")
+        word = data.View(word_layout(), word)
 
         # Stage 3: entry k is none of the first k elements.
         for k, (entry, (valid, index)) in enumerate(zip(self.entries, places, strict=True)):
@@ -90,6 +70,56 @@ class TopN(wiring.Component):
             with m.If(valid):
                 m.d.sync += [entry.value.eq(_choose(word, index, k)), entry.index.eq(index), entry.valid.eq(1)]
         return m
+
+
+class TopMask(wiring.Component):
+    """Which elements :class:`TopN` keeps, in its time.
+
+    Members
+    -------
+    keep, of, word, count : as :class:`TopN` has them.
+    kept : bit per element, :attr:`latency` cycles after ``word``.
+    """
+
+    latency = TopN.latency
+
+    def __init__(self) -> None:
+        super().__init__({**_inputs(), "kept": Out(GROUP)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Compare, rank, wait."""
+        m = Module()
+        kept: Value = _kept(m, self)
+        for n in range(self.latency - 1):
+            kept = register(m, kept, when=True, name=f"kept_{n}")
+        m.d.comb += self.kept.eq(kept)
+        return m
+
+
+def _inputs() -> dict[str, wiring.Member]:
+    return {"keep": In(5), "of": In(5), "word": In(word_layout()), "count": In(range(GROUP + 1))}
+
+
+def _kept(m: Module, ports: Any) -> Signal:
+    """Compare, a register, rank: which elements of the word one cycle ago are kept."""
+    # Bit d: elements whose indices differ in bit d at most are of one group.
+    same = Cat(ports.of[1:4].any(), ports.of[2:4].any(), ports.of[3])
+
+    # Stage 1: every pair once; `higher` where the element of higher index beats the other.
+    real = Cat(i < ports.count for i in range(GROUP))
+    higher: dict[tuple[int, int], Value] = {}
+    for i, j in combinations(range(GROUP), 2):
+        larger = _magnitude(ports.word[j]) > _magnitude(ports.word[i])
+        higher[i, j] = register(m, larger & real[j], when=True, name=f"higher_{i}_{j}")
+    real = register(m, real, when=True, name="real")
+
+    # Stage 2: ranks.
+    kept = Signal(GROUP)
+    for i in range(GROUP):
+        beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, GROUP)]
+        beaten += [same[_level(i, j)] & ~higher[j, i] for j in range(i)]
+        m.d.comb += kept[i].eq(real[i] & _below(_population(m, beaten), ports.keep))
+    return kept
 
 
 def _magnitude(element: Any) -> Value:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow
-from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN
+from gossamer_hw.prune.topn import GROUP, TOP_MASK_MODULE, TopMask
 from gossamer_hw.vector.stream_channels import BLOCK
 from gossamer_hw.verilog import add_shared
 
@@ -22,8 +22,8 @@ _STEPS = GROUP // _COLUMNS_PER_CYCLE
 class SparseMask(wiring.Component):
     """Takes groups of weights, at most one every fourth cycle, and marks the kept ones of each block.
 
-    A group is L / 8 rows of a block. :class:`~gossamer_hw.prune.topn.TopN` sees two columns of a block per cycle in the
-    four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that group.
+    A group is L / 8 rows of a block. :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block per cycle in
+    the four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that group.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class SparseMask(wiring.Component):
             with m.If(self.valid & (place == n)):
                 m.d.sync += block.as_value()[16 * self._lanes * n : 16 * self._lanes * (n + 1)].eq(halves)
         ranked = [(ranking, step)]
-        for n in range(TopN.latency):
+        for n in range(TopMask.latency):
             late = Signal(name=f"ranked_{n}"), Signal.like(step, name=f"step_{n}")
             m.d.sync += [late[0].eq(ranked[-1][0]), late[1].eq(ranked[-1][1])]
             ranked.append(late)
@@ -81,12 +81,11 @@ class SparseMask(wiring.Component):
 
     def _column(self, m: Module, platform: Any, block: Any, n: int, step: Any, ranked: Any, ranked_step: Any) -> None:
         """Rank the columns `_COLUMNS_PER_CYCLE` step + n."""
-        top = TopN()
-        add_shared(m, platform, top, name=f"top_{n}", module=TOP_N_MODULE)
+        top = TopMask()
+        add_shared(m, platform, top, name=f"top_{n}", module=TOP_MASK_MODULE)
         columns = range(n, GROUP, _COLUMNS_PER_CYCLE)
         words = Array(Cat(block[GROUP * row + column] for row in range(GROUP)) for column in columns)
         m.d.comb += [top.keep.eq(self.keep), top.of.eq(self.of), top.count.eq(GROUP), top.word.eq(words[step])]
-        kept = Cat(Cat(entry.valid & (entry.index == row) for entry in top.entries).any() for row in range(GROUP))
         for place, column in enumerate(columns):
             with m.If(ranked & (ranked_step == place)):
-                m.d.sync += [self.kept[GROUP * row + column].eq(kept[row]) for row in range(GROUP)]
+                m.d.sync += [self.kept[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]
