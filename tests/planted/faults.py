@@ -6,6 +6,7 @@ with itself everywhere. Each fault below is such an error, or one that a single 
 
 from tests.planted.fault import Fault
 from tests.planted.hardware_faults import HARDWARE_FAULTS
+from tests.planted.render_faults import RENDER_FAULTS
 
 __all__ = ["FAULTS"]
 
@@ -475,4 +476,4 @@ _SIMULATOR = (
     ),
 )
 
-FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *_COMPILER, *_SIMULATOR, *HARDWARE_FAULTS)
+FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *_COMPILER, *_SIMULATOR, *RENDER_FAULTS, *HARDWARE_FAULTS)

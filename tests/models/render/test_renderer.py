@@ -49,6 +49,15 @@ def test_both_pipelines_give_the_same_bits(eye: str, termination: float | None) 
     same(uniform, sweep)
 
 
+def test_the_corners_of_cubes_are_inside_their_balls() -> None:
+    """Steps so small that some samples lie within a hundredth of a corner."""
+    field = random_field(4, cubes=(3, 3, 3), occupied=1.1, shift=-4.0)
+    chosen = Settings(step=1 / 32, termination=None, weight_cut=1.0)
+    uniform, sweep = (render(field, camera(EYES["outside"], 28), kind, chosen) for kind in ("uniform", "sweep"))
+    assert uniform.counts.samples > 100_000
+    same(uniform, sweep)
+
+
 @given(
     seed=st.integers(0, 1 << 20),
     eye=st.tuples(*[st.floats(-4, 4)] * 3),

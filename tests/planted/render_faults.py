@@ -1,0 +1,39 @@
+"""Planted bugs of the radiance fields: both pipelines share their places and their arithmetic."""
+
+from tests.planted.fault import Fault
+
+__all__ = ["RENDER_FAULTS"]
+
+_RENDER = "models/gossamer_models/render"
+_AGAINST_FLOAT64 = "tests/models/render/test_renderer.py::test_against_float64"
+
+RENDER_FAULTS = (
+    Fault(
+        "the corners above and beside a point change places, in both pipelines",
+        f"{_RENDER}/interpolate.py",
+        "(1, right * (one - below))",
+        "(1, (one - right) * below)",
+        _AGAINST_FLOAT64,
+    ),
+    Fault(
+        "samples lie at k steps, not at k and a half, in both pipelines",
+        f"{_RENDER}/lattice.py",
+        "k.astype(np.float32) + np.float32(0.5)",
+        "k.astype(np.float32)",
+        _AGAINST_FLOAT64,
+    ),
+    Fault(
+        "the ball of a cube is a little too small",
+        f"{_RENDER}/sweep.py",
+        "0.5 * float(np.linalg.norm(side)) + slack",
+        "0.49 * float(np.linalg.norm(side)) - slack",
+        "tests/models/render/test_renderer.py::test_the_corners_of_cubes_are_inside_their_balls",
+    ),
+    Fault(
+        "a row's coordinates have a bit too few where there are a power of two",
+        f"{_RENDER}/encoding.py",
+        "max(1, (self.components - 1).bit_length())",
+        "max(1, (self.components - 1).bit_length() - 1)",
+        "tests/models/render/test_encoding.py::test_sizes_by_hand",
+    ),
+)
