@@ -46,6 +46,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # else every drawing looks for what stands above the axes
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -74,6 +75,9 @@ def lay_out(figure: "Figure") -> None:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     FigureCanvasAgg(figure)
+    for axes in figure.axes:
+        if not axes.get_xlabel():
+            axes.xaxis.set_label_coords(0.5, 0.0)  # nor need a place be found for nothing
     ConstrainedLayoutEngine().execute(figure)
 
 

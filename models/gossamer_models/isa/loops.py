@@ -28,7 +28,12 @@ def _names(opcode: Opcode) -> tuple[str, ...]:
 
 def field_number(cls: type[Instruction], name: str) -> int:
     """Number by which a modifier refers to a field: its position in the declaration."""
-    return _names(cls.opcode).index(name)
+    return _numbers(cls.opcode)[name]
+
+
+@cache
+def _numbers(opcode: Opcode) -> dict[str, int]:
+    return {name: number for number, name in enumerate(_names(opcode))}
 
 
 def step(cls: type[Instruction], name: str, level: int, value: int) -> Modifier:
