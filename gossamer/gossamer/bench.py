@@ -12,15 +12,15 @@ from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
 from gossamer.bench_record import Measurement, document
 from gossamer.bench_rtl import speeds, utilisations
-from gossamer.bench_simulation import calls, costs, speedups
+from gossamer.bench_simulation import calls, costs, inference, speedups
 from gossamer.bench_study import methods
 
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
 _PARTS = (
-    costs, calls, speedups, methods, dataflows, memory_errors, element, engines, utilisations, overlaps, training_steps,
-    speeds,
+    costs, calls, inference, speedups, methods, dataflows, memory_errors, element, engines, utilisations, overlaps,
+    training_steps, speeds,
 )  # fmt: skip
 
 

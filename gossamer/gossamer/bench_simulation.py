@@ -14,11 +14,16 @@ from typing import Final
 
 from gossamer.bench_record import Measurement
 
-__all__ = ["Usage", "call_times", "calls", "costs", "speedups", "usage"]
+__all__ = ["Usage", "call_times", "calls", "costs", "inference", "speedups", "usage"]
 
 _RUNS: Final = 3
 _CALLED: Final = "workloads/resnet50-224-bdwp.yaml"
 _TARGETS: Final = {_CALLED: "1.5 s, 200 MB", "workloads/resnet18-64-bdwp.yaml": ""}
+_INFERENCE: Final = "workloads/resnet50-224-inference.yaml"
+_ONE_IMAGE: Final = ("--batch", "1", "--no-plots")
+_OTHERS: Final = {"SCALE-Sim v3": 742, "ZigZag": 126}
+"""CPU seconds of the same on 32 x 32: scalesim 3.0.0 with ``-l`` (11 GB) and zigzag-dse 3.9.1, measured once."""
+
 _BATCHES: Final = (512, 256, 480, 384, 128)
 """Of calls in one process, one after another; all differ, so that no result of an earlier call serves a later one."""
 _NETWORKS: Final = ("resnet18-64", "resnet18-224", "resnet50-224", "resnet9-32", "vgg19-32", "mobilenetv2-224")
@@ -91,6 +96,26 @@ def costs() -> Iterator[Measurement]:
             target,
             f"gossamer simulate {workload}",
         )
+
+
+def inference() -> Iterator[Measurement]:
+    """Measure one inference of ResNet-50 without plots, as other simulators draw none.
+
+    Raises
+    ------
+    RuntimeError
+        The command failed.
+    """
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "gossamer", "simulate", _INFERENCE, *_ONE_IMAGE, "--out", out]
+        cpu = median(usage(command).cpu_seconds for _ in range(_RUNS))
+    others = ", ".join(f"{seconds / cpu:.0f} times less than {name}'s {seconds} s" for name, seconds in _OTHERS.items())
+    yield Measurement(
+        f"processor time of one inference of ResNet-50, batch 1, stalls included, dense and 2:8, median of {_RUNS}",
+        f"{cpu:.2f} s CPU, {others}",
+        "500 and 80 times less",
+        f"gossamer simulate {_INFERENCE} {' '.join(_ONE_IMAGE)}",
+    )
 
 
 def calls() -> Iterator[Measurement]:
