@@ -6,6 +6,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
+from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
@@ -96,23 +97,44 @@ def emit_channel_gemm(
     architecture: Architecture,
     *,
     bias: bool = False,
+    statistics: Statistics | None = None,
 ) -> None:
-    """Append one channel GEMM; ``bias`` adds PRM[channel] while results leave the accumulators."""
-    emitter = _Emitter(gemm, mapping, stream, architecture)
+    """Append one channel GEMM.
+
+    Parameters
+    ----------
+    bias : add PRM[channel] while results leave the accumulators.
+    statistics : sum the results for a normalisation, and leave its factors in DRAM.
+    """
+    emitter = _Emitter(gemm, mapping, stream, architecture, bias=bias, statistics=statistics)
+    if statistics is not None:
+        builder.add(statistics.load())
     with builder.loop(stream.j_tiles // mapping.j_tiles) as j_level:
         builder.add(*emitter.load_weights(j_level))
         with builder.loop(emitter.batch_loops) as b_level, builder.loop(gemm.y.outputs // mapping.rows) as y_level:
             if mapping.columns == gemm.x.outputs:
-                builder.add(*emitter.tile(j_level, b_level, y_level, None, bias=bias))
+                builder.add(*emitter.tile(j_level, b_level, y_level, None))
             else:
                 with builder.loop(gemm.x.outputs // mapping.columns) as x_level:
-                    builder.add(*emitter.tile(j_level, b_level, y_level, x_level, bias=bias))
+                    builder.add(*emitter.tile(j_level, b_level, y_level, x_level))
+    if statistics is not None:
+        builder.add(*statistics.factors())
 
 
 class _Emitter:
     """Strides that loads, GEMM and stores of one stage share."""
 
-    def __init__(self, gemm: ChannelGemm, mapping: ChannelMapping, stream: Stream, architecture: Architecture) -> None:
+    def __init__(
+        self,
+        gemm: ChannelGemm,
+        mapping: ChannelMapping,
+        stream: Stream,
+        architecture: Architecture,
+        *,
+        bias: bool,
+        statistics: Statistics | None,
+    ) -> None:
+        self.bias, self.statistics = bias, statistics
         self.gemm, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
         self.cut = channel_columns(gemm, architecture.array, mapping.lj)
         self.words = mapping.bundles * gemm.tap_words
@@ -138,15 +160,13 @@ class _Emitter:
         )  # fmt: skip
         return values, metadata
 
-    def tile(
-        self, j_level: int, b_level: int, y_level: int, x_level: int | None, *, bias: bool
-    ) -> tuple[Load, Gemm, Vector, Store]:
+    def tile(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> tuple[Load, Gemm, Vector, Store]:
         """Load A, multiply, drain and store one tile."""
         inner = [b_level, y_level] + ([] if x_level is None else [x_level])
         return (
             self._load(j_level, b_level, y_level, x_level),
             self._gemm(b_level, y_level, x_level, inner),
-            self._drain(j_level, inner, bias=bias),
+            self._drain(j_level, inner),
             self._store(j_level, b_level, y_level, x_level),
         )
 
@@ -236,11 +256,11 @@ class _Emitter:
         level = 2 if self.mapping.over_pixels else 0
         return {"rows_last": valid}, [last(Gemm, "rows_level", [b_level], level)]
 
-    def _drain(self, j_level: int, inner: list[int], *, bias: bool) -> Vector:
-        mapping, columns = self.mapping, self.array.columns
+    def _drain(self, j_level: int, inner: list[int]) -> Vector:
+        mapping, columns, bias = self.mapping, self.array.columns, self.bias
         count = mapping.tiles * self.tile_results
         channels = mapping.j_tiles * mapping.lj * columns
-        return Vector(
+        drain = Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
             op=VectorOp.DRAIN, flags=VectorFlag.AFFINE if bias else 0, format=Format.FP16, count=count,
             channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns,
@@ -251,6 +271,7 @@ class _Emitter:
                 first(Vector, "wait", [j_level, *inner], S.PRM_FULL),
             ) if bias else (),
         )  # fmt: skip
+        return drain if self.statistics is None else self.statistics.summing(drain, j_level, inner)
 
     def _store(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Store:
         gemm, mapping, target = self.gemm, self.mapping, self.gemm.target

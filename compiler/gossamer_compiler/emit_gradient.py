@@ -3,18 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
 from gossamer_compiler.emit_tiles import TilePass
 from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles
 from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
 from gossamer_compiler.mapping_gradient import gemm_rows
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
     Dim,
@@ -24,7 +25,6 @@ from gossamer_models.isa.instructions import (
     Instruction,
     Load,
     Modifier,
-    ModifierKind,
     Store,
     Vector,
     VectorOp,
@@ -38,16 +38,22 @@ __all__ = ["Companion", "companionable", "emit_gradient_gemm"]
 
 S = Semaphore
 
-_BATCH_LEVEL = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A pass that runs while the array computes, and the instructions in front of it and behind it."""
+    """A pass that runs while the array computes.
+
+    Members
+    -------
+    before, after : instructions in front of it and behind it.
+    work : the pass.
+    share : how much of the blocks it runs beside, relative to the others' shares.
+    """
 
     before: tuple[Instruction, ...]
     work: Pass | TilePass
     after: tuple[Instruction, ...] = ()
+    share: int = 1
 
 
 def emit_gradient_gemm(
@@ -62,7 +68,7 @@ def emit_gradient_gemm(
 
     Parameters
     ----------
-    companions : passes over feature maps, one per part of equal size that the blocks are cut into.
+    companions : passes over feature maps, one per part that the blocks are cut into.
 
     Raises
     ------
@@ -71,16 +77,13 @@ def emit_gradient_gemm(
     """
     emitter = _Emitter(gemm, mapping, architecture)
     if not companions:
-        emitter.emit(builder, found, _Part(0, 1, 0, 0), ())
+        emitter.emit(builder, found, whole_loops(emitter.loops), ())
         return
-    for number, companion in enumerate(companions):
-        part = _part(emitter, number, len(companions))
-        if part is None:
-            raise ValueError(f"blocks of {emitter.j_loops} x {emitter.i_loops} cannot be cut in {len(companions)}")
+    cuts = _cuts(emitter, companions)
+    if cuts is None:
+        raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
+    for companion, (part, copies) in zip(companions, cuts, strict=True):
         builder.add(*companion.before)
-        copies = _copies(companion.work, emitter.iterations // len(companions), architecture)
-        if copies is None:
-            raise ValueError("the pass must spread evenly over the loops")
         emitter.emit(builder, found, part, (companion.work, copies))
         builder.add(*companion.after)
 
@@ -102,64 +105,24 @@ def _tiles(
 
 
 def companionable(
-    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, passes: Sequence[Pass | TilePass]
+    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, companions: Sequence[Companion]
 ) -> bool:
-    """Whether passes can run beside a weight gradient, each beside an equal part of it."""
-    emitter = _Emitter(gemm, mapping, architecture)
-    parts = len(passes)
-    return _part(emitter, 0, parts) is not None and all(
-        _copies(work, emitter.iterations // parts, architecture) is not None for work in passes
-    )
+    """Whether passes can run beside a weight gradient, each beside its share of it."""
+    return _cuts(_Emitter(gemm, mapping, architecture), companions) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One of several equal cuts of a weight gradient's blocks.
-
-    Members
-    -------
-    number, count : which of how many.
-    level : loop that is cut: 0 or 1 over blocks, 2 over the batch, whose sums stay in the accumulators in between.
-    start : its first iteration.
-    """
-
-    number: int
-    count: int
-    level: int
-    start: int
-
-    @property
-    def drains(self) -> bool:
-        """Whether sums are complete at its end."""
-        return self.level < _BATCH_LEVEL or self.number == self.count - 1
-
-    def place(self, instruction: Instruction) -> Instruction:
-        """The instruction, whose loop begins at ``start`` and shares its first and last iteration with other parts."""
-        if self.count == 1:
-            return instruction
-        names = [field.name for field in dataclasses.fields(instruction)]
-        moved: dict[str, int] = {}
-        kept = []
-        for modifier in instruction.modifiers:
-            inside = bool(modifier.levels >> self.level & 1)
-            if inside and modifier.kind == ModifierKind.STEP:
-                name = names[modifier.field]
-                moved[name] = moved.get(name, getattr(instruction, name)) + modifier.value * self.start
-            hidden = (modifier.kind == ModifierKind.FIRST and self.number > 0) or (
-                modifier.kind == ModifierKind.LAST and self.number < self.count - 1
-            )
-            if not (inside and hidden):
-                kept.append(modifier)
-        return changed(instruction, modifiers=tuple(kept), **moved)
-
-
-def _part(emitter: "_Emitter", number: int, count: int) -> _Part | None:
-    one_block = emitter.j_loops == emitter.i_loops == 1
-    cut = (emitter.j_loops, emitter.i_loops, emitter.batch_loops if one_block else 1)
-    for level, loops in enumerate(cut):
-        if loops % count == 0:
-            return _Part(number, count, level, number * loops // count)
-    return None
+def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Part, int]] | None:
+    """The part that each pass runs beside, and its tiles per iteration; None if there are none."""
+    parts = cut_loops(emitter.loops, [companion.share for companion in companions])
+    if parts is None:
+        return None
+    cuts = []
+    for companion, part in zip(companions, parts, strict=True):
+        copies = _copies(companion.work, part.iterations * emitter.y_loops, emitter.architecture)
+        if copies is None:
+            return None
+        cuts.append((part, copies))
+    return cuts
 
 
 class _Emitter:
@@ -184,16 +147,20 @@ class _Emitter:
         self.y_loops = gemm.gradient.height // mapping.rows
 
     @property
+    def loops(self) -> tuple[int, int, int]:
+        """Iterations over columns, input channels and the batch."""
+        return self.j_loops, self.i_loops, self.batch_loops
+
+    @property
     def iterations(self) -> int:
         """GEMM instructions of the whole layer."""
-        return self.j_loops * self.i_loops * self.batch_loops * self.y_loops
+        return prod(self.loops) * self.y_loops
 
     def emit(
-        self, builder: StageBuilder, found: int, part: _Part, beside: tuple[Pass | TilePass, int] | tuple[()]
+        self, builder: StageBuilder, found: int, part: Part, beside: tuple[Pass | TilePass, int] | tuple[()]
     ) -> None:
         """Append one part of the blocks, a pass and its tiles per iteration beside it."""
-        loops = [self.j_loops, self.i_loops, self.batch_loops, self.y_loops]
-        loops[part.level] //= part.count
+        loops = [*(taken.size for taken in part.ranges), self.y_loops]
         with builder.loop(loops[0]) as j_level, builder.loop(loops[1]) as i_level:
             with builder.loop(loops[2]) as b_level, builder.loop(loops[3]) as y_level:
                 instructions = (

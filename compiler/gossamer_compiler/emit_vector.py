@@ -38,7 +38,7 @@ __all__ = [
 S = Semaphore
 
 _MIN_TILES = 8
-MAX_COPIES = 16
+MAX_COPIES = 32
 """Tiles of a pass in one iteration of another nest, at most: they are instructions of their own."""
 
 
@@ -64,6 +64,8 @@ class Pass:
     waits_parameters : take a PRM_FULL token before the first tile.
     found : flag that is set if a sum is not finite; None leaves all alone.
     gives_sums : give a VOUT_FULL token behind the last tile, for a store of what lies in PRM then.
+    gives_stored, waits_stored : give a STORED token behind the last store; take one before the first load, which may
+        then read what another pass has stored.
     """
 
     op: VectorOp
@@ -75,6 +77,8 @@ class Pass:
     gives_sums: bool = False
     found: int | None = None
     sampled: Sampled | None = None
+    gives_stored: bool = False
+    waits_stored: bool = False
 
 
 def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, layer: str) -> None:
@@ -219,6 +223,12 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Archite
         stores += store_tile(work.sampled, tile, architecture)
     if stores:
         stores[0] = changed(stores[0], wait=stores[0].wait | S.VOUT_FULL)
+    if work.waits_stored and nest.opens:
+        opening = first(Load, "wait", nest.levels, S.STORED)
+        loads[0] = changed(loads[0], modifiers=(*loads[0].modifiers, opening))
+    if work.gives_stored and nest.closes:
+        closing = last(Store, "signal", nest.levels, S.STORED)
+        stores[-1] = changed(stores[-1], modifiers=(*stores[-1].modifiers, closing))
     return [*loads, _operation(work, size, addresses, line, nest), *prunes, *stores]
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
-from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable, emit_gradient_gemm
 from gossamer_compiler.emit_tiles import TilePass
@@ -20,6 +19,7 @@ from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_compiler.sampled import Sampled
+from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
 from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
@@ -122,14 +122,21 @@ class MultiplyLayer:
             mapping = map_channels(gemm, self.architecture, self.node.name)
             self.phases.append(Phase(y, x, gemm, mapping, self._stream(f"backward.{number}", gemm, mapping)))
 
-    def feed_forward(self) -> StageProgram:
-        """FF, the bias added while results leave the accumulators."""
+    def statistics(self, normalisation: Normalisation) -> Statistics | None:
+        """How FF can give the normalisation that reads its output its statistics; None if it cannot."""
+        if self.bias:
+            return None
+        return statistics_of(normalisation, self.forward, self.forward_mapping, self.architecture)
+
+    def feed_forward(self, statistics: Statistics | None = None) -> StageProgram:
+        """FF, the bias added while results leave the accumulators; with ``statistics`` they are summed there."""
         builder = StageBuilder()
         if self.bias:
             builder.add(self._load_bias())
         emit_channel_gemm(
-            builder, self.forward, self.forward_mapping, self.forward_stream, self.architecture, bias=bool(self.bias)
-        )
+            builder, self.forward, self.forward_mapping, self.forward_stream, self.architecture, bias=bool(self.bias),
+            statistics=statistics,
+        )  # fmt: skip
         dense = dataclasses.replace(self.forward, pattern=DENSE)
         return builder.finish(
             self.node.name, "ff", dataflow=_dataflow(self.forward_mapping), sparsity=_text(self._patterns[0]),
@@ -137,24 +144,16 @@ class MultiplyLayer:
         )  # fmt: skip
 
     def _load_bias(self) -> Load:
-        """Bring the bias into PRM, each bundle's where the channels of its tiles start."""
-        cut = channel_columns(self.forward, self.architecture.array, self.forward_mapping.lj)
-        words = self.bias[0].size_bytes // 4
-        demand, bound = cut.all_tiles * cut.width, self.architecture.buffers.parameter_words
+        """Bring the bias into PRM, each channel where its column reads it."""
+        columns = ColumnVectors.of(self.forward, self.forward_mapping, self.architecture)
+        demand, bound = columns.words, self.architecture.buffers.parameter_words
         if demand > bound:
             raise DoesNotFitError(
                 f"layer {self.node.name!r}: its bias exceeds the parameter memory", demand, bound, "words",
                 "raise buffers.parameter_words",
             )  # fmt: skip
-        load = load_parameters(self.bias[0].address, words, 0, last_one=True)
-        block = self.forward_mapping.j_tiles * cut.width
-        if block % BLOCK:
-            dims = [*plain(block, 4, 4), *plain(words // block, 4 * block, 4 * blocks_of(block) * BLOCK)]
-            return dataclasses.replace(load, dims=merge(dims))
-        if cut.units == 1:
-            return load
-        dims = [*plain(cut.outputs, 4, 4), *plain(cut.units, 4 * cut.outputs, 4 * cut.tiles * cut.width)]
-        return dataclasses.replace(load, dims=merge(dims))
+        load = load_parameters(self.bias[0].address, columns.channels, 0, last_one=True)
+        return dataclasses.replace(load, dims=columns.dims(1))
 
     def back_propagate(self) -> StageProgram:
         """BP, phase by phase; pixels without taps get zeros."""
@@ -202,11 +201,11 @@ class MultiplyLayer:
             macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
         )  # fmt: skip
 
-    def can_carry(self, gradient: Activation, passes: Sequence[Pass | TilePass]) -> bool:
+    def can_carry(self, gradient: Activation, companions: Sequence[Companion]) -> bool:
         """Whether passes of another layer can run beside WU; a bias' sums take the lower half of PRM."""
         gemm, mapping = self._gradient_gemm(gradient)
-        free = not self.bias or all(isinstance(work, TilePass) for work in passes)
-        return free and companionable(gemm, mapping, self.architecture, passes)
+        free = not self.bias or all(isinstance(companion.work, TilePass) for companion in companions)
+        return free and companionable(gemm, mapping, self.architecture, companions)
 
     def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, GradientMapping]:
         gemm = GradientGemm(

@@ -8,6 +8,7 @@ from gossamer_compiler.emit_vector import Pass, emit_pass, float_bits, load_para
 from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_compiler.sampled import Sampled
+from gossamer_compiler.statistics import Normalisation, norm_forward
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import FoundMode, Instruction, Vector, VectorFlag, VectorOp
@@ -66,6 +67,10 @@ class ChainLayer:
     ----------
     source, residual, target : its feature maps; ``residual`` is None without an add.
     found : sticky flag that says whether its gradients are finite.
+
+    Members
+    -------
+    normalisation : what the layer that makes its input needs to know to give it its statistics, if it wants any.
     """
 
     def __init__(
@@ -84,11 +89,16 @@ class ChainLayer:
         self.places = _Places(source.channel_blocks * BLOCK)
         self.parameters: list[Tensor] = []
         self.norm: Tensor | None = None
+        self.normalisation: Normalisation | None = None
         if node.normalise is not None:
             self._require_fit()
             parts = ("parameters", "parameters.momentum", "parameters.gradient")
             self.parameters = [self._vectors(memory, part, 2) for part in parts]
             self.norm = self._vectors(memory, "norm", 4)
+            self.normalisation = Normalisation(
+                self.parameters[0].address, self.norm.address, self.places.channels, self._inverse_count,
+                float_bits(node.normalise),
+            )  # fmt: skip
 
     def _require_fit(self) -> None:
         bound = self.architecture.buffers.parameter_words
@@ -119,31 +129,27 @@ class ChainLayer:
         if self.residual is not None:
             flags |= VectorFlag.RESIDUAL
             inputs[1] = self.residual
-        if self.norm is not None:
+        if self.normalisation is not None:
             flags |= VectorFlag.AFFINE
             if factors:
                 words = 2 * self.places.channels
-                builder.add(load_parameters(self.norm.address, words, self.places.norm, last_one=True))
+                builder.add(load_parameters(self.normalisation.factors, words, self.places.norm, last_one=True))
             else:
-                self._statistics(builder, self.norm)
-        waits = factors and self.norm is not None
+                self._statistics(builder, self.normalisation)
+        waits = factors and self.normalisation is not None
         work = Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm, waits_parameters=waits)
         self._pass(builder, work)
         return builder.finish(self.node.name, "ff")
 
-    def _statistics(self, builder: StageBuilder, norm: Tensor) -> None:
-        places, parameters = self.places, self.parameters[0]
-        builder.add(load_parameters(parameters.address, 2 * places.channels, places.affine, last_one=True))
+    def _statistics(self, builder: StageBuilder, wanted: Normalisation) -> None:
+        places = self.places
+        builder.add(load_parameters(wanted.affine, 2 * places.channels, places.affine, last_one=True))
         flags = VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
         self._pass(builder, Pass(VectorOp.REDUCE, flags, {0: self.source, 1: self.source}, parameter=places.sums))
         builder.add(
-            Vector(
-                wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_FORWARD, count=places.channels,
-                channels=places.channels, source0=places.sums, source1=places.affine, parameter=places.norm,
-                scalar0=self._inverse_count, scalar1=float_bits(self.node.normalise or 0.0),
-            ),
-            store_parameters(norm.address, 4 * places.channels, places.norm),
-        )  # fmt: skip
+            norm_forward(wanted, places.channels, (places.sums, places.affine, places.norm)),
+            store_parameters(wanted.factors, 4 * places.channels, places.norm),
+        )
 
     def back_propagate(self, passes: "BackwardPasses") -> StageProgram:
         """Sums in a first pass, gradients of input and residual in a second."""

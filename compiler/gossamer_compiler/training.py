@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -15,9 +15,10 @@ from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
-from gossamer_compiler.normalise import ChainLayer
+from gossamer_compiler.normalise import BackwardPasses, ChainLayer
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.token_maps import TokensLayer
 from gossamer_compiler.token_steps import StepLayer, step_layer
 from gossamer_compiler.weights import PruneRule
@@ -129,6 +130,7 @@ class _Compiler:
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
         self.steps: dict[str, StepLayer] = {}
+        self.given: set[str] = set()
         self.waiting: list[tuple[MultiplyLayer, Activation]] = []
         self.samples_by = (pattern, seed) if method.samples_gradient else None
         self.sampled: dict[str, Sampled] = {}
@@ -172,15 +174,9 @@ class _Compiler:
 
     def _forward(self, node: Node, loss_scale: float) -> list[StageProgram]:
         if isinstance(node, Multiply):
-            return [self._multiply(node).feed_forward()]
+            return [self._multiply(node).feed_forward(self._statistics(node))]
         if isinstance(node, Chain):
-            residual = None if node.residual is None else self._tensor(node.residual)
-            chain = ChainLayer(
-                node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture,
-                found=self._flag(),
-            )  # fmt: skip
-            self.chains[node.name] = chain
-            return [chain.feed_forward(factors=not self.trains)]
+            return [self._chain(node).feed_forward(factors=not self.trains or node.name in self.given)]
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
@@ -205,6 +201,28 @@ class _Compiler:
             )
         return [builder.finish(node.name, "ff")]
 
+    def _statistics(self, node: Multiply) -> Statistics | None:
+        """Statistics that a layer can give to the one normalisation that reads its output."""
+        if not self.trains:
+            return None
+        readers = [other for other in self.graph.nodes if isinstance(other, Chain) and other.source == node.output]
+        wanting = [self._chain(other) for other in readers if other.normalise is not None]
+        if len(wanting) != 1 or wanting[0].normalisation is None:
+            return None
+        statistics = self.multiplies[node.name].statistics(wanting[0].normalisation)
+        if statistics is not None:
+            self.given.add(wanting[0].node.name)
+        return statistics
+
+    def _chain(self, node: Chain) -> ChainLayer:
+        if node.name not in self.chains:
+            residual = None if node.residual is None else self._tensor(node.residual)
+            self.chains[node.name] = ChainLayer(
+                node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture,
+                found=self._flag(),
+            )  # fmt: skip
+        return self.chains[node.name]
+
     def _multiply(self, node: Multiply) -> MultiplyLayer:
         if node.patches:
             source = allocate(self.memory, f"{node.name}.patches", self.batch, *node.in_shape)
@@ -221,7 +239,14 @@ class _Compiler:
     def _backward(self, node: Node, updates: list[StageProgram], rule: Optimizer) -> list[StageProgram]:
         if isinstance(node, Loss):
             return []
-        stages, gradient = self._gradient(node.output)
+        sums, gradient = self._gradient(node.output)
+        if isinstance(node, Chain) and not node.plain:
+            stages = self._chain_backward(node, gradient, sums)
+            chain = self.chains[node.name]
+            update = chain.update(dataclasses.replace(rule, found=chain.found))
+            updates += [update] if update else []
+            return stages
+        stages = self._sum_stages(node.output, sums)
         if isinstance(node, Multiply):
             layer = self.multiplies[node.name]
             stages += self._sample_apart(node, gradient)
@@ -237,22 +262,17 @@ class _Compiler:
             stages += [self._beside(node.name, work)] if isinstance(work, Companion) else work
             update = step.update(rule)
             updates += [update] if update else []
-        elif isinstance(node, Chain) and node.plain:
+        elif isinstance(node, Chain):
             # Both terms take the sum's gradient as it is.
             for name in (node.source, node.residual):
                 self.gradients.setdefault(str(name), []).append(gradient)
-        elif isinstance(node, Chain):
-            stages.append(self._chain_backward(node, gradient))
-            chain = self.chains[node.name]
-            update = chain.update(dataclasses.replace(rule, found=chain.found))
-            updates += [update] if update else []
         else:
             stages.append(self._pool_backward(node, gradient))
         return stages
 
     def _beside(self, name: str, companion: Companion) -> StageProgram:
         """A pass of BP beside the largest weight gradient that waits and can carry it, or alone."""
-        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, (companion.work,))]
+        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, (companion,))]
         if hosts:
             layer, given = max(hosts, key=lambda host: prod(host[0].weights.shape) * host[1].pixels)
             self.waiting.remove((layer, given))
@@ -286,7 +306,7 @@ class _Compiler:
         emit_pass(builder, work, self.architecture, node.name)
         return [builder.finish(node.name, "prune")]
 
-    def _chain_backward(self, node: Chain, gradient: Activation) -> StageProgram:
+    def _chain_backward(self, node: Chain, gradient: Activation, sums: list[Pass]) -> list[StageProgram]:
         source_gradient = self._new_gradient(node.source)
         residual_gradient = None
         if node.residual is not None:
@@ -297,15 +317,23 @@ class _Compiler:
         chain = self.chains[node.name]
         sampled = self._sample(node.source, source_gradient) if self.readers[node.source] == 1 else None
         passes = chain.backward_passes(gradient, source_gradient, residual_gradient, sampled)
-        if passes.sums is None:
-            return chain.back_propagate(passes)
+        if passes.sums is not None:
+            carried = self._carried(node, _beside(passes, passes.sums, sums))
+            if carried is not None:
+                return [carried]
+            carried = self._carried(node, _beside(passes, passes.sums)) if sums else None
+            if carried is not None:
+                return [*self._sum_stages(node.output, sums), carried]
+        return [*self._sum_stages(node.output, sums), chain.back_propagate(passes)]
+
+    def _carried(self, node: Chain, companions: Sequence[Companion]) -> StageProgram | None:
+        """The latest weight gradient that passes of a chain's BP can run beside."""
         for place in reversed(range(len(self.waiting))):
             layer, received = self.waiting[place]
-            if layer.can_carry(received, (passes.sums, passes.gradient)):
+            if layer.can_carry(received, companions):
                 del self.waiting[place]
-                companions = (Companion(passes.before, passes.sums), Companion(passes.between, passes.gradient))
                 return layer.weight_gradient(received, node.name, companions)
-        return chain.back_propagate(passes)
+        return None
 
     def _pool_backward(self, node: Pool, gradient: Activation) -> StageProgram:
         builder = StageBuilder()
@@ -315,21 +343,41 @@ class _Compiler:
         emit_pool(builder, _pooling(node, op), inputs, target, self.architecture, node.name)
         return builder.finish(node.name, "bp")
 
-    def _gradient(self, name: str) -> tuple[list[StageProgram], Activation]:
+    def _gradient(self, name: str) -> tuple[list[Pass], Activation]:
         """Gradient of a tensor; several readers' gradients are added first, in the order they were made."""
         parts = self.gradients.get(name, [])
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
-        stages, total = [], parts[0]
-        for number, part in enumerate(parts[1:], 1):
-            builder = StageBuilder()
+        passes, total = [], parts[0]
+        for part in parts[1:]:
             result = self._new_gradient(name)
             sampled = self._sample(name, result) if part is parts[-1] else None
-            work = Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,), sampled=sampled)
+            passes.append(Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,), sampled=sampled))
+            total = result
+        return passes, total
+
+    def _sum_stages(self, name: str, sums: list[Pass]) -> list[StageProgram]:
+        """Stages of their own for the sums of a tensor's gradients."""
+        stages = []
+        for number, work in enumerate(sums, 1):
+            builder = StageBuilder()
             emit_pass(builder, work, self.architecture, name)
             stages.append(builder.finish(name, "bp-sum" if number == 1 else f"bp-sum-{number}"))
-            total = result
-        return stages, total
+        return stages
+
+
+def _beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
+    """Passes of a chain's BP behind those that add up its gradient; each reads what the one before has stored.
+
+    Quarters of a weight gradient, where there are sums: they move three maps, a chain's statistics three, its gradient
+    four or five.
+    """
+    chained = [dataclasses.replace(work, gives_stored=True, waits_stored=n > 0) for n, work in enumerate(sums)]
+    return [
+        *(Companion((), work) for work in chained),
+        Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums))),
+        Companion(passes.between, passes.gradient, share=max(1, 3 - len(sums)) if sums else 1),
+    ]
 
 
 def _sources(node: Node) -> list[str]:

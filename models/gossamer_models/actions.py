@@ -211,7 +211,7 @@ def _vector(g: Vector) -> Actions:
         halves, multiplications = halves + more[0], multiplications + more[1]
         additions, parameters = additions + more[2], parameters + more[3]
     read = g.count * (halves * _HALF_BITS + singles * _SINGLE_BITS)
-    sums = 1 + bool(flags & VectorFlag.PRODUCT) if op == VectorOp.REDUCE and g.size == 1 else 0
+    sums = _sums(op, flags) if g.size == 1 else 0
     labels = g.count // g.channels if op == VectorOp.SOFTMAX_CROSS_ENTROPY else 0  # one in, one probability out
     return Actions(
         accumulator_read_bits=g.count * _SINGLE_BITS if op in _FROM_ACCUMULATORS else 0,
@@ -248,6 +248,7 @@ _OPERANDS: Mapping[VectorOp, tuple[int, int, int, int, int]] = {
 
 _OPTIONS: Mapping[tuple[VectorOp, VectorFlag], tuple[int, int, int, int]] = {
     (VectorOp.DRAIN, VectorFlag.AFFINE): (0, 0, 1, 1),
+    (VectorOp.DRAIN, VectorFlag.STATISTICS): (0, 1, 0, 0),
     (VectorOp.APPLY, VectorFlag.AFFINE): (0, 1, 1, 2),
     (VectorOp.APPLY, VectorFlag.RESIDUAL): (1, 0, 1, 0),
     (VectorOp.REDUCE, VectorFlag.MASK): (1, 0, 0, 0),
@@ -268,6 +269,13 @@ _FROM_ACCUMULATORS = frozenset({VectorOp.DRAIN, VectorOp.SOFTMAX, VectorOp.SOFTM
 _TWO_RESULTS = frozenset({VectorOp.LAYER_NORM, VectorOp.SILU_GATE_GRADIENT})
 
 _WINDOWS = frozenset({VectorOp.MAX_POOL, VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT})
+
+
+def _sums(op: VectorOp, flags: VectorFlag) -> int:
+    """Sums per channel."""
+    if op == VectorOp.REDUCE:
+        return 1 + bool(flags & VectorFlag.PRODUCT)
+    return 2 if flags & VectorFlag.STATISTICS else 0
 
 
 def _result_bits(op: VectorOp, g: Vector) -> int:

@@ -203,7 +203,8 @@ class Watch:
         if g.op in (VectorOp.SOFTMAX_CROSS_ENTROPY, VectorOp.REDUCE):
             return  # functions of their own
         newton = g.count if g.op == VectorOp.NORM_FORWARD else 0
-        assert found.multiplications == self.counts["multiply"] + 8 * newton, g
+        squares = g.count if g.flags & VectorFlag.STATISTICS else 0
+        assert found.multiplications == self.counts["multiply"] + 8 * newton + squares, g
         assert found.additions == self.counts["add"] + 2 * newton, g
 
 
@@ -243,6 +244,13 @@ def test_normalised_network_against_golden(monkeypatch: pytest.MonkeyPatch) -> N
 def test_reduction_multiplies_only_for_its_second_sum(flags: int, products: int) -> None:
     found = instruction_actions(TINY.array, Vector(op=VectorOp.REDUCE, flags=flags, count=640, channels=16))
     assert (found.multiplications, found.additions) == (products, 0)
+
+
+def test_statistics_square_what_is_drained() -> None:
+    fields: dict[str, Any] = {"op": VectorOp.DRAIN, "count": 640, "channels": 16, "size": 1}
+    plain = instruction_actions(TINY.array, Vector(**fields))
+    found = instruction_actions(TINY.array, Vector(flags=VectorFlag.STATISTICS, **fields))
+    assert found == dataclasses.replace(plain, multiplications=640, parameter_write_bits=2 * 16 * 32)
 
 
 @pytest.mark.parametrize(

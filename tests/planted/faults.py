@@ -299,8 +299,8 @@ _COMPILER = (
     Fault(
         "of several gradients of one tensor the last one is left out",
         "compiler/gossamer_compiler/training.py",
-        "enumerate(parts[1:], 1)",
-        "enumerate(parts[1:-1], 1)",
+        "for part in parts[1:]:",
+        "for part in parts[1:-1]:",
         "tests/system/test_training_step.py::test_random_networks",
     ),
     Fault(
@@ -351,6 +351,27 @@ _COMPILER = (
         "emit_zero_phase(builder, phase.y, phase.x, self._any_gemm(real))",
         "pass",
         "tests/system/test_dirty_memory.py::test_old_activations_change_no_bit",
+    ),
+    Fault(
+        "statistics of a batch whose last but one block of rows is ragged come from the accumulators",
+        "compiler/gossamer_compiler/statistics.py",
+        "(blocks - 1) * array.rows <= gemm.source.batch",
+        "(blocks - 2) * array.rows <= gemm.source.batch",
+        "tests/compiler/test_statistics.py::test_what_would_not_be_exact_is_not_summed",
+    ),
+    Fault(
+        "squares of all blocks of columns are summed to the place of the first one",
+        "compiler/gossamer_compiler/statistics.py",
+        'step(Vector, "target2", j_level, self.columns.padded_block)',
+        'step(Vector, "target2", j_level, 0)',
+        "tests/system/test_statistics.py::test_bits_of_a_step_in_several_blocks_of_columns",
+    ),
+    Fault(
+        "a sum of gradients is loaded before it is stored",
+        "compiler/gossamer_compiler/emit_vector.py",
+        'opening = first(Load, "wait", nest.levels, S.STORED)',
+        'opening = first(Load, "wait", nest.levels, 0)',
+        "tests/system/test_gradient_sums.py::test_order_of_engines_changes_no_bit",
     ),
     Fault(
         "a B buffer is handed back while rows of its last batch block are to come",

@@ -128,6 +128,13 @@ _MACHINE = (
         "tests/hw/vector/test_reduce.py::test_rounding",
     ),
     Fault(
+        "a block of drained rows is summed before its last group",
+        "hw/gossamer_hw/vector/reduce_rows.py",
+        "drained.valid & (number == groups - 1)",
+        "drained.valid & (number == 0)",
+        "tests/hw/vector/test_reduce_rows.py::test_statistics[8-16]",
+    ),
+    Fault(
         "the last line of a second output meets one of the first",
         "hw/gossamer_hw/vector/stream_writer.py",
         "alone.eq(output.half & ~output.odd & output.last)",

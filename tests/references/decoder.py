@@ -74,12 +74,12 @@ _OPCODES: dict[int, tuple[str, str]] = {
     64: (
         "VECTOR",
         """
-    op 578 6 | flags 584 8 | format 592 2 | count 594 32 | source0 626 24 | source1 650 24 | source2 674 24
-    target0 698 24 | target1 722 24 | target2 746 24 | parameter 770 24 | channels 794 24 | channel_low 818 16
-    channel_mid_period 834 32 | channel_mid_count 866 16 | channel_high_period 882 32 | size 914 32
-    samples 946 24 | sample_period 970 32 | height 1002 16 | width 1018 16 | kernel 1034 8 | kernel_x 1042 8
-    stride 1050 8 | padding 1058 8 | keep 1066 5 | of 1071 5 | scalar0 1076 32 | scalar1 1108 32
-    scalar2 1140 32 | scalar3 1172 32 | scalar4 1204 32 | found 1236 12 | found_mode 1248 2
+    op 578 6 | flags 584 9 | format 593 2 | count 595 32 | source0 627 24 | source1 651 24 | source2 675 24
+    target0 699 24 | target1 723 24 | target2 747 24 | parameter 771 24 | channels 795 24 | channel_low 819 16
+    channel_mid_period 835 32 | channel_mid_count 867 16 | channel_high_period 883 32 | size 915 32
+    samples 947 24 | sample_period 971 32 | height 1003 16 | width 1019 16 | kernel 1035 8 | kernel_x 1043 8
+    stride 1051 8 | padding 1059 8 | keep 1067 5 | of 1072 5 | scalar0 1077 32 | scalar1 1109 32
+    scalar2 1141 32 | scalar3 1173 32 | scalar4 1205 32 | found 1237 12 | found_mode 1249 2
     """,
     ),
 }

@@ -142,15 +142,15 @@ def again(w: StageWriter) -> None:
 
 
 def product(w: StageWriter) -> None:
-    """GEMM on random operands, in a loop of its own that adds up or alone; then DRAIN."""
+    """GEMM on random operands, in a loop of its own that adds up or alone; then DRAIN, once or with sums that go on."""
     g, a_bytes, entries = _gemm(w)
     columns = w.architecture.array.columns
     b = Region(Buffer.B, 0, 2 * entries * columns)
-    affine = w.rng.random() < 0.4
+    affine, sums = w.rng.random() < 0.4, w.rng.choice((0, 0, 1, 2))
     w.loads([Region(Buffer.A, 0, a_bytes)])
     _entries(w, b)
     channels = -(-g.lj * g.j * columns // _GROUP) * _GROUP
-    parameter = _parameters(w, channels) if affine else 0
+    parameter = _parameters(w, 3 * channels) if affine or sums else 0
     tokens = _use(w, [Buffer.A, Buffer.B], [Buffer.ACC])
     with w.loop(3) as level:
         if level < 0:
@@ -161,19 +161,29 @@ def product(w: StageWriter) -> None:
             changes += [last(Gemm, "chunk_words", [level], w.rng.choice((1, 4, 512)))] if w.rng.random() < 0.5 else []
             w.add(dataclasses.replace(g, accumulate=1, modifiers=tuple(w.rng.sample(changes, len(changes)))))
     count = g.tiles * g.li * g.lj * w.architecture.array.rows * columns
-    element = w.rng.choice((Format.FP16, Format.FP32))
+    element = Format.FP16 if sums else w.rng.choice((Format.FP16, Format.FP32))
     y = w.regions(Buffer.VOUT, [element.bytes * count], _line(w))
-    w.add(
-        Vector(
-            op=VectorOp.DRAIN, flags=(VectorFlag.AFFINE if affine else 0) | w.rng.choice((0, VectorFlag.RELU)),
-            format=element, count=count, source0=g.acc_base, target0=y[0].address, parameter=parameter,
-            channels=channels, channel_low=columns, channel_mid_period=g.li * w.architecture.array.rows * columns,
-            channel_mid_count=g.lj, channel_high_period=count // g.j, **_samples(w, count),
-            **_found(w, FoundMode.SET, FoundMode.CLEAR_AND_SET),
-            **_use(w, [Buffer.ACC, *([Buffer.PRM] if affine else [])], [Buffer.VOUT]),
-        )
+    flags = (VectorFlag.AFFINE if affine else 0) | w.rng.choice((0, VectorFlag.RELU))
+    drain = Vector(
+        op=VectorOp.DRAIN, format=element, count=count, source0=g.acc_base, target0=y[0].address, parameter=parameter,
+        channels=channels, channel_low=columns, channel_mid_period=g.li * w.architecture.array.rows * columns,
+        channel_mid_count=g.lj, channel_high_period=count // g.j, target1=parameter + channels,
+        target2=parameter + 2 * channels,
     )  # fmt: skip
-    _finish(w, y, used_parameters=affine)
+    uses_parameters = bool(affine or sums)
+    tokens = _use(w, [Buffer.ACC, *([Buffer.PRM] if uses_parameters else [])], [Buffer.VOUT])
+    drains = [
+        dataclasses.replace(
+            drain, flags=flags | (VectorFlag.STATISTICS if sums else 0) | (VectorFlag.ACCUMULATE if number else 0),
+            size=w.rng.choice((0, 1, 1, 2)), **_samples(w, count), **_found(w, FoundMode.SET, FoundMode.CLEAR_AND_SET),
+        )
+        for number in range(max(sums, 1))
+    ]  # fmt: skip
+    drains[0] = dataclasses.replace(drains[0], wait=tokens["wait"])
+    drains[-1] = dataclasses.replace(drains[-1], signal=tokens["signal"], advance=tokens["advance"])
+    w.add(*drains)
+    kept = [Region(Buffer.PRM, 4 * parameter, 12 * channels)] if sums and w.stores_parameters else []
+    _finish(w, [*y, *kept], used_parameters=uses_parameters)
 
 
 def _gemm(w: StageWriter) -> tuple[Gemm, int, int]:

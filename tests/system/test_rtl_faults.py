@@ -96,7 +96,7 @@ def claiming(job: Job) -> Job:
 
 def test_decode_errors() -> None:
     """DECERR for the fetch, and for loads and stores that are the first or a later one."""
-    case = case_with("bn2", "ff")
+    case = case_with("bn1", "bp")
     trials = []
     for kind in (Load, Store):
         for number in (0, 1):
@@ -155,7 +155,7 @@ def test_second_stage_is_missing() -> None:
 def test_illegal_instructions() -> None:
     case = case_with("conv2", "ff")
     items = case.program.stages[0].instructions
-    load, vector = place_of(case, Load), place_of(case, Vector)
+    load, vector = place_of(case, Load, 1), place_of(case, Vector)
     job = program_job(case.program)
     byte = INSTRUCTION_BYTES * (1 + load)
     foreign = Modifier(127, ModifierKind.STEP, 1, 1)
@@ -203,7 +203,7 @@ def test_illegal_places() -> None:
                     for field in choices
                 ]  # fmt: skip
     case = case_with("bn2", "ff")
-    place = place_of(case, Vector, 2)
+    place = place_of(case, Vector)
     for wrong_place in ({"source0": 4}, {"target0": 2}):
         job = changed(case, place, **wrong_place)
         trials.append(Trial(f"APPLY {wrong_place}", case, job, Fault.ALIGNMENT, Engine.VECTOR, place))
@@ -212,7 +212,7 @@ def test_illegal_places() -> None:
 
 def test_tokens() -> None:
     """Tokens of others, too many, too few."""
-    case = case_with("conv2", "ff")
+    case = case_with("conv2", "bp")
     stage = case.program.stages[0]
     load = place_of(case, Load)
     full = (*stage.credits, (Semaphore.A_FULL, 15))
@@ -251,15 +251,16 @@ RESET_IN: dict[str, tuple[str, str, _Picks]] = {
     "store of entries": ("conv2", "update", lambda item: isinstance(item, Store) and item.buffer == Buffer.PRN),
     "gemm": ("conv2", "ff", lambda item: isinstance(item, Gemm)),
     "prune": ("conv2", "update", lambda item: isinstance(item, Prune)),
-    "drain": ("conv2", "ff", of(VectorOp.DRAIN)),
+    "drain": ("conv2", "bp", of(VectorOp.DRAIN)),
+    "drain that sums": ("conv2", "ff", of(VectorOp.DRAIN)),
     "apply": ("bn2", "ff", of(VectorOp.APPLY)),
     "gradient": ("bn1", "bp", of(VectorOp.GRADIENT)),
     "update": ("conv2", "update", of(VectorOp.UPDATE)),
-    "reduce": ("bn2", "ff", of(VectorOp.REDUCE)),
+    "reduce": ("bn1", "bp", of(VectorOp.REDUCE)),
     "pool": ("pool", "ff", of(VectorOp.MAX_POOL)),
     "pool's gradient": ("pool", "bp", of(VectorOp.MAX_POOL_GRADIENT)),
     "mean": ("mean", "ff", of(VectorOp.AVG_POOL)),
-    "micro, forward": ("bn2", "ff", of(VectorOp.NORM_FORWARD)),
+    "micro, forward": ("conv2", "ff", of(VectorOp.NORM_FORWARD)),
     "micro, backward": ("bn1", "bp", of(VectorOp.NORM_BACKWARD)),
     "micro, softmax": ("loss", "ff", of(VectorOp.SOFTMAX_CROSS_ENTROPY)),
 }

@@ -1,6 +1,7 @@
 """The vector engine: its units, the halves they are at, and the sticky flags."""
 
 from collections.abc import Iterator
+from itertools import compress, product
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
@@ -15,7 +16,7 @@ from gossamer_hw.vector.ports import PRM_READS, buffer_members
 from gossamer_hw.vector.reduce import ReduceUnit
 from gossamer_hw.vector.stream import StreamUnit
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import FoundMode, Vector, VectorOp
+from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector_micro import MICRO_OPERATIONS
@@ -48,7 +49,8 @@ class VectorEngine(wiring.Component):
     """Executes :class:`~gossamer_models.isa.instructions.Vector` instructions, one after the other.
 
     An instruction takes :func:`gossamer_models.timing.vector.vector_cycles`: those of its unit, from its start to the
-    cycle of its last write, one to check the instruction, one to read its sticky flag, and one at the end.
+    cycle of its last write, one to check the instruction, one to read its sticky flag, and one at the end. DRAIN with
+    STATISTICS occupies two: one writes the results to VOUT, the other sums them, writes the sums to PRM, and ends last.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class VectorEngine(wiring.Component):
         lanes = architecture.vector.lanes
         if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
             raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
-        self._lanes = lanes
+        self._architecture = architecture
         self._units = [unit(architecture) for unit, _ in units]
         self._operations = [sorted(operations) for _, operations in units]
         super().__init__(
@@ -103,29 +105,41 @@ class VectorEngine(wiring.Component):
         with m.Elif(ending):
             m.d.sync += busy.eq(0)
         with m.If(checking):
-            m.d.sync += fault.eq(vector_fault(m, command.operands, self._lanes))
+            m.d.sync += fault.eq(vector_fault(m, command.operands, self._architecture))
         chosen = [Cat(command.operands.op == op for op in operations).any() for operations in self._operations]
-        none = ~Cat(chosen).any()
+        beside, ends = self._summing(m, command.operands, chosen)
+        none = ~(Cat(chosen).any() & Cat(ends).any())
         code = Mux(none, Fault.ILLEGAL, fault)
         refused = starting & (code != Fault.NONE)
-        finished = Cat(select & unit.done for select, unit in zip(chosen, self._units, strict=True)).any()
+        finished = Cat(end & unit.done for end, unit in zip(ends, self._units, strict=True)).any()
         unit_fault = Signal(4)
         m.d.comb += ending.eq(refused | finished)
         m.d.sync += self.fault.eq(Mux(refused, code, Mux(finished, unit_fault, 0)))
-        for number, (select, unit) in enumerate(zip(chosen, self._units, strict=True)):
+        for number, (select, helps, end, unit) in enumerate(zip(chosen, beside, ends, self._units, strict=True)):
             m.submodules[f"unit_{number}"] = unit
             m.d.comb += [
-                unit.start.eq(starting & ~refused & select),
+                unit.start.eq(starting & ~refused & (select | helps)),
                 unit.command.eq(command.operands),
                 unit.rewind.eq(self.rewind),
             ]
-            with m.If(select):
+            with m.If(end):
                 m.d.comb += unit_fault.eq(unit.fault)
         found = Cat(select & unit.set for select, unit in zip(chosen, self._units, strict=True)).any()
         self._flags(m, command.operands, checking, found, finished)
-        self._buffers(m, chosen)
+        self._buffers(m, chosen, beside)
         self._halves(m, command, ending)
         return m
+
+    def _summing(self, m: Module, operands: Any, chosen: list[Value]) -> tuple[list[Value], list[Value]]:
+        """Which unit sums what the chosen one drains, and which unit ends the instruction: the later one."""
+        sums = (operands.op == VectorOp.DRAIN) & (operands.flags & VectorFlag.STATISTICS).any()
+        reduces = [isinstance(unit, ReduceUnit) for unit in self._units]
+        for stream_unit, reduce_unit in product(self._units, compress(self._units, reduces)):
+            if isinstance(stream_unit, StreamUnit):
+                m.d.comb += reduce_unit.drained.eq(stream_unit.drained)
+        beside = [sums & reduce for reduce in reduces]
+        ends = [Mux(sums, reduce, select) for reduce, select in zip(reduces, chosen, strict=True)]
+        return beside, ends
 
     def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
         """Sticky flags, in words; a word that has not been written since the reset is zero."""
@@ -154,13 +168,13 @@ class VectorEngine(wiring.Component):
         with m.If(write.en):
             m.d.sync += written.bit_select(number, 1).eq(1)
 
-    def _buffers(self, m: Module, chosen: list[Value]) -> None:
-        """Give the ports to the unit at work."""
-        for select, unit in zip(chosen, self._units, strict=True):
+    def _buffers(self, m: Module, chosen: list[Value], beside: list[Value]) -> None:
+        """Give the ports to the unit at work; one that works beside it writes PRM."""
+        for select, helps, unit in zip(chosen, beside, self._units, strict=True):
             ours = dict(self._ports(self))
             for name, port in self._ports(unit):
                 outputs = [member for member in ("address", "data", "mask") if self._drives(name, member)]
-                with m.If(select):
+                with m.If(select | helps if name == "prm_write" else select):
                     m.d.comb += [getattr(ours[name], member).eq(getattr(port, member)) for member in outputs]
                     m.d.comb += ours[name].enable.eq(port.enable)
                 if "data" not in outputs:

@@ -5,10 +5,13 @@ from typing import Any
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 
 from gossamer_hw.vector.ports import LINE_WORD_BYTES
+from gossamer_hw.vector.reduce import most_channels
 from gossamer_hw.vector.stream_channels import BLOCK, ROW, channel_misaligned
+from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector import FLAGS, FOUND_MODES
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Format, FoundMode, VectorFlag, VectorOp
 from gossamer_models.registers import Fault
+from gossamer_models.timing.vector_stream import summed_elements
 
 __all__ = ["vector_fault"]
 
@@ -17,16 +20,24 @@ _OP_BITS = 6
 _NORMALISATIONS = (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)
 
 
-def vector_fault(m: Module, command: Any, lanes: int) -> Value:
+def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
     """Return the code of :class:`~gossamer_models.registers.Fault` that an instruction earns, 0 for a legal one.
 
     Operands must lie at whole lines of VIN and VOUT, those of PRM at multiples of eight words; only operands that the
-    operation has are looked at. Bounds of buffers are not checked.
+    operation has are looked at. Bounds of buffers are not checked, but there must be sums for all channels.
     """
-    illegal = Cat(_foreign(command), _bad_format(command), _bad_formula(command), _bad_sparsity(command)).any()
-    misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes)).any()
+    lanes, columns = architecture.vector.lanes, architecture.array.columns
+    formula = _bad_formula(command, columns)
+    illegal = Cat(_foreign(command), _bad_format(command), formula, _bad_sparsity(command)).any()
+    misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes, columns)).any()
+    many = _sums(command) & (command.channels > most_channels(architecture))
     fault = Signal(4, name="fault_code")
-    m.d.comb += fault.eq(Mux(illegal, Fault.ILLEGAL, Mux(misaligned, Fault.ALIGNMENT, Fault.NONE)))
+    with m.If(illegal):
+        m.d.comb += fault.eq(Fault.ILLEGAL)
+    with m.Elif(misaligned):
+        m.d.comb += fault.eq(Fault.ALIGNMENT)
+    with m.Elif(many):
+        m.d.comb += fault.eq(Fault.BUFFER)
     return fault
 
 
@@ -38,11 +49,19 @@ def _with(command: Any, flag: VectorFlag) -> Value:
     return command.flags[int(flag).bit_length() - 1]
 
 
+def _drain_sums(command: Any) -> Value:
+    return _of(command, VectorOp.DRAIN) & _with(command, VectorFlag.STATISTICS)
+
+
+def _sums(command: Any) -> Value:
+    return _of(command, VectorOp.REDUCE) | _drain_sums(command)
+
+
 def _foreign(command: Any) -> Value:
     """The operation is unknown, exists in models only, or does not have one of the options."""
     known = {int(op) for op in VectorOp if op not in MODELLED_OPERATIONS}
     places = range(1 << _OP_BITS)
-    flags = Array(Const(_flags(op) if op in known else 0, 8) for op in places)
+    flags = Array(Const(_flags(op) if op in known else 0, len(command.flags)) for op in places)
     modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)
     return (command.flags & ~flags[command.op]).any() | ~modes[command.op].bit_select(command.found_mode, 1)
 
@@ -57,17 +76,19 @@ def _modes(op: int) -> int:
 
 
 def _bad_format(command: Any) -> Value:
-    return _of(command, VectorOp.FILL, VectorOp.DRAIN) & (command.format > Format.FP32)
+    unknown = _of(command, VectorOp.FILL, VectorOp.DRAIN) & (command.format > Format.FP32)
+    return unknown | (_drain_sums(command) & (command.format != Format.FP16))
 
 
-def _bad_formula(command: Any) -> Value:
-    """A period or count of the formulas for channels and samples is zero, or REDUCE's channels are not in eights."""
+def _bad_formula(command: Any, columns: int) -> Value:
+    """A period or count of the formulas for channels and samples is zero, or channels are not those that are summed."""
     parts = ("channel_low", "channel_mid_period", "channel_mid_count", "channel_high_period")
-    by_channel = _with(command, VectorFlag.AFFINE) | _of(command, VectorOp.REDUCE)
+    by_channel = _with(command, VectorFlag.AFFINE) | _sums(command)
     by_sample = (command.samples != 0) & ~_of(command, VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_NORMALISATIONS)
     zero = by_channel & Cat(command[part] == 0 for part in parts).any()
     wide = _of(command, VectorOp.REDUCE) & (command.channel_low != ROW)
-    return zero | wide | (by_sample & (command.sample_period == 0))
+    other = _drain_sums(command) & (command.channel_low != columns)
+    return zero | wide | other | (by_sample & (command.sample_period == 0))
 
 
 def _bad_sparsity(command: Any) -> Value:
@@ -97,14 +118,18 @@ def _lines(command: Any, lanes: int) -> Value:
 
 def _words(command: Any) -> Value:
     """An operand in PRM, or a vector of channels, is no multiple of eight words."""
-    norm = _of(command, *_NORMALISATIONS)
-    address = command.parameter | command.channels | Mux(norm, command.source0 | command.source1, 0)
-    return (norm | _of(command, VectorOp.REDUCE)) & (address & (_PARAMETER_WORDS - 1)).any()
+    norm, drain = _of(command, *_NORMALISATIONS), _drain_sums(command)
+    sources, targets = command.source0 | command.source1, command.target1 | command.target2
+    address = command.channels | Mux(drain, targets, command.parameter) | Mux(norm, sources, 0)
+    return (norm | _sums(command)) & (address & (_PARAMETER_WORDS - 1)).any()
 
 
-def _channels(command: Any, lanes: int) -> Value:
-    """Parameters of neighbours do not lie beside each other."""
-    by_channel = _with(command, VectorFlag.AFFINE) | _of(command, VectorOp.REDUCE)
+def _channels(command: Any, lanes: int, columns: int) -> Value:
+    """Parameters of neighbours do not lie beside each other, or what is summed is no whole blocks."""
+    by_channel = _with(command, VectorFlag.AFFINE) | _sums(command)
     samples = (command.samples != 0) & ~_of(command, VectorOp.FILL)
     ragged = samples & (command.sample_period & (lanes - 1)).any() & (command.sample_period < command.count)
-    return (by_channel & channel_misaligned(command, lanes)) | ragged
+    block = summed_elements(lanes, columns)
+    together = Mux(_drain_sums(command), block, lanes)
+    part = _drain_sums(command) & (command.count & (block - 1)).any()
+    return (by_channel & channel_misaligned(command, lanes, together)) | ragged | part

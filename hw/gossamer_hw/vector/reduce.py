@@ -1,9 +1,10 @@
-"""REDUCE: exact sums over the elements of each channel."""
+"""REDUCE, and STATISTICS of DRAIN: exact sums over the elements of each channel."""
 
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.prune.block import delay
@@ -17,45 +18,55 @@ from gossamer_hw.vector.exact import (
     term_sum,
 )
 from gossamer_hw.vector.ports import unit_members
+from gossamer_hw.vector.reduce_rows import RowTurner, drained_layout
 from gossamer_hw.vector.reduce_store import CHANNELS, SUMS, SumStore
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker
 from gossamer_hw.vector.stream_operands import has, masked_half
 from gossamer_hw.vector.stream_pairs import PairReader
 from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import VectorFlag
-from gossamer_models.registers import Fault
+from gossamer_models.isa.instructions import VectorFlag, VectorOp
+from gossamer_models.timing.vector_stream import turned_groups
 
-__all__ = ["ReduceUnit"]
+__all__ = ["ReduceUnit", "most_channels"]
 
 _ROUND_CYCLES = 2 + ExactRound.latency
 """From a sum asked for to the cycle in which its rounded value is written: memory, choice, rounding."""
 
 
+def most_channels(architecture: Architecture) -> int:
+    """Channels that there are sums for: as many as PRM could take both sums of, in whole blocks."""
+    return max(architecture.buffers.parameter_words // (SUMS * CHANNELS), 1) * CHANNELS
+
+
 class ReduceUnit(wiring.Component):
-    """REDUCE on L lanes, which hold L / 8 samples of eight channels; ``channel_low`` must be 8.
+    """REDUCE on L lanes, which hold L / 8 samples of eight channels, and STATISTICS beside DRAIN.
 
     Each lane's terms are exact integers, added up over the samples by a tree and then to the channels' sums in memory.
     After the last tile of a sweep (``size`` 1) one sum per cycle is rounded. An operand that is both factors
-    (``source0`` equal to ``source1``) is read once. :func:`gossamer_models.timing.vector_stream.reduce_cycles` has the
+    (``source0`` equal to ``source1``) is read once. What is drained comes to the same lanes as
+    :class:`~gossamer_hw.vector.reduce_rows.RowTurner` gives it. :mod:`gossamer_models.timing.vector_stream` has the
     cycles.
 
     Parameters
     ----------
     architecture
-        Lanes and buffer sizes count; there are sums for ``parameter_words`` / 2 channels, more are a fault.
+        Lanes, columns and buffer sizes count; there are sums for :func:`most_channels`. The instruction must be legal.
 
     Members
     -------
-    As :func:`~gossamer_hw.vector.ports.unit_members` says.
+    drained : results of DRAIN.
+    Others as :func:`~gossamer_hw.vector.ports.unit_members` says.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes
-        super().__init__(unit_members(architecture))
+        super().__init__({**unit_members(architecture), "drained": In(drained_layout(lanes))})
         self._levels = (lanes // ROW).bit_length() - 1
-        self._blocks = max(architecture.buffers.parameter_words // (SUMS * CHANNELS), 1)
+        self._blocks = most_channels(architecture) // CHANNELS
         self._pairs = PairReader(lanes=lanes, lines=1 << len(self.vin.address))
+        self._rows = RowTurner(lanes=lanes, columns=architecture.array.columns)
+        self._turns = turned_groups(architecture.array.columns)
         self._channels = ChannelWalker(lanes=lanes)
         self._samples = SampleWalker(lanes=lanes)
         self._store = SumStore(blocks=self._blocks, levels=self._levels)
@@ -63,45 +74,46 @@ class ReduceUnit(wiring.Component):
 
     @property
     def _settle_cycles(self) -> int:
-        """From the reader's ``final`` to the cycle in which the last sum is written back."""
-        return 1 + PairReader.lead + ExactProduct.latency + self._levels + 1
+        """From the last group to the cycle in which its sums are written back."""
+        return ExactProduct.latency + self._levels + 1
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire reader, terms, sums, rounding."""
         m = Module()
-        for name in ("pairs", "channels", "samples", "store", "round"):
+        for name in ("pairs", "rows", "channels", "samples", "store", "round"):
             m.submodules[name] = getattr(self, f"_{name}")
-        refused = Signal()
-        m.d.comb += refused.eq(self.start & (self.command.channels > CHANNELS * self._blocks))
-        self._read(m, refused)
-        m.d.comb += self._store.terms.eq(self._terms(m, platform))
-        settled = delay(m, self._pairs.final, self._settle_cycles, name="settled")
-        reading, block, finished = self._finish(m, settled)
+        drains = self.command.op == VectorOp.DRAIN
+        self._read(m, drains)
+        m.d.comb += self._store.terms.eq(self._terms(m, platform, drains))
+        # A pair's second group comes one cycle behind its first.
+        last = delay(m, self._pairs.final, 1 + PairReader.lead, name="read")
+        last_turned = delay(m, self.drained.final & drains, self._turns, name="turned")
+        settled = delay(m, last | last_turned, self._settle_cycles, name="settled")
+        reading, block, finished = self._finish(m, settled, drains)
         entered = delay(
             m,
-            Cat(self._pairs.group.valid, self._channels.channel[3:]),
+            Cat(
+                self._pairs.group.valid | self._rows.valid,
+                Mux(drains, self._rows.block, self._channels.channel[3:]),
+            ),
             ExactProduct.latency + self._levels - 1,
             name="entered",
         )
-        fresh = self.start & ~has(self.command, VectorFlag.ACCUMULATE)
         m.d.comb += [
-            self._store.clear.eq(fresh | self.rewind),
+            self._store.clear.eq((self.start & ~has(self.command, VectorFlag.ACCUMULATE)) | self.rewind),
             self._store.add.eq(entered[0]),
             self._store.read.eq(entered[0] | reading),
             self._store.block.eq(Mux(reading, block, entered[1:])),
+            self.done.eq(finished),
         ]
-        m.d.sync += self.fault.eq(Mux(refused, Fault.BUFFER, Fault.NONE))
-        late = Signal()
-        m.d.sync += late.eq(refused)
-        m.d.comb += self.done.eq(finished | late)
         return m
 
-    def _read(self, m: Module, refused: Value) -> None:
+    def _read(self, m: Module, drains: Value) -> None:
         """Start reader and walkers."""
         c, pairs, channels, samples = self.command, self._pairs, self._channels, self._samples
         log2_line = (4 * self._lanes).bit_length() - 1
         m.d.comb += [
-            pairs.start.eq(self.start & ~refused),
+            pairs.start.eq(self.start & ~drains),
             pairs.count.eq(c.count),
             *(pairs.source[n].eq(c[f"source{n}"][log2_line:]) for n in range(3)),
             pairs.used.eq(Cat(1, has(c, VectorFlag.PRODUCT) & (c.source0 != c.source1), has(c, VectorFlag.MASK))),
@@ -113,14 +125,17 @@ class ReduceUnit(wiring.Component):
             channels.mid_period.eq(c.channel_mid_period),
             channels.mid_count.eq(c.channel_mid_count),
             channels.high_period.eq(c.channel_high_period),
-            channels.step.eq(pairs.group.valid),
+            channels.step.eq(pairs.group.valid | self.drained.valid),
             samples.start.eq(self.start),
             samples.samples.eq(c.samples),
             samples.period.eq(c.sample_period),
             samples.step.eq(pairs.group.valid),
+            self._rows.start.eq(self.start),
+            self._rows.drained.eq(self.drained),
+            self._rows.channel.eq(channels.channel),
         ]
 
-    def _terms(self, m: Module, platform: Any) -> Value:
+    def _terms(self, m: Module, platform: Any, drains: Value) -> Value:
         """Terms of the group's channels, by kind of sum."""
         c, pairs = self.command, self._pairs
         halves: list[list[Any]] = [[] for _ in range(CHANNELS)]
@@ -128,12 +143,18 @@ class ReduceUnit(wiring.Component):
         log2_lanes = self._lanes.bit_length() - 1
         tail = Signal(log2_lanes)
         m.d.comb += tail.eq(c.count - 1)
+        squares = has(c, VectorFlag.PRODUCT) | drains
         for lane in range(self._lanes):
             first, second, mask = (pairs.halves[source][lane] for source in range(3))
-            g = masked_half(m, first, mask, has(c, VectorFlag.MASK))
-            x = Signal(Half, name=f"x_{lane}")
-            m.d.comb += x.as_value().eq(Mux(pairs.used[1], second.as_value(), first.as_value()))
-            live = pairs.group.valid & self._samples.real[lane // ROW] & (~pairs.group.last | (lane <= tail))
+            turned = self._rows.halves[lane].as_value()
+            g, x = Signal(Half, name=f"g_{lane}"), Signal(Half, name=f"x_{lane}")
+            masked = masked_half(m, first, mask, has(c, VectorFlag.MASK))
+            m.d.comb += [
+                g.as_value().eq(Mux(drains, turned, masked.as_value())),
+                x.as_value().eq(Mux(drains, turned, Mux(pairs.used[1], second.as_value(), first.as_value()))),
+            ]
+            read = pairs.group.valid & self._samples.real[lane // ROW] & (~pairs.group.last | (lane <= tail))
+            live = self._rows.valid | read
             half, product = ExactHalf(), ExactProduct()
             add_shared(m, platform, half, name=f"half_{lane}", module="exact_half")
             add_shared(m, platform, product, name=f"product_{lane}", module="exact_product")
@@ -142,7 +163,7 @@ class ReduceUnit(wiring.Component):
                 half.live.eq(live),
                 product.a.eq(g),
                 product.b.eq(x),
-                product.live.eq(live & has(c, VectorFlag.PRODUCT)),
+                product.live.eq(live & squares),
             ]
             halves[lane % CHANNELS].append(half.term)
             products[lane % CHANNELS].append(product.term)
@@ -166,9 +187,9 @@ class ReduceUnit(wiring.Component):
             terms = following
         return terms[0]
 
-    def _finish(self, m: Module, settled: Value) -> tuple[Value, Value, Value]:
+    def _finish(self, m: Module, settled: Value, drains: Value) -> tuple[Value, Value, Value]:
         """Round all sums, one per cycle; return whether a block is asked for, which, and the end."""
-        c, product = self.command, has(self.command, VectorFlag.PRODUCT)
+        c, product = self.command, has(self.command, VectorFlag.PRODUCT) | drains
         rounds = c.size == 1
         active, item, block = Signal(), Signal(range(SUMS * CHANNELS)), Signal(range(self._blocks))
         last_item, last, blocks = Signal(), Signal(), Signal(24)
@@ -181,7 +202,12 @@ class ReduceUnit(wiring.Component):
             m.d.sync += [active.eq(rounds & (blocks != 0)), item.eq(0), block.eq(0)]
         with m.Elif(active):
             m.d.sync += [item.eq(Mux(last_item, 0, item + 1)), block.eq(block + last_item), active.eq(~last)]
-        word = (c.parameter + Mux(item[3], c.channels, 0) + Cat(item[:3], block))[:24]
+        places = [Signal(24, name=f"place_{number}") for number in range(SUMS)]
+        m.d.sync += [
+            places[0].eq(Mux(drains, c.target1, c.parameter)),
+            places[1].eq(Mux(drains, c.target2, c.parameter + c.channels)),
+        ]
+        word = (Mux(item[3], places[1], places[0]) + Cat(item[:3], block))[:24]
         self._write(m, active, item, word)
         ended = delay(m, last | (settled & rounds & (blocks == 0)), _ROUND_CYCLES, name="ended")
         return active, block, ended | (settled & ~rounds)

@@ -5,10 +5,12 @@ from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
 
 from gossamer_hw.numerics.formats import Half, Relaxed
 from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.ports import PRM_READS, unit_members
+from gossamer_hw.vector.reduce_rows import drained_layout
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, spread
 from gossamer_hw.vector.stream_lane import StreamLane
 from gossamer_hw.vector.stream_operands import Controls, LaneInputs, has, lane_terms, masked_half
@@ -27,6 +29,9 @@ LANE_MODULE = "gossamer_vector_lane"
 _TAIL_CYCLES = PairReader.lead + StreamLane.latency + 2
 """From a reader's ``final`` to the last write: the second group of a pair, its way through a lane, fp16."""
 
+_ROUNDED_CYCLES = SumReader.lead + StreamLane.latency + 1
+"""From DRAIN's ``final`` to the cycle in which its last group is there in fp16."""
+
 _EXTRA_DELAY = 1
 """Puts the writes of a second output between those of the first, whether pairs take two or three cycles."""
 
@@ -36,7 +41,8 @@ class StreamUnit(wiring.Component):
 
     :func:`gossamer_models.timing.vector_stream.stream_cycles` has their cycles.
     A reader gives a group of L elements in a cycle; the lanes take it through y = (x0 y0 + x1 y1) + u; the writer puts
-    results into lines. UPDATE goes through the lanes four times. The instruction must be legal.
+    results into lines. UPDATE goes through the lanes four times. The instruction must be legal. With STATISTICS another
+    unit takes what is drained, and says when the instruction is done.
 
     Parameters
     ----------
@@ -45,12 +51,13 @@ class StreamUnit(wiring.Component):
 
     Members
     -------
-    As :func:`~gossamer_hw.vector.ports.unit_members` says.
+    drained : results of DRAIN with STATISTICS.
+    Others as :func:`~gossamer_hw.vector.ports.unit_members` says.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes
-        super().__init__(unit_members(architecture))
+        super().__init__({**unit_members(architecture), "drained": Out(drained_layout(lanes))})
         vin_lines, vout_lines = 1 << len(self.vin.address), 1 << len(self.vout.address)
         self._pairs = PairReader(lanes=lanes, lines=vin_lines)
         self._sums = SumReader(lanes=lanes, columns=architecture.array.columns, words=1 << len(self.acc.address))
@@ -77,6 +84,12 @@ class StreamUnit(wiring.Component):
         gradients = self._feed(m, output)
         self._finish(m, output)
         self._extra(m, group, gradients)
+        writer, counts = self._writer, has(self.command, VectorFlag.STATISTICS)
+        m.d.comb += [
+            self.drained.valid.eq(writer.rounded.half & counts),
+            self.drained.halves.eq(writer.rounded_halves),
+            self.drained.final.eq(delay(m, self._sums.final & counts, _ROUNDED_CYCLES, name="drained")),
+        ]
         return m
 
     def _start_readers(self, m: Module) -> None:

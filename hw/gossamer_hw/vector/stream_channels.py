@@ -6,13 +6,16 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BLOCK", "ROW", "ChannelWalker", "SampleWalker", "channel_misaligned", "spread"]
+__all__ = ["BLOCK", "CHANNEL_BITS", "ROW", "ChannelWalker", "SampleWalker", "channel_misaligned", "spread"]
 
 BLOCK = 64
 """Elements of a block, eight samples of eight channels."""
 
 ROW = 8
 """Elements of one sample in a block."""
+
+CHANNEL_BITS = 24
+"""Width of a channel's number."""
 
 
 class ChannelWalker(wiring.Component):
@@ -45,7 +48,7 @@ class ChannelWalker(wiring.Component):
                 "mid_count": In(16),
                 "high_period": In(32),
                 "step": In(1),
-                "channel": Out(24),
+                "channel": Out(CHANNEL_BITS),
             }
         )
 
@@ -53,7 +56,7 @@ class ChannelWalker(wiring.Component):
         """Count every period down, and its term up."""
         m = Module()
         low_term, mid_term, high_term, high_step = (
-            Signal(24, name=f"{n}_term") for n in ("low", "mid", "high", "step")
+            Signal(CHANNEL_BITS, name=f"{n}_term") for n in ("low", "mid", "high", "step")
         )
         mid, mid_left, high_left = Signal(16), Signal(32), Signal(32)
         product: Value = Mux(self.low[0], self.mid_count, 0)
@@ -153,13 +156,19 @@ def spread(m: Module, words: Any, low: Value, first: Value, *, name: str) -> Any
     return data.View(words.shape(), Cat(line))
 
 
-def channel_misaligned(command: Any, lanes: int) -> Value:
-    """Whether a group's channels are not a power of two of neighbours in one line of PRM."""
+def channel_misaligned(command: Any, lanes: int, together: Value) -> Value:
+    """Whether a group's channels are not a power of two of neighbours in one line of PRM.
+
+    Parameters
+    ----------
+    together
+        Power of two: elements in which a period must not end.
+    """
     low_mask = (command.channel_low - 1)[:16]
     wide_mask = low_mask & (lanes - 1)
     periods = (command.channel_mid_period, command.channel_high_period)
     return (
         (command.channel_low & low_mask).any()
         | ((command.parameter | command.channels) & wide_mask).any()
-        | Cat((period & (lanes - 1)).any() & (period < command.count) for period in periods).any()
+        | Cat((period & (together - 1)).any() & (period < command.count) for period in periods).any()
     )

@@ -56,6 +56,7 @@ class StreamWriter(wiring.Component):
     output, values : a group.
     extra, extra_halves : a group of fp16 for target 1.
     vout : writes VOUT.
+    rounded, rounded_halves : the group, one cycle later, in fp16.
     """
 
     def __init__(self, *, lanes: int, lines: int) -> None:
@@ -71,6 +72,8 @@ class StreamWriter(wiring.Component):
                 "extra": In(Output),
                 "extra_halves": In(data.ArrayLayout(Half, lanes)),
                 "vout": Out(write_port(lines, 32 * lanes, 4 * lanes)),
+                "rounded": Out(Output),
+                "rounded_halves": Out(data.ArrayLayout(Half, lanes)),
             }
         )
 
@@ -81,6 +84,7 @@ class StreamWriter(wiring.Component):
         self._write_singles(m, tail)
         halves = Signal(data.ArrayLayout(Half, self._lanes), reset_less=True)
         output = Signal(Output)
+        m.d.comb += [self.rounded.eq(output), self.rounded_halves.eq(halves)]
         m.d.sync += [
             output.eq(self.output),
             halves.as_value().eq(Cat(narrow(m, value) for value in self.values)),

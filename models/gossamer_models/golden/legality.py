@@ -7,6 +7,7 @@ from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Format, Instruction, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.timing.dma import misaligned
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
+from gossamer_models.timing.vector_stream import summed_elements
 
 __all__ = ["check_legal"]
 
@@ -22,7 +23,8 @@ def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     """Check a concrete instruction against the machine's lines and lanes.
 
     Operands of a Vector in VIN and VOUT start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words, as
-    does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample period.
+    does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample period;
+    an operation that sums has them in the blocks that its sums take at a time.
     Transfers of a machine with one port obey :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule
     exists.
 
@@ -49,6 +51,8 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
     sources = {f"source{n}": getattr(v, f"source{n}") for n in range(3)}
     if v.op in _FROM_ACCUMULATORS:
         del sources["source0"]
+    if v.op == VectorOp.DRAIN:
+        words |= {name: lines.pop(name) for name in ("target1", "target2")}
     (words if v.op in _PER_CHANNEL else lines).update(sources)
     for unit, places in ((_PARAMETER_WORDS, words), (architecture.vector.line_bytes, lines)):
         for name, place in places.items():
@@ -56,27 +60,38 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
                 yield f"`{name}` must be a multiple of {unit}, not {place}"
     if v.op == VectorOp.FILL and v.format == Format.BYTE:
         yield f"`format` of FILL must be {int(Format.FP16)} or {int(Format.FP32)}, not {v.format}"
-    if (v.flags & VectorFlag.AFFINE and v.op not in _BY_ROW) or v.op == VectorOp.REDUCE:
-        yield from _wrong_channels(v, lanes)
-    if v.op == VectorOp.REDUCE and v.channels > architecture.buffers.parameter_words // 2:
-        yield f"`channels` of REDUCE must be at most {architecture.buffers.parameter_words // 2}, not {v.channels}"
+    sums = v.op == VectorOp.REDUCE or bool(v.flags & VectorFlag.STATISTICS)
+    if (v.flags & VectorFlag.AFFINE and v.op not in _BY_ROW) or sums:
+        yield from _wrong_channels(architecture, v)
+    most = architecture.buffers.parameter_words // 2
+    if sums and v.channels > most:
+        yield f"`channels` of {VectorOp(v.op).name} must be at most {most}, not {v.channels}"
     if v.samples and v.op not in _NO_SAMPLES:
         unit = _slab(v) if v.op in POOL_OPERATIONS else lanes
         if v.sample_period % max(unit, 1) and v.sample_period < v.count:
             yield f"`sample_period` must be a multiple of {unit} or reach the end, not {v.sample_period}"
 
 
-def _wrong_channels(v: Vector, lanes: int) -> Iterator[str]:
-    if v.channel_low & (v.channel_low - 1) or (v.op == VectorOp.REDUCE and v.channel_low != _ROW):
-        yield f"`channel_low` must be {_ROW if v.op == VectorOp.REDUCE else 'a power of two'}, not {v.channel_low}"
-    unit = min(v.channel_low, lanes)
+def _wrong_channels(architecture: Architecture, v: Vector) -> Iterator[str]:
+    lanes, columns = architecture.vector.lanes, architecture.array.columns
+    unit, what, low = lanes, f"{lanes} lanes", None
+    if v.op == VectorOp.REDUCE:
+        low = _ROW
+    elif v.flags & VectorFlag.STATISTICS:
+        low, unit = columns, summed_elements(lanes, columns)
+        what = f"the {unit} elements that are summed together"
+        if v.count % unit:
+            yield f"`count` must be a multiple of {what}, not {v.count}"
+    if v.channel_low != low if low else v.channel_low & (v.channel_low - 1):
+        yield f"`channel_low` must be {low or 'a power of two'}, not {v.channel_low}"
+    together = min(v.channel_low, lanes)
     for name in ("parameter", "channels"):
-        if getattr(v, name) % max(unit, 1):
-            yield f"`{name}` must be a multiple of the {unit} channels that lie together, not {getattr(v, name)}"
+        if getattr(v, name) % max(together, 1):
+            yield f"`{name}` must be a multiple of the {together} channels that lie together, not {getattr(v, name)}"
     for name in ("channel_mid_period", "channel_high_period"):
         period = getattr(v, name)
-        if period % lanes and period < v.count:
-            yield f"`{name}` must be a multiple of {lanes} lanes or reach the end, not {period}"
+        if period % unit and period < v.count:
+            yield f"`{name}` must be a multiple of {what} or reach the end, not {period}"
 
 
 def _slab(v: Vector) -> int:

@@ -50,7 +50,7 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {
-    VectorOp.DRAIN: VectorFlag.AFFINE | VectorFlag.RELU,
+    VectorOp.DRAIN: VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.STATISTICS | VectorFlag.ACCUMULATE,
     VectorOp.APPLY: VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU,
     VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
     VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,

@@ -13,7 +13,9 @@ from gossamer_models.golden.vector_operands import (
     per_channel,
     relu,
     scalar,
+    set_vector,
 )
+from gossamer_models.golden.vector_sums import add_to_sums
 from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.accumulate import add
@@ -45,8 +47,11 @@ def drain(machine: Machine, v: Vector) -> None:
 
     y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, a NaN
     stays. VOUT[target0] = y in `format` (fp16 or fp32). `found_mode` 1, 2: the flag `found` is set if a y is not
-    finite.
+    finite. STATISTICS, in fp16 only: the sums of t and of t t over the elements of each channel, t = fp16(y), go on
+    with ACCUMULATE as REDUCE's do. With `size` 1: PRM[target1 + channel] = first sum, rounded once;
+    PRM[target2 + channel] = second.
     """
+    element = _format(v)
     word_bytes = machine.architecture.array.columns * 4
     values = canonical(machine.read(v.engine, Buffer.ACC, np.float32, v.source0 * word_bytes, v.count))
     if has(v, VectorFlag.AFFINE):
@@ -54,7 +59,15 @@ def drain(machine: Machine, v: Vector) -> None:
     if has(v, VectorFlag.RELU):
         values = relu(values)
     note_found(machine, v, values)
-    output(machine, v, v.target0, values, _format(v))
+    output(machine, v, v.target0, values, element)
+    if has(v, VectorFlag.STATISTICS):
+        if element is not Format.FP16:
+            raise ExecutionError(f"`format` must be {Format.FP16.name} with STATISTICS, not {element.name}")
+        terms = to_fp16(values)
+        sums = add_to_sums(machine, v, terms, (np.ones(terms.shape, np.float16), terms))
+        if sums:
+            set_vector(machine, v, v.target1, sums[0])
+            set_vector(machine, v, v.target2, sums[1])
 
 
 def apply(machine: Machine, v: Vector) -> None:

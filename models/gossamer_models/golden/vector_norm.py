@@ -1,26 +1,22 @@
 """Vector operations per channel: exact reductions, and the factors that batch normalisation derives from them."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector_elementwise import multiply
 from gossamer_models.golden.vector_operands import (
-    channels_of,
     has,
     input16,
     masked_gradient,
     note_found,
     parameters,
-    real,
     relu,
     scalar,
     set_parameters,
 )
+from gossamer_models.golden.vector_sums import add_to_sums
 from gossamer_models.isa.instructions import Vector, VectorFlag
 from gossamer_models.numerics.accumulate import add
-from gossamer_models.numerics.exact import FixedSum, fixed_dot
-from gossamer_models.numerics.formats import Float16
 from gossamer_models.numerics.special import rsqrt
 
 __all__ = ["norm_backward", "norm_forward", "reduce_sums"]
@@ -30,46 +26,18 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
     """Sum over the elements of each channel, exactly, in fixed-point sums that the engine holds.
 
     g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. The sums start at 0, or with ACCUMULATE at what the
-    previous REDUCE of the stage left (0 if there was none). First sum: g; PRODUCT: second sum: g x, x = VIN[source1]
-    fp16. With `size` 1: PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter + channels +
-    channel] = second; `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
+    previous operation of the stage that sums left (0 if there was none). First sum: g; PRODUCT: second sum: g x,
+    x = VIN[source1] fp16. With `size` 1: PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter +
+    channels + channel] = second; `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
     """
-    used = real(v, v.count)
-    order = _by_channel(channels_of(v)[used], v.channels)
-    g = masked_gradient(machine, v)[used]
+    g = masked_gradient(machine, v)
     factors = [np.ones(g.shape, np.float16)]
     if has(v, VectorFlag.PRODUCT):
-        factors.append(input16(machine, v, v.source1)[used])
-    sums = tuple(fixed_dot(_columns(g, order), _columns(factor, order)) for factor in factors)
-    if has(v, VectorFlag.ACCUMULATE) and machine.sums:
-        sums = _continued(machine.sums, sums)
-    machine.sums = sums
-    if v.size != 1:
-        return
-    rounded = [held.to_fp32() for held in sums]
-    note_found(machine, v, np.stack(rounded))
-    set_parameters(machine, v, *rounded)
-
-
-def _by_channel(channel: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
-    """Return the numbers of each channel's elements as columns, shape (most, channels); -1 where there are no more."""
-    counts = np.bincount(channel, minlength=channels)
-    order = np.argsort(channel, kind="stable")
-    rank = np.arange(channel.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((int(counts.max(initial=0)), channels), -1, np.int64)
-    table[rank, channel[order]] = order
-    return table
-
-
-def _columns(values: Float16, order: NDArray[np.int64]) -> Float16:
-    """Arrange elements by channel; missing ones are zero, which changes no exact sum."""
-    return np.where(order >= 0, np.append(values, np.float16(0))[order], np.float16(0))
-
-
-def _continued(held: tuple[FixedSum, ...], new: tuple[FixedSum, ...]) -> tuple[FixedSum, ...]:
-    if [part.nan.size for part in held] != [part.nan.size for part in new]:
-        raise ExecutionError("ACCUMULATE must go on with the channels and sums of the REDUCE before")
-    return tuple(old + part for old, part in zip(held, new, strict=True))
+        factors.append(input16(machine, v, v.source1))
+    rounded = add_to_sums(machine, v, g, factors)
+    if rounded:
+        note_found(machine, v, np.stack(rounded))
+        set_parameters(machine, v, *rounded)
 
 
 def norm_forward(machine: Machine, v: Vector) -> None:

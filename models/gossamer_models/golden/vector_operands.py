@@ -10,7 +10,7 @@ from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, 
 
 __all__ = [
     "channels_of", "has", "input16", "input32", "masked_gradient", "note_found", "output", "parameters", "per_channel",
-    "real", "relu", "scalar", "set_parameters",
+    "real", "relu", "scalar", "set_parameters", "set_vector",
 ]  # fmt: skip
 
 _BLOCK = 64
@@ -62,7 +62,12 @@ def parameters(machine: Machine, v: Vector, address: int, parts: int) -> Float32
 
 def set_parameters(machine: Machine, v: Vector, *parts: Float32) -> None:
     """Write vectors, one after the other, at the instruction's ``parameter`` address of PRM."""
-    machine.write(v.engine, Buffer.PRM, v.parameter * _WORD_BYTES, canonical(np.stack(parts).astype(np.float32)))
+    set_vector(machine, v, v.parameter, np.stack(parts))
+
+
+def set_vector(machine: Machine, v: Vector, address: int, values: Float32) -> None:
+    """Write numbers at a word address of PRM."""
+    machine.write(v.engine, Buffer.PRM, address * _WORD_BYTES, canonical(values.astype(np.float32)))
 
 
 def per_channel(machine: Machine, v: Vector, parts: int) -> Float32:

@@ -20,7 +20,7 @@ __all__ = [
     "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 3
+ISA_VERSION = 4
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -334,6 +334,7 @@ class VectorFlag(IntFlag):
     PRODUCT = 32
     ACCUMULATE = 64
     SR_STE = 128
+    STATISTICS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,15 +345,15 @@ class Vector(Instruction):
     engine: ClassVar[Engine] = Engine.VECTOR
 
     op: int = bits(6, "operation")
-    flags: int = bits(8, "options")
+    flags: int = bits(9, "options")
     format: int = bits(2, "format of the result")
     count: int = bits(32, "elements of the (first) result; per-channel operations: channels")
     source0: int = bits(24, "byte address in VIN; DRAIN: word address in ACC")
     source1: int = bits(24, "byte address in VIN")
     source2: int = bits(24, "byte address in VIN")
     target0: int = bits(24, "byte address in VOUT")
-    target1: int = bits(24, "byte address in VOUT")
-    target2: int = bits(24, "byte address in VOUT")
+    target1: int = bits(24, "byte address in VOUT; DRAIN: word address in PRM")
+    target2: int = bits(24, "byte address in VOUT; DRAIN: word address in PRM")
     parameter: int = bits(24, "word address in PRM")
     channels: int = bits(24, "channels, padded to whole blocks of 8", default=8)
     channel_low: int = bits(
@@ -361,7 +362,7 @@ class Vector(Instruction):
     channel_mid_period: int = bits(32, "see channel_low", default=64)
     channel_mid_count: int = bits(16, "see channel_low", default=1)
     channel_high_period: int = bits(32, "see channel_low", default=0xFFFFFFFF)
-    size: int = bits(32, "classes of a softmax; REDUCE: 1 writes the sums to PRM")
+    size: int = bits(32, "classes of a softmax; REDUCE, DRAIN: 1 writes the sums to PRM")
     samples: int = bits(24, "samples of the tile that are real; 0: all. Sample = p // sample_period * 8 + p % 64 // 8")
     sample_period: int = bits(32, "elements from one block of eight samples to the next", default=0xFFFFFFFF)
     height: int = bits(16, "pooling: input rows", default=1)

@@ -6,7 +6,8 @@ The ``hw/gossamer_hw/vector`` units ``stream`` and ``reduce`` take exactly these
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 
 __all__ = [
-    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "update_lag_groups",
+    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "summed_elements",
+    "turned_groups", "update_lag_groups",
 ]  # fmt: skip
 
 STREAM_OPERATIONS = frozenset({VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE})
@@ -17,7 +18,13 @@ STREAM_TAIL_CYCLES = 17
 UPDATE_PASSES = 4
 """Passes of a group through the lanes."""
 
+_DRAINED_CYCLES = 16
+"""From the last sum asked for to its result in fp16, which goes to VOUT and to the sums."""
+
 _REDUCE_TAIL_CYCLES = 8
+_SUM_CYCLES = 5
+"""From a group's terms to their sums in memory, levels of the tree not counted."""
+
 _ROUND_TAIL_CYCLES = 6
 _ROW = 8
 _FEEDBACK_GROUPS = 3
@@ -33,17 +40,32 @@ def stream_cycles(lanes: int, columns: int, instruction: Vector) -> int:
     """Cycles with L lanes and C columns; a function of the operation, its options and `count`.
 
     FILL, APPLY, GRADIENT: max(2, operands in VIN) per pair of groups of L elements. DRAIN: max(1, L / C) per group.
-    UPDATE: 4 per group, and for as many groups more as its last pass lags behind. 17 beyond that.
+    UPDATE: 4 per group, and for as many groups more as its last pass lags behind. 17 beyond that; DRAIN with STATISTICS
+    21 + log2(L / 8) + max(C, 8) / min(C, 8), and what the last tile of a sweep takes to round its sums.
     """
     g = instruction
     groups = -(-g.count // lanes)
     if g.op == VectorOp.DRAIN:
         steps = groups * max(1, lanes // columns)
+        if g.flags & VectorFlag.STATISTICS:
+            return (
+                steps + _DRAINED_CYCLES + turned_groups(columns) + _SUM_CYCLES + _levels(lanes) + _rounding_cycles(g, 2)
+            )
     elif g.op == VectorOp.UPDATE:
         steps = UPDATE_PASSES * (groups + update_lag_groups(lanes))
     else:
         steps = -(-groups // 2) * max(2, _operands(g))
     return steps + STREAM_TAIL_CYCLES
+
+
+def summed_elements(lanes: int, columns: int) -> int:
+    """Elements that DRAIN with STATISTICS sums together: L / 8 rows of the array's C columns, at least L."""
+    return lanes // _ROW * max(columns, _ROW)
+
+
+def turned_groups(columns: int) -> int:
+    """Groups of eight channels that hold those elements; DRAIN gives the elements in no fewer cycles."""
+    return max(columns, _ROW) // min(columns, _ROW)
 
 
 def _operands(g: Vector) -> int:
@@ -62,5 +84,13 @@ def reduce_cycles(lanes: int, instruction: Vector) -> int:
     product = bool(g.flags & VectorFlag.PRODUCT)
     operands = 1 + bool(g.flags & VectorFlag.MASK) + (product and g.source0 != g.source1)
     tiles = -(-g.count // (2 * lanes)) * max(2, operands)
-    rounding = g.channels * (1 + product) + _ROUND_TAIL_CYCLES if g.size == 1 else 0
-    return tiles + _REDUCE_TAIL_CYCLES + (lanes // _ROW).bit_length() - 1 + rounding
+    return tiles + _REDUCE_TAIL_CYCLES + _levels(lanes) + _rounding_cycles(g, 1 + product)
+
+
+def _levels(lanes: int) -> int:
+    """Levels of the tree that adds up a channel's terms."""
+    return (lanes // _ROW).bit_length() - 1
+
+
+def _rounding_cycles(g: Vector, sums: int) -> int:
+    return g.channels * sums + _ROUND_TAIL_CYCLES if g.size == 1 else 0

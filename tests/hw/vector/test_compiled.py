@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from gossamer_compiler.training import compile_training
 from gossamer_hw.layouts import operand_bits, operand_layout
 from gossamer_hw.vector.engine_checks import vector_fault
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.loops import walk
 from gossamer_models.methods import METHODS
@@ -23,13 +23,13 @@ from gossamer_models.sparsity import Pattern
 class Checks(wiring.Component):
     """The engine's checks alone."""
 
-    def __init__(self, lanes: int) -> None:
-        self._lanes = lanes
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
         super().__init__({"command": In(operand_layout(Vector)), "fault": Out(4)})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         m = Module()
-        m.d.comb += self.fault.eq(vector_fault(m, self.command, self._lanes))
+        m.d.comb += self.fault.eq(vector_fault(m, self.command, self._architecture))
         return m
 
 
@@ -46,7 +46,7 @@ def compiled(network: str, architecture: str) -> set[Vector]:
 def test_compiled(architecture: str) -> None:
     instructions = compiled("digits-cnn", architecture) | compiled("digits-resnet", architecture)
     faults: dict[Fault, list[Vector]] = {}
-    checks = Checks(load_architecture(architecture).vector.lanes)
+    checks = Checks(load_architecture(architecture))
 
     async def drive(ctx: Any) -> None:
         for instruction in instructions:

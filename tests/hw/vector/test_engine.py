@@ -22,6 +22,10 @@ pytestmark = pytest.mark.xdist_group("vector")
 
 REFUSAL_CYCLES = 3
 
+STATISTICS: dict[str, Any] = {
+    "op": VectorOp.DRAIN, "flags": VectorFlag.STATISTICS, "format": Format.FP16, "channel_low": 4, "channels": 16,
+}  # fmt: skip
+
 REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
     {"op": 22},
     {"op": 63},
@@ -38,6 +42,10 @@ REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
     {"op": VectorOp.GRADIENT, "flags": VectorFlag.AFFINE, "channel_mid_count": 0},
     {"op": VectorOp.DRAIN, "flags": VectorFlag.AFFINE, "channel_high_period": 0},
     {"op": VectorOp.APPLY, "samples": 3, "sample_period": 0},
+    {"op": VectorOp.REDUCE, "flags": VectorFlag.STATISTICS},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.ACCUMULATE},
+    {**STATISTICS, "format": Format.FP32},
+    {**STATISTICS, "channel_mid_count": 0},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 0, "of": 8},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 5, "of": 4},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 8, "count": 63},
@@ -46,6 +54,7 @@ REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
 ILLEGAL: list[dict[str, Any]] = [
     {"op": VectorOp.FILL, "format": Format.BYTE},
     {"op": VectorOp.REDUCE, "channel_low": 16, "channels": 16},
+    {**STATISTICS, "channel_low": 8},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 3},
     *({"op": op, "size": 8} for op in sorted(MODELLED_OPERATIONS)),
 ]
@@ -62,11 +71,17 @@ MISALIGNED: list[dict[str, Any]] = [
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_low": 6},
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_mid_period": 4},
     {"op": VectorOp.APPLY, "samples": 1, "sample_period": 12},
+    {**STATISTICS, "target1": 4},
+    {**STATISTICS, "target2": 20},
+    {**STATISTICS, "channels": 12},
+    {**STATISTICS, "channel_mid_period": 4},
+    {**STATISTICS, "count": 60},
 ]
 
 UNUSED: list[dict[str, Any]] = [
     {"op": VectorOp.FILL, "source0": 1, "target1": 3, "parameter": 1, "channel_low": 3},
-    {"op": VectorOp.DRAIN, "source0": 5, "source1": 6, "target2": 1},
+    {"op": VectorOp.DRAIN, "source0": 5, "source1": 6, "target2": 1, "channels": 4096},
+    {**STATISTICS, "parameter": 12, "size": 1},
     {"op": VectorOp.APPLY, "source1": 2, "source2": 1, "channel_mid_period": 0, "sample_period": 0},
 ]
 
@@ -86,12 +101,12 @@ def test_faults_change_nothing(units: int | None) -> None:
     cases = [(fields, Fault.ILLEGAL) for fields in (*REFUSED_BY_GOLDEN_TOO, *ILLEGAL)]
     cases += [(fields, Fault.ALIGNMENT) for fields in MISALIGNED]
     # Sums for 1024 words of parameters: at most 512 channels.
-    cases.append(({"op": VectorOp.REDUCE, "channels": 520}, Fault.BUFFER))
+    cases += [({**fields, "channels": 520}, Fault.BUFFER) for fields in ({"op": VectorOp.REDUCE}, STATISTICS)]
     bench = Bench(architecture, contents, units=units)
     cycles = bench.execute([Vector(**{"count": 64, **fields}) for fields, _ in cases])
     assert bench.faults == [fault for _, fault in cases]
     assert not differences(bench.contents, contents)
-    assert cycles[:-1] == [REFUSAL_CYCLES] * (len(cases) - 1)
+    assert cycles == [REFUSAL_CYCLES] * len(cases)
 
 
 def test_what_an_operation_does_not_have_is_not_looked_at() -> None:

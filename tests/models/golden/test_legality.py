@@ -13,6 +13,8 @@ from gossamer_models.isa.tokens import Buffer
 TINY, LARGE = load_architecture("tiny-4x4"), load_architecture("vcu1525-32x32")
 POOL: dict[str, Any] = {"op": VectorOp.MAX_POOL, "count": 512, "height": 4, "width": 4, "kernel": 2, "kernel_x": 2}
 
+STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTICS, "count": 64, "channel_low": 4}
+
 
 @pytest.mark.parametrize(
     ("fields", "message"),
@@ -31,6 +33,19 @@ POOL: dict[str, Any] = {"op": VectorOp.MAX_POOL, "count": 512, "height": 4, "wid
         (
             {"op": VectorOp.DRAIN, "flags": VectorFlag.AFFINE, "count": 64, "channel_mid_period": 20},
             "`channel_mid_period` must be a multiple of 8 lanes or reach the end, not 20",
+        ),
+        (STATISTICS | {"target2": 4}, "`target2` must be a multiple of 8, not 4"),
+        (STATISTICS | {"channels": 12}, "`channels` must be a multiple of 8, not 12"),
+        (
+            STATISTICS | {"count": 60},
+            "`count` must be a multiple of the 8 elements that are summed together, not 60",
+        ),
+        (STATISTICS | {"channel_low": 8}, "`channel_low` must be 4, not 8"),
+        (STATISTICS | {"channels": 2056}, "`channels` of DRAIN must be at most 2048, not 2056"),
+        (
+            STATISTICS | {"channel_mid_period": 36},
+            "`channel_mid_period` must be a multiple of the 8 elements that are summed together or reach the end,"
+            " not 36",
         ),
         (
             {"op": VectorOp.APPLY, "count": 64, "samples": 3, "sample_period": 20},
@@ -51,6 +66,14 @@ def test_legal_ones_pass() -> None:
     check_legal(TINY, Vector(op=VectorOp.DRAIN, source0=3, target0=64, channels=16, parameter=8))
     check_legal(TINY, Vector(**POOL, stride=2, samples=3, sample_period=256))
     check_legal(LARGE, Vector(op=VectorOp.REDUCE, channels=2048, samples=5, sample_period=1 << 20, count=1 << 16))
+
+
+def test_sums_take_whole_rows_of_the_array() -> None:
+    """Eight rows of 32 columns on 64 lanes: a slot of 8 rows keeps its channels, one of 4 does not."""
+    fields = STATISTICS | {"count": 1 << 12, "channel_low": 32, "channels": 64, "channel_mid_count": 2}
+    check_legal(LARGE, Vector(**fields, channel_mid_period=256))
+    with pytest.raises(ExecutionError, match="a multiple of the 256 elements that are summed together"):
+        check_legal(LARGE, Vector(**fields, channel_mid_period=128))
 
 
 def test_transfers_of_one_port_are_aligned() -> None:

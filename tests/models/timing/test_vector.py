@@ -75,6 +75,28 @@ def test_rows(op: VectorOp, size: int, first: int, cycles: int) -> None:
     assert vector_cycles(ARCHITECTURE, work) == 67 + cycles
 
 
+@pytest.mark.parametrize(
+    ("fields", "cycles"),
+    [
+        # a result leaves 16 cycles behind its sum, the last eight rows of 32 columns take four, products and tree eight
+        ({"count": 1 << 16}, 2048 + 16 + 4 + 8),
+        ({"count": 1 << 16, "flags": VectorFlag.STATISTICS | AFFINE | VectorFlag.ACCUMULATE}, 2048 + 16 + 4 + 8),
+        # the last tile rounds two sums of each channel
+        ({"count": 65, "size": 1, "channels": 128}, 4 + 16 + 4 + 8 + 2 * 128 + 6),
+        ({"count": 0, "size": 1, "channels": 0}, 16 + 4 + 8 + 6),
+    ],
+)
+def test_statistics(fields: dict[str, Any], cycles: int) -> None:
+    instruction = Vector(op=VectorOp.DRAIN, **({"flags": VectorFlag.STATISTICS} | fields))
+    assert vector_cycles(ARCHITECTURE, instruction) == 3 + cycles
+
+
+def test_statistics_of_fewer_columns_than_a_block() -> None:
+    """Eight lanes, four columns: two rows leave at a time, and are summed one after the other."""
+    instruction = Vector(op=VectorOp.DRAIN, flags=VectorFlag.STATISTICS, count=80)
+    assert vector_cycles(load_architecture("tiny-4x4"), instruction) == 3 + 20 + 16 + 2 + 5
+
+
 def test_every_operation_has_a_cost() -> None:
     window: dict[str, Any] = {"height": 4, "width": 4, "kernel": 2, "kernel_x": 2, "stride": 2}
     for op in VectorOp:

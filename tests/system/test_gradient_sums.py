@@ -1,0 +1,51 @@
+"""Gradients that are summed beside a weight gradient: the bits of a step are those of stages of their own."""
+
+from collections.abc import Sequence
+
+import pytest
+
+import gossamer_compiler.training
+from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_vector import Pass
+from gossamer_compiler.normalise import BackwardPasses
+from gossamer_models import host
+from gossamer_models.architecture import load_architecture
+from gossamer_models.program import Program
+from gossamer_models.sparsity import Pattern
+from tests.system.residual import residual_network
+from tests.system.training_cases import run_step
+
+TINY = load_architecture("tiny-4x4")
+
+
+def step(batch: int, order: int | None = None) -> Program:
+    return run_step(residual_network(), batch, "bdwp", Pattern(2, 8), TINY, 3, order).program
+
+
+def bits(program: Program) -> dict[str, bytes]:
+    tensors = program.memory.tensors.values()
+    return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
+
+
+@pytest.mark.parametrize("batch", [8, 16])
+def test_bits_of_a_step(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = step(batch)
+    assert not [stage for stage in together.stages if stage.stage == "bp-sum"]
+
+    def never(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
+        """Companions that no loop can be cut for."""
+        return [Companion((), sums[0], share=1 << 20)] if sums else beside(passes, statistics)
+
+    beside = gossamer_compiler.training._beside
+    monkeypatch.setattr(gossamer_compiler.training, "_beside", never)
+    apart = step(batch)
+    assert len([stage for stage in apart.stages if stage.stage == "bp-sum"]) == 2
+    expected, got = bits(apart), bits(together)
+    assert [name for name in expected if expected[name] != got[name]] == []
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_order_of_engines_changes_no_bit(order: int) -> None:
+    """What is summed is stored before the statistics load it, whichever engine runs ahead."""
+    expected, got = bits(step(8)), bits(step(8, order))
+    assert [name for name in expected if expected[name] != got[name]] == []

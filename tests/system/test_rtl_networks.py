@@ -1,0 +1,28 @@
+"""Training steps of small networks on the whole machine in Verilator: statistics beside drains, sums beside WU."""
+
+import pytest
+
+from gossamer_models.architecture import load_architecture
+from gossamer_models.sparsity import Pattern
+from tests.system.residual import residual_network
+from tests.system.rtl_programs import alternating, disagreements
+from tests.system.test_statistics import net
+from tests.system.training_cases import run_step
+
+pytestmark = pytest.mark.slow
+
+
+def test_executors_agree() -> None:
+    """Ragged batches, grouped and depthwise layers, several blocks of columns, residual blocks."""
+    machine = load_architecture("tiny-4x4")
+    cases = [
+        (residual_network(), 8),
+        (net({"out_channels": 40}), 5),
+        (net({"out_channels": 12, "stride": 2}), 7),
+        (net({"groups": 16, "out_channels": 32}), 3),
+        (net({"groups": 2, "out_channels": 48}), 8),
+    ]
+    # The image that a first step leaves is where the second one begins.
+    programs = [run_step(network, batch, "bdwp", Pattern(2, 8), machine, 9).program for network, batch in cases]
+    wrong = disagreements(programs, machine, alternating(len(programs)))
+    assert not wrong, wrong
