@@ -345,7 +345,7 @@ class _Compiler:
 
     def _gradient(self, name: str) -> tuple[list[Pass], Activation]:
         """Gradient of a tensor; several readers' gradients are added first, in the order they were made."""
-        parts = self.gradients.get(name, [])
+        parts = tuple(self.gradients.get(name, ()))  # those of its readers; sums join the list
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
         passes, total = [], parts[0]
