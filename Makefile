@@ -20,7 +20,7 @@ check: $(READY)
 	@$(MAKE) --no-print-directory lint; lint=$$?; $(PYTEST) -m "not slow" && exit $$lint
 
 bench: $(READY)
-	$(BIN)/python -m gossamer.bench
+	$(BIN)/python -m gossamer.bench $(PARTS)
 
 bench-fpga: $(READY)
 	$(BIN)/python -m gossamer.bench_fpga

@@ -10,7 +10,7 @@ from gossamer.bench_dataflow import dataflows
 from gossamer.bench_hardware import element, engines
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
-from gossamer.bench_record import Measurement, document
+from gossamer.bench_record import document, section, sections
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import calls, costs, inference, speedups
 from gossamer.bench_study import methods
@@ -18,31 +18,41 @@ from gossamer.bench_study import methods
 __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
-_PARTS = (
-    costs, calls, inference, speedups, methods, dataflows, memory_errors, element, engines, utilisations, overlaps,
-    training_steps, speeds,
-)  # fmt: skip
+_PARTS = {
+    "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
+    "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines,
+    "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
+}  # fmt: skip
+_LONG = {"large": large_product}
+"""Measured only if named: their builds take long."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Measure everything, then write the document; a measurement that fails leaves the old one.
+    """Measure parts one by one; each that is through replaces its section of the document, the others stay.
 
     Parameters
     ----------
-    arguments : ``--large`` measures a product on an array of 32 x 32 in RTL as well, whose build takes long.
+    arguments : names of parts; none: all but the long ones.
     """
-    parser = argparse.ArgumentParser(prog="make bench", description="measure and write docs/results.md")
-    parser.add_argument("--large", action="store_true", help="a product on 32 x 32 in RTL too")
-    # The longest build first: should it fail, little is lost.
-    parts = (*((large_product,) if parser.parse_args(arguments).large else ()), *_PARTS)
+    every = _PARTS | _LONG
+    parser = argparse.ArgumentParser(prog="make bench PARTS=...", description="measure and write docs/results.md")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"one of {', '.join(every)}; all but {', '.join(_LONG)}"
+    )
+    names = parser.parse_args(arguments).parts or list(_PARTS)
+    unknown = sorted(set(names) - every.keys())
+    if unknown:
+        parser.error(f"no part {unknown[0]!r}; parts are {', '.join(every)}")
     start = time.monotonic()
-    found: list[Measurement] = []
-    for part in parts:
-        for measurement in part():
+    for name in names:
+        found = []
+        for measurement in every[name]():
             found.append(measurement)
             print(f"{time.monotonic() - start:4.0f} s  {measurement.what}: {measurement.figure}", flush=True)
-    _DOCUMENT.write_text(document(found), encoding="utf-8")
-    print(f"{len(found)} figures in {_DOCUMENT}")
+        kept = sections(_DOCUMENT.read_text(encoding="utf-8")) if _DOCUMENT.exists() else {}
+        kept[name] = section(name, (every[name].__doc__ or "").partition("\n")[0], found)
+        ordered = [kept[part] for part in every if part in kept]
+        _DOCUMENT.write_text(document(ordered), encoding="utf-8")
     return 0
 
 

