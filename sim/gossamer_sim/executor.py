@@ -9,6 +9,7 @@ from gossamer_models.isa.loops import field_number
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
+from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.memory import memory_model
 from gossamer_sim.places import PLACES, timing_fields
@@ -101,12 +102,13 @@ class Simulator:
 
 
 def _key(instruction: Instruction) -> tuple[object, ...]:
-    """All of an instruction that takes part in timing."""
+    """All of an instruction that takes part in timing; modifiers of addresses do by their number."""
     cls = type(instruction)
     if cls not in PLACES:
         return cls, instruction
     numbers, read = _READERS[cls]
-    return cls, read(instruction), tuple(m for m in instruction.modifiers if m.field in numbers)
+    modifiers = tuple(m for m in instruction.modifiers if m.field in numbers)
+    return cls, read(instruction), modifiers, deal_cycles(instruction)
 
 
 _READERS = {

@@ -20,10 +20,9 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
     Vector: frozenset(
         {"advance", "parameter", "samples", "sample_period", "found", "found_mode"}
         | {f"target{n}" for n in range(3)} | {f"scalar{n}" for n in range(5)}
-        | {f"channel_{name}" for name in ("low", "mid_period", "mid_count", "high_period")}
     ),
 }  # fmt: skip
-"""Fields that say where, neither how long nor how much."""
+"""Fields that say where, neither how long nor how much; those of a channel also give a softmax its number of rows."""
 
 
 def timing_fields(cls: type[Instruction]) -> tuple[str, ...]:
