@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gossamer_compiler.importers.onnx_records import Operator, Tensors
-from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Axis, Digit, View, ViewError
+from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Digit, View, ViewError
 
 __all__ = ["TOKEN_KINDS", "TOKEN_OPERATORS", "join_tokens"]
 
@@ -159,7 +159,7 @@ class _Walk:
         """Scores of queries and keys, or probabilities times values."""
         first, second = (self._views.get(name) for name in operator.inputs[:2])
         if isinstance(first, View) and isinstance(second, View):
-            if second.axes[-1] != _all_tokens(second) or first.axes[-2] != _all_tokens(first):
+            if second.axes[-1] != second.token_axis or first.axes[-2] != first.token_axis:
                 return False
             self._views[operator.outputs[0]] = _Scores(first, second)
             return True
@@ -169,8 +169,8 @@ class _Walk:
 
     def _attention(self, operator: Operator, scores: _Scores, values: View) -> bool:
         queries, keys = scores.queries, scores.keys
-        heads, size = _heads(queries, -1)
-        if not (_heads(keys, -2) == _heads(values, -1) == (heads, size) and values.axes[-2] == _all_tokens(values)):
+        heads, size = queries.heads(-1)
+        if not (keys.heads(-2) == values.heads(-1) == (heads, size) and values.axes[-2] == values.token_axis):
             return False
         if not queries.axes[:-2] == keys.axes[:-2] == values.axes[:-2]:
             return False
@@ -379,7 +379,7 @@ class _Walk:
             return False
         axis = operator.integer("axis", 0) % len(view.axes)
         place = places[0] % view.shape[axis]
-        if view.axes[axis] != _all_tokens(view) or view.tokens == 1:
+        if view.axes[axis] != view.token_axis or view.tokens == 1:
             part = view.part(axis, place, 1)
         elif view.whole:
             source = self._emit(operator, "tokens.Token", (view.source,), index=place)
@@ -390,17 +390,3 @@ class _Walk:
         keeps = len(self._tensors.shapes.get(operator.operand(1), ()))
         self._views[operator.outputs[0]] = part if keeps else part.without(axis)
         return True
-
-
-def _all_tokens(view: View) -> Axis:
-    return (Digit(TOKEN, view.tokens, 1),) if view.tokens > 1 else ()
-
-
-def _heads(view: View, axis: int) -> tuple[int, int]:
-    """Heads among the outer axes, and the channels of each on ``axis``; heads of 0 if they are none."""
-    sizes = [digit for digit in view.axes[axis] if digit.kind == CHANNEL and digit.stride == 1]
-    size = sizes[0].size if len(view.axes[axis]) == len(sizes) == 1 else 0
-    outer = [digit for held in view.axes[:-2] for digit in held if digit.kind == CHANNEL]
-    if not outer:
-        return 1, size
-    return (outer[0].size if len(outer) == 1 and outer[0].stride == size else 0), size

@@ -111,9 +111,19 @@ class View:
         """The view without an axis of size 1."""
         return replace(self, axes=(*self.axes[:axis], *self.axes[axis + 1 :]))
 
-    def digits(self, axis: int) -> Axis:
-        """Digits of one axis, a negative number counting from the end."""
-        return self.axes[axis]
+    @property
+    def token_axis(self) -> Axis:
+        """The axis that counts all tokens."""
+        return (Digit(TOKEN, self.tokens, 1),) if self.tokens > 1 else ()
+
+    def heads(self, axis: int) -> tuple[int, int]:
+        """Heads among the outer axes, and the channels of each on ``axis``; heads of 0 if they are none."""
+        sizes = [digit for digit in self.axes[axis] if digit.kind == CHANNEL and digit.stride == 1]
+        size = sizes[0].size if len(self.axes[axis]) == len(sizes) == 1 else 0
+        outer = [digit for held in self.axes[:-2] for digit in held if digit.kind == CHANNEL]
+        if not outer:
+            return 1, size
+        return (outer[0].size if len(outer) == 1 and outer[0].stride == size else 0), size
 
     @property
     def whole(self) -> bool:
