@@ -77,8 +77,15 @@ def load(
         A file is missing or wrong.
     """
     workload = load_workload(source)
+    if batch is not None and batch < 1:
+        raise InputError(f"batch must be a positive integer, not {batch}")
+    changes: dict[str, Any] = {"batch": batch, "memory": memory}
+    workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
     with _about(workload.source):
-        return _load(workload, architecture, batch, memory)
+        network = load_any_network(workload.network, relative_to=workload.source)
+        if architecture is None:
+            return workload, network, load_architecture(workload.architecture, relative_to=workload.source)
+    return workload, network, load_architecture(architecture)
 
 
 @contextmanager
@@ -89,19 +96,6 @@ def _about(source: Path) -> Iterator[None]:
     except InputError as error:
         error.source = error.source or str(source)
         raise
-
-
-def _load(
-    workload: Workload, architecture: str | None, batch: int | None, memory: str | None
-) -> tuple[Workload, Network, Architecture]:
-    if batch is not None and batch < 1:
-        raise InputError(f"batch must be a positive integer, not {batch}")
-    changes: dict[str, Any] = {"batch": batch, "memory": memory}
-    workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
-    network = load_any_network(workload.network, relative_to=workload.source)
-    if architecture is None:
-        return workload, network, load_architecture(workload.architecture, relative_to=workload.source)
-    return workload, network, load_architecture(architecture)
 
 
 def simulate(
@@ -331,7 +325,7 @@ def verify_workload(
     seed: int = 0,
     note: Note = _silent,
 ) -> Result:
-    """Verify one training step of a workload on all three executors.
+    """Verify one training step of a workload, or one inference, on all three executors.
 
     Raises
     ------
@@ -341,7 +335,8 @@ def verify_workload(
     from gossamer.verify import verify_training
 
     workload, network, machine = load(source, architecture=architecture, batch=batch)
-    note(f"one training step of {network.name} on {machine.name}: golden, simulator, Verilator")
+    what = "training step" if METHODS[workload.training.method].trains else "inference"
+    note(f"one {what} of {network.name} on {machine.name}: golden, simulator, Verilator")
     problem = {"workload": workload.name, "sparsity": workload.training.sparsity or "dense", "dataflow": "os"}
     with _about(workload.source):
         return _verification(verify_training(workload, network, machine, seed), problem)

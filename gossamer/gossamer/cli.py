@@ -76,7 +76,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one training step of it, or a saved PROGRAM"
+        "workload", nargs="?", metavar="WORKLOAD.yaml", help="verify one iteration of it, or a saved PROGRAM"
     )
     parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
     parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")

@@ -24,6 +24,7 @@ from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
 from gossamer_models.program import Program
+from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import Workload
 from gossamer_sim.executor import simulate
@@ -196,7 +197,7 @@ def _generator(seed: int) -> np.random.Generator:
 def verify_training(
     workload: Workload, network: Network, architecture: Architecture, seed: int
 ) -> Verification | FileVerification:
-    """Verify one training step of a workload on random images, labels and weights.
+    """Verify one training step of a workload, or one inference, on random images, labels and weights.
 
     Raises
     ------
@@ -210,7 +211,7 @@ def verify_training(
         network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True
     )
     _fill(program)
-    _write_random(program, network, workload.batch, seed)
+    _write_random(program, network, workload.batch, seed, trains=METHODS[use.method].trains)
     return verify_program(program, architecture, seed)
 
 
@@ -226,14 +227,31 @@ def _fill(program: Program) -> None:
     program.memory.fill()
 
 
-def _write_random(program: Program, network: Network, batch: int, seed: int) -> None:
-    """Random images, weights, and labels or the gradient at a boundary; scales and shifts near their usual start."""
+def _write_random(program: Program, network: Network, batch: int, seed: int, *, trains: bool) -> None:
+    """Random images, weights, and labels or the gradient at a boundary; scales and shifts near their usual start.
+
+    Inference reads neither labels nor gradient, but the factors that training's statistics would give.
+    """
     rng = _generator(seed)
     host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
     end = network.layers[-1]
-    if end.type == "boundary":
+    if not trains:
+        _write_factors(program, network, rng)
+    elif end.type == "boundary":
         given = f"{end.inputs[0]}.grad"
         host.write(program, given, rng.standard_normal(program.memory.tensors[given].shape).astype(np.float16))
     else:
         host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
     host.write_parameters(program, network, batch, seed, spread=0.5)
+
+
+def _write_factors(program: Program, network: Network, rng: np.random.Generator) -> None:
+    """Scales near 1 and shifts near 0 of each batch normalisation; padded channels get zeros, as in training."""
+    for shape in infer(network):
+        name = f"{shape.name}.norm"
+        if name in program.memory.tensors:
+            channels = shape.in_shape[0]
+            factors = np.zeros(program.memory.tensors[name].shape, np.float32)
+            factors[0, :channels] = rng.uniform(0.5, 1.5, channels)
+            factors[1, :channels] = rng.standard_normal(channels) / 2
+            host.write(program, name, factors)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gossamer_models.energy import locate_energy
+from gossamer_models.errors import InputError
 from gossamer_models.loading import load_model, resolve
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.schema import Schema
@@ -235,4 +236,10 @@ def load_architecture(source: str | Path, relative_to: Path | None = None) -> Ar
     if architecture.energy is None:
         return architecture
     path = resolve(source, kind="architectures", relative_to=relative_to)
-    return architecture.model_copy(update={"energy": locate_energy(architecture.energy, relative_to=path)})
+    try:
+        energy = locate_energy(architecture.energy, relative_to=path)
+    except InputError as error:
+        if error.source is None:  # a name that is unknown stands here, all other faults in the table
+            error.source, error.path = str(path), "energy"
+        raise
+    return architecture.model_copy(update={"energy": energy})

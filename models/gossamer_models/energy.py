@@ -12,7 +12,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from gossamer_models.accelergy import with_reference_table
+from gossamer_models.errors import did_you_mean
 from gossamer_models.loading import load_yaml, resolve, validate
+from gossamer_models.memories import MEMORY_MODELS, REFERENCE_SUFFIX
 from gossamer_models.scaling import area_scaling, energy_scaling
 from gossamer_models.schema import Schema
 
@@ -115,7 +117,8 @@ class EnergyTable(Schema):
     Members
     -------
     name, description : as printed beside every figure.
-    operations, areas, sram, dram : rows; `sram` by ascending size, `dram` by memory model.
+    operations, areas, sram, dram : rows; `sram` by ascending size, `dram` by memory model; a reference
+        takes the row of its memory.
     assumptions : what a reader must grant to use these rows for this machine.
     """
 
@@ -133,6 +136,15 @@ class EnergyTable(Schema):
     def _check_sizes(self) -> Self:
         if any(lower.bytes >= upper.bytes for lower, upper in pairwise(self.sram)):
             raise ValueError("`sram` must have ascending `bytes`")
+        return self
+
+    @model_validator(mode="after")
+    def _check_memories(self) -> Self:
+        known = [name for name in MEMORY_MODELS if not name.endswith(REFERENCE_SUFFIX)]
+        for name in self.dram:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise ValueError(f"`dram` has a row {name!r:.60}{hint} (expected memory models: {', '.join(known)})")
         return self
 
     @model_validator(mode="after")

@@ -209,7 +209,8 @@ def memory_model(architecture: Architecture, name: str | None = None, *, seed: i
     if name == "scripted" and architecture.memory.ports == 1:
         return name, ScriptedMemory(architecture.memory, seed)
     if name == "scripted":
-        raise InputError("memory model 'scripted' is for machines of one port", "memory.ports: 1")
+        ports = architecture.memory.ports
+        raise InputError(f"memory model 'scripted' is for machines of one port; {architecture.name} has {ports}")
     if name in MEMORY_MODELS:
         return name, EpochMemory(Dram(architecture, load_dram(name)))
     raise InputError(f"memory model must be one of {', '.join(MEMORY_MODELS)}, not {name!r}")

@@ -245,6 +245,11 @@ def test_wrong_batches(command: str, batch: str, tmp_path: Path, capsys: pytest.
     assert batch in line
 
 
+@pytest.mark.parametrize("option", ["--arch=tiny-4x5", "--batch=0"])
+def test_wrong_option_is_no_fault_of_the_file(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "w.yaml" not in refusal(capsys, "simulate", workload(tmp_path), option)
+
+
 @pytest.mark.parametrize("name", ["file", "file/below", "a" * 300, "nul\0"])
 def test_output_folder_that_cannot_be(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
 READY = builtin_names("energy")
+BITS = {"read_picojoules_per_bit": 5, "write_picojoules_per_bit": 5, "covers": "c", "source": "s"}
 ROW = {"bytes": 1024, "port_bits": 32, "read_picojoules": 3.2, "write_picojoules": 6.4, "source": "s"}
 FILE: dict[str, Any] = {
     "name": "mine",
@@ -91,6 +92,8 @@ def test_table_without_memories(tmp_path: Path) -> None:
         ({"sram": [{**ROW, "source": None}]}, ["sram[0].source"]),
         ({"sram": [ROW, dict(ROW)]}, ["sram", "ascending"]),
         ({"dram": {"ddr4": {"read_picojoules_per_bit": 5}}}, ["dram.ddr4"]),
+        ({"dram": {"drd4": BITS}}, ["`dram`", "did you mean 'ddr4'"]),
+        ({"dram": {"ddr4-bank": BITS}}, ["`dram`", "'ddr4-bank'"]),
         ({"node_nm": 5}, ["node_nm"]),
     ],
 )
@@ -125,7 +128,11 @@ def test_architecture_finds_a_table_beside_it(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("table", "words"),
-    [("28nm-asic-equivalen", "28nm-asic-equivalent"), ("28nm", "unknown energy"), ("absent.yaml", "no such file")],
+    [
+        ("28nm-asic-equivalen", "28nm-asic-equivalent"),
+        ("28nm", r"\.yaml: energy: unknown energy"),
+        ("absent.yaml", "no such file"),
+    ],
 )
 def test_architecture_with_an_unknown_table(tmp_path: Path, table: str, words: str) -> None:
     with pytest.raises(InputError, match=words):

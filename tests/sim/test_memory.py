@@ -105,6 +105,11 @@ def test_unknown_model() -> None:
         memory_model(ARCHITECTURE, "hbm9")
 
 
+def test_scripted_memory_has_one_port() -> None:
+    with pytest.raises(InputError, match="for machines of one port; vcu1525-32x32 has 4"):
+        memory_model(load_architecture("vcu1525-32x32"), "scripted")
+
+
 def test_models_by_name() -> None:
     one_port = load_architecture("tiny-4x4")
     found = {name: memory_model(one_port, name)[1] for name in MEMORY_MODELS}

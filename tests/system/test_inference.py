@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gossamer.verify
 from gossamer import api
 from gossamer_compiler.training import compile_training
 from gossamer_models import host
@@ -12,6 +13,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
+from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from tests.system.training_cases import random_network, run_step
 
@@ -53,3 +55,41 @@ def test_workload_of_inference(tmp_path: Path) -> None:
     assert {layer["stage"] for layer in result["layers"]} == {"ff"}
     assert result["workload"]["baseline"]["method"] == "inference"
     assert 3 < result["speedup"] <= result["machine_ceiling"] <= result["speedup_ceiling"] <= 4
+
+
+def written(folder: Path, network: str) -> Path:
+    path = folder / "inference.yaml"
+    training = '{method: inference, sparsity: "2:8"}'
+    path.write_text(f"network: {network}\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
+    return path
+
+
+def boundary(folder: Path) -> str:
+    layers = "[{name: conv, type: conv2d, out_channels: 8, kernel: 1}, {name: end, type: boundary}]"
+    path = folder / "part.yaml"
+    path.write_text(f"name: part\ninput: {{channels: 8, height: 2, width: 2}}\nlayers: {layers}\n")
+    return path.name
+
+
+@pytest.mark.parametrize("last", ["mean", "conv"])
+def test_data_of_a_verification(last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever inference reads is written, so that values reach the end; no labels, no gradient at a boundary."""
+    programs: list[Program] = []
+
+    def verify(program: Program, *_: object) -> gossamer.verify.Verification:
+        programs.append(program)
+        return gossamer.verify.Verification(program.name, "tiny-4x4", 0, 1, 1, 0, 1, 1, ())
+
+    monkeypatch.setattr(gossamer.verify, "verify_program", verify)
+    api.verify_workload(written(tmp_path, "digits-resnet" if last == "mean" else boundary(tmp_path)))
+    run(programs[0], load_architecture("tiny-4x4"))
+    values = host.read(programs[0], last)
+    assert np.isfinite(values).all()
+    assert len(np.unique(values)) > values.size / 4
+
+
+@pytest.mark.slow
+def test_verification(tmp_path: Path) -> None:
+    result = api.verify_workload(written(tmp_path, "digits-resnet"))
+    assert result["bit_exact"]
+    assert result["cycle_exact"]

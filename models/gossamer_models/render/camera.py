@@ -82,8 +82,10 @@ def check_pose(pose: NDArray[Any], what: str) -> None:
         It is no finite 4 x 4 matrix of a rotation and a shift.
     """
     expected = "a rotation and a shift, last row 0 0 0 1"
-    if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise InputError(f"{what} must be a finite 4x4 matrix, not of shape {pose.shape}", expected)
+    if pose.shape != (4, 4):
+        raise InputError(f"{what} must be a 4x4 matrix, not of shape {pose.shape}", expected)
+    if not np.isfinite(pose).all():
+        raise InputError(f"{what} must be finite, not infinite or NaN", expected)
     turn = pose[:3, :3]
     error = max(np.abs(turn @ turn.T - np.eye(3)).max(), np.abs(pose[3] - (0, 0, 0, 1)).max())
     if error > _RIGID or np.linalg.det(turn) < 0:

@@ -39,8 +39,8 @@ def test_poses_on_a_sphere_are_rigid_and_look_at_the_origin() -> None:
         (np.diag([1.0, 1.0, 1.1, 1.0]), "not rigid"),
         (np.diag([1.0, 1.0, -1.0, 1.0]), "not rigid"),
         (np.diag([1.0, 1.0, 1.0, 2.0]), "not rigid"),
-        (np.full((4, 4), np.nan), "finite 4x4"),
-        (np.eye(3), "finite 4x4"),
+        (np.full((4, 4), np.nan), "must be finite"),
+        (np.eye(3), "4x4 matrix, not of shape"),
     ],
 )
 def test_poses_must_be_rigid(pose: np.ndarray, message: str) -> None:
