@@ -45,3 +45,20 @@ def test_in_the_sum_of_its_readers() -> None:
     program = compiled(2)
     assert pruned_by(program, "conv") == ["bp-sum"]
     assert pruned_by(program, "bn0") == pruned_by(program, "bn1") == []
+
+
+def test_a_reader_that_takes_a_tensor_twice() -> None:
+    """Both of its terms have one gradient; only the last sum is pruned."""
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": 8, "kernel": 1},
+        {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": 3, "padding": 1},
+        {"name": "bn", "type": "batchnorm", "inputs": "conv"},
+        {"name": "twice", "type": "add", "inputs": ["conv", "conv"]},
+        {"name": "join", "type": "add", "inputs": ["bn", "twice"]},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 3},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ]
+    net = network("n", 8, (4, 4), 3, layers)
+    program = compile_training(net, 8, METHODS["bdwp-mvue"], Pattern(2, 8), load_architecture("tiny-4x4"))
+    assert pruned_by(program, "conv") == ["bp-sum-2"]
