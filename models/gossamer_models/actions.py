@@ -17,7 +17,7 @@ from gossamer_models.architecture import Array
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.timing.gemm import boxes, gemm_cycles
+from gossamer_models.timing.gemm import boxes, gemm_cycles, without_places
 from gossamer_models.timing.transfer import transfer_shape
 
 __all__ = ["NO_ACTIONS", "Actions", "entry_tag_bits", "instruction_actions"]
@@ -27,7 +27,6 @@ _HALF_BITS = 16
 _SINGLE_BITS = 32
 _PRUNED_METADATA_BITS = 8
 _COMPARATORS = _BLOCK * (_BLOCK - 1) // 2
-_PLACES = dict.fromkeys(("wait", "signal", "advance", "accumulate", "a_base", "b_base", "acc_base"), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def instruction_actions(array: Array, instruction: Instruction) -> Actions:
         No engine executes such an instruction.
     """
     if isinstance(instruction, Gemm):
-        return _gemm(array, dataclasses.replace(instruction, modifiers=(), **_PLACES))
+        return _gemm(array, without_places(instruction))
     if isinstance(instruction, Load):
         return _load(array, instruction)
     if isinstance(instruction, Store):

@@ -19,12 +19,12 @@ from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.timing.pipeline import gemm_overhead_cycles
 
-__all__ = ["Box", "GemmCycles", "boxes", "chunk_entries", "gemm_cycles"]
+__all__ = ["Box", "GemmCycles", "boxes", "chunk_entries", "gemm_cycles", "without_places"]
 
 Range = tuple[int, int]
 Box = tuple[Range, Range, Range]
 _EMPTY: Range = (0, 0)
-_PLACES = ("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate")
+_PLACES = dict.fromkeys(("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate"), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,12 @@ def gemm_cycles(array: Array, instruction: Gemm) -> GemmCycles:
     array : the array it runs on.
     instruction : loop bounds, interleave, chunks and coordinate bounds count; addresses do not.
     """
-    places = dict.fromkeys(_PLACES, 0)
-    return _cycles(array, dataclasses.replace(instruction, modifiers=(), **places))
+    return _cycles(array, without_places(instruction))
+
+
+def without_places(instruction: Gemm) -> Gemm:
+    """The instruction without modifiers, addresses and tokens: what its cycles and its actions depend on."""
+    return dataclasses.replace(instruction, modifiers=(), **_PLACES)
 
 
 @lru_cache(maxsize=4096)
