@@ -349,9 +349,9 @@ class _Compiler:
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
         passes, total = [], parts[0]
-        for left, part in zip(reversed(range(len(parts) - 1)), parts[1:], strict=True):
+        for part in parts[1:]:
             result = self._new_gradient(name)
-            sampled = None if left else self._sample(name, result)
+            sampled = self._sample(name, result) if len(passes) == len(parts) - 2 else None
             passes.append(Pass(VectorOp.APPLY, VectorFlag.RESIDUAL, {0: total, 1: part}, (result,), sampled=sampled))
             total = result
         return passes, total

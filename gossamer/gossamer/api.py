@@ -2,13 +2,13 @@
 
 import dataclasses
 import gc
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer.folders import make_directory
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import RTL_GROUP, Architecture, load_architecture
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gossamer.verify_file import FileVerification
 
 __all__ = [
-    "DATAFLOWS", "Simulation", "check_directory", "collection_paused", "generate", "load", "make_directory",
-    "simulate", "verify_product", "verify_program", "verify_workload", "write_simulation",
+    "DATAFLOWS", "Simulation", "collection_paused", "generate", "load", "simulate", "verify_product", "verify_program",
+    "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 DATAFLOWS = ("os", "ws", "auto")
@@ -190,44 +190,6 @@ def write_simulation(
         note("drawing plots")
         files += save_plots(simulation.result, directory)
     return files
-
-
-def check_directory(directory: Path) -> None:
-    """Refuse an output folder before the work whose results it could not take; make nothing yet.
-
-    Raises
-    ------
-    InputError
-        It is a file, or may not be made or written.
-    """
-    try:
-        nearest = next((path for path in (directory, *directory.parents) if path.exists()), Path())
-    except OSError as error:
-        raise _unwritable(directory, error) from None
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise _unwritable(directory, f"{nearest} is no writable folder")
-
-
-def make_directory(directory: Path) -> None:
-    """Make an output folder.
-
-    Raises
-    ------
-    InputError
-        It is a file, or may not be made or written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".gossamer"
-        probe.touch()
-        probe.unlink()
-    except (OSError, ValueError) as error:
-        raise _unwritable(directory, error) from None
-
-
-def _unwritable(directory: Path, why: object) -> InputError:
-    text = getattr(why, "strerror", None) or why
-    return InputError(f"output folder {str(directory)!r:.80} cannot be written: {text}")
 
 
 def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = _silent) -> Result:

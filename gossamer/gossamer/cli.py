@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from gossamer.folders import check_directory, make_directory
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
 
@@ -114,7 +115,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from gossamer_reports.tables import print_simulation
 
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
-    api.check_directory(directory)
+    check_directory(directory)
     with _progress() as note, api.collection_paused():
         simulation = api.simulate(
             arguments.workload,
@@ -160,7 +161,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     sizes = None if arguments.gemm is None else _sizes(arguments.gemm)
     name = Path(arguments.workload).stem if sizes is None else f"gemm-{'x'.join(map(str, sizes))}"
     directory = arguments.out or Path("out") / f"verify-{name}"
-    api.check_directory(directory)
+    check_directory(directory)
     with _progress() as note:
         if saved:
             result = api.verify_program(arguments.workload, seed=arguments.seed, note=note)
@@ -177,7 +178,7 @@ def _verify(arguments: argparse.Namespace) -> int:
                 architecture=arguments.arch or "tiny-4x4",
                 note=note,
             )
-        api.make_directory(directory)
+        make_directory(directory)
         write_json(directory / "result.json", result)
     print(verification_line(result))
     print(f"results in {directory}")
@@ -187,12 +188,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gossamer import api
     from gossamer.render import render_scene
     from gossamer_reports.render import print_render
 
     directory = arguments.out or Path("out") / f"render-{Path(arguments.scene).stem}"
-    api.check_directory(directory)
+    check_directory(directory)
     with _progress() as note:
         result = render_scene(arguments.scene, directory, note=note)
     console = Console()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gossamer.api import make_directory
+from gossamer.folders import make_directory
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import Scene, load_scene
 from gossamer_reports.render import render_result, write_png

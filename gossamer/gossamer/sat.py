@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gossamer import api
+from gossamer.folders import make_directory
 from gossamer_compiler.training import compile_training
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
@@ -90,8 +91,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for sat.md and img/sat.png")
     chosen = parser.parse_args(arguments)
     try:
-        api.make_directory(chosen.out)
-        api.make_directory(chosen.docs / "img")
+        make_directory(chosen.out)
+        make_directory(chosen.docs / "img")
         count = len(list(uses())) * len(list(chosen.workloads.glob("*.yaml")))
         with Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task("starting", total=count)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gossamer.api import make_directory
+from gossamer.folders import make_directory
 from gossamer_models.errors import InputError
 from gossamer_models.render.field_file import SUFFIX, save_field
 from gossamer_models.render.raycast import BOX, cast_views
