@@ -348,7 +348,8 @@ class _Compiler:
         parts = tuple(self.gradients.get(name, ()))  # those of its readers; sums join the list
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
-        passes, total = [], parts[0]
+        passes: list[Pass] = []
+        total = parts[0]
         for part in parts[1:]:
             result = self._new_gradient(name)
             sampled = self._sample(name, result) if len(passes) == len(parts) - 2 else None
