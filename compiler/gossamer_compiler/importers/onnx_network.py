@@ -23,6 +23,7 @@ __all__ = ["import_onnx"]
 _INPUT: Final = "input"
 _NAME_LENGTH: Final = 80
 _KNOWN: Final = {**RULES, **TOKEN_RULES}
+_KNOWN_OF_TOKENS: Final = {*_KNOWN, *(name.split()[0] for name in TOKEN_OPERATORS)}
 _DROPPED_AT_END: Final = ("Identity", "Softmax", "LogSoftmax", "SoftmaxCrossEntropyLoss")
 _Tagged = Annotated[Layer, Field(discriminator="type")]
 _LAYER: Final[TypeAdapter[Layer]] = TypeAdapter(_Tagged)
@@ -68,8 +69,11 @@ class _Importer:
         logits = self._logits()
         needed, inputs = self._needed(logits)
         operators = [operator for operator in self._tensors.operators if operator.outputs[0] in needed]
-        if all(operator.kind in _KNOWN for operator in operators):
-            self._input_shape(inputs)  # an input at fault makes shapes unknown, unknown operators tell more
+        # An input at fault makes shapes unknown, and operators unsupported for that alone; unknown ones tell more.
+        of_numbers = len(inputs) != 1 or len(self._tensors.shapes.get(inputs[0], ())) < 3
+        known = _KNOWN if of_numbers else _KNOWN_OF_TOKENS
+        if all(operator.kind in known for operator in operators):
+            self._input_shape(inputs)
         self._names.update(dict.fromkeys(inputs, _INPUT))
         for operator in operators:
             self._convert(operator)

@@ -228,6 +228,8 @@ class _Walk:
         view = self._whole(operator.operand(0))
         if view is None or operator.integer("axis", -1) not in (-1, len(view.axes) - 1) or not operator.operand(2):
             return False
+        if any(self._tensors.shapes.get(name) not in (None, (view.channels,)) for name in operator.inputs[1:3]):
+            return False
         eps = operator.number("epsilon", 1e-5)
         source = self._emit(operator, "tokens.LayerNorm", (view.source,), eps=eps)
         self._views[operator.outputs[0]] = replace(view, source=source)

@@ -7,7 +7,7 @@ from onnx import helper
 
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.importers.onnx_views import CHANNEL, TOKEN, Digit, View, ViewError
-from gossamer_models.errors import UnsupportedError
+from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.layers import Attention
 from gossamer_models.network import Network, load_network
 from gossamer_models.shapes import infer
@@ -72,6 +72,23 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     old = writer.nodes[place]
     writer.nodes[place] = helper.make_node("Tanh", list(old.input), list(old.output), name="encoder.0.tanh")
     with pytest.raises(UnsupportedError, match=r"not supported: Tanh at 'encoder.0.tanh'; expected only Add"):
+        imported(tmp_path, writer, output)
+
+
+def test_an_open_input_is_named_before_operators_that_cannot_be_followed_for_it(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5)
+    writer.inputs[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    with pytest.raises(InputError, match=r"input 'x' has shape \[batch, 3, \?, 8\]; expected"):
+        imported(tmp_path, writer, output)
+
+
+def test_scales_of_a_normalisation_are_one_per_channel(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5)
+    norm = next(node for node in writer.nodes if node.op_type == "LayerNormalization")
+    norm.input[1] = writer.weight("other", 16)
+    with pytest.raises(UnsupportedError, match=f"not supported: .*LayerNormalization at '{norm.name}'"):
         imported(tmp_path, writer, output)
 
 
