@@ -17,16 +17,16 @@ from gossamer_models.architecture import Array
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import boxes, gemm_cycles, without_places
 from gossamer_models.timing.transfer import transfer_shape
 
 __all__ = ["NO_ACTIONS", "Actions", "entry_tag_bits", "instruction_actions"]
 
-_BLOCK = 8
 _HALF_BITS = 16
 _SINGLE_BITS = 32
 _PRUNED_METADATA_BITS = 8
-_COMPARATORS = _BLOCK * (_BLOCK - 1) // 2
+_COMPARATORS = BLOCK * (BLOCK - 1) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,11 @@ def _prune(g: Prune) -> Actions:
     random words of unbiased sampling, sums of transposable masks, products of decay.
     """
     kept, each = g.stored
-    elements = g.n2 * g.n1 * g.n0 * _BLOCK * _BLOCK
+    elements = g.n2 * g.n1 * g.n0 * BLOCK * BLOCK
     return Actions(
         vector_out_read_bits=elements * _HALF_BITS,
         prune_write_bits=elements * kept // each * (_HALF_BITS + _PRUNED_METADATA_BITS),
-        comparisons=elements // _BLOCK * _COMPARATORS,
+        comparisons=elements // BLOCK * _COMPARATORS,
     )
 
 
@@ -216,7 +216,7 @@ def _vector(g: Vector) -> Actions:
         accumulator_read_bits=g.count * _SINGLE_BITS if op in _FROM_ACCUMULATORS else 0,
         vector_in_read_bits=read + labels * _SINGLE_BITS,
         vector_out_write_bits=g.count * _result_bits(op, g) + labels * _SINGLE_BITS,
-        parameter_read_bits=-(-g.count // _BLOCK) * parameters * _SINGLE_BITS,
+        parameter_read_bits=-(-g.count // BLOCK) * parameters * _SINGLE_BITS,
         parameter_write_bits=g.channels * sums * _SINGLE_BITS,
         multiplications=g.count * multiplications,
         additions=g.count * additions,

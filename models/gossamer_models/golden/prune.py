@@ -6,14 +6,13 @@ from numpy.typing import NDArray
 from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Float16, UInt8, from_bits16, to_fp16, to_fp32
 from gossamer_models.sampling import Sample, random_parts, sample_groups
 from gossamer_models.sparsity import Entries, Pattern, compress, top_n_mask
 from gossamer_models.transposable import transposable_mask
 
 __all__ = ["prune"]
-
-_BLOCK = 8
 
 
 def prune(machine: Machine, instruction: Prune) -> None:
@@ -29,16 +28,16 @@ def prune(machine: Machine, instruction: Prune) -> None:
     """
     p = instruction
     group = machine.architecture.array.group
-    if group != _BLOCK:
-        raise ExecutionError(f"pruning works on words of {_BLOCK} elements, not {group}")
-    length = (p.n1, p.n0)[p.axis] * _BLOCK
+    if group != BLOCK:
+        raise ExecutionError(f"pruning works on words of {BLOCK} elements, not {group}")
+    length = (p.n1, p.n0)[p.axis] * BLOCK
     if not 1 <= p.valid <= length:
         raise ExecutionError(f"`valid` must lie in 1..{length}, not {p.valid}")
-    shape = (p.n2, p.n1, p.n0, _BLOCK, _BLOCK)
-    blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * _BLOCK**2).reshape(shape)
+    shape = (p.n2, p.n1, p.n0, BLOCK, BLOCK)
+    blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * BLOCK**2).reshape(shape)
     kept = _kept(p, blocks)
     metadata = np.where(kept.valid, META_VALID | kept.index, 0).astype(np.uint8)
-    missing = [(0, 0)] * 3 + [(0, length // _BLOCK - kept.values.shape[3]), (0, 0)]
+    missing = [(0, 0)] * 3 + [(0, length // BLOCK - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
     order = (0, 3, 1, 4, 2) if p.axis == 0 else (0, 1, 3, 4, 2)
     values = np.pad(kept.values, missing).transpose(order)
@@ -55,33 +54,33 @@ def _kept(p: Prune, blocks: Float16) -> Entries:
     pattern = Pattern(p.keep, p.of)
     match PruneMode(p.mode):
         case PruneMode.LARGEST:
-            return compress(lines, pattern, _BLOCK, axis=3)
+            return compress(lines, pattern, BLOCK, axis=3)
         case PruneMode.UNBIASED:
             sample = _sampled(lines, pattern, _random(p))
-            return compress(sample.values, pattern, _BLOCK, axis=3, mask=sample.kept)
+            return compress(sample.values, pattern, BLOCK, axis=3, mask=sample.kept)
         case PruneMode.TRANSPOSABLE:
             if (p.keep, p.of) != (2, 4):
                 raise ExecutionError(f"mode transposable takes N:M = 2:4, not {pattern}")
             mask = transposable_mask(blocks).transpose(along).reshape(*turned.shape[:3], -1)[..., : p.valid]
-            return compress(lines, pattern, _BLOCK, axis=3, mask=mask)
+            return compress(lines, pattern, BLOCK, axis=3, mask=mask)
         case PruneMode.DECAYED:
             factor = to_fp32(from_bits16(p.factor))
             mask = top_n_mask(lines, pattern.n, pattern.m, 3)
             decayed = np.where(mask, lines, to_fp16(to_fp32(lines) * factor))
-            return compress(decayed, Pattern(_BLOCK, _BLOCK), _BLOCK, axis=3)
+            return compress(decayed, Pattern(BLOCK, BLOCK), BLOCK, axis=3)
 
 
 def _random(p: Prune) -> NDArray[np.int64]:
     """Random words in the order of lines: (n2, blocks across the axis, the other 8, words along the axis, part)."""
-    parts = random_parts(p.seed, p.n2 * p.n1 * p.n0 * _BLOCK, p.word).reshape(p.n2, p.n1, p.n0, _BLOCK, -1)
+    parts = random_parts(p.seed, p.n2 * p.n1 * p.n0 * BLOCK, p.word).reshape(p.n2, p.n1, p.n0, BLOCK, -1)
     return parts.transpose((0, 2, 3, 1, 4) if p.axis == 0 else (0, 1, 3, 2, 4))
 
 
 def _sampled(lines: Float16, pattern: Pattern, random: NDArray[np.int64]) -> Sample:
     """Sample lines along their last axis, a ragged last word as if zeros followed."""
     length = lines.shape[3]
-    padded = np.pad(lines, [(0, 0)] * 3 + [(0, -length % _BLOCK)])
-    words = padded.reshape(*lines.shape[:3], -1, _BLOCK // pattern.m, pattern.m)
+    padded = np.pad(lines, [(0, 0)] * 3 + [(0, -length % BLOCK)])
+    words = padded.reshape(*lines.shape[:3], -1, BLOCK // pattern.m, pattern.m)
     sample = sample_groups(words, pattern, random[..., : words.shape[3], : words.shape[4]])
     shape = padded.shape
     return Sample(sample.values.reshape(shape)[..., :length], sample.kept.reshape(shape)[..., :length])

@@ -14,10 +14,11 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.accumulate import add, ordered_sum
 from gossamer_models.numerics.formats import Bool, Float32, canonical, to_fp32
 from gossamer_models.numerics.special import exp, reciprocal
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
 
 __all__ = ["softmax", "softmax_gradient"]
 
-CHUNK = 4096
+CHUNK = MAX_CHUNK_ELEMENTS
 _ZERO = np.float32(0)
 
 

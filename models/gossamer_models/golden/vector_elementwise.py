@@ -18,13 +18,12 @@ from gossamer_models.golden.vector_operands import (
 from gossamer_models.golden.vector_sums import add_to_sums
 from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.accumulate import add
 from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
 from gossamer_models.sparsity import top_n_mask
 
 __all__ = ["apply", "drain", "fill", "gradient", "multiply", "update"]
-
-_BLOCK = 8
 
 
 def multiply(x: Float32, y: Float32) -> Float32:
@@ -120,9 +119,9 @@ def update(machine: Machine, v: Vector) -> None:
     )
     step = add(multiply(g, inverse_scale), multiply(decay, w))
     if has(v, VectorFlag.SR_STE):
-        if v.count % _BLOCK**2:
-            raise ExecutionError(f"`count` must be a multiple of {_BLOCK**2} with SR_STE, not {v.count}")
-        kept = top_n_mask(to_fp16(w).reshape(-1, _BLOCK, _BLOCK), v.keep, v.of, axis=1).ravel()
+        if v.count % BLOCK**2:
+            raise ExecutionError(f"`count` must be a multiple of {BLOCK**2} with SR_STE, not {v.count}")
+        kept = top_n_mask(to_fp16(w).reshape(-1, BLOCK, BLOCK), v.keep, v.of, axis=1).ravel()
         step = add(step, np.where(kept, np.float32(0), multiply(regularisation, w)))
     if v.found_mode != FoundMode.OBEY or v.found not in machine.found:
         velocity = add(multiply(momentum, velocity), step)

@@ -11,14 +11,15 @@ from gossamer_models.golden.vector_elementwise import multiply
 from gossamer_models.golden.vector_operands import has, input16, input32, output, parameters, relu, scalar
 from gossamer_models.isa.instructions import Vector, VectorFlag
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.accumulate import add, ordered_sum
 from gossamer_models.numerics.formats import Float32, to_fp32
 from gossamer_models.numerics.special import rsqrt
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
 
 __all__ = ["layer_norm", "layer_norm_gradient"]
 
-CHUNK = 4096
-_BLOCK = 8
+CHUNK = MAX_CHUNK_ELEMENTS
 
 
 def layer_norm(machine: Machine, v: Vector) -> None:
@@ -56,7 +57,7 @@ def layer_norm_gradient(machine: Machine, v: Vector) -> None:
     sums over (g, h).
     """
     g, h = (_rows(v, to_fp32(input16(machine, v, source))) for source in (v.source0, v.source1))
-    rstd = input32(machine, v, v.source2, g.shape[0] * _BLOCK).reshape(-1, _BLOCK)
+    rstd = input32(machine, v, v.source2, g.shape[0] * BLOCK).reshape(-1, BLOCK)
     inverse = scalar(v.scalar0)
     t = multiply(g, _factors(machine, v)[0])
     b = multiply(ordered_sum(multiply(t, h), CHUNK), inverse)
@@ -80,15 +81,15 @@ def _rows(v: Vector, values: Float32) -> Float32:
     ExecutionError
         The elements are not whole tokens of eight samples.
     """
-    if not 1 <= v.size <= v.channels or v.channels % _BLOCK or v.count % (_BLOCK * v.channels):
+    if not 1 <= v.size <= v.channels or v.channels % BLOCK or v.count % (BLOCK * v.channels):
         shape = f"`size` {v.size}, `channels` {v.channels} and `count` {v.count}"
         raise ExecutionError(f"{shape} must describe whole tokens of eight samples")
-    split = values.reshape(-1, v.channels // _BLOCK, _BLOCK, _BLOCK)
-    return np.ascontiguousarray(split.transpose(0, 2, 1, 3)).reshape(-1, _BLOCK, v.channels)[..., : v.size]
+    split = values.reshape(-1, v.channels // BLOCK, BLOCK, BLOCK)
+    return np.ascontiguousarray(split.transpose(0, 2, 1, 3)).reshape(-1, BLOCK, v.channels)[..., : v.size]
 
 
 def _blocks(v: Vector, rows: Float32) -> Float32:
     """Inverse of :func:`_rows`; channels that are not real become +0."""
     whole = np.zeros((*rows.shape[:2], v.channels), np.float32)
     whole[..., : v.size] = rows
-    return whole.reshape(-1, _BLOCK, v.channels // _BLOCK, _BLOCK).transpose(0, 2, 1, 3).ravel()
+    return whole.reshape(-1, BLOCK, v.channels // BLOCK, BLOCK).transpose(0, 2, 1, 3).ravel()

@@ -7,14 +7,15 @@ from gossamer_models.golden.vector_elementwise import multiply
 from gossamer_models.golden.vector_operands import input16, input32, scalar
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.accumulate import add, ordered_sum
 from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
 from gossamer_models.numerics.special import divide, exp
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
 
 __all__ = ["softmax_cross_entropy"]
 
-_BLOCK = 8
-_CHUNK = 4096
+_CHUNK = MAX_CHUNK_ELEMENTS
 
 
 def softmax_cross_entropy(machine: Machine, v: Vector) -> None:
@@ -27,10 +28,10 @@ def softmax_cross_entropy(machine: Machine, v: Vector) -> None:
     for classes and samples that are not real (sample = 8 block + row of the block). VOUT[target1] = q of the label
     fp32, one per sample, +0 for samples that are not real and labels that are no class.
     """
-    if not 1 <= v.size <= v.channels or v.channels % _BLOCK or v.count % (_BLOCK * v.channels):
+    if not 1 <= v.size <= v.channels or v.channels % BLOCK or v.count % (BLOCK * v.channels):
         shape = f"`size` {v.size}, `channels` {v.channels} and `count` {v.count}"
         raise ExecutionError(f"{shape} must describe whole blocks of classes and samples")
-    shape5 = (-1, v.channels // _BLOCK, _BLOCK, _BLOCK)
+    shape5 = (-1, v.channels // BLOCK, BLOCK, BLOCK)
     blocks = input16(machine, v, v.source0).reshape(shape5)
     logits = to_fp32(blocks.transpose(0, 2, 1, 3).reshape(-1, v.channels)[:, : v.size])
     samples = logits.shape[0]
@@ -41,7 +42,7 @@ def softmax_cross_entropy(machine: Machine, v: Vector) -> None:
     scaled = multiply(add(q, -onehot.astype(np.float32)), scalar(v.scalar0))
     gradient = np.zeros((samples, v.channels), np.float32)
     gradient[:, : v.size] = np.where(used, scaled, np.float32(0))
-    packed = gradient.reshape(-1, _BLOCK, v.channels // _BLOCK, _BLOCK).transpose(0, 2, 1, 3)
+    packed = gradient.reshape(-1, BLOCK, v.channels // BLOCK, BLOCK).transpose(0, 2, 1, 3)
     machine.write(v.engine, Buffer.VOUT, v.target0, to_fp16(packed))
     chosen = np.where(onehot & used, q, np.float32(0))[np.arange(samples), onehot.argmax(axis=1)]
     machine.write(v.engine, Buffer.VOUT, v.target1, chosen)

@@ -5,6 +5,7 @@ in all threads after each other: a microinstruction takes eight cycles, and its 
 """
 
 from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
 
 __all__ = ["MICRO_OPERATIONS", "MICRO_OVERHEAD_CYCLES", "MICRO_THREADS", "micro_cycles", "micro_steps"]
 
@@ -18,7 +19,7 @@ MICRO_OVERHEAD_CYCLES = 4
 _BLOCK_CYCLES = 1
 _NORM_STEPS = {VectorOp.NORM_FORWARD: 34, VectorOp.NORM_BACKWARD: 20}
 
-_CHUNK = 4096
+_CHUNK = MAX_CHUNK_ELEMENTS
 _BLOCK_STEPS = 7
 _MAXIMUM_STEPS, _SUM_STEPS, _CHUNK_STEPS, _GRADIENT_STEPS = 2, 22, 2, 30
 
