@@ -33,7 +33,7 @@ def compile_product(i: int, r: int, j: int, pattern: Pattern, architecture: Arch
         The architecture is outside what programs support.
     """
     if architecture.array.group != BLOCK:
-        raise UnsupportedError(f"programs for words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
     memory = MemoryImage()
     gemm = forward_gemm(allocate(memory, "a", i, r, 1, 1), allocate(memory, "out", i, j, 1, 1), _POINT, pattern)
     mapping = map_channels(gemm, architecture, "product")

@@ -90,7 +90,7 @@ def compile_training(
         A layer or the architecture is outside what the machine supports.
     """
     if architecture.array.group != BLOCK:
-        raise UnsupportedError(f"programs for words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
     constants = hyperparameters or Hyperparameters()
     rule = Optimizer(
         constants.rate, constants.momentum if optimizer == "sgd-momentum" else 0.0, constants.decay,

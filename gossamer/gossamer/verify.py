@@ -83,7 +83,7 @@ def verify_program(program: Program, architecture: Architecture, seed: int) -> V
         return _verify_engine(program, architecture, seed)
     if program.modelled_operations:
         names = ", ".join(program.modelled_operations)
-        raise UnsupportedError(f"{names} in RTL, which program {program.name!r} needs", "a network without them")
+        raise UnsupportedError(f"no RTL has {names}, which program {program.name!r} needs", "a network without them")
     total = simulate(program, architecture, memory="ideal").cycles
     if total > MAX_RTL_CYCLES:
         raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")

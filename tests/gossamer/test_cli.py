@@ -361,4 +361,4 @@ def test_operations_without_rtl_are_refused(tmp_path: Path, capsys: pytest.Captu
     training = "{method: dense, optimizer: sgd}"
     workload.write_text(f"network: net.yaml\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
     message = refusal(capsys, "verify", str(workload))
-    assert "GELU, GELU_GRADIENT, LAYER_NORM, LAYER_NORM_GRADIENT in RTL, which program 'part' needs" in message
+    assert "no RTL has GELU, GELU_GRADIENT, LAYER_NORM, LAYER_NORM_GRADIENT, which program 'part' needs" in message

@@ -104,7 +104,7 @@ def program_job(
         raise UnsupportedError(f"program {program.name!r} prunes in a mode that no RTL has", "another method")
     if part.modelled_operations:
         names = ", ".join(part.modelled_operations)
-        raise UnsupportedError(f"{names} in RTL, which program {program.name!r} needs", "a network without them")
+        raise UnsupportedError(f"no RTL has {names}, which program {program.name!r} needs", "a network without them")
     base, stages = program_base(part), np.frombuffer(encode_program(part), np.uint8)
     if tensors is not None:
         changes = tuple(_change(program, name, data) for name, data in tensors.items())
