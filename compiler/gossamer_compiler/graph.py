@@ -155,7 +155,7 @@ def build_graph(network: Network, batch: int) -> Graph:
     Raises
     ------
     UnsupportedError
-        A layer is outside the operand-role table.
+        A layer is outside the operand-role table, or there is none but a boundary.
     """
     layers = infer(network, batch)
     links = _links(layers)
@@ -178,6 +178,8 @@ def build_graph(network: Network, batch: int) -> Graph:
             nodes.append(Loss(layer.name, links.name(layer.inputs[0]), classes))
         if not isinstance(layer.params, Flatten):
             shapes[layer.name] = layer.out_shape
+    if all(isinstance(node, Loss) and not node.classes for node in nodes):
+        raise UnsupportedError(f"network {network.name!r} computes nothing", "a layer in front of its boundary")
     return Graph(tuple(nodes), shapes)
 
 

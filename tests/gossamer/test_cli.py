@@ -362,3 +362,11 @@ def test_operations_without_rtl_are_refused(tmp_path: Path, capsys: pytest.Captu
     workload.write_text(f"network: net.yaml\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
     message = refusal(capsys, "verify", str(workload))
     assert "no RTL has GELU, GELU_GRADIENT, LAYER_NORM, LAYER_NORM_GRADIENT, which program 'part' needs" in message
+
+
+@pytest.mark.parametrize("command", ["simulate", "verify"])
+def test_network_that_computes_nothing(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = network(tmp_path, "{name: end, type: boundary}")
+    path = tmp_path / "n.yaml"
+    path.write_text(path.read_text().replace("classes: 10\n", ""))
+    assert "network 'n' computes nothing; expected a layer" in refusal(capsys, command, source)
