@@ -4,6 +4,7 @@ import pytest
 
 from gossamer.bench_memory import StageError, document, stage_errors, summary
 from gossamer_models.architecture import load_architecture
+from gossamer_models.dram import load_dram
 
 
 @pytest.mark.slow
@@ -17,9 +18,18 @@ from gossamer_models.architecture import load_architecture
     ],
 )
 def test_layers_within_three_percent(network: str, architecture: str, kind: str) -> None:
-    found = list(stage_errors(network, 16, 16, load_architecture(architecture), kind, most_bursts=150_000))
+    """A stage that sees fewer than twenty refreshes may be off by two of them: where they fall is chance."""
+    machine, refresh = load_architecture(architecture), load_dram(kind).refresh_clocks
+    clocks = load_dram(kind).clock_hz
+    found = list(stage_errors(network, 16, 16, machine, kind, most_bursts=150_000))
     assert len(found) == 16
-    assert {error.layer for error in found if abs(error.error) > 0.03} == set()
+    wrong = []
+    for error in found:
+        few = error.epoch_cycles * clocks < 20 * refresh.interval * machine.clock_hz
+        bound = 2 * refresh.duration * machine.clock_hz / clocks if few else 0.0
+        if abs(error.epoch_cycles - error.reference_cycles) > max(0.03 * error.reference_cycles, bound):
+            wrong.append(error)
+    assert not wrong
     assert max(error.dram_share for error in found) > 0.5  # some of them hang on the memory
 
 
