@@ -45,7 +45,8 @@ def methods_figure(result: Result) -> "Figure":
             axes[2 * number + 1].set_title(f"{sparsity}: cycles beyond the useful multiply-adds, dense training first")
         if "2:8" in sparsities:
             _draw_published(axes[2 * sparsities.index("2:8")], networks, methods)
-        figure.legend(handles=_key(methods), loc="outside right center")
+        for place, panel in enumerate(axes):
+            panel.legend(handles=_losses() if place % 2 else _key(methods), loc="center left", bbox_to_anchor=(1, 0.5))
         figure.suptitle(f"One training iteration on {result['architecture']}, memory model {result['memory_model']}")
         lay_out(figure)
     return figure
@@ -69,7 +70,7 @@ def _draw_speedups(axes: "Axes", rows: Sequence[Result], groups: Sequence[str], 
             axes.hlines(row[name], x - width / 2, x + width / 2, **line)
         axes.annotate(
             f"{row['speedup']:.2f}", (x, 0), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
-            fontsize=8,
+            fontsize=8, rotation=90,
         )  # fmt: skip
     axes.axhline(1, color="#666666", linewidth=0.7)
     axes.set_ylim(0, 1.06 * max(row["speedup_ceiling"] for row in rows))
@@ -112,5 +113,10 @@ def _key(methods: Sequence[str]) -> list[Any]:
         Line2D([], [], **IDEAL, label="ideal ceiling"),
         Line2D([], [], **MACHINE, label="ceiling of the array"),
         Line2D([], [], marker="D", color="white", markeredgecolor="black", label=f"SAT, BDWP 2:8: {SAT_SPEEDUP}×"),
-        *(Patch(color=color, label=name) for name, color in reversed(list(_LOSSES.items()))),
     ]
+
+
+def _losses() -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [Patch(color=color, label=name) for name, color in reversed(list(_LOSSES.items()))]
