@@ -11,7 +11,6 @@ A zip archive of three members, without pickled objects:
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.isa.encoding import decode_all
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, ISA_VERSION, Instruction, Stage
@@ -144,21 +144,14 @@ def _header(program: Program, architecture: Architecture) -> dict[str, object]:
 
 def _members(path: Path, source: str) -> dict[str, bytes]:
     """Read the members, none larger than its bound."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = {item.filename: item for item in archive.infolist()}
-            for name in found:
-                if name not in _MAX_MEMBER_BYTES:
-                    raise InputError(f"has a member {name!r:.60}", _EXPECTED, source)
-                if found[name].file_size > _MAX_MEMBER_BYTES[name]:
-                    raise InputError(f"{name} is larger than {_MAX_MEMBER_BYTES[name]} bytes", _EXPECTED, source)
-            members = {name: archive.read(item) for name, item in found.items()}
-    except FileNotFoundError:
-        raise InputError("no such file", _EXPECTED, source) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", _EXPECTED, source) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"is damaged ({error})", _EXPECTED, source) from None
+    with open_archive(path, _EXPECTED) as archive:
+        found = {item.filename: item for item in archive.infolist()}
+        for name in found:
+            if name not in _MAX_MEMBER_BYTES:
+                raise InputError(f"has a member {name!r:.60}", _EXPECTED, source)
+            if found[name].file_size > _MAX_MEMBER_BYTES[name]:
+                raise InputError(f"{name} is larger than {_MAX_MEMBER_BYTES[name]} bytes", _EXPECTED, source)
+        members = {name: archive.read(item) for name, item in found.items()}
     missing = {"program.json", "stages.bin"} - members.keys()
     if missing:
         raise InputError(f"has no member {sorted(missing)[0]}", _EXPECTED, source)

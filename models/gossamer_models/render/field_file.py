@@ -7,7 +7,6 @@ read.
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Bounded
 
+from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader
@@ -100,15 +100,8 @@ def load_field(path: str | Path) -> Field:
         holds numbers that are not finite; the message names the file.
     """
     source = str(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header, arrays = _read(archive, source)
-    except FileNotFoundError:
-        raise InputError("no such file", _EXPECTED, source) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", _EXPECTED, source) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"is damaged ({error})", _EXPECTED, source) from None
+    with open_archive(path, _EXPECTED) as archive:
+        header, arrays = _read(archive, source)
     try:
         return _assemble(header, arrays)
     except InputError as error:

@@ -9,7 +9,6 @@ pixels, without pickled objects.
 import json
 import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, Field
 
+from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
 from gossamer_models.numerics.formats import Float32
@@ -188,19 +188,12 @@ def _open(path: Path, size: tuple[int, ...] | None) -> Float32:
 
 
 def _load_archive(path: Path) -> Views:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            missing = {"images.npy", "poses.npy", "focal.npy"} - names
-            if missing:
-                raise InputError(f"has no array {min(missing).removesuffix('.npy')!r}", _EXPECTED_NPZ)
-            images, poses, focal = (_array(archive, name) for name in ("images", "poses", "focal"))
-    except FileNotFoundError:
-        raise InputError("no such file", _EXPECTED_NPZ) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", _EXPECTED_NPZ) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"is damaged ({error})", _EXPECTED_NPZ) from None
+    with open_archive(path, _EXPECTED_NPZ) as archive:
+        names = set(archive.namelist())
+        missing = {"images.npy", "poses.npy", "focal.npy"} - names
+        if missing:
+            raise InputError(f"has no array {min(missing).removesuffix('.npy')!r}", _EXPECTED_NPZ)
+        images, poses, focal = (_array(archive, name) for name in ("images", "poses", "focal"))
     if images.ndim != 4 or images.shape[3] not in (3, 4):
         raise InputError(f"`images` has shape {images.shape}", "(views, height, width, 3 or 4)")
     if focal.size != 1 or focal.dtype.kind not in "iuf" or poses.dtype.kind not in "iuf":

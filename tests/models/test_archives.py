@@ -1,0 +1,60 @@
+"""Archives that are missing, damaged, encrypted or packed in another way."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gossamer_models.archives import open_archive
+from gossamer_models.errors import InputError
+
+
+def written(folder: Path) -> Path:
+    path = folder / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("member", b"0123456789")
+    return path
+
+
+def changed(path: Path, old: bytes, new: bytes) -> Path:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+def test_members_are_read(tmp_path: Path) -> None:
+    with open_archive(written(tmp_path), "an archive") as archive:
+        assert archive.read("member") == b"0123456789"
+
+
+@pytest.mark.parametrize("fault", ["missing", "folder", "truncated", "checksum", "packing", "encrypted"])
+def test_faults_name_the_file(tmp_path: Path, fault: str) -> None:
+    path = written(tmp_path)
+    if fault == "missing":
+        path.unlink()
+    elif fault == "folder":
+        path = tmp_path
+    elif fault == "truncated":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif fault == "checksum":
+        changed(path, b"0123456789", b"0123456780")
+    else:
+        # General purpose flags and method stand 8 and 10 bytes into the directory's entry, 6 and 8 into the member's.
+        data = bytearray(path.read_bytes())
+        entry = data.index(b"PK\x01\x02")
+        for place in (6, entry + 8):
+            data[place + 2 * (fault == "packing")] |= 99 if fault == "packing" else 1
+        path.write_bytes(data)
+    with pytest.raises(InputError, match="expected an archive") as caught, open_archive(path, "an archive") as archive:
+        archive.read("member")
+    assert str(caught.value).startswith(str(path))
+
+
+def test_what_the_reader_finds_wrong_is_left_as_it_is(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="own") as caught,
+        open_archive(written(tmp_path), "an archive"),
+    ):
+        raise InputError("own words")
+    assert str(caught.value) == "own words"
