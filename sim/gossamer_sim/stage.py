@@ -82,8 +82,10 @@ def run_stage(
     if periodic and memory.repeats and environment is None:
         try:
             return _without_clock(stage, architecture, memory, tokens, barrier, trace=trace)
-        except (DisorderError, ValueError):
+        except DisorderError:
             pass  # the long way says what is wrong, and when
+        except (GossamerError, ValueError) as error:
+            raise GossamerError(f"{name}: {error}") from error
     environment = environment or simpy.Environment()
     shop = WorkShop(architecture, memory)
     channel = memory.channel(environment)

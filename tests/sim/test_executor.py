@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import simpy
 
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import GossamerError
@@ -169,3 +170,11 @@ def test_trace_is_bounded() -> None:
     events, untold = trace_events(found, max_events=len(found.stages[0].spans) + len(found.stages[0].skips))
     assert untold == 1
     assert sum(event["ph"] == "X" for event in events) <= 4 + len(found.stages[0].spans) + len(found.stages[0].skips)
+
+
+def test_what_is_wrong_with_a_stage_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only disorder is left to the long way; any other error of the short one would else pass as mere slowness."""
+    malformed = StageProgram("odd", "ff", (EndLoop(level=0),))
+    monkeypatch.setattr(simpy, "Environment", lambda: pytest.fail("no clock is needed to see that"))
+    with pytest.raises(GossamerError, match=r"^stage odd\.ff: "):
+        simulate(Program("p", ARCHITECTURE.name, (malformed,), MemoryImage()), ARCHITECTURE, memory="ideal")
