@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.folders import make_directory
+from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
-from gossamer_models.architecture import RTL_GROUP, Architecture, load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.methods import METHODS, Phase
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from gossamer.verify_file import FileVerification
 
 __all__ = [
-    "DATAFLOWS", "Simulation", "collection_paused", "generate", "load", "simulate", "verify_product", "verify_program",
-    "verify_workload", "write_simulation",
+    "DATAFLOWS", "Simulation", "collection_paused", "generate", "generate_unit", "load", "simulate", "verify_product",
+    "verify_program", "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 DATAFLOWS = ("os", "ws", "auto")
@@ -192,64 +193,13 @@ def write_simulation(
     return files
 
 
-def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = _silent) -> Result:
-    """Write the Verilog of an architecture, its instruction set and ``result.json``.
-
-    Parameters
-    ----------
-    source : a ready architecture's name, or a file.
-    synthesis : ``xilinx`` or ``ecp5`` to count resources as well.
-
-    Raises
-    ------
-    InputError
-        The architecture is wrong or does not exist in RTL, or the folder cannot be written.
-    """
-    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P, Use, machine_use, shares
-    from gossamer_hw.generate import TOP_MODULE, machine_verilog, write_machine
-
-    machine = load_architecture(source)
-    if not machine.whole_in_rtl:
-        raise UnsupportedError(
-            f"architecture {machine.name!r} exists on the simulator only",
-            f"memory.ports: 1 and array.group: {RTL_GROUP}",
-        )
-    make_directory(directory)
-    note(f"generating Verilog of {machine.name}")
-    verilog = machine_verilog(machine)
-    files = write_machine(verilog, directory)
-    resources = None
-    if synthesis:
-        part = LFE5U_85F if synthesis == "ecp5" else VU9P
-        note(f"synthesising for {part.name}, engine by engine: minutes")
-        uses = machine_use(verilog, part, top=TOP_MODULE)
-        total = sum(uses.values(), start=Use())
-        resources = {
-            "family": synthesis,
-            "part": part.name,
-            **dataclasses.asdict(total),
-            "shares": shares(total, part),
-            "engines": {name: dataclasses.asdict(use) for name, use in uses.items()},
-        }
-    result = {
-        "schema": "gossamer.generate/2",
-        "architecture": machine.model_dump(mode="json"),
-        "files": [file.name for file in files],
-        "verilog_bytes": len(verilog),
-        "resources": resources,
-        "versions": versions(),
-    }
-    write_json(directory / "result.json", result)
-    return result
-
-
 def verify_product(
     sizes: tuple[int, int, int],
     *,
     sparsity: str = "dense",
     dataflow: str = "auto",
     seed: int = 0,
-    architecture: str = "tiny-4x4",
+    architecture: str = DEFAULT_ARCHITECTURE,
     note: Note = _silent,
 ) -> Result:
     """Verify one product I x R x J on all three executors.

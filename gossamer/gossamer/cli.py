@@ -70,7 +70,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("architecture", metavar="ARCH.yaml", help="ready architecture or file")
+    parser.add_argument("architecture", nargs="?", metavar="ARCH.yaml", help="ready architecture or file")
+    parser.add_argument("--unit", metavar="UNIT", help="one unit alone: sparse-encoder, sparse-decoder, prune or pe")
+    parser.add_argument("--components", type=int, help="numbers of a row, with --unit sparse-...; default 16")
     parser.add_argument("--synth", choices=("xilinx", "ecp5"), help="count resources with Yosys")
     parser.set_defaults(run=_generate)
 
@@ -135,9 +137,24 @@ def _simulate(arguments: argparse.Namespace) -> int:
 def _generate(arguments: argparse.Namespace) -> int:
     from gossamer import api
 
-    directory = arguments.out or Path("out") / Path(arguments.architecture).stem
+    if arguments.unit is None and arguments.architecture is None:
+        raise InputError("generate needs an architecture or --unit", "gossamer generate ARCH.yaml")
+    if arguments.unit is None and arguments.components is not None:
+        raise InputError("--components goes with --unit", "no --components here")
+    directory = arguments.out or Path("out") / (arguments.unit or Path(arguments.architecture).stem)
+    check_directory(directory)
     with _progress() as note:
-        result = api.generate(arguments.architecture, directory, synthesis=arguments.synth, note=note)
+        if arguments.unit is None:
+            result = api.generate(arguments.architecture, directory, synthesis=arguments.synth, note=note)
+        else:
+            result = api.generate_unit(
+                arguments.unit,
+                directory,
+                architecture=arguments.architecture,
+                components=arguments.components,
+                synthesis=arguments.synth,
+                note=note,
+            )
     print(f"{', '.join(result['files'])} in {directory}")
     if result["resources"]:
         from rich.console import Console

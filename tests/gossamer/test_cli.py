@@ -130,7 +130,9 @@ FILES: dict[str, tuple[bytes, str]] = {
     "list": (b"- network: digits-cnn\n- batch: 3\n", "the file is a list"),
     "duplicate key": (b"batch: 1\nnetwork: digits-cnn\nbatch: 2\n", "line 3: duplicate key 'batch'"),
     "10 MB nested": (b"network: " + b"[" * 10_000_000, "the file is larger than"),
-    "nested": (b"network: " + b"[" * 500_000, "nested deeper than 32 levels"),
+    "nested": (b"network: " + b"[" * 500, "nested deeper than 32 levels"),
+    # Some releases of PyYAML refuse this before it is looked at.
+    "nested without end": (b"network: " + b"[" * 500_000, "nest"),
     "no YAML": (b"network: {digits", "expected valid YAML"),
     "bytes": (bytes(range(256)), "not UTF-8"),
 }
@@ -228,13 +230,34 @@ def test_wrong_products(case: str, capsys: pytest.CaptureFixture[str]) -> None:
         (),
         ("simulat",),
         ("simulate",),
-        ("generate",),
         ("simulate", "w.yaml", "--colour"),
         ("generate", "x", "--synth", "z"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert "--help" in refusal(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "needs an architecture or --unit"),
+        (("tiny-4x4", "--components", "3"), "--components goes with --unit"),
+        (("--unit", "prun"), "no unit 'prun', did you mean 'prune'"),
+        (("--unit", "pe", "--components", "3"), "--components goes with the sparse units"),
+        (("--unit", "sparse-encoder", "--components", "0"), "1 to 4096 components, not 0"),
+    ],
+)
+def test_wrong_units(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refusal(capsys, "generate", *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "1.5", "x", str(2**200)])

@@ -150,4 +150,42 @@ _MACHINE = (
     ),
 )
 
-HARDWARE_FAULTS = (*_GEMM, *_MACHINE)
+_RENDER = (
+    Fault(
+        "a rank counts its own bit",
+        "hw/gossamer_hw/render/search.py",
+        "eq(below + counts[place - 1] if place else below)",
+        "eq(below + counts[place])",
+        "tests/hw/render/test_search.py::test_ranks_are_the_ones_below[16]",
+    ),
+    Fault(
+        "numbers that spread take their distance from the place that they come from",
+        "hw/gossamer_hw/render/networks.py",
+        "Mux(distance[p][level], items[p - step], item)",
+        "Mux(distance[p - step][level], items[p - step], item)",
+        "tests/hw/render/test_rows.py::test_decoder_reads_what_golden_reads_and_refuses_what_it_refuses[16]",
+    ),
+    Fault(
+        "a block of encoded rows begins where its first row ends",
+        "hw/gossamer_hw/render/row_encoder.py",
+        "Mux(opens, 0, self.end) + length",
+        "Mux(opens, 0, self.end + length)",
+        "tests/hw/render/test_rows.py::test_encoder_writes_the_table[16]",
+    ),
+    Fault(
+        "coordinates that repeat pass for a row",
+        "hw/gossamer_hw/render/row_decoder.py",
+        "(coordinates[n] >= coordinates[n + 1])",
+        "(coordinates[n] > coordinates[n + 1])",
+        "tests/hw/render/test_rows.py::test_decoder_reads_what_golden_reads_and_refuses_what_it_refuses[48]",
+    ),
+    Fault(
+        "a result is offered again while its unit waits for items",
+        "hw/gossamer_hw/units/stream_unit.py",
+        "self.m_axis_tvalid.eq(result & ~taken)",
+        "self.m_axis_tvalid.eq(result)",
+        "tests/hw/units/test_stream_unit.py::test_the_element_loses_no_turn_under_pauses[0.5-0]",
+    ),
+)
+
+HARDWARE_FAULTS = (*_GEMM, *_MACHINE, *_RENDER)

@@ -161,6 +161,10 @@ def test_generation_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Resources" not in found.seen
 
 
+def test_generation_of_a_unit_is_documented(tmp_path: Path) -> None:
+    walk("Generation of a unit", api.generate_unit("prune", tmp_path)).assert_complete()
+
+
 def test_resources_are_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use = Use(1000, 900, 8, 2.5, 1)
     monkeypatch.setattr(gossamer_hw.fpga.parts, "machine_use", lambda *_, **__: {"load": use, "store": use})
@@ -199,7 +203,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
     used |= set(walk("Rendering", rendering(tmp_path)).seen)
-    assert SECTIONS.keys() - used == {"Generation", "Resources", "Schedule", "Use"}
+    assert SECTIONS.keys() - used == {"Generation", "Generation of a unit", "Resources", "Schedule", "Use"}
 
 
 @pytest.mark.parametrize(

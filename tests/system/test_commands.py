@@ -118,6 +118,16 @@ def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "gossamer.h").read_text().count("#define") > 10
 
 
+def test_generate_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--unit", "sparse-decoder", "--components", "48", "--out", str(tmp_path))
+    text = run(capsys, "generate", *options)
+    result = result_in(tmp_path)
+    assert result["schema"] == "gossamer.generate-unit/1"
+    assert result["files"] == ["gossamer_sparse_decoder.v", "gossamer_sparse_decoder.md"]
+    assert all(name in text and (tmp_path / name).stat().st_size for name in result["files"])
+    assert "| 815:0 | row |" in (tmp_path / "gossamer_sparse_decoder.md").read_text()
+
+
 def check_verification(result: dict[str, Any], seed: int) -> None:
     assert result["schema"] == "gossamer.verify/1"
     assert (result["bit_exact"], result["mismatches"], result["seed"]) == (True, 0, seed)

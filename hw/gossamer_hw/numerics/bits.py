@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["leading_zeros", "register", "shift_right_sticky"]
+__all__ = ["delayed", "leading_zeros", "register", "shift_right_sticky"]
 
 
 def register(m: Module, value: Any, *, when: bool, name: str) -> Any:
@@ -14,6 +14,13 @@ def register(m: Module, value: Any, *, when: bool, name: str) -> Any:
     registered = Signal(value.shape(), name=name, reset_less=True)
     m.d.sync += registered.eq(value)
     return registered
+
+
+def delayed(m: Module, value: Any, cycles: int, *, name: str) -> Any:
+    """Return ``value`` as it was ``cycles`` ago, by registers without reset: shift registers where an FPGA has them."""
+    for n in range(cycles):
+        value = register(m, value, when=True, name=f"{name}_{n}")
+    return value
 
 
 def leading_zeros(m: Module, value: Value) -> tuple[Value, Value]:

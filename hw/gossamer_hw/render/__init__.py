@@ -1,0 +1,1 @@
+"""The render engine's units: rows of sparse factors, encoded and decoded."""

@@ -1,0 +1,30 @@
+"""Latencies of the units that encode and decode rows; each of them takes one row per cycle."""
+
+from typing import Final
+
+__all__ = ["SEARCH_CYCLES", "decoder_cycles", "encoder_cycles", "move_cycles", "move_levels"]
+
+SEARCH_CYCLES: Final = 2
+"""Search unit: population counts of bytes of the bitmap, then of what lies below each byte."""
+
+_LEVELS_PER_CYCLE: Final = 2
+
+
+def move_levels(components: int) -> int:
+    """Return the levels of the network between the places of a row and its list of numbers: ceil(log2(components))."""
+    return (components - 1).bit_length()
+
+
+def move_cycles(components: int) -> int:
+    """Return the cycles of that network, two levels each."""
+    return -(-move_levels(components) // _LEVELS_PER_CYCLE)
+
+
+def decoder_cycles(components: int) -> int:
+    """Return the cycles from an encoded row to its numbers: format 1, search, network."""
+    return 1 + SEARCH_CYCLES + move_cycles(components)
+
+
+def encoder_cycles(components: int) -> int:
+    """Return the cycles from a row's numbers to its bytes: bitmap 1, search, network, format 1."""
+    return 1 + SEARCH_CYCLES + move_cycles(components) + 1

@@ -1,0 +1,33 @@
+"""Units alone: their files, and what they say of themselves."""
+
+import re
+
+import pytest
+
+from gossamer_hw.units.catalogue import UNITS, unit_text
+from gossamer_models.architecture import Array
+from gossamer_models.errors import InputError
+
+ARRAY = Array(rows=4, columns=4)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_ports_and_description_agree(name: str) -> None:
+    text = unit_text(name, ARRAY, components=8)
+    header = re.search(rf"^module {text.module}\((.*?)\);", text.verilog, re.M | re.S)
+    assert header is not None
+    ports = set(header.group(1).replace(",", " ").split())
+    streams = {f"{side}_axis_t{signal}" for side in "sm" for signal in ("data", "valid", "ready")}
+    settings = set(re.findall(r"^\| (keep|of) \|", text.description, re.M))
+    assert ports == {"clk", "rst"} | streams | settings
+    for port in ("s_axis_tdata", "m_axis_tdata"):
+        width = re.search(rf"^  (?:input|output) (?:reg )?\[(\d+):0\] {port}\b", text.verilog, re.M)
+        assert width is not None
+        section = text.description.split(f"## {port}")[1].split("##")[0]
+        highest = max(int(bits) for bits in re.findall(r"^\| (\d+)", section, re.M))
+        assert highest <= int(width.group(1)) < highest + 8
+
+
+def test_no_such_unit() -> None:
+    with pytest.raises(InputError, match="no unit 'sparse-encode', did you mean 'sparse-encoder'"):
+        unit_text("sparse-encode", ARRAY)

@@ -1,0 +1,90 @@
+"""What stream units are given, and what must come out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gossamer_hw.units.catalogue import UNITS
+from gossamer_hw.units.stream_unit import Field, StreamUnit
+from gossamer_models.architecture import Array
+from gossamer_models.render.encoding import encode
+from gossamer_models.sparsity import Pattern
+from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
+from tests.hw.render.rows import packed, row_bytes, some_rows
+
+__all__ = ["ARRAY", "Case", "element_case", "prune_case", "sparse_case"]
+
+ARRAY = Array(rows=4, columns=4)
+PATTERN = Pattern(2, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A unit, its items as ``s_axis_tdata`` takes them, and its results as ``m_axis_tdata`` gives them."""
+
+    unit: StreamUnit
+    items: list[int]
+    results: list[int]
+    settings: dict[str, int]
+
+
+def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
+    """Rows of every kind through the encoder or the decoder."""
+    rows = some_rows(components, seed, each)
+    table = encode(rows)
+    unit = UNITS[name].build(ARRAY, components)
+    texts = [row_bytes(table, n) for n in range(len(rows))]
+    plain = [(packed(row), int(n == 0)) for n, row in enumerate(rows)]
+    coded = [(int.from_bytes(text, "little"), len(text)) for text in texts]
+    places = [(int(table.bases[n // 16]), int(table.ends[n])) for n in range(len(rows))]
+    if name == "sparse-encoder":
+        results = [(*one, *place) for one, place in zip(coded, places, strict=True)]
+        return _case(unit, plain, results)
+    return _case(unit, coded, [(numbers, 0) for numbers, _ in plain])
+
+
+def prune_case(seed: int, count: int) -> Case:
+    """Words with ties, infinities and NaN through the top-N network, 2:8."""
+    words, real = random_words(np.random.default_rng(seed), count)
+    entries = expected_entries(words, real, PATTERN).astype(object)
+    results = [(sum(int(entry) << 20 * k for k, entry in enumerate(row)),) for row in entries]
+    items = [(word, int(n)) for word, n in zip(packed_words(words), real, strict=True)]
+    case = _case(UNITS["prune"].build(ARRAY, 1), items, results)
+    case.settings.update(keep=PATTERN.n, of=PATTERN.m)
+    return case
+
+
+def element_case(seed: int, steps: int) -> Case:
+    """Chunks of random lengths in four slots that take turns, steps and entries invalid now and then."""
+    rng = np.random.default_rng(seed)
+    items: list[tuple[int, ...]] = []
+    results: list[tuple[int, ...]] = []
+    sums, length = np.zeros(4, np.float32), np.zeros(4, int)
+    for step in range(steps):
+        slot = step % 4
+        first, last = length[slot] == 0, bool(rng.random() < 0.3) or step >= steps - 4
+        word, value = rng.standard_normal(8).astype(np.float16), np.float16(rng.standard_normal())
+        index, valid = int(rng.integers(8)), rng.random(2) < 0.8
+        product = np.float32(word[index]) * np.float32(value) if valid.all() else np.float32(0)
+        sums[slot] = product + (np.float32(0) if first else sums[slot])
+        length[slot] = 0 if last else length[slot] + 1
+        if last:
+            results.append((int(sums[slot].view(np.uint32)),))
+        items.append((packed(word), int(value.view(np.uint16)), index, *map(int, valid), int(first), int(last)))
+    # Sums leave behind further items.
+    items += [(0,) * 7] * 12
+    return _case(UNITS["pe"].build(ARRAY, 1), items, results)
+
+
+def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:
+    return Case(
+        unit,
+        [_whole(unit.input_fields, item) for item in items],
+        [_whole(unit.output_fields, result) for result in results],
+        {},
+    )
+
+
+def _whole(fields: Sequence[Field], values: Sequence[int]) -> int:
+    return sum(value << field.offset for field, value in zip(fields, values, strict=True))
