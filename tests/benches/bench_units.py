@@ -57,6 +57,6 @@ async def every_unit(dut: Any) -> None:
         name: cocotb.start_soon(_through(dut, name, items[name], results[name], seed + 2 * number))
         for number, name in enumerate(items)
     }
-    found = {name: await with_timeout(task, 1, "ms") for name, task in tasks.items()}
+    found = {name: await with_timeout(task, 10, "ms") for name, task in tasks.items()}
     for name, text in found.items():
         (Path(os.environ["RESULTS"]) / f"{name}.bin").write_bytes(text)

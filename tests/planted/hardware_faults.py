@@ -152,6 +152,13 @@ _MACHINE = (
 
 _RENDER = (
     Fault(
+        "the end of a quarter turn lies in its first cell",
+        "hw/gossamer_hw/render/waves.py",
+        "| end.replicate(8)",
+        "",
+        "tests/hw/render/test_waves.py::test_waves",
+    ),
+    Fault(
         "a rank counts its own bit",
         "hw/gossamer_hw/render/search.py",
         "eq(below + counts[place - 1] if place else below)",

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float16
 
-__all__ = ["cosine", "sine"]
+__all__ = ["QUARTER", "TURNS", "cosine", "sine"]
 
-_TURNS: Final = round(2**40 / (2 * np.pi))
-_TABLE: Final = np.rint(np.sin(np.pi / 2 * np.arange(257) / 256) * 2**16).astype(np.int64)
+TURNS: Final = round(2**40 / (2 * np.pi))
+"""A radian in turns, in units of 2**-40."""
+
+QUARTER: Final = np.rint(np.sin(np.pi / 2 * np.arange(257) / 256) * 2**16).astype(np.int64)
+"""Sine over a quarter turn, in units of 2**-16."""
 
 
 def sine(x: Float16) -> Float16:
@@ -38,12 +41,12 @@ def cosine(x: Float16) -> Float16:
 def _wave(x: Float16, quarter: int) -> Float16:
     finite = np.isfinite(x)
     scaled = np.ldexp(np.where(finite, x, np.float16(0)).astype(np.float64), 24).astype(np.int64)
-    phase = scaled.astype(np.uint64) * np.uint64(_TURNS) + (np.uint64(quarter) << np.uint64(62))
+    phase = scaled.astype(np.uint64) * np.uint64(TURNS) + (np.uint64(quarter) << np.uint64(62))
     quadrant = (phase >> np.uint64(62)).astype(np.int64)
     place = (phase >> np.uint64(38)).astype(np.int64) & 0xFFFFFF
     place = np.where(quadrant & 1, 0x1000000 - place, place)
     cell, rest = np.minimum(place >> 16, 255), place - (np.minimum(place >> 16, 255) << 16)
-    value: NDArray[np.int64] = (_TABLE[cell] << 16) + (_TABLE[cell + 1] - _TABLE[cell]) * rest
+    value: NDArray[np.int64] = (QUARTER[cell] << 16) + (QUARTER[cell + 1] - QUARTER[cell]) * rest
     signed = np.where(quadrant & 2, -value, value).astype(np.float64)
     rounded = np.ldexp(signed, -32).astype(np.float16)
     return np.where(finite, rounded, np.uint16(0x7E00).view(np.float16))

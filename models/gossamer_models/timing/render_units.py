@@ -1,11 +1,14 @@
-"""Latencies of the units that encode and decode rows; each of them takes one row per cycle."""
+"""Latencies of the render engine's units; each of them takes one item per cycle."""
 
 from typing import Final
 
-__all__ = ["SEARCH_CYCLES", "decoder_cycles", "encoder_cycles", "move_cycles", "move_levels"]
+__all__ = ["SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "move_cycles", "move_levels"]
 
 SEARCH_CYCLES: Final = 2
 """Search unit: population counts of bytes of the bitmap, then of what lies below each byte."""
+
+WAVE_CYCLES: Final = 7
+"""Sine and cosine: product 1, shift 1, quadrant 1, table 1, interpolation 1, normalisation 1, rounding 1."""
 
 _LEVELS_PER_CYCLE: Final = 2
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
-from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case
+from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case, wave_case
 
 BENCHES = Path(__file__).parents[2] / "benches"
 SEED = 41
@@ -48,7 +48,7 @@ def test_units_under_pauses(tmp_path: Path) -> None:
         for side in ("encoder", "decoder")
         for components in (5, 16, 48)
     }
-    cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600)}
+    cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8

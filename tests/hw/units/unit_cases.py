@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.catalogue import UNITS
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
+from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.render.encoding import encode
 from gossamer_models.sparsity import Pattern
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
-__all__ = ["ARRAY", "Case", "element_case", "prune_case", "sparse_case"]
+__all__ = ["ARRAY", "Case", "element_case", "prune_case", "sparse_case", "wave_case"]
 
 ARRAY = Array(rows=4, columns=4)
 PATTERN = Pattern(2, 8)
@@ -75,6 +77,15 @@ def element_case(seed: int, steps: int) -> Case:
     # Sums leave behind further items.
     items += [(0,) * 7] * 12
     return _case(UNITS["pe"].build(ARRAY, 1), items, results)
+
+
+def wave_case() -> Case:
+    """Sine and cosine of every 17th fp16 number."""
+    bits = np.arange(0, 1 << 16, 17, dtype=np.uint16)
+    x = bits.view(np.float16)
+    unit = StreamUnit(WaveUnit(), inputs=("x",), outputs=("sine", "cosine"))
+    results = np.stack([sine(x), cosine(x)], axis=1).view(np.uint16).tolist()
+    return _case(unit, [(number,) for number in bits.tolist()], results)
 
 
 def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:
