@@ -159,6 +159,13 @@ _RENDER = (
         "tests/hw/render/test_waves.py::test_waves",
     ),
     Fault(
+        "a corner of a point meets the sum of the point before",
+        "hw/gossamer_hw/render/interpolation.py",
+        "delayed(m, part, k * ADD_CYCLES",
+        "delayed(m, part, max(k - 1, 0) * ADD_CYCLES",
+        "tests/hw/render/test_interpolation.py::test_products_of_a_field",
+    ),
+    Fault(
         "a rank counts its own bit",
         "hw/gossamer_hw/render/search.py",
         "eq(below + counts[place - 1] if place else below)",

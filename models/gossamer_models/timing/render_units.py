@@ -2,13 +2,22 @@
 
 from typing import Final
 
-__all__ = ["SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "move_cycles", "move_levels"]
+__all__ = [
+    "ADD_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "lane_cycles",
+    "move_cycles", "move_levels", "tree_cycles",
+]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
 """Search unit: population counts of bytes of the bitmap, then of what lies below each byte."""
 
 WAVE_CYCLES: Final = 7
 """Sine and cosine: product 1, shift 1, quadrant 1, table 1, interpolation 1, normalisation 1, rounding 1."""
+
+MULTIPLY_CYCLES: Final = 2
+"""A product of fp16 numbers in an interpolation lane."""
+
+ADD_CYCLES: Final = 4
+"""A sum of fp32 numbers in an interpolation lane or a tree."""
 
 _LEVELS_PER_CYCLE: Final = 2
 
@@ -31,3 +40,13 @@ def decoder_cycles(components: int) -> int:
 def encoder_cycles(components: int) -> int:
     """Return the cycles from a row's numbers to its bytes: bitmap 1, search, network, format 1."""
     return 1 + SEARCH_CYCLES + move_cycles(components) + 1
+
+
+def lane_cycles() -> int:
+    """Return the cycles of an interpolation lane: product, three sums, rounding 1, product."""
+    return 2 * MULTIPLY_CYCLES + 3 * ADD_CYCLES + 1
+
+
+def tree_cycles(terms: int) -> int:
+    """Return the cycles of a tree of sums: a sum per level."""
+    return (terms - 1).bit_length() * ADD_CYCLES
