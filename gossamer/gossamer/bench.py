@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gossamer.bench_dataflow import dataflows
-from gossamer.bench_hardware import element, engines
+from gossamer.bench_hardware import element, engines, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
 from gossamer.bench_record import document, section, sections
@@ -20,7 +20,7 @@ __all__ = ["main"]
 _DOCUMENT = Path("docs") / "results.md"
 _PARTS = {
     "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
-    "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines,
+    "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines, "units": units,
     "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
 }  # fmt: skip
 _LONG = {"large": large_product}

@@ -8,11 +8,15 @@ from gossamer.bench_record import Measurement
 if TYPE_CHECKING:
     from gossamer_hw.fpga.resources import Family
 
-__all__ = ["element", "engines"]
+__all__ = ["element", "engines", "units"]
 
 _MACHINE: Final = "tiny-4x4"
 _SEEDS: Final = (1, 2, 3)
 _FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"}
+_UNITS: Final = (
+    ("sparse-encoder", 16), ("sparse-encoder", 48), ("sparse-decoder", 16), ("sparse-decoder", 48),
+    ("prune", 1), ("pe", 1),
+)  # fmt: skip
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 
 
@@ -67,6 +71,37 @@ def engines() -> Iterator[Measurement]:
     }
     for what, component in parts.items():
         yield Measurement(f"{what}, UltraScale+", _area(emit_verilog(component, name="part"), "part", "xilinx"))
+
+
+def units() -> Iterator[Measurement]:
+    """Measure the units of the render engine, and those that can be had alone, on both families."""
+    from gossamer_hw.render.interpolation import InterpolationLane, SumTree
+    from gossamer_hw.render.search import SearchUnit
+    from gossamer_hw.render.waves import WaveUnit
+    from gossamer_hw.units.catalogue import unit_text
+    from gossamer_hw.verilog import emit_verilog
+    from gossamer_models.architecture import load_architecture
+
+    array = load_architecture(_MACHINE).array
+    for name, components in _UNITS:
+        text = unit_text(name, array, components=components)
+        sparse = name.startswith("sparse-")
+        what = f"{name} of {components} components" if sparse else name
+        command = f"gossamer generate --unit {name}{f' --components {components}' if sparse else ''} --synth"
+        for family, title in _FAMILIES.items():
+            area = _area(text.verilog, text.module, family)
+            yield Measurement(f"unit {what}, {title}", area, command=f"{command} {family}")
+    parts = {
+        "search unit of 16 components": SearchUnit(width=16),
+        "search unit of 48 components": SearchUnit(width=48),
+        "sine and cosine": WaveUnit(),
+        "interpolation lane, one component": InterpolationLane(components=1),
+        "tree of sums of 16 terms": SumTree(terms=16),
+    }
+    for what, component in parts.items():
+        verilog = emit_verilog(component, name="part")
+        for family, title in _FAMILIES.items():
+            yield Measurement(f"{what}, {title}", _area(verilog, "part", family))
 
 
 def _area(verilog: str, top: str, family: "Family") -> str:
