@@ -179,7 +179,8 @@ def _store(g: Store) -> Actions:
     """Count a store: elements in bounds are read from the buffer and written to DRAM."""
     bits = 8 * transfer_shape(g).size_bytes
     metadata = bits if g.buffer == Buffer.PRN_META else 0
-    return Actions(dram_write_bits=bits, metadata_bits=metadata, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": bits})
+    read = bits // g.memory_format.bytes * Format(g.format).bytes
+    return Actions(dram_write_bits=bits, metadata_bits=metadata, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": read})
 
 
 def _prune(g: Prune) -> Actions:

@@ -14,7 +14,7 @@ _MODIFIER = "field 0 7 | kind 7 2 | levels 9 4 | value 13 40s"
 _DIM = "count 0 16 | mem_stride 16 32 | buf_stride 48 24 | axis 72 2 | weight 74 16"
 # First bit, bits from one to the next, number of them.
 _MODIFIERS = (48, 53, 10)
-_DIMS = (797, 90, 8)
+_DIMS = (798, 90, 8)
 
 _OPCODES: dict[int, tuple[str, str]] = {
     1: (
@@ -38,17 +38,17 @@ _OPCODES: dict[int, tuple[str, str]] = {
     16: (
         "LOAD",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24
-    axis0_base 653 24s | axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24
-    axis2_base 749 24s | axis2_bound 773 24
+    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
+    buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
+    axis2_base 750 24s | axis2_bound 774 24
     """,
     ),
     17: (
         "STORE",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | mem_base 589 40s | buf_base 629 24
-    axis0_base 653 24s | axis0_bound 677 24 | axis1_base 701 24s | axis1_bound 725 24
-    axis2_base 749 24s | axis2_bound 773 24
+    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
+    buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
+    axis2_base 750 24s | axis2_bound 774 24
     """,
     ),
     32: (

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store
@@ -10,11 +11,18 @@ from gossamer_models.isa.loops import resolve, step
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.timing.dma import BLOCK_BYTES, misaligned
 
-__all__ = ["contiguous", "legal", "scattered", "stepped"]
+__all__ = ["contiguous", "converting", "legal", "scattered", "stepped"]
 
 _NO_AXIS = 3
 _TRIES = 20
 _Transfer = TypeVar("_Transfer", Load, Store)
+
+
+def converting(transfer: _Transfer, *, single_in_buffer: bool) -> _Transfer:
+    """The same transfer of fp32 with fp16 on one side, in DRAM or in the buffer, all strides there halved."""
+    stride = "mem_stride" if single_in_buffer else "buf_stride"
+    dims = tuple(replace(dim, **{stride: getattr(dim, stride) // 2}) for dim in transfer.dims)
+    return replace(transfer, convert=1, format=Format.FP32 if single_in_buffer else Format.FP16, dims=dims)
 
 
 def contiguous(rng: random.Random, size_bytes: int, element: Format) -> tuple[Dim, ...]:
@@ -60,6 +68,9 @@ def scattered(
     for _ in range(_TRIES):
         fields = _fields(rng, kind, fixed, mem_bytes, buf_bytes, width)
         transfer = None if fields is None else kind(**fields)
+        if transfer is not None and transfer.format == Format.FP32 and rng.random() < 0.5:
+            only = {Buffer.PRM: True, Buffer.B: False}.get(Buffer(transfer.buffer))
+            transfer = converting(transfer, single_in_buffer=rng.random() < 0.5 if only is None else only)
         if transfer is not None and misaligned(transfer, width) is None:
             return transfer
     return None

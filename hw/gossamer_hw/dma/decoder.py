@@ -14,7 +14,7 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.registers import Fault
 from gossamer_models.timing.dma import BLOCK_BYTES, NO_INDEX
 
-__all__ = ["AXES", "FAULT_BITS", "RUN_BITS", "TransferDecoder", "plan_layout"]
+__all__ = ["AXES", "FAULT_BITS", "RUN_BITS", "TransferDecoder", "conversions", "plan_layout"]
 
 AXES = 3
 RUN_BITS = 24
@@ -30,10 +30,10 @@ def plan_layout(width_bytes: int) -> data.StructLayout:
     Members
     -------
     in_atom, in_run : dimensions that take no part in the walk from atom to atom, from run to run.
-    run_bytes : bytes of a run.
+    run_bytes : bytes of a run in DRAM.
     atom_last, run_last : number of an atom's, a run's, last piece.
-    tail_last : number of the last byte in an atom's last piece.
-    log2_piece : log2 of a piece's bytes.
+    tail_last : number of the last byte in an atom's last piece, on its wider side.
+    log2_piece : log2 of a piece's bytes in DRAM.
     indexed : the atoms are entries whose index is written too.
     """
     return data.StructLayout(
@@ -129,11 +129,12 @@ class TransferDecoder(wiring.Component):
         ]
         g = _Gathered()
         element_bytes = Array(Format(n).bytes if n in set(Format) else 0 for n in range(4))[p.format]
+        widens, narrows = conversions(p, to_buffer=True)
         so_far = Signal(RUN_BITS)
         joins, follows = Signal(), Signal()
         m.d.comb += [
             joins.eq((held.mem_stride == so_far) & ~extent[RUN_BITS:].any()),
-            follows.eq(held.buf_stride == so_far),
+            follows.eq(held.buf_stride == Mux(widens, so_far << 1, Mux(narrows, so_far >> 1, so_far))),
         ]
         with m.If(self.start):
             m.d.sync += [g.reach.eq(0), *(total.eq(0) for total in g.spans)]
@@ -152,8 +153,11 @@ class TransferDecoder(wiring.Component):
             m.d.sync += [g.records[k].eq(g.records[k + 1]) for k in range(MAX_DIMS - 1)]
         with m.Else():
             # The element's size is there one cycle behind `start`, its first use one later.
-            m.d.sync += so_far.eq(element_bytes)
-        m.d.comb += g.element_bytes.eq(element_bytes)
+            m.d.sync += so_far.eq(g.memory_bytes)
+        m.d.comb += [
+            g.element_bytes.eq(element_bytes),
+            g.memory_bytes.eq(Mux(widens, 2, Mux(narrows, 4, element_bytes))),
+        ]
         return g
 
     def _clipped(self, m: Module, spans: list[Signal]) -> Signal:
@@ -174,7 +178,7 @@ class TransferDecoder(wiring.Component):
         run, atom = Signal(MAX_DIMS), Signal(MAX_DIMS)
         run_ends, atom_ends = Const(0, 1), Const(0, 1)
         run_bytes, atom_bytes = Signal(RUN_BITS), Signal(RUN_BITS)
-        m.d.comb += [run_bytes.eq(g.element_bytes), atom_bytes.eq(g.element_bytes)]
+        m.d.comb += [run_bytes.eq(g.memory_bytes), atom_bytes.eq(g.memory_bytes)]
         for k, record in enumerate(g.records):
             used = _used(p.dims[k])
             clips = used & clipped.bit_select(p.dims[k].axis, 1)
@@ -197,12 +201,13 @@ class TransferDecoder(wiring.Component):
         ]
         log2_width = width.bit_length() - 1
         log2_piece = Signal.like(plan.log2_piece)
+        widens, _ = conversions(p, to_buffer=True)
         for bits in range(1, log2_width + 1):
-            with m.If(atom_top[bits - 1 :].any()):
+            with m.If(atom_top[bits - 1 :].any() & ~(widens if bits == log2_width else Const(0))):
                 m.d.comb += log2_piece.eq(bits)
         m.d.sync += [
             plan.log2_piece.eq(log2_piece),
-            plan.tail_last.eq(atom_top),
+            plan.tail_last.eq(Mux(widens, Cat(Const(1, 1), atom_top), atom_top)),
             plan.atom_last.eq(atom_top >> plan.log2_piece),
             plan.run_last.eq(run_top >> plan.log2_piece),
         ]
@@ -221,17 +226,24 @@ class TransferDecoder(wiring.Component):
                 m.d.sync += outside.eq(1)
 
         illegal = Signal()
-        m.d.sync += illegal.eq((p.format == 3) | self._illegal_options())
+        unconverted = p.transpose | p.format[1]
+        m.d.sync += illegal.eq((p.format == 3) | (p.convert & unconverted) | self._illegal_options())
 
         # Both sides' low bits of all that counts beyond an atom; those beyond a run for whole blocks.
-        low = p.mem_base[:_BLOCK_BITS] | p.buf_base[:_BLOCK_BITS]
+        low: Value = p.mem_base[:_BLOCK_BITS]
+        low_buffer: Value = p.buf_base[:_BLOCK_BITS]
         blocks = p.mem_base[:_BLOCK_BITS] | plan.run_bytes[:_BLOCK_BITS]
         for k in range(MAX_DIMS):
             memory, buffer = (p.dims[k][name][:_BLOCK_BITS] for name in ("mem_stride", "buf_stride"))
-            low = low | ((memory | buffer) & (~plan.in_atom[k]).replicate(_BLOCK_BITS))
+            beyond = (~plan.in_atom[k]).replicate(_BLOCK_BITS)
+            low, low_buffer = low | (memory & beyond), low_buffer | (buffer & beyond)
             blocks = blocks | (memory & (~plan.in_run[k]).replicate(_BLOCK_BITS))
         low_bits, split = Signal(_BLOCK_BITS), Signal()
-        m.d.sync += [low_bits.eq(low), split.eq(p.transpose & (blocks != 0))]
+        widens, narrows = conversions(p, to_buffer=True)
+        # In DRAM's bytes, which leave out the lowest bit where they are half as many.
+        scaled = Mux(widens, Cat(low_buffer[1:], Const(0, 1)), Mux(narrows, Cat(Const(0, 1), low_buffer), low_buffer))
+        odd = widens & low_buffer[0]
+        m.d.sync += [low_bits.eq(low | scaled[:_BLOCK_BITS] | odd), split.eq(p.transpose & (blocks != 0))]
         misplaced = low_bits & ((Const(1, 8) << plan.log2_piece) - 1)[:_BLOCK_BITS]
         with m.If(illegal):
             m.d.sync += self.fault.eq(int(Fault.ILLEGAL))
@@ -249,6 +261,13 @@ class TransferDecoder(wiring.Component):
         count = Array(p.dims[k]["count"] for k in range(MAX_DIMS))[p.index_dim[:3]]
         no_index = p.index_dim[3] | (count == 0) | (count > self._group)
         return (p.transpose & (p.format != int(Format.FP16))) | (self.plan.indexed & no_index)
+
+
+def conversions(operands: Any, *, to_buffer: bool) -> tuple[Value, Value]:
+    """Whether elements are widened, and whether they are narrowed, on their way to the buffer or to DRAM."""
+    single = operands.format[0]
+    to_single = single if to_buffer else ~single
+    return operands.convert & to_single, operands.convert & ~to_single
 
 
 def _used(dim: Any) -> Value:
@@ -271,3 +290,4 @@ class _Gathered:
         self.spans = [Signal(_SPAN_BITS, name=f"span_{axis}") for axis in range(AXES)]
         self.reach = Signal(_REACH_BITS)
         self.element_bytes = Signal(3)
+        self.memory_bytes = Signal(3)

@@ -7,9 +7,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.axi import ADDRESS_BITS, INCR, AxiReadSignature, size_code
-from gossamer_hw.dma.beats import BeatQueue, BlockTurner, byte_mask, rotated
+from gossamer_hw.dma.beats import BeatQueue, BlockTurner
 from gossamer_hw.dma.control import TransferControl, port_width, transfer_command
-from gossamer_hw.dma.decoder import FAULT_BITS
+from gossamer_hw.dma.convert import converted, piece_mask, placed
+from gossamer_hw.dma.decoder import FAULT_BITS, conversions
 from gossamer_hw.dma.pieces import PieceWalker
 from gossamer_hw.dma.requests import RequestWalker
 from gossamer_hw.scratchpads.scratchpads import load_write_layout
@@ -131,7 +132,7 @@ class LoadEngine(wiring.Component):
         return valid, word, take
 
     def _move(self, m: Module, valid: Value, word: Value, take: Signal) -> None:
-        """Move a piece per cycle; one in bounds waits for its data word."""
+        """Move a piece per cycle; one in bounds waits for its data word. A register stands before the conversion."""
         control, piece = self._control, self._pieces.piece
         log2_width = self._width.bit_length() - 1
         moves, finished = Signal(), Signal()
@@ -142,14 +143,25 @@ class LoadEngine(wiring.Component):
             control.finished.eq(finished),
         ]
         m.d.sync += finished.eq(moves & piece.final)
-        turned = rotated(word, piece.turn)
+        widens, narrows = conversions(control.operands, to_buffer=True)
+        moved = Signal(8 * self._width)
+        in_word = piece.address[:log2_width]
+        m.d.comb += self.write.data.eq(converted(m, moved, widens=widens, narrows=narrows))
         m.d.sync += [
+            moved.eq(Mux(piece.inside, placed(word, piece.turn, widens=widens, upper=piece.upper), 0)),
             self.write.enable.eq(moves),
             self.write.buffer.eq(control.operands.buffer),
             self.write.half.eq(control.half),
             self.write.address.eq(Cat(Const(0, log2_width), piece.address[log2_width:])),
-            self.write.data.eq(Mux(piece.inside, turned, 0)),
-            self.write.mask.eq(byte_mask(piece.address[:log2_width], piece.last_byte, self._width)),
+            self.write.mask.eq(
+                piece_mask(
+                    (in_word << narrows)[:log2_width],
+                    piece.last_byte,
+                    self._width,
+                    narrows=narrows,
+                    upper=in_word[-1],
+                )
+            ),
             self.write.indexed.eq(control.plan.indexed),
             self.write.valid.eq(piece.inside),
             self.write.index.eq(piece.index),

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.axi import boundary_bytes
-from gossamer_hw.dma.decoder import RUN_BITS, plan_layout
+from gossamer_hw.dma.decoder import RUN_BITS, conversions, plan_layout
 from gossamer_hw.dma.odometer import Odometer
 from gossamer_hw.dma.requests import AXIS_INCREMENTS, AXIS_SHAPES, axis_amounts, connect_dims, within
 from gossamer_hw.layouts import operand_layout
@@ -25,8 +25,11 @@ def piece_layout(width_bytes: int) -> data.StructLayout:
     -------
     valid : there is one.
     address : its first byte in the buffer.
-    turn : bytes by which a data word of DRAM must be rotated to the left to bring the piece to its place there.
-    last_byte : number of its last byte.
+    upper : it lies in the upper half of DRAM's data word.
+    turn
+        Bytes by which a data word of DRAM must be rotated to the left to bring the piece to its place there. Where
+        elements are converted both places are counted in elements of four bytes.
+    last_byte : number of its last byte, so counted.
     inside : it is in bounds.
     index : of its entries.
     ends_beat, starts_burst, ends_burst : its place in DRAM's data words and bursts, if it is in bounds.
@@ -36,6 +39,7 @@ def piece_layout(width_bytes: int) -> data.StructLayout:
         {
             "valid": 1,
             "address": BUFFER_BITS,
+            "upper": 1,
             "turn": range(width_bytes),
             "last_byte": range(width_bytes),
             "inside": 1,
@@ -149,6 +153,7 @@ class PieceWalker(wiring.Component):
         """An atom's pieces, data word by data word; next_atom may already come with the last one."""
         plan, piece, width = self.plan, self.piece, self._width
         last, starts_run = Signal(), Signal()
+        widens, narrows = conversions(self.operands, to_buffer=True)
         behind = Signal(self._place_bits)
         m.d.comb += [
             last.eq(atom.left == 0),
@@ -163,7 +168,7 @@ class PieceWalker(wiring.Component):
                 m.d.sync += starts_run.eq(ends_run)
             with m.If(atom.valid & ~last):
                 m.d.sync += [
-                    atom.buffer.eq(atom.buffer + width),
+                    atom.buffer.eq(atom.buffer + Mux(narrows, width // 2, width)),
                     atom.memory.eq(behind),
                     atom.left.eq(atom.left - 1),
                 ]
@@ -171,7 +176,8 @@ class PieceWalker(wiring.Component):
             m.d.sync += [
                 piece.valid.eq(atom.valid),
                 piece.address.eq(atom.buffer),
-                piece.turn.eq(atom.buffer - atom.memory),
+                piece.upper.eq(atom.memory[log2_width - 1]),
+                piece.turn.eq((atom.buffer << narrows)[:log2_width] - (atom.memory << widens)[:log2_width]),
                 piece.last_byte.eq(Mux(last, plan.tail_last, width - 1)),
                 piece.inside.eq(atom.inside),
                 piece.index.eq(atom.index),

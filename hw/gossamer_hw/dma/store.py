@@ -8,9 +8,9 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.axi import ADDRESS_BITS, INCR, AxiWriteSignature, size_code
-from gossamer_hw.dma.beats import byte_mask, rotated
 from gossamer_hw.dma.control import TransferControl, port_width, transfer_command
-from gossamer_hw.dma.decoder import FAULT_BITS
+from gossamer_hw.dma.convert import converted, piece_mask, placed
+from gossamer_hw.dma.decoder import FAULT_BITS, conversions
 from gossamer_hw.dma.pieces import PieceWalker, piece_layout
 from gossamer_hw.dma.requests import RequestWalker
 from gossamer_hw.scratchpads.scratchpads import store_read_layout
@@ -124,7 +124,8 @@ class StoreEngine(wiring.Component):
         control, piece = self._control, self._pieces.piece
         log2_width = self._width.bit_length() - 1
         granted, moves, opens = Signal(_GRANT_BITS), Signal(), Signal()
-        self._room = Signal()
+        self._room, self._placed = Signal(), Signal(8 * self._width)
+        self._widens, self._narrows = conversions(control.operands, to_buffer=False)
         m.d.comb += [
             moves.eq(piece.valid & self._room & (~piece.inside | ~piece.starts_burst | (granted != 0))),
             opens.eq(moves & piece.inside & piece.starts_burst),
@@ -138,14 +139,17 @@ class StoreEngine(wiring.Component):
             m.d.sync += granted.eq(0)
         with m.Else():
             m.d.sync += granted.eq(granted + self._requests.accepted - opens)
-        current: Any = piece
-        for stage in range(2):
-            late: Any = Signal(piece_layout(self._width), name=f"piece_{stage}")
-            m.d.sync += late.eq(current)
-            if not stage:
-                m.d.sync += late.valid.eq(moves)
-            current = late
-        return current
+        # The second cycle brings a piece to its place, for the third one to convert it.
+        read: Any = Signal(piece_layout(self._width), name="piece_read")
+        late: Any = Signal(piece_layout(self._width), name="piece_placed")
+        left = (-read.turn)[:log2_width]
+        m.d.sync += [
+            read.eq(piece),
+            read.valid.eq(moves),
+            late.eq(read),
+            self._placed.eq(placed(self.data, left, widens=self._widens, upper=read.address[log2_width - 1])),
+        ]
+        return late
 
     def _send(self, m: Module, piece: Any) -> None:
         """Gather pieces in their data word of DRAM, and queue it when it is complete."""
@@ -153,18 +157,18 @@ class StoreEngine(wiring.Component):
         log2_width = width.bit_length() - 1
         m.submodules.words = words = SyncFIFO(width=9 * width + 1, depth=_QUEUE_WORDS)
         word = data.StructLayout({"data": 8 * width, "strobe": width, "last": 1})
-        fetched, finished = Signal(8 * width), Signal()
+        finished = Signal()
         held, held_strobe = Signal(8 * width), Signal(width)
         joined: Any = Signal(word)
         sent = data.View(word, words.r_data)
 
         left = (-piece.turn)[:log2_width]
-        place = (piece.address[:log2_width] + left)[:log2_width]
+        first = ((piece.address[:log2_width] << self._widens) + left)[:log2_width]
         turned, mask = Signal(8 * width), Signal(width)
         moves = piece.valid & piece.inside
         m.d.comb += [
-            turned.eq(rotated(fetched, left)),
-            mask.eq(byte_mask(place, piece.last_byte, width)),
+            turned.eq(converted(m, self._placed, widens=self._widens, narrows=self._narrows)),
+            mask.eq(piece_mask(first, piece.last_byte, width, narrows=self._narrows, upper=piece.upper)),
             *(
                 joined.data[8 * n : 8 * n + 8].eq(Mux(mask[n], turned[8 * n : 8 * n + 8], held[8 * n : 8 * n + 8]))
                 for n in range(width)
@@ -181,7 +185,6 @@ class StoreEngine(wiring.Component):
             axi.wlast.eq(sent.last),
             control.finished.eq(finished),
         ]
-        m.d.sync += fetched.eq(self.data)
         with m.If(control.clear):
             m.d.sync += [held_strobe.eq(0), finished.eq(0)]
         with m.Else():

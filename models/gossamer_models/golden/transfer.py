@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.numerics.formats import Bool
+from gossamer_models.numerics.formats import Bool, to_fp16, to_fp32
 
 __all__ = ["LOADED", "STORED", "load", "store"]
 
@@ -20,7 +20,8 @@ STORED = frozenset({Buffer.VOUT, Buffer.PRM, Buffer.PRN, Buffer.PRN_META})
 
 _NO_INDEX = 15
 _BLOCK_ELEMENTS = 1 << 18
-_DTYPES: dict[Format, type[np.unsignedinteger[Any]]] = {
+Unsigned: TypeAlias = type[np.unsignedinteger[Any]]
+_DTYPES: dict[Format, Unsigned] = {
     Format.FP16: np.uint16,
     Format.FP32: np.uint32,
     Format.BYTE: np.uint8,
@@ -50,8 +51,8 @@ class _Block:
 def load(machine: Machine, instruction: Load) -> None:
     """Execute a load.
 
-    In-bounds elements are copied; the others become zero. A load to B with an `index_dim` writes each entry's metadata
-    too: valid and the index in that dimension, or 0 out of bounds.
+    In-bounds elements are copied, or converted; the others become zero. A load to B with an `index_dim` writes each
+    entry's metadata too: valid and the index in that dimension, or 0 out of bounds.
 
     Raises
     ------
@@ -60,15 +61,15 @@ def load(machine: Machine, instruction: Load) -> None:
         from DRAM.
     """
     buffer = _buffer(instruction, LOADED)
-    dtype = _dtype(instruction)
-    source = _elements(machine.memory, dtype)
-    target = _elements(machine.writable(instruction.engine, buffer), dtype)
+    memory_type, buffer_type = _dtypes(instruction)
+    source = _elements(machine.memory, memory_type)
+    target = _elements(machine.writable(instruction.engine, buffer), buffer_type)
     indexed = buffer is Buffer.B and instruction.index_dim != _NO_INDEX
     metadata = machine.writable(instruction.engine, Buffer.B_META) if indexed else None
     for block in _blocks(instruction, indexed):
         _check_bounds(block, source.size, target.size, buffer)
-        values = np.zeros(block.memory.size, dtype)
-        values[block.inside] = source[block.memory[block.inside]]
+        values = np.zeros(block.memory.size, buffer_type)
+        values[block.inside] = _converted(source[block.memory[block.inside]], buffer_type)
         target[block.buffer] = values
         if metadata is not None:
             group = machine.architecture.array.group
@@ -80,7 +81,7 @@ def load(machine: Machine, instruction: Load) -> None:
 
 
 def store(machine: Machine, instruction: Store) -> None:
-    """Execute a store: in-bounds elements are copied, the others leave DRAM alone.
+    """Execute a store: in-bounds elements are copied, or converted; the others leave DRAM alone.
 
     Raises
     ------
@@ -90,12 +91,12 @@ def store(machine: Machine, instruction: Store) -> None:
     buffer = _buffer(instruction, STORED)
     if instruction.transpose:
         raise ExecutionError("`transpose` is an option of loads")
-    dtype = _dtype(instruction)
-    source = _elements(machine.readable(instruction.engine, buffer), dtype)
-    target = _elements(machine.memory, dtype)
+    memory_type, buffer_type = _dtypes(instruction)
+    source = _elements(machine.readable(instruction.engine, buffer), buffer_type)
+    target = _elements(machine.memory, memory_type)
     for block in _blocks(instruction, indexed=False):
         _check_bounds(block, target.size, source.size, buffer)
-        target[block.memory[block.inside]] = source[block.buffer[block.inside]]
+        target[block.memory[block.inside]] = _converted(source[block.buffer[block.inside]], memory_type)
 
 
 def _buffer(instruction: Load | Store, allowed: frozenset[Buffer]) -> Buffer:
@@ -105,28 +106,41 @@ def _buffer(instruction: Load | Store, allowed: frozenset[Buffer]) -> Buffer:
     return Buffer(instruction.buffer)
 
 
-def _dtype(instruction: Load | Store) -> type[np.unsignedinteger[Any]]:
-    """Element type; every address and stride must be a multiple of its size."""
+def _converted(values: NDArray[np.unsignedinteger[Any]], to: Unsigned) -> NDArray[np.unsignedinteger[Any]]:
+    """Bit patterns of elements in another format, or as they are."""
+    if values.dtype == to:
+        return values
+    return to_fp32(values.view(np.float16)).view(to) if to is np.uint32 else to_fp16(values.view(np.float32)).view(to)
+
+
+def _dtypes(instruction: Load | Store) -> tuple[Unsigned, Unsigned]:
+    """Element types in DRAM and in the buffer; every address and stride must be a multiple of its side's size."""
     if instruction.format not in set(Format):
         raise ExecutionError(f"`format` must be one of {[int(f) for f in Format]}, not {instruction.format}")
-    size = Format(instruction.format).bytes
-    places = [instruction.mem_base, instruction.buf_base]
-    places += [stride for dim in instruction.dims for stride in (dim.mem_stride, dim.buf_stride)]
+    if instruction.convert and instruction.format == Format.BYTE:
+        raise ExecutionError("`convert` needs `format` fp16 or fp32, not bytes")
+    if instruction.convert and instruction.transpose:
+        raise ExecutionError("`transpose` excludes `convert`")
     if instruction.transpose and instruction.format != Format.FP16:
         raise ExecutionError(f"`transpose` needs `format` {int(Format.FP16)} (fp16), not {instruction.format}")
-    if any(place % size for place in places):
-        raise ExecutionError(f"addresses and strides must be multiples of the element's {size} bytes")
-    return _DTYPES[Format(instruction.format)]
+    memory, buffer = instruction.memory_format, Format(instruction.format)
+    for size, places in (
+        (memory.bytes, [instruction.mem_base, *(dim.mem_stride for dim in instruction.dims)]),
+        (buffer.bytes, [instruction.buf_base, *(dim.buf_stride for dim in instruction.dims)]),
+    ):
+        if any(place % size for place in places):
+            raise ExecutionError(f"addresses and strides must be multiples of the element's {size} bytes")
+    return _DTYPES[memory], _DTYPES[buffer]
 
 
-def _elements(data: NDArray[np.uint8], dtype: type[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+def _elements(data: NDArray[np.uint8], dtype: Unsigned) -> NDArray[np.unsignedinteger[Any]]:
     size = np.dtype(dtype).itemsize
     return data[: data.size // size * size].view(dtype)
 
 
 def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
     """Cut a transfer into blocks of bounded size."""
-    size = Format(instruction.format).bytes
+    memory_size, size = instruction.memory_format.bytes, Format(instruction.format).bytes
     used = [(number, dim) for number, dim in enumerate(instruction.dims) if dim.count]
     dims = [dim for _, dim in used]
     numbers = [number for number, _ in used]
@@ -140,7 +154,7 @@ def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
     )
     for ranges in _cut([dim.count for dim in dims]):
         yield _Block(
-            memory=_memory_elements(instruction, ranges, [dim.mem_stride for dim in dims], size),
+            memory=_memory_elements(instruction, ranges, [dim.mem_stride for dim in dims], memory_size),
             buffer=_sum(ranges, [dim.buf_stride // size for dim in dims], instruction.buf_base // size),
             inside=_inside(ranges, dims, axes),
             index=_sum(ranges, picks, 0),

@@ -20,7 +20,7 @@ __all__ = [
     "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 4
+ISA_VERSION = 5
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -52,6 +52,9 @@ class Format(IntEnum):
     def bytes(self) -> int:
         """Size of one element."""
         return (2, 4, 1)[self]
+
+
+_CONVERTED = {Format.FP16: Format.FP32, Format.FP32: Format.FP16}
 
 
 class ModifierKind(IntEnum):
@@ -145,15 +148,18 @@ class _Transfer(Instruction):
     For every index vector: mem = mem_base + sum(index * mem_stride), buf = buf_base + sum(index * buf_stride).
     Dimensions are walked in their order, 0 innermost; dimension 0 is contiguous on both sides (strides of one element),
     but for operands of an attention, whose elements are scattered one by one (no RTL runs those).
+    With ``convert`` the elements change their format on the way: fp32 is rounded to nearest even, overflows to infinity
+    and keeps subnormals; NaN becomes 0x7FC00000 or 0x7E00.
     With ``transpose`` DRAM is seen as if every aligned block of 128 bytes, 8 x 8 fp16, were transposed.
     An element whose axis value (axis base + sum of index * weight) lies outside 0..bound-1 is not transferred:
     a load writes zero (and an invalid entry) in its place, a store leaves DRAM alone.
     """
 
     buffer: int = bits(4, "buffer, see the buffer table")
-    format: int = bits(2, "element format")
+    format: int = bits(2, "element format in the buffer")
     index_dim: int = bits(4, "load to B: dimension whose index becomes the entry's index; 15 for none", default=15)
     transpose: int = bits(1, "load of fp16: 1 sees DRAM with every block of 8 x 8 transposed")
+    convert: int = bits(1, "1: DRAM holds fp32 where `format` says fp16, and the other way round")
     mem_base: int = bits(40, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
     buf_base: int = bits(24, "buffer byte address")
     axis0_base: int = bits(24, "start of axis 0", signed=True)
@@ -163,6 +169,12 @@ class _Transfer(Instruction):
     axis2_base: int = bits(24, "start of axis 2", signed=True)
     axis2_bound: int = bits(24, "first value of axis 2 that is out of bounds", default=1)
     dims: tuple[Dim, ...] = structs(Dim, MAX_DIMS, "loops of the transfer")
+
+    @property
+    def memory_format(self) -> Format:
+        """Element format in DRAM."""
+        held = Format(self.format)
+        return _CONVERTED.get(held, held) if self.convert else held
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,15 @@ _NOTES: dict[Opcode, Sequence[str]] = {
     Opcode.LOOP: ("Fields of instructions in the body follow the counters through their modifiers.",),
     Opcode.LOAD: (
         "Buffers: A, B, B_META, VIN, PRM.",
-        "Addresses and strides are multiples of the element's size.",
+        "Addresses and strides are multiples of the element's size on their side.",
+        "`convert` excludes bytes and `transpose`.",
         "A load to B with `index_dim` also writes B_META: bit 7 and the index in bounds, 0 elsewhere.",
     ),
-    Opcode.STORE: ("Buffers: VOUT, PRM, PRN, PRN_META.", "Addresses and strides are multiples of the element's size."),
+    Opcode.STORE: (
+        "Buffers: VOUT, PRM, PRN, PRN_META.",
+        "Addresses and strides are multiples of the element's size on their side.",
+        "`convert` excludes bytes.",
+    ),
     Opcode.GEMM: (
         "A product is exact, and counts only if A word and B entry are valid; an addition rounds to nearest even.",
         "A chunk's sum starts at +0; the first is stored (or added, see `accumulate`), later ones are added in order.",

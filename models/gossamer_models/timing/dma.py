@@ -5,9 +5,10 @@ the innermost ones make contiguous in DRAM and in the buffer alike, a *run* what
 before a dimension on an axis that clips, an atom also before the dimension that gives entries their index. Bounds are
 tested once per run.
 
-An engine moves one *piece* per cycle: an atom, or one data word of it. A run's bursts are asked for when the pieces
-before it would have been moved, were there nothing to wait for; every cycle that an address waits for its acceptance
-delays all later ones. Pieces out of bounds take their cycles too.
+An engine moves one *piece* per cycle: an atom, or one data word of it. Elements may be converted; a piece never takes
+more than a data word on either side then, and half of one in DRAM if that holds fp16. A run's bursts are asked for when
+the pieces before it would have been moved, were there nothing to wait for; every cycle that an address waits for its
+acceptance delays all later ones. Pieces out of bounds take their cycles too.
 """
 
 import math
@@ -56,7 +57,7 @@ class TransferPlan:
 
     Members
     -------
-    atom_bytes, piece_bytes, atom_pieces : an atom, the piece that it is cut into, and how many of them.
+    atom_bytes, piece_bytes, atom_pieces : an atom, the piece that it is cut into, and how many of them; in DRAM.
     run_bytes, run_pieces, runs : a run, its pieces, and how many there are, in and out of bounds.
     reach_pieces : pieces up to the end of the last run in bounds; 0 if there is none.
     transpose : whether blocks of 8 x 8 are turned on their way.
@@ -117,7 +118,9 @@ def transfer_plan(transfer: Load | Store, width_bytes: int) -> TransferPlan:
         (transfer.axis2_base, transfer.axis2_bound),
     )
     atom, run, taken = _prefixes(transfer, dims, axes)
-    piece = min(width_bytes, 1 << (atom - 1).bit_length())
+    size_bytes = Format(transfer.format).bytes
+    most = width_bytes * min(transfer.memory_format.bytes, size_bytes) // size_bytes
+    piece = min(most, 1 << (atom - 1).bit_length())
     outer = tuple(dim for _, dim in dims[taken:])
     run_pieces = -(-run // piece)
     return TransferPlan(
@@ -154,21 +157,23 @@ def transfer_cycles(memory: Memory, transfer: Load | Store) -> int:
 def misaligned(transfer: Load | Store, width_bytes: int) -> str | None:
     """Say what breaks the rule of alignment for data words of ``width_bytes``; None if nothing does.
 
-    Both base addresses and all strides beyond an atom must be multiples of a data word, or of the next power of two of
-    an atom that is smaller. With ``transpose``, base and strides in DRAM beyond a run, and the run's size, must be
-    multiples of 128 bytes.
+    Both base addresses and all strides beyond an atom must be multiples of a piece: of a data word, or of the next
+    power of two of an atom that is smaller; in the buffer of its half or double if the elements are converted. With
+    ``transpose``, base and strides in DRAM beyond a run, and the run's size, must be multiples of 128 bytes.
     """
     plan = transfer_plan(transfer, width_bytes)
     beyond = [dim for dim in transfer.dims if dim.count > 1]
     inner = 1
-    while beyond and inner * Format(transfer.format).bytes < plan.atom_bytes:
+    while beyond and inner * transfer.memory_format.bytes < plan.atom_bytes:
         inner *= beyond.pop(0).count
-    places = {"mem_base": transfer.mem_base, "buf_base": transfer.buf_base}
+    in_buffer = plan.piece_bytes * Format(transfer.format).bytes // transfer.memory_format.bytes
+    places = {"mem_base": (transfer.mem_base, plan.piece_bytes), "buf_base": (transfer.buf_base, in_buffer)}
     for dim in beyond:
-        places |= {f"mem_stride {dim.mem_stride}": dim.mem_stride, f"buf_stride {dim.buf_stride}": dim.buf_stride}
-    wrong = next((name for name, place in places.items() if place % plan.piece_bytes), None)
+        places[f"mem_stride {dim.mem_stride}"] = dim.mem_stride, plan.piece_bytes
+        places[f"buf_stride {dim.buf_stride}"] = dim.buf_stride, in_buffer
+    wrong = next((name for name, (place, unit) in places.items() if place % unit), None)
     if wrong is not None:
-        return f"{wrong} must be a multiple of the {plan.piece_bytes} bytes that a piece of {plan.atom_bytes} takes"
+        return f"{wrong} must be a multiple of the {places[wrong][1]} bytes that a piece of {plan.atom_bytes} takes"
     blocks = [plan.memory_base, plan.run_bytes, *(dim.mem_stride for dim in plan.dims)]
     if plan.transpose and any(place % BLOCK_BYTES for place in blocks):
         return f"a transposed load must consist of whole blocks of {BLOCK_BYTES} bytes, not of runs of {plan.run_bytes}"
@@ -298,13 +303,14 @@ def _prefixes(
     """Bytes of an atom and of a run, and how many dimensions a run takes."""
     indexed = isinstance(transfer, Load) and transfer.buffer == Buffer.B
     whole = [_is_whole(axis, [dim for _, dim in dims], *axes[axis]) for axis in _AXES]
-    atom = run = Format(transfer.format).bytes
+    held, size = Format(transfer.format).bytes, transfer.memory_format.bytes
+    atom = run = size
     in_atom = True
     for taken, (number, dim) in enumerate(dims):
         clipped = dim.axis in _AXES and not whole[dim.axis]
         if clipped or dim.mem_stride != run or run * dim.count > _LARGEST_RUN:
             return atom, run, taken
-        in_atom = in_atom and dim.buf_stride == run and not (indexed and number == transfer.index_dim)
+        in_atom = in_atom and dim.buf_stride * size == run * held and not (indexed and number == transfer.index_dim)
         run *= dim.count
         atom = run if in_atom else atom
     return atom, run, len(dims)

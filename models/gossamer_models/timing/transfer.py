@@ -85,7 +85,7 @@ def transfer_shape(transfer: Load | Store) -> TransferShape:
     ----------
     transfer : an instruction without modifiers.
     """
-    element_bytes = Format(transfer.format).bytes
+    element_bytes = transfer.memory_format.bytes
     dims = sorted(_used(transfer.dims), key=lambda dim: (not dim.mem_stride, dim.mem_stride, dim.count))
     bases = (transfer.axis0_base, transfer.axis1_base, transfer.axis2_base)
     spans = tuple(axis_span(transfer, axis) for axis in _AXES)
@@ -127,15 +127,15 @@ def port_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) ->
     beats = -(-shape.pieces(memory.port_bits // 8) // memory.ports)
     if not _scattered(transfer):
         return beats
-    elements = shape.size_bytes // Format(transfer.format).bytes
+    elements = shape.size_bytes // transfer.memory_format.bytes
     return max(beats, -(-elements // (_TURNED_ELEMENTS * memory.ports)))
 
 
 def _scattered(transfer: Load | Store) -> bool:
     """Whether the next element in DRAM lies elsewhere on chip."""
-    size_bytes = Format(transfer.format).bytes
+    size_bytes = transfer.memory_format.bytes
     inner = next((dim for dim in _used(transfer.dims) if dim.count > 1 and dim.mem_stride == size_bytes), None)
-    return inner is not None and inner.buf_stride != size_bytes
+    return inner is not None and inner.buf_stride != Format(transfer.format).bytes
 
 
 def ideal_transfer_cycles(memory: Memory, transfer: Load | Store, shape: TransferShape) -> int:

@@ -23,7 +23,7 @@ COUNT = 150
 
 def shaken(generator: random.Random, load: Any) -> Load:
     """The transfer, perhaps with a place or a stride that is off by a few bytes."""
-    size = Format(load.format).bytes
+    size = load.memory_format.bytes
     off = size * generator.choice([0, 0, 0, 1, 4, 8])
     dims = tuple(
         replace(dim, mem_stride=dim.mem_stride + size * generator.choice([0] * 9 + [4]), weight=dim.weight)
@@ -70,7 +70,8 @@ def test_plan_and_verdict(width: int) -> None:
             assert ctx.get(found.run_bytes) == plan.run_bytes, load
             assert 1 << ctx.get(found.log2_piece) == plan.piece_bytes, load
             assert ctx.get(found.atom_last) == plan.atom_pieces - 1, load
-            assert ctx.get(found.tail_last) == (plan.atom_bytes - 1) % width, load
+            elements, widest = plan.atom_bytes // load.memory_format.bytes, max(load.memory_format, load.format)
+            assert ctx.get(found.tail_last) == (elements * Format(widest).bytes - 1) % width, load
             assert ctx.get(found.run_last) == plan.run_pieces - 1, load
             expected = Fault.NONE if misaligned(load, width) is None else Fault.ALIGNMENT
             if not fits(load, sizes[Buffer(load.buffer)]):

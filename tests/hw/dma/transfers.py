@@ -12,6 +12,7 @@ from gossamer_models.golden.transfer import LOADED, STORED, load, store
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.timing.dma import misaligned, transfer_plan
+from tests.system.random_transfers import converting
 
 MOST_STEPS = 260
 _ATOM_BYTES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 128, 200)
@@ -53,6 +54,9 @@ def any_transfer(
     turned = kind is Load and generator.random() < 0.2
     if turned or buffer is Buffer.B:
         fmt = Format.FP16
+    converts = not turned and fmt is not Format.BYTE and generator.random() < 0.3
+    if converts:
+        fmt = Format.FP32
     atoms = [16, 16, 32, 128, 384] if turned else [size for size in _ATOM_BYTES if size >= fmt.bytes]
     atom = generator.choice(atoms)
     grain = min(width, 1 << (atom - 1).bit_length())
@@ -77,6 +81,8 @@ def any_transfer(
         advance=generator.choice([0, 0, 0x3F]),
         **axes,
     )
+    if converts:
+        transfer = converting(transfer, single_in_buffer=buffer is not Buffer.B and generator.random() < 0.5)
     candidates = [n for n, dim in enumerate(dims) if dim.count <= 8]
     if buffer is Buffer.B and candidates and generator.random() < 0.7:
         return replace(transfer, index_dim=generator.choice(candidates))
