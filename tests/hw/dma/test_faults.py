@@ -72,6 +72,16 @@ def refused(kind: Any) -> list[tuple[dict[str, Any], Fault]]:
         ({"mem_base": MEMORY_BYTES - 48}, Fault.ADDRESS),
         ({"mem_base": -(1 << 39)}, Fault.ADDRESS),
     ]
+    slim, wide = (Dim(32, 2, 4, axis=3), Dim(5, 512, 128, axis=3)), (Dim(32, 4, 2, axis=3), Dim(5, 512, 64, axis=3))
+    common += [
+        ({"format": Format.BYTE, "convert": 1}, Fault.ILLEGAL),
+        ({"convert": 1, "dims": wide, "mem_base": 1024 + 8}, Fault.ALIGNMENT),
+        ({"convert": 1, "dims": wide, "buf_base": 4}, Fault.ALIGNMENT),
+        ({"convert": 1, "format": Format.FP32, "dims": slim, "mem_base": 1024 + 4}, Fault.ALIGNMENT),
+        ({"convert": 1, "format": Format.FP32, "dims": slim, "buf_base": 8}, Fault.ALIGNMENT),
+        ({"convert": 1, "format": Format.FP32, "dims": (Dim(1),), "buf_base": 1}, Fault.ALIGNMENT),
+        ({"convert": 1, "format": Format.FP32, "dims": slim, "buf_base": edge(kind) - 320}, Fault.BUFFER),
+    ]
     if kind is Store:
         return [*common, ({"transpose": 1}, Fault.ILLEGAL)]
     entries = {"buffer": Buffer.B}
@@ -81,6 +91,7 @@ def refused(kind: Any) -> list[tuple[dict[str, Any], Fault]]:
         (entries | {"index_dim": 2}, Fault.ILLEGAL),
         (entries | {"index_dim": 12}, Fault.ILLEGAL),
         ({"format": Format.FP32, "transpose": 1}, Fault.ILLEGAL),
+        ({"convert": 1, "transpose": 1}, Fault.ILLEGAL),
         ({"transpose": 1, "mem_base": 1024 + 64}, Fault.ALIGNMENT),
         ({"transpose": 1}, Fault.ALIGNMENT),
         ({"transpose": 1, "dims": (Dim(64, 2, 2, axis=3), Dim(5, 448, 128, axis=3))}, Fault.ALIGNMENT),

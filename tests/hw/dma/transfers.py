@@ -71,7 +71,7 @@ def any_transfer(
     if generator.random() < 0.3:
         base -= dims[-1].mem_stride * generator.randrange(3)
     size = buffer_bytes(architecture)[buffer] - sum((dim.count - 1) * dim.buf_stride for dim in dims)
-    transfer: Load | Store = kind(
+    transfer: Any = kind(
         buffer=buffer,
         format=fmt,
         transpose=int(turned),

@@ -126,14 +126,57 @@ def test_a_transposing_load_is_a_load_of_transposed_blocks(machine: Machine) -> 
     np.testing.assert_array_equal(transposed, machine.readable(Engine.LOAD, Buffer.VIN)[:1024])
 
 
+# (fp32, fp16): what a conversion makes of the one is the other; ties, overflow, subnormals.
+ROUNDED = {
+    0x00000000: 0x0000, 0x80000000: 0x8000, 0x3F800000: 0x3C00, 0x3F801000: 0x3C00, 0x3F803000: 0x3C02,
+    0x3F801001: 0x3C01, 0x477FE000: 0x7BFF, 0x477FEFFF: 0x7BFF, 0x477FF000: 0x7C00, 0xC77FF000: 0xFC00,
+    0x7F800000: 0x7C00, 0xFF800000: 0xFC00, 0x7F800001: 0x7E00, 0xFFFFFFFF: 0x7E00, 0x387FC000: 0x03FF,
+    0x387FE000: 0x0400, 0x33800000: 0x0001, 0x33000000: 0x0000, 0x33000001: 0x0001, 0xB3800000: 0x8001,
+    0x00000001: 0x0000,
+}  # fmt: skip
+WIDENED = {
+    0x0000: 0x00000000, 0x8000: 0x80000000, 0x3C00: 0x3F800000, 0x7BFF: 0x477FE000, 0x7C00: 0x7F800000,
+    0xFC00: 0xFF800000, 0x7C01: 0x7FC00000, 0xFFFF: 0x7FC00000, 0x0001: 0x33800000, 0x83FF: 0xB87FC000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "element", "size"), [(ROUNDED, 0, 4), (WIDENED, 1, 2)])
+def test_a_load_converts(machine: Machine, table: dict[int, int], element: int, size: int) -> None:
+    """Elements every 12 bytes of DRAM, the last of them padding, lie one behind the other in the buffer."""
+    for place, pattern in enumerate(table):
+        machine.memory[12 * place :][:size] = list(pattern.to_bytes(size, "little"))
+    row = Dim(count=len(table) + 1, mem_stride=12, buf_stride=6 - size, axis=0, weight=1)
+    bounded: dict[str, Any] = {"axis0_bound": len(table), "dims": (row,)}
+    load(machine, Load(buffer=Buffer.VIN, format=element, convert=1, buf_base=8, **bounded))
+    found = machine.read(Engine.LOAD, Buffer.VIN, (np.uint16, np.uint32)[element], 8, len(table) + 1)
+    assert [hex(pattern) for pattern in found] == [hex(pattern) for pattern in (*table.values(), 0)]
+
+
+@pytest.mark.parametrize(("table", "element", "size"), [(ROUNDED, 1, 4), (WIDENED, 0, 2)])
+def test_a_store_converts(machine: Machine, table: dict[int, int], element: int, size: int) -> None:
+    held, to = machine.writable(Engine.STORE, Buffer.VOUT), 6 - size
+    for place, pattern in enumerate(table):
+        held[size * place :][:size] = list(pattern.to_bytes(size, "little"))
+    dims = (Dim(count=len(table), mem_stride=3 * to, buf_stride=size),)
+    store(machine, Store(buffer=Buffer.VOUT, format=element, convert=1, mem_base=to, dims=dims))
+    found = [machine.memory[to + 3 * to * place :][:to].tobytes() for place in range(len(table))]
+    assert [hex(int.from_bytes(pattern, "little")) for pattern in found] == [hex(pattern) for pattern in table.values()]
+    assert np.count_nonzero(machine.memory) <= to * len(table)
+
+
 @pytest.mark.parametrize(
     ("instruction", "message"),
     [
+        (Load(buffer=Buffer.VIN, format=2, convert=1), "`convert` needs `format` fp16 or fp32, not bytes"),
+        (Store(buffer=Buffer.VOUT, format=2, convert=1), "`convert` needs `format` fp16 or fp32, not bytes"),
+        (Load(buffer=Buffer.VIN, transpose=1, convert=1), "`transpose` excludes `convert`"),
+        (Load(buffer=Buffer.VIN, convert=1, mem_base=2), "multiples of the element's 4 bytes"),
+        (Load(buffer=Buffer.VIN, format=1, convert=1, dims=(Dim(2, 2, 2),)), "multiples of the element's 4 bytes"),
         (Load(buffer=Buffer.VIN, format=1, transpose=1), r"`transpose` needs `format` 0 \(fp16\), not 1"),
         (Store(buffer=Buffer.VOUT, transpose=1), "`transpose` is an option of loads"),
     ],
 )
-def test_only_loads_of_fp16_transpose(machine: Machine, instruction: Load | Store, message: str) -> None:
+def test_what_transposes_and_converts(machine: Machine, instruction: Load | Store, message: str) -> None:
     machine.writable(Engine.VECTOR, Buffer.VOUT)
     with pytest.raises(ExecutionError, match=message):
         (load if isinstance(instruction, Load) else store)(machine, instruction)  # type: ignore[arg-type]

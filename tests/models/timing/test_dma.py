@@ -61,6 +61,9 @@ def transfers(width: int, count: int) -> list[Load | Store]:
         (a_load(Dim(4, 2, 2, axis=3), Dim(6, 8, 32, axis=3)), 8, 48, 6),
         (a_load(Dim(10, 2, 2, axis=3), Dim(6, 32, 32, axis=3)), 20, 20, 12),
         (a_load(), 2, 2, 1),
+        (a_load(Dim(64, 2, 4, axis=3), format=Format.FP32, convert=1), 128, 128, 16),
+        (a_load(Dim(64, 4, 2, axis=3), convert=1), 256, 256, 16),
+        (a_load(Dim(2, 2, 4, axis=3), Dim(6, 8, 16, axis=3), format=Format.FP32, convert=1), 4, 4, 6),
     ],
 )
 def test_plan(load: Load, atom: int, run: int, steps: int) -> None:
@@ -98,6 +101,11 @@ def test_cycles_by_hand() -> None:
         (a_load(Dim(3, 2, 2), Dim(2, 6, 16)), "mem_stride 6 must be a multiple of the 8 bytes that a piece of 6 takes"),
         (a_load(BYTES, mem_base=-128), None),
         (a_load(BYTES, transpose=1), None),
+        (a_load(Dim(8, 2, 4), Dim(3, 16, 32), format=1, convert=1, mem_base=8), None),
+        (a_load(Dim(8, 2, 4), Dim(3, 20, 32), format=1, convert=1), "mem_stride 20 must be a multiple of the 8 bytes"),
+        (a_load(Dim(8, 2, 4), format=1, convert=1, buf_base=8), "buf_base must be a multiple of the 16 bytes"),
+        (a_load(Dim(8, 4, 2), Dim(3, 48, 24), format=0, convert=1, buf_base=8), None),
+        (a_load(Dim(8, 4, 2), Dim(3, 48, 20), format=0, convert=1), "buf_stride 20 must be a multiple of the 8 bytes"),
         (a_load(BYTES, Dim(2, 192, 128), transpose=1), "whole blocks of 128 bytes, not of runs of 128"),
         (a_load(BYTES, mem_base=64, transpose=1), "whole blocks of 128 bytes"),
         (a_load(Dim(32, 2, 2), transpose=1), "whole blocks of 128 bytes, not of runs of 64"),

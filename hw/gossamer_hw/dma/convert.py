@@ -1,0 +1,54 @@
+"""Elements that change between binary16 and binary32 on their way through a transfer engine."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data
+
+from gossamer_hw.dma.beats import byte_mask, rotated
+from gossamer_hw.numerics.convert import canonical, relax
+from gossamer_hw.numerics.formats import Half, Single
+from gossamer_hw.numerics.half import narrow, widen
+
+__all__ = ["converted", "piece_mask", "placed"]
+
+_HALF_BITS, _SINGLE_BITS = 16, 32
+
+
+def placed(word: Value, turn: Value, *, widens: Value, upper: Value) -> Value:
+    """Bring a piece to its place: a data word, rotated to the left by `turn` bytes of the wider side.
+
+    One that will be widened takes half a word, the ``upper`` one or the lower one; it fills both halves then.
+    """
+    half = len(word) // 2
+    chosen = Mux(upper, word[half:], word[:half])
+    amount = Mux(widens, turn >> 1, turn)
+    return rotated(Mux(widens, chosen.replicate(2), word), amount)
+
+
+def converted(m: Module, word: Value, *, widens: Value, narrows: Value) -> Value:
+    """Convert the elements of a placed piece, one converter per binary32; a narrowed one fills both halves of a word.
+
+    Widening is exact; narrowing rounds to nearest even, overflows to infinity and keeps subnormals. NaN becomes
+    canonical. Combinational.
+    """
+    lanes = len(word) // _SINGLE_BITS
+    wide, slim = Signal(len(word), name="wide"), Signal(len(word) // 2, name="slim")
+    halves = [data.View(Half, word.word_select(n, _HALF_BITS)) for n in range(lanes)]
+    singles = [data.View(Single, word.word_select(n, _SINGLE_BITS)) for n in range(lanes)]
+    m.d.comb += [
+        wide.eq(Cat(canonical(m, widen(m, half)).as_value() for half in halves)),
+        slim.eq(Cat(narrow(m, relax(m, single)).as_value() for single in singles)),
+    ]
+    return Mux(widens, wide, Mux(narrows, slim.replicate(2), word))
+
+
+def piece_mask(first: Value, last_byte: Value, width_bytes: int, *, narrows: Value, upper: Value) -> Value:
+    """Mask of a piece's bytes in its new word.
+
+    Parameters
+    ----------
+    first, last_byte : its place, and the number of its last byte, on the wider side.
+    upper : half of the word in which it lies if it is narrowed.
+    """
+    mask = byte_mask(first, last_byte, width_bytes)
+    slim = Cat(mask[2 * n] for n in range(width_bytes // 2))
+    return Mux(narrows, Cat(Mux(upper, 0, slim), Mux(upper, slim, 0)), mask)
