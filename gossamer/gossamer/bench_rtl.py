@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gossamer_models.architecture import Architecture, Array
     from gossamer_models.sparsity import Pattern
 
-__all__ = ["product", "speeds", "utilisation", "utilisations"]
+__all__ = ["product", "speed", "speeds", "utilisation", "utilisations"]
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -123,21 +123,30 @@ def utilisations() -> Iterator[Measurement]:
 
 def speeds() -> Iterator[Measurement]:
     """Measure cycles per second of the Verilated engine: a long instruction less a short one on the same operands."""
+    for name, repeats in _REPEATS.items():
+        yield speed(name, repeats)
+
+
+def speed(name: str, repeats: int) -> Measurement:
+    """Measure one machine.
+
+    Parameters
+    ----------
+    repeats : how often a reduction reads its words, in the long instruction.
+    """
     from gossamer_hw.cosim.executor import build_machine, run_gemms
     from gossamer_models.architecture import load_architecture
     from gossamer_models.sparsity import Pattern
 
-    for name, repeats in _REPEATS.items():
-        architecture = load_architecture(name)
-        array = architecture.array
-        build_machine(architecture)
-        cycles, seconds = 0, 0.0
-        for repeat, sign in ((repeats, 1), (1, -1)):
-            case = product(array, Pattern.parse("1:1"), (2, 2), (1, 1), 64, repeat)
-            start = time.monotonic()
-            (run,) = run_gemms(architecture, [case])
-            cycles, seconds = cycles + sign * run.cycles, seconds + sign * (time.monotonic() - start)
-        yield Measurement(
-            f"speed of the Verilated engine, {name}, loaded buffers, {cycles / 1e6:.2f} M cycles",
-            f"{cycles / seconds / 1e3:.0f} k cycles/s",
-        )
+    architecture = load_architecture(name)
+    build_machine(architecture)
+    cycles, seconds = 0, 0.0
+    for repeat, sign in ((repeats, 1), (1, -1)):
+        case = product(architecture.array, Pattern.parse("1:1"), (2, 2), (1, 1), 64, repeat)
+        start = time.monotonic()
+        (run,) = run_gemms(architecture, [case])
+        cycles, seconds = cycles + sign * run.cycles, seconds + sign * (time.monotonic() - start)
+    return Measurement(
+        f"speed of the Verilated engine, {name}, loaded buffers, {cycles / 1e6:.2f} M cycles",
+        f"{cycles / seconds / 1e3:.1f} k cycles/s",
+    )

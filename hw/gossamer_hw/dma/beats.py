@@ -104,10 +104,13 @@ class BlockTurner(wiring.Component):
         return m
 
 
-def rotated(word: Value, amount: Value) -> Value:
-    """A data word, rotated to the left by an amount of bytes."""
+def rotated(m: Module, word: Value, amount: Value) -> Value:
+    """Rotate a data word to the left by an amount of bytes; combinational."""
     for bit in range(len(amount)):
-        word = Mux(amount[bit], word.rotate_left(8 << bit), word)
+        # Without a signal the word, which a step names twice, would be written twice as often with each step.
+        step = Signal(len(word), name=f"rotated_{bit}")
+        m.d.comb += step.eq(word)
+        word = Mux(amount[bit], step.rotate_left(8 << bit), step)
     return word
 
 

@@ -13,15 +13,16 @@ __all__ = ["converted", "piece_mask", "placed"]
 _HALF_BITS, _SINGLE_BITS = 16, 32
 
 
-def placed(word: Value, turn: Value, *, widens: Value, upper: Value) -> Value:
+def placed(m: Module, word: Value, turn: Value, *, widens: Value, upper: Value) -> Value:
     """Bring a piece to its place: a data word, rotated to the left by `turn` bytes of the wider side.
 
     One that will be widened takes half a word, the ``upper`` one or the lower one; it fills both halves then.
+    Combinational.
     """
     half = len(word) // 2
     chosen = Mux(upper, word[half:], word[:half])
     amount = Mux(widens, turn >> 1, turn)
-    return rotated(Mux(widens, chosen.replicate(2), word), amount)
+    return rotated(m, Mux(widens, chosen.replicate(2), word), amount)
 
 
 def converted(m: Module, word: Value, *, widens: Value, narrows: Value) -> Value:

@@ -148,7 +148,7 @@ class LoadEngine(wiring.Component):
         in_word = piece.address[:log2_width]
         m.d.comb += self.write.data.eq(converted(m, moved, widens=widens, narrows=narrows))
         m.d.sync += [
-            moved.eq(Mux(piece.inside, placed(word, piece.turn, widens=widens, upper=piece.upper), 0)),
+            moved.eq(Mux(piece.inside, placed(m, word, piece.turn, widens=widens, upper=piece.upper), 0)),
             self.write.enable.eq(moves),
             self.write.buffer.eq(control.operands.buffer),
             self.write.half.eq(control.half),

@@ -147,7 +147,7 @@ class StoreEngine(wiring.Component):
             read.eq(piece),
             read.valid.eq(moves),
             late.eq(read),
-            self._placed.eq(placed(self.data, left, widens=self._widens, upper=read.address[log2_width - 1])),
+            self._placed.eq(placed(m, self.data, left, widens=self._widens, upper=read.address[log2_width - 1])),
         ]
         return late
 

@@ -72,7 +72,7 @@ def test_rotation_and_mask() -> None:
     m = Module()
     word, amount, last = Signal(128), Signal(4), Signal(4)
     turned, mask = Signal(128), Signal(16)
-    m.d.comb += [turned.eq(rotated(word, amount)), mask.eq(byte_mask(amount, last, 16) & Const(-1, 16))]
+    m.d.comb += [turned.eq(rotated(m, word, amount)), mask.eq(byte_mask(amount, last, 16) & Const(-1, 16))]
 
     async def check(ctx: Any) -> None:
         data = bytes(range(16))

@@ -41,7 +41,7 @@ def test_pieces_of_a_word(way: str) -> None:
     widens, narrows, upper, upper_new = Signal(), Signal(), Signal(), Signal()
     mask, out = Signal(WIDTH), Signal(8 * WIDTH)
     m = Module()
-    m.d.sync += moved.eq(placed(word, turn, widens=widens, upper=upper))
+    m.d.sync += moved.eq(placed(m, word, turn, widens=widens, upper=upper))
     m.d.comb += [
         mask.eq(piece_mask(first, last, WIDTH, narrows=narrows, upper=upper_new)),
         out.eq(converted(m, moved, widens=widens, narrows=narrows)),
