@@ -1,14 +1,17 @@
 """Elements that change between binary16 and binary32 on their way through a transfer engine."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data
+from typing import Any
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.dma.beats import byte_mask, rotated
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow, widen
 
-__all__ = ["converted", "piece_mask", "placed"]
+__all__ = ["Converter", "piece_mask", "placed"]
 
 _HALF_BITS, _SINGLE_BITS = 16, 32
 
@@ -25,21 +28,39 @@ def placed(m: Module, word: Value, turn: Value, *, widens: Value, upper: Value) 
     return rotated(m, Mux(widens, chosen.replicate(2), word), amount)
 
 
-def converted(m: Module, word: Value, *, widens: Value, narrows: Value) -> Value:
-    """Convert the elements of a placed piece, one converter per binary32; a narrowed one fills both halves of a word.
+class Converter(wiring.Component):
+    """Converts the elements of a placed piece, one converter per binary32; combinational.
 
     Widening is exact; narrowing rounds to nearest even, overflows to infinity and keeps subnormals. NaN becomes
-    canonical. Combinational.
+    canonical.
+
+    Parameters
+    ----------
+    width_bytes
+        Bytes of a data word.
+
+    Members
+    -------
+    word : a data word whose lower half holds what is to be widened.
+    widens, narrows : at most one of them; without them the word stays as it is.
+    converted : data word; a narrowed piece fills both halves.
     """
-    lanes = len(word) // _SINGLE_BITS
-    wide, slim = Signal(len(word), name="wide"), Signal(len(word) // 2, name="slim")
-    halves = [data.View(Half, word.word_select(n, _HALF_BITS)) for n in range(lanes)]
-    singles = [data.View(Single, word.word_select(n, _SINGLE_BITS)) for n in range(lanes)]
-    m.d.comb += [
-        wide.eq(Cat(canonical(m, widen(m, half)).as_value() for half in halves)),
-        slim.eq(Cat(narrow(m, relax(m, single)).as_value() for single in singles)),
-    ]
-    return Mux(widens, wide, Mux(narrows, slim.replicate(2), word))
+
+    def __init__(self, *, width_bytes: int) -> None:
+        bits = 8 * width_bytes
+        super().__init__({"word": In(bits), "widens": In(1), "narrows": In(1), "converted": Out(bits)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Convert both ways, choose."""
+        m = Module()
+        word = self.word
+        lanes = len(word) // _SINGLE_BITS
+        halves = [data.View(Half, word.word_select(n, _HALF_BITS)) for n in range(lanes)]
+        singles = [data.View(Single, word.word_select(n, _SINGLE_BITS)) for n in range(lanes)]
+        wide = Cat(canonical(m, widen(m, half)).as_value() for half in halves)
+        slim = Cat(narrow(m, relax(m, single)).as_value() for single in singles)
+        m.d.comb += self.converted.eq(Mux(self.widens, wide, Mux(self.narrows, slim.replicate(2), word)))
+        return m
 
 
 def piece_mask(first: Value, last_byte: Value, width_bytes: int, *, narrows: Value, upper: Value) -> Value:

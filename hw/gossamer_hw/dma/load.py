@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.axi import ADDRESS_BITS, INCR, AxiReadSignature, size_code
 from gossamer_hw.dma.beats import BeatQueue, BlockTurner
 from gossamer_hw.dma.control import TransferControl, port_width, transfer_command
-from gossamer_hw.dma.convert import converted, piece_mask, placed
+from gossamer_hw.dma.convert import Converter, piece_mask, placed
 from gossamer_hw.dma.decoder import FAULT_BITS, conversions
 from gossamer_hw.dma.pieces import PieceWalker
 from gossamer_hw.dma.requests import RequestWalker
@@ -144,9 +144,14 @@ class LoadEngine(wiring.Component):
         ]
         m.d.sync += finished.eq(moves & piece.final)
         widens, narrows = conversions(control.operands, to_buffer=True)
-        moved = Signal(8 * self._width)
+        m.submodules.converter = converter = Converter(width_bytes=self._width)
+        moved = converter.word
         in_word = piece.address[:log2_width]
-        m.d.comb += self.write.data.eq(converted(m, moved, widens=widens, narrows=narrows))
+        m.d.comb += [
+            converter.widens.eq(widens),
+            converter.narrows.eq(narrows),
+            self.write.data.eq(converter.converted),
+        ]
         m.d.sync += [
             moved.eq(Mux(piece.inside, placed(m, word, piece.turn, widens=widens, upper=piece.upper), 0)),
             self.write.enable.eq(moves),

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.axi import ADDRESS_BITS, INCR, AxiWriteSignature, size_code
 from gossamer_hw.dma.control import TransferControl, port_width, transfer_command
-from gossamer_hw.dma.convert import converted, piece_mask, placed
+from gossamer_hw.dma.convert import Converter, piece_mask, placed
 from gossamer_hw.dma.decoder import FAULT_BITS, conversions
 from gossamer_hw.dma.pieces import PieceWalker, piece_layout
 from gossamer_hw.dma.requests import RequestWalker
@@ -164,10 +164,13 @@ class StoreEngine(wiring.Component):
 
         left = (-piece.turn)[:log2_width]
         first = ((piece.address[:log2_width] << self._widens) + left)[:log2_width]
-        turned, mask = Signal(8 * width), Signal(width)
+        m.submodules.converter = converter = Converter(width_bytes=width)
+        turned, mask = converter.converted, Signal(width)
         moves = piece.valid & piece.inside
         m.d.comb += [
-            turned.eq(converted(m, self._placed, widens=self._widens, narrows=self._narrows)),
+            converter.word.eq(self._placed),
+            converter.widens.eq(self._widens),
+            converter.narrows.eq(self._narrows),
             mask.eq(piece_mask(first, piece.last_byte, width, narrows=self._narrows, upper=piece.upper)),
             *(
                 joined.data[8 * n : 8 * n + 8].eq(Mux(mask[n], turned[8 * n : 8 * n + 8], held[8 * n : 8 * n + 8]))

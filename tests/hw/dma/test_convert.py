@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from gossamer_hw.dma.convert import converted, piece_mask, placed
+from gossamer_hw.dma.convert import Converter, piece_mask, placed
 from gossamer_models.numerics.formats import UInt8, to_fp16, to_fp32
 
 WIDTH = 16
@@ -41,10 +41,14 @@ def test_pieces_of_a_word(way: str) -> None:
     widens, narrows, upper, upper_new = Signal(), Signal(), Signal(), Signal()
     mask, out = Signal(WIDTH), Signal(8 * WIDTH)
     m = Module()
+    m.submodules.converter = converter = Converter(width_bytes=WIDTH)
     m.d.sync += moved.eq(placed(m, word, turn, widens=widens, upper=upper))
     m.d.comb += [
         mask.eq(piece_mask(first, last, WIDTH, narrows=narrows, upper=upper_new)),
-        out.eq(converted(m, moved, widens=widens, narrows=narrows)),
+        converter.word.eq(moved),
+        converter.widens.eq(widens),
+        converter.narrows.eq(narrows),
+        out.eq(converter.converted),
     ]
     old, new = {"widens": (2, 4), "narrows": (4, 2), "neither": (4, 4)}[way]
     sources, rng = words(old == 4), np.random.default_rng(8)
