@@ -111,7 +111,7 @@ _MACHINE = (
         "hw/gossamer_hw/dma/convert.py",
         "chosen = Mux(upper, word[half:], word[:half])",
         "chosen = word[:half]",
-        "tests/hw/dma/test_load.py::test_ideal_memory[16-0-32-10]",
+        "tests/hw/dma/test_convert.py::test_pieces_of_a_word",
     ),
     Fault(
         "both halves of a buffer of bytes are the first one",
