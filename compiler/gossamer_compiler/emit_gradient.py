@@ -8,7 +8,7 @@ from math import prod
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
 from gossamer_compiler.emit_tiles import TilePass
-from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles
+from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles, emit_pass
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
@@ -34,7 +34,7 @@ from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 
-__all__ = ["Companion", "companionable", "emit_gradient_gemm"]
+__all__ = ["Companion", "companionable", "emit_companion", "emit_gradient_gemm"]
 
 S = Semaphore
 
@@ -123,6 +123,16 @@ def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Pa
             return None
         cuts.append((part, copies))
     return cuts
+
+
+def emit_companion(builder: StageBuilder, companion: Companion, architecture: Architecture, layer: str) -> None:
+    """Append a pass that runs beside nothing."""
+    builder.add(*companion.before)
+    if isinstance(companion.work, TilePass):
+        companion.work.emit(builder, architecture, layer)
+    else:
+        emit_pass(builder, companion.work, architecture, layer)
+    builder.add(*companion.after)
 
 
 class _Emitter:

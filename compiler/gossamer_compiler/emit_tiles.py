@@ -8,6 +8,7 @@ from math import prod
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.emit_vector import Pass
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Dim, Format, FoundMode, Load, Modifier, Store, Vector, VectorFlag, VectorOp
@@ -15,7 +16,7 @@ from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["Operation", "Stream", "TilePass", "channel_sums", "stream_of", "sums_ready"]
+__all__ = ["Operation", "Stream", "TilePass", "added_tiles", "channel_sums", "stream_of", "sums_ready"]
 
 S = Semaphore
 
@@ -92,6 +93,8 @@ class TilePass:
     -------
     operations : in order; the first one waits for the operands, the last one frees them.
     batch, pixels : samples, and pixels per sample.
+    gives_stored, waits_stored : give a STORED token behind the last store; take one before the first load, which may
+        then read what another pass has stored.
     """
 
     operations: Sequence[Operation]
@@ -99,6 +102,8 @@ class TilePass:
     stores: Sequence[Stream]
     batch: int
     pixels: int
+    gives_stored: bool = False
+    waits_stored: bool = False
 
     @property
     def joined(self) -> bool:
@@ -174,11 +179,15 @@ class TilePass:
         return next(tile for tile in range(limit, 0, -1) if pixels % tile == 0 and self.fits(tile, architecture))
 
     def _tile(self, nest: "_Nest", architecture: Architecture) -> list[Load | Vector | Store]:
-        return [
-            *_transfers(Load, self.loads, nest, architecture),
-            *_operations(self, nest, architecture),
-            *_transfers(Store, self.stores, nest, architecture),
-        ]
+        loads = _transfers(Load, self.loads, nest, architecture)
+        stores = _transfers(Store, self.stores, nest, architecture)
+        if self.waits_stored and nest.opens:
+            opening = first(Load, "wait", nest.levels, S.STORED)
+            loads[0] = dataclasses.replace(loads[0], modifiers=(*loads[0].modifiers, opening))
+        if self.gives_stored and nest.closes:
+            closing = last(Store, "signal", nest.levels, S.STORED)
+            stores[-1] = dataclasses.replace(stores[-1], modifiers=(*stores[-1].modifiers, closing))
+        return [*loads, *_operations(self, nest, architecture), *stores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +296,20 @@ def _modifiers(operation: Operation, nest: _Nest) -> tuple[Modifier, ...]:
     if operation.sums and nest.closes:
         modifiers.append(last(Vector, "size", nest.levels, 1))
     return tuple(modifiers)
+
+
+def added_tiles(work: Pass) -> TilePass:
+    """A pass without parameters, element by element, in tiles that need not divide the maps."""
+    shape = next(iter(work.inputs.values()))
+    vector = Vector(
+        op=work.op, flags=work.flags, format=Format.FP16, channels=shape.channel_blocks * BLOCK,
+        channel_mid_count=shape.channel_blocks,
+    )  # fmt: skip
+    streams = list(dict.fromkeys(work.inputs.values()))
+    sources = {number: streams.index(source) for number, source in work.inputs.items()}
+    operation = Operation(vector, sources, {0: 0}, shape.channel_blocks * BLOCK * BLOCK)
+    loads, stores = [stream_of(source) for source in streams], [stream_of(target) for target in work.outputs]
+    return TilePass([operation], loads, stores, shape.batch, shape.pixels)
 
 
 def channel_sums(channels: int, *, product: bool, parameter: int, found: int) -> Vector:

@@ -10,6 +10,7 @@ from math import prod
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.graph import Pool
 from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
@@ -31,7 +32,7 @@ from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
 
 __all__ = [
-    "Pass", "companion_copies", "companion_tiles", "emit_pass", "emit_pool", "float_bits", "load_parameters",
+    "Pass", "companion_copies", "companion_tiles", "emit_pass", "emit_pool", "float_bits", "load_parameters", "pooling",
     "store_parameters",
 ]  # fmt: skip
 
@@ -270,6 +271,17 @@ def store_parameters(address: int, words: int, parameter: int) -> Store:
     return Store(
         wait=S.VOUT_FULL, signal=S.VOUT_FREE, buffer=Buffer.PRM, format=Format.FP32, mem_base=address,
         buf_base=4 * parameter, dims=merge(plain(words, 4, 4)),
+    )  # fmt: skip
+
+
+def pooling(node: Pool, op: VectorOp) -> Vector:
+    """A pooling operation whose addresses and counts :func:`emit_pool` fills in."""
+    (kernel, kernel_x), (stride, _), (padding, _) = node.window.kernel, node.window.stride, node.window.padding
+    if (kernel, kernel_x) == node.in_shape[1:] and not padding:
+        stride = max(kernel, kernel_x)  # one window: no element lies in a second one, whatever the stride
+    return Vector(
+        op=op, height=node.in_shape[1], width=node.in_shape[2], kernel=kernel, kernel_x=kernel_x, stride=stride,
+        padding=padding, scalar0=float_bits(1 / (kernel * kernel_x)),
     )  # fmt: skip
 
 

@@ -271,3 +271,11 @@ def _pool(layer: LayerShape, links: _Links) -> Pool:
     window = Window(kernel, stride, params.padding)
     source = links.name(layer.inputs[0])
     return Pool(layer.name, source, layer.name, layer.in_shape, layer.out_shape, window, isinstance(params, AvgPool))
+
+
+def sources_of(node: Node) -> list[str]:
+    """Tensors that a node gives a gradient."""
+    if isinstance(node, TokenStep):
+        return list(node.sources)
+    residual = node.residual if isinstance(node, Chain) else None
+    return [node.source, *([] if residual is None else [residual])]

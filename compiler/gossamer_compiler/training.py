@@ -9,10 +9,10 @@ from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_gradient import Companion
-from gossamer_compiler.emit_tiles import TilePass
-from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, float_bits
-from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph
+from gossamer_compiler.emit_gradient import Companion, emit_companion
+from gossamer_compiler.emit_tiles import added_tiles
+from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, pooling
+from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import BackwardPasses, ChainLayer
@@ -26,7 +26,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.fields import FieldRangeError
-from gossamer_models.isa.instructions import PruneMode, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import PruneMode, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
@@ -132,9 +132,10 @@ class _Compiler:
         self.steps: dict[str, StepLayer] = {}
         self.given: set[str] = set()
         self.waiting: list[tuple[MultiplyLayer, Activation]] = []
+        self.totals: dict[str, Activation] = {}
         self.samples_by = (pattern, seed) if method.samples_gradient else None
         self.sampled: dict[str, Sampled] = {}
-        self.readers = Counter(name for node in graph.nodes for name in _sources(node))
+        self.readers = Counter(name for node in graph.nodes for name in sources_of(node))
 
     def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
         """All stages in order."""
@@ -193,7 +194,7 @@ class _Compiler:
         if isinstance(node, Pool):
             op = VectorOp.AVG_POOL if node.average else VectorOp.MAX_POOL
             inputs = [(0, self._tensor(node.source))]
-            emit_pool(builder, _pooling(node, op), inputs, self._tensor(node.output), self.architecture, node.name)
+            emit_pool(builder, pooling(node, op), inputs, self._tensor(node.output), self.architecture, node.name)
         else:
             logits = self._tensor(node.source)
             emit_loss(
@@ -259,7 +260,7 @@ class _Compiler:
         elif isinstance(node, TokenStep):
             step = self.steps[node.name]
             work = step.back_propagate(gradient, self._new_gradient)
-            stages += [self._beside(node.name, work)] if isinstance(work, Companion) else work
+            stages += self._step_backward(node, work) if isinstance(work, Companion) else work
             update = step.update(rule)
             updates += [update] if update else []
         elif isinstance(node, Chain):
@@ -270,20 +271,33 @@ class _Compiler:
             stages.append(self._pool_backward(node, gradient))
         return stages
 
-    def _beside(self, name: str, companion: Companion) -> StageProgram:
-        """A pass of BP beside the largest weight gradient that waits and can carry it, or alone."""
-        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, (companion,))]
-        if hosts:
-            layer, given = max(hosts, key=lambda host: prod(host[0].weights.shape) * host[1].pixels)
-            self.waiting.remove((layer, given))
-            return layer.weight_gradient(given, name, (companion,))
+    def _step_backward(self, node: TokenStep, work: Companion) -> list[StageProgram]:
+        """A step's only pass, and behind it the sums of its input's gradients if this was the last of them."""
+        name = node.sources[0]
+        made_by = next((layer for layer in self.multiplies.values() if layer.node.output == name), None)
+        if made_by is not None or len(self.gradients[name]) < max(2, self.readers[name]):
+            return [self._beside(node.name, [work]) or self._alone(node.name, work)]
+        sums, self.totals[name] = self._gradient(name)
+        tiles = [dataclasses.replace(added_tiles(p), gives_stored=p is not sums[-1], waits_stored=True) for p in sums]
+        chained = dataclasses.replace(work, work=dataclasses.replace(work.work, gives_stored=True))
+        both = self._beside(node.name, [chained, *(Companion((), tile) for tile in tiles)])
+        if both is not None:
+            return [both]
+        one = self._beside(node.name, [work]) or self._alone(node.name, work)
+        return [one, *self._sum_stages(name, sums)]
+
+    def _beside(self, name: str, companions: Sequence[Companion]) -> StageProgram | None:
+        """Passes of BP beside the largest weight gradient that waits and can carry them."""
+        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, companions)]
+        if not hosts:
+            return None
+        layer, given = max(hosts, key=lambda host: prod(host[0].weights.shape) * host[1].pixels)
+        self.waiting.remove((layer, given))
+        return layer.weight_gradient(given, name, companions)
+
+    def _alone(self, name: str, companion: Companion) -> StageProgram:
         builder = StageBuilder()
-        builder.add(*companion.before)
-        if isinstance(companion.work, TilePass):
-            companion.work.emit(builder, self.architecture, name)
-        else:
-            emit_pass(builder, companion.work, self.architecture, name)
-        builder.add(*companion.after)
+        emit_companion(builder, companion, self.architecture, name)
         return builder.finish(name, "bp")
 
     def _sample(self, name: str, gradient: Activation) -> Sampled | None:
@@ -340,11 +354,13 @@ class _Compiler:
         op = VectorOp.AVG_POOL_GRADIENT if node.average else VectorOp.MAX_POOL_GRADIENT
         inputs = [(0, gradient)] if node.average else [(0, self._tensor(node.source)), (1, gradient)]
         target = self._new_gradient(node.source)
-        emit_pool(builder, _pooling(node, op), inputs, target, self.architecture, node.name)
+        emit_pool(builder, pooling(node, op), inputs, target, self.architecture, node.name)
         return builder.finish(node.name, "bp")
 
     def _gradient(self, name: str) -> tuple[list[Pass], Activation]:
         """Gradient of a tensor; several readers' gradients are added first, in the order they were made."""
+        if name in self.totals:
+            return [], self.totals[name]
         parts = tuple(self.gradients.get(name, ()))  # those of its readers; sums join the list
         if not parts:
             raise UnsupportedError(f"the output of layer {name!r} is used by nothing", "a path to the loss")
@@ -379,21 +395,3 @@ def _beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ())
         Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums))),
         Companion(passes.between, passes.gradient, share=max(1, 3 - len(sums)) if sums else 1),
     ]
-
-
-def _sources(node: Node) -> list[str]:
-    """Tensors that a node gives a gradient."""
-    if isinstance(node, TokenStep):
-        return list(node.sources)
-    residual = node.residual if isinstance(node, Chain) else None
-    return [node.source, *([] if residual is None else [residual])]
-
-
-def _pooling(node: Pool, op: VectorOp) -> Vector:
-    (kernel, kernel_x), (stride, _), (padding, _) = node.window.kernel, node.window.stride, node.window.padding
-    if (kernel, kernel_x) == node.in_shape[1:] and not padding:
-        stride = max(kernel, kernel_x)  # one window: no element lies in a second one, whatever the stride
-    return Vector(
-        op=op, height=node.in_shape[1], width=node.in_shape[2], kernel=kernel, kernel_x=kernel_x, stride=stride,
-        padding=padding, scalar0=float_bits(1 / (kernel * kernel_x)),
-    )  # fmt: skip

@@ -1,6 +1,7 @@
 """Gradients that are summed beside a weight gradient: the bits of a step are those of stages of their own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,12 @@ from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.normalise import BackwardPasses
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
-from gossamer_models.program import Program
+from gossamer_models.isa.instructions import Load, Store
+from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
 from tests.system.residual import residual_network
+from tests.system.test_transformer_step import vision
 from tests.system.training_cases import run_step
 
 TINY = load_architecture("tiny-4x4")
@@ -48,4 +52,37 @@ def test_bits_of_a_step(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_order_of_engines_changes_no_bit(order: int) -> None:
     """What is summed is stored before the statistics load it, whichever engine runs ahead."""
     expected, got = bits(step(8)), bits(step(8, order))
+    assert [name for name in expected if expected[name] != got[name]] == []
+
+
+def tokens_step(order: int | None = None) -> Program:
+    net = vision(16, 2, (4, 10), class_token=True, packed=True, causal=False, gated=False)
+    return run_step(net, 16, "bdwp", Pattern(2, 8), TINY, 2, order).program
+
+
+def test_bits_of_a_transformer_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A residual's gradient is added behind the normalisation's, beside the same weight gradient."""
+    together = tokens_step()
+    assert not [stage for stage in together.stages if stage.stage == "bp-sum"]
+    for name in ("norm1", "norm2"):
+        carried = next(stage for stage in together.stages if stage.beside == name)
+        tokens = [type(i) for i in carried.instructions for m in i.modifiers if m.value == Semaphore.STORED]
+        assert tokens == [Store, Load], name
+    beside = gossamer_compiler.training._Compiler._beside
+
+    def alone(compiler: Any, name: str, companions: Sequence[Companion]) -> StageProgram | None:
+        """What a compiler does whose weight gradients carry one pass at most."""
+        return beside(compiler, name, companions) if len(companions) == 1 else None
+
+    monkeypatch.setattr(gossamer_compiler.training._Compiler, "_beside", alone)
+    apart = tokens_step()
+    assert [stage.layer for stage in apart.stages if stage.stage == "bp-sum"] == ["add1", "start"]
+    expected, got = bits(apart), bits(together)
+    assert [name for name in expected if expected[name] != got[name]] == []
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_order_of_engines_changes_no_bit_of_a_transformer_step(order: int) -> None:
+    """The normalisation's gradient is stored before the sum loads it."""
+    expected, got = bits(tokens_step()), bits(tokens_step(order))
     assert [name for name in expected if expected[name] != got[name]] == []
