@@ -4,7 +4,7 @@ Amaranth writes every bit of a memory's initial contents, which for scratchpads 
 time to emit it; in Verilog these memories are instances of a module without any.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from amaranth.hdl import Cat, ClockSignal, Const, Elaboratable, Instance, Module, unsigned
 from amaranth.lib import wiring
@@ -13,7 +13,14 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.verilog import VerilogTarget
 
-__all__ = ["RowMemory"]
+__all__ = ["NEVER_MEET", "RowMemory"]
+
+NEVER_MEET: Final = {"no_rw_check": 1}
+"""Attribute of a memory whose read port never reads what is written in the same cycle.
+
+Block RAM of ECP5 promises nothing then; without the attribute synthesis builds registers and a choice around it, a lookup
+table and more per bit of a row.
+"""
 
 _MODULE = "gossamer_memory"
 _VERILOG = f"""
@@ -24,9 +31,14 @@ module {_MODULE} #(
   input read_enable, input [ADDRESS_BITS-1:0] read_address, output reg [UNIT*UNITS-1:0] read_data,
   input [ADDRESS_BITS-1:0] write_address, input [UNIT*UNITS-1:0] write_data, input [UNITS-1:0] write_mask
 );
-  reg [UNIT*UNITS-1:0] words [0:DEPTH-1];
+  (* no_rw_check *) reg [UNIT*UNITS-1:0] words [0:DEPTH-1];
   integer n;
+`ifdef VERILATOR
+  wire meets = write_mask != 0 && write_address == read_address;
+  always @(posedge clk) if (read_enable) read_data <= words[read_address] ^ {{UNIT*UNITS{{meets}}}};
+`else
   always @(posedge clk) if (read_enable) read_data <= words[read_address];
+`endif
   always @(posedge clk)
     if (write_mask != 0)
       for (n = 0; n < UNITS; n = n + 1)
@@ -38,8 +50,9 @@ endmodule
 class RowMemory(wiring.Component):
     """Rows of `units` parts that are written one by one; undefined until written.
 
-    A row written can be read from the next cycle on; a read of a row in the cycle of its write gives the old one. Fixed
-    latency, no flow control, no reset.
+    A row written can be read from the next cycle on. A read of a row in the very cycle of its write gives anything, as
+    block RAM does that has no logic around it: in Verilator the old row's complement, so that whoever relies on it
+    fails. Fixed latency, no flow control, no reset.
 
     Parameters
     ----------

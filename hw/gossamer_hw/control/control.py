@@ -18,6 +18,7 @@ from gossamer_hw.control.registers import REGISTER_ADDRESS_BITS, Registers
 from gossamer_hw.control.run import Run
 from gossamer_hw.control.semaphores import Semaphores
 from gossamer_hw.control.sequencer import DEALT, Sequencer
+from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.registers import ENGINES, Fault
@@ -119,7 +120,10 @@ class Control(wiring.Component):
     def _fetch(self, m: Module) -> None:
         """Instruction memory between fetcher and sequencer."""
         fetcher, sequencer, run = self._fetcher, self._sequencer, self._run
-        m.submodules.instructions = lines = memory.Memory(shape=WORD_BITS, depth=MAX_STAGE_INSTRUCTIONS, init=[])
+        # The sequencer reads nothing while it waits for what is fetched.
+        m.submodules.instructions = lines = memory.Memory(
+            shape=WORD_BITS, depth=MAX_STAGE_INSTRUCTIONS, init=[], attrs=NEVER_MEET
+        )
         write, read = lines.write_port(granularity=8 * self._width), lines.read_port()
         m.d.comb += [
             fetcher.start.eq(sequencer.fetch_start & ~run.halt),

@@ -9,6 +9,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
+from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.engine_checks import vector_fault
 from gossamer_hw.vector.micro import MicroUnit
 from gossamer_hw.vector.pool import PoolUnit
@@ -144,7 +145,7 @@ class VectorEngine(wiring.Component):
     def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
         """Sticky flags, in words; a word that has not been written since the reset is zero."""
         words = (1 << _FLAG_BITS) // _FLAG_WORD_BITS
-        m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[])
+        m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[], attrs=NEVER_MEET)
         write, read = flags.write_port(), flags.read_port()
         written, seen = Signal(words), Signal()
         place, number = operands.found[:5], operands.found[5:]

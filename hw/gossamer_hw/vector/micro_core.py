@@ -11,6 +11,7 @@ from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
+from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, Operation, micro_layout
 from gossamer_hw.vector.micro_units import Divider, Parts, Scaled, SingleRounder, negated, take_apart
 from gossamer_models.numerics.formats import bits32
@@ -112,7 +113,10 @@ class MicroCore(wiring.Component):
 
     def _registers(self, m: Module, written: Value, result: data.View) -> None:
         """Cycles 0, 1 and 7: registers, constants, signs; operands of cycle 2."""
-        m.submodules.file = file = memory.Memory(shape=Single, depth=REGISTERS * MICRO_THREADS, init=[])
+        # What is written belongs to another thread than what is read.
+        m.submodules.file = file = memory.Memory(
+            shape=Single, depth=REGISTERS * MICRO_THREADS, init=[], attrs=NEVER_MEET
+        )
         write, reads = file.write_port(), [file.read_port() for _ in range(2)]
         micro = self._micro[1]
         m.d.comb += [
