@@ -18,8 +18,8 @@ __all__ = ["NEVER_MEET", "RowMemory"]
 NEVER_MEET: Final = {"no_rw_check": 1}
 """Attribute of a memory whose read port never reads what is written in the same cycle.
 
-Block RAM of ECP5 promises nothing then; without the attribute synthesis builds registers and a choice around it, a lookup
-table and more per bit of a row.
+Block RAM of ECP5 promises nothing then; without the attribute synthesis builds registers and a choice around it, more
+than a lookup table per bit of a row.
 """
 
 _MODULE = "gossamer_memory"

@@ -43,9 +43,15 @@ def illegal(word: Value) -> Value:
 
     Sequencer instructions have no use for the common header: it must be zero there.
     """
+    # Formats that end early look at all that the others look at too: every bit is looked at once.
+    behind: dict[int, Value] = {}
+    tail, start = Value.cast(0), len(word)
+    for end in sorted({_end(cls) for cls in FORMATS.values()}, reverse=True):
+        tail, start = tail | word[end:start].any(), end
+        behind[end] = tail
     found: Value = Value.cast(1)
     for opcode, cls in FORMATS.items():
-        extra = word[_end(cls) :].any()
+        extra = behind[_end(cls)]
         if cls.engine is Engine.SEQUENCER:
             extra = extra | word[OPCODE_BITS:OPERANDS_START].any()
         found = Mux(word[:OPCODE_BITS] == int(opcode), extra, found)

@@ -233,10 +233,11 @@ class MicroUnit(wiring.Component):
         is_half = Signal()
         raw = Signal(32)
         parameter = operations[4] == Operation.LOAD_PARAMETER
-        source = Mux(parameter, port.data.as_value(), self.vin.data)
-        m.d.sync += [is_half.eq(operations[4] == Operation.LOAD_HALF), raw.eq(source.word_select(within[1][2:], 32))]
+        number = within[1][2:]
+        word = Mux(parameter, port.data.as_value().word_select(number, 32), self.vin.data.word_select(number, 32))
+        m.d.sync += [is_half.eq(operations[4] == Operation.LOAD_HALF), raw.eq(word)]
         with m.If(operations[4] == Operation.LOAD_HALF):
-            m.d.sync += raw.eq(self.vin.data.word_select(within[1][1:], 16))
+            m.d.sync += raw.eq(word.word_select(within[1][1], 16))
         half, single = widen(m, data.View(Half, raw[:16])), relax(m, data.View(Single, raw))
         m.d.comb += self._core.loaded.eq(Mux(is_half, half.as_value(), single.as_value()))
 

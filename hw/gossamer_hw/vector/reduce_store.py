@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.exact import HALF_SUM_BITS, HALF_TERM_BITS, TERM_BITS, exact_layout, term_layout, term_sum
 
 __all__ = ["CHANNELS", "SUMS", "SumStore", "sums_layout", "terms_layout"]
@@ -75,9 +76,9 @@ class SumStore(wiring.Component):
         """Read, add, write back; a block that follows itself takes the sums that are on their way."""
         m = Module()
         layout = self.held.shape()
-        m.submodules.sums = sums = memory.Memory(shape=layout.as_shape(), depth=self._blocks, init=[])
-        write = sums.write_port()
-        read = sums.read_port(transparent_for=(write,))
+        # A block that is read while it is written is taken from `total`.
+        m.submodules.sums = sums = memory.Memory(shape=layout.as_shape(), depth=self._blocks, init=[], attrs=NEVER_MEET)
+        write, read = sums.write_port(), sums.read_port()
         written, known = Signal(self._blocks), Signal()
         adding, address, again = Signal(), Signal.like(self.block), Signal()
         m.d.comb += [read.en.eq(self.read), read.addr.eq(self.block)]
@@ -92,16 +93,16 @@ class SumStore(wiring.Component):
             m.d.sync += written.eq(0)
         with m.Elif(self.add):
             m.d.sync += written.bit_select(self.block, 1).eq(1)
-        total = Signal(layout, reset_less=True)
+        total, following = Signal(layout, reset_less=True), Signal(layout)
         held = data.View(layout, Mux(again, total.as_value(), Mux(known, read.data, 0)))
         m.d.comb += self.held.eq(held)
         for name in ("elements", "products"):
-            for result, old, term in zip(total[name], self.held[name], self.terms[name], strict=True):
+            for result, old, term in zip(following[name], self.held[name], self.terms[name], strict=True):
                 flags = Cat(old.nan, old.plus, old.minus) | Cat(term.nan, term.plus, term.minus)
-                m.d.sync += [
+                m.d.comb += [
                     result.total.eq(term_sum(old, term)),
                     Cat(result.nan, result.plus, result.minus).eq(flags),
                 ]
-        m.d.sync += [write.en.eq(adding), write.addr.eq(address)]
-        m.d.comb += write.data.eq(total.as_value())
+        m.d.sync += total.eq(following)
+        m.d.comb += [write.en.eq(adding), write.addr.eq(address), write.data.eq(following.as_value())]
         return m

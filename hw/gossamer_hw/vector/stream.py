@@ -184,7 +184,7 @@ class StreamUnit(wiring.Component):
     def _feed(self, m: Module, outputs: list[Any]) -> list[Any]:
         """Give every lane its operands; return the gradients behind their masks."""
         c, pairs, update = self.command, self._pairs, self._update
-        controls = Controls.of(c, update.passing, self.obeyed)
+        controls = Controls.of(m, c, update.passing, self.obeyed)
         parameters = self._parameters(m)
         taken = update.passing[1] & has(c, VectorFlag.SR_STE)
         take = delay(m, taken, StreamLane.take_delay, name="take")

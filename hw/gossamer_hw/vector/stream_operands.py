@@ -1,6 +1,8 @@
 """What each operation gives the lanes to compute from."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -28,19 +30,41 @@ class Controls:
 
     Members
     -------
-    command : operands of the instruction.
-    passing : a bit per pass of UPDATE.
-    skip : UPDATE leaves weights and velocities as they are.
+    drains, applies, derives : whether the operation is DRAIN, APPLY, GRADIENT.
+    affine, residual : its options.
+    passing : a bit per pass of UPDATE, no other than the operation's.
+    changes : UPDATE does not leave weights and velocities as they are.
+    factors : what multiplies x0 and x1 where no parameter does.
     """
 
-    command: Any
+    drains: Value
+    applies: Value
+    derives: Value
+    affine: Value
+    residual: Value
     passing: Value
-    skip: Value
+    changes: Value
+    factors: tuple[Any, Any]
 
     @classmethod
-    def of(cls, command: Any, passing: Value, obeyed: Value) -> "Controls":
+    def of(cls, m: Module, command: Any, passing: Value, obeyed: Value) -> "Controls":
         """Take them from the instruction and the sticky flag that it obeys."""
-        return cls(command, passing, (command.found_mode == FoundMode.OBEY) & obeyed)
+        changes = ~((command.found_mode == FoundMode.OBEY) & obeyed)
+        factors = Signal(Relaxed, name="factor_0"), Signal(Relaxed, name="factor_1")
+        rate, momentum, decay, regularisation, inverse = (_scalar(m, command[f"scalar{n}"]) for n in range(5))
+        m.d.comb += [factor.eq(ONE) for factor in factors]
+        with m.If(passing[0]):
+            m.d.comb += factors[0].eq(regularisation)
+        with m.If(passing[1]):
+            m.d.comb += [factors[0].eq(inverse), factors[1].eq(decay)]
+        with m.If(passing[2] & changes):
+            m.d.comb += factors[0].eq(momentum)
+        with m.If(passing[3] & changes):
+            m.d.comb += [factors[0].eq(rate), factors[0].number.sign.eq(~rate.number.sign)]
+        operations = (VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT)
+        drains, applies, derives = (command.op == operation for operation in operations)
+        affine, residual = has(command, VectorFlag.AFFINE), has(command, VectorFlag.RESIDUAL)
+        return cls(drains, applies, derives, affine, residual, passing, changes, factors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,63 +101,58 @@ def masked_half(m: Module, half: Any, by: Any, masked: Value) -> Any:
 
 
 def lane_terms(m: Module, controls: Controls, inputs: LaneInputs) -> Any:
-    """Return a lane's :class:`~gossamer_hw.vector.stream_lane.Terms`."""
-    terms = Signal(Terms)
-    command = controls.command
+    """Return a lane's :class:`~gossamer_hw.vector.stream_lane.Terms`; where UPDATE changes nothing, exact ones."""
+    terms, c, passing = Signal(Terms), controls, controls.passing
+    apply_affine, derive_affine = c.applies & c.affine, c.derives & c.affine
+    first, second = (widen(m, half) for half in inputs.halves)
+    # Every sum of choices has at most one that is not zero, and is -0 without any.
+    stays = passing[3] & ~c.changes
+    singles = (
+        (c.drains, inputs.single),
+        (passing[0] & ~inputs.kept, inputs.weight),
+        (passing[1] | passing[2], inputs.line),
+        (stays, MINUS_ZERO.number),
+    )
+    x0 = (
+        (~(c.drains | passing.any()), first),
+        (passing[3] & c.changes, inputs.feedback),
+        (Const(1), _relaxed_choice(m, singles)),
+    )
+    x1 = (
+        (c.drains & c.affine, inputs.parameters[0]),
+        (apply_affine, inputs.parameters[1]),
+        (derive_affine, second),
+        (passing[2] & c.changes, inputs.feedback),
+        (passing[1] | passing[3], _relaxed_choice(m, ((passing[1], inputs.weight), (passing[3], inputs.line)))),
+    )
+    u = ((c.applies & c.residual, second), (derive_affine, inputs.parameters[2]))
+    by_parameter = Mux(apply_affine | derive_affine, inputs.parameters[0].as_value(), c.factors[0].as_value())
     m.d.comb += [
-        terms.x0.eq(widen(m, inputs.halves[0])),
-        terms.y0.eq(ONE),
-        terms.x1.eq(MINUS_ZERO),
-        terms.y1.eq(ONE),
-        terms.u.eq(MINUS_ZERO),
+        terms.x0.as_value().eq(_chosen(x0)),
+        # A kept weight's term is +0 even if lambda is infinite; it is kept in pass 0 only.
+        terms.y0.as_value().eq(Mux(inputs.kept, 0, by_parameter)),
+        terms.x1.as_value().eq(_chosen(x1) | _minus_zero_without(x1)),
+        terms.y1.as_value().eq(Mux(derive_affine, inputs.parameters[1].as_value(), c.factors[1].as_value())),
+        terms.u.as_value().eq(_chosen(u) | _minus_zero_without(u)),
     ]
-    other, affine = widen(m, inputs.halves[1]), has(command, VectorFlag.AFFINE)
-    with m.Switch(command.op):
-        with m.Case(VectorOp.DRAIN):
-            m.d.comb += terms.x0.eq(relax(m, inputs.single))
-            with m.If(affine):
-                m.d.comb += terms.x1.eq(inputs.parameters[0])
-        with m.Case(VectorOp.APPLY):
-            with m.If(affine):
-                m.d.comb += [terms.y0.eq(inputs.parameters[0]), terms.x1.eq(inputs.parameters[1])]
-            with m.If(has(command, VectorFlag.RESIDUAL)):
-                m.d.comb += terms.u.eq(other)
-        with m.Case(VectorOp.GRADIENT):
-            with m.If(affine):
-                m.d.comb += [
-                    terms.y0.eq(inputs.parameters[0]),
-                    terms.x1.eq(other),
-                    terms.y1.eq(inputs.parameters[1]),
-                    terms.u.eq(inputs.parameters[2]),
-                ]
-        with m.Case(VectorOp.UPDATE):
-            _pass_terms(m, controls, inputs, terms)
     return terms
 
 
-def _pass_terms(m: Module, controls: Controls, inputs: LaneInputs, terms: Any) -> None:
-    """UPDATE, pass by pass; with ``skip`` the last two change nothing."""
-    command = controls.command
-    rate, momentum, decay, regularisation, inverse = (_scalar(m, command[f"scalar{n}"]) for n in range(5))
-    line, weight = relax(m, inputs.line), relax(m, inputs.weight)
-    minus_rate = Signal(Relaxed)
-    m.d.comb += [minus_rate.eq(rate), minus_rate.number.sign.eq(~rate.number.sign)]
-    with m.If(controls.passing[0]):
-        # A kept weight's term is +0 even if lambda is infinite.
-        with m.If(inputs.kept):
-            m.d.comb += [terms.x0.eq(Const({}, Relaxed)), terms.y0.eq(Const({}, Relaxed))]
-        with m.Else():
-            m.d.comb += [terms.x0.eq(weight), terms.y0.eq(regularisation)]
-    with m.If(controls.passing[1]):
-        m.d.comb += [terms.x0.eq(line), terms.y0.eq(inverse), terms.x1.eq(weight), terms.y1.eq(decay)]
-    with m.If(controls.passing[2]):
-        m.d.comb += terms.x0.eq(line)
-        with m.If(~controls.skip):
-            m.d.comb += [terms.y0.eq(momentum), terms.x1.eq(inputs.feedback)]
-    with m.If(controls.passing[3]):
-        m.d.comb += [terms.x0.eq(MINUS_ZERO), terms.x1.eq(line)]
-        with m.If(~controls.skip):
-            m.d.comb += [terms.x0.eq(inputs.feedback), terms.y0.eq(minus_rate)]
+Choices = tuple[tuple[Value, Any], ...]
+
+
+def _chosen(choices: Choices) -> Value:
+    return reduce(or_, (Mux(select, value.as_value(), 0) for select, value in choices))
+
+
+def _minus_zero_without(choices: Choices) -> Value:
+    return Mux(Cat(select for select, _ in choices).any(), 0, Value.cast(MINUS_ZERO.as_value()))
+
+
+def _relaxed_choice(m: Module, choices: Choices) -> Any:
+    single = Signal(Single)
+    m.d.comb += single.as_value().eq(_chosen(choices))
+    return relax(m, single)
 
 
 def _scalar(m: Module, pattern: Value) -> Any:
