@@ -111,6 +111,7 @@ class Sequencer(wiring.Component):
             self.fetch_address.eq(self._address),
             self.index.eq(Mux(self._in_header, NO_INDEX, self._place)),
         ]
+        self._dress(m, word)
         with m.FSM():
             self._fetch_header(m)
             self._walk(m, word)
@@ -246,17 +247,22 @@ class Sequencer(wiring.Component):
             m.d.sync += self._place.eq(Mux(self._loops.again, self._loops.target, self._place + 1))
             m.next = "READ"
 
+    def _dress(self, m: Module, word: Value) -> None:
+        """Hold the word out to every queue, in all states: choosing one would take a gate per bit."""
+        for engine, (_, cls) in DEALT.items():
+            payload = getattr(self, f"{engine.name.lower()}_dealt").payload
+            m.d.comb += [
+                payload.wait.eq(field(word, cls, "wait")),
+                payload.signal.eq(field(word, cls, "signal")),
+                payload.index.eq(self._place),
+                payload.command.advance.eq(field(word, cls, "advance")),
+                payload.command.operands.eq(operands(word, cls)),
+            ]
+
     def _deal(self, m: Module, word: Value) -> None:
         """Offer the instruction to its engine's queue, if its tokens are that engine's."""
-        for engine, (opcode, cls) in DEALT.items():
+        for engine, (opcode, _) in DEALT.items():
             dealt = getattr(self, f"{engine.name.lower()}_dealt")
-            m.d.comb += [
-                dealt.payload.wait.eq(field(word, cls, "wait")),
-                dealt.payload.signal.eq(field(word, cls, "signal")),
-                dealt.payload.index.eq(self._place),
-                dealt.payload.command.advance.eq(field(word, cls, "advance")),
-                dealt.payload.command.operands.eq(operands(word, cls)),
-            ]
             with m.If(word[:OPCODE_BITS] == int(opcode)):
                 foreign = (dealt.payload.wait & ~own_waits(engine)) | (dealt.payload.signal & ~own_signals(engine))
                 with m.If(foreign != 0):
