@@ -228,19 +228,20 @@ def _fill(program: Program) -> None:
 
 
 def _write_random(program: Program, network: Network, batch: int, seed: int, *, trains: bool) -> None:
-    """Random images, weights, and labels or the gradient at a boundary; scales and shifts near their usual start.
+    """Random images, weights, given maps, labels or gradients at boundaries; scales and shifts near their usual start.
 
     Inference reads neither labels nor gradient, but the factors that training's statistics would give.
     """
     rng = _generator(seed)
     host.write_input(program, network, rng.standard_normal((batch, *network.input_shape)).astype(np.float16))
-    end = network.layers[-1]
-    if not trains:
-        _write_factors(program, network, rng)
-    elif end.type == "boundary":
-        given = f"{end.inputs[0]}.grad"
-        host.write(program, given, rng.standard_normal(program.memory.tensors[given].shape).astype(np.float16))
+    given = [layer.name for layer in network.layers if layer.type == "given"]
+    if trains:
+        given += [f"{layer.inputs[0]}.grad" for layer in network.layers if layer.type == "boundary"]
     else:
+        _write_factors(program, network, rng)
+    for name in given:
+        host.write(program, name, rng.standard_normal(program.memory.tensors[name].shape).astype(np.float16))
+    if trains and network.layers[-1].type == "softmax_cross_entropy":
         host.write(program, "labels", rng.integers(0, network.classes, batch).astype(np.float32))
     host.write_parameters(program, network, batch, seed, spread=0.5)
 

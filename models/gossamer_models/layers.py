@@ -15,11 +15,13 @@ __all__ = [
     "Conv2d",
     "Flatten",
     "Gelu",
+    "Given",
     "Layer",
     "LayerName",
     "LayerNorm",
     "Linear",
     "MaxPool",
+    "NetworkLayer",
     "OneName",
     "ReLU",
     "RmsNorm",
@@ -248,7 +250,19 @@ class Boundary(_Layer):
     type: Literal["boundary"]
 
 
+class Given(_Layer):
+    """Where a part begins that reads nothing of the network: a feature map that is given. Importers make it."""
+
+    type: Literal["given"]
+    channels: Count
+    height: Count
+    width: Count
+
+
 Layer = (
     Conv2d | Linear | ReLU | BatchNorm | MaxPool | AvgPool | Add | Flatten | SoftmaxCrossEntropy | Tokens | Token
     | LayerNorm | RmsNorm | Gelu | SiluGate | Rotary | Attention | Boundary
 )  # fmt: skip
+
+NetworkLayer = Layer | Given
+"""A layer of a network, however the network came about; those of a YAML file are `Layer`."""

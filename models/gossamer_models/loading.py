@@ -11,7 +11,7 @@ from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.faults import describe
 from gossamer_models.yaml_core import parse_yaml
 
-__all__ = ["MAX_BYTES", "builtin_names", "load_model", "load_yaml", "resolve", "validate"]
+__all__ = ["MAX_BYTES", "builtin_names", "load_model", "load_yaml", "read_text", "resolve", "validate"]
 
 MAX_BYTES: Final = 1 << 20
 
@@ -34,7 +34,7 @@ def load_yaml(path: str | Path) -> dict[str, object]:
     """
     path = Path(path)
     source = str(path)
-    value = parse_yaml(_read_text(path), source)
+    value = parse_yaml(read_text(path), source)
     if not isinstance(value, dict):
         kind = "empty" if value is None else f"a {_YAML_NAMES.get(type(value), 'number')}"
         raise InputError(f"the file is {kind}", "a YAML mapping", source)
@@ -44,17 +44,28 @@ def load_yaml(path: str | Path) -> dict[str, object]:
 _YAML_NAMES: Final = {list: "list", str: "text", bool: "boolean"}
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path, what: str = "a YAML file") -> str:
+    """Return the text of a file of at most `MAX_BYTES`.
+
+    Parameters
+    ----------
+    what : kind of file, for messages.
+
+    Raises
+    ------
+    InputError
+        It is missing, no file, too large or not UTF-8.
+    """
     source = str(path)
     try:
         if path.exists() and not path.is_file():
-            raise InputError("not a regular file", "a YAML file", source)
+            raise InputError("not a regular file", what, source)
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise InputError("no such file", "a YAML file", source) from None
+        raise InputError("no such file", what, source) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", "a readable YAML file", source) from None
+        raise InputError(f"cannot be read ({error})", f"{what} that can be read", source) from None
     if len(data) > MAX_BYTES:
         raise InputError(f"the file is larger than {MAX_BYTES} bytes", "a smaller file", source)
     try:

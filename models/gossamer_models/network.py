@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gossamer_models.blocks import NetworkFile, expand
-from gossamer_models.layers import Layer
+from gossamer_models.layers import NetworkLayer
 from gossamer_models.loading import load_yaml, resolve, validate
 from gossamer_models.shapes import Shape, infer
 
@@ -41,7 +41,7 @@ class Network:
         (channels, height, width) of one sample.
     classes : int
         Number of labels; 1 without a softmax.
-    layers : tuple of Layer
+    layers : tuple of NetworkLayer
         In an order in which every layer follows what it reads; `inputs` are names of layers, or ``input``.
     """
 
@@ -49,7 +49,7 @@ class Network:
     source: str
     input_shape: Shape
     classes: int
-    layers: tuple[Layer, ...]
+    layers: tuple[NetworkLayer, ...]
 
 
 def load_network(source: str | Path, relative_to: str | Path | None = None) -> Network:

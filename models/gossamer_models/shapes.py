@@ -12,10 +12,11 @@ from gossamer_models.layers import (
     BatchNorm,
     Conv2d,
     Flatten,
-    Layer,
+    Given,
     LayerNorm,
     Linear,
     MaxPool,
+    NetworkLayer,
     RmsNorm,
     Rotary,
     SiluGate,
@@ -47,7 +48,7 @@ class LayerShape:
         Samples that pass at once.
     in_shape, out_shape : tuple of int
         (channels, height, width) per sample; a vector is (features, 1, 1). All inputs of a layer have `in_shape`.
-    params : Layer
+    params : NetworkLayer
         The validated layer.
     """
 
@@ -57,7 +58,7 @@ class LayerShape:
     batch: int
     in_shape: Shape
     out_shape: Shape
-    params: Layer
+    params: NetworkLayer
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -124,11 +125,11 @@ def infer(network: "Network", batch: int = 1) -> tuple[LayerShape, ...]:
 class _Rule:
     """The output shape of one layer."""
 
-    def __init__(self, network: "Network", layer: Layer, in_shapes: list[Shape]) -> None:
+    def __init__(self, network: "Network", layer: NetworkLayer, in_shapes: list[Shape]) -> None:
         self._network = network
         self._layer = layer
         self._in_shapes = in_shapes
-        self.in_shape = in_shapes[0]
+        self.in_shape = (layer.channels, layer.height, layer.width) if isinstance(layer, Given) else in_shapes[0]
 
     def out_shape(self) -> Shape:
         channels, height, width = self.in_shape

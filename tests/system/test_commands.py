@@ -128,6 +128,34 @@ def test_generate_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "| 815:0 | row |" in (tmp_path / "gossamer_sparse_decoder.md").read_text()
 
 
+TOPOLOGY = "Layer,M,N,K,\na,12,16,24,\nb,7,9,40,\n"
+
+
+def topology_workload(folder: Path) -> Path:
+    (folder / "net.csv").write_text(TOPOLOGY)
+    path = folder / "w.yaml"
+    path.write_text(
+        "network: net.csv\nbatch: 4\narchitecture: tiny-4x4\nbaseline: {method: dense}\n"
+        'training: {method: bdwp, sparsity: "2:8", optimizer: sgd-momentum}\n'
+    )
+    return path
+
+
+def test_simulate_a_topology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "simulate", str(topology_workload(tmp_path)), "--no-plots", "--out", str(tmp_path / "out"))
+    found = {
+        (layer["name"], layer["stage"]): layer["macs"] for layer in result_in(tmp_path / "out")["baseline"]["layers"]
+    }
+    assert found["a", "ff"] == 4 * 12 * 16 * 24
+    assert found["b", "bp"] == found["b", "wu"] == 4 * 7 * 9 * 40
+
+
+@pytest.mark.slow
+def test_verify_a_topology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "verify", str(topology_workload(tmp_path)), "--out", str(tmp_path / "out"))
+    check_verification(result_in(tmp_path / "out"), 0)
+
+
 def check_verification(result: dict[str, Any], seed: int) -> None:
     assert result["schema"] == "gossamer.verify/1"
     assert (result["bit_exact"], result["mismatches"], result["seed"]) == (True, 0, seed)
