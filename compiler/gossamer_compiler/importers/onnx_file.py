@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gossamer_compiler.importers.onnx_numbers import numbers_of
 from gossamer_compiler.importers.onnx_records import Attribute, Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_shapes import infer_dims, stored_integers, with_reshapes
 from gossamer_models.errors import InputError, UnsupportedError
@@ -61,6 +62,7 @@ def read_onnx(path: Path) -> Tensors:
         outputs=tuple(value.name for value in graph.output if value.name not in constants),
         shapes=shapes,
         integers=integers,
+        numbers=numbers_of(graph, operators, shapes),
     )
 
 

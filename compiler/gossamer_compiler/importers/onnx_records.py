@@ -60,6 +60,7 @@ class Tensors:
     inputs, outputs : of the graph, constants left out.
     shapes : per tensor, as far as they follow from the file; None for an open dimension.
     integers : values of constants that hold a few integers.
+    numbers : values of tensors of one element that follow from constants and shapes.
     """
 
     source: str
@@ -69,3 +70,4 @@ class Tensors:
     outputs: tuple[str, ...]
     shapes: dict[str, Dims]
     integers: dict[str, tuple[int, ...]]
+    numbers: dict[str, float]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gossamer_compiler.importers.onnx_numbers import require_scale
 from gossamer_compiler.importers.onnx_records import Operator, Tensors
 from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Digit, View, ViewError
 
@@ -33,6 +34,7 @@ class _Scores:
 
     queries: View
     keys: View
+    factor: float = 1.0
     softmax: bool = False
 
 
@@ -172,8 +174,9 @@ class _Walk:
         heads, size = queries.heads(-1)
         if not (keys.heads(-2) == values.heads(-1) == (heads, size) and values.axes[-2] == values.token_axis):
             return False
-        if not queries.axes[:-2] == keys.axes[:-2] == values.axes[:-2]:
+        if not queries.axes[:-2] == keys.axes[:-2] == values.axes[:-2] or values.factor != 1:
             return False
+        require_scale(self._tensors.source, operator.name, queries.factor * keys.factor * scores.factor, size)
         channels, parts = heads * size, (queries, keys, values)
         sources = tuple(view.source for view in parts)
         starts = [view.first_channel for view in parts]
@@ -187,11 +190,13 @@ class _Walk:
         return True
 
     def _scaled(self, operator: Operator) -> bool:
-        """A number that queries, keys or scores are scaled by; together they are taken to be the square root of d."""
+        """A number that queries, keys or scores are scaled by."""
         for name, factor in (operator.inputs, operator.inputs[::-1]):
-            held = self._views.get(name)
-            if held is not None and self._is_number(factor) and self._leads_to_scores(operator.outputs[0]):
-                self._views[operator.outputs[0]] = held
+            held, number = self._views.get(name), self._tensors.numbers.get(factor)
+            before = not (isinstance(held, _Scores) and held.softmax)
+            if held is not None and number and before and self._leads_to_scores(operator.outputs[0]):
+                scale = number if operator.kind == "Mul" else 1 / number
+                self._views[operator.outputs[0]] = replace(held, factor=held.factor * scale)
                 return True
             if operator.kind == "Div":
                 break

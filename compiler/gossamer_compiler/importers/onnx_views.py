@@ -42,6 +42,7 @@ class View:
     channels, tokens : of the map.
     axes : digits of each axis, outermost first.
     first_channel : of the map that the view starts at.
+    factor : that the map's elements are scaled by.
     """
 
     source: str
@@ -49,6 +50,7 @@ class View:
     tokens: int
     axes: tuple[Axis, ...]
     first_channel: int = 0
+    factor: float = 1.0
 
     @property
     def shape(self) -> tuple[int, ...]:

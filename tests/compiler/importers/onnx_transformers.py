@@ -56,6 +56,7 @@ class TokenWriter(Writer):
             y = self.op("Transpose", y, perm=[2, 0, 3, 1, 4])
             q, k, v = (self.op("Gather", y, self.scalar(part), axis=0) for part in range(3))
             k = self.op("Transpose", k, perm=[0, 1, 3, 2])
+            q, k = (self.op("Mul", part, self.root_of_scale(q)) for part in (q, k))
         else:  # tokens outermost, batch and heads as one axis, as torch.nn.MultiheadAttention has them
             y = self.project(self.op("Transpose", x, perm=[1, 0, 2]), f"{at}.qkv", width, 3 * width)
             for number, part in enumerate("qkv"):
@@ -66,7 +67,7 @@ class TokenWriter(Writer):
             q, v = (self.op("Transpose", part, perm=[1, 0, 2]) for part in (q, v))
             k = self.op("Transpose", k, perm=[1, 2, 0])
         scores = self.op("MatMul", q, k, name=f"{at}.scores")
-        if style != "apart":
+        if style == "torch":
             scores = self.op("Div", scores, self.number(size**0.5))
         y = self.op("MatMul", self.op("Softmax", scores, axis=-1), v, name=f"{at}.attention")
         if style == "torch":
@@ -76,6 +77,12 @@ class TokenWriter(Writer):
             return self.op("Transpose", self.reshape(y, tokens, self.batch, width), perm=[1, 0, 2])
         y = self.reshape(self.op("Transpose", y, perm=[0, 2, 1, 3]), self.batch, tokens, width)
         return self.project(y, f"{at}.out", width, width)
+
+    def root_of_scale(self, queries: str) -> str:
+        """The fourth root of 1 / d, computed from the queries' shape as PyTorch's tracer writes it."""
+        ends = [self.integers(f"{end}_{len(self.nodes)}", value) for end, value in (("from", -1), ("to", 2**63 - 1))]
+        size = self.op("Cast", self.op("Slice", self.op("Shape", queries), *ends), to=1)
+        return self.op("Sqrt", self.op("Div", self.number(1), self.op("Sqrt", size)))
 
     def split(self, x: str, names: list[str]) -> None:
         from onnx import helper

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.importers.onnx_views import CHANNEL, TOKEN, Digit, View, ViewError
@@ -53,6 +54,37 @@ def test_queries_keys_and_values_of_their_own(tmp_path: Path) -> None:
     attentions = [layer for layer in network.layers if isinstance(layer, Attention)]
     assert [layer.heads for layer in attentions] == [2, 2]
     assert attentions[0].inputs == ("encoder.0.q", "encoder.0.k", "encoder.0.v")
+
+
+@pytest.mark.parametrize("style", ["torch", "apart"])
+def test_another_scale_of_scores_is_refused(tmp_path: Path, style: Style) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5, style=style)
+    stored = {4.0, 0.25}
+    constants = [node.attribute[0].t for node in writer.nodes if node.op_type == "Constant"]
+    (scale,) = [held for held in constants if float(numpy_helper.to_array(held)) in stored]
+    scale.CopyFrom(numpy_helper.from_array(np.array(0.5, np.float32)))
+    found = "2" if style == "torch" else "0.5"
+    with pytest.raises(UnsupportedError, match=rf"scales its scores by {found}; expected 1 / sqrt\(16\) = 0.25"):
+        imported(tmp_path, writer, output)
+
+
+def test_scores_without_a_scale_and_values_with_one_are_refused(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5)
+    for node in writer.nodes:
+        if node.op_type == "Sqrt":
+            node.op_type = "Identity"
+    with pytest.raises(UnsupportedError, match=r"scales its scores by 0.003906; expected 1 / sqrt"):
+        imported(tmp_path, writer, output)
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5, style="apart")
+    attention = next(node for node in writer.nodes if node.name == "encoder.0.attention")
+    place = writer.nodes.index(attention)
+    attention.input[1] = writer.op("Mul", attention.input[1], writer.number(0.5), name="scaled")
+    writer.nodes[place:place] = [writer.nodes.pop(-2), writer.nodes.pop(-1)]
+    with pytest.raises(UnsupportedError, match=r"not supported: .*MatMul of two activations at 'encoder.0.attention'"):
+        imported(tmp_path, writer, output)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
