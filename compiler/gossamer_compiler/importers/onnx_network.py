@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter, ValidationError
 
 from gossamer_compiler.importers.onnx_file import read_onnx
+from gossamer_compiler.importers.onnx_numbers import NUMBER_OPERATORS
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_rules import RULES, TOKEN_RULES, RefusalError, Step, flatten, join_biases
 from gossamer_compiler.importers.onnx_tokens import TOKEN_OPERATORS, join_tokens
@@ -23,7 +24,7 @@ __all__ = ["import_onnx"]
 _INPUT: Final = "input"
 _NAME_LENGTH: Final = 80
 _KNOWN: Final = {**RULES, **TOKEN_RULES}
-_KNOWN_OF_TOKENS: Final = {*_KNOWN, *(name.split()[0] for name in TOKEN_OPERATORS)}
+_KNOWN_OF_TOKENS: Final = {*_KNOWN, *NUMBER_OPERATORS, *(name.split()[0] for name in TOKEN_OPERATORS)}
 _DROPPED_AT_END: Final = ("Identity", "Softmax", "LogSoftmax", "SoftmaxCrossEntropyLoss")
 _Tagged = Annotated[Layer, Field(discriminator="type")]
 _LAYER: Final[TypeAdapter[Layer]] = TypeAdapter(_Tagged)

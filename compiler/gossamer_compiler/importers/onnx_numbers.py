@@ -10,10 +10,13 @@ from gossamer_models.errors import UnsupportedError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["numbers_of", "require_scale"]
+__all__ = ["NUMBER_OPERATORS", "numbers_of", "require_scale"]
 
 Number = int | float | None
 """An element of a tensor; None where it does not follow from the file."""
+
+NUMBER_OPERATORS: Final = ("Cast", "Constant", "Gather", "Pow", "Reciprocal", "Shape", "Slice", "Sqrt")
+"""What numbers are computed by, beside operators that transformers have anyhow."""
 
 _ELEMENTS: Final = 64
 _SCALE_TOLERANCE: Final = 2e-3
