@@ -105,10 +105,21 @@ def _tiles(
 
 
 def companionable(
-    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, companions: Sequence[Companion]
+    gemm: GradientGemm,
+    mapping: GradientMapping,
+    architecture: Architecture,
+    companions: Sequence[Companion],
+    *,
+    drained: bool = False,
 ) -> bool:
-    """Whether passes can run beside a weight gradient, each beside its share of it."""
-    return _cuts(_Emitter(gemm, mapping, architecture), companions) is not None
+    """Whether passes can run beside a weight gradient, each beside its share of it.
+
+    Parameters
+    ----------
+    drained : some of its sums must have left, and cleared its sticky flag, before the second pass begins.
+    """
+    cuts = _cuts(_Emitter(gemm, mapping, architecture), companions)
+    return cuts is not None and (cuts[0][0].drains or not drained)
 
 
 def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Part, int]] | None:

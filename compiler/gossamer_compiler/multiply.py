@@ -8,10 +8,10 @@ from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
-from gossamer_compiler.emit_gradient import Companion, companionable, emit_gradient_gemm
-from gossamer_compiler.emit_tiles import TilePass
+from gossamer_compiler.emit_gradient import Companion, companionable, emit_companion, emit_gradient_gemm
+from gossamer_compiler.emit_tiles import TilePass, sums_ready
 from gossamer_compiler.emit_update import BackwardStream, emit_update
-from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters, store_parameters
+from gossamer_compiler.emit_vector import Pass, load_parameters, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
@@ -190,16 +190,27 @@ class MultiplyLayer:
         """WU, and the bias' gradient; beside it the passes of another layer's BP, ``chain``."""
         builder = StageBuilder()
         gemm, mapping = self._gradient_gemm(gradient)
+        apart = bool(self.bias)
+        if self.bias and companions:
+            carried = [*companions, self._bias_sums(gradient, share=len(companions))]
+            if companionable(gemm, mapping, self.architecture, carried, drained=True):
+                companions, apart = carried, False
         emit_gradient_gemm(builder, gemm, mapping, self.architecture, self.found, companions)
-        if self.bias:
-            reduce = Pass(VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=True, found=self.found)
-            emit_pass(builder, reduce, self.architecture, self.node.name)
-            builder.add(store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0))
+        if apart:
+            emit_companion(builder, self._bias_sums(gradient), self.architecture, self.node.name)
         flow = f"os {mapping.li}x{mapping.lj}"
         return builder.finish(
             self.node.name, "wu", dataflow=flow, sparsity=_text(self.sampled.pattern if self.sampled else DENSE),
             macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
         )  # fmt: skip
+
+    def _bias_sums(self, gradient: Activation, share: int = 0) -> Companion:
+        """The bias' gradient, its flag set behind that of a first block of weights; ``share`` if beside others."""
+        sums = Pass(
+            VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=not share, found=self.found
+        )  # fmt: skip
+        store = store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0)
+        return Companion((), sums, (sums_ready(), store) if share else (store,), share)
 
     def can_carry(self, gradient: Activation, companions: Sequence[Companion]) -> bool:
         """Whether passes of another layer can run beside WU; a bias' sums take the lower half of PRM."""

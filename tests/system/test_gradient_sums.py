@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 
+import gossamer_compiler.emit_gradient
+import gossamer_compiler.multiply
 import gossamer_compiler.training
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.normalise import BackwardPasses
+from gossamer_compiler.training import compile_training
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
-from gossamer_models.isa.instructions import Load, Store
+from gossamer_models.isa.instructions import FoundMode, Load, ModifierKind, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.methods import METHODS
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
 from tests.system.residual import residual_network
@@ -86,3 +90,44 @@ def test_order_of_engines_changes_no_bit_of_a_transformer_step(order: int) -> No
     """The normalisation's gradient is stored before the sum loads it."""
     expected, got = bits(tokens_step()), bits(tokens_step(order))
     assert [name for name in expected if expected[name] != got[name]] == []
+
+
+def test_bias_beside_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bias is summed beside its weights' gradient, behind a normalisation's BP and a sum of gradients."""
+
+    def run() -> tuple[dict[str, bytes], list[int]]:
+        net = vision(64, 2, (4, 8), class_token=False, packed=True, causal=False, gated=False)
+        program = run_step(net, 16, "bdwp", Pattern(2, 8), load_architecture("small-8x8"), 2).program
+        carried = next(stage for stage in program.stages if stage.beside == "norm1")
+        return bits(program), [i.op for i in carried.instructions if isinstance(i, Vector) and i.op != VectorOp.FILL]
+
+    together, operations = run()
+    sums = operations[-1 - operations[::-1].index(VectorOp.REDUCE) :]
+    assert sums == [VectorOp.REDUCE, VectorOp.DRAIN]
+    assert VectorOp.DRAIN in operations[: -len(sums)]
+
+    def undrained(*arguments: Any, drained: bool = False) -> bool:
+        return not drained and companionable(*arguments)
+
+    companionable = gossamer_compiler.emit_gradient.companionable
+    monkeypatch.setattr(gossamer_compiler.multiply, "companionable", undrained)
+    apart, _ = run()
+    assert [name for name in apart if apart[name] != together[name]] == []
+
+
+def test_no_drain_clears_what_a_bias_has_flagged() -> None:
+    """Queries, keys and values are one block here, drained at its very end: their bias is summed behind it."""
+    net = vision(16, 2, (16, 16), class_token=False, packed=True, causal=False, gated=False)
+    machine = load_architecture("vcu1525-32x32")
+    program = compile_training(net, 256, METHODS["bdwp"], Pattern(2, 8), machine)
+    biased = 0
+    for stage in (stage for stage in program.stages if stage.beside):
+        vectors = [i for i in stage.instructions if isinstance(i, Vector)]
+        sums = [n for n, i in enumerate(vectors) if i.op == VectorOp.REDUCE and i.found_mode == FoundMode.SET]
+        clears = [
+            n for n, i in enumerate(vectors) for m in i.modifiers
+            if i.op == VectorOp.DRAIN and m.value == FoundMode.CLEAR_AND_SET and m.kind == ModifierKind.FIRST
+        ]  # fmt: skip
+        biased += len(sums)
+        assert all(clears[0] < number for number in sums), stage.layer
+    assert biased == 2
