@@ -13,14 +13,15 @@ from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, backward_phases, forward_gemm
-from gossamer_compiler.gradient_tiles import GradientMapping
+from gossamer_compiler.gradient_tiles import GradientMapping, store_dims
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
+from gossamer_compiler.tiling import fits
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
-from gossamer_models.isa.instructions import Format, Gemm, Load, Store
+from gossamer_models.isa.instructions import MAX_DIMS, Format, Gemm, Load, Store
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.program import StageProgram, Tensor
 from gossamer_models.sparsity import Pattern
@@ -34,6 +35,8 @@ def with_buffers(**sizes: int) -> Architecture:
     return TINY.model_copy(update={"buffers": TINY.buffers.model_copy(update=sizes)})
 
 
+LARGE = with_buffers(a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
+MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
 SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
 
 
@@ -47,8 +50,10 @@ def maps(
     return Activation(NOWHERE, batch, c_in, *size), Activation(NOWHERE, batch, c_out, height, width), window
 
 
-# Input and output channels, batch, size, kernel, stride, pattern, groups.
-LAYERS = [
+Layer = tuple[int, int, int, tuple[int, int], int, int, Pattern, int]
+"""Input and output channels, batch, size, kernel, stride, pattern, groups."""
+
+LAYERS: list[Layer] = [
     (8, 16, 8, (6, 6), 3, 1, Pattern(2, 8), 1),
     (16, 8, 12, (4, 6), 1, 1, DENSE, 1),
     (8, 8, 3, (6, 5), 3, 2, Pattern(1, 4), 1),
@@ -67,8 +72,8 @@ def gemms(layer: int) -> Iterator[ChannelGemm]:
     yield from (gemm for _, _, gemm in backward_phases(target, source, window, pattern, grouping) if gemm)
 
 
-def gradient_gemm(layer: int) -> GradientGemm:
-    c_in, c_out, batch, size, kernel, stride, _, groups = LAYERS[layer]
+def gradient_gemm(layer: Layer) -> GradientGemm:
+    c_in, c_out, batch, size, kernel, stride, _, groups = layer
     source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
     return GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out))
 
@@ -94,7 +99,7 @@ def test_what_is_chosen_stays_in_the_buffers(layer: int, architecture: Architect
         builder = StageBuilder()
         emit_channel_gemm(builder, gemm, mapping, stream_of(gemm, mapping, architecture, NOWHERE), architecture)
         assert_in_buffers(builder.finish("layer", "ff"), architecture)
-    gemm_wu = gradient_gemm(layer)
+    gemm_wu = gradient_gemm(LAYERS[layer])
     builder = StageBuilder()
     emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture, found=0)
     assert_in_buffers(builder.finish("layer", "wu"), architecture)
@@ -145,6 +150,60 @@ def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Archi
     assert len(every) > 10
 
 
+def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
+    """The same of WU of an ungrouped layer: parts of the batch by doubling or strips of rows, cut between chunks."""
+    array, buffers, (kh, kw) = architecture.array, architecture.buffers, gemm.window.kernel
+    channels = -(-gemm.source.channels // 8) * 8
+    total = 1 if channels <= array.rows else channels // array.rows
+    words, height, width = gemm.gradient.batch_blocks, gemm.gradient.height, gemm.gradient.width
+    chunk = max(length for length in divisors(height * width) if length <= 4096 // 8)
+    while chunk % (height * width) == 0 and chunk * 2 <= 4096 // 8:
+        chunk *= 2
+    cuts = [n for n in (1, 2, 4, 8, 16, 32) if n >= words or n * height * width % chunk == 0]
+    samples = [(n, height) for n in cuts if n < 2 * words]
+    strips = [(1, rows) for rows in divisors(height)[:-1] if rows * width % chunk == 0]
+    for (li, lj), over_taps, (n, rows) in itertools.product(array.interleaves, (False, True), samples + strips):
+        tile = array.columns * lj
+        padded = -(-gemm.gradient.channels // max(8, tile)) * max(8, tile)
+        for j, blocks in itertools.product(divisors(padded // tile), divisors(total)):
+            if j * tile % 8 or (blocks * array.rows % 8 and blocks != total) or (over_taps and li == 1):
+                continue
+            if not over_taps and blocks % li and blocks != total:
+                continue
+            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows)
+            taps = kh * -(-kw // li) * blocks if over_taps else kh * kw * -(-blocks // li)
+            results = j * taps * li * lj * array.rows
+            held = max(blocks, 8 // array.rows) * n * ((rows - 1) * gemm.window.stride[0] + kh) * gemm.source.width
+            if (
+                held <= buffers.a_words
+                and j * lj * n * rows * width * 8 <= buffers.b_entries
+                and results <= buffers.accumulator_words
+                and results * array.columns * 4 <= buffers.vector_out_bytes
+                and len(store_dims(gemm, mapping, array)) <= MAX_DIMS
+            ):
+                yield mapping
+
+
+# Two of one chunk, one cut between batches (eight images a chunk), one between strips of twelve rows.
+GRADIENTS = [LAYERS[0], LAYERS[3], (8, 24, 200, (8, 8), 3, 1, DENSE, 1), (16, 40, 8, (24, 24), 1, 1, DENSE, 1)]
+
+
+@pytest.mark.parametrize("architecture", [MEDIUM, LARGE], ids=["medium", "large"])
+@pytest.mark.parametrize("layer", GRADIENTS, ids=str)
+def test_the_cheapest_of_all_weight_gradients_is_chosen(layer: Layer, architecture: Architecture) -> None:
+    gemm = gradient_gemm(layer)
+    every = list(every_gradient_mapping(gemm, architecture))
+    cheapest = min(gradient._gradient_cost(gemm, mapping, architecture) for mapping in every)
+    chosen = map_gradient(gemm, architecture, "layer")
+    assert gradient._gradient_cost(gemm, chosen, architecture) == cheapest
+    assert chosen in every
+    # What ties for the best here may win elsewhere: the search leaves out none.
+    searched = gradient._gradient_candidates(gemm, architecture)
+    demands = {mapping: gradient._gradient_demands(gemm, mapping, architecture) for mapping in searched}
+    assert {mapping for mapping, demand in demands.items() if fits(demand, architecture.buffers)} == set(every)
+    assert len(every) >= 4
+
+
 @pytest.mark.parametrize("layer", range(len(LAYERS)))
 def test_bigger_buffers_never_cost_cycles(layer: int) -> None:
     sizes = {"a_words": 192, "b_entries": 1024, "accumulator_words": 512, "vector_out_bytes": 8192}
@@ -152,7 +211,7 @@ def test_bigger_buffers_never_cost_cycles(layer: int) -> None:
     for factor in (1, 2, 4, 16):
         machine = with_buffers(**{name: size * factor for name, size in sizes.items()})
         forward = [channels._channel_cost(gemm, map_channels(gemm, machine, "layer"), machine) for gemm in gemms(layer)]
-        gemm = gradient_gemm(layer)
+        gemm = gradient_gemm(LAYERS[layer])
         costs.append([*forward, gradient._gradient_cost(gemm, map_gradient(gemm, machine, "layer"), machine)])
     for smaller, bigger in itertools.pairwise(costs):
         assert all(new <= old for old, new in zip(smaller, bigger, strict=True)), costs
@@ -161,7 +220,7 @@ def test_bigger_buffers_never_cost_cycles(layer: int) -> None:
 @pytest.mark.parametrize("layer", [0, 3, 4, 5])
 def test_weight_gradients_cover_every_channel_tap_and_sample(layer: int) -> None:
     """Products that the chosen tiles make, padding left out, are the layer's."""
-    gemm = gradient_gemm(layer)
+    gemm = gradient_gemm(LAYERS[layer])
     mapping = map_gradient(gemm, TINY, "layer")
     assert isinstance(mapping, GradientMapping)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
@@ -192,8 +251,8 @@ def test_what_does_not_fit_is_named(name: str, size: int) -> None:
 @pytest.mark.parametrize(("name", "size"), BUFFERS)
 def test_a_weight_gradient_that_does_not_fit_is_named(name: str, size: int) -> None:
     with pytest.raises(DoesNotFitError, match=f"exceeds buffers.{name}") as caught:
-        map_gradient(gradient_gemm(3), with_buffers(**{name: size}), "layer")
-    map_gradient(gradient_gemm(3), with_buffers(**{name: caught.value.demand}), "layer")
+        map_gradient(gradient_gemm(LAYERS[3]), with_buffers(**{name: size}), "layer")
+    map_gradient(gradient_gemm(LAYERS[3]), with_buffers(**{name: caught.value.demand}), "layer")
 
 
 def test_groups_that_straddle_the_columns_are_an_error() -> None:
