@@ -52,14 +52,20 @@ class PruneController(wiring.Component):
     Members
     -------
     start : begin; only while idle.
-    instruction : constant from one cycle after ``start`` until the ``final`` step.
+    refused : together with ``start``: there will be no step.
+    instruction : constant from ``start`` until the ``final`` step.
     step : the first one comes :attr:`latency` cycles after ``start``.
     """
 
     def __init__(self, *, groups: int, lanes: int, block_bits: int) -> None:
         self._groups, self._lanes, self._block_bits = groups, lanes, block_bits
         super().__init__(
-            {"start": In(1), "instruction": In(operand_layout(Prune)), "step": Out(step_layout(groups, lanes))}
+            {
+                "start": In(1),
+                "refused": In(1),
+                "instruction": In(operand_layout(Prune)),
+                "step": Out(step_layout(groups, lanes)),
+            }
         )
 
     @property
@@ -83,7 +89,7 @@ class PruneController(wiring.Component):
         ]
         m.d.sync += plane.eq(p.n1 * p.n0)
         with m.If(self.start):
-            m.d.sync += finding.eq(groups)
+            m.d.sync += finding.eq(Mux(self.refused, 0, groups))
         with m.Elif(finding != 0):
             m.d.sync += [finding.eq(finding - 1), left.eq(plane * p.n2)]
         with m.If(finding == 1):

@@ -9,11 +9,13 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.prune.block import BlockPruner, delay
 from gossamer_hw.prune.controller import PruneController, step_layout
+from gossamer_hw.prune.engine_checks import prune_fault
 from gossamer_hw.prune.topn import GROUP, word_layout
 from gossamer_hw.prune.writer import WordWriter
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Prune
 from gossamer_models.isa.tokens import Advance
+from gossamer_models.registers import Fault
 
 __all__ = ["PruneEngine", "prune_command"]
 
@@ -41,8 +43,7 @@ class PruneEngine(wiring.Component):
     asked for twice in a cycle. Eight lanes take 10,078 lookup tables and 7,834 flip-flops on UltraScale+ (Yosys); four
     reach 102 MHz on ECP5 (nextpnr).
 
-    The instruction must hold: M one of 1, 2, 4, 8; 1 <= N <= M; n2, n1, n0 at least 1; `source` a multiple of 16 L,
-    `values` of 16, `metadata` of 8.
+    What :func:`~gossamer_hw.prune.engine_checks.prune_fault` refuses ends two cycles after it is accepted.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class PruneEngine(wiring.Component):
     -------
     instruction : instructions.
     done : all results of an instruction are in PRN and PRN_META.
+    fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
     rewind : return to half 0 of all buffers; only while idle.
     source_enable, source_address, source_words
         Reads VOUT: the L words of the row at an address (half h begins at ``h << (bits - 1)``) one cycle later.
@@ -87,6 +89,7 @@ class PruneEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(prune_command())),
                 "done": Out(1),
+                "fault": Out(4),
                 "rewind": In(1),
                 "source_enable": Out(1),
                 "source_address": Out(row_bits),
@@ -130,14 +133,21 @@ class PruneEngine(wiring.Component):
     def _sequence(self, m: Module) -> tuple[Any, Value]:
         """Accept an instruction and start it; return it, and a bit that is set in its last cycle before ``done``."""
         command, busy, accepted = Signal(prune_command()), Signal(), Signal()
-        controller = self._controller
-        ending = delay(m, controller.step.final, self._tail - 1, name="ending")
+        controller, fault, ending = self._controller, Signal(4), Signal()
+        written = delay(m, controller.step.final, self._tail - 1, name="written")
         m.d.comb += [
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),
             controller.instruction.eq(command.operands),
+            fault.eq(prune_fault(command.operands, self._lanes * self._groups)),
+            controller.refused.eq(fault != Fault.NONE),
+            ending.eq(written | (controller.start & controller.refused)),
         ]
-        m.d.sync += [controller.start.eq(accepted), self.done.eq(ending)]
+        m.d.sync += [
+            controller.start.eq(accepted),
+            self.done.eq(ending),
+            self.fault.eq(Mux(controller.start, fault, Fault.NONE)),
+        ]
         with m.If(accepted):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
         with m.Elif(ending):

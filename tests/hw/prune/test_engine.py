@@ -10,15 +10,18 @@ from amaranth.sim import Simulator
 from gossamer_hw.layouts import operand_bits
 from gossamer_hw.prune.engine import PruneEngine
 from gossamer_models.architecture import Architecture, Vector, load_architecture
+from gossamer_models.errors import GossamerError
 from gossamer_models.golden.prune import prune
 from gossamer_models.golden.state import Machine
-from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Advance, Buffer, Engine
+from gossamer_models.registers import Fault
 from gossamer_models.timing.prune import prune_overhead_cycles
 from tests.hw.prune.prune_words import PATTERNS, random_words
 
 SEED = 5
 WORD_BYTES = {"write_values": 16, "write_metadata": 8}
+REFUSAL_CYCLES = 2
 OVERHEAD = {1: 24, 2: 16, 4: 12, 8: 10, 16: 12, 32: 14}
 
 
@@ -36,6 +39,7 @@ class Bench:
 
     def __init__(self, architecture: Architecture) -> None:
         self.lanes = architecture.vector.prune_lanes
+        self.faults: list[int] = []
         self.dut = PruneEngine(architecture)
         source_bytes = 16 * self.lanes << len(self.dut.source_address)
         self.source = np.zeros(source_bytes, np.uint8)
@@ -61,6 +65,7 @@ class Bench:
                     count += 1
                     assert count < 4000, instruction
                 cycles.append(count)
+                self.faults.append(ctx.get(self.dut.fault))
 
         async def read(ctx: Any) -> None:
             row = 16 * self.lanes
@@ -142,8 +147,59 @@ def test_engine(lanes: int) -> None:
             different = np.flatnonzero(found != held)
             assert not different.size, f"seed {SEED}: {port} of half {half}: byte {different[0]} of {instructions}"
         golden.advance(Engine.STORE, Advance.PRN)
+    assert not any(bench.faults)
     steps = [-(-8 * p.n2 * p.n1 * p.n0 // lanes) for p in instructions]
     assert found_cycles == [count + OVERHEAD[lanes] for count in steps]
+
+
+LEGAL: dict[str, Any] = {"keep": 2, "of": 8, "n2": 1, "n1": 2, "n0": 3, "valid": 16}
+REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
+    {"keep": 0},
+    {"keep": 9},
+    {"keep": 3, "of": 2},
+    {"of": 0},
+    {"of": 3},
+    {"of": 6},
+    {"of": 16},
+    {"valid": 0},
+    {"valid": 17},
+    {"axis": 1, "valid": 25},
+    {"n1": 0},
+    {"axis": 1, "n0": 0},
+]
+NOT_IN_HARDWARE: list[dict[str, Any]] = [
+    *({"mode": mode, "keep": 2, "of": 4} for mode in PruneMode if mode != PruneMode.LARGEST),
+    {"n2": 0},
+]
+
+
+def misaligned_places(lanes: int) -> list[dict[str, Any]]:
+    return [{"source": 8}, {"source": 8 * lanes}, {"values": 8}, {"metadata": 4}]
+
+
+@pytest.mark.parametrize("fields", REFUSED_BY_GOLDEN_TOO, ids=str)
+def test_golden_refuses(fields: dict[str, Any]) -> None:
+    with pytest.raises(GossamerError):
+        prune(Machine(machine_of(8), np.zeros(64, np.uint8)), Prune(**{**LEGAL, **fields}))
+
+
+@pytest.mark.parametrize("lanes", [4, pytest.param(16, marks=pytest.mark.slow)])
+def test_faults_write_nothing(lanes: int) -> None:
+    """Each among legal ones, whose results and cycles stay what they are."""
+    cases = [(fields, Fault.ILLEGAL) for fields in (*REFUSED_BY_GOLDEN_TOO, *NOT_IN_HARDWARE)]
+    cases += [(fields, Fault.ALIGNMENT) for fields in misaligned_places(lanes)]
+    wrong = [Prune(**{**LEGAL, "values": 1024, "metadata": 512, **fields}) for fields, _ in cases]
+    good, bench = Prune(**LEGAL), Bench(machine_of(lanes))
+    bench.source[:] = np.random.default_rng(SEED).integers(0, 256, bench.source.size)
+    undisturbed = Bench(machine_of(lanes))
+    undisturbed.source[:] = bench.source
+    (usual,) = undisturbed.execute([good])
+    cycles = bench.execute([item for bad in wrong for item in (bad, good)])
+    assert bench.faults == [code for _, fault in cases for code in (fault, Fault.NONE)]
+    assert cycles == [REFUSAL_CYCLES, usual] * len(cases)
+    for port, target in bench.targets.items():
+        assert target.any()
+        assert np.array_equal(target, undisturbed.targets[port]), f"seed {SEED}: {port}"
 
 
 @pytest.mark.parametrize("lanes", OVERHEAD)
