@@ -1,5 +1,6 @@
 """Schedules: what is chosen fits, is the cheapest there is, and an error says what does not fit."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -263,3 +264,15 @@ def test_groups_that_straddle_the_columns_are_an_error() -> None:
     assert grouping == grouping_of("layer", 4, 16, 96) != UNGROUPED
     with pytest.raises(UnsupportedError, match="groups of 24 output channels do not tile the array's 16 columns"):
         map_gradient(GradientGemm(source, target, NOWHERE, window, grouping), machine, "layer")
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, 3, 5])
+def test_smaller_n_never_costs_cycles(layer: int) -> None:
+    """A schedule of N:M also fits fewer entries and takes no longer with them, so the best of all does not either."""
+    costs = []
+    for pattern in (DENSE, Pattern(4, 8), Pattern(2, 8), Pattern(1, 8)):
+        changed = [dataclasses.replace(gemm, pattern=pattern) for gemm in gemms(layer)]
+        costs.append([channels._channel_cost(gemm, map_channels(gemm, TINY, "layer"), TINY)[0] for gemm in changed])
+    for more, fewer in itertools.pairwise(costs):
+        assert all(new <= old for old, new in zip(more, fewer, strict=True)), costs
+    assert costs[-1] != costs[0]
