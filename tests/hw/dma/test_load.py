@@ -19,7 +19,7 @@ from tests.hw.dma.transfers import random_transfer
 MEMORY_BYTES = 1 << 14
 WIDTHS = (16, 32, 64)
 SLOW = pytest.mark.slow
-FEW, MANY = 10, 30
+WIDE, FEW, MANY = 4, 10, 30
 ALL = Advance(0x3F)
 
 
@@ -53,7 +53,12 @@ def check(bench: Bench, golden: Machine, loads: list[Load], expected: list[int] 
 
 @pytest.mark.parametrize(
     ("width", "seed", "latency", "count"),
-    [(16, 0, 32, FEW), (32, 1, 1, FEW), (64, 2, 150, FEW), *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS)],
+    [
+        (16, 0, 32, FEW),
+        (32, 1, 1, FEW),
+        (64, 2, 150, WIDE),
+        *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS),
+    ],
 )
 def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
     bench, golden, data, loads = prepared(width, seed, latency, count)
@@ -64,7 +69,7 @@ def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("width", "seed", "count"),
-    [(16, 3, FEW), (32, 4, FEW), (64, 5, FEW), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
+    [(16, 3, FEW), (32, 4, FEW), (64, 5, WIDE), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
 )
 def test_scripted_memory(width: int, seed: int, count: int) -> None:
     bench, golden, data, loads = prepared(width, seed, 32, count)

@@ -19,7 +19,7 @@ from tests.hw.dma.transfers import random_transfer
 MEMORY_BYTES = 1 << 14
 WIDTHS = (16, 32, 64)
 SLOW = pytest.mark.slow
-FEW, MANY = 10, 30
+WIDE, FEW, MANY = 4, 10, 30
 
 
 def prepared(width: int, seed: int, latency: int, count: int) -> tuple[Bench, UInt8, UInt8, list[Store]]:
@@ -48,7 +48,12 @@ def check(bench: Bench, expected: UInt8, data: UInt8, stores: list[Store], cycle
 
 @pytest.mark.parametrize(
     ("width", "seed", "latency", "count"),
-    [(16, 0, 32, FEW), (32, 1, 1, FEW), (64, 2, 150, FEW), *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS)],
+    [
+        (16, 0, 32, FEW),
+        (32, 1, 1, FEW),
+        (64, 2, 150, WIDE),
+        *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS),
+    ],
 )
 def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
     bench, expected, data, stores = prepared(width, seed, latency, count)
@@ -59,7 +64,7 @@ def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("width", "seed", "count"),
-    [(16, 3, FEW), (32, 4, FEW), (64, 5, FEW), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
+    [(16, 3, FEW), (32, 4, FEW), (64, 5, WIDE), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
 )
 def test_scripted_memory(width: int, seed: int, count: int) -> None:
     bench, expected, data, stores = prepared(width, seed, 32, count)
