@@ -2,7 +2,7 @@
 
 import dataclasses
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer.folders import make_directory
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
+from gossamer.notes import Note, silent
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
@@ -38,9 +39,6 @@ __all__ = [
 
 DATAFLOWS = ("os", "ws", "auto")
 
-Note = Callable[[str], None]
-"""Called with what is being done, for progress displays."""
-
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -56,10 +54,6 @@ class Simulation:
     comparison: Comparison
     timing: SimResult
     result: Result
-
-
-def _silent(text: str) -> None:
-    """Show nothing."""
 
 
 def load(
@@ -106,7 +100,7 @@ def simulate(
     batch: int | None = None,
     memory: str | None = None,
     trace: bool = False,
-    note: Note = _silent,
+    note: Note = silent,
 ) -> Simulation:
     """Compile and simulate a workload and its baseline.
 
@@ -170,9 +164,7 @@ def _name(use: MethodUse) -> str:
     return f"{use.method} {use.sparsity or ''}".strip()
 
 
-def write_simulation(
-    simulation: Simulation, directory: Path, *, plots: bool = True, note: Note = _silent
-) -> list[Path]:
+def write_simulation(simulation: Simulation, directory: Path, *, plots: bool = True, note: Note = silent) -> list[Path]:
     """Write ``result.json``, ``trace.json`` and the plots; return the files.
 
     Raises
@@ -200,7 +192,7 @@ def verify_product(
     dataflow: str = "auto",
     seed: int = 0,
     architecture: str = DEFAULT_ARCHITECTURE,
-    note: Note = _silent,
+    note: Note = silent,
 ) -> Result:
     """Verify one product I x R x J on all three executors.
 
@@ -235,7 +227,7 @@ def verify_workload(
     architecture: str | None = None,
     batch: int | None = None,
     seed: int = 0,
-    note: Note = _silent,
+    note: Note = silent,
 ) -> Result:
     """Verify one training step of a workload, or one inference, on all three executors.
 
@@ -254,7 +246,7 @@ def verify_workload(
         return _verification(verify_training(workload, network, machine, seed), problem)
 
 
-def verify_program(source: str | Path, *, seed: int = 0, note: Note = _silent) -> Result:
+def verify_program(source: str | Path, *, seed: int = 0, note: Note = silent) -> Result:
     """Replay a program file on all three executors; RTL is left out for machines that do not exist there.
 
     Raises

@@ -1,11 +1,12 @@
 """Verilog of machines and of single units, with what people need to connect it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gossamer.folders import make_directory
+from gossamer.notes import Note, silent
 from gossamer_models.architecture import RTL_GROUP, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_reports.result import Result, versions, write_json
@@ -18,14 +19,8 @@ __all__ = ["DEFAULT_ARCHITECTURE", "generate", "generate_unit"]
 DEFAULT_ARCHITECTURE: Final = "tiny-4x4"
 """What products are verified on, and units taken from, unless something else is named."""
 
-Note = Callable[[str], None]
 
-
-def _silent(text: str) -> None:
-    """Show nothing."""
-
-
-def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = _silent) -> Result:
+def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = silent) -> Result:
     """Write the Verilog of an architecture, its instruction set and ``result.json``.
 
     Parameters
@@ -75,7 +70,7 @@ def generate_unit(
     architecture: str | None = None,
     components: int | None = None,
     synthesis: str | None = None,
-    note: Note = _silent,
+    note: Note = silent,
 ) -> Result:
     """Write the Verilog of one unit, its description and ``result.json``.
 
