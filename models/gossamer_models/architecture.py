@@ -13,6 +13,7 @@ from gossamer_models.energy import locate_energy
 from gossamer_models.errors import InputError
 from gossamer_models.loading import load_model, resolve
 from gossamer_models.memories import MemoryModelName
+from gossamer_models.render_engine import RenderEngine
 from gossamer_models.schema import Schema
 
 __all__ = [
@@ -182,6 +183,7 @@ class Architecture(Schema):
     -------
     clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
     queue_depth : instructions an engine's queue holds.
+    render : the render engine; without one no scene can be timed. Its cycles are modelled, no RTL has them.
     energy : energy table, ready or a path beside this file; without one no energy is reported.
     """
 
@@ -193,6 +195,7 @@ class Architecture(Schema):
     vector: Vector = Vector()
     memory: Memory = Memory()
     queue_depth: Annotated[int, Field(ge=1, le=64)] = 8
+    render: RenderEngine | None = None
     energy: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -208,6 +211,19 @@ class Architecture(Schema):
     def whole_in_rtl(self) -> bool:
         """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
         return self.memory.ports == 1 and self.array.group == RTL_GROUP
+
+    @property
+    def render_engine(self) -> RenderEngine:
+        """The render engine.
+
+        Raises
+        ------
+        InputError
+            The architecture has none.
+        """
+        if self.render is None:
+            raise InputError(f"architecture {self.name} has no render engine", "one with a section `render`")
+        return self.render
 
     def on_chip_bytes(self) -> dict[str, int]:
         """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""

@@ -54,13 +54,17 @@ class FetchCounter:
 
     def add(self, points: Float32) -> None:
         """Count the rows that samples at points read."""
+        self.found += self.count(points)
+
+    def count(self, points: Float32) -> Fetches:
+        """Return what samples at points read, and add it to nothing."""
+        found = Fetches()
         planes, lines = self._interpolator.texels(points)
         for texels, (listed, sizes) in zip([*planes, *lines], [*self._planes, *self._lines], strict=True):
             of_list, taken = listed[texels], sizes[texels]
             rows, size = int(of_list.sum()), int(taken[of_list].sum())
-            self.found += Fetches(
-                texels.size - rows, rows, int(taken.sum()) - size, size, self._row_bytes * texels.size
-            )
+            found += Fetches(texels.size - rows, rows, int(taken.sum()) - size, size, self._row_bytes * texels.size)
+        return found
 
 
 def _rows(values: Real, layout: Layout) -> tuple[Bool, NDArray[np.int64]]:

@@ -16,9 +16,9 @@ from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.shade import ShaderUnit
 from gossamer_models.render.sweep import march_sweep
-from gossamer_models.render.uniform import march_uniform
+from gossamer_models.render.uniform import Evaluate, march_uniform
 
-__all__ = ["Picture", "Pipeline", "Settings", "render"]
+__all__ = ["Picture", "Pipeline", "Settings", "light_left", "render"]
 
 Pipeline = Literal["uniform", "sweep"]
 
@@ -102,13 +102,7 @@ def render(
     settings = settings or Settings()
     rays = make_rays(field, camera, settings.step)
     arithmetic = settings.arithmetic
-    density = Interpolator(field.density, arithmetic)
-    thickness = np.float32(field.distance_scale * float(rays.step))
-    shift = np.float32(field.density_shift)
-
-    def evaluate(points: Float32) -> Float32:
-        return arithmetic.exp(-(arithmetic.softplus(density.sums(points) + shift) * thickness))
-
+    evaluate = light_left(field, float(rays.step), arithmetic)
     dense = FetchCounter(field.density) if fetches else None
     coloured = FetchCounter(field.appearance) if fetches else None
     compositor = Compositor(len(rays.directions), settings.weight_cut, settings.termination)
@@ -136,6 +130,18 @@ def render(
         dense.found if dense else None,
         coloured.found if coloured else None,
     )
+
+
+def light_left(field: Field, step: float, arithmetic: Arithmetic) -> Evaluate:
+    """Return a function of points: the share of the light that one sample there leaves."""
+    density = Interpolator(field.density, arithmetic)
+    thickness = np.float32(field.distance_scale * step)
+    shift = np.float32(field.density_shift)
+
+    def evaluate(points: Float32) -> Float32:
+        return arithmetic.exp(-(arithmetic.softplus(density.sums(points) + shift) * thickness))
+
+    return evaluate
 
 
 _SAMPLES = 1 << 16

@@ -1,0 +1,52 @@
+"""Schema of the render engine: an optional part of an architecture."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gossamer_models.schema import Schema
+
+__all__ = ["RenderEngine"]
+
+Count = Annotated[int, Field(ge=1, le=1 << 12)]
+Bytes = Annotated[int, Field(ge=1 << 10, le=1 << 22)]
+
+
+class RenderEngine(Schema):
+    """How many of each unit render a field, and what they keep on chip.
+
+    Members
+    -------
+    tile : pixels along either side of a tile, whose state is kept on chip.
+    block : cubes along either side of a block, whose patches of the planes are loaded at once.
+    occupancy_ports : words of 64 cubes that are read per cycle.
+    candidate_lanes : pixels of a cube's rectangle that are tested against its ball per cycle.
+    sampler_lanes : samples whose cube is computed per cycle.
+    search_units : rows of at most 16 components that are found and expanded per cycle.
+    interpolation_lanes : multiply-adds per cycle, fp16 by fp16 into fp32.
+    exp_units, sine_units : table look-ups per cycle.
+    compositor_lanes : samples that are accumulated per cycle.
+    lag_cubes : cubes of one job under way at once; behind so many the projector sees that a ray has ended.
+    patch_bytes : one half of the buffer of encoded patches, for density and appearance together.
+    batch : samples or pixels that the array shades at once.
+    """
+
+    tile: Annotated[int, Field(ge=8, le=256)] = 80
+    block: Literal[4, 8, 16, 32] = 16
+    occupancy_ports: Count = 1
+    candidate_lanes: Count
+    sampler_lanes: Count
+    search_units: Count
+    interpolation_lanes: Count
+    exp_units: Count
+    sine_units: Count
+    compositor_lanes: Count = 2
+    lag_cubes: Annotated[int, Field(ge=1, le=1024)] = 64
+    patch_bytes: Bytes = 1 << 17
+    batch: Annotated[int, Field(ge=64, le=1 << 14)] = 1024
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.search_units % 2:
+            raise ValueError(f"`search_units` must be even, two texels to a line, not {self.search_units}")
+        return self
