@@ -16,6 +16,7 @@ from gossamer_models.memories import MEMORY_MODELS
 __all__ = ["main"]
 
 _PASSED, _FAILED, _BAD_INPUT = 0, 1, 2
+RENDER_ARCHITECTURE = "rtnerf-edge"
 _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
 
@@ -92,6 +93,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", metavar="SCENE.yaml", help="ready scene or file")
+    parser.add_argument("--arch", metavar="ARCH", help=f"ready architecture or file, default {RENDER_ARCHITECTURE}")
     parser.set_defaults(run=_render)
 
 
@@ -211,7 +213,7 @@ def _render(arguments: argparse.Namespace) -> int:
     directory = arguments.out or Path("out") / f"render-{Path(arguments.scene).stem}"
     check_directory(directory)
     with _progress() as note:
-        result = render_scene(arguments.scene, directory, note=note)
+        result = render_scene(arguments.scene, directory, architecture=arguments.arch or RENDER_ARCHITECTURE, note=note)
     console = Console()
     print_render(result, console)
     console.print(f"results in {directory}", highlight=False)

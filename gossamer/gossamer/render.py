@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gossamer.folders import make_directory
+from gossamer.render_study import with_costs
+from gossamer_models.architecture import load_architecture
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import Scene, load_scene
 from gossamer_reports.render import render_result, write_png
@@ -12,13 +14,14 @@ from gossamer_reports.result import Result, write_json
 __all__ = ["render_scene"]
 
 
-def render_scene(source: str | Path, directory: Path, *, note: Callable[[str], None]) -> Result:
-    """Render a scene; write ``image.png``, ``reference.png`` and ``result.json``.
+def render_scene(source: str | Path, directory: Path, *, architecture: str, note: Callable[[str], None]) -> Result:
+    """Render a scene and time it; write ``image.png``, ``reference.png`` and ``result.json``.
 
     Parameters
     ----------
     source : a ready scene's name, or a file
     directory : output folder
+    architecture : ready one with a render engine, or a file
     note : called with what is being done
 
     Raises
@@ -26,13 +29,15 @@ def render_scene(source: str | Path, directory: Path, *, note: Callable[[str], N
     InputError
         The scene or a file that it names is missing or wrong, or the folder cannot be written.
     """
+    machine = load_architecture(architecture)
+    machine.render_engine  # noqa: B018 - a machine without one is refused before anything is computed
     note("loading field and reference")
     scene: Scene = load_scene(source)
     note("rendering cubes, front to back")
     picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True)
     note("rendering uniform samples")
     baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
-    result = render_result(scene, picture, baseline)
+    result = with_costs(render_result(scene, picture, baseline), scene, machine, note)
     make_directory(directory)
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)

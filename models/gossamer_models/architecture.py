@@ -237,6 +237,7 @@ class Architecture(Schema):
             "vector_out": 2 * buffers.vector_out_bytes,
             "prune": 2 * 3 * buffers.prune_entries,
             "parameter": 4 * buffers.parameter_words,
+            **(self.render.on_chip_bytes() if self.render else {}),
         }
 
 

@@ -58,6 +58,7 @@ class Operations(Schema):
     register_bit : writing one bit of a register.
     multiplication, addition : fp32.
     comparison : of two numbers of at most 32 bits.
+    exponential : one look-up of a table unit.
     """
 
     mac: Figure | None = None
@@ -65,6 +66,7 @@ class Operations(Schema):
     multiplication: Figure | None = None
     addition: Figure | None = None
     comparison: Figure | None = None
+    exponential: Figure | None = None
 
 
 class AreaFigure(Schema):
@@ -81,9 +83,11 @@ class Areas(Schema):
     Members
     -------
     processing_element : fp16 multiplication and fp32 accumulation in an array, registers included.
+    exponential : one table unit.
     """
 
     processing_element: AreaFigure | None = None
+    exponential: AreaFigure | None = None
 
 
 class SramRow(_Sourced):
@@ -149,7 +153,11 @@ class EnergyTable(Schema):
 
     @model_validator(mode="after")
     def _check_area_nodes(self) -> Self:
-        figures = [self.areas.processing_element, *(row for row in self.sram if row.square_micrometres is not None)]
+        figures = [
+            self.areas.processing_element,
+            self.areas.exponential,
+            *(row for row in self.sram if row.square_micrometres is not None),
+        ]
         for figure in figures:
             if figure is not None:
                 self.area_scale(figure)

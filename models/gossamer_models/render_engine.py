@@ -28,6 +28,7 @@ class RenderEngine(Schema):
     compositor_lanes : samples that are accumulated per cycle.
     lag_cubes : cubes of one job under way at once; behind so many the projector sees that a ray has ended.
     patch_bytes : one half of the buffer of encoded patches, for density and appearance together.
+    features : sums per pixel that deferred shading keeps for a tile.
     batch : samples or pixels that the array shades at once.
     """
 
@@ -43,6 +44,7 @@ class RenderEngine(Schema):
     compositor_lanes: Count = 2
     lag_cubes: Annotated[int, Field(ge=1, le=1024)] = 64
     patch_bytes: Bytes = 1 << 17
+    features: Count = 27
     batch: Annotated[int, Field(ge=64, le=1 << 14)] = 1024
 
     @model_validator(mode="after")
@@ -50,3 +52,13 @@ class RenderEngine(Schema):
         if self.search_units % 2:
             raise ValueError(f"`search_units` must be even, two texels to a line, not {self.search_units}")
         return self
+
+    @property
+    def patch_banks(self) -> int:
+        """Banks of one half of the patch buffer: even and odd texels along both axes, three planes, two quantities."""
+        return 2 * 2 * 3 * 2
+
+    def on_chip_bytes(self) -> dict[str, int]:
+        """Bytes of each memory: both halves of patches and of light and colour of a tile's pixels; features once."""
+        pixels = self.tile**2
+        return {"patch": 2 * self.patch_bytes, "pixel": 2 * 4 * 4 * pixels, "feature": 4 * self.features * pixels}

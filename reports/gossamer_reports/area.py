@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gossamer_models.architecture import Architecture
-from gossamer_models.energy import EnergyTable, load_energy
-from gossamer_reports.banks import memory_banks, memory_component
+from gossamer_models.energy import AreaFigure, EnergyTable, load_energy
+from gossamer_reports.banks import memory_banks, memory_component, render_banks
 
 __all__ = ["Area", "AreaModel", "area_line", "area_model"]
 
@@ -16,6 +16,7 @@ _NEVER_COUNTED: Final = (
     "vector lanes, prune engine, load and store, sequencer and registers",
     "wires, clock tree, pads and the external memory's interface",
 )
+_RENDER_NEVER_COUNTED: Final = ("projector, sampler, search units and compositor",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,16 @@ def area_model(architecture: Architecture) -> AreaModel | None:
     table = load_energy(architecture.energy)
     components: dict[str, Area] = {}
     missing: list[str] = []
-    element = table.areas.processing_element
-    if element is None:
-        missing.append("array: the table has no `areas.processing_element`")
-    else:
-        count = architecture.array.rows * architecture.array.columns
-        size = count * element.square_micrometres * table.area_scale(element) * _MILLI
-        components["array"] = Area(size, f"{element.source}; {count:,} elements{_scaled(element.node_nm, table)}")
-    for memory, banks in memory_banks(architecture).items():
+    for name, figure, count, what in _logic(architecture, table):
+        if figure is None:
+            missing.append(f"{name.replace('_', ' ')}: the table has no `areas.{what}`")
+            continue
+        size = count * figure.square_micrometres * table.area_scale(figure) * _MILLI
+        components[name] = Area(size, f"{figure.source}; {count:,} elements{_scaled(figure.node_nm, table)}")
+    memories = memory_banks(architecture)
+    if architecture.render:
+        memories = {**memories, **render_banks(architecture.render)}
+    for memory, banks in memories.items():
         row = table.sram_row(banks.bytes)
         if row is None or row.square_micrometres is None:
             missing.append(f"{memory_component(memory).replace('_', ' ')}: the table has no `sram` row with its area")
@@ -89,7 +92,19 @@ def area_model(architecture: Architecture) -> AreaModel | None:
         each = row.square_micrometres * table.area_scale(row) * banks.bytes / row.bytes
         source = f"{row.source}; {banks.count} banks of {banks.bytes:,} bytes by that of {row.bytes:,}"
         components[memory_component(memory)] = Area(banks.count * each * _MILLI, source + _scaled(row.node_nm, table))
-    return AreaModel(table, components, (*missing, *_NEVER_COUNTED)) if components else None
+    left_out = (*missing, *_NEVER_COUNTED, *(_RENDER_NEVER_COUNTED if architecture.render else ()))
+    return AreaModel(table, components, left_out) if components else None
+
+
+def _logic(architecture: Architecture, table: EnergyTable) -> list[tuple[str, AreaFigure | None, int, str]]:
+    """Return parts made of equal elements: name, figure, how many, name of the figure."""
+    element, lookup = table.areas.processing_element, table.areas.exponential
+    parts = [("array", element, architecture.array.rows * architecture.array.columns, "processing_element")]
+    engine = architecture.render
+    if engine:
+        parts.append(("interpolation_lanes", element, engine.interpolation_lanes, "processing_element"))
+        parts.append(("table_units", lookup, engine.exp_units + engine.sine_units, "exponential"))
+    return parts
 
 
 def _scaled(node_nm: float | None, table: EnergyTable) -> str:

@@ -6,11 +6,13 @@ from typing import Final
 
 from gossamer_models.actions import entry_tag_bits
 from gossamer_models.architecture import Architecture
+from gossamer_models.render_engine import RenderEngine
 
-__all__ = ["Banks", "memory_banks", "memory_component"]
+__all__ = ["Banks", "memory_banks", "memory_component", "render_banks"]
 
 _BANK_BITS: Final = 64
 _HALVES: Final = 2
+_PIXEL_NUMBERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,15 @@ def memory_banks(architecture: Architecture) -> Mapping[str, Banks]:
         "vector_out": Banks(_HALVES * flat, -(-buffers.vector_out_bytes // flat)),
         "parameter": Banks(flat, -(-4 * buffers.parameter_words // flat)),
         "prune": Banks(_HALVES * flat, -(-3 * buffers.prune_entries // flat)),
+    }
+
+
+def render_banks(engine: RenderEngine) -> Mapping[str, Banks]:
+    """Banks of the render engine: patches by place, plane and quantity; a pixel's numbers and features apart."""
+    return {
+        "patch": Banks(_HALVES * engine.patch_banks, -(-engine.patch_bytes // engine.patch_banks)),
+        "pixel": Banks(_HALVES * _PIXEL_NUMBERS, 4 * engine.tile**2),
+        "feature": Banks(engine.features, 4 * engine.tile**2),
     }
 
 

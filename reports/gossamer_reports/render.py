@@ -80,6 +80,8 @@ def print_render(result: Result, console: Console) -> None:
     """Print the tables of a rendered scene."""
     console.print(_pipelines(result))
     console.print(_encodings(result))
+    console.print(_ablation(result))
+    console.print(_machine_line(result), highlight=False)
 
 
 def _pipelines(result: Result) -> Table:
@@ -107,6 +109,46 @@ def _encodings(result: Result) -> Table:
     for kind, part in result["encoding"].items():
         table.add_row(kind, *(f"{part[name]:,}" for name in names), f"{part['dense_over_hybrid']:.2f}x")
     return table
+
+
+def _ablation(result: Result) -> Table:
+    title = f"On {result['architecture']}: each idea alone, and all (times as if the network were 2:8)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("frames/s", "Mcycles", "occupancy", "DRAM MB", "mJ", "W", "waits for"):
+        table.add_column(name, justify="right")
+    rows = {"uniform, this scene": result["baseline"], "cubes, this scene": result} | result["ablation"]
+    for name, run in rows.items():
+        worst = max((key for key in run["ledger"] if key != "ideal"), key=lambda key: run["ledger"][key])
+        table.add_row(
+            name, f"{run['fps']:.1f}", f"{run['cycles'] / 1e6:.2f}", f"{run['occupancy_accesses']:,}",
+            f"{run['dram_bytes'] / 1e6:.1f}", _milli(run["energy_joules"]), _watts(run["power_watts"]),
+            f"{worst} {100 * run['ledger'][worst] / run['cycles']:.0f} %",
+        )  # fmt: skip
+    return table
+
+
+def _milli(joules: float | None) -> str:
+    return "-" if joules is None else f"{1e3 * joules:.1f}"
+
+
+def _watts(watts: float | None) -> str:
+    return "-" if watts is None else f"{watts:.2f}"
+
+
+def _machine_line(result: Result) -> str:
+    area = (
+        "no area" if result["area"] is None else f"{result['area']['square_millimetres']:.1f} mm2 of what has a source"
+    )
+    shares = ", ".join(
+        f"{name} {100 * part / result['cycles']:.1f} %" for name, part in result["ledger"].items() if part
+    )
+    return (
+        f"{result['architecture']} at {result['clock_hz'] / 1e9:g} GHz (assumed; the array's figures were taken at"
+        f" 500 MHz): {area}, {result['memory_bytes'] / 1e6:.2f} MB on chip\n"
+        f"{result['fps']:.1f} frames/s, {result['cycles_per_density_sample'] or 0:.2f} cycles per density sample,"
+        f" {result['cycles_per_shaded_sample'] or 0:.2f} per shaded sample; cycles modelled, no RTL: {shares}"
+    )
 
 
 def write_png(path: Path, picture: Float32) -> None:

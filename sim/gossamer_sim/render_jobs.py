@@ -70,11 +70,16 @@ def _jobs(tile: TileWork, frame: Frame, engine: RenderEngine, *, encoded: bool) 
     starts = timing.job_start_cycles(engine, passed)
     for number, (begin, end) in enumerate(itertools.pairwise(bounds)):
         mine = [cycles[begin:end] for cycles in units]
+        flow = timing.flow_cycles(mine, engine.lag_cubes)
         yield Job(
-            int(sizes[number]) + occupancy, int(runs[number]) + 1, int(starts[number]), timing.flow_cycles(mine, engine.lag_cubes),
+            int(sizes[number]) + occupancy,
+            int(runs[number]) + 1,
+            int(starts[number]),
+            flow,
             tuple(int(cycles.sum()) for cycles in mine),
-            int(counts.samples[begin:end].sum()), int(counts.shaded[begin:end].sum()),
-        )  # fmt: skip
+            int(counts.samples[begin:end].sum()),
+            int(counts.shaded[begin:end].sum()),
+        )
 
 
 def uniform_jobs(frame: Frame, engine: RenderEngine, *, encoded: bool) -> Iterator[TileJobs]:

@@ -38,6 +38,19 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
     assert "PSNR in dB" in printed
     assert "hybrid" in printed
     assert f"{whole['hybrid']:,}" in printed
+    assert result["architecture"] == "rtnerf-edge"
+    for part in (result, baseline, *result["ablation"].values()):
+        assert part["fps"] * part["cycles"] == pytest.approx(1e9)
+        assert sum(part["ledger"].values()) == part["cycles"]
+        assert part["energy_joules"] == pytest.approx(part["power_watts"] * part["seconds"])
+    assert result["area"]["square_millimetres"] < 18.9
+
+
+def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", scene(tmp_path), "--arch", "tiny-4x4", "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "tiny-4x4 has no render engine" in printed.err
 
 
 @pytest.mark.parametrize(

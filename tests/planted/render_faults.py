@@ -36,4 +36,18 @@ RENDER_FAULTS = (
         "max(1, (self.components - 1).bit_length() - 1)",
         "tests/models/render/test_encoding.py::test_sizes_by_hand",
     ),
+    Fault(
+        "cubes of a block are swept towards the eye",
+        f"{_RENDER}/tiles.py",
+        "keys.append(2 * np.abs(away) + (away < 0))",
+        "keys.append(-2 * np.abs(away) + (away < 0))",
+        "tests/sim/test_render.py::test_counts_are_those_of_the_rendered_picture",
+    ),
+    Fault(
+        "a cube enters the projector before the one so many before it has left",
+        "models/gossamer_models/timing/render.py",
+        "left[begin - lag_cubes : begin - lag_cubes + count] if begin",
+        "np.zeros(count, dtype=np.int64) if begin",
+        "tests/sim/test_render.py::test_flow_against_a_walk",
+    ),
 )

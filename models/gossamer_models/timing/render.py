@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from gossamer_models.render_engine import RenderEngine
 
 __all__ = [
-    "COMPOSE_CYCLES", "EXPONENTIALS", "PIPELINE_CYCLES", "STAGES", "ceil_div", "compositor_cycles", "fetch_cycles",
-    "flow_cycles", "job_start_cycles", "lane_cycles",
-    "rate_cycles", "sample_cycles", "unit_cycles",
+    "COMPOSE_CYCLES", "EXPONENTIALS", "PIPELINE_CYCLES", "PRODUCTS", "STAGES", "ceil_div", "compositor_cycles",
+    "fetch_cycles", "flow_cycles", "job_start_cycles", "lane_cycles", "rate_cycles", "sample_cycles", "unit_cycles",
 ]  # fmt: skip
 
 Cycles = NDArray[np.int64]
@@ -42,8 +41,8 @@ _WORD_CUBES: Final = 64
 _COMPONENTS: Final = 16
 _PLANE_TEXELS, _LINE_TEXELS, _PAIRS = 4, 2, 3
 _ROWS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS)
-# Per component: a multiply-add for each texel, and one for the product of plane and line.
-_PRODUCTS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS + 1)
+PRODUCTS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS + 1)
+"""Multiply-adds of a sample per component: one for each texel, and one for each product of plane and line."""
 EXPONENTIALS: Final = 3
 """Table look-ups of a sample's density and light."""
 
@@ -63,7 +62,7 @@ def fetch_cycles(engine: RenderEngine, samples: Cycles, components: int) -> Cycl
     words = -(-components // _COMPONENTS)
     return np.maximum(
         ceil_div(samples * _ROWS * words, engine.search_units),
-        ceil_div(samples * _PRODUCTS * components, engine.interpolation_lanes),
+        ceil_div(samples * PRODUCTS * components, engine.interpolation_lanes),
     )
 
 
@@ -128,4 +127,4 @@ def sample_cycles(engine: RenderEngine, samples: int, components: int) -> int:
 
 def lane_cycles(engine: RenderEngine, samples: int, components: int) -> int:
     """Return the whole cycles that all interpolation lanes are busy with samples."""
-    return samples * _PRODUCTS * components // engine.interpolation_lanes
+    return samples * PRODUCTS * components // engine.interpolation_lanes

@@ -102,9 +102,10 @@ class ShadeTiming:
         return 3 * entries + 4 * sum(len(layer.biases) for layer in self.shader.layers)
 
     @property
-    def macs_per_sample(self) -> tuple[int, int]:
-        """Multiply-adds of basis and network for one sample, zeros included."""
-        return self.shader.basis.size, sum(layer.weights.size for layer in self.shader.layers)
+    def waves_per_sample(self) -> int:
+        """Sines and cosines of one sample's features and direction."""
+        shader = self.shader
+        return 2 * (shader.features * shader.feature_frequencies + 3 * shader.direction_frequencies)
 
     def _product(self, samples: int, inputs: int, outputs: int, pattern: Pattern) -> int:
         words = self.architecture.buffers.accumulator_words
@@ -117,8 +118,7 @@ class ShadeTiming:
 
     def encoding(self, samples: int) -> int:
         """Return the cycles from the last feature of a batch to the last wave of it."""
-        shader, units = self.shader, self.engine.sine_units
-        waves = 2 * (shader.features * shader.feature_frequencies + 3 * shader.direction_frequencies)
+        units, waves = self.engine.sine_units, self.waves_per_sample
         tile = min(samples, self.architecture.array.rows * max(li for li, _ in self.architecture.array.interleaves))
         first = rate_cycles(tile * waves, units)
         late = rate_cycles(samples * waves, units) - self.basis(samples) + self.basis(tile)

@@ -1,0 +1,120 @@
+"""A scene on a machine: what its picture costs by both pipelines, and by each of RT-NeRF's ideas alone."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.render.frame import Frame, count_frame
+from gossamer_models.render.scene import Scene
+from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.shade import shade_timing
+from gossamer_reports.area import area_model
+from gossamer_reports.render_cost import ASSUMED, LEFT_OUT, render_cost
+from gossamer_reports.result import Result
+from gossamer_sim.render import simulate_frame
+from gossamer_sim.render_jobs import sweep_jobs, uniform_jobs
+
+__all__ = ["Variant", "ablation", "simulate_variant", "with_costs"]
+
+_DENSE, _SPARSE = Pattern(8, 8), Pattern(2, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Which ideas a run has.
+
+    Members
+    -------
+    sweep : cubes front to back, else uniform samples
+    termination : rays end early
+    encoded : factors are encoded, else plain fp16
+    pattern : of basis and network; None for what the field's weights obey
+    deferred : one colour per pixel
+    """
+
+    sweep: bool = False
+    termination: bool = False
+    encoded: bool = False
+    pattern: Pattern | None = _DENSE
+    deferred: bool = False
+
+
+_ALL = Variant(sweep=True, termination=True, encoded=True, pattern=_SPARSE)
+
+
+def ablation() -> dict[str, Variant]:
+    """Return the runs of the ablation: without any idea, with each one alone, and with all of them."""
+    return {
+        "none": Variant(),
+        "geometry sweep": Variant(sweep=True),
+        "early termination": Variant(termination=True),
+        "hybrid encoding": Variant(encoded=True),
+        "2:8 network": Variant(pattern=_SPARSE),
+        "deferred shading": Variant(deferred=True),
+        "all, per sample, dense network": dataclasses.replace(_ALL, pattern=_DENSE),
+        "all, per sample": _ALL,
+        "all, deferred, dense network": dataclasses.replace(_ALL, pattern=_DENSE, deferred=True),
+        "all, deferred": dataclasses.replace(_ALL, deferred=True),
+    }
+
+
+def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant: Variant) -> dict[str, Any]:
+    """Return what a picture costs on a machine.
+
+    Parameters
+    ----------
+    frame : counted with or without termination, as the variant has it
+    """
+    jobs = sweep_jobs if variant.sweep else uniform_jobs
+    shade = shade_timing(machine, scene.field.shader, variant.pattern)
+    run = simulate_frame(
+        jobs(frame, machine.render_engine, encoded=variant.encoded),
+        machine,
+        shade,
+        (frame.density_components, frame.appearance_components),
+        frame.line_bytes,
+        deferred=variant.deferred,
+        fits=variant.sweep and variant.encoded,  # what the machine does not have is not held against it
+    )
+    uniform = frame.total("uniform")
+    scanned, tests = (frame.total("scanned"), frame.total("tests")) if variant.sweep else (0, uniform)
+    samples = frame.total("samples") if variant.sweep else frame.total("kept")
+    cost = render_cost(machine, run, frame, shade, scanned=scanned, tests=tests, samples=samples)
+    return {"occupancy_accesses": frame.swept if variant.sweep else uniform, **cost}
+
+
+def with_costs(result: Result, scene: Scene, machine: Architecture, note: Callable[[str], None]) -> Result:
+    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area."""
+
+    def count(name: str, termination: float | None) -> Frame:
+        settings = dataclasses.replace(scene.settings, termination=termination)
+        return count_frame(
+            scene.field,
+            scene.camera,
+            settings,
+            machine.render_engine,
+            lambda done, total: note(f"{name}: tile {done} of {total}"),
+        )
+
+    ended = count("counting", scene.settings.termination)
+    whole = ended if scene.settings.termination is None else count("counting without early termination", None)
+    note("simulating")
+    ours = Variant(sweep=True, termination=True, encoded=True, pattern=None)
+    area = area_model(machine)
+    runs = {
+        name: simulate_variant(scene, machine, ended if variant.termination else whole, variant)
+        for name, variant in ablation().items()
+    }
+    return result | {
+        **simulate_variant(scene, machine, ended, ours),
+        "architecture": machine.name,
+        "clock_hz": machine.clock_hz,
+        "memory_bytes": sum(machine.on_chip_bytes().values()),
+        "area": None if area is None else area.as_dict(),
+        "energy_assumptions": [*ASSUMED, *(f"left out: {part}" for part in LEFT_OUT)],
+        "baseline": result["baseline"]
+        | simulate_variant(scene, machine, ended, dataclasses.replace(ours, sweep=False)),
+        "ablation": runs,
+    }

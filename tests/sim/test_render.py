@@ -1,0 +1,199 @@
+"""The render engine's time: closed forms against a walk cube by cube, ledger, conservation, what ideas may not do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import DoesNotFitError, InputError
+from gossamer_models.render.camera import Camera, look_at
+from gossamer_models.render.frame import Frame, count_frame
+from gossamer_models.render.renderer import Settings, render
+from gossamer_models.sparsity import Pattern
+from gossamer_models.timing import render as timing
+from gossamer_models.timing.shade import product_cycles, shade_timing, weight_pattern
+from gossamer_sim.render import PIXEL_BYTES, RenderRun, simulate_frame
+from gossamer_sim.render_jobs import TileJobs, sweep_jobs, uniform_jobs
+from tests.models.render.fields import random_field
+
+FIELD = random_field(7, shift=-2.0)
+EYE = np.array([2.5, -3.0, 1.5])
+CAMERA = Camera(look_at(EYE, np.array([0.05, 0.1, 0.2])), 40, 30, 27)
+SETTINGS = Settings(termination=0.1)
+
+
+def machine(**changes: int) -> Architecture:
+    base = load_architecture("nerf-1k")
+    assert base.render is not None
+    engine = base.render.model_copy(update={"tile": 16, "block": 4, "lag_cubes": 5, "batch": 256} | changes)
+    return base.model_copy(update={"render": engine})
+
+
+SMALL = machine()
+
+
+def count(settings: Settings = SETTINGS, architecture: Architecture = SMALL) -> Frame:
+    return count_frame(FIELD, CAMERA, settings, architecture.render_engine)
+
+
+def run(
+    tiles: list[TileJobs], frame: Frame, *, pattern: Pattern | None = None, deferred: bool = False, fits: bool = True
+) -> RenderRun:
+    parts = frame.density_components, frame.appearance_components
+    shade = shade_timing(SMALL, FIELD.shader, pattern)
+    return simulate_frame(tiles, SMALL, shade, parts, frame.line_bytes, deferred=deferred, fits=fits)
+
+
+@pytest.mark.parametrize("termination", [None, 0.1])
+@pytest.mark.parametrize("eye", [(2.5, -3.0, 1.5), (0.1, 0.2, -0.1), (0.0, 0.0, 4.0)])
+def test_counts_are_those_of_the_rendered_picture(eye: tuple[float, float, float], termination: float | None) -> None:
+    camera = Camera(look_at(np.array(eye), np.array([0.05, 0.1, 0.2])), 30, 30, 27)
+    chosen = Settings(termination=termination)
+    frame = count_frame(FIELD, camera, chosen, SMALL.render_engine)
+    sweep, uniform = (render(FIELD, camera, kind, chosen, fetches=True) for kind in ("sweep", "uniform"))
+    assert frame.total("kept") == sweep.counts.samples > 500
+    assert frame.total("shaded") == sweep.counts.shaded
+    assert frame.total("uniform") == uniform.counts.occupancy_accesses
+    assert frame.total("samples") == frame.total("row_samples") >= frame.total("kept")
+    if termination is None:
+        for name in ("candidates", "hits", "tests", "samples"):
+            assert frame.total(name) == getattr(sweep.counts, name), name
+        rows = [tile.density.bitmap_rows + tile.density.coordinate_rows for tile in frame.tiles]
+        assert sweep.density is not None
+        assert sum(rows) == sweep.density.bitmap_rows + sweep.density.coordinate_rows
+
+
+def test_a_longer_lag_drops_more_samples() -> None:
+    dropped = [
+        frame.total("samples") - frame.total("kept")
+        for frame in (count(architecture=machine(lag_cubes=lag)) for lag in (1, 8, 64))
+    ]
+    assert dropped[0] <= dropped[1] <= dropped[2]
+    assert dropped[0] < dropped[2]
+
+
+@pytest.mark.parametrize("lag", [1, 3, 64])
+@pytest.mark.parametrize("seed", range(4))
+def test_flow_against_a_walk(seed: int, lag: int) -> None:
+    random = np.random.default_rng(seed)
+    units = [random.integers(0, 40, 50) for _ in timing.STAGES]
+    free = [0] * len(units)
+    left: list[int] = []
+    for cube in range(50):
+        now = left[cube - lag] if cube >= lag else 0
+        for unit, cycles in enumerate(units):
+            now = free[unit] = max(now, free[unit]) + int(cycles[cube])
+        left.append(now + timing.PIPELINE_CYCLES)
+    assert timing.flow_cycles(units, lag) == left[-1], f"seed {seed}"
+
+
+def test_units_by_hand() -> None:
+    engine = SMALL.render_engine  # 36 search units, 672 lanes, 6 exp units, 32 candidate lanes
+    three = np.array([3])
+    assert [int(c[0]) for c in timing.unit_cycles(engine, np.array([33]), np.array([64]), three, 16)] == [2, 2, 2, 2]
+    assert timing.sample_cycles(engine, 2, 48) == 3
+    assert timing.lane_cycles(engine, 2, 48) == 3
+    # Rows of 9, 3 and 1 samples by two lanes: ceil(9 / 2), and twice the latency of a pixel's product.
+    rows = timing.compositor_cycles(engine, 2, np.array([1, 1, 1]), np.array([9, 3, 1]))
+    assert rows.tolist() == [0, 5 + 4 + 4]
+    assert timing.job_start_cycles(engine, np.array([7])).tolist() == [1 + 7]
+
+
+def test_products_by_hand() -> None:
+    """128 samples fill 4 slots of 32 rows; 16 inputs are 16 entries, or 4 of 2:8, which drain in 32 steps."""
+    array = SMALL.array
+    fixed = product_cycles(array, 2048, 128, 1024, 32, Pattern(8, 8)) - 4 * 1024
+    assert fixed == 218
+    assert product_cycles(array, 2048, 128, 16, 32, Pattern(2, 8)) == 4 * 32 + fixed
+    assert product_cycles(array, 128, 128, 1024, 64, Pattern(8, 8)) == 2 * (4 * 1024 + fixed)
+    with pytest.raises(DoesNotFitError, match="accumulators"):
+        product_cycles(array, 64, 128, 16, 32, Pattern(8, 8))
+
+
+def test_pattern_of_weights() -> None:
+    weights = np.zeros((3, 11), dtype=np.float16)
+    weights[:, [0, 9]] = 1
+    assert str(weight_pattern(weights, 8)) == "1:8"
+    weights[1, 3] = 1
+    assert str(weight_pattern(weights, 8)) == "2:8"
+    weights[2] = 1
+    assert weight_pattern(weights, 8).is_dense
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("sweep", [False, True])
+def test_every_cycle_and_byte_is_accounted_for(sweep: bool, deferred: bool) -> None:
+    frame = count()
+    jobs = list((sweep_jobs if sweep else uniform_jobs)(frame, SMALL.render_engine, encoded=True))
+    found = run(jobs, frame, deferred=deferred, fits=sweep)
+    assert sum(found.ledger.values()) == found.cycles
+    assert min(found.ledger.values()) >= 0
+    weights = shade_timing(SMALL, FIELD.shader).weight_bytes
+    assert found.load_bytes == sum(job.load_bytes for tile in jobs for job in tile.jobs) + frame.line_bytes + weights
+    assert found.store_bytes == CAMERA.width * CAMERA.height * PIXEL_BYTES
+    assert found.burst_bytes >= found.load_bytes + found.store_bytes
+    assert found.shaded == frame.total("shaded")
+    assert found.network == (sum(tile.shaded_pixels for tile in jobs) if deferred else found.shaded)
+    assert max(found.busy.values()) <= found.cycles
+
+
+def test_no_idea_costs_time_by_construction() -> None:
+    """Of the same counts: fewer bytes, fewer entries, later never shorter."""
+    frame = count()
+    encoded, dense = (list(sweep_jobs(frame, SMALL.render_engine, encoded=kind)) for kind in (True, False))
+    full, two = Pattern(8, 8), Pattern(2, 8)
+    assert run(encoded, frame, pattern=two).cycles <= run(encoded, frame, pattern=full).cycles
+    assert run(encoded, frame).load_bytes < run(dense, frame).load_bytes
+    slower = [
+        TileJobs(
+            tile.pixels,
+            tile.shaded_pixels,
+            tuple(dataclasses.replace(job, flow=job.flow + 10) for job in tile.jobs),
+        )
+        for tile in encoded
+    ]
+    assert run(slower, frame).cycles >= run(encoded, frame).cycles
+
+
+def test_samples_read_nothing_but_their_jobs_patches() -> None:
+    """A tile's patches, each once, are never more than what its jobs load."""
+    frame = count()
+    for tile in frame.tiles:
+        assert tile.touched.encoded_bytes <= int(tile.loads.encoded_bytes.sum())
+        assert tile.touched.dense_bytes <= int(tile.loads.dense_bytes.sum())
+
+
+def test_the_array_never_rests_between_batches() -> None:
+    """One job of six batches: the array is slower, so it never rests between the first batch and the last."""
+    frame = count()
+    batch = SMALL.render_engine.batch
+    job = dataclasses.replace(next(sweep_jobs(frame, SMALL.render_engine, encoded=True)).jobs[0], shaded=6 * batch)
+    found = run([TileJobs(1, 1, (job,))], frame)
+    shade = shade_timing(SMALL, FIELD.shader)
+    basis, rest = shade.basis(batch), shade.encoding(batch) + shade.network(batch)
+    fetch = timing.sample_cycles(SMALL.render_engine, batch, frame.appearance_components)
+    assert basis + rest > fetch
+    # The queue's last half is filled once the fourth batch's basis is done; then two networks and a basis are left.
+    before = found.ledger["sync"] + found.ledger["dram"] + found.ledger["sweep"] + found.ledger["setup"]
+    tail = 6 * (basis + rest) + 1
+    assert found.cycles == before + job.flow + fetch + tail
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    frame = count()
+    jobs = list(sweep_jobs(frame, SMALL.render_engine, encoded=True))
+    large = [TileJobs(1, 0, (dataclasses.replace(jobs[0].jobs[0], load_bytes=1 << 20),))]
+    with pytest.raises(DoesNotFitError, match="patches"):
+        run(large, frame)
+    with pytest.raises(InputError, match="no render engine"):
+        load_architecture("tiny-4x4").render_engine  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "multiply_adds"), [("nerf-1k", 1024), ("rtnerf-edge", 4096)])
+def test_render_machines_keep_their_bounds(name: str, multiply_adds: int) -> None:
+    found = load_architecture(name)
+    assert found.array.macs_per_cycle == multiply_adds
+    assert found.clock_hz == 1_000_000_000
+    if name == "nerf-1k":
+        assert sum(found.on_chip_bytes().values()) <= 4 << 20
