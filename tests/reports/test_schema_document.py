@@ -203,7 +203,14 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
     used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
     used |= set(walk("Rendering", rendering(tmp_path)).seen)
-    assert SECTIONS.keys() - used == {"Generation", "Generation of a unit", "Resources", "Schedule", "Use"}
+    assert SECTIONS.keys() - used == {
+        "Generation",
+        "Generation of a unit",
+        "Render engine",
+        "Resources",
+        "Schedule",
+        "Use",
+    }
 
 
 @pytest.mark.parametrize(
