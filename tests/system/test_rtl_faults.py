@@ -22,6 +22,7 @@ from gossamer_models.isa.instructions import (
     Modifier,
     ModifierKind,
     Prune,
+    PruneMode,
     Stage,
     Store,
     Vector,
@@ -177,6 +178,12 @@ def test_illegal_instructions() -> None:
         Trial("option that it lacks", case, changed(case, vector, flags=255), Fault.ILLEGAL, Engine.VECTOR, vector),
         Trial("format that is none", case, changed(case, load, format=3), Fault.ILLEGAL, Engine.LOAD, load),
     ]  # fmt: skip
+    updating = case_with("conv2", "update")
+    prune = place_of(updating, Prune)
+    trials += [
+        Trial(f"prune {field}", updating, changed(updating, prune, **field), Fault.ILLEGAL, Engine.PRUNE, prune)
+        for field in (*({"mode": int(mode)} for mode in PruneMode if mode), {"of": 7}, {"valid": 0})
+    ]
     open_loop = dataclasses.replace(case.program.stages[0], instructions=(Loop(level=0, count=2), *items[load:vector]))
     left_open = dataclasses.replace(case.program, stages=(open_loop,))
     run_trials([*trials, Trial("open loop", case, program_job(left_open), Fault.ILLEGAL, index=1 + vector - load)])
@@ -207,6 +214,10 @@ def test_illegal_places() -> None:
     for wrong_place in ({"source0": 4}, {"target0": 2}):
         job = changed(case, place, **wrong_place)
         trials.append(Trial(f"APPLY {wrong_place}", case, job, Fault.ALIGNMENT, Engine.VECTOR, place))
+    case = case_with("conv2", "update")
+    place = place_of(case, Prune)
+    job = changed(case, place, values=8)
+    trials.append(Trial("PRUNE between words", case, job, Fault.ALIGNMENT, Engine.PRUNE, place))
     run_trials(trials)
 
 
