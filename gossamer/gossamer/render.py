@@ -1,21 +1,23 @@
 """``gossamer render``: a scene by both pipelines, compared with its reference."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from gossamer.folders import make_directory
+from gossamer.notes import Note
 from gossamer.render_study import with_costs
 from gossamer_models.architecture import load_architecture
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import Scene, load_scene
+from gossamer_reports.plots import save_figure
+from gossamer_reports.plots_render import ablation_figure
 from gossamer_reports.render import render_result, write_png
 from gossamer_reports.result import Result, write_json
 
 __all__ = ["render_scene"]
 
 
-def render_scene(source: str | Path, directory: Path, *, architecture: str, note: Callable[[str], None]) -> Result:
-    """Render a scene and time it; write ``image.png``, ``reference.png`` and ``result.json``.
+def render_scene(source: str | Path, directory: Path, *, architecture: str, note: Note) -> Result:
+    """Render a scene and time it; write ``image.png``, ``reference.png``, ``ablation.png`` and ``result.json``.
 
     Parameters
     ----------
@@ -42,4 +44,5 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)
     write_json(directory / "result.json", result)
+    save_figure(ablation_figure(result), directory / "ablation")
     return result

@@ -53,9 +53,9 @@ def ablation() -> dict[str, Variant]:
         "hybrid encoding": Variant(encoded=True),
         "2:8 network": Variant(pattern=_SPARSE),
         "deferred shading": Variant(deferred=True),
-        "all, per sample, dense network": dataclasses.replace(_ALL, pattern=_DENSE),
+        "all, per sample, dense": dataclasses.replace(_ALL, pattern=_DENSE),
         "all, per sample": _ALL,
-        "all, deferred, dense network": dataclasses.replace(_ALL, pattern=_DENSE, deferred=True),
+        "all, deferred, dense": dataclasses.replace(_ALL, pattern=_DENSE, deferred=True),
         "all, deferred": dataclasses.replace(_ALL, deferred=True),
     }
 

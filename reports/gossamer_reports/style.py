@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "IDEAL", "LEDGER_COLORS", "MACHINE", "METHOD_COLORS", "STAGE_COLORS", "lay_out", "plot_style", "stage_label",
+    "IDEAL", "LEDGER_COLORS", "MACHINE", "METHOD_COLORS", "RENDER_COLORS", "STAGE_COLORS", "lay_out", "plot_style",
+    "stage_label",
 ]  # fmt: skip
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -32,6 +33,20 @@ LEDGER_COLORS: Final[Mapping[str, str]] = {
     "barrier": _BLACK,
 }
 """Colour of each column of the ledger, in the order in which bars are stacked."""
+
+RENDER_COLORS: Final[Mapping[str, str]] = {
+    "ideal": _GREEN,
+    "sweep": _YELLOW,
+    "projector": _PURPLE,
+    "sampler": "#882255",
+    "fetch": _SKY,
+    "tables": "#44AA99",
+    "compositor": _BLUE,
+    "mlp": _ORANGE,
+    "dram": _VERMILION,
+    "latency": _GREY,
+}
+"""Colour of each column of a rendering's ledger, in the order in which bars are stacked."""
 
 METHOD_COLORS: Final[Mapping[str, str]] = dict(
     zip(METHODS, itertools.cycle((_GREY, _SKY, _YELLOW, _ORANGE, _GREEN, _PURPLE, _BLUE, _VERMILION)), strict=False)

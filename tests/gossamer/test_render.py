@@ -34,6 +34,9 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
     assert whole["hybrid"] == min(whole[name] for name in ("dense", "bitmap", "coordinates", "threshold", "hybrid"))
     picture = np.asarray(Image.open(tmp_path / "out" / "image.png"))
     assert picture.shape == (32, 32, 3)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "image.png", "reference.png", "ablation.png", "ablation.svg", "result.json",
+    }  # fmt: skip
     printed = capsys.readouterr().out
     assert "PSNR in dB" in printed
     assert "hybrid" in printed

@@ -1,0 +1,39 @@
+"""The figure of a rendering's ablation: bars are as long as the cycles, whatever small parts are drawn together."""
+
+import pytest
+
+from gossamer_reports.plots_render import ablation_figure, variants
+from gossamer_reports.result import Result
+
+
+def run(cycles: int, **ledger: int) -> Result:
+    return {"cycles": cycles, "fps": 1e9 / cycles, "ledger": {"ideal": cycles - sum(ledger.values()), **ledger}}
+
+
+RESULT: Result = {
+    "name": "solid",
+    "architecture": "rtnerf-edge",
+    "scene": {"size": [200, 100]},
+    **run(8_000_000, mlp=5_000_000, sync=10, setup=20),
+    "baseline": run(9_000_000, mlp=6_000_000, dram=1_000_000),
+    "ablation": {"none": run(10_000_000, dram=40_000), "all": run(2_000_000, compositor=1_000_000)},
+}
+
+
+def test_bars_are_as_long_as_the_cycles() -> None:
+    (axes,) = ablation_figure(RESULT).axes
+    names = list(variants(RESULT))
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    assert names == ["uniform, this scene", "cubes, this scene", "none", "all"]
+    for place, part in enumerate(variants(RESULT).values()):
+        bars = [container[place] for container in axes.containers]
+        assert sum(bar.get_width() for bar in bars) == pytest.approx(part["cycles"] / 1e6)
+    assert [text.get_text() for text in axes.texts] == ["111 frames/s", "125 frames/s", "100 frames/s", "500 frames/s"]
+
+
+def test_small_parts_are_drawn_together() -> None:
+    (axes,) = ablation_figure(RESULT).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["ideal", "compositor", "mlp", "dram", "others"]
+    assert "modelled" in axes.get_title(loc="left") + axes.get_title()
