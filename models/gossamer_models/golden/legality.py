@@ -35,6 +35,8 @@ def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     """
     if isinstance(instruction, Vector):
         wrong = next(_wrong(architecture, instruction), None)
+    elif isinstance(instruction, Load | Store) and instruction.format not in set(Format):
+        wrong = f"`format` must be one of {', '.join(str(int(one)) for one in Format)}, not {instruction.format}"
     elif isinstance(instruction, Load | Store) and architecture.memory.ports == 1:
         wrong = misaligned(instruction, architecture.memory.port_bits // 8)
     else:

@@ -7,7 +7,7 @@ import pytest
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.legality import check_legal
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Dim, Format, Load, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Dim, Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
 
 TINY, LARGE = load_architecture("tiny-4x4"), load_architecture("vcu1525-32x32")
@@ -81,3 +81,10 @@ def test_transfers_of_one_port_are_aligned() -> None:
     with pytest.raises(ExecutionError, match=r"^mem_base must be a multiple of the 16 bytes"):
         check_legal(TINY, load)
     check_legal(LARGE, load)
+
+
+@pytest.mark.parametrize("transfer", [Load, Store])
+def test_formats_that_are_none(transfer: type[Load | Store]) -> None:
+    for architecture in (TINY, LARGE):
+        with pytest.raises(ExecutionError, match="`format` must be one of 0, 1, 2, not 3"):
+            check_legal(architecture, transfer(format=3))
