@@ -178,7 +178,7 @@ def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> 
     assert stages["wu"].macs * (1 if few else 0.25) == pytest.approx(stages["ff"].macs, rel=0.3 if c_in % 16 else 0)
 
 
-@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("seed", [pytest.param(100, marks=pytest.mark.slow), *range(101, 110)])
 def test_random_networks_with_sampled_gradients(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
@@ -202,7 +202,7 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["mdgf", "sdgf"])
-@pytest.mark.parametrize("seed", range(300, 303))
+@pytest.mark.parametrize("seed", [300, 301, pytest.param(302, marks=pytest.mark.slow)])
 def test_random_networks_in_every_phase(seed: int, method: str) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(("2:8", "1:4", "2:4")[seed % 3])
