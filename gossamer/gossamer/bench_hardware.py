@@ -76,6 +76,7 @@ def engines() -> Iterator[Measurement]:
 def units() -> Iterator[Measurement]:
     """Measure the units of the render engine, and those that can be had alone, on both families."""
     from gossamer_hw.render.interpolation import InterpolationLane, SumTree
+    from gossamer_hw.render.light import LightUnit
     from gossamer_hw.render.search import SearchUnit
     from gossamer_hw.render.waves import WaveUnit
     from gossamer_hw.units.catalogue import unit_text
@@ -97,6 +98,7 @@ def units() -> Iterator[Measurement]:
         "sine and cosine": WaveUnit(),
         "interpolation lane, one component": InterpolationLane(components=1),
         "tree of sums of 16 terms": SumTree(terms=16),
+        "light of 6,400 pixels": LightUnit(pixels=6400),
     }
     for what, component in parts.items():
         verilog = emit_verilog(component, name="part")

@@ -3,8 +3,8 @@
 from typing import Final
 
 __all__ = [
-    "ADD_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "lane_cycles",
-    "move_cycles", "move_levels", "tree_cycles",
+    "ADD_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
+    "lane_cycles", "move_cycles", "move_levels", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -18,6 +18,9 @@ MULTIPLY_CYCLES: Final = 2
 
 ADD_CYCLES: Final = 4
 """A sum of fp32 numbers in an interpolation lane or a tree."""
+
+LIGHT_CYCLES: Final = 5
+"""From a sample's entry to its weight: memory 1, difference 2 (the loop through the memory is shorter), product 2."""
 
 _LEVELS_PER_CYCLE: Final = 2
 
