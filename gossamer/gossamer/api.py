@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.folders import make_directory
+from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer_compiler.importers.load import load_any_network
@@ -181,7 +181,8 @@ def write_simulation(simulation: Simulation, directory: Path, *, plots: bool = T
         from gossamer_reports.plots import save_plots
 
         note("drawing plots")
-        files += save_plots(simulation.result, directory)
+        with writing(directory):
+            files += save_plots(simulation.result, directory)
     return files
 
 

@@ -1,11 +1,13 @@
 """Output folders: refused in one line where they cannot be written."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gossamer_models.errors import InputError
 
-__all__ = ["check_directory", "make_directory"]
+__all__ = ["check_directory", "make_directory", "writing"]
 
 
 def check_directory(directory: Path) -> None:
@@ -38,6 +40,21 @@ def make_directory(directory: Path) -> None:
         probe.touch()
         probe.unlink()
     except (OSError, ValueError) as error:
+        raise _unwritable(directory, error) from None
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Refuse an output folder in which a file cannot be written after all.
+
+    Raises
+    ------
+    InputError
+        What was done inside raised an error of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
         raise _unwritable(directory, error) from None
 
 

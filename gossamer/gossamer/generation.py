@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gossamer.folders import make_directory
+from gossamer.folders import make_directory, writing
 from gossamer.notes import Note, silent
-from gossamer_models.architecture import RTL_GROUP, load_architecture
+from gossamer_models.architecture import RTL_GROUP, RTL_LANES, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_reports.result import Result, versions, write_json
 
@@ -40,12 +40,13 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     if not machine.whole_in_rtl:
         raise UnsupportedError(
             f"architecture {machine.name!r} exists on the simulator only",
-            f"memory.ports: 1 and array.group: {RTL_GROUP}",
+            f"memory.ports: 1, array.group: {RTL_GROUP}, at most {RTL_LANES} vector.lanes and no render engine",
         )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")
     verilog = machine_verilog(machine)
-    files = write_machine(verilog, directory)
+    with writing(directory):
+        files = write_machine(verilog, directory)
     resources = None
     if synthesis:
         part = _part(synthesis)
@@ -96,8 +97,9 @@ def generate_unit(
     text = unit_text(unit, machine.array, components=DEFAULT_COMPONENTS if components is None else components)
     make_directory(directory)
     files = {f"{text.module}.v": text.verilog, f"{text.module}.md": text.description}
-    for name, content in files.items():
-        (directory / name).write_text(content)
+    with writing(directory):
+        for name, content in files.items():
+            (directory / name).write_text(content)
     resources = None
     if synthesis:
         part = _part(synthesis)

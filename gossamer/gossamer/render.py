@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gossamer.folders import make_directory
+from gossamer.folders import make_directory, writing
 from gossamer.notes import Note
 from gossamer.render_study import with_costs
 from gossamer_models.architecture import load_architecture
@@ -44,5 +44,6 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)
     write_json(directory / "result.json", result)
-    save_figure(ablation_figure(result), directory / "ablation")
+    with writing(directory):
+        save_figure(ablation_figure(result), directory / "ablation")
     return result

@@ -24,6 +24,9 @@ __all__ = [
 RTL_GROUP = 8
 """Elements of a word in machines that exist in RTL."""
 
+RTL_LANES = 64
+"""Most lanes of a vector engine that exists in RTL."""
+
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
 AddressDigit = Literal["group", "column", "bank"]
@@ -210,7 +213,8 @@ class Architecture(Schema):
     @property
     def whole_in_rtl(self) -> bool:
         """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
-        return self.memory.ports == 1 and self.array.group == RTL_GROUP
+        fits = self.array.group == RTL_GROUP and self.vector.lanes <= RTL_LANES
+        return fits and self.memory.ports == 1 and self.render is None
 
     @property
     def render_engine(self) -> RenderEngine:

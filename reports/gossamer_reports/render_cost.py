@@ -17,16 +17,21 @@ __all__ = ["ASSUMED", "LEFT_OUT", "render_cost"]
 _PICO: Final = 1e-12
 _SCAN, _TEST, _COMPOSE = (7, 5), (3, 3), (5, 4)  # fp32 multiplications and additions
 _ENTRY_BYTES: Final = 2.5
+_SIGMOIDS: Final = 6
+"""Look-ups of three colours: an exponential and a reciprocal each."""
 ASSUMED: Final = (
     "every element of the array costs a multiply-add in every cycle that the array works, idle columns included",
     "a look-up of sine or logarithm costs as much as one of an exponential",
     "fp32 multiplications, additions: 7, 5 per pixel of a rectangle, 3, 3 per tested sample, 5, 4 per composed one",
-    "rows are read from the patch buffer once per sample that reads them",
+    "rows are read from the patch buffer once per sample that reads them, in every run as the sweep reads encoded ones",
+    "operands are read as if a word had four entries and served one column, with a dense network and with a sparse one",
+    "a bit written to external memory costs as much as one read",
 )
 LEFT_OUT: Final = (
     "leakage, clock tree, control, address generators",
     "search units: population counts and comparisons",
     "square roots, registers of the lanes, the memory of light and colour",
+    "accumulators of the array, sums of deferred shading, the queue of batches, on-chip copies of lines",
 )
 
 
@@ -100,7 +105,7 @@ def _energy(
         "array": run.busy["array"] * array.macs_per_cycle * mac,
         "operand_memories": 8 * operands * a_read,
         "interpolation_lanes": products * mac,
-        "table_units": (EXPONENTIALS * samples + waves) * lookup,
+        "table_units": (EXPONENTIALS * samples + waves + _SIGMOIDS * run.network) * lookup,
         "projector_and_compositor": geometry[0] * multiplication + geometry[1] * addition,
         "patch_memory": 8 * (_row_bytes(frame) * patch_read + run.load_bytes * patch_write),
         "dram": 8 * run.burst_bytes * dram.read_picojoules_per_bit,

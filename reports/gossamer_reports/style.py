@@ -70,6 +70,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # names may hold what would be a formula
     "svg.fonttype": "none",
     "svg.hashsalt": "gossamer",
 }

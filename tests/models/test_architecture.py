@@ -5,6 +5,7 @@ import pytest
 
 from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
+from gossamer_models.loading import builtin_names
 
 READY = ("tiny-4x4", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
@@ -41,6 +42,11 @@ def test_ready_architectures_load(name: str) -> None:
 
 def test_large_machine_fits_its_part() -> None:
     assert sum(load_architecture("vcu1525-32x32").on_chip_bytes().values()) < VU9P_BYTES
+
+
+def test_what_exists_whole_in_rtl() -> None:
+    found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
+    assert found == {"tiny-4x4", "small-8x8", "vu9p-32x32"}
 
 
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:

@@ -1,7 +1,10 @@
 """The figure of a rendering's ablation: bars are as long as the cycles, whatever small parts are drawn together."""
 
+from pathlib import Path
+
 import pytest
 
+from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_render import ablation_figure, variants
 from gossamer_reports.result import Result
 
@@ -29,6 +32,11 @@ def test_bars_are_as_long_as_the_cycles() -> None:
         bars = [container[place] for container in axes.containers]
         assert sum(bar.get_width() for bar in bars) == pytest.approx(part["cycles"] / 1e6)
     assert [text.get_text() for text in axes.texts] == ["111 frames/s", "125 frames/s", "100 frames/s", "500 frames/s"]
+
+
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    save_figure(ablation_figure(RESULT | {"name": r"$\foo$ and $x^^$"}), tmp_path / "a")
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_small_parts_are_drawn_together() -> None:

@@ -24,6 +24,7 @@ _SCALE_TOLERANCE: Final = 2e-3
 
 _PASSES: Final = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
 _FLOATS: Final = (1, 10, 11, 16)
+_INT64: Final = 1 << 63
 """Data types fp32, fp16, fp64 and bf16 by ONNX's numbers."""
 
 
@@ -128,7 +129,8 @@ def _arithmetic(operator: Operator, numbers: Sequence[int | float]) -> int | flo
         case "Reciprocal", [number]:
             return 1 / number
         case "Mul", [first, second]:
-            return first * second
+            product = first * second
+            return product if isinstance(product, float) or abs(product) < _INT64 else None
         case "Div", [first, second] if isinstance(first, float) and isinstance(second, float):
             return first / second
         case "Pow", [float(first), second] if first > 0:

@@ -6,6 +6,7 @@ Maps hold their padding, as SCALE-Sim's do, and are enlarged to whole windows wh
 """
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import Final, NoReturn
@@ -51,18 +52,22 @@ class _Topology:
         self._line = 1
         self._layers: list[NetworkLayer] = []
         self._names: set[str] = {"input"}
+        self._numbers: dict[str, int] = {}
         self._first: Shape | None = None
 
     def run(self) -> Network:
-        lines = list(csv.reader(read_text(self._path, "a SCALE-Sim topology").splitlines()))
-        columns = self._columns(lines[0] if lines else [])
-        for self._line, cells in enumerate(lines[1:], start=2):
-            if any(cell.strip() for cell in cells):
-                self._row([cell.strip() for cell in cells], columns)
+        reader = csv.reader(io.StringIO(read_text(self._path, "a SCALE-Sim topology"), newline=""))
+        try:
+            columns = self._columns(next(reader, []))
+            for cells in reader:
+                self._line = reader.line_num
+                if any(cell.strip() for cell in cells):
+                    self._row([cell.strip() for cell in cells], columns)
+        except csv.Error as error:
+            self._line = reader.line_num
+            self._fail(f"is no row of a table ({error})", "cells between commas")
         if self._first is None:
             self._fail("the file has no rows", "a header and a row per layer")
-        if len(self._layers) > MAX_LAYERS:
-            raise InputError(f"gives {len(self._layers)} layers", f"at most {MAX_LAYERS}", str(self._path))
         network = Network(self._clean(self._path.stem), str(self._path), self._first, 1, tuple(self._layers))
         infer(network)
         return network
@@ -97,6 +102,8 @@ class _Topology:
         self._add(name, shape, (kernel, kernel_x), filters * groups, stride, groups)
 
     def _add(self, name: str, shape: Shape, kernel: tuple[int, int], filters: int, stride: int, groups: int) -> None:
+        if len(self._layers) >= MAX_LAYERS:
+            self._fail(f"is one of more than {MAX_LAYERS // 3} layers", "fewer rows")
         source = "input"
         if self._first is None:
             self._first = shape
@@ -114,15 +121,17 @@ class _Topology:
 
     def _size(self, name: str, cell: str) -> int:
         if not _SIZE.fullmatch(cell) or not int(cell):
-            self._fail(f"{name} is {cell!r:.40}", "a positive integer")
+            self._fail(f"{name} is {cell!r:.40}", "a positive integer of at most 9 digits")
         return int(cell)
 
     def _name(self, cell: str) -> str:
         """The row's name in letters that layers may have; numbered where it is taken."""
+        if not cell:
+            self._fail("the layer has no name", "a name in the first column")
         base = name = self._clean(cell)
-        number = 2
         while name in self._names:
-            name, number = f"{base}_{number}", number + 1
+            self._numbers[base] = number = self._numbers.get(base, 1) + 1
+            name = f"{base}_{number}"
         self._names.add(name)
         return name
 

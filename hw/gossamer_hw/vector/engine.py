@@ -16,7 +16,7 @@ from gossamer_hw.vector.pool import PoolUnit
 from gossamer_hw.vector.ports import PRM_READS, buffer_members
 from gossamer_hw.vector.reduce import ReduceUnit
 from gossamer_hw.vector.stream import StreamUnit
-from gossamer_models.architecture import Architecture
+from gossamer_models.architecture import RTL_LANES, Architecture
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
@@ -26,7 +26,7 @@ from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
 __all__ = ["MAX_LANES", "MIN_LANES", "UNITS", "VectorEngine", "vector_command"]
 
-MIN_LANES, MAX_LANES = 8, 64
+MIN_LANES, MAX_LANES = 8, RTL_LANES
 
 Units = tuple[tuple[type[Any], frozenset[VectorOp]], ...]
 

@@ -159,3 +159,12 @@ def test_functions_of_the_file_are_written_out(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(model.SerializeToString())
     assert [layer.type for layer in import_onnx(path).layers] == ["relu", "add", "linear", "softmax_cross_entropy"]
+
+
+def test_integers_without_end_are_no_numbers(tmp_path: Path) -> None:
+    writer = Writer((8,))
+    number = writer.scalar(1 << 62)
+    for _ in range(40):
+        number = writer.op("Mul", number, number)
+    network = import_onnx(writer.save(tmp_path, writer.gemm("x", "fc", 8, 4)))
+    assert [layer.type for layer in network.layers] == ["linear", "softmax_cross_entropy"]

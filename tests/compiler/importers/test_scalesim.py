@@ -81,6 +81,13 @@ def test_a_row_takes_the_cycles_of_the_same_layer_in_a_network(tmp_path: Path) -
         (PRODUCTS + "a,1,2,3,4,\n", "line 2: '4' stands behind the sizes"),
         (CONVOLUTIONS + "a,8,8,3,3,4,4,1,2:4,\n", "line 2: '2:4' stands behind the sizes"),
         (CONVOLUTIONS + "\na,2,8,3,3,4,4,1,\n", "line 3: the filter 3 x 3 exceeds the map 2 x 8"),
+        (
+            PRODUCTS + "a,1,2,1234567890,\n",
+            "line 2: K is '1234567890'; expected a positive integer of at most 9",
+        ),
+        (PRODUCTS + ",1,2,3,\n", "line 2: the layer has no name"),
+        (PRODUCTS + "a" * 200_000 + ",1,2,3,\n", "line 2: is no row of a table"),
+        (PRODUCTS + "a,1,2,3,\n" * 40_000, "line 3336: is one of more than 3333 layers"),
     ],
 )
 def test_what_is_wrong_stands_in_one_line(text: str, said: str, tmp_path: Path) -> None:

@@ -1,0 +1,19 @@
+"""``gossamer generate``: what has no Verilog, and files that cannot be written."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.gossamer.test_cli import refusal
+
+
+def test_output_file_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gossamer_prune.v").mkdir()
+    line = refusal(capsys, "generate", "--unit", "prune", "--out", str(tmp_path))
+    assert "cannot be written: Is a directory" in line
+
+
+def test_render_engines_have_no_verilog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "generate", "rtnerf-edge", "--out", str(tmp_path))
+    assert "'rtnerf-edge' exists on the simulator only" in line
+    assert "no render engine" in line
