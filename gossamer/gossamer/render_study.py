@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.scene import Scene
 from gossamer_models.sparsity import Pattern
@@ -86,7 +87,17 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
 
 
 def with_costs(result: Result, scene: Scene, machine: Architecture, note: Callable[[str], None]) -> Result:
-    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area."""
+    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area.
+
+    Raises
+    ------
+    DoesNotFitError
+        Deferred shading sums more numbers per pixel than the machine holds.
+    """
+    features, held = scene.field.shader.features, machine.render_engine.features
+    if features > held:
+        what = f"field {scene.field.name!r} does not fit the render engine of {machine.name}"
+        raise DoesNotFitError(what, features, held, "sums per pixel", "raise render.features")
 
     def count(name: str, termination: float | None) -> Frame:
         settings = dataclasses.replace(scene.settings, termination=termination)

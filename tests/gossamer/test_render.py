@@ -1,6 +1,8 @@
 """``gossamer render``: files, exit codes, and a picture of the shipped field."""
 
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,7 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
         assert part["fps"] * part["cycles"] == pytest.approx(1e9)
         assert sum(part["ledger"].values()) == part["cycles"]
         assert part["energy_joules"] == pytest.approx(part["power_watts"] * part["seconds"])
+        assert part["energy_joules"] == pytest.approx(sum(part["energy_components"].values()))
     assert result["area"]["square_millimetres"] < 18.9
 
 
@@ -54,6 +57,14 @@ def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, caps
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert "tiny-4x4 has no render engine" in printed.err
+
+
+def test_more_features_than_the_machine_sums_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (files("gossamer_models") / "architectures" / "rtnerf-edge.yaml").read_text()
+    (tmp_path / "small.yaml").write_text(re.sub(r"^render:\n", "render:\n  features: 26\n", text, flags=re.M))
+    options = ["--arch", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out")]
+    assert main(["render", scene(tmp_path), *options]) == 2
+    assert "needs 27 sums per pixel, has 26; remedy: raise render.features" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
