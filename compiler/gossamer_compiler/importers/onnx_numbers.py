@@ -5,6 +5,7 @@ from math import isclose, prod, sqrt
 from typing import TYPE_CHECKING, Final
 
 from gossamer_compiler.importers.onnx_records import Dims, Operator
+from gossamer_compiler.importers.onnx_shapes import stored_tensors
 from gossamer_models.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ _SCALE_TOLERANCE: Final = 2e-3
 
 _PASSES: Final = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
 _FLOATS: Final = (1, 10, 11, 16)
-_INT64: Final = 1 << 63
 """Data types fp32, fp16, fp64 and bf16 by ONNX's numbers."""
+
+_INT64: Final = 1 << 63
+"""Integers from there on are none that a file's operators could make."""
 
 
 def numbers_of(graph: "onnx.GraphProto", operators: Sequence[Operator], shapes: dict[str, Dims]) -> dict[str, float]:
@@ -65,15 +68,8 @@ def require_scale(source: str, name: str, scale: float, size: int) -> None:
 def _stored(graph: "onnx.GraphProto") -> dict[str, tuple[Number, ...]]:
     from onnx import TensorProto, numpy_helper
 
-    held = [(tensor.name, tensor) for tensor in graph.initializer]
-    held += [
-        (node.output[0], attribute.t)
-        for node in graph.node
-        for attribute in node.attribute
-        if node.op_type == "Constant" and attribute.name == "value" and node.output
-    ]
     values: dict[str, tuple[Number, ...]] = {}
-    for name, tensor in held:
+    for name, tensor in stored_tensors(graph):
         wanted = tensor.data_type in (TensorProto.INT32, TensorProto.INT64, *_FLOATS)
         if not wanted or len(tensor.dims) > 1 or prod(tensor.dims) > _ELEMENTS:
             continue

@@ -8,7 +8,7 @@ from gossamer_compiler.importers.onnx_records import Dims, Operator
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["infer_dims", "stored_integers", "with_reshapes"]
+__all__ = ["infer_dims", "stored_integers", "stored_tensors", "with_reshapes"]
 
 _SHAPE_ELEMENTS: Final = 64
 _PASSES: Final = ("Cast", "Identity", "Squeeze", "Unsqueeze")
@@ -38,19 +38,23 @@ def infer_dims(model: "onnx.ModelProto") -> dict[str, Dims]:
     return shapes
 
 
-def stored_integers(graph: "onnx.GraphProto") -> dict[str, tuple[int, ...]]:
-    """Return the values of short lists of integers that the graph holds."""
-    from onnx import TensorProto, numpy_helper
-
+def stored_tensors(graph: "onnx.GraphProto") -> "list[tuple[str, onnx.TensorProto]]":
+    """Return what the graph holds by the names of the tensors: initialisers, and values of constants."""
     held = [(tensor.name, tensor) for tensor in graph.initializer]
-    held += [
+    return held + [
         (node.output[0], attribute.t)
         for node in graph.node
         for attribute in node.attribute
         if node.op_type == "Constant" and attribute.name == "value" and node.output
     ]
+
+
+def stored_integers(graph: "onnx.GraphProto") -> dict[str, tuple[int, ...]]:
+    """Return the values of short lists of integers that the graph holds."""
+    from onnx import TensorProto, numpy_helper
+
     integers: dict[str, tuple[int, ...]] = {}
-    for name, tensor in held:
+    for name, tensor in stored_tensors(graph):
         if tensor.data_type == TensorProto.INT64 and len(tensor.dims) <= 1 and prod(tensor.dims) <= _SHAPE_ELEMENTS:
             try:
                 integers[name] = tuple(map(int, numpy_helper.to_array(tensor).flat))
