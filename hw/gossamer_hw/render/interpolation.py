@@ -13,7 +13,7 @@ from gossamer_hw.numerics.convert import canonical, normalise_half, relax
 from gossamer_hw.numerics.formats import Half, Relaxed, Single
 from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.multiplier import HalfMultiplier
-from gossamer_models.timing.render_units import ADD_CYCLES, MULTIPLY_CYCLES, lane_cycles, tree_cycles
+from gossamer_models.timing.render_units import ADD_CYCLES, MULTIPLY_CYCLES, interpolation_cycles, tree_cycles
 
 __all__ = ["CORNERS", "ENDS", "InterpolationLane", "SumTree"]
 
@@ -48,7 +48,7 @@ class InterpolationLane(wiring.Component):
         `components` is out of range.
     """
 
-    latency = lane_cycles()
+    latency = interpolation_cycles()
 
     def __init__(self, *, components: int) -> None:
         if components < 1:

@@ -4,7 +4,7 @@ from typing import Final
 
 __all__ = [
     "ADD_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
-    "lane_cycles", "move_cycles", "move_levels", "tree_cycles",
+    "interpolation_cycles", "move_cycles", "move_levels", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -45,7 +45,7 @@ def encoder_cycles(components: int) -> int:
     return 1 + SEARCH_CYCLES + move_cycles(components) + 1
 
 
-def lane_cycles() -> int:
+def interpolation_cycles() -> int:
     """Return the cycles of an interpolation lane: product, three sums, rounding 1, product."""
     return 2 * MULTIPLY_CYCLES + 3 * ADD_CYCLES + 1
 

@@ -10,7 +10,7 @@ from gossamer_models.numerics.formats import Float16, Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
 from gossamer_models.render.interpolate import Interpolator, tree_sum
-from gossamer_models.timing.render_units import lane_cycles, tree_cycles
+from gossamer_models.timing.render_units import interpolation_cycles, tree_cycles
 from tests.hw.render.rows import packed, pipelined
 
 SEED = 13
@@ -65,7 +65,7 @@ def test_products_of_planes_and_lines(components: int) -> None:
         dict(zip(names, map(packed, parts), strict=True)) for parts in zip(planes, corners, lines, ends, strict=True)
     ]
     unit = InterpolationLane(components=components)
-    assert unit.latency == lane_cycles()
+    assert unit.latency == interpolation_cycles()
     found = pipelined(unit, items, ("products",), unit.latency)
     for n, (got,) in enumerate(found):
         with np.errstate(all="ignore"):
