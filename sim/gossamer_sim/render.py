@@ -51,7 +51,7 @@ class RenderRun:
     cycles : from the first load to the last store
     ledger : cycles by `LEDGER`
     load_bytes, store_bytes : of patches, lines and pixels
-    burst_bytes : the same in whole bursts, as the memory moves them
+    burst_bytes, written_bytes : the same in whole bursts, as the memory moves them, and those of them that are written
     busy : cycles in which each engine works: render, array, dram
     unit_busy : cycles of work of each of the render engine's units
     jobs, batches : how many
@@ -63,6 +63,7 @@ class RenderRun:
     load_bytes: int = 0
     store_bytes: int = 0
     burst_bytes: int = 0
+    written_bytes: int = 0
     busy: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("render", "array", "dram"), 0))
     unit_busy: dict[str, int] = field(default_factory=lambda: dict.fromkeys(timing.STAGES, 0))
     jobs: int = 0
@@ -141,7 +142,7 @@ class _Machine:
     def tile(self, tile: TileJobs) -> None:
         """Work on a tile."""
         while len(self._stores) >= 2:
-            self._store()
+            self._wait("dram", self._store())  # the new tile takes the half that this one leaves
         self._spend("setup", timing.rate_cycles(tile.pixels, self._engine.candidate_lanes))
         for job in tile.jobs:
             self._job(job)
@@ -158,7 +159,8 @@ class _Machine:
         self._wait("mlp", self._colours)
         self._wait("dram", self._channel.free)
         run.cycles = self._free
-        run.busy["dram"], run.burst_bytes = self._channel.busy, self._channel.burst_bytes
+        run.busy["dram"] = self._channel.busy
+        run.burst_bytes, run.written_bytes = self._channel.burst_bytes, self._channel.written_bytes
         run.busy["render"] = run.cycles - sum(run.ledger[name] for name in ("mlp", "dram", "sync"))
         return run
 
@@ -230,11 +232,12 @@ class _Machine:
         for first in range(0, count, self._engine.batch):
             self._network(min(count - first, self._engine.batch))
 
-    def _store(self) -> None:
+    def _store(self) -> int:
+        """Store a tile's pixels; return the end."""
         done, pixels = self._stores.pop(0)
         size = pixels * PIXEL_BYTES
-        self._channel.move(done + _HANDOVER, size, 1, write=True)
         self._run.store_bytes += size
+        return self._channel.move(done + _HANDOVER, size, 1, write=True)
 
     def _spend(self, name: str, cycles: int) -> None:
         self._free += cycles
@@ -252,7 +255,7 @@ class _Channel:
     free : when its last transfer ends
     held : until when its latest transfer waited for pixels that were not done
     busy : cycles
-    burst_bytes : moved, in whole bursts
+    burst_bytes, written_bytes : moved, in whole bursts, and written
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -262,7 +265,7 @@ class _Channel:
                 f"the render engine of {architecture.name} must have one port to lpddr4, ddr4 or hbm2,"
                 f" not {memory.ports} to {memory.model}"
             )
-        self.free = self.held = self.busy = self.burst_bytes = 0
+        self.free = self.held = self.busy = self.burst_bytes = self.written_bytes = 0
         self._port_bytes = memory.port_bits // 8
         self._dram = Dram(architecture, load_dram(memory.model))
         self._cycles = lru_cache(maxsize=1 << 16)(self._transfer)
@@ -274,7 +277,9 @@ class _Channel:
         cycles, bursts = self._cycles(size_bytes, runs, write)
         self.free = max(self.free, ready) + cycles
         self.busy += cycles
-        self.burst_bytes += bursts * self._dram.table.burst_bytes
+        size = bursts * self._dram.table.burst_bytes
+        self.burst_bytes += size
+        self.written_bytes += size if write else 0
         return self.free
 
     def _transfer(self, size_bytes: int, runs: int, write: bool) -> tuple[int, int]:

@@ -197,3 +197,13 @@ def test_render_machines_keep_their_bounds(name: str, multiply_adds: int) -> Non
     assert found.clock_hz == 1_000_000_000
     if name == "nerf-1k":
         assert sum(found.on_chip_bytes().values()) <= 4 << 20
+
+
+def test_a_tile_begins_when_the_half_that_it_takes_is_stored() -> None:
+    """The third of three tiles takes the first one's half; its long set-up cannot hide the first one's store."""
+    frame = count()
+    empty, last = TileJobs(4096, 0, ()), TileJobs(1 << 20, 0, ())
+    alone, behind = (run([*[empty] * number, last], frame) for number in (0, 2))
+    assert alone.ledger["setup"] > run([empty], frame).cycles
+    store = run([empty, empty], frame).busy["dram"] - run([empty], frame).busy["dram"]
+    assert behind.cycles - alone.cycles >= store > 3 * (behind.ledger["setup"] - alone.ledger["setup"])
