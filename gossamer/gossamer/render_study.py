@@ -82,7 +82,9 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
     uniform = frame.total("uniform")
     scanned, tests = (frame.total("scanned"), frame.total("tests")) if variant.sweep else (0, uniform)
     samples = frame.total("samples") if variant.sweep else frame.total("kept")
-    cost = render_cost(machine, run, frame, shade, scanned=scanned, tests=tests, samples=samples)
+    cost = render_cost(
+        machine, run, frame, shade, scanned=scanned, tests=tests, samples=samples, encoded=variant.encoded
+    )
     return {"occupancy_accesses": frame.swept if variant.sweep else uniform, **cost}
 
 

@@ -23,9 +23,8 @@ ASSUMED: Final = (
     "every element of the array costs a multiply-add in every cycle that the array works, idle columns included",
     "a look-up of sine or logarithm costs as much as one of an exponential",
     "fp32 multiplications, additions: 7, 5 per pixel of a rectangle, 3, 3 per tested sample, 5, 4 per composed one",
-    "rows are read from the patch buffer once per sample that reads them, in every run as the sweep reads encoded ones",
+    "rows are read from the patch buffer once per sample that reads them, by uniform sampling as by the sweep",
     "operands are read as if a word had four entries and served one column, with a dense network and with a sparse one",
-    "a bit written to external memory costs as much as one read",
 )
 LEFT_OUT: Final = (
     "leakage, clock tree, control, address generators",
@@ -44,6 +43,7 @@ def render_cost(
     scanned: int,
     tests: int,
     samples: int,
+    encoded: bool,
 ) -> dict[str, Any]:
     """Return cycles, frames per second, traffic, energy and ledger of a picture.
 
@@ -51,9 +51,10 @@ def render_cost(
     ----------
     scanned, tests : pixels of rectangles, and samples whose cube or occupancy was looked at
     samples : whose density was computed
+    encoded : rows lie in the patch buffer as they are encoded, else as plain fp16
     """
     seconds = run.cycles / architecture.clock_hz
-    joules = _energy(architecture, run, frame, shade, scanned, tests, samples)
+    joules = _energy(architecture, run, frame, shade, scanned, tests, samples, encoded=encoded)
     total = None if joules is None else sum(joules.values())
     return {
         "fps": 1 / seconds,
@@ -80,6 +81,8 @@ def _energy(
     scanned: int,
     tests: int,
     samples: int,
+    *,
+    encoded: bool,
 ) -> dict[str, float] | None:
     """Return joules by part; None without a table that has all figures."""
     if architecture.energy is None:
@@ -107,17 +110,18 @@ def _energy(
         "interpolation_lanes": products * mac,
         "table_units": (EXPONENTIALS * samples + waves + _SIGMOIDS * run.network) * lookup,
         "projector_and_compositor": geometry[0] * multiplication + geometry[1] * addition,
-        "patch_memory": 8 * (_row_bytes(frame) * patch_read + run.load_bytes * patch_write),
-        "dram": 8 * run.burst_bytes * dram.read_picojoules_per_bit,
+        "patch_memory": 8 * (_row_bytes(frame, encoded=encoded) * patch_read + run.load_bytes * patch_write),
+        "dram": 8 * (run.burst_bytes - run.written_bytes) * dram.read_picojoules_per_bit
+        + 8 * run.written_bytes * dram.write_picojoules_per_bit,
     }
     return {name: cost * _PICO for name, cost in picojoules.items()}
 
 
-def _row_bytes(frame: Frame) -> int:
-    """Return the bytes of encoded rows that samples read."""
+def _row_bytes(frame: Frame, *, encoded: bool) -> int:
+    """Return the bytes of the rows that samples read."""
 
     def size(found: Fetches) -> int:
-        return found.bitmap_bytes + found.coordinate_bytes
+        return found.bitmap_bytes + found.coordinate_bytes if encoded else found.dense_bytes
 
     return sum(size(tile.density) + size(tile.appearance) for tile in frame.tiles)
 

@@ -1,0 +1,60 @@
+"""Energy of a picture, part by part, from figures of a table that are worked out by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gossamer_models.architecture import load_architecture
+from gossamer_models.energy import load_energy
+from gossamer_models.render.fetches import Fetches
+from gossamer_reports.render_cost import render_cost
+from gossamer_sim.render import RenderRun
+
+MACHINE = load_architecture("nerf-1k")
+RUN = RenderRun(
+    cycles=2_000, load_bytes=640, store_bytes=64, burst_bytes=1_024, written_bytes=128, shaded=10, network=10,
+    busy={"render": 1_500, "array": 500, "dram": 100},
+)  # fmt: skip
+
+
+def cost(*, encoded: bool) -> dict[str, Any]:
+    rows = Fetches(3, 2, 60, 10, 160), Fetches(1, 1, 50, 6, 192)
+    frame: Any = SimpleNamespace(
+        density_components=16, appearance_components=48, tiles=[SimpleNamespace(density=rows[0], appearance=rows[1])]
+    )
+    shade: Any = SimpleNamespace(waves_per_sample=120)
+    return render_cost(MACHINE, RUN, frame, shade, scanned=1_000, tests=500, samples=40, encoded=encoded)
+
+
+def test_energy_by_hand() -> None:
+    found = cost(encoded=True)
+    parts = {name: joules * 1e12 for name, joules in found["energy_components"].items()}
+    # 28 nm: 0.634 pJ per multiply-add, 0.82 per look-up; fp32 by Horowitz at 45 nm, scaled.
+    assert parts["array"] == pytest.approx(500 * 1024 * 0.634)
+    # 12 texels of planes, 6 of lines and 3 products per component: 21 multiply-adds.
+    assert parts["interpolation_lanes"] == pytest.approx(21 * (40 * 16 + 10 * 48) * 0.634)
+    # Density: three look-ups a sample; per shaded one 120 waves, and three sigmoids of two.
+    assert parts["table_units"] == pytest.approx((3 * 40 + 10 * 120 + 10 * 6) * 0.82)
+    multiplications, additions = 7 * 1_000 + 3 * 500 + 5 * 40, 5 * 1_000 + 3 * 500 + 4 * 40
+    scaled = (multiplications * 3.7 + additions * 0.9) * 0.421
+    assert parts["projector_and_compositor"] == pytest.approx(scaled, rel=2e-3)
+    assert parts["dram"] == pytest.approx(8 * 1_024 * 8)
+    assert sum(parts.values()) == pytest.approx(found["energy_joules"] * 1e12)
+    assert found["power_watts"] == pytest.approx(found["energy_joules"] / 2e-6)
+    assert found["fps"] == pytest.approx(5e5)
+
+
+def test_plain_rows_cost_more_reads() -> None:
+    encoded, plain = (cost(encoded=kind)["energy_components"] for kind in (True, False))
+    assert plain.pop("patch_memory") > encoded.pop("patch_memory")
+    assert plain == encoded
+
+
+def test_bits_written_have_a_figure_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = load_energy(str(MACHINE.energy))
+    row = table.dram["lpddr4"].model_copy(update={"write_picojoules_per_bit": 80.0})
+    changed = table.model_copy(update={"dram": table.dram | {"lpddr4": row}})
+    monkeypatch.setattr("gossamer_reports.render_cost.load_energy", lambda _: changed)
+    found = cost(encoded=True)["energy_components"]["dram"]
+    assert found == pytest.approx(8e-12 * ((1_024 - 128) * 8 + 128 * 80))
