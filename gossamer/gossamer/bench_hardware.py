@@ -75,9 +75,10 @@ def engines() -> Iterator[Measurement]:
 
 def units() -> Iterator[Measurement]:
     """Measure the units of the render engine, and those that can be had alone, on both families."""
-    from gossamer_hw.render.interpolation import InterpolationLane, SumTree
+    from gossamer_hw.render.interpolation import InterpolationLane
     from gossamer_hw.render.light import LightUnit
     from gossamer_hw.render.search import SearchUnit
+    from gossamer_hw.render.trees import DualTree, ListSearch, SumTree
     from gossamer_hw.render.waves import WaveUnit
     from gossamer_hw.units.catalogue import unit_text
     from gossamer_hw.verilog import emit_verilog
@@ -98,6 +99,8 @@ def units() -> Iterator[Measurement]:
         "sine and cosine": WaveUnit(),
         "interpolation lane, one component": InterpolationLane(components=1),
         "tree of sums of 16 terms": SumTree(terms=16),
+        "search in 16 coordinates of 6 bits": ListSearch(slots=16, bits=6),
+        "tree for both, 16 terms or coordinates of 6 bits": DualTree(terms=16, bits=6),
         "light of 6,400 pixels": LightUnit(pixels=6400),
     }
     for what, component in parts.items():

@@ -50,4 +50,25 @@ RENDER_FAULTS = (
         "np.zeros(count, dtype=np.int64) if begin",
         "tests/sim/test_render.py::test_flow_against_a_walk",
     ),
+    Fault(
+        "a search takes the lower half where the query is the middle",
+        "hw/gossamer_hw/render/trees.py",
+        "(query >= key[:-1])",
+        "(query > key[:-1])",
+        "tests/hw/render/test_trees.py::test_searches",
+    ),
+    Fault(
+        "leaves that meet first hold neighbours, not coordinates half a list apart",
+        "hw/gossamer_hw/render/trees.py",
+        "[::-1], 2) for leaf in range(slots)]",
+        ", 2) for leaf in range(slots)]",
+        "tests/hw/render/test_trees.py::test_searches",
+    ),
+    Fault(
+        "a node adds the operand that it should not pass on",
+        "hw/gossamer_hw/numerics/adder.py",
+        "far | self.select",
+        "far",
+        "tests/hw/render/test_trees.py::test_sums_and_searches_change_places_every_cycle",
+    ),
 )

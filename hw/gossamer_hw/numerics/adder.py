@@ -58,10 +58,14 @@ class SingleAdder(wiring.Component):
     subnormals
         Whether operands or sums may be subnormal. Sums of products of binary16 numbers are multiples of
         2**-48 and never are; leaving the cases out is then exact and shortens the loop.
+    selects
+        Whether it can also pass one operand on: a node of a search.
 
     Members
     -------
     a, b : operands.
+    select : with `selects`: ``sum`` is one of the operands, which are positive and normal.
+    second : with `selects`: it is ``b``.
     sum : their sum, ``latency`` cycles later, behind combinational logic.
 
     Raises
@@ -70,12 +74,14 @@ class SingleAdder(wiring.Component):
         `latency` is out of range.
     """
 
-    def __init__(self, *, latency: int, subnormals: bool = True) -> None:
+    def __init__(self, *, latency: int, subnormals: bool = True, selects: bool = False) -> None:
         if latency not in _CUTS:
             raise ValueError(f"`latency` must be one of {', '.join(map(str, _CUTS))}, not {latency!r}")
         self._latency = latency
         self._subnormals = subnormals
-        super().__init__({"a": In(Relaxed), "b": In(Relaxed), "sum": Out(Relaxed)})
+        self._selects = selects
+        choice = {"select": In(1), "second": In(1)} if selects else {}
+        super().__init__({"a": In(Relaxed), "b": In(Relaxed), "sum": Out(Relaxed)} | choice)
 
     @property
     def latency(self) -> int:
@@ -106,8 +112,13 @@ class SingleAdder(wiring.Component):
         a_exponent, b_exponent = self._scale(a.exponent), self._scale(b.exponent)
         swap = Signal()
         distance = Signal(8)
+        larger: Value = b_magnitude > a_magnitude
+        far: Value = distance[5:].any()
+        if self._selects:
+            # The operand that is not passed on is shifted out of reach, where it is too small to change a bit.
+            larger, far = Mux(self.select, self.second, larger), far | self.select
         m.d.comb += [
-            swap.eq(b_magnitude > a_magnitude),
+            swap.eq(larger),
             distance.eq(Mux(swap, (b_exponent - a_exponent)[:8], (a_exponent - b_exponent)[:8])),
             ordered.subtract.eq(a.sign ^ b.sign),
             ordered.nan.eq(self.a.nan | self.b.nan | (a.exponent.all() & b.exponent.all() & ordered.subtract)),
@@ -118,7 +129,7 @@ class SingleAdder(wiring.Component):
                 Cat(Const(0, 3), Mux(swap, Cat(a.mantissa, a.exponent.any()), Cat(b.mantissa, b.exponent.any())))
             ),
             # Beyond 27 places only the sticky bit is left.
-            ordered.distance.eq(distance[:5] | distance[5:].any().replicate(5)),
+            ordered.distance.eq(distance[:5] | far.replicate(5)),
         ]
         return ordered
 

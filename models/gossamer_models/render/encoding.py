@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, UInt8, UInt32
 
-__all__ = ["BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode"]
+__all__ = ["BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode", "find"]
 
 BLOCK_ROWS: Final = 16
 """Rows that share a base."""
@@ -277,6 +277,26 @@ def decode(table: Table, rows: NDArray[np.int64] | None = None) -> Float16:
         low, high = table.payload[place].astype(np.uint16), table.payload[place + 1].astype(np.uint16)
         out[first : first + _CHUNK_ROWS][mask] = low | high << 8
     return out.view(np.float16)
+
+
+def find(coordinates: Counts, counts: Counts, queries: Counts) -> tuple[Bool, Counts]:
+    """Look up a coordinate in each of several ascending lists.
+
+    Parameters
+    ----------
+    coordinates : array of int64, shape (lists, slots)
+    counts : array of int64, shape (lists,)
+        How many of a list's slots count, the first ones.
+    queries : array of int64, shape (lists,)
+
+    Returns
+    -------
+    present : array of bool, shape (lists,)
+    place : array of int64, shape (lists,)
+        Slot of the coordinate; 0 where the list lacks it.
+    """
+    equal = (coordinates == queries[:, None]) & (np.arange(coordinates.shape[1]) < counts[:, None])
+    return equal.any(axis=1), equal.argmax(axis=1)
 
 
 def _write_rows(payload: UInt8, rows: NDArray[np.uint16], starts: Counts, coordinates: Bool, layout: Layout) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 __all__ = [
     "ADD_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
-    "interpolation_cycles", "move_cycles", "move_levels", "tree_cycles",
+    "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -53,3 +53,8 @@ def interpolation_cycles() -> int:
 def tree_cycles(terms: int) -> int:
     """Return the cycles of a tree of sums: a sum per level."""
     return (terms - 1).bit_length() * ADD_CYCLES
+
+
+def list_search_cycles(slots: int) -> int:
+    """Return the cycles of a search in a list of coordinates: a comparison that halves it per cycle, the last one 1."""
+    return (slots - 1).bit_length() + 1

@@ -9,11 +9,12 @@ from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
-from gossamer_models.numerics.formats import Float16
+from gossamer_models.numerics.formats import Float16, Float32
 from gossamer_models.render.encoding import Layout, Table, decode
 
-__all__ = ["decoded", "packed", "pipelined", "row_bytes", "some_rows"]
+__all__ = ["canonical", "decoded", "numbers", "packed", "pipelined", "row_bytes", "some_rows"]
 
+SPECIAL = np.array([0, 0x8000, 1, 0x8001, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00], np.uint16)
 DENSITIES = (0, 0.03, 0.1, 0.2, 0.4, 0.7, 1)
 
 
@@ -28,6 +29,21 @@ def some_rows(components: int, seed: int, each: int) -> Float16:
     special[7, :-1] = 0x7C00
     special[8, 0] = special[8, -1] = 0x8000
     return np.concatenate([special, *rows]).astype(np.uint16).view(np.float16)
+
+
+def numbers(rng: np.random.Generator, *shape: int) -> Float16:
+    """Return numbers of a field, sparse, with any bits and special ones among them."""
+    kind = rng.integers(0, 4, shape)
+    any_bits = rng.integers(0, 1 << 16, shape, dtype=np.uint16)
+    usual = rng.standard_normal(shape).astype(np.float16).view(np.uint16)
+    chosen = np.select([kind == 0, kind == 1, kind == 2], [usual, any_bits, SPECIAL[rng.integers(0, 12, shape)]], 0)
+    return chosen.astype(np.uint16).view(np.float16)
+
+
+def canonical(values: Float32) -> list[int]:
+    """Return the bits of numbers as hardware gives them: zeros are +0, NaN is 0x7FC00000."""
+    bits = np.where(np.isnan(values), np.uint32(0x7FC00000), (values + np.float32(0)).view(np.uint32))
+    return [int(value) for value in bits]
 
 
 def packed(row: NDArray[Any]) -> int:

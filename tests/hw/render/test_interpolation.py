@@ -1,41 +1,26 @@
-"""Interpolation lanes and trees of sums against numpy, bit for bit; zeros are +0, NaN is 0x7FC00000."""
+"""Interpolation lanes against numpy, bit for bit; zeros are +0, NaN is 0x7FC00000."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gossamer_hw.render.interpolation import CORNERS, ENDS, InterpolationLane, SumTree
+from gossamer_hw.render.interpolation import CORNERS, ENDS, InterpolationLane
 from gossamer_models.numerics.formats import Float16, Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
-from gossamer_models.render.interpolate import Interpolator, tree_sum
-from gossamer_models.timing.render_units import interpolation_cycles, tree_cycles
-from tests.hw.render.rows import packed, pipelined
+from gossamer_models.render.interpolate import Interpolator
+from gossamer_models.timing.render_units import interpolation_cycles
+from tests.hw.render.rows import canonical, numbers, packed, pipelined
 
 SEED = 13
 POINTS = 120
-SPECIAL = np.array([0, 0x8000, 1, 0x8001, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00], np.uint16)
-
-
-def numbers(rng: np.random.Generator, *shape: int) -> Float16:
-    """Numbers of a field, sparse, with any bits and special ones among them."""
-    kind = rng.integers(0, 4, shape)
-    any_bits = rng.integers(0, 1 << 16, shape, dtype=np.uint16)
-    usual = rng.standard_normal(shape).astype(np.float16).view(np.uint16)
-    chosen = np.select([kind == 0, kind == 1, kind == 2], [usual, any_bits, SPECIAL[rng.integers(0, 12, shape)]], 0)
-    return chosen.astype(np.uint16).view(np.float16)
 
 
 def finite(rng: np.random.Generator, *shape: int) -> Float16:
     """`numbers` that a field may hold."""
     values = numbers(rng, *shape)
     return np.where(np.isfinite(values), values, np.float16(2))
-
-
-def canonical(values: Float32) -> list[int]:
-    bits = np.where(np.isnan(values), np.uint32(0x7FC00000), (values + np.float32(0)).view(np.uint32))
-    return [int(value) for value in bits]
 
 
 def weighted(weights: Float16, rows: Float16) -> Float32:
@@ -106,21 +91,6 @@ def test_products_of_a_field() -> None:
         assert found == [packed(np.array(canonical(row), np.uint32)) for row in wanted], f"seed {SEED}"
 
 
-@pytest.mark.parametrize("terms", [2, 5, 16])
-def test_sums_of_trees(terms: int) -> None:
-    rng = np.random.default_rng(SEED)
-    with np.errstate(all="ignore"):
-        values = numbers(rng, POINTS, terms).astype(np.float32) * numbers(rng, POINTS, terms).astype(np.float32)
-        values = np.array([canonical(row) for row in values], np.uint32).view(np.float32)
-        wanted = canonical(tree_sum(values))
-    unit = SumTree(terms=terms)
-    assert unit.latency == tree_cycles(terms)
-    found = pipelined(unit, [{"terms": packed(row)} for row in values], ("sum",), unit.latency)
-    assert [got for (got,) in found] == wanted, f"seed {SEED}"
-
-
 def test_sizes_out_of_range() -> None:
     with pytest.raises(ValueError, match="`components` must be at least 1, not 0"):
         InterpolationLane(components=0)
-    with pytest.raises(ValueError, match="`terms` must be at least 2, not 1"):
-        SumTree(terms=1)

@@ -1,0 +1,91 @@
+"""Trees of sums, searches in lists of coordinates, and the tree for both, against numpy."""
+
+import numpy as np
+import pytest
+
+from gossamer_hw.render.trees import DualTree, ListSearch, SumTree
+from gossamer_models.render.encoding import Counts, find
+from gossamer_models.render.interpolate import tree_sum
+from gossamer_models.timing.render_units import list_search_cycles, tree_cycles
+from tests.hw.render.rows import canonical, numbers, packed, pipelined
+
+SEED = 21
+ITEMS = 120
+SIZES = [(2, 1), (4, 3), (16, 6)]
+
+
+def sums(rng: np.random.Generator, terms: int) -> tuple[list[dict[str, int]], list[int]]:
+    """Return items of products of fp16 numbers, and their sums."""
+    with np.errstate(all="ignore"):
+        products = numbers(rng, ITEMS, terms).astype(np.float32) * numbers(rng, ITEMS, terms).astype(np.float32)
+        products = np.array([canonical(row) for row in products], np.uint32).view(np.float32)
+        return [{"terms": packed(row)} for row in products], canonical(tree_sum(products))
+
+
+def lists(rng: np.random.Generator, slots: int, bits: int) -> tuple[Counts, Counts, Counts]:
+    """Return ascending lists, rubbish behind their ends, how long they are, and queries that half of them hold."""
+    most = min(slots, 1 << bits)
+    counts = rng.integers(0, most + 1, ITEMS)
+    counts[:3] = [0, 1, most]
+    coordinates = rng.integers(0, 1 << bits, (ITEMS, slots))
+    for row, count in zip(coordinates, counts, strict=True):
+        row[:count] = np.sort(rng.permutation(1 << bits)[:count])
+    held = coordinates[np.arange(ITEMS), rng.integers(0, np.maximum(counts, 1))]
+    return coordinates, counts, np.where(rng.random(ITEMS) < 0.5, held, rng.integers(0, 1 << bits, ITEMS))
+
+
+def queries(coordinates: Counts, counts: Counts, asked: Counts, bits: int) -> list[dict[str, int]]:
+    return [
+        {"coordinates": sum(int(c) << bits * n for n, c in enumerate(row)), "count": int(count), "query": int(query)}
+        for row, count, query in zip(coordinates, counts, asked, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("terms", [2, 5, 16])
+def test_sums(terms: int) -> None:
+    items, wanted = sums(np.random.default_rng(SEED), terms)
+    unit = SumTree(terms=terms)
+    assert unit.latency == tree_cycles(terms)
+    assert [got for (got,) in pipelined(unit, items, ("sum",), unit.latency)] == wanted, f"seed {SEED}"
+
+
+@pytest.mark.parametrize(("slots", "bits"), SIZES)
+def test_searches(slots: int, bits: int) -> None:
+    asked = lists(np.random.default_rng(SEED), slots, bits)
+    unit = ListSearch(slots=slots, bits=bits)
+    assert unit.latency == list_search_cycles(slots)
+    found = pipelined(unit, queries(*asked, bits), ("present", "place"), unit.latency)
+    for n, (present, place, got) in enumerate(zip(*find(*asked), found, strict=True)):
+        assert got[0] == present, f"seed {SEED}, item {n}"
+        assert not present or got[1] == place, f"seed {SEED}, item {n}"
+
+
+@pytest.mark.parametrize(("terms", "bits"), SIZES)
+def test_sums_and_searches_change_places_every_cycle(terms: int, bits: int) -> None:
+    rng = np.random.default_rng(SEED)
+    summed, wanted = sums(rng, terms)
+    asked = lists(rng, terms, bits)
+    searches = rng.random(ITEMS) < 0.5
+    items = [
+        {"search": int(search), **one, **other}
+        for search, one, other in zip(searches, summed, queries(*asked, bits), strict=True)
+    ]
+    unit = DualTree(terms=terms, bits=bits)
+    assert unit.latency == tree_cycles(terms)
+    found = pipelined(unit, items, ("sum", "present", "place"), unit.latency)
+    presents, places = find(*asked)
+    for n, (total, present, place) in enumerate(found):
+        if searches[n]:
+            assert present == presents[n], f"seed {SEED}, item {n}"
+            assert not present or place == places[n], f"seed {SEED}, item {n}"
+        else:
+            assert total == wanted[n], f"seed {SEED}, item {n}"
+
+
+def test_sizes_out_of_range() -> None:
+    with pytest.raises(ValueError, match="`terms` must be at least 2, not 1"):
+        SumTree(terms=1)
+    with pytest.raises(ValueError, match="power of two of slots, not 6"):
+        ListSearch(slots=6, bits=3)
+    with pytest.raises(ValueError, match="`bits` must be at least 1 and at most 22, not 23"):
+        DualTree(terms=4, bits=23)
