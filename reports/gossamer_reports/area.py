@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.banks import memory_banks, memory_component, render_banks
 from gossamer_models.energy import AreaFigure, EnergyTable, load_energy
-from gossamer_reports.banks import memory_banks, memory_component, render_banks
 
 __all__ = ["Area", "AreaModel", "area_line", "area_model"]
 

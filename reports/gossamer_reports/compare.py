@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.architecture import Architecture
+from gossamer_models.energy_model import EnergyModel, energy_model
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
-from gossamer_reports.energy import EnergyModel, energy_model
 
 __all__ = ["Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.banks import memory_banks, render_banks
 from gossamer_models.energy import EnergyTable, Figure, load_energy
 from gossamer_models.render.fetches import Fetches
 from gossamer_models.render.frame import Frame
 from gossamer_models.timing.render import EXPONENTIALS, PRODUCTS
 from gossamer_models.timing.shade import ShadeTiming
-from gossamer_reports.banks import memory_banks, render_banks
 from gossamer_sim.render import RenderRun
 
 __all__ = ["ASSUMED", "LEFT_OUT", "render_cost"]

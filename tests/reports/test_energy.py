@@ -10,11 +10,12 @@ import yaml
 from gossamer_compiler.training import compile_training
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.energy_model import energy_model
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
 from gossamer_reports.compare import ConservationError, compare
-from gossamer_reports.energy import NO_ENERGY, energy_line, energy_model
+from gossamer_reports.energy import NO_ENERGY, energy_line
 from gossamer_reports.result import Result
 from gossamer_sim import simulate
 from tests.reports.conftest import Run, make_result

@@ -1,8 +1,8 @@
 """Banks of the on-chip memories, counted by hand."""
 
 from gossamer_models.architecture import load_architecture
+from gossamer_models.banks import Banks, memory_banks
 from gossamer_models.energy import load_energy
-from gossamer_reports.banks import Banks, memory_banks
 
 
 def test_banks_of_the_large_machine() -> None:
