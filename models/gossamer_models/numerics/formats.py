@@ -22,6 +22,9 @@ NAN_BF16_BITS = 0x7FC0
 
 _NAN_FP32 = np.uint32(NAN_FP32_BITS).view(np.float32)
 _NAN_FP16 = np.uint16(NAN_FP16_BITS).view(np.float16)
+# Patterns of fp32: from here on a number is a normal fp16, and from there on it is infinite.
+_FP16_NORMAL = np.float32(2**-14).view(np.uint32)
+_FP16_OVERFLOW = np.float32(65520).view(np.uint32)
 
 
 def canonical(x: Float32) -> Float32:
@@ -52,6 +55,25 @@ def to_fp16(x: Float32) -> Float16:
         rounded = x.astype(np.float16)
     nan = np.isnan(rounded)
     return np.where(nan, _NAN_FP16, rounded) if nan.any() else rounded
+
+
+def through_fp16(x: Float32) -> Float32:
+    """Round fp32 to fp16 and widen it again: the same bits as `to_fp32(to_fp16(x))`, sooner.
+
+    Parameters
+    ----------
+    x : array of float32
+        Any shape.
+    """
+    pattern = x.view(np.uint32)
+    # As in `to_bf16`, of 13 bits. It holds for zeros and for what is an ordinary fp16; the rest takes the long way.
+    carried = pattern + (np.uint32(0xFFF) + ((pattern >> np.uint32(13)) & np.uint32(1)))
+    rounded = (carried & np.uint32(0xFFFFE000)).view(np.float32)
+    magnitude = pattern & np.uint32(0x7FFFFFFF)
+    rare = (magnitude - _FP16_NORMAL >= _FP16_OVERFLOW - _FP16_NORMAL) & (magnitude != 0)
+    if rare.any():
+        rounded[rare] = to_fp32(to_fp16(x[rare]))
+    return rounded
 
 
 def to_bf16(x: Float32) -> UInt16:

@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 
 from gossamer_models.numerics import special
-from gossamer_models.numerics.formats import Float32
+from gossamer_models.numerics.formats import Float32, through_fp16
 from gossamer_models.numerics.sine import cosine, sine
 
 __all__ = ["Arithmetic"]
@@ -29,10 +29,7 @@ class Arithmetic(Enum):
 
     def half(self, x: Float32) -> Float32:
         """Round to fp16 where the machine does."""
-        if self is Arithmetic.SINGLE:
-            return x
-        with np.errstate(over="ignore", under="ignore"):
-            return x.astype(np.float16).astype(np.float32)
+        return x if self is Arithmetic.SINGLE else through_fp16(x)
 
     def exp(self, x: Float32) -> Float32:
         """Return e to the power x."""

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.numerics.formats import Bool, Float32
+from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.encoding import Layout
 from gossamer_models.render.field import Factors, Real
 from gossamer_models.render.interpolate import Interpolator
 
-__all__ = ["FetchCounter", "Fetches"]
+__all__ = ["FetchCounter", "Fetches", "Reads"]
+
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,20 @@ class Fetches:
         return Fetches(*(getattr(self, name) + getattr(other, name) for name in Fetches.__slots__))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reads:
+    """Which cells of three planes and three lines some points lie in.
+
+    Members
+    -------
+    cells : arrays of int64, ascending: lowest texels of the cells, as `Interpolator.cells` gives them
+    times : arrays of int64: how many points lie in each
+    """
+
+    cells: tuple[Index, ...]
+    times: tuple[Index, ...]
+
+
 class FetchCounter:
     """Adds up what samples read of some factors: 12 rows of planes and 6 of lines each.
 
@@ -49,26 +65,36 @@ class FetchCounter:
         self._interpolator = Interpolator(factors, Arithmetic.MACHINE)
         layout = Layout(factors.components)
         self._row_bytes = 2 * factors.components
-        self._planes = [_rows(plane, layout) for plane in factors.planes]
-        self._lines = [_rows(line, layout) for line in factors.lines]
+        self._cells = [_per_cell(_rows(part, layout)) for part in factors.arrays]
 
     def add(self, points: Float32) -> None:
         """Count the rows that samples at points read."""
-        self.found += self.count(points)
+        self.found += self.count(self.reads(points))
 
-    def count(self, points: Float32) -> Fetches:
-        """Return what samples at points read, and add it to nothing."""
-        found = Fetches()
-        planes, lines = self._interpolator.texels(points)
-        for texels, (listed, sizes) in zip([*planes, *lines], [*self._planes, *self._lines], strict=True):
-            of_list, taken = listed[texels], sizes[texels]
-            rows, size = int(of_list.sum()), int(taken[of_list].sum())
-            found += Fetches(texels.size - rows, rows, int(taken.sum()) - size, size, self._row_bytes * texels.size)
-        return found
+    def reads(self, points: Float32) -> Reads:
+        """Return the cells that points lie in."""
+        times = [np.bincount(cells) for cells in self._interpolator.cells(points)]
+        cells = tuple(np.flatnonzero(part) for part in times)
+        return Reads(cells, tuple(part[found] for part, found in zip(times, cells, strict=True)))
+
+    def count(self, reads: Reads) -> Fetches:
+        """Return what samples read, and add it to nothing."""
+        parts = zip(self._cells, reads.cells, reads.times, strict=True)
+        sums = np.sum([table[:, cells] @ times for table, cells, times in parts], axis=0)
+        rows, of_list, size, listed = (int(part) for part in sums)
+        return Fetches(rows - of_list, of_list, size - listed, listed, self._row_bytes * rows)
 
 
-def _rows(values: Real, layout: Layout) -> tuple[Bool, NDArray[np.int64]]:
-    """Return format and bytes of every texel's row."""
-    bits = values.astype(np.float16).reshape(-1, layout.components).view(np.uint16)
-    counts = np.count_nonzero(bits, axis=1).astype(np.int64)
-    return layout.as_coordinates(counts), layout.row_bytes(counts)
+def _rows(values: Real, layout: Layout) -> Index:
+    """Return of every texel: its row, whether that is a list, its bytes, those of a list; shape (4, ...)."""
+    counts = np.count_nonzero(values.astype(np.float16).view(np.uint16), axis=-1).astype(np.int64)
+    of_list, sizes = layout.as_coordinates(counts), layout.row_bytes(counts)
+    return np.stack([np.ones_like(sizes), of_list, sizes, of_list * sizes])
+
+
+def _per_cell(texels: Index) -> Index:
+    """Return the sums over the texels of every cell, shape (4, cells); a texel at the end of an axis has no cell."""
+    for axis in range(1, texels.ndim):
+        along = np.moveaxis(texels, axis, -1)
+        texels = np.moveaxis(along + np.roll(along, -1, axis=-1), -1, axis)
+    return texels.reshape(len(texels), -1)

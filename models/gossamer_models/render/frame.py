@@ -157,14 +157,15 @@ class _Worker:
         counts = count_tile(self._found, self._order, self._rays, tile, self._tiling, self._evaluate)
         x, y, z = (counts.low // self._tiling.block).T
         density, appearance = self._counters
+        reads, shaded_reads = density.reads(counts.points), appearance.reads(counts.shaded_points)
         return TileWork(
             tile.width * tile.height,
             counts.without_points(),
             self._occupied[x, y, z],
             self.patches.loads(counts.low, counts.high),
-            self.patches.touched(counts.points, counts.shaded_points),
-            density.count(counts.points),
-            appearance.count(counts.shaded_points),
+            self.patches.touched(reads, shaded_reads),
+            density.count(reads),
+            appearance.count(shaded_reads),
         )
 
 

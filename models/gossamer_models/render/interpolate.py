@@ -68,16 +68,14 @@ class Interpolator:
             np.concatenate(list(self._products(points[part])), axis=1, out=out[part])
         return out
 
-    def texels(self, points: Float32) -> tuple[list[Index], list[Index]]:
-        """Return which texels points read: per plane (points, 4) of row * width + column, per line (points, 2)."""
-        place = self._place(points)
-        planes, lines = [], []
-        for (a, b), c in zip(PLANE_AXES, LINE_AXIS, strict=True):
-            width = self._grid[a]
-            corner = place.texels[b] * width + place.texels[a]
-            planes.append(np.stack([corner, corner + 1, corner + width, corner + width + 1], axis=1))
-            lines.append(np.stack([place.texels[c], place.texels[c] + 1], axis=1))
-        return planes, lines
+    def cells(self, points: Float32) -> tuple[Index, ...]:
+        """Return the lowest texels that points read of each plane, as row * width + column, then of each line.
+
+        A point reads the texels one further along every axis as well.
+        """
+        texels = self._place(points).texels
+        planes = (texels[b] * self._grid[a] + texels[a] for a, b in PLANE_AXES)
+        return (*planes, *(texels[c] for c in LINE_AXIS))
 
     def _place(self, points: Float32) -> _Place:
         texels, fractions = [], []

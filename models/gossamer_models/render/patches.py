@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.numerics.formats import Float32
-from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.encoded_field import PATCH, plane_rows
 from gossamer_models.render.encoding import BLOCK_ROWS, Layout
+from gossamer_models.render.fetches import Reads
 from gossamer_models.render.field import PLANE_AXES, Factors, Field
-from gossamer_models.render.interpolate import Interpolator
 
 __all__ = ["PatchLoads", "PatchMap", "Touched"]
 
@@ -62,7 +60,6 @@ class PatchMap:
         self._quantities = [field.density, field.appearance]
         self._encoded = [[_patches(plane) for plane in part.planes] for part in self._quantities]
         self._sums = [[_prefix(sizes) for sizes in planes] for planes in self._encoded]
-        self._places = Interpolator(field.density, Arithmetic.SINGLE)
 
     @property
     def line_bytes(self) -> int:
@@ -88,15 +85,15 @@ class PatchMap:
                 totals[3] += below - y
         return PatchLoads(*totals)
 
-    def touched(self, points: Float32, shaded_points: Float32) -> Touched:
+    def touched(self, density: Reads, appearance: Reads) -> Touched:
         """Return what a cache that keeps everything would load for samples and shaded samples."""
         patches = encoded = dense = 0
-        for factors, planes, where in zip(self._quantities, self._encoded, (points, shaded_points), strict=True):
-            texels, _ = self._places.texels(where)
-            for (a, _), corners, sizes in zip(PLANE_AXES, texels, planes, strict=True):
+        for factors, planes, reads in zip(self._quantities, self._encoded, (density, appearance), strict=True):
+            for (a, _), cells, sizes in zip(PLANE_AXES, reads.cells[:3], planes, strict=True):
                 read = np.zeros(sizes.shape, dtype=np.bool_)
-                y, x = np.divmod(corners, self._grid[a])
-                read[y // PATCH, x // PATCH] = True
+                y, x = np.divmod(cells, self._grid[a])
+                for below, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                    read[(y + below) // PATCH, (x + right) // PATCH] = True
                 patches += int(read.sum())
                 encoded += int(sizes[read].sum())
                 dense += 2 * factors.components * PATCH**2 * int(read.sum())

@@ -67,20 +67,22 @@ def test_products_of_a_field() -> None:
     p, q, r = (finite(rng, size, components) for size in (z, y, x))
     planes, lines = (xy, xz, yz), (p, q, r)
     golden = Interpolator(Factors(planes, lines), Arithmetic.MACHINE)
-    plane_texels, line_texels = golden.texels(points)
+    cells = golden.cells(points)
     items = []
     for pair, ((a, b), c) in enumerate(zip(PLANE_AXES, LINE_AXIS, strict=True)):
         scaled = points * (np.array(grid, np.float32) - np.float32(1))
         fraction = scaled - np.floor(scaled)
         right, below, along = fraction[:, a], fraction[:, b], fraction[:, c]
         one = np.float32(1)
+        plane_texels = cells[pair][:, None] + np.array([0, 1, grid[a], grid[a] + 1])
+        line_texels = cells[3 + pair][:, None] + np.array([0, 1])
         corners = [(one - right) * (one - below), right * (one - below), (one - right) * below, right * below]
         for n in range(len(points)):
             items.append(
                 {
-                    "plane": packed(planes[pair].reshape(-1, components)[plane_texels[pair][n]]),
+                    "plane": packed(planes[pair].reshape(-1, components)[plane_texels[n]]),
                     "plane_weights": packed(np.array([corner[n] for corner in corners]).astype(np.float16)),
-                    "line": packed(lines[pair][line_texels[pair][n]]),
+                    "line": packed(lines[pair][line_texels[n]]),
                     "line_weights": packed(np.array([one - along[n], along[n]]).astype(np.float16)),
                 }
             )
