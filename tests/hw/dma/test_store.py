@@ -64,7 +64,12 @@ def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("width", "seed", "count"),
-    [(16, 3, FEW), (32, 4, FEW), (64, 5, WIDE), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
+    [
+        (16, 3, FEW),
+        (32, 4, FEW),
+        pytest.param(64, 5, WIDE, marks=SLOW),
+        *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS),
+    ],
 )
 def test_scripted_memory(width: int, seed: int, count: int) -> None:
     bench, expected, data, stores = prepared(width, seed, 32, count)

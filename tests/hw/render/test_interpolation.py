@@ -33,7 +33,7 @@ def weighted(weights: Float16, rows: Float16) -> Float32:
     return rounded
 
 
-@pytest.mark.parametrize("components", [1, 3])
+@pytest.mark.parametrize("components", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_products_of_planes_and_lines(components: int) -> None:
     rng = np.random.default_rng(SEED)
     planes, lines = numbers(rng, POINTS, CORNERS, components), numbers(rng, POINTS, ENDS, components)

@@ -94,7 +94,8 @@ def test_golden_refuses(fields: dict[str, Any]) -> None:
         golden_run(architecture, contents, [Vector(**{"count": 64, **fields})])
 
 
-@pytest.mark.parametrize("units", [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [2, None])
 def test_faults_change_nothing(units: int | None) -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))

@@ -196,6 +196,7 @@ FAULTS: list[tuple[VectorOp, dict[str, Any], Fault]] = [
 ]
 
 
+@pytest.mark.slow
 def test_faults() -> None:
     bench = bench_of(8, 0)
     good = {op: norm(op, 8) for op in (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)}

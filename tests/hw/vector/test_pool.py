@@ -82,6 +82,7 @@ def bench_of(lanes: int, seed: int, special: float = 0.1) -> UnitBench:
     return bench
 
 
+@pytest.mark.slow
 def test_every_operation() -> None:
     bench = bench_of(8, 1)
     check(
