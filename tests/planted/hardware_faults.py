@@ -215,6 +215,27 @@ _RENDER = (
         "tests/hw/render/test_rows.py::test_decoder_reads_what_golden_reads_and_refuses_what_it_refuses[48]",
     ),
     Fault(
+        "the cell of a power is that of the number behind it",
+        "hw/gossamer_hw/render/exponential.py",
+        "p.at(shifted, curve.cycle - 1)",
+        "p.at(shifted, curve.cycle - 2)",
+        "tests/hw/render/test_exponential.py::test_powers",
+    ),
+    Fault(
+        "a pixel is finished with the light that was left for the pixel before it",
+        "hw/gossamer_hw/render/compositor.py",
+        "Mux(finishes, light.transmittance.as_value(), amount.as_value())",
+        "Mux(finishes, delayed(m, light.transmittance, 1, name='late').as_value(), amount.as_value())",
+        "tests/hw/units/test_stream_unit.py::test_pixels_under_pauses[0-0-2]",
+    ),
+    Fault(
+        "a pixel's colour is read where the pixel behind it lies",
+        "hw/gossamer_hw/render/colour.py",
+        "delayed(m, self.pixel, _MULTIPLY - 1,",
+        "delayed(m, self.pixel, _MULTIPLY - 2,",
+        "tests/hw/units/test_stream_unit.py::test_pixels_under_pauses[0-0-2]",
+    ),
+    Fault(
         "a result is offered again while its unit waits for items",
         "hw/gossamer_hw/units/stream_unit.py",
         "self.m_axis_tvalid.eq(result & ~taken)",

@@ -71,11 +71,13 @@ class LightUnit(wiring.Component):
     pixel : whose.
     left : e of the sample, from 0 to 1.
     restart : the pixel begins: T is 1, whatever it was.
+    look : the pixel is only looked at.
     cut, threshold : constant while anything is inside; a threshold of 0 never ends a pixel.
+    step : everything moves on; whoever holds the unit by an enable clears it as well, for its memory.
+    transmittance, ended : of the pixel that entered a cycle ago.
     used : a sample that entered :attr:`latency` cycles ago was accumulated.
     used_pixel, weight, shaded : its pixel and weight, and whether it is shaded.
-    transmittance, ended : of the pixel at ``address`` a cycle ago, while nothing is inside.
-    address : what is looked at from outside.
+    ends : it has ended its pixel.
 
     Raises
     ------
@@ -96,15 +98,17 @@ class LightUnit(wiring.Component):
                 "pixel": In(range(pixels)),
                 "left": In(Single),
                 "restart": In(1),
+                "look": In(1),
                 "cut": In(Single),
                 "threshold": In(Single),
                 "used": Out(1),
                 "used_pixel": Out(range(pixels)),
                 "weight": Out(Single),
                 "shaded": Out(1),
-                "address": In(range(pixels)),
+                "ends": Out(1),
                 "transmittance": Out(Single),
                 "ended": Out(1),
+                "step": In(1, init=1),
             }
         )
 
@@ -124,10 +128,10 @@ class LightUnit(wiring.Component):
         ]
 
         # Cycle 0: read. Cycle 1: what was left.
-        m.d.comb += [memory.read_enable.eq(1), memory.read_address.eq(Mux(entering, self.pixel, self.address))]
+        m.d.comb += [memory.read_enable.eq(self.step), memory.read_address.eq(self.pixel)]
         before, ended = data.View(Single, memory.read_data[:32]), memory.read_data[32]
         sample, begins = Signal(), Signal()
-        m.d.sync += [sample.eq(entering & ~self.restart), begins.eq(entering & self.restart)]
+        m.d.sync += [sample.eq(entering & ~self.restart & ~self.look), begins.eq(entering & self.restart)]
         left = delayed(m, self.left, 1, name="left")
         used = sample & ~ended
         m.d.comb += [
@@ -144,7 +148,7 @@ class LightUnit(wiring.Component):
         m.d.comb += [
             memory.write_address.eq(delayed(m, self.pixel, 1 + _MULTIPLY, name="pixel")),
             memory.write_data.eq(Mux(writes[0], Const(_ONE, 33), Cat(after.as_value(), dark))),
-            memory.write_mask.eq(writes[0] | writes[1]),
+            memory.write_mask.eq(self.step & (writes[0] | writes[1])),
         ]
 
         # Beside it: the weight.
@@ -160,6 +164,7 @@ class LightUnit(wiring.Component):
             self.used_pixel.eq(delayed(m, self.pixel, self.latency, name="used_pixel")),
             self.weight.eq(canonical(m, weight.product)),
             self.shaded.eq(self.used & (self.weight.as_value() > self.cut.as_value())),
+            self.ends.eq(_late(m, writes[1] & dark, self.latency - 1 - _MULTIPLY, "dark")),
         ]
         return m
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from gossamer_hw.array.element import ElementParameters
 from gossamer_hw.prune.topn import TopN
+from gossamer_hw.render.compositor import Compositor
+from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.row_decoder import RowDecoder
 from gossamer_hw.render.row_encoder import RowEncoder
 from gossamer_hw.units.element_unit import ElementUnit
@@ -12,11 +14,14 @@ from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError, did_you_mean
-from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
+from gossamer_models.timing.render import COMPOSE_CYCLES
+from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, EXPONENTIAL_CYCLES, decoder_cycles, encoder_cycles
 
-__all__ = ["DEFAULT_COMPONENTS", "UNITS", "UnitText", "unit_text"]
+__all__ = ["DEFAULT_COMPONENTS", "UNITS", "UnitText", "compositor_unit", "unit_text"]
 
 DEFAULT_COMPONENTS = 16
+
+_TILE_PIXELS = 80 * 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,24 @@ def _prune(array: Array, components: int) -> StreamUnit:
 def _element(array: Array, components: int) -> StreamUnit:
     inputs = ("word", "value", "index", "word_valid", "entry_valid", "first", "last")
     return StreamUnit(ElementUnit(_parameters(array)), inputs=inputs, outputs=("sum",), paced=True)
+
+
+def _exponential(array: Array, components: int) -> StreamUnit:
+    return StreamUnit(ExponentialUnit(), inputs=("x",), outputs=("power",))
+
+
+def _compositor(array: Array, components: int) -> StreamUnit:
+    return compositor_unit(_TILE_PIXELS)
+
+
+def compositor_unit(pixels: int) -> StreamUnit:
+    """Return a compositor of so many pixels between streams."""
+    return StreamUnit(
+        Compositor(pixels=pixels),
+        inputs=("item", "pixel", "amount", "colour"),
+        outputs=("found_pixel", "finished", "shaded", "ended", "result"),
+        settings=("cut", "threshold"),
+    )
 
 
 def _parameters(array: Array) -> ElementParameters:
@@ -134,6 +157,32 @@ UNITS: Mapping[str, _Kind] = {
             "first": "opens the slot's chunk: the sum starts at +0",
             "last": "closes the slot's chunk: its sum leaves",
             "sum": "sum of a chunk, fp32",
+        },
+    ),
+    "exponential": _Kind(
+        _exponential,
+        "Raises e to a power: a table of 32 powers of two and a polynomial, in fp32 operations that are rounded one by"
+        " one, within 0.55 ulp.",
+        lambda array, components: f"{EXPONENTIAL_CYCLES} cycles",
+        {"x": "fp32", "power": "e to x, fp32; NaN of NaN"},
+    ),
+    "compositor": _Kind(
+        _compositor,
+        "Composes the samples of a tile's pixels front to back: weights, the light that is left, where a pixel ends,"
+        " and colours. Only samples of pixels that have not ended and finished pixels give a result.",
+        lambda array, components: f"{COMPOSITOR_CYCLES} cycles; items of one pixel enter {COMPOSE_CYCLES} cycles apart",
+        {
+            "item": "0: the pixel begins; 1: a sample; 2: the colour of a shaded sample; 3: the pixel is finished",
+            "pixel": f"whose, below {_TILE_PIXELS}",
+            "amount": "fp32: of a sample the share of the light that it leaves, of its colour its weight",
+            "colour": "three of fp32: of a shaded sample, or of the background behind a finished pixel",
+            "found_pixel": "the sample's, or the one that is finished",
+            "finished": "a finished pixel's colour, not a sample's weight",
+            "shaded": "the sample weighs more than the cut",
+            "ended": "the sample has ended its pixel: all later ones are dropped",
+            "result": "fp32: the sample's weight, or three of a finished pixel's colour",
+            "cut": "samples that weigh no more are not shaded, fp32",
+            "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
         },
     ),
 }

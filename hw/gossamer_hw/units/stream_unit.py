@@ -31,9 +31,9 @@ class StreamUnit(wiring.Component):
     Parameters
     ----------
     core
-        Takes its inputs in one cycle and has no flow control. Its member ``valid`` says which inputs are items, if it
-        is an input, or which cycles give results, if it is an output; where it is none, a result follows its item by
-        ``core.latency``.
+        Takes its inputs in one cycle. Its member ``valid`` says which inputs are items, if it is an input, or which
+        cycles give results, if it is an output; so does ``found``. Where neither does, a result follows its item by
+        ``core.latency``. A core with ``ready`` lets items wait; one with ``step`` is told when it must stand still.
     inputs, outputs
         Members of the core in ``s_axis_tdata`` and ``m_axis_tdata``, lowest first.
     settings
@@ -69,7 +69,7 @@ class StreamUnit(wiring.Component):
                 "m_axis_tdata": Out(_width(self.output_fields)),
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
-                **{name: core.signature.members[name] for name in self._settings},
+                **{name: In(bits) for name, bits in self.setting_bits.items()},
             }
         )
 
@@ -87,13 +87,15 @@ class StreamUnit(wiring.Component):
         m.d.comb += [
             free.eq(~self.m_axis_tvalid | self.m_axis_tready),
             step.eq(free & (self.s_axis_tvalid if self._paced else 1)),
-            self.s_axis_tready.eq(free),
+            self.s_axis_tready.eq(free & self._optional("ready", 1)),
         ]
+        if "step" in core.signature.members:
+            m.d.comb += core.step.eq(step)
         for field in self.input_fields:
             m.d.comb += _port(core, field).eq(self.s_axis_tdata[field.offset : field.offset + field.bits])
         for field in self.output_fields:
             m.d.comb += self.m_axis_tdata[field.offset : field.offset + field.bits].eq(_port(core, field))
-        m.d.comb += [getattr(core, name).eq(getattr(self, name)) for name in self._settings]
+        m.d.comb += [Value.cast(getattr(core, name)).eq(getattr(self, name)) for name in self._settings]
         result = self._result(m, step)
         # A core that moves on only with items would offer its last result twice.
         taken = Signal()
@@ -104,6 +106,9 @@ class StreamUnit(wiring.Component):
         m.d.comb += self.m_axis_tvalid.eq(result & ~taken)
         return m
 
+    def _optional(self, name: str, otherwise: int) -> Any:
+        return getattr(self._core, name) if name in self._core.signature.members else otherwise
+
     def _result(self, m: Module, step: Signal) -> Value:
         """Return whether the core shows a result."""
         members = self._core.signature.members
@@ -111,6 +116,8 @@ class StreamUnit(wiring.Component):
             return Value.cast(self._core.valid)
         if "valid" in members:
             m.d.comb += self._core.valid.eq(self.s_axis_tvalid)
+        if "found" in members:
+            return Value.cast(self._core.found)
         ages = [self.s_axis_tvalid]
         for age in range(self._core.latency):
             ages.append(Signal(name=f"valid_{age}"))

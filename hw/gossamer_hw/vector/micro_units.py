@@ -1,4 +1,4 @@
-"""Parts of the microcoded processor that take binary32 numbers apart, scale, round and divide them."""
+"""Parts of the microcoded processor that take binary32 numbers apart and divide them."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,14 +7,12 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
+from gossamer_hw.numerics.bits import leading_zeros
 from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.numerics.rounder import SIGNIFICAND_BITS, Scaled
 from gossamer_models.timing.vector_micro import MICRO_THREADS
 
-__all__ = ["SIGNIFICAND_BITS", "Divider", "Parts", "Scaled", "SingleRounder", "negated", "take_apart"]
-
-SIGNIFICAND_BITS = 28
-"""Bits of a significand before it is rounded, the units' place highest."""
+__all__ = ["Divider", "Parts", "negated", "take_apart"]
 
 _BIAS = 127
 _MANTISSA_BITS = 23
@@ -33,24 +31,6 @@ class Parts(data.Struct):
     exponent: signed(9)
     sign: 1
     zero: 1
-    infinite: 1
-    nan: 1
-
-
-class Scaled(data.Struct):
-    """A number that is not rounded yet: significand / 2**27 2**(exponent - 127), significand at least 2**26 or zero.
-
-    Members
-    -------
-    significand, exponent, sign : see above.
-    rest : there is something behind the significand.
-    infinite, nan : the number is that instead.
-    """
-
-    significand: SIGNIFICAND_BITS
-    exponent: signed(11)
-    sign: 1
-    rest: 1
     infinite: 1
     nan: 1
 
@@ -74,55 +54,6 @@ def take_apart(m: Module, relaxed: data.View) -> data.View:
     with m.Elif(number.exponent == 0):
         m.d.comb += [parts.mantissa.eq((number.mantissa << zeros) << 1), parts.exponent.eq(-_BIAS - zeros)]
     return parts
-
-
-class SingleRounder(wiring.Component):
-    """Round to binary32, nearest even, subnormal results included. Fixed latency, one per cycle.
-
-    Members
-    -------
-    scaled : a number.
-    rounded : it, :attr:`latency` cycles later.
-    """
-
-    latency = 3
-
-    scaled: In(Scaled)
-    rounded: Out(Relaxed)
-
-    def elaborate(self, platform: Any) -> Elaboratable:
-        """Normalise, shift, round: a register behind each."""
-        m = Module()
-        normal, placed = Signal(Scaled), Signal(Scaled)
-        top = self.scaled.significand[-1]
-        m.d.sync += [
-            normal.eq(self.scaled),
-            normal.significand.eq(Mux(top, self.scaled.significand, self.scaled.significand << 1)),
-            normal.exponent.eq(Mux(top, self.scaled.exponent, self.scaled.exponent - 1)),
-        ]
-        low = normal.exponent <= 0
-        under = Signal(11)
-        places = Signal(5)
-        m.d.comb += [
-            under.eq(1 - normal.exponent),
-            # Beyond 29 places only the sticky bit is left.
-            places.eq(Mux(low, under[:5] | under[5:].any().replicate(5), 0)),
-        ]
-        m.d.sync += [
-            placed.eq(normal),
-            placed.significand.eq(shift_right_sticky(m, normal.significand, places)),
-        ]
-        value, number = placed.significand, self.rounded.number
-        up = value[3] & (value[:3].any() | placed.rest | value[4])
-        field = Mux(value[-1], placed.exponent[:8], 0)
-        m.d.sync += [
-            Cat(number.mantissa, number.exponent).eq(Cat(value[4:-1], field) + up),
-            number.sign.eq(placed.sign),
-            self.rounded.nan.eq(placed.nan),
-        ]
-        with m.If(placed.infinite | ((placed.exponent >= 255) & value.any())):
-            m.d.sync += number.exponent.eq(255)
-        return m
 
 
 class _Division(data.Struct):

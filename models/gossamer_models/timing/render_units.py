@@ -3,8 +3,10 @@
 from typing import Final
 
 __all__ = [
-    "ADD_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
-    "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels", "tree_cycles",
+    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES",
+    "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES",
+    "decoder_cycles", "encoder_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels",
+    "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -21,6 +23,24 @@ ADD_CYCLES: Final = 4
 
 LIGHT_CYCLES: Final = 5
 """From a sample's entry to its weight: memory 1, difference 2 (the loop through the memory is shorter), product 2."""
+
+COLOUR_CYCLES: Final = 5
+"""From a sample's weight and colour to its pixel's sums: product 3, sum 2 (the loop through the memory is shorter)."""
+
+COMPOSITOR_CYCLES: Final = 1 + COLOUR_CYCLES
+"""From an item to its result: the light that is left 1, which falls on the background; a weight waits as long."""
+
+PIPELINE_MULTIPLY_CYCLES: Final = 4
+"""A product of fp32 numbers in a pipeline of operations."""
+
+PIPELINE_ADD_CYCLES: Final = 4
+"""A sum of fp32 numbers in a pipeline of operations."""
+
+ROUND_CYCLES: Final = 3
+"""Normalise, shift, round: a number with an exponent of any size becomes fp32."""
+
+EXPONENTIAL_CYCLES: Final = 1 + 5 * PIPELINE_MULTIPLY_CYCLES + 8 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
+"""Power of e: clamping 1, five products and eight sums that wait for each other, scaling."""
 
 _LEVELS_PER_CYCLE: Final = 2
 

@@ -8,6 +8,7 @@ import pytest
 from amaranth.hdl import Assert, Module, Signal
 from amaranth.sim import Simulator
 
+from gossamer_hw.render.colour import ColourUnit
 from gossamer_hw.render.light import LightUnit, Scoreboard
 from gossamer_models.render.composite import NEVER, Compositor
 from gossamer_models.timing.render import COMPOSE_CYCLES
@@ -27,6 +28,7 @@ class Played:
 
     def __init__(self, pixels: int, samples: list[tuple[int, int]], threshold: float) -> None:
         self.used: list[tuple[int, int, int]] = []
+        self.ends: list[int] = []
         self.entered: list[int] = []
         self.left: list[int] = []
         self.transmittance: list[int] = []
@@ -57,8 +59,11 @@ class Played:
                 self.entered.append(cycle)
         ctx.set(unit.valid, 0)
         await ctx.tick().repeat(2 * LIGHT_CYCLES)
+        ctx.set(unit.valid, 1)
+        ctx.set(unit.restart, 0)
+        ctx.set(unit.look, 1)
         for pixel in range(self._pixels):
-            ctx.set(unit.address, pixel)
+            ctx.set(unit.pixel, pixel)
             await ctx.tick()
             self.transmittance.append(ctx.get(unit.transmittance.as_value()))
             self.ended.append(ctx.get(unit.ended))
@@ -66,12 +71,16 @@ class Played:
     async def _check(self, ctx: Any) -> None:
         unit, cycle = self._unit, 0
         async for _, _, used, *found in ctx.tick().sample(
-            unit.used, unit.used_pixel, unit.weight.as_value(), unit.shaded
+            unit.used, unit.used_pixel, unit.weight.as_value(), unit.shaded, unit.ends
         ):
             cycle += 1
             if used:
                 self.left.append(cycle)
-                self.used.append(tuple(found))
+                *sample, ends = found
+                self.used.append(tuple(sample))
+                self.ends.append(ends)
+            else:
+                assert not found[-1], "a pixel ends without a sample"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1e-3])
@@ -92,6 +101,7 @@ def test_light(pixels: int, threshold: float) -> None:
     numbers = np.flatnonzero(taken)
     found = {int(k): weight for k, (_, weight, yes) in zip(numbers, played.used, strict=True) if yes}
     assert found == weights, f"seed {SEED}"
+    assert played.ends == [int(golden.last[order[n]] == n) for n in numbers], f"seed {SEED}"
     assert played.transmittance == golden.transmittance.view(np.uint32).tolist()
     assert played.ended == (golden.last != NEVER).tolist()
     entered = np.array(played.entered)[taken]
@@ -108,6 +118,8 @@ def test_different_pixels_enter_every_cycle() -> None:
 def test_one_pixel() -> None:
     with pytest.raises(ValueError, match="`pixels` must be at least 2, not 1"):
         LightUnit(pixels=1)
+    with pytest.raises(ValueError, match="`channels` 1, not 1 and 3"):
+        ColourUnit(pixels=1, channels=3)
 
 
 def _apart(m: Module, board: Scoreboard) -> None:

@@ -18,7 +18,7 @@ def test_ports_and_description_agree(name: str) -> None:
     assert header is not None
     ports = set(header.group(1).replace(",", " ").split())
     streams = {f"{side}_axis_t{signal}" for side in "sm" for signal in ("data", "valid", "ready")}
-    settings = set(re.findall(r"^\| (keep|of) \|", text.description, re.M))
+    settings = set(re.findall(r"^\| (\w+) \|", text.description.partition("## Settings")[2], re.M)) - {"port"}
     assert ports == {"clk", "rst"} | streams | settings
     for port in ("s_axis_tdata", "m_axis_tdata"):
         width = re.search(rf"^  (?:input|output) (?:reg )?\[(\d+):0\] {port}\b", text.verilog, re.M)

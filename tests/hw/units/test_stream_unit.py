@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
-from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case
+from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, decoder_cycles, encoder_cycles
+from tests.hw.units.unit_cases import Case, compositor_case, element_case, prune_case, sparse_case
 
 SEED = 29
 COMPONENTS = 8
@@ -83,6 +83,17 @@ def test_the_element_loses_no_turn_under_pauses(idle: float, stall: float) -> No
     case = element_case(SEED, 240)
     found, _, _ = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
     assert found == case.results, f"seed {SEED}"
+
+
+@pytest.mark.parametrize("pixels", [2, 9])
+@pytest.mark.parametrize(("idle", "stall"), [(0, 0), (0.3, 0.6)])
+def test_pixels_under_pauses(pixels: int, idle: float, stall: float) -> None:
+    case = compositor_case(pixels, SEED, 150)
+    found, entered, left = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
+    assert found == case.results, f"seed {SEED}"
+    if not stall:
+        # The last items are those of the pixels that are finished.
+        assert [b - a for a, b in zip(entered[-pixels:], left[-pixels:], strict=True)] == [COMPOSITOR_CYCLES] * pixels
 
 
 def test_words_under_pauses() -> None:

@@ -10,7 +10,15 @@ from amaranth.lib import wiring
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
-from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case, wave_case
+from tests.hw.units.unit_cases import (
+    Case,
+    compositor_case,
+    element_case,
+    exponential_case,
+    prune_case,
+    sparse_case,
+    wave_case,
+)
 
 BENCHES = Path(__file__).parents[2] / "benches"
 SEED = 41
@@ -49,6 +57,8 @@ def test_units_under_pauses(tmp_path: Path) -> None:
         for components in (5, 16, 48)
     }
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
+    cases["exponential"] = exponential_case(SEED, 2000)
+    cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8

@@ -5,17 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer_hw.render.compositor import Item
 from gossamer_hw.render.waves import WaveUnit
-from gossamer_hw.units.catalogue import UNITS
+from gossamer_hw.units.catalogue import UNITS, compositor_unit
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
+from gossamer_models.numerics.formats import Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
+from gossamer_models.numerics.special import exp
+from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
 from gossamer_models.sparsity import Pattern
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
-__all__ = ["ARRAY", "Case", "element_case", "prune_case", "sparse_case", "wave_case"]
+__all__ = [
+    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "prune_case", "sparse_case",
+    "wave_case",
+]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
 PATTERN = Pattern(2, 8)
@@ -86,6 +93,62 @@ def wave_case() -> Case:
     unit = StreamUnit(WaveUnit(), inputs=("x",), outputs=("sine", "cosine"))
     results = np.stack([sine(x), cosine(x)], axis=1).view(np.uint16).tolist()
     return _case(unit, [(number,) for number in bits.tolist()], results)
+
+
+def exponents(seed: int, count: int) -> Float32:
+    """Numbers to take the exponential of: around all of its steps and ends, tiny, of any bits, none."""
+    rng = np.random.default_rng(seed)
+    steps = (rng.integers(-4900, 4200, count // 4) / 2 + rng.normal(0, 1e-4, count // 4)) * (np.log(2) / 32)
+    ends = np.array([0.0, -0.0, 89, 88.72284, -103.97208, -104, 1e30, -1e30, np.inf, -np.inf, np.nan, 1e-40, -1e-45])
+    usual = [-rng.exponential(0.3, count // 4), rng.uniform(-104, 89, count // 4)]
+    any_bits = rng.integers(0, 1 << 32, count // 4, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    parts = [ends, np.nextafter(ends[2:6].astype(np.float32), np.float32(0)), steps, *usual]
+    return np.concatenate([*(part.astype(np.float32) for part in parts), any_bits])
+
+
+def exponential_case(seed: int, count: int) -> Case:
+    """Powers of e."""
+    x = exponents(seed, count)
+    results = [(int(bits),) for bits in bits32(exp(x))]
+    return _case(UNITS["exponential"].build(ARRAY, 1), [(int(bits),) for bits in bits32(x)], results)
+
+
+def compositor_case(pixels: int, seed: int, count: int) -> Case:
+    """Samples of a tile's pixels in any order, colours of the shaded ones between later samples, and all pictures."""
+    rng = np.random.default_rng(seed)
+    cut, threshold, background = np.float32(1e-3), np.float32(0.02), np.float32(0.75)
+    owner = rng.integers(pixels, size=count)
+    left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
+    left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
+    colour = rng.random((count, 3), dtype=np.float32)
+    order = np.argsort(owner, kind="stable")
+    # Without a cut golden gives the weights of all samples that count.
+    golden = Compositor(pixels, -1.0, float(threshold))
+    golden.add(owner[order], order, left[order])
+    weighed = golden.shaded()
+    weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
+    kept = weighed.weights > cut
+    shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
+    picture = golden.colours(shaded, colour[shaded.k], float(background))
+    items: list[tuple[int, ...]] = [(Item.BEGIN.value, p, 0, packed(colour[0])) for p in range(pixels)]
+    results: list[tuple[int, ...]] = []
+    waiting: list[tuple[int, ...]] = []
+    for n, pixel in enumerate(owner.tolist()):
+        items.append((Item.SAMPLE.value, pixel, int(bits32(left[n])), packed(colour[n])))
+        if n in weights:
+            is_shaded, ended = weights[n] > cut, golden.last[pixel] == n
+            results.append((pixel, 0, int(is_shaded), int(ended), int(bits32(weights[n]))))
+            if is_shaded:
+                waiting.append((Item.COLOUR.value, pixel, int(bits32(weights[n])), packed(colour[n])))
+        while waiting and rng.random() < 0.4:
+            items.append(waiting.pop(0))
+    items += waiting
+    for pixel in rng.permutation(pixels).tolist():
+        items.append((Item.FINISH.value, pixel, 0, packed(np.repeat(background, 3))))
+        results.append((pixel, 1, 0, 0, packed(picture[pixel])))
+    case = _case(compositor_unit(pixels), items, results)
+    case.settings.update(cut=int(bits32(cut)), threshold=int(bits32(threshold)))
+    return case
 
 
 def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:
