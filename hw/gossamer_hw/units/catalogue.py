@@ -9,15 +9,22 @@ from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.row_decoder import RowDecoder
 from gossamer_hw.render.row_encoder import RowEncoder
+from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
 from gossamer_hw.units.element_unit import ElementUnit
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.timing.render import COMPOSE_CYCLES
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, EXPONENTIAL_CYCLES, decoder_cycles, encoder_cycles
+from gossamer_models.timing.render_units import (
+    COMPOSITOR_CYCLES,
+    EXPONENTIAL_CYCLES,
+    LATTICE_CYCLES,
+    decoder_cycles,
+    encoder_cycles,
+)
 
-__all__ = ["DEFAULT_COMPONENTS", "UNITS", "UnitText", "compositor_unit", "unit_text"]
+__all__ = ["DEFAULT_COMPONENTS", "UNITS", "UnitText", "compositor_unit", "sampler_unit", "unit_text"]
 
 DEFAULT_COMPONENTS = 16
 
@@ -88,6 +95,20 @@ def compositor_unit(pixels: int) -> StreamUnit:
     )
 
 
+def _sampler(array: Array, components: int) -> StreamUnit:
+    return sampler_unit(_TILE_PIXELS)
+
+
+def sampler_unit(pixels: int) -> StreamUnit:
+    """Return a sampler of so many pixels between streams."""
+    return StreamUnit(
+        Sampler(pixels=pixels),
+        inputs=("pair", "cube", "final"),
+        outputs=("pixel", "index", "point"),
+        settings=("step_length", "origin", "cubes"),
+    )
+
+
 def _parameters(array: Array) -> ElementParameters:
     return ElementParameters(
         group=array.group,
@@ -100,6 +121,11 @@ def _parameters(array: Array) -> ElementParameters:
 
 def _turns(array: Array) -> int:
     return _parameters(array).interleaves[0]
+
+
+def _pair(pixels: int) -> str:
+    bits = (f"{field.width} bits of {name}" for name, field in pair_layout(pixels))
+    return ", ".join(bits)
 
 
 UNITS: Mapping[str, _Kind] = {
@@ -183,6 +209,23 @@ UNITS: Mapping[str, _Kind] = {
             "result": "fp32: the sample's weight, or three of a finished pixel's colour",
             "cut": "samples that weigh no more are not shaded, fp32",
             "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
+        },
+    ),
+    "sampler": _Kind(
+        _sampler,
+        "Finds the samples of rays that lie in a cube. Rays of a cube enter up to its final one, each pixel at most"
+        " once; then they take turns, a sample per cycle, and those in the cube are results.",
+        lambda array, components: f"{LATTICE_CYCLES} cycles from a ray to its first sample",
+        {
+            "pair": f"a ray, lowest first: {_pair(_TILE_PIXELS)}; no pixel has its last sample before its first",
+            "cube": f"{CUBE_BITS} bits of each of x, y and z, lowest first; the same for all rays up to the final one",
+            "final": "the ray is the cube's last one",
+            "pixel": "the sample's",
+            "index": "the sample's place on its ray: k of t = (k + 1/2) step",
+            "point": "where it lies in the box, three of fp32",
+            "step_length": "distance of two samples, fp32",
+            "origin": "the eye in coordinates of the box, three of fp32",
+            "cubes": "cubes along each axis, three of fp32",
         },
     ),
 }

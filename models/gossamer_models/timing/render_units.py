@@ -1,12 +1,13 @@
 """Latencies of the render engine's units; each of them takes one item per cycle."""
 
+from collections.abc import Sequence
 from typing import Final
 
 __all__ = [
-    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "LIGHT_CYCLES", "MULTIPLY_CYCLES",
-    "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES",
-    "decoder_cycles", "encoder_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels",
-    "tree_cycles",
+    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "LATTICE_CYCLES", "LIGHT_CYCLES",
+    "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
+    "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles",
+    "move_levels", "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -41,6 +42,9 @@ ROUND_CYCLES: Final = 3
 
 EXPONENTIAL_CYCLES: Final = 1 + 5 * PIPELINE_MULTIPLY_CYCLES + 8 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
 """Power of e: clamping 1, five products and eight sums that wait for each other, scaling."""
+
+LATTICE_CYCLES: Final = 1 + 3 * PIPELINE_MULTIPLY_CYCLES + PIPELINE_ADD_CYCLES + 1
+"""From a sample's index to its place and cube: index as a number 1, t, t d, sum with the origin, cell, comparison 1."""
 
 _LEVELS_PER_CYCLE: Final = 2
 
@@ -78,3 +82,21 @@ def tree_cycles(terms: int) -> int:
 def list_search_cycles(slots: int) -> int:
     """Return the cycles of a search in a list of coordinates: a comparison that halves it per cycle, the last one 1."""
     return (slots - 1).bit_length() + 1
+def sampler_cycles(lengths: Sequence[int]) -> int:
+    """Return the cycles of a cube's rays in the sampler, if they come one per cycle.
+
+    One per sample, and one more for every turn after which only its last ray goes on: a ray's next sample is taken up
+    two cycles behind its last one at the earliest.
+
+    Parameters
+    ----------
+    lengths : samples of every ray, at least 1, in the order in which they come
+    """
+    turn = list(lengths)
+    cycles = 0
+    while turn:
+        cycles += len(turn)
+        going = [length - 1 for length in turn if length > 1]
+        cycles += len(going) == 1 and turn[-1] > 1
+        turn = going
+    return cycles

@@ -16,7 +16,7 @@ SEED = 23
 
 
 def test_powers() -> None:
-    x = exponents(SEED, 400)
+    x = exponents(SEED, 200)
     unit = ExponentialUnit()
     assert unit.latency == EXPONENTIAL_CYCLES
     found = np.array(pipelined(unit, [{"x": int(bits)} for bits in bits32(x)], ("power",), unit.latency))[:, 0]

@@ -16,6 +16,7 @@ from tests.hw.units.unit_cases import (
     element_case,
     exponential_case,
     prune_case,
+    sampler_case,
     sparse_case,
     wave_case,
 )
@@ -59,6 +60,7 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
     cases["exponential"] = exponential_case(SEED, 2000)
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
+    cases |= {f"sampler_{pixels}": sampler_case(pixels, SEED + pixels, 20) for pixels in (2, 5, 33)}
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8

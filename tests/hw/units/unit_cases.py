@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer_hw.render.compositor import Item
+from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.render.waves import WaveUnit
-from gossamer_hw.units.catalogue import UNITS, compositor_unit
+from gossamer_hw.units.catalogue import UNITS, compositor_unit, sampler_unit
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.numerics.formats import Float32, bits32
@@ -17,11 +18,12 @@ from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
 from gossamer_models.sparsity import Pattern
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
+from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
 __all__ = [
-    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "prune_case", "sparse_case",
-    "wave_case",
+    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "prune_case", "sampler_case",
+    "sparse_case", "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
@@ -148,6 +150,29 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
         results.append((pixel, 1, 0, 0, packed(picture[pixel])))
     case = _case(compositor_unit(pixels), items, results)
     case.settings.update(cut=int(bits32(cut)), threshold=int(bits32(threshold)))
+    return case
+
+
+def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
+    """Samples of rays in cubes; :func:`tests.hw.render.rays.some_scene` has what is special."""
+    scene = some_scene(pixels, seed, cubes)
+    unit = sampler_unit(pixels)
+    layout = pair_layout(pixels)
+    items, results = [], []
+    for cube in scene.cubes:
+        cell = sum(part << CUBE_BITS * axis for axis, part in enumerate(cube.cell))
+        for pixel, first, last in zip(cube.pixels, cube.first, cube.last, strict=True):
+            values = {"pixel": pixel, "direction": packed(scene.rays.directions[pixel]), "first": first, "last": last}
+            pair = sum(value << layout[name].offset for name, value in values.items())
+            items.append((pair, cell, int(pixel == cube.pixels[-1])))
+        results += [(pixel, k, packed(point)) for pixel, k, point in scene.samples(cube)]
+    case = _case(unit, items, results)
+    rays = scene.rays
+    case.settings.update(
+        step_length=int(bits32(rays.step)),
+        origin=packed(rays.origin),
+        cubes=packed(np.array(rays.cubes, np.float32)),
+    )
     return case
 
 

@@ -1,0 +1,232 @@
+"""The sampler: which samples of the rays' lattice lie in a cube."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.bits import leading_zeros
+from gossamer_hw.numerics.convert import canonical, relax
+from gossamer_hw.numerics.formats import Relaxed, Single
+from gossamer_hw.numerics.pipeline import Pipeline, Timed
+from gossamer_hw.row_memory import RowMemory
+from gossamer_models.timing.render_units import LATTICE_CYCLES
+
+__all__ = ["AXES", "CUBE_BITS", "INDEX_BITS", "LatticeUnit", "Sampler", "pair_layout"]
+
+AXES = 3
+CUBE_BITS = 10
+INDEX_BITS = 20
+
+_BIAS = 127
+_MANTISSA_BITS = 23
+
+
+class LatticeUnit(wiring.Component):
+    """Where sample `index` of a ray lies, and whether it is in a cube.
+
+    ``t = (index + 1/2) * step``, ``point = origin + t * direction``, ``floor(point * cubes) = cube``, every operation
+    rounded to binary32: :mod:`gossamer_models.render.lattice`. Fixed latency, one sample per cycle, no flow control, no
+    reset.
+
+    Members
+    -------
+    index, direction, cube : a sample of a ray, and a cube.
+    step, origin, cubes : of a picture: distance of two samples, eye, cubes along each axis as binary32.
+    point, inside : :attr:`latency` cycles later.
+    """
+
+    latency = LATTICE_CYCLES
+
+    index: In(INDEX_BITS)
+    direction: In(data.ArrayLayout(Single, AXES))
+    cube: In(data.ArrayLayout(CUBE_BITS, AXES))
+    step: In(Single)
+    origin: In(data.ArrayLayout(Single, AXES))
+    cubes: In(data.ArrayLayout(Single, AXES))
+    point: Out(data.ArrayLayout(Single, AXES))
+    inside: Out(1)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Chain the operations of all axes."""
+        m = Module()
+        p = Pipeline(m, "lattice")
+        t = p.multiply(p.register(_halves(m, Cat(Const(1, 1), self.index)), 0), _setting(m, self.step))
+        inside = []
+        for axis in range(AXES):
+            direction = p.enter(relax(m, self.direction[axis]))
+            point = p.add(_setting(m, self.origin[axis]), p.multiply(t, direction))
+            place = p.multiply(point, _setting(m, self.cubes[axis]))
+            cube = p.at(p.enter(self.cube[axis]), place.cycle)
+            inside.append(p.register(_is_cell(m, place.value, cube), place.cycle))
+            m.d.comb += self.point[axis].eq(canonical(m, p.at(point, self.latency)))
+        m.d.comb += self.inside.eq(Cat(p.at(bit, self.latency) for bit in inside).all())
+        return m
+
+
+def pair_layout(pixels: int) -> data.StructLayout:
+    """Layout of a ray that meets the ball of a cube: its pixel, its direction, first and last sample in the ball."""
+    return data.StructLayout(
+        {
+            "pixel": range(pixels),
+            "direction": data.ArrayLayout(Single, AXES),
+            "first": INDEX_BITS,
+            "last": INDEX_BITS,
+        }
+    )
+
+
+class Sampler(wiring.Component):
+    """Samples of all rays that meet a cube's ball, of which those in the cube come out.
+
+    Cube by cube. Rays take turns, so that samples of one pixel are as far apart as can be: first the first samples of
+    all rays in the order in which they have come, then the second ones, and so on. A sample per cycle; where only the
+    last ray of a turn goes on, its next sample comes a cycle late:
+    :func:`gossamer_models.timing.render_units.sampler_cycles`.
+
+    Parameters
+    ----------
+    pixels
+        Pixels of a tile, at least 2.
+
+    Members
+    -------
+    valid, ready : a ray enters.
+    pair : see :func:`pair_layout`; its first sample is no later than its last one.
+    cube, final : the same cube for all rays up to the final one.
+    step_length, origin, cubes : see :class:`LatticeUnit`; constant while anything is inside.
+    step : everything moves on; whoever holds the unit by an enable clears it as well, for its memory.
+    found : a sample that was taken up :attr:`latency` cycles ago lies in its cube.
+    pixel, index, point : the sample's.
+
+    Raises
+    ------
+    ValueError
+        `pixels` is out of range.
+    """
+
+    latency = LATTICE_CYCLES
+
+    def __init__(self, *, pixels: int) -> None:
+        if pixels < 2:
+            raise ValueError(f"`pixels` must be at least 2, not {pixels!r}")
+        self._pixels = pixels
+        self._pair = pair_layout(pixels)
+        members = LatticeUnit().signature.members
+        super().__init__(
+            {
+                "valid": In(1),
+                "ready": Out(1),
+                "pair": In(self._pair),
+                "cube": members["cube"],
+                "final": In(1),
+                "step_length": In(Single),
+                "origin": members["origin"],
+                "cubes": members["cubes"],
+                "step": In(1, init=1),
+                "found": Out(1),
+                "pixel": Out(range(pixels)),
+                "index": Out(INDEX_BITS),
+                "point": members["point"],
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Put the lattice behind the rays that take turns."""
+        m = Module()
+        m.submodules.lattice = lattice = LatticeUnit()
+        takes, now = self._turns(m)
+        # The rays that wait are of the cube that entered last.
+        cube = Signal(lattice.cube.shape())
+        with m.If(self.valid & self.ready):
+            m.d.sync += cube.eq(self.cube)
+        m.d.comb += [
+            lattice.index.eq(now.first),
+            lattice.direction.eq(now.direction),
+            lattice.cube.as_value().eq(Mux(self.ready, self.cube.as_value(), cube.as_value())),
+            lattice.step.eq(self.step_length),
+            lattice.origin.eq(self.origin),
+            lattice.cubes.eq(self.cubes),
+        ]
+        p = Pipeline(m, "sampler")
+        for n in range(self.latency):
+            late = Signal(name=f"taken_{n}")
+            m.d.sync += late.eq(takes)
+            takes = late
+        m.d.comb += [
+            self.found.eq(takes & lattice.inside),
+            self.pixel.eq(p.at(p.enter(now.pixel), self.latency)),
+            self.index.eq(p.at(p.enter(now.first), self.latency)),
+            self.point.eq(lattice.point),
+        ]
+        return m
+
+    def _turns(self, m: Module) -> tuple[Value, data.View]:
+        """Return whether there is a sample, and its ray, `first` being the sample."""
+        m.submodules.memory = memory = RowMemory(unit_bits=self._pair.size, depth=self._pixels)
+        closed, read = Signal(), Signal()
+        head, tail = Signal(range(self._pixels)), Signal(range(self._pixels))
+        waiting = Signal(range(self._pixels + 1))
+        now, later = Signal(self._pair, name="now"), Signal(self._pair, name="later")
+        takes, enters, goes_on, reads = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.ready.eq(~closed),
+            enters.eq(self.valid & self.ready),
+            takes.eq(enters | read),
+            now.eq(Mux(closed, memory.read_data, self.pair.as_value())),
+            goes_on.eq(takes & (now.first != now.last)),
+            later.eq(now),
+            later.first.eq(now.first + 1),
+            # The oldest ray is read while the final one enters, so that no cycle is lost.
+            reads.eq((closed | (enters & self.final)) & (waiting != 0)),
+            memory.read_enable.eq(reads & self.step),
+            memory.read_address.eq(head),
+            memory.write_address.eq(tail),
+            memory.write_data.eq(later),
+            memory.write_mask.eq(goes_on & self.step),
+        ]
+        m.d.sync += [read.eq(reads), waiting.eq(waiting + goes_on - reads)]
+        with m.If(reads):
+            m.d.sync += head.eq(_following(head, self._pixels))
+        with m.If(goes_on):
+            m.d.sync += tail.eq(_following(tail, self._pixels))
+        # The next cube's rays enter behind the last sample.
+        m.d.sync += closed.eq((closed | (enters & self.final)) & (goes_on | (waiting != 0)))
+        return takes, now
+
+
+def _following(place: Value, places: int) -> Value:
+    return Mux(place == places - 1, 0, place + 1)
+
+
+def _setting(m: Module, single: data.View) -> Timed:
+    """Return a number that stays as it is while anything is inside."""
+    return Timed(relax(m, single), -1)
+
+
+def _halves(m: Module, integer: Value) -> data.View:
+    """Return half of a number that is not zero and has no more bits than a significand; exact."""
+    number = Signal(Relaxed, name="halves")
+    bits = len(integer)
+    whole = Signal(bits)
+    _, zeros = leading_zeros(m, integer)
+    m.d.comb += [
+        whole.eq(integer << zeros),
+        number.number.mantissa.eq(whole[:-1] << (_MANTISSA_BITS + 1 - bits)),
+        number.number.exponent.eq(_BIAS + bits - 2 - zeros),
+    ]
+    return number
+
+
+def _is_cell(m: Module, place: data.View, cell: Value) -> Value:
+    """Return whether a place, rounded down, is a cell."""
+    number = place.number
+    top = _BIAS + CUBE_BITS - 1
+    whole, below = Signal(CUBE_BITS), Signal(4)
+    m.d.comb += [
+        below.eq(top - number.exponent),
+        whole.eq(Mux(number.exponent >= _BIAS, Cat(number.mantissa[-(CUBE_BITS - 1) :], 1) >> below, 0)),
+    ]
+    negative = number.sign & Cat(number.mantissa, number.exponent).any()
+    return ~negative & (number.exponent <= top) & (whole == cell)

@@ -1,0 +1,47 @@
+"""Samples in cubes against golden's lattice: bits, order and cycles."""
+
+import pytest
+
+from gossamer_hw.render.sampler import Sampler
+from gossamer_models.timing.render_units import LATTICE_CYCLES, sampler_cycles
+from tests.hw.render.rays import some_scene
+from tests.hw.units.test_stream_unit import pauses, play
+from tests.hw.units.unit_cases import sampler_case
+
+SEED = 31
+
+
+@pytest.mark.parametrize(("pixels", "cubes"), [(2, 12), (5, 8), (33, 3)])
+def test_samples(pixels: int, cubes: int) -> None:
+    seed = SEED + pixels
+    case = sampler_case(pixels, seed, cubes)
+    assert case.results, f"seed {seed}"
+    found, entered, left = play(case, pauses(0, seed), pauses(0, seed))
+    assert found == case.results, f"seed {seed}"
+    made = some_scene(pixels, seed, cubes).cubes
+    cycle, rays = 0, 0
+    for cube in made:
+        assert entered[rays] == cycle, f"seed {seed}: a cube enters in cycle {entered[rays]}, not {cycle}"
+        lengths = [b - a + 1 for a, b in zip(cube.first, cube.last, strict=True)]
+        cycle, rays = cycle + sampler_cycles(lengths), rays + len(lengths)
+    assert left[-1] < cycle + LATTICE_CYCLES
+
+
+@pytest.mark.parametrize(("idle", "stall"), [(0.5, 0), (0.3, 0.5)])
+def test_samples_under_pauses(idle: float, stall: float) -> None:
+    case = sampler_case(4, SEED, 4)
+    found, _, _ = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
+    assert found == case.results, f"seed {SEED}"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cycles"),
+    [((1,), 1), ((3,), 5), ((1, 1, 1), 3), ((2, 1), 3), ((1, 2), 4), ((2, 2), 4), ((1, 3, 3), 7), ((1, 2, 4), 9)],
+)
+def test_cycles_by_hand(lengths: tuple[int, ...], cycles: int) -> None:
+    assert sampler_cycles(lengths) == cycles
+
+
+def test_one_pixel() -> None:
+    with pytest.raises(ValueError, match="`pixels` must be at least 2, not 1"):
+        Sampler(pixels=1)
