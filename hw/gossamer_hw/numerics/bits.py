@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["delayed", "leading_zeros", "register", "shift_right_sticky"]
+__all__ = ["delayed", "delayed_flags", "leading_zeros", "register", "shift_right_sticky"]
 
 
 def register(m: Module, value: Any, *, when: bool, name: str) -> Any:
@@ -21,6 +21,15 @@ def delayed(m: Module, value: Any, cycles: int, *, name: str) -> Any:
     for n in range(cycles):
         value = register(m, value, when=True, name=f"{name}_{n}")
     return value
+
+
+def delayed_flags(m: Module, flags: Any, cycles: int, *, name: str) -> Any:
+    """Return bits as they were ``cycles`` ago, by registers that a reset clears."""
+    for n in range(cycles):
+        late = Signal(len(flags), name=f"{name}_{n}")
+        m.d.sync += late.eq(flags)
+        flags = late
+    return flags
 
 
 def leading_zeros(m: Module, value: Value) -> tuple[Value, Value]:

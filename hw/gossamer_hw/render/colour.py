@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.adder import SingleAdder
-from gossamer_hw.numerics.bits import delayed, register
+from gossamer_hw.numerics.bits import delayed, delayed_flags, register
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
@@ -74,14 +74,8 @@ class ColourUnit(wiring.Component):
         m = Module()
         m.submodules.memory = memory = RowMemory(unit_bits=32 * self._channels, depth=self._pixels)
         pixel = delayed(m, self.pixel, _MULTIPLY - 1, name="read_pixel")
-        restart, stores = Signal(), Signal()
-        flags = Cat(self.restart, self.stores)
-        for n in range(self.latency):
-            late = Signal(2, name=f"flags_{n}")
-            m.d.sync += late.eq(flags)
-            flags = late
+        restart, stores = delayed_flags(m, Cat(self.restart, self.stores), self.latency, name="flags")
         m.d.comb += [
-            Cat(restart, stores).eq(flags),
             memory.read_enable.eq(self.step),
             memory.read_address.eq(pixel),
             memory.write_address.eq(delayed(m, pixel, 1 + _ADD, name="write_pixel")),

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import delayed
+from gossamer_hw.numerics.bits import delayed, delayed_flags
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.render.colour import ColourUnit
 from gossamer_hw.render.light import LightUnit
@@ -123,16 +123,9 @@ class Compositor(wiring.Component):
 
     def _results(self, m: Module, finishes: Any) -> None:
         light = self._light
-        for n in range(ColourUnit.latency):
-            late = Signal(name=f"finishes_{n}")
-            m.d.sync += late.eq(finishes)
-            finishes = late
+        finishes = delayed_flags(m, finishes, ColourUnit.latency, name="finishes_then")
         wait = self.latency - LIGHT_CYCLES
-        sample = Cat(light.used, light.shaded, light.ends)
-        for n in range(wait):
-            late = Signal(3, name=f"sample_{n}")
-            m.d.sync += late.eq(sample)
-            sample = late
+        sample = delayed_flags(m, Cat(light.used, light.shaded, light.ends), wait, name="sample")
         weight = delayed(m, light.weight, wait, name="weight")
         m.d.comb += [
             self.found.eq(finishes | sample[0]),

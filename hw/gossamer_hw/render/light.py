@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.adder import SingleAdder
-from gossamer_hw.numerics.bits import delayed
+from gossamer_hw.numerics.bits import delayed, delayed_flags
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
@@ -143,7 +143,7 @@ class LightUnit(wiring.Component):
 
         # The last cycle of the loop: write what is left, or 1.
         after = canonical(m, product.product)
-        writes = [_late(m, bit, _MULTIPLY, name) for bit, name in ((begins, "begins"), (used, "uses"))]
+        writes = [delayed_flags(m, bit, _MULTIPLY, name=name) for bit, name in ((begins, "begins"), (used, "uses"))]
         dark = after.as_value() < self.threshold.as_value()
         m.d.comb += [
             memory.write_address.eq(delayed(m, self.pixel, 1 + _MULTIPLY, name="pixel")),
@@ -160,19 +160,10 @@ class LightUnit(wiring.Component):
             rest.b.eq(negative),
             weight.a.eq(relax(m, delayed(m, before, _SUBTRACT, name="before"))),
             weight.b.eq(rest.sum),
-            self.used.eq(_late(m, used, _SUBTRACT + _MULTIPLY, "used")),
+            self.used.eq(delayed_flags(m, used, _SUBTRACT + _MULTIPLY, name="used")),
             self.used_pixel.eq(delayed(m, self.pixel, self.latency, name="used_pixel")),
             self.weight.eq(canonical(m, weight.product)),
             self.shaded.eq(self.used & (self.weight.as_value() > self.cut.as_value())),
-            self.ends.eq(_late(m, writes[1] & dark, self.latency - 1 - _MULTIPLY, "dark")),
+            self.ends.eq(delayed_flags(m, writes[1] & dark, self.latency - 1 - _MULTIPLY, name="dark")),
         ]
         return m
-
-
-def _late(m: Module, bit: Any, cycles: int, name: str) -> Any:
-    """Return a bit as it was, reset to 0 on its way."""
-    for n in range(cycles):
-        late = Signal(name=f"{name}_{n}")
-        m.d.sync += late.eq(bit)
-        bit = late
-    return bit

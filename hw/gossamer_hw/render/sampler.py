@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import leading_zeros
+from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.convert import canonical, relax
-from gossamer_hw.numerics.formats import Relaxed, Single
+from gossamer_hw.numerics.formats import Single
+from gossamer_hw.numerics.integers import from_integer, whole_part
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.row_memory import RowMemory
 from gossamer_models.timing.render_units import LATTICE_CYCLES
@@ -18,9 +19,6 @@ __all__ = ["AXES", "CUBE_BITS", "INDEX_BITS", "LatticeUnit", "Sampler", "pair_la
 AXES = 3
 CUBE_BITS = 10
 INDEX_BITS = 20
-
-_BIAS = 127
-_MANTISSA_BITS = 23
 
 
 class LatticeUnit(wiring.Component):
@@ -52,7 +50,9 @@ class LatticeUnit(wiring.Component):
         """Chain the operations of all axes."""
         m = Module()
         p = Pipeline(m, "lattice")
-        t = p.multiply(p.register(_halves(m, Cat(Const(1, 1), self.index)), 0), _setting(m, self.step))
+        t = p.multiply(
+            p.register(from_integer(m, Cat(Const(1, 1), self.index), fraction_bits=1), 0), _setting(m, self.step)
+        )
         inside = []
         for axis in range(AXES):
             direction = p.enter(relax(m, self.direction[axis]))
@@ -150,12 +150,9 @@ class Sampler(wiring.Component):
             lattice.cubes.eq(self.cubes),
         ]
         p = Pipeline(m, "sampler")
-        for n in range(self.latency):
-            late = Signal(name=f"taken_{n}")
-            m.d.sync += late.eq(takes)
-            takes = late
+        taken = delayed_flags(m, takes, self.latency, name="taken")
         m.d.comb += [
-            self.found.eq(takes & lattice.inside),
+            self.found.eq(taken & lattice.inside),
             self.pixel.eq(p.at(p.enter(now.pixel), self.latency)),
             self.index.eq(p.at(p.enter(now.first), self.latency)),
             self.point.eq(lattice.point),
@@ -205,28 +202,8 @@ def _setting(m: Module, single: data.View) -> Timed:
     return Timed(relax(m, single), -1)
 
 
-def _halves(m: Module, integer: Value) -> data.View:
-    """Return half of a number that is not zero and has no more bits than a significand; exact."""
-    number = Signal(Relaxed, name="halves")
-    bits = len(integer)
-    whole = Signal(bits)
-    _, zeros = leading_zeros(m, integer)
-    m.d.comb += [
-        whole.eq(integer << zeros),
-        number.number.mantissa.eq(whole[:-1] << (_MANTISSA_BITS + 1 - bits)),
-        number.number.exponent.eq(_BIAS + bits - 2 - zeros),
-    ]
-    return number
-
-
 def _is_cell(m: Module, place: data.View, cell: Value) -> Value:
     """Return whether a place, rounded down, is a cell."""
-    number = place.number
-    top = _BIAS + CUBE_BITS - 1
-    whole, below = Signal(CUBE_BITS), Signal(4)
-    m.d.comb += [
-        below.eq(top - number.exponent),
-        whole.eq(Mux(number.exponent >= _BIAS, Cat(number.mantissa[-(CUBE_BITS - 1) :], 1) >> below, 0)),
-    ]
-    negative = number.sign & Cat(number.mantissa, number.exponent).any()
-    return ~negative & (number.exponent <= top) & (whole == cell)
+    whole, beyond = whole_part(m, place, CUBE_BITS)
+    magnitude = Cat(place.number.mantissa, place.number.exponent)
+    return ~(place.number.sign & magnitude.any()) & ~beyond & (whole == cell)

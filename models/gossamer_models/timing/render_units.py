@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 __all__ = [
-    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "LATTICE_CYCLES", "LIGHT_CYCLES",
-    "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
-    "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles",
-    "move_levels", "sampler_cycles", "tree_cycles",
+    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES", "LATTICE_CYCLES",
+    "LIGHT_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES",
+    "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles",
+    "list_search_cycles", "move_cycles", "move_levels", "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -46,6 +46,9 @@ EXPONENTIAL_CYCLES: Final = 1 + 5 * PIPELINE_MULTIPLY_CYCLES + 8 * PIPELINE_ADD_
 LATTICE_CYCLES: Final = 1 + 3 * PIPELINE_MULTIPLY_CYCLES + PIPELINE_ADD_CYCLES + 1
 """From a sample's index to its place and cube: index as a number 1, t, t d, sum with the origin, cell, comparison 1."""
 
+FETCH_CYCLES: Final = 2 * PIPELINE_MULTIPLY_CYCLES + 2 * PIPELINE_ADD_CYCLES + 3
+"""Texels and weights of a point: x, texel 1, as a number 1, f, 1 - f, product, rounding 1; rows come with the last."""
+
 _LEVELS_PER_CYCLE: Final = 2
 
 
@@ -74,6 +77,11 @@ def interpolation_cycles() -> int:
     return 2 * MULTIPLY_CYCLES + 3 * ADD_CYCLES + 1
 
 
+def factor_cycles() -> int:
+    """Return the cycles from a point to the products of a plane and a line: fetch and interpolation."""
+    return FETCH_CYCLES + interpolation_cycles()
+
+
 def tree_cycles(terms: int) -> int:
     """Return the cycles of a tree of sums: a sum per level."""
     return (terms - 1).bit_length() * ADD_CYCLES
@@ -82,6 +90,8 @@ def tree_cycles(terms: int) -> int:
 def list_search_cycles(slots: int) -> int:
     """Return the cycles of a search in a list of coordinates: a comparison that halves it per cycle, the last one 1."""
     return (slots - 1).bit_length() + 1
+
+
 def sampler_cycles(lengths: Sequence[int]) -> int:
     """Return the cycles of a cube's rays in the sampler, if they come one per cycle.
 

@@ -53,9 +53,10 @@ def some_scene(pixels: int, seed: int, count: int) -> Scene:
     Cubes lie before the eye, around and behind it; spans are those of balls, single samples, and the lattice's start.
     """
     rng = np.random.default_rng(seed)
-    cubes = np.array([4, 7, 512]) if seed % 2 else np.array([16, 5, 1])
-    origin = (rng.uniform(-1, 2, 3) if seed % 3 else np.array([0.5, 0.25, 0.0])).astype(np.float32)
-    directions = (rng.random((pixels, 3)) - origin) * rng.choice([1, 1, 1, -1], (pixels, 1))
+    cubes = np.array([(4, 7, 3), (16, 5, 1), (2, 3, 512)][seed % 3])
+    origin = (rng.uniform(-1, 2, 3) if seed % 2 else np.array([0.5, 0.25, 0.0])).astype(np.float32)
+    directions = rng.random(3) - origin + rng.normal(0, 0.02, (pixels, 3))
+    directions *= np.where(rng.random((pixels, 1)) < 0.1, -1, 1)
     directions[0] = [1, 0, 0]
     directions[-1, 1] = -0.0
     step = np.float32(2**-6 if seed % 2 else 0.0173)
@@ -64,9 +65,11 @@ def some_scene(pixels: int, seed: int, count: int) -> Scene:
     rays = Rays(cast(Any, None), origin, views, views, step, occupancy)
     made = []
     for _ in range(count):
-        through, k = int(rng.integers(pixels)), int(rng.integers(0, 90))
-        place = rays.points(np.array([through]), np.array([k]))
-        cell = np.clip(rays.cells(place)[0], 0, cubes - 1)
+        through, lattice = int(rng.integers(pixels)), np.arange(90)
+        cells = rays.cells(rays.points(np.full(90, through), lattice))
+        seen = np.flatnonzero(((cells >= 0) & (cells < cubes)).all(axis=1))
+        k = int(rng.choice(seen if len(seen) else lattice))
+        cell = np.clip(cells[k], 0, cubes - 1)
         chosen: NDArray[np.int64] = rng.permutation(pixels)[: rng.integers(1, pixels + 1)]
         first = np.maximum(k - rng.integers(0, 12, len(chosen)), 0)
         last = first + rng.integers(0, 14, len(chosen)) * (rng.random(len(chosen)) < 0.7)

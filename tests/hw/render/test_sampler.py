@@ -11,9 +11,10 @@ from tests.hw.units.unit_cases import sampler_case
 SEED = 31
 
 
-@pytest.mark.parametrize(("pixels", "cubes"), [(2, 12), (5, 8), (33, 3)])
-def test_samples(pixels: int, cubes: int) -> None:
-    seed = SEED + pixels
+@pytest.mark.parametrize(
+    ("pixels", "cubes", "seed"), [(2, 12, 32), (5, 8, 34), pytest.param(33, 3, 30, marks=pytest.mark.slow)]
+)
+def test_samples(pixels: int, cubes: int, seed: int) -> None:
     case = sampler_case(pixels, seed, cubes)
     assert case.results, f"seed {seed}"
     found, entered, left = play(case, pauses(0, seed), pauses(0, seed))
@@ -27,7 +28,7 @@ def test_samples(pixels: int, cubes: int) -> None:
     assert left[-1] < cycle + LATTICE_CYCLES
 
 
-@pytest.mark.parametrize(("idle", "stall"), [(0.5, 0), (0.3, 0.5)])
+@pytest.mark.parametrize(("idle", "stall"), [pytest.param(0.5, 0, marks=pytest.mark.slow), (0.3, 0.5)])
 def test_samples_under_pauses(idle: float, stall: float) -> None:
     case = sampler_case(4, SEED, 4)
     found, _, _ = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))

@@ -5,13 +5,14 @@ import re
 import pytest
 
 from gossamer_hw.units.catalogue import UNITS, unit_text
+from gossamer_hw.units.render_units import RENDER_UNITS
 from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError
 
 ARRAY = Array(rows=4, columns=4)
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in RENDER_UNITS else n for n in UNITS])
 def test_ports_and_description_agree(name: str) -> None:
     text = unit_text(name, ARRAY, components=8)
     header = re.search(rf"^module {text.module}\((.*?)\);", text.verilog, re.M | re.S)

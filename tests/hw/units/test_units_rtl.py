@@ -15,6 +15,7 @@ from tests.hw.units.unit_cases import (
     compositor_case,
     element_case,
     exponential_case,
+    factor_case,
     prune_case,
     sampler_case,
     sparse_case,
@@ -60,7 +61,8 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
     cases["exponential"] = exponential_case(SEED, 2000)
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
-    cases |= {f"sampler_{pixels}": sampler_case(pixels, SEED + pixels, 20) for pixels in (2, 5, 33)}
+    cases["sampler"] = sampler_case(33, 31, 20)
+    cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8

@@ -4,26 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossamer_hw.render.compositor import Item
 from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.render.waves import WaveUnit
-from gossamer_hw.units.catalogue import UNITS, compositor_unit, sampler_unit
+from gossamer_hw.units.catalogue import UNITS
+from gossamer_hw.units.render_units import compositor_unit, exponential_unit, factor_unit, sampler_unit
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.numerics.formats import Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.numerics.special import exp
+from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
+from gossamer_models.render.field import Factors
+from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
 __all__ = [
-    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "prune_case", "sampler_case",
-    "sparse_case", "wave_case",
+    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "factor_case", "prune_case",
+    "sampler_case", "sparse_case", "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
@@ -112,7 +118,7 @@ def exponential_case(seed: int, count: int) -> Case:
     """Powers of e."""
     x = exponents(seed, count)
     results = [(int(bits),) for bits in bits32(exp(x))]
-    return _case(UNITS["exponential"].build(ARRAY, 1), [(int(bits),) for bits in bits32(x)], results)
+    return _case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results)
 
 
 def compositor_case(pixels: int, seed: int, count: int) -> Case:
@@ -174,6 +180,41 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
         cubes=packed(np.array(rays.cubes, np.float32)),
     )
     return case
+
+
+def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
+    """Points of the held part of a plane and a line: anywhere, on texels, on corners and faces of the whole.
+
+    Texels are written before the points, and some of them again between points.
+    """
+    rng = np.random.default_rng(seed)
+    x, y, z = grid
+    scale = np.arange(1, components + 1, dtype=np.float16)
+    xy, xz, yz = (rng.standard_normal((*shape, 1)).astype(np.float16) * scale for shape in ((y, x), (z, x), (z, y)))
+    p, q, r = (rng.standard_normal((size, components)).astype(np.float16) for size in (z, y, x))
+    golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
+    spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
+    anywhere = rng.random((count, 3), dtype=np.float32)
+    kinds = rng.integers(3, size=(count, 1))
+    points = np.select([kinds == 0, kinds == 1], [anywhere, np.rint(anywhere * spans) / spans], np.rint(anywhere))
+    below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
+    points = points[(below >= bases).all(axis=1)]
+    products = golden.products(points)[:, :components] + np.float32(0)
+    a, b, c = bases.tolist()
+    texels = [(Texels.PLANE.value, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
+    texels += [(Texels.LINE.value, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
+    items, results = list(texels), []
+    for point, product in zip(points, products, strict=True):
+        items += [texels[rng.integers(len(texels))]] * int(rng.integers(3) == 0)
+        items.append((Texels.POINT.value, packed(point), 0, 0, 0))
+        results.append((packed(product),))
+    case = _case(factor_unit(components, x - a, y - b, z - c), items, results)
+    case.settings.update(spans=packed(spans), highest=_coordinates(np.array(grid) - 2), bases=_coordinates(bases))
+    return case
+
+
+def _coordinates(values: NDArray[np.int64]) -> int:
+    return sum(value << COORDINATE_BITS * axis for axis, value in enumerate(values.tolist()))
 
 
 def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:

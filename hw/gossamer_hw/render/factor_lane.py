@@ -1,0 +1,63 @@
+"""One plane and one line of a field at points: texels fetched and interpolated."""
+
+from typing import Any
+
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from gossamer_hw.numerics.bits import delayed_flags
+from gossamer_hw.numerics.formats import Single
+from gossamer_hw.render.interpolation import InterpolationLane
+from gossamer_hw.render.texel_fetch import TexelFetch
+from gossamer_models.timing.render_units import factor_cycles
+
+__all__ = ["FactorLane"]
+
+
+class FactorLane(wiring.Component):
+    """Products of a plane and a line at a point, for all components, one point per cycle at whatever place.
+
+    A :class:`~gossamer_hw.render.texel_fetch.TexelFetch` before an
+    :class:`~gossamer_hw.render.interpolation.InterpolationLane`: the numbers of
+    :meth:`gossamer_models.render.interpolate.Interpolator.products`, but that a product that is zero is +0.
+
+    Parameters
+    ----------
+    components, columns, rows, length
+        See :class:`~gossamer_hw.render.texel_fetch.TexelFetch`; so are the inputs.
+
+    Members
+    -------
+    found : a point entered :attr:`latency` cycles ago; then
+    products : of all components.
+
+    Raises
+    ------
+    ValueError
+        A size is out of range.
+    """
+
+    latency = factor_cycles()
+
+    def __init__(self, *, components: int, columns: int, rows: int, length: int) -> None:
+        self._fetch = TexelFetch(components=components, columns=columns, rows=rows, length=length)
+        self._lane = InterpolationLane(components=components)
+        members = self._fetch.signature.members
+        super().__init__(
+            {name: member for name, member in members.items() if member.flow is not Out}
+            | {"found": Out(1), "products": Out(data.ArrayLayout(Single, components))}
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Chain the two."""
+        m = Module()
+        m.submodules.fetch, m.submodules.lane = fetch, lane = self._fetch, self._lane
+        for name, member in fetch.signature.members.items():
+            if member.flow is not Out:
+                m.d.comb += getattr(fetch, name).eq(getattr(self, name))
+        for name in ("plane", "plane_weights", "line", "line_weights"):
+            m.d.comb += getattr(lane, name).eq(getattr(fetch, name))
+        found = delayed_flags(m, fetch.found, lane.latency, name="found")
+        m.d.comb += [self.found.eq(found), self.products.eq(lane.products)]
+        return m

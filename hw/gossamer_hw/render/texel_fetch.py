@@ -1,0 +1,191 @@
+"""Texel fetch: what an interpolation lane needs of a plane and a line at one point, from banked memories."""
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.bits import delayed_flags
+from gossamer_hw.numerics.convert import relax
+from gossamer_hw.numerics.formats import Half, Single
+from gossamer_hw.numerics.half import narrow
+from gossamer_hw.numerics.integers import from_integer, whole_part
+from gossamer_hw.numerics.pipeline import Pipeline, Timed
+from gossamer_hw.render.interpolation import CORNERS, ENDS
+from gossamer_hw.row_memory import RowMemory
+from gossamer_models.timing.render_units import FETCH_CYCLES
+
+__all__ = ["AXES", "COORDINATE_BITS", "TexelFetch", "Texels"]
+
+AXES = 3
+COORDINATE_BITS = 12
+_COLUMN, _ROW, _LINE = range(AXES)
+_ONE = np.float32(1)
+
+
+class Texels(enum.Enum, shape=2):
+    """What enters a fetch."""
+
+    POINT = 0
+    """A point between texels."""
+    PLANE = 1
+    """A texel of the plane."""
+    LINE = 2
+    """A texel of the line."""
+
+
+class TexelFetch(wiring.Component):
+    """Rows of the texels around a point and their weights, one point per cycle at whatever place.
+
+    Along each axis ``x = u * span``, the texel below is x rounded down, from 0 to `highest`, and f is the rest; weights
+    are products of f and 1 - f in binary32, rounded to fp16: :mod:`gossamer_models.render.interpolate`. A plane's
+    texels lie in four banks, by the lowest bits of column and row, a line's in two: of any texels around a point each
+    is in a bank of its own, so that fetches never meet.
+
+    Fixed latency, one item per cycle, no flow control.
+
+    Parameters
+    ----------
+    components
+        Numbers of a texel, from 1.
+    columns, rows, length
+        Texels of the part of a plane and a line that are held, from 2.
+
+    Members
+    -------
+    valid, item : an item enters, see :class:`Texels`.
+    point : of a point, u along columns, rows and the line, from 0 to 1.
+    column, row : of a texel, in the part that is held; a line's texels are columns.
+    numbers : of a texel.
+    spans, highest : texels of the whole plane and line less 1, as binary32, and less 2.
+    bases : first texel that is held.
+    step : everything moves on; whoever holds the unit by an enable clears it as well, for its memories.
+    found : a point entered :attr:`latency` cycles ago; then
+    plane, plane_weights, line, line_weights : see :class:`~gossamer_hw.render.interpolation.InterpolationLane`.
+
+    Raises
+    ------
+    ValueError
+        A size is out of range.
+    """
+
+    latency = FETCH_CYCLES
+
+    def __init__(self, *, components: int, columns: int, rows: int, length: int) -> None:
+        if components < 1 or min(columns, rows, length) < 2:
+            raise ValueError(
+                "`components` must be at least 1, `columns`, `rows` and `length` 2,"
+                f" not {components!r}, {columns!r}, {rows!r} and {length!r}"
+            )
+        self._sizes = (columns, rows, length)
+        numbers = data.ArrayLayout(Half, components)
+        singles = data.ArrayLayout(Single, AXES)
+        coordinates = data.ArrayLayout(COORDINATE_BITS, AXES)
+        super().__init__(
+            {
+                "valid": In(1),
+                "item": In(Texels),
+                "point": In(singles),
+                "column": In(range(max(columns, length))),
+                "row": In(range(rows)),
+                "numbers": In(numbers),
+                "spans": In(singles),
+                "highest": In(coordinates),
+                "bases": In(coordinates),
+                "step": In(1, init=1),
+                "found": Out(1),
+                "plane": Out(data.ArrayLayout(numbers, CORNERS)),
+                "plane_weights": Out(data.ArrayLayout(Half, CORNERS)),
+                "line": Out(data.ArrayLayout(numbers, ENDS)),
+                "line_weights": Out(data.ArrayLayout(Half, ENDS)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Find the texels and weights; the rows are read in the last cycle."""
+        m = Module()
+        p = Pipeline(m, "fetch")
+        texels, fractions = zip(*(self._place(m, p, axis) for axis in range(AXES)), strict=True)
+        self._weights(m, p, fractions)
+        places = [p.at(texel, self.latency - 1) for texel in texels]
+        self._plane(m, places)
+        self._line(m, places[_LINE])
+        found: Value = self.valid & (self.item == Texels.POINT)
+        m.d.comb += self.found.eq(delayed_flags(m, found, self.latency, name="found"))
+        return m
+
+    def _place(self, m: Module, p: Pipeline, axis: int) -> tuple[Timed, Timed]:
+        """Return the texel below the point, counted from the first one that is held, and the way to the next one."""
+        x = p.multiply(p.enter(relax(m, self.point[axis])), Timed(relax(m, self.spans[axis]), -1))
+        whole, beyond = whole_part(m, x.value, COORDINATE_BITS)
+        highest = self.highest[axis]
+        below = Mux(x.value.number.sign, 0, Mux(beyond | (whole > highest), highest, whole))[:COORDINATE_BITS]
+        texel = p.register(below, x.cycle)
+        number = p.register(from_integer(m, texel.value), texel.cycle)
+        held = (texel.value - self.bases[axis])[: (self._sizes[axis] - 1).bit_length()]
+        return p.register(held, texel.cycle), p.subtract(x, number)
+
+    def _weights(self, m: Module, p: Pipeline, fractions: Any) -> None:
+        one = p.constant(_ONE)
+        rests = [p.subtract(one, fraction) for fraction in fractions]
+        sides = [[rests[axis], fractions[axis]] for axis in range(AXES)]
+        for corner, weight in enumerate(self.plane_weights):
+            product = p.multiply(sides[_COLUMN][corner & 1], sides[_ROW][corner >> 1])
+            m.d.comb += weight.eq(p.at(p.register(narrow(m, product.value), product.cycle), self.latency))
+        for end, weight in enumerate(self.line_weights):
+            side = sides[_LINE][end]
+            half = p.register(narrow(m, side.value), side.cycle)
+            m.d.comb += weight.eq(p.at(half, self.latency))
+
+    def _plane(self, m: Module, places: list[Value]) -> None:
+        """Read a bank for each corner; which one it is changes with the lowest bits of the place."""
+        columns, rows, _ = self._sizes
+        column, row = places[_COLUMN], places[_ROW]
+        column_bits, row_bits = ((-(-size // 2) - 1).bit_length() for size in (columns, rows))
+        writes = self.valid & (self.item == Texels.PLANE)
+        banks = []
+        for bank in range(CORNERS):
+            odd_column, odd_row = bank & 1, bank >> 1
+            read = Cat(_within(column, odd_column, column_bits), _within(row, odd_row, row_bits))
+            mine = (self.column[0] == odd_column) & (self.row[0] == odd_row)
+            write = Cat(_half(self.column, column_bits), _half(self.row, row_bits))
+            banks.append(self._bank(m, f"plane_{bank}", read, write, writes & mine))
+        parity = Signal(2, reset_less=True)
+        m.d.sync += parity.eq(Cat(column[0], row[0]))
+        for corner, numbers in enumerate(self.plane):
+            m.d.comb += numbers.eq(Array(banks)[parity ^ corner])
+
+    def _line(self, m: Module, place: Value) -> None:
+        bits = (-(-self._sizes[_LINE] // 2) - 1).bit_length()
+        writes = self.valid & (self.item == Texels.LINE)
+        banks = []
+        for bank in range(ENDS):
+            write = _half(self.column, bits)
+            mine = writes & (self.column[0] == bank)
+            banks.append(self._bank(m, f"line_{bank}", _within(place, bank, bits), write, mine))
+        parity = Signal(reset_less=True)
+        m.d.sync += parity.eq(place[0])
+        for end, numbers in enumerate(self.line):
+            m.d.comb += numbers.eq(Array(banks)[parity ^ end])
+
+    def _bank(self, m: Module, name: str, read: Value, write: Value, writes: Value) -> Value:
+        m.submodules[name] = memory = RowMemory(unit_bits=len(self.numbers.as_value()), depth=1 << max(1, len(read)))
+        m.d.comb += [
+            memory.read_enable.eq(self.step),
+            memory.read_address.eq(read),
+            memory.write_address.eq(write),
+            memory.write_data.eq(self.numbers),
+            memory.write_mask.eq(self.step & writes),
+        ]
+        return memory.read_data
+
+
+def _within(place: Value, odd: int, bits: int) -> Value:
+    """Return where in a bank of even or odd texels the one lies that is at a place or behind it."""
+    return ((place >> 1) + (place[0] & (not odd)))[:bits] if bits else Const(0, 0)
+
+
+def _half(place: Value, bits: int) -> Value:
+    return (place >> 1)[:bits] if bits else Const(0, 0)

@@ -1,0 +1,121 @@
+"""Units of the render engine between streams."""
+
+from collections.abc import Mapping
+
+from gossamer_hw.render.compositor import Compositor
+from gossamer_hw.render.exponential import ExponentialUnit
+from gossamer_hw.render.factor_lane import FactorLane
+from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS
+from gossamer_hw.units.kind import Kind
+from gossamer_hw.units.stream_unit import StreamUnit
+from gossamer_models.timing.render import COMPOSE_CYCLES
+from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, EXPONENTIAL_CYCLES, LATTICE_CYCLES, factor_cycles
+
+__all__ = ["RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "sampler_unit"]
+
+_TILE_PIXELS = 80 * 80
+_PATCH = (32, 32, 128)
+
+
+def exponential_unit() -> StreamUnit:
+    """Return an exponential between streams."""
+    return StreamUnit(ExponentialUnit(), inputs=("x",), outputs=("power",))
+
+
+def compositor_unit(pixels: int) -> StreamUnit:
+    """Return a compositor of so many pixels between streams."""
+    return StreamUnit(
+        Compositor(pixels=pixels),
+        inputs=("item", "pixel", "amount", "colour"),
+        outputs=("found_pixel", "finished", "shaded", "ended", "result"),
+        settings=("cut", "threshold"),
+    )
+
+
+def sampler_unit(pixels: int) -> StreamUnit:
+    """Return a sampler of so many pixels between streams."""
+    return StreamUnit(
+        Sampler(pixels=pixels),
+        inputs=("pair", "cube", "final"),
+        outputs=("pixel", "index", "point"),
+        settings=("step_length", "origin", "cubes"),
+    )
+
+
+def factor_unit(components: int, columns: int, rows: int, length: int) -> StreamUnit:
+    """Return a lane of so many components between streams; sizes are those of what it holds."""
+    return StreamUnit(
+        FactorLane(components=components, columns=columns, rows=rows, length=length),
+        inputs=("item", "point", "column", "row", "numbers"),
+        outputs=("products",),
+        settings=("spans", "highest", "bases"),
+    )
+
+
+def _pair(pixels: int) -> str:
+    return ", ".join(f"{field.width} bits of {name}" for name, field in pair_layout(pixels))
+
+
+RENDER_UNITS: Mapping[str, Kind] = {
+    "exponential": Kind(
+        lambda array, components: exponential_unit(),
+        "Raises e to a power: a table of 32 powers of two and a polynomial, in fp32 operations that are rounded one by"
+        " one, within 0.55 ulp.",
+        lambda array, components: f"{EXPONENTIAL_CYCLES} cycles",
+        {"x": "fp32", "power": "e to x, fp32; NaN of NaN"},
+    ),
+    "compositor": Kind(
+        lambda array, components: compositor_unit(_TILE_PIXELS),
+        "Composes the samples of a tile's pixels front to back: weights, the light that is left, where a pixel ends,"
+        " and colours. Only samples of pixels that have not ended and finished pixels give a result.",
+        lambda array, components: f"{COMPOSITOR_CYCLES} cycles; items of one pixel enter {COMPOSE_CYCLES} cycles apart",
+        {
+            "item": "0: the pixel begins; 1: a sample; 2: the colour of a shaded sample; 3: the pixel is finished",
+            "pixel": f"whose, below {_TILE_PIXELS}",
+            "amount": "fp32: of a sample the share of the light that it leaves, of its colour its weight",
+            "colour": "three of fp32: of a shaded sample, or of the background behind a finished pixel",
+            "found_pixel": "the sample's, or the one that is finished",
+            "finished": "a finished pixel's colour, not a sample's weight",
+            "shaded": "the sample weighs more than the cut",
+            "ended": "the sample has ended its pixel: all later ones are dropped",
+            "result": "fp32: the sample's weight, or three of a finished pixel's colour",
+            "cut": "samples that weigh no more are not shaded, fp32",
+            "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
+        },
+    ),
+    "sampler": Kind(
+        lambda array, components: sampler_unit(_TILE_PIXELS),
+        "Finds the samples of rays that lie in a cube. Rays of a cube enter up to its final one, each pixel at most"
+        " once; then they take turns, a sample per cycle, and those in the cube are results.",
+        lambda array, components: f"{LATTICE_CYCLES} cycles from a ray to its first sample",
+        {
+            "pair": f"a ray, lowest first: {_pair(_TILE_PIXELS)}; no pixel has its last sample before its first",
+            "cube": f"{CUBE_BITS} bits of each of x, y and z, lowest first; the same for all rays up to the final one",
+            "final": "the ray is the cube's last one",
+            "pixel": "the sample's",
+            "index": "the sample's place on its ray: k of t = (k + 1/2) step",
+            "point": "where it lies in the box, three of fp32",
+            "step_length": "distance of two samples, fp32",
+            "origin": "the eye in coordinates of the box, three of fp32",
+            "cubes": "cubes along each axis, three of fp32",
+        },
+    ),
+    "factor-lane": Kind(
+        lambda array, components: factor_unit(1, *_PATCH),
+        f"Multiplies a plane and a line of a field at points, one component of them. It holds {_PATCH[0]} x {_PATCH[1]}"
+        f" texels of the plane and {_PATCH[2]} of the line in banks, so that no fetch waits. Only points give results.",
+        lambda array, components: f"{factor_cycles()} cycles",
+        {
+            "item": "0: a point; 1: a texel of the plane; 2: a texel of the line",
+            "point": "from 0 to 1 along columns, rows and the line, three of fp32",
+            "column": "of a texel, counted from the first one that is held; so are texels of the line",
+            "row": "of the plane's texel",
+            "numbers": "of the texel, fp16",
+            "products": "fp32",
+            "spans": "texels of the whole plane and line less 1, three of fp32",
+            "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
+            "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
+        },
+    ),
+}

@@ -1,0 +1,40 @@
+"""Planes and lines at points against golden: bits, and a point per cycle wherever points lie."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_hw.render.texel_fetch import TexelFetch
+from gossamer_models.timing.render_units import factor_cycles
+from tests.hw.units.test_stream_unit import pauses, play
+from tests.hw.units.unit_cases import factor_case
+
+SEED = 37
+
+
+def slow(*values: object) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("components", "grid"), [(1, (2, 3, 2)), slow(2, (5, 8, 3)), slow(1, (9, 4, 17))])
+def test_points(components: int, grid: tuple[int, int, int]) -> None:
+    case = factor_case(components, grid, SEED, 120)
+    found, entered, left = play(case, pauses(0, SEED), pauses(0, SEED))
+    assert found == case.results, f"seed {SEED}"
+    # Every item enters in the cycle behind the one before it: no two fetches ever meet in a bank.
+    assert entered == list(range(len(case.items)))
+    item = case.unit.input_fields[0]
+    points = [n for n, word in enumerate(case.items) if not word >> item.offset & 3]
+    assert (np.array(left) - points == factor_cycles()).all()
+
+
+def test_points_under_pauses() -> None:
+    case = factor_case(1, (6, 5, 4), SEED, 40)
+    found, _, _ = play(case, pauses(0.3, SEED), pauses(0.5, SEED + 1))
+    assert found == case.results, f"seed {SEED}"
+
+
+def test_sizes_out_of_range() -> None:
+    with pytest.raises(ValueError, match="`length` 2, not 1, 4, 4 and 1"):
+        TexelFetch(components=1, columns=4, rows=4, length=1)
