@@ -1,9 +1,10 @@
 """The compositor: light and colour of all pixels of a tile."""
 
+from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed, delayed_flags
@@ -17,7 +18,7 @@ __all__ = ["CHANNELS", "Compositor", "Item"]
 CHANNELS = 3
 
 
-class Item(enum.Enum, shape=2):
+class Item(IntEnum):
     """What enters a compositor."""
 
     BEGIN = 0

@@ -1,10 +1,11 @@
 """Texel fetch: what an interpolation lane needs of a plane and a line at one point, from banked memories."""
 
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed_flags
@@ -25,7 +26,7 @@ _COLUMN, _ROW, _LINE = range(AXES)
 _ONE = np.float32(1)
 
 
-class Texels(enum.Enum, shape=2):
+class Texels(IntEnum):
     """What enters a fetch."""
 
     POINT = 0

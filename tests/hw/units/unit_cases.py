@@ -138,24 +138,24 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     kept = weighed.weights > cut
     shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
     picture = golden.colours(shaded, colour[shaded.k], float(background))
-    items: list[tuple[int, ...]] = [(Item.BEGIN.value, p, 0, packed(colour[0])) for p in range(pixels)]
+    items: list[tuple[int, ...]] = [(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
     results: list[tuple[int, ...]] = []
     waiting: list[tuple[int, ...]] = []
     for n, pixel in enumerate(owner.tolist()):
-        items.append((Item.SAMPLE.value, pixel, int(bits32(left[n])), packed(colour[n])))
+        items.append((Item.SAMPLE, pixel, int(bits32(left[n])), packed(colour[n])))
         if n in weights:
             is_shaded, ended = weights[n] > cut, golden.last[pixel] == n
             results.append((pixel, 0, int(is_shaded), int(ended), int(bits32(weights[n]))))
             if is_shaded:
-                waiting.append((Item.COLOUR.value, pixel, int(bits32(weights[n])), packed(colour[n])))
+                waiting.append((Item.COLOUR, pixel, int(bits32(weights[n])), packed(colour[n])))
         while waiting and rng.random() < 0.4:
             items.append(waiting.pop(0))
     items += waiting
     for pixel in rng.permutation(pixels).tolist():
-        items.append((Item.FINISH.value, pixel, 0, packed(np.repeat(background, 3))))
+        items.append((Item.FINISH, pixel, 0, packed(np.repeat(background, 3))))
         results.append((pixel, 1, 0, 0, packed(picture[pixel])))
     case = _case(compositor_unit(pixels), items, results)
-    case.settings.update(cut=int(bits32(cut)), threshold=int(bits32(threshold)))
+    case.settings.update(cut=packed(np.array(cut)), threshold=packed(np.array(threshold)))
     return case
 
 
@@ -175,7 +175,7 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     case = _case(unit, items, results)
     rays = scene.rays
     case.settings.update(
-        step_length=int(bits32(rays.step)),
+        step_length=packed(np.array(rays.step)),
         origin=packed(rays.origin),
         cubes=packed(np.array(rays.cubes, np.float32)),
     )
@@ -194,19 +194,19 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
     p, q, r = (rng.standard_normal((size, components)).astype(np.float16) for size in (z, y, x))
     golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
     spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
-    anywhere = rng.random((count, 3), dtype=np.float32)
-    kinds = rng.integers(3, size=(count, 1))
+    anywhere = rng.random((9 * count, 3), dtype=np.float32)
+    kinds = rng.integers(3, size=(9 * count, 1))
     points = np.select([kinds == 0, kinds == 1], [anywhere, np.rint(anywhere * spans) / spans], np.rint(anywhere))
     below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
-    points = points[(below >= bases).all(axis=1)]
+    points = points[(below >= bases).all(axis=1)][:count]
     products = golden.products(points)[:, :components] + np.float32(0)
     a, b, c = bases.tolist()
-    texels = [(Texels.PLANE.value, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
-    texels += [(Texels.LINE.value, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
+    texels = [(Texels.PLANE, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
+    texels += [(Texels.LINE, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
     items, results = list(texels), []
     for point, product in zip(points, products, strict=True):
         items += [texels[rng.integers(len(texels))]] * int(rng.integers(3) == 0)
-        items.append((Texels.POINT.value, packed(point), 0, 0, 0))
+        items.append((Texels.POINT, packed(point), 0, 0, 0))
         results.append((packed(product),))
     case = _case(factor_unit(components, x - a, y - b, z - c), items, results)
     case.settings.update(spans=packed(spans), highest=_coordinates(np.array(grid) - 2), bases=_coordinates(bases))
