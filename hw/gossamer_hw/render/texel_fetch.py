@@ -45,7 +45,7 @@ class TexelFetch(wiring.Component):
     texels lie in four banks, by the lowest bits of column and row, a line's in two: of any texels around a point each
     is in a bank of its own, so that fetches never meet.
 
-    Fixed latency, one item per cycle, no flow control.
+    Fixed latency, one item per cycle, no flow control. A texel is not written while a point that needs it is inside.
 
     Parameters
     ----------

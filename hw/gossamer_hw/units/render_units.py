@@ -107,7 +107,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
         f" texels of the plane and {_PATCH[2]} of the line in banks, so that no fetch waits. Only points give results.",
         lambda array, components: f"{factor_cycles()} cycles",
         {
-            "item": "0: a point; 1: a texel of the plane; 2: a texel of the line",
+            "item": "0: a point; 1: a texel of the plane; 2: a texel of the line; none that a point inside needs",
             "point": "from 0 to 1 along columns, rows and the line, three of fp32",
             "column": "of a texel, counted from the first one that is held; so are texels of the line",
             "row": "of the plane's texel",

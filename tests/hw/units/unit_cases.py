@@ -23,6 +23,7 @@ from gossamer_models.render.encoding import encode
 from gossamer_models.render.field import Factors
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.render_units import FETCH_CYCLES
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import packed, row_bytes, some_rows
@@ -185,7 +186,7 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
 def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
     """Points of the held part of a plane and a line: anywhere, on texels, on corners and faces of the whole.
 
-    Texels are written before the points, and some of them again between points.
+    Texels are written before the points, and some of the plane's again between points.
     """
     rng = np.random.default_rng(seed)
     x, y, z = grid
@@ -204,8 +205,12 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
     texels = [(Texels.PLANE, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
     texels += [(Texels.LINE, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
     items, results = list(texels), []
-    for point, product in zip(points, products, strict=True):
-        items += [texels[rng.integers(len(texels))]] * int(rng.integers(3) == 0)
+    (needed, *_), _ = golden.texels(points)
+    for n, (point, product) in enumerate(zip(points, products, strict=True)):
+        _, _, column, row, _ = again = texels[rng.integers((x - a) * (y - b))]
+        # What a point on its way reads must not be written.
+        if (row + b) * x + column + a not in needed[max(n - FETCH_CYCLES, 0) : n]:
+            items.append(again)
         items.append((Texels.POINT, packed(point), 0, 0, 0))
         results.append((packed(product),))
     case = _case(factor_unit(components, x - a, y - b, z - c), items, results)
