@@ -205,7 +205,7 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
     texels = [(Texels.PLANE, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
     texels += [(Texels.LINE, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
     items, results = list(texels), []
-    (needed, *_), _ = golden.texels(points)
+    needed = golden.cells(points)[0][:, None] + np.array([0, 1, x, x + 1])
     for n, (point, product) in enumerate(zip(points, products, strict=True)):
         _, _, column, row, _ = again = texels[rng.integers((x - a) * (y - b))]
         # What a point on its way reads must not be written.
