@@ -7,7 +7,8 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_token_products import Epilogue, emit_product
 from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.graph import TokenStep
-from gossamer_compiler.mapping_tokens import map_product
+from gossamer_compiler.mapping_tokens import choose_product
+from gossamer_compiler.objective import Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.token_products import Heads, Product
 from gossamer_models.architecture import Architecture
@@ -37,8 +38,10 @@ class AttentionLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
+        objective: Objective,
     ) -> None:
         self.node, self.params, self.architecture, self.memory = node, params, architecture, memory
+        self.objective = objective
         self.tokens = target.pixels
         self.head_channels = target.channels // params.heads
         self.queries, self.keys, self.values = self._split(sources)
@@ -99,8 +102,12 @@ class AttentionLayer:
 
     def _stage(self, part: str, stage: str, product: Product, epilogue: Epilogue) -> StageProgram:
         layer = f"{self.node.name}.{part}"
-        mapping = map_product(product, epilogue, self.architecture, layer)
+        choice = choose_product(product, epilogue, self.architecture, layer, self.objective)
+        mapping = choice.mapping
         builder = StageBuilder()
         emit_product(builder, product, mapping, epilogue, self.architecture)
         macs = product.macs()
-        return builder.finish(layer, stage, dataflow=f"os {mapping.li}x{mapping.lj}", macs=macs, macs_dense=macs)
+        return builder.finish(
+            layer, stage, dataflow=f"os {mapping.li}x{mapping.lj}", macs=macs, macs_dense=macs,
+            schedules=(choice.schedule,),
+        )  # fmt: skip

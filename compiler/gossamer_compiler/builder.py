@@ -12,7 +12,7 @@ from gossamer_models.isa.instructions import (
     Loop,
 )
 from gossamer_models.isa.tokens import Semaphore
-from gossamer_models.program import StageProgram
+from gossamer_models.program import Schedule, StageProgram
 
 __all__ = ["CREDITS", "StageBuilder"]
 
@@ -63,6 +63,7 @@ class StageBuilder:
         macs: int = 0,
         macs_dense: int = 0,
         beside: str = "",
+        schedules: tuple[Schedule, ...] = (),
     ) -> StageProgram:
         """Close the stage.
 
@@ -77,5 +78,5 @@ class StageBuilder:
                 f"at most {MAX_STAGE_INSTRUCTIONS}",
             )
         return StageProgram(
-            layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense, beside
+            layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense, beside, schedules
         )

@@ -5,18 +5,19 @@ arithmetic, so one call of them serves a single schedule as well as a family.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranks", "cheapest", "crossed", "largest", "members"]
+__all__ = ["Ranks", "cheapest", "crossed", "each", "largest", "limited", "members", "sampled_places"]
 
 _M = TypeVar("_M")
 
-Ranks = tuple[Any, tuple[Any, Any]]
-"""Which schedules of a family fit, their cycles and their instructions."""
+Ranks = tuple[Any, tuple[Any, ...]]
+"""Which schedules of a family fit, and what they are ordered by, most significant first."""
 
 
 def crossed(*options: Iterable[int]) -> list[Any]:
@@ -37,21 +38,62 @@ def largest(*values: int) -> int:
     return result  # type: ignore[no-any-return]
 
 
-def cheapest(families: Iterable[_M], rank: Callable[[_M], Ranks]) -> Iterator[_M]:
-    """Single schedules that fit, cheapest first; of equals, the one that comes first."""
+def each(values: int, count: Callable[[int], int]) -> int:
+    """``count`` of a size, or of each of a family's."""
+    if not isinstance(values, np.ndarray):
+        return count(values)
+    different, places = np.unique(values, return_inverse=True)
+    counted: Any = np.array([count(int(value)) for value in different], np.int64)[places]
+    return counted
+
+
+def limited(families: Iterable[_M], demand: Callable[[_M], int], limit: int) -> tuple[list[_M], int]:
+    """Families of no more than ``limit`` schedules together, and how many they are.
+
+    Whatever the limit leaves is part of what a larger one leaves. Each family keeps its least demanding schedule first,
+    then an even sample of the others.
+    """
+    found = list(families)
+    sizes = [_size(family) for family in found]
+    if sum(sizes) <= limit:
+        return found, sum(sizes)
+    order = sorted((place, number) for number, size in enumerate(sizes) for place in range(size))[:limit]
+    kept = Counter(number for _, number in order)
+    return [_sample(found[number], demand(found[number]), kept[number]) for number in kept], limit
+
+
+def _sample(family: Any, demands: Any, count: int) -> Any:
+    places = sampled_places(_size(family), demands, count)
+    return dataclasses.replace(family, **{name: values[places] for name, values in _arrays(family).items()})
+
+
+def sampled_places(size: int, demands: Sequence[int], count: int) -> list[int]:
+    """Some places of 0..size-1, ascending: the first in a fixed order, which begins with the least demanding one.
+
+    The others come by the bits of their place, read backwards, so that any number of them is spread evenly.
+    """
+    if count >= size:
+        return list(range(size))
+    least, bits = int(np.argmin(demands)), size.bit_length()
+    turned = sorted(range(size), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+    return sorted([least, *(place for place in turned if place != least)][:count])
+
+
+def cheapest(families: Iterable[_M], rank: Callable[[_M], Ranks]) -> Iterator[tuple[_M, tuple[Any, ...]]]:
+    """Single schedules that fit, with their ranks, in ascending order; of equals, the one that comes first."""
     found, costs, members_of = [], [], []
     for number, family in enumerate(families):
-        fitting, (cycles, instructions) = rank(family)
+        fitting, keys = rank(family)
         places = np.flatnonzero(fitting)
         found.append(family)
-        costs.append(np.stack([np.broadcast_to(part, np.shape(fitting))[places] for part in (instructions, cycles)]))
+        costs.append(np.stack([np.broadcast_to(part, np.shape(fitting))[places] for part in reversed(keys)]))
         members_of.append(np.stack([np.full(places.shape, number), places]))
     if not found:
         return
-    chosen = np.concatenate(members_of, axis=1)
-    for place in np.lexsort(np.concatenate(costs, axis=1)):
+    chosen, ranks = np.concatenate(members_of, axis=1), np.concatenate(costs, axis=1)
+    for place in np.lexsort(ranks):
         number, index = chosen[:, place]
-        yield _member(found[number], index)
+        yield _member(found[number], index), tuple(ranks[::-1, place].tolist())
 
 
 def members(family: _M) -> Iterator[_M]:

@@ -1,27 +1,38 @@
-"""Schedules of FF and BP: every interleave and tile size that fits, the cheapest by predicted cycles."""
+"""Schedules of FF and BP: every interleave and tile size that fits, and the best of them by an objective."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
-from gossamer_compiler.families import Ranks, cheapest, crossed, largest, members
+from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import ChannelGemm
+from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
+from gossamer_compiler.predicted_actions import channel_actions, each_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
+from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_DIMS, Gemm
 from gossamer_models.layouts import BLOCK, entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.pipeline import gemm_overhead_cycles
 
-__all__ = ["map_channels"]
+__all__ = ["choose_channels", "map_channels"]
 
 _ENTRY_BYTES = 3
 
 
 def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> ChannelMapping:
-    """Cheapest schedule that fits.
+    """Schedule of the fewest predicted cycles; raises as :func:`choose_channels` does."""
+    return choose_channels(gemm, architecture, layer, CYCLES).mapping
+
+
+def choose_channels(
+    gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
+) -> Choice[ChannelMapping]:
+    """Best schedule that fits.
 
     Raises
     ------
@@ -29,7 +40,7 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
         No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     """
     shape = dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
-    best = _best_channels(shape, architecture)
+    best = _best_channels(shape, architecture, objective)
     if best is None:
         candidates = _channel_candidates(shape, architecture)
         raise does_not_fit(layer, (_channel_demands(shape, m, architecture) for m in candidates), architecture.buffers)
@@ -37,13 +48,25 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 
 @cache
-def _best_channels(gemm: ChannelGemm, architecture: Architecture) -> ChannelMapping | None:
+def _best_channels(
+    gemm: ChannelGemm, architecture: Architecture, objective: Objective
+) -> Choice[ChannelMapping] | None:
+    def actions(mapping: ChannelMapping) -> Actions:
+        return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
+
     def rank(family: ChannelMapping) -> Ranks:
         demands = _channel_demands(gemm, family, architecture)
-        return fits(demands, architecture.buffers), _channel_cost(gemm, family, architecture)
+        cost = _channel_cost(gemm, family, architecture)
+        return fits(demands, architecture.buffers), objective.keys(cost, lambda: actions(family))
 
-    ranked = cheapest(_channel_families(gemm, architecture), rank)
-    return next((m for m in ranked if len(store_dims(gemm, m, architecture.array)) <= MAX_DIMS), None)
+    def demand(family: ChannelMapping) -> int:
+        return sum(_channel_demands(gemm, family, architecture).values())
+
+    families, examined = limited(_channel_families(gemm, architecture), demand, objective.candidates)
+    for mapping, keys in cheapest(families, rank):
+        if len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS:
+            return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
+    return None
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
@@ -87,7 +110,7 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     array = architecture.array
     j_all = channel_columns(gemm, array, mapping.lj).all_tiles
     batch_all = block_options(gemm.source.batch, array.rows)[-1]
-    compute, overhead = _channel_cycles(gemm, mapping.li, mapping.lj, mapping.over_pixels, architecture)
+    compute, overhead = _channel_cycles(gemm, mapping, architecture)
     j_blocks = j_all // mapping.j_tiles
     instances = (
         j_blocks * (batch_all // mapping.batch_blocks)
@@ -107,24 +130,58 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     return slowest + exposed, instances
 
 
-@cache
-def _channel_cycles(
-    gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, architecture: Architecture
-) -> tuple[int, int]:
+def _channel_cycles(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
     """Issue and drain cycles of the whole problem, and overhead per instruction."""
-    array = architecture.array
-    blocks = -(-gemm.source.batch // array.rows)
-    outer, inner = (gemm.y.outputs, gemm.x.outputs)
-    whole = Gemm(
+    array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
+
+    def cycles(columns: int) -> int:
+        found = gemm_cycles(array, _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns))
+        return (found.issue + found.drain) * repeats
+
+    overhead = gemm_overhead_cycles(array, mapping.li * mapping.lj)
+    return each(_cut_columns(gemm, mapping), cycles), overhead
+
+
+def _channel_product(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
+    """Actions of the multiply-adds of the whole problem."""
+    array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
+
+    def actions(columns: int) -> Actions:
+        whole = _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns)
+        return Actions.total([(instruction_actions(array, whole), repeats)])
+
+    return each_actions(_cut_columns(gemm, mapping), actions)
+
+
+def _repeats(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> int:
+    """Tiles along j, and along the batch."""
+    blocks = block_options(gemm.source.batch, architecture.array.rows)[-1]
+    tiles = channel_columns(gemm, architecture.array, mapping.lj).all_tiles
+    return tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li))
+
+
+def _cut_columns(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
+    """Columns of pixels of a tile where they cut Li pixels short, else all there are."""
+    if not mapping.over_pixels:
+        return gemm.x.outputs
+    # Arithmetic in place of a choice, as in tile_words.
+    short = mapping.columns % mapping.li != 0
+    return gemm.x.outputs + short * (mapping.columns - gemm.x.outputs)
+
+
+@cache
+def _whole(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, columns: int) -> Gemm:
+    """All pixels as one instruction, strips of ``columns`` outermost; one tile along j and along the batch."""
+    outer, inner = gemm.y.outputs, gemm.x.outputs
+    i0 = -(-columns // li) if over_pixels else inner
+    return Gemm(
         log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
         entries=gemm.entries, entries_last=gemm.entries_last, last_level=0, chunk_words=gemm.chunk_words,
-        i2=1, i1=outer, i0=-(-inner // li) if over_pixels else inner,
+        i2=inner // columns if over_pixels else 1, i1=outer, i0=i0,
         r2=gemm.y.count, r1=gemm.x.count, r0=gemm.tap_words,
-        li_last=inner - (-(-inner // li) - 1) * li if over_pixels else 1,
+        li_last=columns - (i0 - 1) * li if over_pixels else 1,
         y_base=gemm.y.origin, y_i1=gemm.y.step, y_level=2, y_negative=int(gemm.y.direction < 0), y_size=gemm.y.size,
-        x_base=gemm.x.origin, x_i0=gemm.x.step * (li if over_pixels else 1), x_li=gemm.x.step if over_pixels else 0,
+        x_base=gemm.x.origin, x_i2=columns * gemm.x.step if over_pixels else 0,
+        x_i0=gemm.x.step * (li if over_pixels else 1), x_li=gemm.x.step if over_pixels else 0,
         x_level=1, x_negative=int(gemm.x.direction < 0), x_size=gemm.x.size,
     )  # fmt: skip
-    cycles = gemm_cycles(array, whole)
-    repeats = channel_columns(gemm, array, lj).all_tiles * (blocks if over_pixels else -(-blocks // li))
-    return (cycles.issue + cycles.drain) * repeats, cycles.overhead

@@ -1,27 +1,37 @@
-"""Schedules of WU: every interleave and tile size that fits, the cheapest by predicted cycles."""
+"""Schedules of WU: every interleave and tile size that fits, and the best of them by an objective."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
-from gossamer_compiler.families import Ranks, cheapest, crossed, largest, members
+from gossamer_compiler.families import Ranks, cheapest, crossed, largest, limited, members
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_of
+from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
+from gossamer_compiler.predicted_actions import gradient_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
+from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import MAX_DIMS, Gemm
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Gemm
+from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["gemm_rows", "map_gradient"]
+__all__ = ["choose_gradient", "gemm_rows", "map_gradient"]
 
 
 def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
-    """Cheapest schedule that fits.
+    """Schedule of the fewest predicted cycles; raises as :func:`choose_gradient` does."""
+    return choose_gradient(gemm, architecture, layer, CYCLES).mapping
+
+
+def choose_gradient(
+    gemm: GradientGemm, architecture: Architecture, layer: str, objective: Objective
+) -> Choice[GradientMapping]:
+    """Best schedule that fits.
 
     Raises
     ------
@@ -34,7 +44,7 @@ def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> 
         gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
         target=dataclasses.replace(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
     )  # fmt: skip
-    best = _best_gradient(shape, architecture)
+    best = _best_gradient(shape, architecture, objective)
     if best is None:
         _require_storable(gemm, architecture.array, layer)
         candidates = _gradient_candidates(shape, architecture)
@@ -58,13 +68,27 @@ def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
 
 
 @cache
-def _best_gradient(gemm: GradientGemm, architecture: Architecture) -> GradientMapping | None:
+def _best_gradient(
+    gemm: GradientGemm, architecture: Architecture, objective: Objective
+) -> Choice[GradientMapping] | None:
+    def actions(mapping: GradientMapping) -> Actions:
+        whole, repeats = _whole(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
+        product = Actions.total([(instruction_actions(architecture.array, whole), repeats)])
+        return gradient_actions(gemm, mapping, product, architecture)
+
     def rank(family: GradientMapping) -> Ranks:
         demands = _gradient_demands(gemm, family, architecture)
-        return fits(demands, architecture.buffers), _gradient_cost(gemm, family, architecture)
+        cost = _gradient_cost(gemm, family, architecture)
+        return fits(demands, architecture.buffers), objective.keys(cost, lambda: actions(family))
 
-    ranked = cheapest(_gradient_families(gemm, architecture), rank)
-    return next((m for m in ranked if _storable(gemm, m, architecture.array)), None)
+    def demand(family: GradientMapping) -> int:
+        return sum(_gradient_demands(gemm, family, architecture).values())
+
+    families, examined = limited(_gradient_families(gemm, architecture), demand, objective.candidates)
+    for mapping, keys in cheapest(families, rank):
+        if _storable(gemm, mapping, architecture.array):
+            return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
+    return None
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:
@@ -163,12 +187,21 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
 def _gradient_cycles(
     gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture
 ) -> tuple[int, int]:
+    """Issue and drain cycles of the whole problem, and overhead per instruction."""
+    whole, repeats = _whole(gemm, li, lj, over_taps, architecture)
+    cycles = gemm_cycles(architecture.array, whole)
+    return (cycles.issue + cycles.drain) * repeats, cycles.overhead
+
+
+def _whole(gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture) -> tuple[Gemm, int]:
+    """All taps and samples as one instruction, and how often that repeats over blocks of channels."""
     array, (kh, kw) = architecture.array, gemm.window.kernel
     unit = unit_of(gemm, array)
-    blocks = -(-blocks_of(unit.inputs) * BLOCK // array.rows)
+    blocks = block_options(unit.inputs, array.rows)[-1]
+    ragged = gemm.last_entries != gemm.entries
     whole = Gemm(
-        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=gemm.entries, entries_last=gemm.entries,
-        chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
+        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=gemm.entries, entries_last=gemm.last_entries,
+        last_level=2 if ragged else NO_LEVEL, chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
         i1=kh, i0=-(-kw // li) if over_taps else kw, li_last=kw - (-(-kw // li) - 1) * li if over_taps else 1,
         r2=gemm.gradient.batch_blocks, r1=gemm.gradient.height, r0=gemm.gradient.width,
         y_base=-gemm.window.padding[0], y_i1=1, y_level=1,
@@ -176,9 +209,7 @@ def _gradient_cycles(
         x_base=-gemm.window.padding[1], x_i0=li if over_taps else 1, x_li=1 if over_taps else 0, x_level=0,
         x_shift=gemm.window.stride[1].bit_length() - 1, x_size=gemm.source.width,
     )  # fmt: skip
-    cycles = gemm_cycles(array, whole)
-    repeats = unit.columns(array, lj).all_tiles * (blocks if over_taps else -(-blocks // li))
-    return (cycles.issue + cycles.drain) * repeats, cycles.overhead
+    return whole, unit.columns(array, lj).all_tiles * (blocks if over_taps else -(-blocks // li))
 
 
 def _doublings(start: int, limit: int) -> Iterable[int]:

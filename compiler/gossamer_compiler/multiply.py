@@ -15,8 +15,9 @@ from gossamer_compiler.emit_vector import Pass, load_parameters, store_parameter
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
-from gossamer_compiler.mapping import map_channels
-from gossamer_compiler.mapping_gradient import map_gradient
+from gossamer_compiler.mapping import choose_channels
+from gossamer_compiler.mapping_gradient import choose_gradient
+from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
@@ -39,7 +40,7 @@ class Phase:
     y: Taps
     x: Taps
     gemm: ChannelGemm | None
-    mapping: ChannelMapping | None
+    choice: Choice[ChannelMapping] | None
     stream: Stream | None
 
 
@@ -52,6 +53,7 @@ class MultiplyLayer:
     forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
     found : sticky flag that says whether its gradients are finite.
     rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
+    objective : what schedules are chosen by.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class MultiplyLayer:
         architecture: Architecture,
         found: int,
         rule: PruneRule,
+        objective: Objective,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
-        self.found = found
+        self.found, self.objective = found, objective
         # Words that several groups share keep each column's own group whole.
         dense = node.grouping.diagonal
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
@@ -75,8 +78,8 @@ class MultiplyLayer:
             rule = PruneRule()
         self._memory = memory
         self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
-        self.forward_mapping = map_channels(self.forward, architecture, node.name)
-        self.forward_stream = self._stream("forward", self.forward, self.forward_mapping)
+        self.forward_choice = choose_channels(self.forward, architecture, node.name, objective)
+        self.forward_stream = self._stream("forward", self.forward, self.forward_choice.mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
         masters = [self._master(part, shape) for part in ("weight", "momentum", "gradient")]
         self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping, rule)
@@ -119,14 +122,15 @@ class MultiplyLayer:
             if gemm is None:
                 self.phases.append(Phase(y, x, None, None, None))
                 continue
-            mapping = map_channels(gemm, self.architecture, self.node.name)
-            self.phases.append(Phase(y, x, gemm, mapping, self._stream(f"backward.{number}", gemm, mapping)))
+            choice = choose_channels(gemm, self.architecture, self.node.name, self.objective)
+            stream = self._stream(f"backward.{number}", gemm, choice.mapping)
+            self.phases.append(Phase(y, x, gemm, choice, stream))
 
     def statistics(self, normalisation: Normalisation) -> Statistics | None:
         """How FF can give the normalisation that reads its output its statistics; None if it cannot."""
         if self.bias:
             return None
-        return statistics_of(normalisation, self.forward, self.forward_mapping, self.architecture)
+        return statistics_of(normalisation, self.forward, self.forward_choice.mapping, self.architecture)
 
     def feed_forward(self, statistics: Statistics | None = None) -> StageProgram:
         """FF, the bias added while results leave the accumulators; with ``statistics`` they are summed there."""
@@ -134,18 +138,18 @@ class MultiplyLayer:
         if self.bias:
             builder.add(self._load_bias())
         emit_channel_gemm(
-            builder, self.forward, self.forward_mapping, self.forward_stream, self.architecture, bias=bool(self.bias),
-            statistics=statistics,
+            builder, self.forward, self.forward_choice.mapping, self.forward_stream, self.architecture,
+            bias=bool(self.bias), statistics=statistics,
         )  # fmt: skip
         dense = dataclasses.replace(self.forward, pattern=DENSE)
         return builder.finish(
-            self.node.name, "ff", dataflow=_dataflow(self.forward_mapping), sparsity=_text(self._patterns[0]),
-            macs=self.forward.macs(), macs_dense=dense.macs(),
+            self.node.name, "ff", dataflow=_dataflow(self.forward_choice.mapping), sparsity=_text(self._patterns[0]),
+            macs=self.forward.macs(), macs_dense=dense.macs(), schedules=(self.forward_choice.schedule,),
         )  # fmt: skip
 
     def _load_bias(self) -> Load:
         """Bring the bias into PRM, each channel where its column reads it."""
-        columns = ColumnVectors.of(self.forward, self.forward_mapping, self.architecture)
+        columns = ColumnVectors.of(self.forward, self.forward_choice.mapping, self.architecture)
         demand, bound = columns.words, self.architecture.buffers.parameter_words
         if demand > bound:
             raise DoesNotFitError(
@@ -161,13 +165,14 @@ class MultiplyLayer:
         macs = macs_dense = 0
         real = [phase for phase in self.phases if phase.gemm is not None]
         for phase in self.phases:
-            if phase.gemm is None or phase.mapping is None or phase.stream is None:
+            if phase.gemm is None or phase.choice is None or phase.stream is None:
                 emit_zero_phase(builder, phase.y, phase.x, self._any_gemm(real))
                 continue
-            emit_channel_gemm(builder, phase.gemm, phase.mapping, phase.stream, self.architecture)
+            emit_channel_gemm(builder, phase.gemm, phase.choice.mapping, phase.stream, self.architecture)
             macs += phase.gemm.macs()
             macs_dense += dataclasses.replace(phase.gemm, pattern=DENSE).macs()
-        flows = dict.fromkeys(_dataflow(phase.mapping) for phase in real if phase.mapping)
+        choices = [phase.choice for phase in real if phase.choice]
+        flows = dict.fromkeys(_dataflow(choice.mapping) for choice in choices)
         return builder.finish(
             self.node.name,
             "bp",
@@ -175,6 +180,7 @@ class MultiplyLayer:
             sparsity=_text(self._patterns[1]),
             macs=macs,
             macs_dense=macs_dense,
+            schedules=tuple(choice.schedule for choice in choices),
         )
 
     @staticmethod
@@ -189,8 +195,8 @@ class MultiplyLayer:
     ) -> StageProgram:
         """WU, and the bias' gradient; beside it the passes of another layer's BP, ``chain``."""
         builder = StageBuilder()
-        gemm, mapping = self._gradient_gemm(gradient)
-        apart = bool(self.bias)
+        gemm, choice = self._gradient_gemm(gradient)
+        mapping, apart = choice.mapping, bool(self.bias)
         if self.bias and companions:
             carried = [*companions, self._bias_sums(gradient, share=len(companions))]
             if companionable(gemm, mapping, self.architecture, carried, drained=True):
@@ -202,6 +208,7 @@ class MultiplyLayer:
         return builder.finish(
             self.node.name, "wu", dataflow=flow, sparsity=_text(self.sampled.pattern if self.sampled else DENSE),
             macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
+            schedules=(choice.schedule,),
         )  # fmt: skip
 
     def _bias_sums(self, gradient: Activation, share: int = 0) -> Companion:
@@ -214,15 +221,15 @@ class MultiplyLayer:
 
     def can_carry(self, gradient: Activation, companions: Sequence[Companion]) -> bool:
         """Whether passes of another layer can run beside WU; a bias' sums take the lower half of PRM."""
-        gemm, mapping = self._gradient_gemm(gradient)
+        gemm, choice = self._gradient_gemm(gradient)
         free = not self.bias or all(isinstance(companion.work, TilePass) for companion in companions)
-        return free and companionable(gemm, mapping, self.architecture, companions)
+        return free and companionable(gemm, choice.mapping, self.architecture, companions)
 
-    def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, GradientMapping]:
+    def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, Choice[GradientMapping]]:
         gemm = GradientGemm(
             self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping, self.sampled
         )
-        return gemm, map_gradient(gemm, self.architecture, self.node.name)
+        return gemm, choose_gradient(gemm, self.architecture, self.node.name, self.objective)
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
         """Weight update and both compressed copies; ``stage`` names it."""

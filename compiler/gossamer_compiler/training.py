@@ -16,6 +16,7 @@ from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, To
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import BackwardPasses, ChainLayer
+from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
 from gossamer_compiler.statistics import Statistics
@@ -61,6 +62,7 @@ def compile_training(
     prepare: bool = False,
     seed: int = 0,
     phase: Phase | None = None,
+    objective: Objective = CYCLES,
 ) -> Program:
     """Compile one training iteration, or FF alone by a method that does not train.
 
@@ -76,6 +78,7 @@ def compile_training(
         already. Momentum and gradients must be zero then.
     seed : of unbiased pruning, if the method has it: another one for every step.
     phase : of the method's phases over a run; the last one by default.
+    objective : what schedules are chosen by, product by product.
 
     Returns
     -------
@@ -97,9 +100,8 @@ def compile_training(
         constants.loss_scale, method.decay,
     )  # fmt: skip
     phase = phase or method.phases(pattern or DENSE)[-1]
-    compiler = _Compiler(build_graph(network, batch), batch, method, phase, architecture, seed)
-    stages = compiler.compile(rule, prepare=prepare)
-    return Program(network.name, architecture.name, tuple(stages), compiler.memory)
+    compiler = _Compiler(build_graph(network, batch), batch, method, phase, architecture, seed, objective)
+    return Program(network.name, architecture.name, tuple(compiler.compile(rule, prepare=prepare)), compiler.memory)
 
 
 @contextmanager
@@ -115,9 +117,10 @@ class _Compiler:
     """Walks the graph forwards, then backwards."""
 
     def __init__(
-        self, graph: Graph, batch: int, method: Method, phase: Phase, architecture: Architecture, seed: int
-    ) -> None:
-        self.graph, self.batch, self.architecture = graph, batch, architecture
+        self, graph: Graph, batch: int, method: Method, phase: Phase, architecture: Architecture, seed: int,
+        objective: Objective,
+    ) -> None:  # fmt: skip
+        self.graph, self.batch, self.architecture, self.objective = graph, batch, architecture, objective
         pattern = phase.pattern
         self.trains = method.trains
         self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
@@ -181,7 +184,7 @@ class _Compiler:
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
-            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag())
+            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag(), self.objective)
             self.steps[node.name] = layer
             return layer.feed_forward()
         if isinstance(node, Loss) and not self.trains:
@@ -232,7 +235,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            found=self._flag(), rule=self.rule,
+            found=self._flag(), rule=self.rule, objective=self.objective,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer

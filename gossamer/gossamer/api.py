@@ -12,12 +12,14 @@ from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer_compiler.importers.load import load_any_network
+from gossamer_compiler.objective import objective_of
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
+from gossamer_models.objectives import OBJECTIVES
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
@@ -57,14 +59,19 @@ class Simulation:
 
 
 def load(
-    source: str | Path, *, architecture: str | None = None, batch: int | None = None, memory: str | None = None
+    source: str | Path,
+    *,
+    architecture: str | None = None,
+    batch: int | None = None,
+    memory: str | None = None,
+    objective: str | None = None,
 ) -> tuple[Workload, Network, Architecture]:
     """Load a workload with what it refers to.
 
     Parameters
     ----------
     source : a workload file.
-    architecture, batch, memory : used in place of the file's.
+    architecture, batch, memory, objective : used in place of the file's.
 
     Raises
     ------
@@ -74,7 +81,9 @@ def load(
     workload = load_workload(source)
     if batch is not None and batch < 1:
         raise InputError(f"batch must be a positive integer, not {batch}")
-    changes: dict[str, Any] = {"batch": batch, "memory": memory}
+    if objective is not None and objective not in OBJECTIVES:
+        raise InputError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r:.60}")
+    changes: dict[str, Any] = {"batch": batch, "memory": memory, "objective": objective}
     workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
     with _about(workload.source):
         network = load_any_network(workload.network, relative_to=workload.source)
@@ -99,6 +108,7 @@ def simulate(
     architecture: str | None = None,
     batch: int | None = None,
     memory: str | None = None,
+    objective: str | None = None,
     trace: bool = False,
     note: Note = silent,
 ) -> Simulation:
@@ -107,28 +117,31 @@ def simulate(
     Parameters
     ----------
     source : a workload file.
-    architecture, batch, memory : used in place of the file's.
+    architecture, batch, memory, objective : used in place of the file's.
     trace : keep every instruction's start and end in ``timing``.
 
     Raises
     ------
     InputError
-        A file is missing or wrong, a layer does not fit or is not supported.
+        A file is missing or wrong, a layer does not fit or is not supported, energy is asked for and has no table.
     """
     with collection_paused():
-        return _simulate(load(source, architecture=architecture, batch=batch, memory=memory), trace=trace, note=note)
+        loaded = load(source, architecture=architecture, batch=batch, memory=memory, objective=objective)
+        return _simulate(loaded, trace=trace, note=note)
 
 
 def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, note: Note) -> Simulation:
     workload, network, machine = loaded
     simulator = Simulator(machine, memory=workload.memory, trace=trace)
+    with _about(workload.source):
+        objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
 
     def one_run(what: str, use: MethodUse, phase: Phase) -> tuple[Program, SimResult]:
         note(f"{what}: compiling {network.name}, {_name(use)}")
         with _about(workload.source):
             program = compile_training(
                 network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
-                phase=phase,
+                phase=phase, objective=objective,
             )  # fmt: skip
         note(f"{what}: simulating {len(program.stages)} stages")
         return program, simulator.run(program)

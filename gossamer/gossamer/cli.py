@@ -12,6 +12,7 @@ from pathlib import Path
 from gossamer.folders import check_directory, make_directory
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
+from gossamer_models.objectives import OBJECTIVES
 
 __all__ = ["main"]
 
@@ -65,6 +66,11 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         choices=MEMORY_MODELS,
         metavar="MODEL",
         help=f"{', '.join(MEMORY_MODELS)}; in place of the architecture's",
+    )
+    parser.add_argument(
+        "--objective",
+        choices=OBJECTIVES,
+        help="what schedules are chosen by, in place of the workload's; default cycles",
     )
     parser.add_argument("--no-plots", action="store_true", help="write no pictures")
     parser.set_defaults(run=_simulate)
@@ -126,6 +132,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
             architecture=arguments.arch,
             batch=arguments.batch,
             memory=arguments.memory,
+            objective=arguments.objective,
             trace=True,
             note=note,
         )

@@ -35,6 +35,25 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """How one product of a stage runs, and the search that chose it.
+
+    Members
+    -------
+    sizes : name and value of each of the schedule's numbers: interleave and what a tile holds.
+    examined : schedules that the search looked at, those that exceed a buffer included; at most ``limit``.
+    cycles : predicted cycles of the product alone.
+    joules : predicted energy of the product alone; None where cycles decide.
+    """
+
+    sizes: tuple[tuple[str, int], ...]
+    examined: int
+    limit: int
+    cycles: int
+    joules: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StageProgram:
     """One stage: instructions between two barriers, and what a report says of it.
 
@@ -45,6 +64,7 @@ class StageProgram:
     macs : useful multiply-adds (zeros of pruned weights, padding and ragged edges not counted).
     macs_dense : multiply-adds that the same stage takes without N:M.
     beside : layer whose BP runs while this stage's GEMMs do; none if empty.
+    schedules : of its products, in order.
     """
 
     layer: str
@@ -56,6 +76,7 @@ class StageProgram:
     macs: int = 0
     macs_dense: int = 0
     beside: str = ""
+    schedules: tuple[Schedule, ...] = ()
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, validate
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.methods import METHODS
+from gossamer_models.objectives import ObjectiveName
 from gossamer_models.schema import Count, Schema
 from gossamer_models.sparsity import Pattern
 
@@ -83,6 +84,7 @@ class _WorkloadFile(Schema):
     baseline: MethodUse | None = None
     architecture: str
     memory: MemoryModelName | None = None
+    objective: ObjectiveName = "cycles"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -119,6 +121,8 @@ class Workload:
         Method and sparsity of the run it is compared with.
     memory : str or None
         Memory model of both runs; None takes the one of the architecture.
+    objective : str
+        What schedules of both runs are chosen by: ``cycles``, ``energy`` or ``edp``, their product.
     """
 
     name: str
@@ -129,6 +133,7 @@ class Workload:
     baseline: MethodUse
     architecture: str
     memory: MemoryModelName | None
+    objective: ObjectiveName = "cycles"
 
 
 def load_workload(source: str | Path) -> Workload:
@@ -150,4 +155,5 @@ def load_workload(source: str | Path) -> Workload:
         baseline=file.against,
         architecture=file.architecture,
         memory=file.memory,
+        objective=file.objective,
     )

@@ -8,7 +8,7 @@ from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.energy_model import EnergyModel, energy_model
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.program import Program, StageProgram
+from gossamer_models.program import Program, Schedule, StageProgram
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 
 __all__ = ["Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
@@ -48,6 +48,7 @@ class Row:
     dataflow, sparsity : as the compiler chose; dataflow is ``-`` where no GEMM runs.
     beside : layer whose BP runs in the same stage; empty if none.
     energy : joules per component; None without a table.
+    schedules : of the stage's products, and the searches that chose them.
     """
 
     layer: str
@@ -58,6 +59,7 @@ class Row:
     totals: Totals
     ledger: Ledger
     energy: Mapping[str, float] | None = None
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -207,7 +209,15 @@ def _row(
     dram_bytes = timing.bytes_read + timing.bytes_written
     totals = _totals(timing.cycles, stage.macs, dram_bytes, architecture, clock_hz, components)
     return Row(
-        stage.layer, stage.stage, stage.dataflow, stage.sparsity, stage.beside, totals, timing.ledger, components
+        stage.layer,
+        stage.stage,
+        stage.dataflow,
+        stage.sparsity,
+        stage.beside,
+        totals,
+        timing.ledger,
+        components,
+        stage.schedules,
     )
 
 

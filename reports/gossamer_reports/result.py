@@ -56,6 +56,7 @@ def simulation_result(
             "training": {**_method(training), "optimizer": training.optimizer},
             "baseline": _method(workload.baseline),
             "architecture": architecture.name,
+            "objective": workload.objective,
         },
         "totals": dataclasses.asdict(comparison.run.totals),
         "speedup": comparison.speedup,
@@ -111,6 +112,7 @@ def _layer(row: Row) -> Result:
         **dataclasses.asdict(row.totals),
         "energy_components": _components(row),
         "machine_cycles": row.machine_cycles,
+        "schedules": [dataclasses.asdict(schedule) | {"sizes": dict(schedule.sizes)} for schedule in row.schedules],
         "ledger": row.ledger.as_dict(),
     }
 

@@ -13,11 +13,15 @@ from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
 __all__ = [
-    "TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table",
+    "TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table", "schedule_line",
     "verification_line",
 ]  # fmt: skip
 
 TOP_ROWS = 12
+
+_OBJECTIVES = {
+    "cycles": "predicted cycles", "energy": "predicted energy", "edp": "predicted energy times cycles",
+}  # fmt: skip
 
 
 def print_simulation(result: Result, console: Console) -> None:
@@ -101,7 +105,7 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in ("layer", "stage", "N:M"):
+    for name in ("layer", "stage", "N:M", "Li x Lj"):
         table.add_column(name, no_wrap=True)
     for name in ("Mcycles", "util.", "speed-up", "ceiling", "DRAM MB"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -110,6 +114,7 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
             layer["name"],
             f"{layer['stage']} + bp" if layer["beside"] else layer["stage"],
             layer["sparsity"],
+            layer["dataflow"].removeprefix("os "),
             f"{layer['cycles'] / 1e6:,.2f}",
             f"{layer['utilization']:.1%}" if layer["macs"] else "-",
             _times(layer["speedup"]),
@@ -163,10 +168,24 @@ def _notes(result: Result) -> str:
         f"memory model {result['memory_model']}; timing RTL-verified: {', '.join(verified) or 'none'}; "
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
+        schedule_line(result),
         energy_line(result),
         area_line(result),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def schedule_line(result: Result) -> str:
+    """What schedules were chosen by, and how many were looked at for it; empty without a product."""
+    layers = (*result["layers"], *result["baseline"]["layers"])
+    schedules = [schedule for layer in layers for schedule in layer["schedules"]]
+    if not schedules:
+        return ""
+    examined = sorted({schedule["examined"] for schedule in schedules})
+    return (
+        f"schedules by {_OBJECTIVES[result['workload']['objective']]}: {len(schedules)} products of both runs, "
+        f"{examined[0]:,} to {examined[-1]:,} candidates each, at most {schedules[0]['limit']:,} examined"
+    )
 
 
 def _method_name(method: Mapping[str, Any]) -> str:

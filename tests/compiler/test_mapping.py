@@ -2,19 +2,16 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
 from gossamer_compiler import mapping as channels
 from gossamer_compiler import mapping_gradient as gradient
-from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
-from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, backward_phases, forward_gemm
-from gossamer_compiler.gradient_tiles import GradientMapping, store_dims
+from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.tiling import fits
@@ -22,61 +19,26 @@ from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
-from gossamer_models.isa.instructions import MAX_DIMS, Format, Gemm, Load, Store
+from gossamer_models.isa.instructions import Format, Gemm, Load, Store
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.program import StageProgram, Tensor
+from gossamer_models.program import StageProgram
 from gossamer_models.sparsity import Pattern
-
-TINY = load_architecture("tiny-4x4")
-NOWHERE = Tensor("", 0, 0, "blocks", ())
-DENSE = Pattern(8, 8)
-
-
-def with_buffers(**sizes: int) -> Architecture:
-    return TINY.model_copy(update={"buffers": TINY.buffers.model_copy(update=sizes)})
-
-
-LARGE = with_buffers(a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
-MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
-SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
-
-
-def maps(
-    c_in: int, c_out: int, batch: int, size: tuple[int, int], kernel: int, stride: int
-) -> tuple[Activation, Activation, Window]:
-    """Input, output and window of a convolution padded by half its kernel."""
-    padding = kernel // 2
-    height, width = ((extent + 2 * padding - kernel) // stride + 1 for extent in size)
-    window = Window((kernel, kernel), (stride, stride), (padding, padding))
-    return Activation(NOWHERE, batch, c_in, *size), Activation(NOWHERE, batch, c_out, height, width), window
-
-
-Layer = tuple[int, int, int, tuple[int, int], int, int, Pattern, int]
-"""Input and output channels, batch, size, kernel, stride, pattern, groups."""
-
-LAYERS: list[Layer] = [
-    (8, 16, 8, (6, 6), 3, 1, Pattern(2, 8), 1),
-    (16, 8, 12, (4, 6), 1, 1, DENSE, 1),
-    (8, 8, 3, (6, 5), 3, 2, Pattern(1, 4), 1),
-    (20, 36, 16, (4, 4), 3, 1, DENSE, 1),
-    (16, 16, 9, (5, 5), 3, 1, DENSE, 16),
-    (32, 48, 8, (4, 3), 3, 2, Pattern(1, 2), 2),
-]
-
-
-def gemms(layer: int) -> Iterator[ChannelGemm]:
-    """FF and all phases of BP."""
-    c_in, c_out, batch, size, kernel, stride, pattern, groups = LAYERS[layer]
-    source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
-    grouping = grouping_of("layer", groups, c_in, c_out)
-    yield forward_gemm(source, target, window, pattern, grouping)
-    yield from (gemm for _, _, gemm in backward_phases(target, source, window, pattern, grouping) if gemm)
-
-
-def gradient_gemm(layer: Layer) -> GradientGemm:
-    c_in, c_out, batch, size, kernel, stride, _, groups = layer
-    source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
-    return GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out))
+from tests.compiler.schedules import (
+    DENSE,
+    LARGE,
+    LAYERS,
+    MEDIUM,
+    NOWHERE,
+    SMALL,
+    TINY,
+    Layer,
+    every_channel_mapping,
+    every_gradient_mapping,
+    gemms,
+    gradient_gemm,
+    maps,
+    with_buffers,
+)  # fmt: skip
 
 
 def assert_in_buffers(stage: StageProgram, architecture: Architecture) -> None:
@@ -106,39 +68,6 @@ def test_what_is_chosen_stays_in_the_buffers(layer: int, architecture: Architect
     assert_in_buffers(builder.finish("layer", "wu"), architecture)
 
 
-def divisors(value: int) -> list[int]:
-    return [n for n in range(1, value + 1) if value % n == 0]
-
-
-def every_channel_mapping(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
-    """Whatever covers the layer in equal tiles that end at blocks of eight samples and channels, and fits."""
-    array, buffers = architecture.array, architecture.buffers
-    total = 1 if gemm.source.batch <= array.rows else -(-gemm.source.batch // 8) * 8 // array.rows
-    for (li, lj), over_pixels in itertools.product(array.interleaves, (False, True)):
-        width = array.columns * lj
-        padded = -(-gemm.target.channels // max(8, width)) * max(8, width)
-        for j, blocks in itertools.product(divisors(padded // width), divisors(total)):
-            if j * width % 8 or (blocks * array.rows % 8 and blocks != total) or (over_pixels and li == 1):
-                continue
-            if not over_pixels and blocks % li and blocks != total:
-                continue
-            for rows, columns in itertools.product(divisors(gemm.y.outputs), divisors(gemm.x.outputs)):
-                whole = columns == gemm.x.outputs
-                if rows > 1 and not whole:
-                    continue
-                mapping = ChannelMapping(li, lj, over_pixels, j, 1, blocks, rows, columns)
-                results = mapping.tiles * li * lj * array.rows
-                wide = gemm.source.width if whole else (columns - 1) * gemm.x.step + gemm.x.count
-                tall = (rows - 1) * gemm.y.step + gemm.y.count
-                if (
-                    blocks * tall * wide * gemm.source.channel_blocks <= buffers.a_words
-                    and j * lj * gemm.words * gemm.entries <= buffers.b_entries
-                    and results <= buffers.accumulator_words
-                    and results * array.columns * 2 <= buffers.vector_out_bytes
-                ):
-                    yield mapping
-
-
 @pytest.mark.parametrize("architecture", [TINY, SMALL], ids=["tiny", "small"])
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Architecture) -> None:
@@ -149,40 +78,6 @@ def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Archi
     assert channels._channel_cost(gemm, chosen, architecture) == cheapest
     assert chosen in every
     assert len(every) > 10
-
-
-def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:
-    """The same of WU of an ungrouped layer: parts of the batch by doubling or strips of rows, cut between chunks."""
-    array, buffers, (kh, kw) = architecture.array, architecture.buffers, gemm.window.kernel
-    channels = -(-gemm.source.channels // 8) * 8
-    total = 1 if channels <= array.rows else channels // array.rows
-    words, height, width = gemm.gradient.batch_blocks, gemm.gradient.height, gemm.gradient.width
-    chunk = max(length for length in divisors(height * width) if length <= 4096 // 8)
-    while chunk % (height * width) == 0 and chunk * 2 <= 4096 // 8:
-        chunk *= 2
-    cuts = [n for n in (1, 2, 4, 8, 16, 32) if n >= words or n * height * width % chunk == 0]
-    samples = [(n, height) for n in cuts if n < 2 * words]
-    strips = [(1, rows) for rows in divisors(height)[:-1] if rows * width % chunk == 0]
-    for (li, lj), over_taps, (n, rows) in itertools.product(array.interleaves, (False, True), samples + strips):
-        tile = array.columns * lj
-        padded = -(-gemm.gradient.channels // max(8, tile)) * max(8, tile)
-        for j, blocks in itertools.product(divisors(padded // tile), divisors(total)):
-            if j * tile % 8 or (blocks * array.rows % 8 and blocks != total) or (over_taps and li == 1):
-                continue
-            if not over_taps and blocks % li and blocks != total:
-                continue
-            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows)
-            taps = kh * -(-kw // li) * blocks if over_taps else kh * kw * -(-blocks // li)
-            results = j * taps * li * lj * array.rows
-            held = max(blocks, 8 // array.rows) * n * ((rows - 1) * gemm.window.stride[0] + kh) * gemm.source.width
-            if (
-                held <= buffers.a_words
-                and j * lj * n * rows * width * 8 <= buffers.b_entries
-                and results <= buffers.accumulator_words
-                and results * array.columns * 4 <= buffers.vector_out_bytes
-                and len(store_dims(gemm, mapping, array)) <= MAX_DIMS
-            ):
-                yield mapping
 
 
 # Two of one chunk, one cut between batches (eight images a chunk), one between strips of twelve rows.

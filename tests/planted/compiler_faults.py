@@ -6,6 +6,20 @@ __all__ = ["COMPILER_FAULTS"]
 
 COMPILER_FAULTS = (
     Fault(
+        "a limit of the search keeps the last schedules of each family",
+        "compiler/gossamer_compiler/families.py",
+        "least, bits = int(np.argmin(demands)), size.bit_length()",
+        "return list(range(size - count, size))",
+        "tests/compiler/test_objective.py::test_a_limit_keeps_the_least_demanding_of_each_family",
+    ),
+    Fault(
+        "predicted energy forgets that neighbouring tiles both read the rows between them",
+        "compiler/gossamer_compiler/predicted_actions.py",
+        "extent = outputs * taps.step, taps.extent(outputs)",
+        "extent = outputs * taps.step, outputs * taps.step",
+        "tests/compiler/test_objective.py::test_predicted_actions_are_those_of_the_instructions",
+    ),
+    Fault(
         "random words of a pruned gradient begin anew in every tile",
         "compiler/gossamer_compiler/sampled.py",
         'step(Prune, "word", level, pixels * words)',

@@ -79,7 +79,7 @@ def test_slowest_stages_come_first(tiny: Architecture) -> None:
     result = make_result(compare(make_run(40, sparse=True), make_run(40, sparse=False), tiny), tiny)
     lines = [line.split() for line in printed(layer_table(result)).splitlines()]
     assert lines[0] == f"Slowest {TOP_ROWS} of 161 stages".split()
-    layers = [line[0] for line in lines if len(line) == 8 and line[0].startswith("conv")]
+    layers = [line[0] for line in lines if len(line) == 9 and line[0].startswith("conv")]
     assert layers == [f"conv{number}" for number in range(39, 39 - TOP_ROWS, -1)]
     assert sum("conv" in line for line in printed(layer_table(result, 3)).splitlines()) == 3
 
@@ -87,7 +87,7 @@ def test_slowest_stages_come_first(tiny: Architecture) -> None:
 def test_stages_without_gemm_have_no_utilization(result: Result) -> None:
     rows = [line.split() for line in printed(layer_table(result, 13)).splitlines()]
     (relu,) = (row for row in rows if row[:1] == ["relu"])
-    assert relu == ["relu", "ff", "dense", "0.00", "-", "1.00x", "-", "0"]
+    assert relu == ["relu", "ff", "dense", "-", "0.00", "-", "1.00x", "-", "0"]
 
 
 @pytest.mark.parametrize(

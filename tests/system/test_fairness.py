@@ -8,6 +8,7 @@ from gossamer_compiler import mapping as schedules
 from gossamer_compiler import multiply
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.geometry import ChannelGemm
+from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.tiling import fits
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
@@ -28,18 +29,25 @@ class Replay:
         self.waiting: Iterator[tuple[str, ChannelMapping]] = iter(())
         self.replayed = 0
 
-    def record(self, gemm: ChannelGemm, architecture: Architecture, layer: str) -> ChannelMapping:
-        self.held.append((layer, schedules.map_channels(gemm, architecture, layer)))
-        return self.held[-1][1]
+    def record(
+        self, gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
+    ) -> Choice[ChannelMapping]:
+        choice = schedules.choose_channels(gemm, architecture, layer, objective)
+        self.held.append((layer, choice.mapping))
+        return choice
 
-    def replay(self, gemm: ChannelGemm, architecture: Architecture, layer: str) -> ChannelMapping:
-        own = schedules.map_channels(gemm, architecture, layer)
+    def replay(
+        self, gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
+    ) -> Choice[ChannelMapping]:
+        own = schedules.choose_channels(gemm, architecture, layer, objective)
         name, mapping = next(self.waiting)
         assert name == layer
-        if mapping == own or not fits(schedules._channel_demands(gemm, mapping, architecture), architecture.buffers):
+        if mapping == own.mapping or not fits(
+            schedules._channel_demands(gemm, mapping, architecture), architecture.buffers
+        ):
             return own
         self.replayed += 1
-        return mapping
+        return Choice(mapping, own.schedule)
 
 
 def compiled(network: Network, batch: int, method: str, pattern: Pattern | None) -> Program:
@@ -52,10 +60,10 @@ def test_no_dense_stage_is_beaten_by_the_sparse_schedule(
 ) -> None:
     network, replay, simulator = load_network(name), Replay(), Simulator(MACHINE)
     dense = compiled(network, batch, "dense", None)
-    monkeypatch.setattr(multiply, "map_channels", replay.record)
+    monkeypatch.setattr(multiply, "choose_channels", replay.record)
     compiled(network, batch, "bdwp", Pattern(2, 8))
     replay.waiting = iter(replay.held)
-    monkeypatch.setattr(multiply, "map_channels", replay.replay)
+    monkeypatch.setattr(multiply, "choose_channels", replay.replay)
     replayed = compiled(network, batch, "dense", None)
     assert next(replay.waiting, None) is None
     assert replay.replayed, "the runs must schedule differently for this to mean anything"

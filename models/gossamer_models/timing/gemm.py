@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ Range = tuple[int, int]
 Box = tuple[Range, Range, Range]
 _EMPTY: Range = (0, 0)
 _PLACES = dict.fromkeys(("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate"), 0)
+_places = attrgetter(*_PLACES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def gemm_cycles(array: Array, instruction: Gemm) -> GemmCycles:
 
 def without_places(instruction: Gemm) -> Gemm:
     """The instruction without modifiers, addresses and tokens: what its cycles and its actions depend on."""
-    return dataclasses.replace(instruction, modifiers=(), **_PLACES)
+    if instruction.modifiers or any(_places(instruction)):
+        return dataclasses.replace(instruction, modifiers=(), **_PLACES)
+    return instruction
 
 
 @lru_cache(maxsize=4096)
@@ -69,11 +73,12 @@ def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
     slots = instruction.li * instruction.lj
     drain_steps = array.rows // array.drain_ports
     issue = drain = 0
+    reduction = _Reduction.of(instruction)
     for box, tiles in boxes(instruction).items():
-        entries = chunk_entries(instruction, box)
+        steps, bubbles = _tile_cycles(reduction, box, drain_steps)
         tiles *= instruction.j * slots
-        issue += tiles * int(entries.sum())
-        drain += tiles * int(np.maximum(drain_steps - entries, 0).sum())
+        issue += tiles * steps
+        drain += tiles * bubbles
     return GemmCycles(issue, drain, gemm_overhead_cycles(array, slots))
 
 
@@ -95,8 +100,8 @@ def boxes(instruction: Gemm) -> Counter[Box]:
                 found[_box(g, _slot_ranges(g, "y", y, limit), _slot_ranges(g, "x", x, limit))] += tiles
             continue
         still = math.prod(len(indices) for indices, y, x in levels if not y and not x)
-        ys = _range_kinds(g, "y", [(indices, y) for indices, y, _ in levels if y], limit)
-        xs = _range_kinds(g, "x", [(indices, x) for indices, _, x in levels if x], limit)
+        ys = _range_kinds(_Axis.of(g, "y"), g.y_base, tuple((indices, y) for indices, y, _ in levels if y), limit)
+        xs = _range_kinds(_Axis.of(g, "x"), g.x_base, tuple((indices, x) for indices, _, x in levels if x), limit)
         for (y_ranges, y_tiles), (x_ranges, x_tiles) in itertools.product(ys.items(), xs.items()):
             found[_box(g, y_ranges, x_ranges)] += still * y_tiles * x_tiles
     return +found
@@ -111,24 +116,60 @@ def _spread(origins: Counter[tuple[int, int]], indices: range, y: int, x: int) -
     return spread
 
 
-def _range_kinds(g: Gemm, coordinate: str, levels: list[tuple[range, int]], limit: int) -> Counter[tuple[Range, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """How one coordinate moves with the indices of its r level, and with li."""
+
+    level: int
+    shift: int
+    negative: int
+    size: int
+    step: int
+    extent: int
+
+    @classmethod
+    def of(cls, g: Gemm, coordinate: str) -> "_Axis":
+        level, shift, negative, size, step = (
+            getattr(g, f"{coordinate}_{name}") for name in ("level", "shift", "negative", "size", "li")
+        )
+        return cls(level, shift, negative, size, step, (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1)
+
+    def range(self, base: int) -> Range:
+        """Indices q in 0..extent-1 with 0 <= base +- (q << shift) < size, as (first, end)."""
+        if self.level == NO_LEVEL:
+            return (0, 1) if 0 <= base < self.size else _EMPTY
+        if self.negative:
+            first, final = -((self.size - 1 - base) >> self.shift), base >> self.shift
+        else:
+            first, final = -(base >> self.shift), (self.size - 1 - base) >> self.shift
+        first, end = max(first, 0), min(final + 1, self.extent)
+        return (first, end) if first < end else _EMPTY
+
+
+@lru_cache(maxsize=4096)
+def _range_kinds(
+    axis: _Axis, base: int, levels: tuple[tuple[range, int], ...], limit: int
+) -> Counter[tuple[Range, ...]]:
     """Different tuples of per-slot ranges of one coordinate, with their multiplicity."""
-    origins: Counter[tuple[int, int]] = Counter({(getattr(g, f"{coordinate}_base"), 0): 1})
+    origins: Counter[tuple[int, int]] = Counter({(base, 0): 1})
     for indices, stride in levels:
         origins = _spread(origins, indices, stride, 0)
+    known: dict[int, Range] = {}  # neighbouring tiles share positions
     kinds: Counter[tuple[Range, ...]] = Counter()
     for (origin, _), tiles in origins.items():
-        kinds[_slot_ranges(g, coordinate, origin, limit)] += tiles
+        slots = []
+        for position in range(origin, origin + limit * axis.step, axis.step) if axis.step else [origin] * limit:
+            if position not in known:
+                known[position] = axis.range(position)
+            slots.append(known[position])
+        kinds[tuple(slots)] += tiles
     return kinds
 
 
 def _slot_ranges(g: Gemm, coordinate: str, origin: int, limit: int) -> tuple[Range, ...]:
     """Valid indices of the r level that moves a coordinate, for each valid li."""
-    level, shift, negative, size, step = (
-        getattr(g, f"{coordinate}_{name}") for name in ("level", "shift", "negative", "size", "li")
-    )
-    extent = (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1
-    return tuple(_range(origin + li * step, level, shift, negative, size, extent) for li in range(limit))
+    axis = _Axis.of(g, coordinate)
+    return tuple(axis.range(origin + li * axis.step) for li in range(limit))
 
 
 def _box(g: Gemm, ys: tuple[Range, ...], xs: tuple[Range, ...]) -> Box:
@@ -142,21 +183,36 @@ def _box(g: Gemm, ys: tuple[Range, ...], xs: tuple[Range, ...]) -> Box:
     return ranges[2], ranges[1], ranges[0]
 
 
-def _range(base: int, level: int, shift: int, negative: int, size: int, extent: int) -> Range:
-    """Indices q in 0..extent-1 with 0 <= base +- (q << shift) < size, as (first, end)."""
-    if level == NO_LEVEL:
-        return (0, 1) if 0 <= base < size else _EMPTY
-    if negative:
-        first, final = -((size - 1 - base) >> shift), base >> shift
-    else:
-        first, final = -(base >> shift), (size - 1 - base) >> shift
-    first, end = max(first, 0), min(final + 1, extent)
-    return (first, end) if first < end else _EMPTY
+@dataclass(frozen=True, slots=True)
+class _Reduction:
+    """The loops along r, and the entries of their words."""
+
+    r2: int
+    r1: int
+    r0: int
+    chunk_words: int
+    entries: int
+    entries_last: int
+    last_level: int
+
+    @classmethod
+    def of(cls, g: Gemm) -> "_Reduction":
+        return cls(g.r2, g.r1, g.r0, g.chunk_words, g.entries, g.entries_last, g.last_level)
 
 
 def chunk_entries(instruction: Gemm, box: Box) -> NDArray[np.int64]:
     """Entry steps of each chunk of a tile with the given box, shape (chunks,)."""
-    g = instruction
+    return _chunk_entries(_Reduction.of(instruction), box)
+
+
+@lru_cache(maxsize=4096)
+def _tile_cycles(reduction: _Reduction, box: Box, drain_steps: int) -> tuple[int, int]:
+    """Entry steps of a tile, and bubbles of its short chunks, per slot."""
+    entries = _chunk_entries(reduction, box)
+    return int(entries.sum()), int(np.maximum(drain_steps - entries, 0).sum())
+
+
+def _chunk_entries(g: _Reduction, box: Box) -> NDArray[np.int64]:
     words = g.r2 * g.r1 * g.r0
     edges = np.minimum(np.arange(-(-words // g.chunk_words) + 1, dtype=np.int64) * g.chunk_words, words)
     steps = g.entries * np.diff(_words_before(edges, box, g.r1, g.r0))
