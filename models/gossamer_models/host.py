@@ -26,7 +26,6 @@ from gossamer_models.sparsity import Pattern, compress
 __all__ = ["read", "rotary_table", "write", "write_entries", "write_input", "write_parameters", "write_weights"]
 
 _WORD = 8
-_VALID = 0x80
 _TOKEN_DEVIATION = 0.02
 _PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
 
@@ -183,7 +182,7 @@ def write_entries(program: Program, name: str, matrix: NDArray[np.float16], patt
     values = np.zeros((held, words, per_word), np.float16)
     metadata = np.zeros((held, words, per_word), np.uint8)
     values[: matrix.shape[1]] = kept.values
-    metadata[: matrix.shape[1]] = np.where(kept.valid, _VALID | kept.index, 0)
+    metadata[: matrix.shape[1]] = kept.metadata
     shape = (j_tiles, lj, columns, words, per_word)
     padding = entry_tile(words, per_word, lj, columns) - words * per_word * lj * columns
     parts = []

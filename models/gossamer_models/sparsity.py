@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, UInt8, magnitude
 
+META_VALID = 0x80
+"""Bit of an entry's metadata byte that says that it is valid; below it stands the index."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -98,6 +101,17 @@ class Entries:
     values: Float16
     index: UInt8
     valid: Bool
+
+    @classmethod
+    def from_metadata(cls, values: Float16, metadata: UInt8) -> Self:
+        """Return the entries that values and their metadata bytes stand for."""
+        valid = (metadata & META_VALID) != 0
+        return cls(values, metadata & np.uint8(META_VALID - 1), valid)
+
+    @property
+    def metadata(self) -> UInt8:
+        """A byte per entry as it lies in memory: `META_VALID` and the index, or 0."""
+        return np.where(self.valid, META_VALID | self.index, 0).astype(np.uint8)
 
 
 def entries_in_last_word(valid: int, pattern: Pattern, group: int) -> int:
@@ -198,8 +212,7 @@ def compress(x: Float16, pattern: Pattern, group: int, axis: int, mask: Bool | N
     if mask is None:
         mask = top_n_mask(x, pattern.n, pattern.m, axis)
     kept = _pad_last(np.moveaxis(mask, axis, -1), group, fill=False)
-    by_group = kept.reshape(*kept.shape[:-1], -1, pattern.m)
-    if (by_group.sum(axis=-1) > pattern.n).any():
+    if overfull_groups(kept, pattern):
         raise InputError(f"a mask of sparsity {pattern} must keep at most {pattern.n} of every {pattern.m} elements")
     words = kept.reshape(*kept.shape[:-1], -1, group)
     dense = _pad_last(np.moveaxis(x, axis, -1), group, fill=0).reshape(words.shape)
@@ -241,6 +254,12 @@ def expand(entries: Entries, group: int, length: int, axis: int) -> Float16:
     target: tuple[Any, ...] = (*position[:-1], entries.index[position])
     dense[target] = entries.values[position]
     return np.moveaxis(dense.reshape(*dense.shape[:-2], -1)[..., :length], -1, axis)
+
+
+def overfull_groups(kept: Bool, pattern: Pattern) -> int:
+    """Return how many groups of M along the last axis keep more than N; the last group may be shorter."""
+    groups = _pad_last(kept, pattern.m, fill=False).reshape(-1, pattern.m)
+    return int(np.count_nonzero(groups.sum(axis=1) > pattern.n))
 
 
 def _pad_last(x: NDArray[Any], multiple: int, fill: int) -> NDArray[Any]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from gossamer_hw.cosim.executor import GemmCase
 from gossamer_models.architecture import Architecture, Array
-from gossamer_models.golden.state import META_VALID
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Advance
+from gossamer_models.sparsity import META_VALID
 from tests.references.gemm_steps import walk_steps
 
 

@@ -76,12 +76,16 @@ def _chunk_sum(a_words: Float16, a_valid: Bool, values: Float16, index: UInt8, v
     product = np.empty_like(acc)
     a_skip, b_skip = ~a_valid, ~valid
     a_ragged, b_ragged = np.asarray(a_skip.any(axis=0)), np.asarray(b_skip.any(axis=2))
+    aligned = (index == index[:, :, :1]).all(axis=2)
     with np.errstate(all="ignore"):
         for word in np.flatnonzero(a_valid.any(axis=0)):
             a = a_words[:, word].astype(np.float32)
             b = values[word].astype(np.float32)
             for k in range(b.shape[0]):
-                np.multiply(a[:, index[word, k]], b[k], out=product)
+                place = index[word, k]
+                # Dense words have one index for all columns: no copy of A per column is needed.
+                chosen = a[:, place[:1]] if aligned[word, k] else a[:, place]
+                np.multiply(chosen, b[k], out=product)
                 if b_ragged[word, k]:
                     product[:, b_skip[word, k]] = 0
                 if a_ragged[word]:

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.golden.gemm import gemm_entries
-from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, UInt8
+from gossamer_models.sparsity import META_VALID
 
 __all__ = ["gemm"]
 

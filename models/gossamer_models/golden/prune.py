@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK
@@ -36,12 +36,11 @@ def prune(machine: Machine, instruction: Prune) -> None:
     shape = (p.n2, p.n1, p.n0, BLOCK, BLOCK)
     blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * BLOCK**2).reshape(shape)
     kept = _kept(p, blocks)
-    metadata = np.where(kept.valid, META_VALID | kept.index, 0).astype(np.uint8)
     missing = [(0, 0)] * 3 + [(0, length // BLOCK - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
     order = (0, 3, 1, 4, 2) if p.axis == 0 else (0, 1, 3, 4, 2)
     values = np.pad(kept.values, missing).transpose(order)
-    packed: UInt8 = np.pad(metadata, missing).transpose(order)
+    packed: UInt8 = np.pad(kept.metadata, missing).transpose(order)
     machine.write(p.engine, Buffer.PRN, p.values, values)
     machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)
 

@@ -10,9 +10,7 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Advance, Buffer, Engine
 from gossamer_models.numerics.exact import FixedSum
 
-__all__ = ["META_VALID", "ExecutionError", "Machine", "buffer_bytes"]
-
-META_VALID = 0x80
+__all__ = ["ExecutionError", "Machine", "buffer_bytes"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

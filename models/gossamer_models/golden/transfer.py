@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.golden.state import META_VALID, ExecutionError, Machine
+from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, to_fp16, to_fp32
+from gossamer_models.sparsity import META_VALID
 
 __all__ = ["LOADED", "STORED", "load", "store"]
 

@@ -7,19 +7,25 @@ them.
 Space is a box; u in [0, 1]^3 are coordinates in it. Texel i of an axis of n texels lies at u = i / (n - 1).
 """
 
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
+from gossamer_models.grouping import DENSE
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
+from gossamer_models.sparsity import Pattern, overfull_groups, top_n_mask
 
-__all__ = ["LINE_AXIS", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader"]
+__all__ = ["LINE_AXIS", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader", "Shading"]
 
 Real: TypeAlias = NDArray[Any]
 """An array of float16 or float32."""
+
+Shading: TypeAlias = Literal["per-sample", "deferred"]
+"""One colour per sample, or the features of all samples of a pixel added up and one colour of the sum."""
 
 PLANE_AXES: Final = ((0, 1), (0, 2), (1, 2))
 """Axes of each plane: (along its columns, along its rows)."""
@@ -98,15 +104,23 @@ class Dense:
     ----------
     weights : array of shape (outputs, inputs)
     biases : array of float32, shape (outputs,)
+    pattern : N:M of the weights along the inputs
+
+    Raises
+    ------
+    InputError
+        Shapes that do not belong together, a value that is not finite, or weights that break the pattern.
     """
 
     weights: Real
     biases: NDArray[np.float32]
+    pattern: Pattern = DENSE
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or self.biases.shape != self.weights.shape[:1]:
             raise InputError(f"weights {self.weights.shape} and biases {self.biases.shape} do not belong together")
         _check_finite("a layer's weights", self.weights)
+        _check_pattern("a layer's weights", self.weights, self.pattern)
         _check_finite("a layer's biases", self.biases)
 
 
@@ -123,20 +137,23 @@ class Shader:
     basis : array of shape (features, 3 * components)
     layers : the network, first layer first; the last one has 3 outputs
     feature_frequencies, direction_frequencies : int
+    basis_pattern : N:M of the basis along its inputs
 
     Raises
     ------
     InputError
-        Sizes that do not fit together, or a value that is not finite.
+        Sizes that do not fit together, a value that is not finite, or a basis that breaks its pattern.
     """
 
     basis: Real
     layers: tuple[Dense, ...]
     feature_frequencies: int
     direction_frequencies: int
+    basis_pattern: Pattern = DENSE
 
     def __post_init__(self) -> None:
         _check_finite("the basis", self.basis)
+        _check_pattern("the basis", self.basis, self.basis_pattern)
         width = self.inputs(self.features, self.feature_frequencies, self.direction_frequencies)
         for number, layer in enumerate(self.layers):
             if layer.weights.shape[1] != width:
@@ -149,6 +166,37 @@ class Shader:
     def features(self) -> int:
         """Outputs of the basis."""
         return int(self.basis.shape[0])
+
+    @property
+    def matrices(self) -> tuple[Real, ...]:
+        """Basis, then the weights of all layers."""
+        return (self.basis, *(layer.weights for layer in self.layers))
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """N:M of `matrices`."""
+        return (self.basis_pattern, *(layer.pattern for layer in self.layers))
+
+    def pruned(self, pattern: Pattern, *, basis: bool = True) -> "Shader":
+        """Return the shader with the N largest magnitudes of every M inputs, of all layers and of the basis.
+
+        Parameters
+        ----------
+        pattern : what they are pruned to; one that keeps everything leaves the weights and calls them dense
+        basis : whether the basis is pruned as well
+        """
+
+        def kept(matrix: Real) -> Real:
+            return np.where(top_n_mask(matrix, pattern.n, pattern.m, axis=1), matrix, matrix.dtype.type(0))
+
+        layers = tuple(replace(layer, weights=kept(layer.weights), pattern=pattern) for layer in self.layers)
+        shader = replace(self, layers=layers)
+        return replace(shader, basis=kept(self.basis), basis_pattern=pattern) if basis else shader
+
+    def astype(self, dtype: type[np.float16] | type[np.float32]) -> "Shader":
+        """Return the shader with basis and weights rounded to another format; biases stay fp32."""
+        layers = tuple(replace(layer, weights=layer.weights.astype(dtype)) for layer in self.layers)
+        return replace(self, basis=self.basis.astype(dtype), layers=layers)
 
     @staticmethod
     def inputs(features: int, feature_frequencies: int, direction_frequencies: int) -> int:
@@ -172,6 +220,7 @@ class Field:
         Cube (i, j, k) of r = (rx, ry, rz) holds every u with i <= ux * rx < i + 1, and so on; empty ones are never
         sampled.
     density_shift, distance_scale : float
+    shading : what the field was fitted for
 
     Raises
     ------
@@ -188,6 +237,7 @@ class Field:
     occupancy: Bool
     density_shift: float = -10.0
     distance_scale: float = 25.0
+    shading: Shading = "per-sample"
 
     def __post_init__(self) -> None:
         if not (np.isfinite([*self.low, *self.high]).all() and np.less(self.low, self.high).all()):
@@ -222,14 +272,15 @@ class Field:
 
     def astype(self, dtype: type[np.float16] | type[np.float32]) -> "Field":
         """Return the field with factors, basis and weights rounded to another format; biases stay fp32."""
-        layers = tuple(Dense(layer.weights.astype(dtype), layer.biases) for layer in self.shader.layers)
-        shader = Shader(
-            self.shader.basis.astype(dtype), layers, self.shader.feature_frequencies, self.shader.direction_frequencies
-        )
-        return Field(
-            self.name, self.low, self.high, self.density.astype(dtype), self.appearance.astype(dtype), shader,
-            self.occupancy, self.density_shift, self.distance_scale,
-        )  # fmt: skip
+        density, appearance = self.density.astype(dtype), self.appearance.astype(dtype)
+        return replace(self, density=density, appearance=appearance, shader=self.shader.astype(dtype))
+
+
+def _check_pattern(what: str, weights: Real, pattern: Pattern) -> None:
+    pattern.entries_per_word(BLOCK)
+    over = overfull_groups(weights != 0, pattern)
+    if over:
+        raise InputError(f"{what}: {over} groups of {pattern.m} inputs have more than {pattern.n} that are not zero")
 
 
 def _check_finite(what: str, values: Real) -> None:

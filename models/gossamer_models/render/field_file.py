@@ -19,15 +19,25 @@ from pydantic import Field as Bounded
 from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
-from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader, Shading
+from gossamer_models.render.matrix_file import (
+    Member,
+    Shape,
+    matrix_arrays,
+    parse_pattern,
+    pattern_name,
+    plan_matrix,
+    read_matrix,
+)  # fmt: skip
 from gossamer_models.schema import Schema
+from gossamer_models.sparsity import Pattern
 
 __all__ = ["FORMAT", "MAX_FIELD_BYTES", "SUFFIX", "load_field", "save_field"]
 
 SUFFIX: Final = ".field"
 """How the names of field files end."""
 
-FORMAT: Final = "gossamer.field/1"
+FORMAT: Final = "gossamer.field/2"
 MAX_FIELD_BYTES: Final = 1 << 30
 """Bound of all arrays of a field together."""
 
@@ -35,12 +45,14 @@ _HEADER: Final = "field.json"
 _MAX_HEADER_BYTES: Final = 1 << 16
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # equal fields make equal files
 _EXPECTED: Final = f"a field file of format {FORMAT}"
+_FIRST_FORMAT: Final = "gossamer.field/1"  # had neither shadings nor N:M
 _AXES: Final = "xyz"
 
 Axis = Annotated[int, Bounded(ge=2, le=4096)]
 Width = Annotated[int, Bounded(ge=1, le=4096)]
 Cubes = Annotated[int, Bounded(ge=1, le=1024)]
 Frequencies = Annotated[int, Bounded(ge=0, le=16)]
+Sparsity = Annotated[str, Bounded(max_length=9)]
 
 
 class _Header(Schema):
@@ -59,9 +71,13 @@ class _Header(Schema):
     cubes: tuple[Cubes, Cubes, Cubes]
     density_shift: float
     distance_scale: float
+    shading: Shading
+    sparsity: Annotated[tuple[Sparsity, ...], Bounded(max_length=18)]
 
-
-Shape = tuple[int, ...]
+    @property
+    def patterns(self) -> list[Pattern]:
+        """N:M of the basis and of all layers."""
+        return [parse_pattern(text) for text in self.sparsity]
 
 
 def save_field(field: Field, path: Path) -> None:
@@ -72,12 +88,14 @@ def save_field(field: Field, path: Path) -> None:
     InputError
         The field mixes formats or exceeds a bound of the file, or the file cannot be written.
     """
-    header = validate(_Header, _describe(field), f"field {field.name!r:.60}")
+    source = f"field {field.name!r:.60}"
+    header = validate(_Header, _describe(field), source)
+    _check_sparsity(header, source)
     arrays = list(_arrays(field))
     planned = {name: (shape, dtype) for name, shape, dtype in _plan(header)}
     for name, array in arrays:
         if planned[name] != (array.shape, array.dtype):
-            raise InputError(f"{name} of field {field.name!r:.60} is {array.dtype}{array.shape}", f"{planned[name]}")
+            raise InputError(f"{name} of {source} is {array.dtype}{array.shape}", f"{planned[name]}")
     _check_total(header, str(path))
     text = json.dumps(header.model_dump(mode="json"), indent=1).encode()
     try:
@@ -117,6 +135,7 @@ def _read(archive: zipfile.ZipFile, source: str) -> tuple[_Header, dict[str, NDA
     if _HEADER not in members or members[_HEADER].file_size > _MAX_HEADER_BYTES:
         raise InputError(f"has no {_HEADER} of at most {_MAX_HEADER_BYTES} bytes", _EXPECTED, source)
     header = _parse(archive.read(members.pop(_HEADER)), source)
+    _check_sparsity(header, source)
     _check_total(header, source)
     planned = {name: (shape, dtype) for name, shape, dtype in _plan(header)}
     for name in members.keys() ^ planned.keys():
@@ -137,9 +156,29 @@ def _parse(text: bytes, source: str) -> _Header:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{_HEADER} is no JSON ({error})", _EXPECTED, source) from None
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
+    if found == _FIRST_FORMAT:
+        hidden = data.get("hidden")
+        matrices = 2 + (len(hidden) if isinstance(hidden, list) else 0)
+        data = {"shading": "per-sample", "sparsity": ["dense"] * matrices} | data
+    elif found != FORMAT:
         raise InputError(f"is of format {found!r:.40}", _EXPECTED, source)
     return validate(_Header, data, source)
+
+
+def _check_sparsity(header: _Header, source: str) -> None:
+    """Refuse patterns that the file or the machine's words have no place for."""
+    matrices = len(header.hidden) + 2
+    if len(header.sparsity) != matrices:
+        raise InputError(f"has {len(header.sparsity)} entries", f"{matrices}: basis and layers", source, "sparsity")
+    for number, text in enumerate(header.sparsity):
+        path = f"sparsity[{number}]"
+        try:
+            pattern = parse_pattern(text)
+        except InputError as error:
+            error.source, error.path = source, path
+            raise
+        if not pattern.is_dense and header.precision != "float16":
+            raise InputError(f"is {text} of {header.precision}", '"dense", or N:M of float16', source, path)
 
 
 def _check_total(header: _Header, source: str) -> None:
@@ -155,7 +194,7 @@ def _size(shape: Shape, dtype: np.dtype[Any]) -> int:
     return size
 
 
-def _plan(header: _Header) -> Iterator[tuple[str, Shape, np.dtype[Any]]]:
+def _plan(header: _Header) -> Iterator[Member]:
     """Yield name, shape and type of every array, in the order of the file."""
     real, single = np.dtype(header.precision), np.dtype(np.float32)
     for kind, count in (("density", header.density_components), ("appearance", header.appearance_components)):
@@ -163,13 +202,18 @@ def _plan(header: _Header) -> Iterator[tuple[str, Shape, np.dtype[Any]]]:
             yield f"{kind}-{_AXES[a]}{_AXES[b]}.bin", (header.grid[b], header.grid[a], count), real
         for c in LINE_AXIS:
             yield f"{kind}-{_AXES[c]}.bin", (header.grid[c], count), real
-    yield "basis.bin", (header.features, 3 * header.appearance_components), real
-    width = Shader.inputs(header.features, header.feature_frequencies, header.direction_frequencies)
-    for number, (inputs, outputs) in enumerate(pairwise((width, *header.hidden, 3))):
-        yield f"weights-{number}.bin", (outputs, inputs), real
-        yield f"biases-{number}.bin", (outputs,), single
+    yield from plan_matrix("basis", (header.features, 3 * header.appearance_components), header.patterns[0], real)
+    for number, shape in enumerate(_layer_shapes(header)):
+        yield from plan_matrix(f"weights-{number}", shape, header.patterns[number + 1], real)
+        yield f"biases-{number}.bin", shape[:1], single
     rx, ry, rz = header.cubes
     yield "occupancy.bin", (rx, ry, -(-rz // 8)), np.dtype(np.uint8)
+
+
+def _layer_shapes(header: _Header) -> list[tuple[int, int]]:
+    """Return (outputs, inputs) of all layers."""
+    width = Shader.inputs(header.features, header.feature_frequencies, header.direction_frequencies)
+    return [(outputs, inputs) for inputs, outputs in pairwise((width, *header.hidden, 3))]
 
 
 def _describe(field: Field) -> dict[str, Any]:
@@ -189,6 +233,8 @@ def _describe(field: Field) -> dict[str, Any]:
         "cubes": field.occupancy.shape,
         "density_shift": field.density_shift,
         "distance_scale": field.distance_scale,
+        "shading": field.shading,
+        "sparsity": [pattern_name(pattern) for pattern in field.shader.patterns],
     }
 
 
@@ -199,9 +245,9 @@ def _arrays(field: Field) -> Iterator[tuple[str, NDArray[Any]]]:
             yield f"{kind}-{_AXES[a]}{_AXES[b]}.bin", plane
         for c, line in zip(LINE_AXIS, factors.lines, strict=True):
             yield f"{kind}-{_AXES[c]}.bin", line
-    yield "basis.bin", field.shader.basis
+    yield from matrix_arrays("basis", field.shader.basis, field.shader.basis_pattern)
     for number, layer in enumerate(field.shader.layers):
-        yield f"weights-{number}.bin", layer.weights
+        yield from matrix_arrays(f"weights-{number}", layer.weights, layer.pattern)
         yield f"biases-{number}.bin", layer.biases
     yield "occupancy.bin", np.packbits(field.occupancy, axis=2, bitorder="little")
 
@@ -212,15 +258,17 @@ def _assemble(header: _Header, arrays: dict[str, NDArray[Any]]) -> Field:
         z, y, x = (arrays[f"{kind}-{_AXES[c]}.bin"] for c in LINE_AXIS)
         return Factors((xy, xz, yz), (z, y, x))
 
+    basis_pattern, *patterns = header.patterns
     layers = tuple(
-        Dense(arrays[f"weights-{number}.bin"], arrays[f"biases-{number}.bin"])
-        for number in range(len(header.hidden) + 1)
+        Dense(read_matrix(f"weights-{number}", arrays, inputs, pattern), arrays[f"biases-{number}.bin"], pattern)
+        for number, ((_, inputs), pattern) in enumerate(zip(_layer_shapes(header), patterns, strict=True))
     )
-    shader = Shader(arrays["basis.bin"], layers, header.feature_frequencies, header.direction_frequencies)
+    basis = read_matrix("basis", arrays, 3 * header.appearance_components, basis_pattern)
+    shader = Shader(basis, layers, header.feature_frequencies, header.direction_frequencies, basis_pattern)
     occupancy = np.unpackbits(arrays["occupancy.bin"], axis=2, count=header.cubes[2], bitorder="little").astype(
         np.bool_
     )
     return Field(
         header.name, header.low, header.high, factors("density"), factors("appearance"), shader, occupancy,
-        header.density_shift, header.distance_scale,
+        header.density_shift, header.distance_scale, header.shading,
     )  # fmt: skip

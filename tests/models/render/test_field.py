@@ -7,6 +7,7 @@ import pytest
 
 from gossamer_models.errors import InputError
 from gossamer_models.render.field import Dense, Factors, Shader
+from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import factors, random_field
 
 FIELD = random_field(1)
@@ -71,6 +72,37 @@ def test_layers_must_follow_each_other() -> None:
 def test_parts_must_fit_together(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         dataclasses.replace(FIELD, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("basis", [True, False])
+def test_pruning_keeps_the_largest_along_the_inputs(basis: bool) -> None:
+    shader = FIELD.shader.pruned(Pattern(2, 8), basis=basis)
+    assert [str(pattern) for pattern in shader.patterns] == ["2:8" if basis else "8:8", "2:8", "2:8"]
+    for before, after, pattern in zip(FIELD.shader.matrices, shader.matrices, shader.patterns, strict=True):
+        if pattern.is_dense:
+            assert after is before
+            continue
+        for row, pruned in zip(before, after, strict=True):
+            for first in range(0, len(row), 8):
+                word = list(row[first : first + 8])
+                kept = sorted(range(len(word)), key=lambda i: (-abs(word[i]), i))[:2]
+                expected = [value if i in kept else 0 for i, value in enumerate(word)]
+                assert list(pruned[first : first + 8]) == expected
+    assert shader.astype(np.float32).patterns == shader.patterns
+    np.testing.assert_array_equal(shader.pruned(Pattern(8, 8)).layers[0].weights, shader.layers[0].weights)
+
+
+def test_matrices_must_obey_their_patterns() -> None:
+    shader = FIELD.shader
+    with pytest.raises(InputError, match="the basis: 10 groups of 8 inputs have more than 2 that are not zero"):
+        dataclasses.replace(shader, basis_pattern=Pattern(2, 8))
+    weights = np.zeros((3, 9), np.float16)
+    weights[1, [0, 3, 8]] = 1
+    assert Dense(weights, np.zeros(3, np.float32), Pattern(2, 4)).pattern == Pattern(2, 4)
+    with pytest.raises(InputError, match="a layer's weights: 1 groups of 4 inputs have more than 1"):
+        Dense(weights, np.zeros(3, np.float32), Pattern(1, 4))
+    with pytest.raises(InputError, match="M of sparsity 2:5 must divide the word of 8"):
+        Dense(weights, np.zeros(3, np.float32), Pattern(2, 5))
 
 
 def test_rounding_keeps_the_biases() -> None:

@@ -14,6 +14,7 @@ import pytest
 from gossamer_models.errors import InputError
 from gossamer_models.render.field import Field
 from gossamer_models.render.field_file import load_field, save_field
+from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import random_field
 
 FIELD = random_field(2, cubes=(3, 5, 11))
@@ -30,10 +31,14 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "a.field"
 
 
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def rewrite(path: Path, **changes: object) -> None:
     """Change names of ``field.json``, drop or replace members (bytes, or None)."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
+    members = members_of(path)
     header = json.loads(members["field.json"])
     for name, value in changes.items():
         member = name.replace("_bin", ".bin").replace("__", "-")
@@ -62,9 +67,109 @@ def test_what_is_saved_is_loaded(dtype: type[np.float16] | type[np.float32], tmp
     assert (tmp_path / "a.field").read_bytes() == (tmp_path / "b.field").read_bytes()
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "2:8", "4:8", "1:2"])
+@pytest.mark.parametrize("basis", [True, False])
+def test_sparse_networks_and_shadings_are_loaded_as_saved(pattern: str, basis: bool, tmp_path: Path) -> None:
+    shader = FIELD.shader.pruned(Pattern.parse(pattern), basis=basis)
+    shader.layers[0].weights[0] = 0  # groups with fewer entries than the file has room for
+    field = dataclasses.replace(FIELD, shader=shader, shading="deferred")
+    save_field(field, tmp_path / "a.field")
+    found = load_field(tmp_path / "a.field")
+    for ours, theirs in zip(arrays(field), arrays(found), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found.shader.patterns == shader.patterns
+    assert found.shading == "deferred"
+    save_field(found, tmp_path / "b.field")
+    assert (tmp_path / "a.field").read_bytes() == (tmp_path / "b.field").read_bytes()
+
+
+def test_entries_in_a_file_by_hand(tmp_path: Path) -> None:
+    """Layer 1 has 3 outputs of 8 inputs: one word, two entries of 2:8, and a byte of valid bit and place for each."""
+    weights = np.zeros((3, 8), np.float16)
+    weights[0, [1, 6]], weights[1, 7] = (1.0, -2.0), 0.5
+    layers = FIELD.shader.layers[0], dataclasses.replace(
+        FIELD.shader.layers[1], weights=weights, pattern=Pattern(2, 8)
+    )  # fmt: skip
+    save_field(
+        dataclasses.replace(FIELD, shader=dataclasses.replace(FIELD.shader, layers=layers)), tmp_path / "a.field"
+    )
+    found = members_of(tmp_path / "a.field")
+    assert json.loads(found["field.json"])["sparsity"] == ["dense", "dense", "2:8"]
+    assert found["weights-1.bin"] == bytes.fromhex("003c 00c0 0038 0000 0000 0000")
+    assert found["weights-1-metadata.bin"] == bytes.fromhex("81 86 87 00 00 00")
+
+
+def test_files_of_the_first_format_are_loaded(saved: Path) -> None:
+    members = members_of(saved)
+    header = json.loads(members["field.json"])
+    del header["shading"], header["sparsity"]
+    members["field.json"] = json.dumps(header | {"format": "gossamer.field/1"}).encode()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    found = load_field(saved)
+    assert found.shading == "per-sample"
+    assert all(pattern.is_dense for pattern in found.shader.patterns)
+
+
+def sparse(folder: Path, pattern: str) -> Path:
+    """A file whose layer 1 has three words; the first has its numbers at places 0 and 1, and 4 and 5 for 2:4."""
+    weights = np.zeros((3, 8), np.float16)
+    weights[:, [0, 1, 4, 5] if pattern == "2:4" else [0, 1]] = 1
+    layer = dataclasses.replace(FIELD.shader.layers[1], weights=weights, pattern=Pattern.parse(pattern))
+    shader = dataclasses.replace(FIELD.shader, layers=(FIELD.shader.layers[0], layer))
+    save_field(dataclasses.replace(FIELD, shader=shader), folder / "a.field")
+    return folder / "a.field"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "metadata", "message"),
+    [
+        ("2:4", "80 81 82 85", "1 groups of 4 inputs have more than 2 entries"),
+        ("2:4", "80 81 82 83", "1 groups of 4 inputs have more than 2 entries"),
+        ("2:8", "80 80", "out of order, twice"),
+        ("2:8", "81 80", "out of order"),
+        ("2:8", "80 89", "a place beyond its word"),
+        ("2:8", "80 01", "out of order, twice, zero"),
+        ("2:8", "80 00", "out of order, twice, zero"),
+    ],
+)
+def test_tampered_entries_are_one_line(pattern: str, metadata: str, message: str, tmp_path: Path) -> None:
+    path = sparse(tmp_path, pattern)
+    before = members_of(path)["weights-1-metadata.bin"]
+    data = bytes.fromhex(metadata)
+    rewrite(path, weights__1__metadata_bin=data + before[len(data) :])
+    with pytest.raises(InputError, match=message) as caught:
+        load_field(path)
+    assert str(caught.value).startswith(f"{path}: weights-1")
+    assert "\n" not in str(caught.value)
+
+
+def test_entries_beyond_the_inputs_are_refused(tmp_path: Path) -> None:
+    """Layer 0 has 40 inputs; the basis has 18: its last word ends at place 1."""
+    field = dataclasses.replace(FIELD, shader=FIELD.shader.pruned(Pattern(2, 8)))
+    save_field(field, tmp_path / "a.field")
+    metadata = bytearray(members_of(tmp_path / "a.field")["basis-metadata.bin"])
+    assert metadata[5] == 0x81
+    metadata[5] = 0x82
+    rewrite(tmp_path / "a.field", basis__metadata_bin=bytes(metadata))
+    with pytest.raises(InputError, match="beyond 18 inputs"):
+        load_field(tmp_path / "a.field")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"shading": "both"}, "shading: must be"),
+        ({"sparsity": ["dense", "dense"]}, "sparsity: has 2 entries; expected 3: basis and layers"),
+        ({"sparsity": ["dense", "2:16", "dense"]}, r"sparsity\[1\]: M of sparsity 2:16 must divide the word"),
+        ({"sparsity": ["dense", "9:8", "dense"]}, r"sparsity\[1\]: N of a sparsity N:M must lie"),
+        ({"sparsity": ["dense", "8:8", "dense"]}, r"sparsity\[1\]: is 8:8; expected `dense`"),
+        (
+            {"sparsity": ["2:8", "dense", "dense"]},
+            "lacks a member 'basis-metadata.bin'",
+        ),
+        ({"sparsity": ["dense", "dense", "2:8"], "precision": "float32"}, "is 2:8 of float32"),
         ({"format": "gossamer.field/9"}, "is of format 'gossamer.field/9'"),
         ({"grid": [10, 10, 12]}, "density-xy.bin has 720 bytes; expected 800 bytes"),
         ({"grid": [1, 10, 12]}, "grid"),
