@@ -29,9 +29,9 @@ _AMBIENT: Final = 0.35
 _SHININESS: Final = 24
 
 
-def scene_camera(pose: NDArray[np.float64], size: int) -> Camera:
-    """Return the camera that all pictures of the scenes are made with, `size` pixels wide and high."""
-    return Camera(pose, _FOCAL * size, size, size)
+def scene_camera(pose: NDArray[np.float64], size: int, zoom: float = 1.0) -> Camera:
+    """Return the camera that pictures of the scenes are made with, `size` pixels wide and high."""
+    return Camera(pose, zoom * _FOCAL * size, size, size)
 
 
 def cast_views(shapes: tuple[Shape, ...], count: int, size: int, *, turn: float = 0.0, samples: int = 2) -> Views:

@@ -14,6 +14,7 @@ from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
 from gossamer_models.render.field import Field
 from gossamer_models.render.field_file import SUFFIX, load_field
 from gossamer_models.render.raycast import RADIUS, cast, scene_camera
+from gossamer_models.render.refine import Refinement, refine
 from gossamer_models.render.renderer import Settings
 from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import load_views
@@ -36,9 +37,11 @@ Share = Annotated[float, Bounded(ge=0, le=1)]
 class _SceneFile(Schema):
     description: str = ""
     field: Annotated[str, Bounded(min_length=1)]
+    refine: Refinement | None = None
     reference: Annotated[str, Bounded(min_length=1)]
     split: Annotated[str, Bounded(min_length=1)] = "test"
     view: Annotated[int, Bounded(ge=0)] = 0
+    zoom: Annotated[float, Bounded(gt=0, le=100)] | None = None
     size: Annotated[int, Bounded(ge=1, le=MAX_SIDE)] | None = None
     step: Annotated[float, Bounded(ge=2**-6, le=2**6)] = 0.5
     weight_cut: Share = 1e-4
@@ -89,6 +92,8 @@ def load_scene(source: str | Path) -> Scene:
     file = validate(_SceneFile, load_yaml(path), str(path))
     try:
         field = load_field(_locate_field(file.field, path))
+        if file.refine:
+            field = refine(field, file.refine)
         camera, reference = _reference(file, path)
     except InputError as error:
         error.source = error.source or str(path)
@@ -128,7 +133,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
         pose = sphere_poses(TEST_VIEWS, RADIUS, -0.1, 0.8, TEST_TURN)[file.view]
-        camera = scene_camera(pose, file.size)
+        camera = scene_camera(pose, file.size, file.zoom or 1)
         picture = cast(scene(file.reference), camera)
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
@@ -138,8 +143,9 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         raise InputError(
             f"{file.reference!r:.80} is no scene and no path", f"one of {known}, or posed images", path="reference"
         )
-    if file.size is not None:
-        raise InputError("goes with a procedural reference", "no size: it is that of the images", path="size")
+    for name in ("size", "zoom"):
+        if getattr(file, name) is not None:
+            raise InputError("goes with a procedural reference", f"no {name}: it is that of the images", path=name)
     views = load_views(folder if folder.exists() else file.reference, file.split)
     if file.view >= len(views.images):
         raise InputError(f"must be less than {len(views.images)}, not {file.view}", path="view")
