@@ -44,9 +44,10 @@ def memory_banks(architecture: Architecture) -> Mapping[str, Banks]:
 
 
 def render_banks(engine: RenderEngine) -> Mapping[str, Banks]:
-    """Banks of the render engine: patches by place, plane and quantity; a pixel's numbers and features apart."""
+    """Banks of the render engine: patches and lines by place, axes and quantity; numbers of a pixel apart."""
     return {
         "patch": Banks(_HALVES * engine.patch_banks, -(-engine.patch_bytes // engine.patch_banks)),
+        "line": Banks(engine.line_banks, -(-engine.line_bytes // engine.line_banks)),
         "pixel": Banks(_HALVES * _PIXEL_NUMBERS, 4 * engine.tile**2),
         "feature": Banks(engine.features, 4 * engine.tile**2),
     }

@@ -28,6 +28,7 @@ class RenderEngine(Schema):
     compositor_lanes : samples that are accumulated per cycle.
     lag_cubes : cubes of one job under way at once; behind so many the projector sees that a ray has ended.
     patch_bytes : one half of the buffer of encoded patches, for density and appearance together.
+    line_bytes : the encoded lines of density and appearance, which stay for a picture.
     features : sums per pixel that deferred shading keeps for a tile.
     batch : samples or pixels that the array shades at once.
     """
@@ -44,6 +45,7 @@ class RenderEngine(Schema):
     compositor_lanes: Count = 2
     lag_cubes: Annotated[int, Field(ge=1, le=1024)] = 64
     patch_bytes: Bytes = 1 << 17
+    line_bytes: Bytes = 1 << 17
     features: Count = 27
     batch: Annotated[int, Field(ge=64, le=1 << 14)] = 1024
 
@@ -58,7 +60,17 @@ class RenderEngine(Schema):
         """Banks of one half of the patch buffer: even and odd texels along both axes, three planes, two quantities."""
         return 2 * 2 * 3 * 2
 
+    @property
+    def line_banks(self) -> int:
+        """Banks of the lines: even and odd texels, three lines, two quantities."""
+        return 2 * 3 * 2
+
     def on_chip_bytes(self) -> dict[str, int]:
-        """Bytes of each memory: both halves of patches and of light and colour of a tile's pixels; features once."""
+        """Bytes of each memory: both halves of patches and of light and colour of a tile's pixels, all else once."""
         pixels = self.tile**2
-        return {"patch": 2 * self.patch_bytes, "pixel": 2 * 4 * 4 * pixels, "feature": 4 * self.features * pixels}
+        return {
+            "patch": 2 * self.patch_bytes,
+            "line": self.line_bytes,
+            "pixel": 2 * 4 * 4 * pixels,
+            "feature": 4 * self.features * pixels,
+        }

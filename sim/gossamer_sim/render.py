@@ -23,6 +23,7 @@ from gossamer_models.dram import load_dram
 from gossamer_models.errors import DoesNotFitError, InputError
 from gossamer_models.timing import render as timing
 from gossamer_models.timing.dram import Dram
+from gossamer_models.timing.render_fit import Matrix, check_lines, check_shading
 from gossamer_models.timing.shade import ShadeTiming
 from gossamer_models.timing.transfer import TransferShape
 from gossamer_sim.render_jobs import Job, TileJobs
@@ -92,15 +93,22 @@ def simulate_frame(
     components : of density and appearance
     line_bytes : lines of the planes, loaded before everything else with the weights
     deferred : one colour per pixel, else one per sample
-    fits : whether every load must fit the half of the patch buffer that it goes to
+    fits : whether lines and loads must fit the memories that they go to
 
     Raises
     ------
     DoesNotFitError
-        A job's patches are larger than half of the buffer.
+        A job's patches are larger than half of their buffer, or weights, batches or lines than theirs.
     InputError
         The architecture has no render engine.
     """
+    weights = (shade.shader.basis, *(layer.weights for layer in shade.shader.layers))
+    matrices = [
+        Matrix(len(part), part.shape[1], pattern) for part, pattern in zip(weights, shade.patterns, strict=True)
+    ]
+    check_shading(architecture, matrices)
+    if fits:
+        check_lines(architecture, line_bytes)
     machine = _Machine(architecture, shade, components, deferred=deferred, fits=fits)
     machine.load(line_bytes + shade.weight_bytes, _CONSTANT_RUNS)
     for tile in tiles:
