@@ -3,14 +3,16 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
+from gossamer_models.grouping import DENSE
+from gossamer_models.render.field import Field, Shader
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.scene import Scene
 from gossamer_models.sparsity import Pattern
-from gossamer_models.timing.shade import shade_timing
+from gossamer_models.timing.shade import ShadeTiming
 from gossamer_reports.area import area_model
 from gossamer_reports.render_cost import ASSUMED, LEFT_OUT, render_cost
 from gossamer_reports.result import Result
@@ -19,7 +21,7 @@ from gossamer_sim.render_jobs import sweep_jobs, uniform_jobs
 
 __all__ = ["Variant", "ablation", "simulate_variant", "with_costs"]
 
-_DENSE, _SPARSE = Pattern(8, 8), Pattern(2, 8)
+_SPARSE: Final = Pattern(2, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,28 @@ class Variant:
     sweep : cubes front to back, else uniform samples
     termination : rays end early
     encoded : factors are encoded, else plain fp16
-    pattern : of basis and network; None for what the field's weights obey
+    sparse : basis and network are N:M, as the field has them or else pruned to 2:8
     deferred : one colour per pixel
     """
 
     sweep: bool = False
     termination: bool = False
     encoded: bool = False
-    pattern: Pattern | None = _DENSE
+    sparse: bool = False
     deferred: bool = False
 
+    def shader(self, field: Field) -> Shader:
+        """Return the shader that a field has in this run; dense, the same weights are entries as well."""
+        if not self.sparse:
+            return field.shader.pruned(DENSE)
+        return field.shader.pruned(_SPARSE) if _is_dense(field.shader) else field.shader
 
-_ALL = Variant(sweep=True, termination=True, encoded=True, pattern=_SPARSE)
+
+_ALL = Variant(sweep=True, termination=True, encoded=True, sparse=True)
+
+
+def _is_dense(shader: Shader) -> bool:
+    return all(pattern.is_dense for pattern in shader.patterns)
 
 
 def ablation() -> dict[str, Variant]:
@@ -52,11 +64,11 @@ def ablation() -> dict[str, Variant]:
         "geometry sweep": Variant(sweep=True),
         "early termination": Variant(termination=True),
         "hybrid encoding": Variant(encoded=True),
-        "2:8 network": Variant(pattern=_SPARSE),
+        "2:8 network": Variant(sparse=True),
         "deferred shading": Variant(deferred=True),
-        "all, per sample, dense": dataclasses.replace(_ALL, pattern=_DENSE),
+        "all, per sample, dense": dataclasses.replace(_ALL, sparse=False),
         "all, per sample": _ALL,
-        "all, deferred, dense": dataclasses.replace(_ALL, pattern=_DENSE, deferred=True),
+        "all, deferred, dense": dataclasses.replace(_ALL, sparse=False, deferred=True),
         "all, deferred": dataclasses.replace(_ALL, deferred=True),
     }
 
@@ -69,7 +81,7 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
     frame : counted with or without termination, as the variant has it
     """
     jobs = sweep_jobs if variant.sweep else uniform_jobs
-    shade = shade_timing(machine, scene.field.shader, variant.pattern)
+    shade = ShadeTiming(machine, variant.shader(scene.field))
     run = simulate_frame(
         jobs(frame, machine.render_engine, encoded=variant.encoded),
         machine,
@@ -114,7 +126,8 @@ def with_costs(result: Result, scene: Scene, machine: Architecture, note: Callab
     ended = count("counting", scene.settings.termination)
     whole = ended if scene.settings.termination is None else count("counting without early termination", None)
     note("simulating")
-    ours = Variant(sweep=True, termination=True, encoded=True, pattern=None)
+    field = scene.field
+    ours = dataclasses.replace(_ALL, sparse=not _is_dense(field.shader), deferred=field.shading == "deferred")
     area = area_model(machine)
     runs = {
         name: simulate_variant(scene, machine, ended if variant.termination else whole, variant)

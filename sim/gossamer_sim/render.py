@@ -102,9 +102,10 @@ def simulate_frame(
     InputError
         The architecture has no render engine.
     """
-    weights = (shade.shader.basis, *(layer.weights for layer in shade.shader.layers))
+    shader = shade.shader
     matrices = [
-        Matrix(len(part), part.shape[1], pattern) for part, pattern in zip(weights, shade.patterns, strict=True)
+        Matrix(len(part), part.shape[1], pattern)
+        for part, pattern in zip(shader.matrices, shader.patterns, strict=True)
     ]
     check_shading(architecture, matrices)
     if fits:

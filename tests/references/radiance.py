@@ -34,8 +34,7 @@ def waves(x: np.ndarray, frequencies: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)])
 
 
-def colour(shader: Any, found: np.ndarray, view: np.ndarray) -> np.ndarray:
-    features = shader.basis.astype(np.float64) @ found
+def colour(shader: Any, features: np.ndarray, view: np.ndarray) -> np.ndarray:
     x = np.concatenate(
         [features, view, waves(features, shader.feature_frequencies), waves(view, shader.direction_frequencies)]
     )
@@ -55,6 +54,7 @@ def render(field: Any, pose: np.ndarray, focal: float, width: int, height: int, 
     origin = ((pose[:3, 3] - np.array(field.low)) / extent).astype(np.float32)
     cubes = field.occupancy.shape
     picture = np.zeros((height, width, 3))
+    basis = field.shader.basis.astype(np.float64)
     samples = shaded = 0
     furthest = 2 * (sqrt(float(extent @ extent)) + float(np.abs(pose[:3, 3]).sum()) + float(np.abs(field.low).sum()))
     for row in range(height):
@@ -62,7 +62,7 @@ def render(field: Any, pose: np.ndarray, focal: float, width: int, height: int, 
             ray = np.array([(column + 0.5 - width / 2) / focal, -(row + 0.5 - height / 2) / focal, -1.0])
             ray = pose[:3, :3] @ (ray / sqrt(float(ray @ ray)))
             direction = (ray / extent).astype(np.float32)
-            light = 1.0
+            light, sums, any_shaded = 1.0, np.zeros(len(basis)), False
             for k in range(int(furthest / length)):
                 u = origin + (np.float32(k + 0.5) * length) * direction
                 cell = [floor(float(u[axis] * np.float32(cubes[axis]))) for axis in range(3)]
@@ -76,8 +76,14 @@ def render(field: Any, pose: np.ndarray, focal: float, width: int, height: int, 
                 weight, light = light * (1 - left), light * left
                 if weight > weight_cut:
                     shaded += 1
-                    picture[row, column] += weight * colour(field.shader, products(field.appearance, place), ray)
+                    features = basis @ products(field.appearance, place)
+                    if field.shading == "deferred":
+                        sums, any_shaded = sums + weight * features, True
+                    else:
+                        picture[row, column] += weight * colour(field.shader, features, ray)
                 if threshold is not None and light < threshold:
                     break
+            if any_shaded:
+                picture[row, column] = (1 - light) * colour(field.shader, sums, ray)
             picture[row, column] += light * background
     return picture, samples, shaded

@@ -7,12 +7,13 @@ import pytest
 
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, InputError
+from gossamer_models.grouping import DENSE
 from gossamer_models.render.camera import Camera, look_at
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.renderer import Settings, render
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing import render as timing
-from gossamer_models.timing.shade import product_cycles, shade_timing, weight_pattern
+from gossamer_models.timing.shade import ShadeTiming, product_cycles
 from gossamer_sim.render import PIXEL_BYTES, RenderRun, simulate_frame
 from gossamer_sim.render_jobs import TileJobs, sweep_jobs, uniform_jobs
 from tests.models.render.fields import random_field
@@ -38,10 +39,10 @@ def count(settings: Settings = SETTINGS, architecture: Architecture = SMALL) -> 
 
 
 def run(
-    tiles: list[TileJobs], frame: Frame, *, pattern: Pattern | None = None, deferred: bool = False, fits: bool = True
+    tiles: list[TileJobs], frame: Frame, *, pattern: Pattern = DENSE, deferred: bool = False, fits: bool = True
 ) -> RenderRun:
     parts = frame.density_components, frame.appearance_components
-    shade = shade_timing(SMALL, FIELD.shader, pattern)
+    shade = ShadeTiming(SMALL, FIELD.shader.pruned(pattern))
     return simulate_frame(tiles, SMALL, shade, parts, frame.line_bytes, deferred=deferred, fits=fits)
 
 
@@ -111,14 +112,23 @@ def test_products_by_hand() -> None:
         product_cycles(array, 64, 128, 16, 32, Pattern(8, 8))
 
 
-def test_pattern_of_weights() -> None:
-    weights = np.zeros((3, 11), dtype=np.float16)
-    weights[:, [0, 9]] = 1
-    assert str(weight_pattern(weights, 8)) == "1:8"
-    weights[1, 3] = 1
-    assert str(weight_pattern(weights, 8)) == "2:8"
-    weights[2] = 1
-    assert weight_pattern(weights, 8).is_dense
+def test_what_a_field_says_of_its_matrices_is_timed() -> None:
+    """Basis 5 x 18, layers 8 x 40 and 3 x 8: three, five and one words of eight, the last one of the basis with two."""
+    biases = 4 * (8 + 3)
+    dense, sparse, mixed = (
+        ShadeTiming(SMALL, shader)
+        for shader in (
+            FIELD.shader,
+            FIELD.shader.pruned(Pattern(2, 8)),
+            FIELD.shader.pruned(Pattern(2, 4), basis=False),
+        )
+    )
+    assert dense.weight_bytes == 3 * (5 * 18 + 8 * 40 + 3 * 8) + biases
+    assert sparse.weight_bytes == 3 * (5 * (2 + 2 + 2) + 8 * 10 + 3 * 2) + biases
+    assert mixed.weight_bytes == 3 * (5 * 18 + 8 * 20 + 3 * 4) + biases
+    assert mixed.basis(256) == dense.basis(256)
+    # 18 inputs are shorter than the drain of 32 rows; so are 8, and 40 as 10 or 20 entries.
+    assert dense.network(256) > mixed.network(256) == sparse.network(256)
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -129,7 +139,7 @@ def test_every_cycle_and_byte_is_accounted_for(sweep: bool, deferred: bool) -> N
     found = run(jobs, frame, deferred=deferred, fits=sweep)
     assert sum(found.ledger.values()) == found.cycles
     assert min(found.ledger.values()) >= 0
-    weights = shade_timing(SMALL, FIELD.shader).weight_bytes
+    weights = ShadeTiming(SMALL, FIELD.shader).weight_bytes
     assert found.load_bytes == sum(job.load_bytes for tile in jobs for job in tile.jobs) + frame.line_bytes + weights
     assert found.store_bytes == CAMERA.width * CAMERA.height * PIXEL_BYTES
     assert found.burst_bytes >= found.load_bytes + found.store_bytes
@@ -142,8 +152,7 @@ def test_no_idea_costs_time_by_construction() -> None:
     """Of the same counts: fewer bytes, fewer entries, later never shorter."""
     frame = count()
     encoded, dense = (list(sweep_jobs(frame, SMALL.render_engine, encoded=kind)) for kind in (True, False))
-    full, two = Pattern(8, 8), Pattern(2, 8)
-    assert run(encoded, frame, pattern=two).cycles <= run(encoded, frame, pattern=full).cycles
+    assert run(encoded, frame, pattern=Pattern(2, 8)).cycles <= run(encoded, frame).cycles
     assert run(encoded, frame).load_bytes < run(dense, frame).load_bytes
     slower = [
         TileJobs(
@@ -170,7 +179,7 @@ def test_the_array_never_rests_between_batches() -> None:
     batch = SMALL.render_engine.batch
     job = dataclasses.replace(next(sweep_jobs(frame, SMALL.render_engine, encoded=True)).jobs[0], shaded=6 * batch)
     found = run([TileJobs(1, 1, (job,))], frame)
-    shade = shade_timing(SMALL, FIELD.shader)
+    shade = ShadeTiming(SMALL, FIELD.shader)
     basis, rest = shade.basis(batch), shade.encoding(batch) + shade.network(batch)
     fetch = timing.sample_cycles(SMALL.render_engine, batch, frame.appearance_components)
     assert basis + rest > fetch

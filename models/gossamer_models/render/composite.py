@@ -2,8 +2,10 @@
 
 With e = exp(-density * step) a sample has the weight w = T * (1 - e) and leaves T * e of the transmittance T. It is
 shaded if w exceeds the weight cut. With early termination a ray ends behind the first sample that leaves less than
-the threshold. The colour of a pixel is the sum of w * colour over its shaded samples in the order of the ray, from
-+0, and then T * background. Every operation is rounded to fp32.
+the threshold. A pixel sums w * x over its shaded samples in the order of the ray, from +0. Per sample, x is the colour
+and the pixel's colour is the sum, and then T * background is added. Deferred, x is the features, and the pixel's colour
+is (1 - T) * the network's colour of the sum, and then T * background is added; a pixel without a shaded sample has no
+network's colour. Every operation is rounded to fp32.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,8 @@ class Counts:
     hits : candidates whose ray meets the cube's ball
     tests : samples whose cube was computed
     samples : samples in occupied cubes whose density was computed
-    shaded : samples whose colour was computed
+    shaded : samples whose features were computed
+    colours : times that the network was computed: for those samples, or for pixels that have one
     """
 
     occupancy_accesses: int = 0
@@ -44,6 +47,7 @@ class Counts:
     tests: int = 0
     samples: int = 0
     shaded: int = 0
+    colours: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +57,26 @@ class Shaded:
     pixels: Index
     k: Index
     weights: Float32
+
+    def __getitem__(self, part: slice) -> "Shaded":
+        """Return some of them."""
+        return Shaded(self.pixels[part], self.k[part], self.weights[part])
+
+    def add_to(self, sums: Float32, values: Float32) -> None:
+        """Add weighted values to the sums of their pixels, in the order of each ray.
+
+        Parameters
+        ----------
+        sums : array of float32, shape (pixels, n)
+            Of all samples before these; changed.
+        values : array of float32, shape (samples, n)
+        """
+        starts = np.flatnonzero(np.diff(self.pixels, prepend=-1))
+        counts = np.diff(starts, append=len(self.pixels))
+        parts = self.weights[:, None] * values
+        for rank in range(int(counts.max(initial=0))):
+            now = starts[counts > rank] + rank
+            sums[self.pixels[now]] += parts[now]
 
 
 class Compositor:
@@ -130,13 +154,10 @@ class Compositor:
         order = np.lexsort((k, pixels))
         return Shaded(pixels[order], k[order], weights[order])
 
-    def colours(self, shaded: Shaded, colours: Float32, background: float) -> Float32:
-        """Return the pixels' colours, shape (pixels, 3), from those of the shaded samples."""
-        out = np.zeros((len(self.transmittance), 3), dtype=np.float32)
-        starts = np.flatnonzero(np.diff(shaded.pixels, prepend=-1))
-        counts = np.diff(starts, append=len(shaded.pixels))
-        parts = shaded.weights[:, None] * colours
-        for rank in range(int(counts.max(initial=0))):
-            now = starts[counts > rank] + rank
-            out[shaded.pixels[now]] += parts[now]
-        return out + self.transmittance[:, None] * np.float32(background)
+    def covered(self, pixels: Index) -> Float32:
+        """Return the light that does not pass, 1 - T."""
+        return np.float32(1) - self.transmittance[pixels]
+
+    def over(self, colours: Float32, background: float) -> Float32:
+        """Return colours, shape (pixels, 3), over a grey background."""
+        return colours + self.transmittance[:, None] * np.float32(background)

@@ -1,7 +1,8 @@
-"""Golden renderers: a picture of a field by either pipeline, and what it took."""
+"""Golden renderers: a picture of a field by either pipeline, in the shading that the field has, and what it took."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -9,11 +10,11 @@ from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera
-from gossamer_models.render.composite import Compositor, Counts
+from gossamer_models.render.composite import Compositor, Counts, Shaded
 from gossamer_models.render.fetches import FetchCounter, Fetches
 from gossamer_models.render.field import Field
 from gossamer_models.render.interpolate import Interpolator
-from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.lattice import Rays, make_rays
 from gossamer_models.render.shade import ShaderUnit
 from gossamer_models.render.sweep import march_sweep
 from gossamer_models.render.uniform import Evaluate, march_uniform
@@ -111,22 +112,14 @@ def render(
         counts = march_sweep(field, rays, evaluate, compositor, used)
     else:
         counts = march_uniform(rays, evaluate, compositor, used)
+    seen = coloured.add if coloured else _ignore
     shaded = compositor.shaded()
-    colours = np.empty((len(shaded.k), 3), dtype=np.float32)
-    appearance = Interpolator(field.appearance, arithmetic)
-    unit = ShaderUnit(field.shader, arithmetic, exact=settings.exact)
-    for first in range(0, len(shaded.k), _SAMPLES):
-        part = slice(first, first + _SAMPLES)
-        points = rays.points(shaded.pixels[part], shaded.k[part])
-        if coloured:
-            coloured.add(points)
-        colours[part] = unit.colours(appearance.products(points), rays.views[shaded.pixels[part]])
-    image = compositor.colours(shaded, colours, settings.background)
+    image, colours = _shade(field, rays, shaded, compositor, settings, seen)
     shape = (camera.height, camera.width)
     return Picture(
         image.reshape(*shape, 3),
         compositor.transmittance.reshape(shape),
-        replace(counts, shaded=len(shaded.k)),
+        replace(counts, shaded=len(shaded.k), colours=colours),
         dense.found if dense else None,
         coloured.found if coloured else None,
     )
@@ -144,7 +137,39 @@ def light_left(field: Field, step: float, arithmetic: Arithmetic) -> Evaluate:
     return evaluate
 
 
-_SAMPLES = 1 << 16
+def _shade(
+    field: Field,
+    rays: Rays,
+    shaded: Shaded,
+    compositor: Compositor,
+    settings: Settings,
+    used: Callable[[Float32], None],
+) -> tuple[Float32, int]:
+    """Return the pixels' colours, shape (pixels, 3), and how often the network was computed.
+
+    Parameters
+    ----------
+    used : is told the points whose appearance was needed
+    """
+    deferred = field.shading == "deferred"
+    appearance = Interpolator(field.appearance, settings.arithmetic)
+    unit = ShaderUnit(field.shader, settings.arithmetic, exact=settings.exact)
+    sums = np.zeros((len(rays.views), field.shader.features if deferred else 3), dtype=np.float32)
+    for first in range(0, len(shaded.k), _SAMPLES):
+        part = shaded[first : first + _SAMPLES]
+        points = rays.points(part.pixels, part.k)
+        used(points)
+        features = unit.features(appearance.products(points))
+        part.add_to(sums, features if deferred else unit.colours(features, rays.views[part.pixels]))
+    if not deferred:
+        return compositor.over(sums, settings.background), len(shaded.k)
+    seen = np.unique(shaded.pixels)
+    image = np.zeros((len(rays.views), 3), dtype=np.float32)
+    image[seen] = compositor.covered(seen)[:, None] * unit.colours(sums[seen], rays.views[seen])
+    return compositor.over(image, settings.background), len(seen)
+
+
+_SAMPLES: Final = 1 << 16
 
 
 def _ignore(points: Float32) -> None:

@@ -1,12 +1,21 @@
-"""Colours of samples: basis, encodings and network of a field's shader."""
+"""Colours: basis, encodings and network of a field's shader.
+
+Per sample, the features of a sample are basis @ products, and its colour is the network's. Deferred, the features of a
+pixel's samples are added up first, weighted as colours would be, and the network makes one colour of the sum.
+"""
 
 from typing import Final
 
 import numpy as np
 
-from gossamer_models.numerics.formats import Float32
+from gossamer_models.golden.gemm import gemm_entries
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.numerics.formats import Float16, Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.field import Real, Shader
+from gossamer_models.render.matrix_file import matrix_entries
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
+from gossamer_models.sparsity import Pattern
 
 __all__ = ["ShaderUnit"]
 
@@ -16,8 +25,8 @@ _CHUNK: Final = 1 << 14  # samples at a time: their operands stay in a core's ca
 class ShaderUnit:
     """Evaluates a shader.
 
-    A matrix product adds its inputs in ascending order from +0, acc = fp32(x * w + acc), the order of the gemm engine.
-    With `exact` off a library adds in its own order: faster, and the last bits differ.
+    With `exact`, a matrix product of the machine's arithmetic is the array's: over the entries of the matrix, in the
+    order of `gossamer_models.golden.gemm`. Else a library adds in its own order: faster, and the last bits differ.
 
     Parameters
     ----------
@@ -28,46 +37,52 @@ class ShaderUnit:
 
     def __init__(self, shader: Shader, arithmetic: Arithmetic, *, exact: bool) -> None:
         self._arithmetic = arithmetic
-        self._exact = exact
         self._shader = shader
-        self._basis = self._operand(shader.basis)
-        self._layers = [(self._operand(layer.weights), layer.biases) for layer in shader.layers]
+        kind = _ExactProduct if exact and arithmetic is Arithmetic.MACHINE else _LibraryProduct
+        self._basis, *self._layers = (
+            kind(arithmetic.half(matrix.astype(np.float32)), pattern)
+            for matrix, pattern in zip(shader.matrices, shader.patterns, strict=True)
+        )
 
-    def _operand(self, weights: Real) -> Float32:
-        return self._arithmetic.half(weights.astype(np.float32))
-
-    def colours(self, products: Float32, views: Float32) -> Float32:
-        """Return colours in [0, 1].
+    def features(self, products: Float32) -> Float32:
+        """Return the features of samples, shape (samples, features), not rounded.
 
         Parameters
         ----------
         products : array of float32, shape (samples, 3 * components)
-        views : array of float32, shape (samples, 3)
-            Directions of the rays.
-
-        Returns
-        -------
-        array of float32, shape (samples, 3)
         """
-        out = np.empty((len(products), 3), dtype=np.float32)
+        out = np.empty((len(products), self._shader.features), dtype=np.float32)
         for first in range(0, len(products), _CHUNK):
             part = slice(first, first + _CHUNK)
-            out[part] = self._colours(products[part], views[part])
+            out[part] = self._basis(self._arithmetic.half(products[part]))
         return out
 
-    def _colours(self, products: Float32, views: Float32) -> Float32:
-        half = self._arithmetic.half
-        features = half(self._product(half(products), self._basis))
-        directions = half(views)
+    def colours(self, features: Float32, views: Float32) -> Float32:
+        """Return colours in [0, 1], shape (n, 3).
+
+        Parameters
+        ----------
+        features : array of float32, shape (n, features)
+            Of samples, or weighted sums of pixels.
+        views : array of float32, shape (n, 3)
+            Directions of the rays.
+        """
+        out = np.empty((len(features), 3), dtype=np.float32)
+        for first in range(0, len(features), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            out[part] = self._network(self._arithmetic.half(features[part]), self._arithmetic.half(views[part]))
+        return out
+
+    def _network(self, features: Float32, directions: Float32) -> Float32:
         encoded = (
             *self._encode(features, self._shader.feature_frequencies),
             *self._encode(directions, self._shader.direction_frequencies),
         )
         x = np.concatenate([features, directions, *encoded], axis=1)
-        for number, (weights, biases) in enumerate(self._layers):
-            x = self._product(x, weights) + biases
+        for number, (product, layer) in enumerate(zip(self._layers, self._shader.layers, strict=True)):
+            x = product(x) + layer.biases
             if number + 1 < len(self._layers):
-                x = half(np.maximum(x, np.float32(0)))
+                x = self._arithmetic.half(np.maximum(x, np.float32(0)))
         return self._arithmetic.sigmoid(x)
 
     def _encode(self, x: Float32, frequencies: int) -> tuple[Float32, Float32]:
@@ -75,10 +90,32 @@ class ShaderUnit:
         angles = self._arithmetic.half((x[:, :, None] * scales).reshape(len(x), x.shape[1] * frequencies))
         return self._arithmetic.waves(angles)
 
-    def _product(self, x: Float32, weights: Float32) -> Float32:
-        if not self._exact:
-            return x @ weights.T
-        acc = np.zeros((len(x), len(weights)), dtype=np.float32)
-        for r in range(x.shape[1]):
-            acc = x[:, r, None] * weights[:, r] + acc
-        return acc
+
+class _LibraryProduct:
+    """x @ weights.T as numpy's library adds it."""
+
+    def __init__(self, weights: Float32, pattern: Pattern) -> None:
+        self._weights = weights.T
+
+    def __call__(self, x: Float32) -> Float32:
+        return x @ self._weights
+
+
+class _ExactProduct:
+    """x @ weights.T as the array adds it."""
+
+    def __init__(self, weights: Real, pattern: Pattern) -> None:
+        entries = matrix_entries(weights.astype(np.float16), pattern)
+        by_word = (1, 2, 0)
+        self._values = np.ascontiguousarray(entries.values.transpose(by_word))
+        self._index = np.ascontiguousarray(entries.index.transpose(by_word))
+        self._valid = np.ascontiguousarray(entries.valid.transpose(by_word))
+        self._words = blocks_of(weights.shape[1])
+
+    def __call__(self, x: Float32) -> Float32:
+        words: Float16 = np.zeros((len(x), self._words * BLOCK), dtype=np.float16)
+        words[:, : x.shape[1]] = x
+        valid = np.ones((len(x), self._words), dtype=np.bool_)
+        chunk = MAX_CHUNK_ELEMENTS // BLOCK
+        split = words.reshape(len(x), self._words, BLOCK)
+        return gemm_entries(split, valid, self._values, self._index, self._valid, chunk)

@@ -104,7 +104,7 @@ def march_sweep(
     Returns
     -------
     Counts
-        Without `shaded`.
+        Without `shaded` and `colours`.
     """
     found = project(field, rays)
     candidates = hits = tests = 0

@@ -32,7 +32,7 @@ def march_uniform(rays: Rays, evaluate: Evaluate, compositor: Compositor, used: 
     Returns
     -------
     Counts
-        Without `shaded`.
+        Without `shaded` and `colours`.
     """
     accesses = 0
     total = len(rays.directions)

@@ -8,22 +8,21 @@ ReLU and the biases lie on the drain path.
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Gemm
-from gossamer_models.render.field import Real, Shader
+from gossamer_models.render.field import Shader
 from gossamer_models.render_engine import RenderEngine
-from gossamer_models.sparsity import Pattern
+from gossamer_models.roles import MAX_CHUNK_ELEMENTS
+from gossamer_models.sparsity import Pattern, entries_in_last_word
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.render import rate_cycles
 
-__all__ = ["ShadeTiming", "product_cycles", "shade_timing", "weight_pattern"]
+__all__ = ["ShadeTiming", "product_cycles"]
 
-_CHUNK_POSITIONS = 4096
 _SIGMOID_LOOKUPS = 2  # an exponential and a reciprocal
 _LEVEL_R0 = 0
+_ENTRY_BYTES = 3
 
 
 @lru_cache(maxsize=4096)
@@ -40,9 +39,7 @@ def product_cycles(
     pattern : of the weights along the inputs
     """
     group = array.group
-    entries = group if pattern.is_dense else pattern.n * group // pattern.m
-    rest = inputs % group or group
-    last = rest if pattern.is_dense else min(entries, rest)
+    entries, last = _word_entries(inputs, group, pattern)
     found = []
     for li, lj in array.interleaves:
         i_tiles, j_tiles = rate_cycles(samples, array.rows * li), rate_cycles(outputs, array.columns * lj)
@@ -53,7 +50,7 @@ def product_cycles(
         for first in range(0, j_tiles, part):
             product = Gemm(
                 log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=entries, entries_last=last,
-                last_level=_LEVEL_R0, chunk_words=_CHUNK_POSITIONS // group, li_last=li, i0=i_tiles,
+                last_level=_LEVEL_R0, chunk_words=MAX_CHUNK_ELEMENTS // group, li_last=li, i0=i_tiles,
                 j=min(part, j_tiles - first), r0=rate_cycles(inputs, group),
             )  # fmt: skip
             cycles += gemm_cycles(array, product).total
@@ -66,6 +63,14 @@ def product_cycles(
     return min(found)
 
 
+def _word_entries(inputs: int, group: int, pattern: Pattern) -> tuple[int, int]:
+    """Return the entries of a word, and of the last one."""
+    rest = inputs % group or group
+    if pattern.is_dense:
+        return group, rest
+    return pattern.entries_per_word(group), entries_in_last_word(rest, pattern, group)
+
+
 @dataclass(frozen=True)
 class ShadeTiming:
     """Times of one field's shading on one machine.
@@ -73,13 +78,11 @@ class ShadeTiming:
     Parameters
     ----------
     architecture : with a render engine
-    shader : whose sizes count
-    patterns : of the basis and of each layer, along their inputs
+    shader : whose sizes and patterns count
     """
 
     architecture: Architecture
     shader: Shader
-    patterns: tuple[Pattern, ...]
 
     @property
     def engine(self) -> RenderEngine:
@@ -94,12 +97,13 @@ class ShadeTiming:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all weights as entries of three bytes, and of fp32 biases: loaded once."""
-        matrices = (self.shader.basis, *(layer.weights for layer in self.shader.layers))
-        entries = sum(
-            matrix.size * pattern.n // pattern.m for matrix, pattern in zip(matrices, self.patterns, strict=True)
-        )
-        return 3 * entries + 4 * sum(len(layer.biases) for layer in self.shader.layers)
+        """Bytes of all weights, each entry with a byte of metadata, and of fp32 biases: loaded once."""
+        group, total = self.architecture.array.group, 0
+        for matrix, pattern in zip(self.shader.matrices, self.shader.patterns, strict=True):
+            outputs, inputs = matrix.shape
+            entries, last = _word_entries(inputs, group, pattern)
+            total += _ENTRY_BYTES * outputs * ((rate_cycles(inputs, group) - 1) * entries + last)
+        return total + 4 * sum(len(layer.biases) for layer in self.shader.layers)
 
     @property
     def waves_per_sample(self) -> int:
@@ -114,7 +118,7 @@ class ShadeTiming:
     def basis(self, samples: int) -> int:
         """Return the cycles of the basis of a batch."""
         features, inputs = self.shader.basis.shape
-        return self._product(samples, inputs, features, self.patterns[0])
+        return self._product(samples, inputs, features, self.shader.basis_pattern)
 
     def encoding(self, samples: int) -> int:
         """Return the cycles from the last feature of a batch to the last wave of it."""
@@ -127,30 +131,9 @@ class ShadeTiming:
     def network(self, samples: int) -> int:
         """Return the cycles of the network of a batch, to its colours."""
         total = 0
-        for layer, pattern in zip(self.shader.layers, self.patterns[1:], strict=True):
+        for layer in self.shader.layers:
             outputs, inputs = layer.weights.shape
-            total += self._product(samples, inputs, outputs, pattern)
+            total += self._product(samples, inputs, outputs, layer.pattern)
         return total + rate_cycles(
             3 * _SIGMOID_LOOKUPS * min(samples, self.architecture.array.rows), self.engine.exp_units
         )
-
-
-def weight_pattern(weights: Real, group: int) -> Pattern:
-    """Return the sparsest of 1, 2 and 4 of a group along the inputs that weights obey; dense if none.
-
-    Parameters
-    ----------
-    weights : array of shape (outputs, inputs)
-    """
-    outputs, inputs = weights.shape
-    padded = np.zeros((outputs, -(-inputs // group) * group), dtype=np.bool_)
-    padded[:, :inputs] = weights != 0
-    most = int(padded.reshape(outputs, -1, group).sum(axis=2).max(initial=0))
-    return next((Pattern(n, group) for n in (1, 2, 4) if most <= n < group), Pattern(group, group))
-
-
-def shade_timing(architecture: Architecture, shader: Shader, pattern: Pattern | None = None) -> ShadeTiming:
-    """Return the times of a field's shading, by the patterns that its weights obey or by one for all of them."""
-    matrices = (shader.basis, *(layer.weights for layer in shader.layers))
-    patterns = tuple(pattern or weight_pattern(matrix, architecture.array.group) for matrix in matrices)
-    return ShadeTiming(architecture, shader, patterns)

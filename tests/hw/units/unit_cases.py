@@ -138,7 +138,9 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
     kept = weighed.weights > cut
     shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
-    picture = golden.colours(shaded, colour[shaded.k], float(background))
+    sums = np.zeros((pixels, 3), np.float32)
+    shaded.add_to(sums, colour[shaded.k])
+    picture = golden.over(sums, float(background))
     items: list[tuple[int, ...]] = [(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
     results: list[tuple[int, ...]] = []
     waiting: list[tuple[int, ...]] = []

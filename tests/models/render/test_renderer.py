@@ -8,16 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer_models.errors import InputError
-from gossamer_models.golden.gemm import gemm_entries
+from gossamer_models.grouping import DENSE
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera, look_at
 from gossamer_models.render.encoded_field import encode_factors
+from gossamer_models.render.field import Field, Shading
 from gossamer_models.render.renderer import Picture, Settings, render
 from gossamer_models.render.shade import ShaderUnit
+from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import random_field
 from tests.references import radiance
 
 FIELD = random_field(7, shift=-2.0)
+DEFERRED = dataclasses.replace(FIELD, shader=FIELD.shader.pruned(Pattern(2, 8)), shading="deferred")
 EYES = {
     "outside": (2.5, -3.0, 1.5),
     "far": (60.0, 10.0, -5.0),
@@ -34,17 +37,23 @@ def camera(eye: tuple[float, float, float], size: int = 24, angle: float = 1.0) 
     return Camera(look_at(np.array(eye), target), angle * size * max(1.0, distance / 3), size, size - 3)
 
 
+def with_dense_entries(field: Field) -> Field:
+    return dataclasses.replace(field, shader=field.shader.pruned(DENSE))
+
+
 def same(one: Picture, other: Picture) -> None:
     np.testing.assert_array_equal(one.image.view(np.uint32), other.image.view(np.uint32))
     np.testing.assert_array_equal(one.transmittance.view(np.uint32), other.transmittance.view(np.uint32))
-    assert (one.counts.samples, one.counts.shaded) == (other.counts.samples, other.counts.shaded)
+    for name in ("samples", "shaded", "colours"):
+        assert getattr(one.counts, name) == getattr(other.counts, name)
 
 
+@pytest.mark.parametrize("field", [FIELD, DEFERRED], ids=["per sample", "deferred 2:8"])
 @pytest.mark.parametrize("termination", [None, 0.1])
 @pytest.mark.parametrize("eye", EYES)
-def test_both_pipelines_give_the_same_bits(eye: str, termination: float | None) -> None:
+def test_both_pipelines_give_the_same_bits(eye: str, termination: float | None, field: Field) -> None:
     chosen = Settings(termination=termination)
-    uniform, sweep = (render(FIELD, camera(EYES[eye]), kind, chosen) for kind in ("uniform", "sweep"))
+    uniform, sweep = (render(field, camera(EYES[eye]), kind, chosen) for kind in ("uniform", "sweep"))
     assert uniform.counts.samples > 500
     same(uniform, sweep)
 
@@ -64,12 +73,18 @@ def test_the_corners_of_cubes_are_inside_their_balls() -> None:
     cubes=st.tuples(*[st.integers(1, 9)] * 3),
     occupied=st.floats(0.02, 1),
     step=st.floats(0.1, 3),
+    shading=st.sampled_from(["per-sample", "deferred"]),
 )
 @settings(max_examples=40)
 def test_both_pipelines_agree_on_random_fields(
-    seed: int, eye: tuple[float, float, float], cubes: tuple[int, int, int], occupied: float, step: float
+    seed: int,
+    eye: tuple[float, float, float],
+    cubes: tuple[int, int, int],
+    occupied: float,
+    step: float,
+    shading: Shading,
 ) -> None:
-    field = random_field(seed, cubes=cubes, occupied=occupied, shift=-1.0)
+    field = dataclasses.replace(random_field(seed, cubes=cubes, occupied=occupied, shift=-1.0), shading=shading)
     field.occupancy[0, 0, 0] = True
     chosen = Settings(step=step, termination=None)
     view = camera(eye, 12, angle=0.7)
@@ -81,14 +96,15 @@ def test_both_pipelines_agree_on_random_fields(
     [(Arithmetic.SINGLE, 1e-6), (Arithmetic.MACHINE, 1e-3)],
 )
 @pytest.mark.parametrize("threshold", [None, 0.01])
-def test_against_float64(arithmetic: Arithmetic, bound: float, threshold: float | None) -> None:
+@pytest.mark.parametrize("field", [FIELD, DEFERRED], ids=["per sample", "deferred 2:8"])
+def test_against_float64(field: Field, arithmetic: Arithmetic, bound: float, threshold: float | None) -> None:
     """The weight cut is 0: where it is not, a sample on its edge may be shaded in one picture and not in the other."""
     view = camera(EYES["outside"], 12)
     theirs, samples, shaded = radiance.render(
-        FIELD, view.pose, view.focal, view.width, view.height, 0.5, 0.0, threshold, 0.5
+        field, view.pose, view.focal, view.width, view.height, 0.5, 0.0, threshold, 0.5
     )
     chosen = Settings(weight_cut=0.0, termination=threshold, background=0.5, arithmetic=arithmetic)
-    ours = render(FIELD, view, "sweep", chosen)
+    ours = render(field, view, "sweep", chosen)
     error = np.abs(ours.image - theirs).max()
     assert error < bound
     if threshold is None:
@@ -151,19 +167,53 @@ def test_fetches_against_the_encoded_tables() -> None:
         assert found.dense_bytes == 18 * number * 2 * factors.components
 
 
-def test_products_of_the_network_have_the_engine_s_bits() -> None:
-    rng = np.random.default_rng(8)
-    x = rng.normal(size=(20, 30)).astype(np.float16)
-    weights = rng.normal(size=(7, 30)).astype(np.float16)
-    unit = ShaderUnit(FIELD.shader, Arithmetic.MACHINE, exact=True)
-    ours = unit._product(x.astype(np.float32), weights.astype(np.float32))
-    words = np.pad(x, ((0, 0), (0, 2))).reshape(20, 4, 8)
-    values = np.pad(weights.T, ((0, 2), (0, 0))).reshape(4, 8, 7)
-    index = np.broadcast_to(np.arange(8, dtype=np.uint8)[None, :, None], values.shape)
-    valid = np.ones(values.shape, np.bool_)
-    valid[3, 6:] = False
-    theirs = gemm_entries(words, np.ones((20, 4), np.bool_), values, index, valid, 512)
-    np.testing.assert_array_equal(ours.view(np.uint32), theirs.view(np.uint32))
+@pytest.mark.parametrize("pattern", ["8:8", "2:8", "2:4"])
+def test_features_have_the_array_s_bits(pattern: str) -> None:
+    """The array adds inputs in ascending order from +0, in fp32, each product exact; pruned ones are left out."""
+    shader = FIELD.shader.pruned(Pattern.parse(pattern))
+    products = np.random.default_rng(8).normal(size=(20, 18)).astype(np.float16).astype(np.float32)
+    found = ShaderUnit(shader, Arithmetic.MACHINE, exact=True).features(products)
+    for sample, row in zip(products, found, strict=True):
+        for weights, feature in zip(shader.basis.astype(np.float32), row, strict=True):
+            total = np.float32(0)
+            for x, weight in zip(sample, weights, strict=True):
+                if weight != 0:
+                    total = x * weight + total
+            assert feature.view(np.uint32) == total.view(np.uint32)
+
+
+def test_a_pruned_weight_never_multiplies() -> None:
+    """An infinite operand where all weights are pruned leaves finite sums: the dense product has no number there."""
+    products = np.zeros((1, 18), np.float32)
+    products[0, 3] = 1e6
+    basis = FIELD.shader.basis.copy()
+    basis[:, 2:8] = 0
+    pruned = dataclasses.replace(FIELD.shader, basis=basis).pruned(Pattern(2, 8))
+    assert np.isfinite(ShaderUnit(pruned, Arithmetic.MACHINE, exact=True).features(products)).all()
+    assert np.isnan(ShaderUnit(pruned.pruned(DENSE), Arithmetic.MACHINE, exact=True).features(products)).all()
+
+
+def test_dense_and_entries_of_the_same_weights_give_the_same_bits() -> None:
+    view = camera(EYES["outside"])
+    same(*(render(field, view, "sweep") for field in (DEFERRED, with_dense_entries(DEFERRED))))
+
+
+def test_one_sample_per_pixel_has_one_colour_in_both_shadings() -> None:
+    """Rays end behind a first sample that lets nothing pass: T is 0, and the only weight is 1."""
+    field = dataclasses.replace(FIELD, density_shift=500.0, occupancy=np.ones((1, 1, 1), np.bool_))
+    view = camera(EYES["outside"])
+    each, late = (render(dataclasses.replace(field, shading=s), view, "sweep") for s in ("per-sample", "deferred"))
+    assert each.counts.shaded == each.counts.colours == late.counts.colours > 50
+    same(each, late)
+
+
+def test_deferred_shading_computes_a_colour_per_pixel() -> None:
+    view = camera(EYES["outside"])
+    counts = render(DEFERRED, view, "sweep").counts
+    assert 0 < counts.colours <= view.width * view.height < counts.shaded
+    unshaded = render(DEFERRED, view, "sweep", Settings(weight_cut=1.0, background=0.5))
+    assert (unshaded.counts.shaded, unshaded.counts.colours) == (0, 0)
+    np.testing.assert_array_equal(unshaded.image, unshaded.transmittance[..., None].repeat(3, 2) * np.float32(0.5))
 
 
 def test_library_sums_change_the_last_bits_only() -> None:
