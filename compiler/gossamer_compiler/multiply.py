@@ -2,46 +2,35 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
-from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping
-from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase, stream_of
-from gossamer_compiler.emit_gradient import Companion, companionable, emit_companion, emit_gradient_gemm
+from gossamer_compiler.emit_channels import Stream, stream_of
+from gossamer_compiler.emit_gradient import Companion, companionable
 from gossamer_compiler.emit_tiles import TilePass, sums_ready
-from gossamer_compiler.emit_update import BackwardStream, emit_update
-from gossamer_compiler.emit_vector import Pass, load_parameters, store_parameters
-from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
+from gossamer_compiler.emit_update import BackwardStream
+from gossamer_compiler.emit_vector import Pass, store_parameters
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
 from gossamer_compiler.mapping import choose_channels
 from gossamer_compiler.mapping_gradient import choose_gradient
+from gossamer_compiler.multiply_stages import BackPropagation, FeedForward, Phase, Update, WeightGradient
 from gossamer_compiler.objective import Choice, Objective
-from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
-from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
+from gossamer_compiler.stage_book import stage_book
+from gossamer_compiler.statistics import Normalisation, Statistics, statistics_of
 from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
-from gossamer_models.isa.instructions import Load, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["MultiplyLayer", "Phase"]
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One phase of BP; without taps it has neither a GEMM nor a stream."""
-
-    y: Taps
-    x: Taps
-    gemm: ChannelGemm | None
-    choice: Choice[ChannelMapping] | None
-    stream: Stream | None
+__all__ = ["MultiplyLayer"]
 
 
 class MultiplyLayer:
@@ -76,7 +65,7 @@ class MultiplyLayer:
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
         if dense or node.first:
             rule = PruneRule()
-        self._memory = memory
+        self._memory, self._book = memory, stage_book(architecture)
         self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
         self.forward_choice = choose_channels(self.forward, architecture, node.name, objective)
         self.forward_stream = self._stream("forward", self.forward, self.forward_choice.mapping)
@@ -134,82 +123,28 @@ class MultiplyLayer:
 
     def feed_forward(self, statistics: Statistics | None = None) -> StageProgram:
         """FF, the bias added while results leave the accumulators; with ``statistics`` they are summed there."""
-        builder = StageBuilder()
-        if self.bias:
-            builder.add(self._load_bias())
-        emit_channel_gemm(
-            builder, self.forward, self.forward_choice.mapping, self.forward_stream, self.architecture,
-            bias=bool(self.bias), statistics=statistics,
-        )  # fmt: skip
-        dense = dataclasses.replace(self.forward, pattern=DENSE)
-        return builder.finish(
-            self.node.name, "ff", dataflow=_dataflow(self.forward_choice.mapping), sparsity=_text(self._patterns[0]),
-            macs=self.forward.macs(), macs_dense=dense.macs(), schedules=(self.forward_choice.schedule,),
-        )  # fmt: skip
-
-    def _load_bias(self) -> Load:
-        """Bring the bias into PRM, each channel where its column reads it."""
-        columns = ColumnVectors.of(self.forward, self.forward_choice.mapping, self.architecture)
-        demand, bound = columns.words, self.architecture.buffers.parameter_words
-        if demand > bound:
-            raise DoesNotFitError(
-                f"layer {self.node.name!r}: its bias exceeds the parameter memory", demand, bound, "words",
-                "raise buffers.parameter_words",
-            )  # fmt: skip
-        load = load_parameters(self.bias[0].address, columns.channels, 0, last_one=True)
-        return dataclasses.replace(load, dims=columns.dims(1))
+        bias = self.bias[0] if self.bias else None
+        work = FeedForward(self.forward, self.forward_choice, self.forward_stream, bias, statistics)
+        return self._book.stage(work, self.node.name, "ff")
 
     def back_propagate(self) -> StageProgram:
         """BP, phase by phase; pixels without taps get zeros."""
-        builder = StageBuilder()
-        macs = macs_dense = 0
-        real = [phase for phase in self.phases if phase.gemm is not None]
-        for phase in self.phases:
-            if phase.gemm is None or phase.choice is None or phase.stream is None:
-                emit_zero_phase(builder, phase.y, phase.x, self._any_gemm(real))
-                continue
-            emit_channel_gemm(builder, phase.gemm, phase.choice.mapping, phase.stream, self.architecture)
-            macs += phase.gemm.macs()
-            macs_dense += dataclasses.replace(phase.gemm, pattern=DENSE).macs()
-        choices = [phase.choice for phase in real if phase.choice]
-        flows = dict.fromkeys(_dataflow(choice.mapping) for choice in choices)
-        return builder.finish(
-            self.node.name,
-            "bp",
-            dataflow=", ".join(flows),
-            sparsity=_text(self._patterns[1]),
-            macs=macs,
-            macs_dense=macs_dense,
-            schedules=tuple(choice.schedule for choice in choices),
-        )
-
-    @staticmethod
-    def _any_gemm(real: list[Phase]) -> ChannelGemm:
-        gemm = real[0].gemm
-        if gemm is None:
-            raise ValueError("a convolution has at least one tap")
-        return gemm
+        return self._book.stage(BackPropagation(tuple(self.phases), self._patterns[1]), self.node.name, "bp")
 
     def weight_gradient(
         self, gradient: Activation, chain: str = "", companions: Sequence[Companion] = ()
     ) -> StageProgram:
         """WU, and the bias' gradient; beside it the passes of another layer's BP, ``chain``."""
-        builder = StageBuilder()
         gemm, choice = self._gradient_gemm(gradient)
-        mapping, apart = choice.mapping, bool(self.bias)
-        if self.bias and companions:
+        apart = None
+        if self.bias:
             carried = [*companions, self._bias_sums(gradient, share=len(companions))]
-            if companionable(gemm, mapping, self.architecture, carried, drained=True):
-                companions, apart = carried, False
-        emit_gradient_gemm(builder, gemm, mapping, self.architecture, self.found, companions)
-        if apart:
-            emit_companion(builder, self._bias_sums(gradient), self.architecture, self.node.name)
-        flow = f"os {mapping.li}x{mapping.lj}"
-        return builder.finish(
-            self.node.name, "wu", dataflow=flow, sparsity=_text(self.sampled.pattern if self.sampled else DENSE),
-            macs=gemm.macs(), macs_dense=dataclasses.replace(gemm, sampled=None).macs(), beside=chain,
-            schedules=(choice.schedule,),
-        )  # fmt: skip
+            if companions and companionable(gemm, choice.mapping, self.architecture, carried, drained=True):
+                companions = carried
+            else:
+                apart = self._bias_sums(gradient)
+        work = WeightGradient(gemm, choice, self.found, tuple(companions), apart)
+        return self._book.stage(work, self.node.name, "wu", beside=chain)
 
     def _bias_sums(self, gradient: Activation, share: int = 0) -> Companion:
         """The bias' gradient, its flag set behind that of a first block of weights; ``share`` if beside others."""
@@ -233,7 +168,6 @@ class MultiplyLayer:
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
         """Weight update and both compressed copies; ``stage`` names it."""
-        builder = StageBuilder()
         backward = [
             BackwardStream(phase.stream, phase.gemm.kept, phase.y, phase.x)
             for phase in self.phases
@@ -241,25 +175,7 @@ class MultiplyLayer:
         ]
         if self._patterns[0].is_dense:
             optimizer = dataclasses.replace(optimizer, sr_ste=0.0)
-        emit_update(
-            builder,
-            self.weights,
-            optimizer,
-            self.forward_stream,
-            self.forward.kept,
-            backward,
-            self.architecture,
-            self.node.name,
-        )
-        if self.bias:
-            words = self.bias[0].size_bytes // 4
-            emit_vector_update(builder, optimizer, self.bias, words, self.architecture, self.node.name)
-        return builder.finish(self.node.name, stage)
-
-
-def _dataflow(mapping: ChannelMapping) -> str:
-    return f"os {mapping.li}x{mapping.lj}"
-
-
-def _text(pattern: Pattern) -> str:
-    return "dense" if pattern.is_dense else str(pattern)
+        work = Update(
+            self.weights, optimizer, self.forward_stream, self.forward.kept, tuple(backward), tuple(self.bias)
+        )  # fmt: skip
+        return self._book.stage(work, self.node.name, stage)

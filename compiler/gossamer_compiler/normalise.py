@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
-from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_vector import Pass, emit_pass, float_bits, load_parameters, store_parameters
+from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_vector import Pass, float_bits, load_parameters, store_parameters
 from gossamer_compiler.graph import Chain
-from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
+from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Normalisation, norm_forward
+from gossamer_compiler.vector_stages import Passes, VectorUpdate
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import FoundMode, Instruction, Vector, VectorFlag, VectorOp
@@ -85,7 +87,7 @@ class ChainLayer:
     ) -> None:
         self.found = found
         self.node, self.source, self.residual, self.target = node, source, residual, target
-        self.architecture = architecture
+        self.architecture, self._book = architecture, stage_book(architecture)
         self.places = _Places(source.channel_blocks * BLOCK)
         self.parameters: list[Tensor] = []
         self.norm: Tensor | None = None
@@ -118,48 +120,43 @@ class ChainLayer:
     def _inverse_count(self) -> int:
         return float_bits(1 / (self.source.batch * self.source.pixels))
 
-    def _pass(self, builder: StageBuilder, work: Pass) -> None:
-        emit_pass(builder, work, self.architecture, self.node.name)
-
     def feed_forward(self, *, factors: bool = False) -> StageProgram:
         """Scale, shift, add and ReLU; the ``factors`` lie in DRAM, or statistics of a first pass give them."""
-        builder = StageBuilder()
         flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
         inputs = {0: self.source}
         if self.residual is not None:
             flags |= VectorFlag.RESIDUAL
             inputs[1] = self.residual
+        passes: list[Companion] = []
+        before: tuple[Instruction, ...] = ()
         if self.normalisation is not None:
             flags |= VectorFlag.AFFINE
             if factors:
                 words = 2 * self.places.channels
-                builder.add(load_parameters(self.normalisation.factors, words, self.places.norm, last_one=True))
+                before = (load_parameters(self.normalisation.factors, words, self.places.norm, last_one=True),)
             else:
-                self._statistics(builder, self.normalisation)
-        waits = factors and self.normalisation is not None
-        work = Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm, waits_parameters=waits)
-        self._pass(builder, work)
-        return builder.finish(self.node.name, "ff")
+                passes.append(self._statistics(self.normalisation))
+        work = Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm, waits_parameters=bool(before))
+        passes.append(Companion(before, work))
+        return self._book.stage(Passes(tuple(passes)), self.node.name, "ff")
 
-    def _statistics(self, builder: StageBuilder, wanted: Normalisation) -> None:
+    def _statistics(self, wanted: Normalisation) -> Companion:
         places = self.places
-        builder.add(load_parameters(wanted.affine, 2 * places.channels, places.affine, last_one=True))
         flags = VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
-        self._pass(builder, Pass(VectorOp.REDUCE, flags, {0: self.source, 1: self.source}, parameter=places.sums))
-        builder.add(
-            norm_forward(wanted, places.channels, (places.sums, places.affine, places.norm)),
-            store_parameters(wanted.factors, 4 * places.channels, places.norm),
+        return Companion(
+            (load_parameters(wanted.affine, 2 * places.channels, places.affine, last_one=True),),
+            Pass(VectorOp.REDUCE, flags, {0: self.source, 1: self.source}, parameter=places.sums),
+            (
+                norm_forward(wanted, places.channels, (places.sums, places.affine, places.norm)),
+                store_parameters(wanted.factors, 4 * places.channels, places.norm),
+            ),
         )
 
     def back_propagate(self, passes: "BackwardPasses") -> StageProgram:
         """Sums in a first pass, gradients of input and residual in a second."""
-        builder = StageBuilder()
-        builder.add(*passes.before)
-        if passes.sums is not None:
-            self._pass(builder, passes.sums)
-        builder.add(*passes.between)
-        self._pass(builder, passes.gradient)
-        return builder.finish(self.node.name, "bp")
+        sums = [] if passes.sums is None else [Companion(passes.before, passes.sums)]
+        work = Passes((*sums, Companion(passes.between, passes.gradient)))
+        return self._book.stage(work, self.node.name, "bp")
 
     def backward_passes(
         self,
@@ -211,7 +208,5 @@ class ChainLayer:
         """New scale and shift; None without a normalisation."""
         if self.norm is None:
             return None
-        builder = StageBuilder()
-        words = 2 * self.places.channels
-        emit_vector_update(builder, optimizer, self.parameters, words, self.architecture, self.node.name)
-        return builder.finish(self.node.name, "update")
+        work = VectorUpdate(optimizer, tuple(self.parameters), 2 * self.places.channels)
+        return self._book.stage(work, self.node.name, "update")

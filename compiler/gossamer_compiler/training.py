@@ -9,9 +9,9 @@ from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_gradient import Companion, emit_companion
+from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
-from gossamer_compiler.emit_vector import Pass, emit_pass, emit_pool, pooling
+from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.multiply import MultiplyLayer
@@ -19,9 +19,11 @@ from gossamer_compiler.normalise import BackwardPasses, ChainLayer
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.token_maps import TokensLayer
 from gossamer_compiler.token_steps import StepLayer, step_layer
+from gossamer_compiler.vector_stages import Passes
 from gossamer_compiler.weights import PruneRule
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
@@ -121,6 +123,7 @@ class _Compiler:
         objective: Objective,
     ) -> None:  # fmt: skip
         self.graph, self.batch, self.architecture, self.objective = graph, batch, architecture, objective
+        self.book = stage_book(architecture)
         pattern = phase.pattern
         self.trains = method.trains
         self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
@@ -299,9 +302,7 @@ class _Compiler:
         return layer.weight_gradient(given, name, companions)
 
     def _alone(self, name: str, companion: Companion) -> StageProgram:
-        builder = StageBuilder()
-        emit_companion(builder, companion, self.architecture, name)
-        return builder.finish(name, "bp")
+        return self.book.stage(Passes((companion,)), name, "bp")
 
     def _sample(self, name: str, gradient: Activation) -> Sampled | None:
         """Entries of the complete gradient of a tensor, if WU of the layer that made it is to read entries."""
@@ -318,10 +319,8 @@ class _Compiler:
         sampled = None if node.output in self.sampled else self._sample(node.output, gradient)
         if sampled is None:
             return []
-        builder = StageBuilder()
-        work = Pass(VectorOp.APPLY, VectorFlag(0), {0: gradient}, sampled=sampled)
-        emit_pass(builder, work, self.architecture, node.name)
-        return [builder.finish(node.name, "prune")]
+        work = Companion((), Pass(VectorOp.APPLY, VectorFlag(0), {0: gradient}, sampled=sampled))
+        return [self.book.stage(Passes((work,)), node.name, "prune")]
 
     def _chain_backward(self, node: Chain, gradient: Activation, sums: list[Pass]) -> list[StageProgram]:
         source_gradient = self._new_gradient(node.source)
@@ -378,12 +377,9 @@ class _Compiler:
 
     def _sum_stages(self, name: str, sums: list[Pass]) -> list[StageProgram]:
         """Stages of their own for the sums of a tensor's gradients."""
-        stages = []
-        for number, work in enumerate(sums, 1):
-            builder = StageBuilder()
-            emit_pass(builder, work, self.architecture, name)
-            stages.append(builder.finish(name, "bp-sum" if number == 1 else f"bp-sum-{number}"))
-        return stages
+        names = ["bp-sum", *(f"bp-sum-{number}" for number in range(2, len(sums) + 1))]
+        works = (Passes((Companion((), work),)) for work in sums)
+        return [self.book.stage(work, name, stage) for work, stage in zip(works, names, strict=False)]
 
 
 def _beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:

@@ -1,6 +1,9 @@
 """A Program: what the compiler makes and every executor runs."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +11,9 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Instruction, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.placement import unplaced
+
+PAGE_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class StageProgram:
 
     layer: str
     stage: str
-    instructions: tuple[Instruction, ...]
+    instructions: Sequence[Instruction]
     credits: tuple[tuple[Semaphore, int], ...] = ()
     dataflow: str = "-"
     sparsity: str = "dense"
@@ -92,7 +98,7 @@ class MemoryImage:
     data: NDArray[np.uint8] | None = None
 
     def allocate(self, name: str, size_bytes: int, layout: str, shape: tuple[int, ...]) -> Tensor:
-        """Append a tensor, aligned to 4 KiB so that no tensor shares an AXI page with another.
+        """Append a tensor, aligned so that no tensor shares an AXI page with another.
 
         Raises
         ------
@@ -101,7 +107,7 @@ class MemoryImage:
         """
         if name in self.tensors:
             raise InputError(f"a layer is called {name!r}, as a tensor that the program needs itself", "another name")
-        address = -(-self.size_bytes // 4096) * 4096
+        address = -(-self.size_bytes // PAGE_BYTES) * PAGE_BYTES
         tensor = Tensor(name, address, size_bytes, layout, shape)
         self.tensors[name] = tensor
         self.size_bytes = address + size_bytes
@@ -121,8 +127,13 @@ class Program:
     stages: tuple[StageProgram, ...]
     memory: MemoryImage
 
+    def unlike_instructions(self) -> Iterator[Instruction]:
+        """Instructions of all stages, those of stages alike but for places once; places may be stand-ins."""
+        bodies = (unplaced(stage.instructions) for stage in self.stages)
+        return chain.from_iterable({id(body): body for body in bodies}.values())
+
     @property
     def modelled_operations(self) -> list[str]:
         """Names of the vector operations that it uses and no RTL has, sorted."""
-        used = {item.op for stage in self.stages for item in stage.instructions if isinstance(item, Vector)}
+        used = {item.op for item in self.unlike_instructions() if isinstance(item, Vector)}
         return sorted(VectorOp(op).name for op in used & MODELLED_OPERATIONS)

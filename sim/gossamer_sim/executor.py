@@ -6,6 +6,7 @@ from operator import attrgetter
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction
 from gossamer_models.isa.loops import field_number
+from gossamer_models.placement import unplaced
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
@@ -67,8 +68,10 @@ class Simulator:
         self._memory_name, self._memory = memory_model(architecture, memory, seed=seed)
         self._trace = trace
         self._periodic = periodic
-        self._known: dict[tuple[object, ...], StageRun] = {}
-        self._timings: dict[tuple[tuple[object, ...], int], StageTiming] = {}
+        self._seen: dict[int, tuple[tuple[Instruction, ...], int]] = {}
+        self._keys: dict[object, int] = {}
+        self._known: dict[object, StageRun] = {}
+        self._timings: dict[tuple[object, int], StageTiming] = {}
 
     def run(self, program: Program) -> SimResult:
         """Simulate one Program."""
@@ -89,7 +92,7 @@ class Simulator:
         )
 
     def _time(self, stage: StageProgram, start: int, address: int) -> StageTiming:
-        key = (stage.credits, tuple(_key(instruction) for instruction in stage.instructions))
+        key = stage.credits, self._key(unplaced(stage.instructions))
         run = self._known.get(key) if self._memory.repeats else None
         if run is None:
             run = self._known[key] = run_stage(
@@ -99,6 +102,14 @@ class Simulator:
         if like is None:
             like = self._timings[key, stage.macs] = timing(stage, run, start, self._architecture.array.macs_per_cycle)
         return dataclasses.replace(like, layer=stage.layer, stage=stage.stage, start=start)
+
+    def _key(self, instructions: tuple[Instruction, ...]) -> int:
+        """Number that stages share whose instructions take part in timing alike."""
+        seen = self._seen.get(id(instructions))
+        if seen is None:
+            content = tuple([_key(instruction) for instruction in instructions])
+            seen = self._seen[id(instructions)] = instructions, self._keys.setdefault(content, len(self._keys))
+        return seen[1]
 
 
 def _key(instruction: Instruction) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, GossamerError
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.placement import unplaced
 from gossamer_models.program import StageProgram
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
 from gossamer_sim.dataflow import DataflowMachine, DisorderError
@@ -113,7 +114,7 @@ def _without_clock(
 ) -> StageRun:
     shop = WorkShop(architecture, memory, cost_book(architecture, memory))
     machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
-    walk(machine, compile_stage(stage.instructions, shop))
+    walk(machine, compile_stage(unplaced(stage.instructions), shop))
     machine.close()
     return _stage_run(shop, machine.total(), barrier, machine.spans, machine.skips)
 

@@ -173,4 +173,25 @@ COMPILER_FAULTS = (
         'last(Gemm, "signal", inner[:1], S.B_FREE)',
         "tests/compiler/test_training_tokens.py::test_tokens_end_where_they_began",
     ),
+    Fault(
+        "stages share instructions whatever the sizes of their tensors",
+        "compiler/gossamer_compiler/stage_book.py",
+        '_LABELS: Final[dict[type, str]] = {Tensor: "name"}',
+        '_LABELS: Final[dict[type, str]] = {Tensor: "size_bytes"}',
+        "tests/compiler/test_stage_book.py::test_what_decides_a_stage_sets_it_apart",
+    ),
+    Fault(
+        "stages share instructions whatever their schedules",
+        "compiler/gossamer_compiler/stage_book.py",
+        "return cls, read(value), *[handle",
+        "return cls, *[handle",
+        "tests/compiler/test_stage_book.py::test_equal_works_share_all_but_places",
+    ),
+    Fault(
+        "the sticky flags of a shared stage are not its layer's",
+        "compiler/gossamer_compiler/stage_book.py",
+        "Placed(known[1], reader.moves, reader.flags)",
+        "Placed(known[1], reader.moves, range(64))",
+        "tests/compiler/test_stage_book.py::test_equal_works_share_all_but_places",
+    ),
 )

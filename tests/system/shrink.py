@@ -80,7 +80,7 @@ def _smaller(program: Program) -> Iterator[Program]:
         if len(stages) > 1:
             yield dataclasses.replace(program, stages=stages[:number] + stages[number + 1 :])
     for number, stage in enumerate(stages):
-        for instructions in _fewer(stage.instructions):
+        for instructions in _fewer(tuple(stage.instructions)):
             yield dataclasses.replace(
                 program, stages=(*stages[:number], _with(stage, instructions), *stages[number + 1 :])
             )

@@ -15,12 +15,7 @@ HDL_MEMORIES = frozenset({"ideal", "scripted"})
 
 def prune_in_rtl(program: Program) -> bool:
     """Whether all of a Program's prune instructions exist in RTL: those that keep the largest."""
-    return all(
-        item.mode == PruneMode.LARGEST
-        for stage in program.stages
-        for item in stage.instructions
-        if isinstance(item, Prune)
-    )
+    return all(item.mode == PruneMode.LARGEST for item in program.unlike_instructions() if isinstance(item, Prune))
 
 
 def timing_status(architecture: Architecture, memory_model: str, program: Program) -> dict[Engine, str]:

@@ -1,0 +1,177 @@
+"""Stages of a convolution or linear layer, each from all that decides it."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.channel_tiles import ChannelMapping
+from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase
+from gossamer_compiler.emit_gradient import Companion, emit_companion, emit_gradient_gemm
+from gossamer_compiler.emit_update import BackwardStream, emit_update
+from gossamer_compiler.emit_vector import load_parameters
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
+from gossamer_compiler.gradient_tiles import GradientMapping
+from gossamer_compiler.objective import Choice
+from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.statistics import ColumnVectors, Statistics
+from gossamer_compiler.weights import Weights
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError
+from gossamer_models.grouping import DENSE
+from gossamer_models.isa.instructions import Load
+from gossamer_models.program import StageProgram, Tensor
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["BackPropagation", "FeedForward", "Phase", "Update", "WeightGradient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of BP; without taps it has neither a GEMM nor a stream."""
+
+    y: Taps
+    x: Taps
+    gemm: ChannelGemm | None
+    choice: Choice[ChannelMapping] | None
+    stream: Stream | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """FF.
+
+    Members
+    -------
+    bias : added while results leave the accumulators.
+    statistics : of the results, for a normalisation.
+    """
+
+    gemm: ChannelGemm
+    choice: Choice[ChannelMapping]
+    stream: Stream
+    bias: Tensor | None
+    statistics: Statistics | None
+
+    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
+        """The stage."""
+        builder = StageBuilder()
+        if self.bias is not None:
+            builder.add(self._load_bias(self.bias, architecture, layer))
+        emit_channel_gemm(
+            builder, self.gemm, self.choice.mapping, self.stream, architecture, bias=self.bias is not None,
+            statistics=self.statistics,
+        )  # fmt: skip
+        dense = dataclasses.replace(self.gemm, pattern=DENSE)
+        return builder.finish(
+            layer, "ff", dataflow=_dataflow(self.choice.mapping), sparsity=_text(self.gemm.pattern),
+            macs=self.gemm.macs(), macs_dense=dense.macs(), schedules=(self.choice.schedule,),
+        )  # fmt: skip
+
+    def _load_bias(self, bias: Tensor, architecture: Architecture, layer: str) -> Load:
+        """Bring the bias into PRM, each channel where its column reads it."""
+        columns = ColumnVectors.of(self.gemm, self.choice.mapping, architecture)
+        demand, bound = columns.words, architecture.buffers.parameter_words
+        if demand > bound:
+            raise DoesNotFitError(
+                f"layer {layer!r}: its bias exceeds the parameter memory", demand, bound, "words",
+                "raise buffers.parameter_words",
+            )  # fmt: skip
+        load = load_parameters(bias.address, columns.channels, 0, last_one=True)
+        return dataclasses.replace(load, dims=columns.dims(1))
+
+
+@dataclass(frozen=True, slots=True)
+class BackPropagation:
+    """BP, phase by phase; pixels without taps get zeros."""
+
+    phases: tuple[Phase, ...]
+    pattern: Pattern
+
+    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
+        """The stage."""
+        builder = StageBuilder()
+        macs = macs_dense = 0
+        choices: list[Choice[ChannelMapping]] = []
+        any_gemm = next(phase.gemm for phase in self.phases if phase.gemm is not None)
+        for phase in self.phases:
+            if phase.gemm is None or phase.choice is None or phase.stream is None:
+                emit_zero_phase(builder, phase.y, phase.x, any_gemm)
+                continue
+            emit_channel_gemm(builder, phase.gemm, phase.choice.mapping, phase.stream, architecture)
+            macs += phase.gemm.macs()
+            macs_dense += dataclasses.replace(phase.gemm, pattern=DENSE).macs()
+            choices.append(phase.choice)
+        flows = dict.fromkeys(_dataflow(choice.mapping) for choice in choices)
+        return builder.finish(
+            layer, "bp", dataflow=", ".join(flows), sparsity=_text(self.pattern), macs=macs, macs_dense=macs_dense,
+            schedules=tuple(choice.schedule for choice in choices),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGradient:
+    """WU.
+
+    Members
+    -------
+    found : sticky flag that says whether the gradient is finite.
+    companions : passes of other layers that run beside it.
+    apart : what follows it.
+    """
+
+    gemm: GradientGemm
+    choice: Choice[GradientMapping]
+    found: int
+    companions: tuple[Companion, ...]
+    apart: Companion | None
+
+    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
+        """The stage."""
+        builder = StageBuilder()
+        emit_gradient_gemm(builder, self.gemm, self.choice.mapping, architecture, self.found, self.companions)
+        if self.apart is not None:
+            emit_companion(builder, self.apart, architecture, layer)
+        sampled = self.gemm.sampled
+        return builder.finish(
+            layer, "wu", dataflow=_dataflow(self.choice.mapping), sparsity=_text(sampled.pattern if sampled else DENSE),
+            macs=self.gemm.macs(), macs_dense=dataclasses.replace(self.gemm, sampled=None).macs(),
+            schedules=(self.choice.schedule,),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Weight update and both compressed copies.
+
+    Members
+    -------
+    forward_pattern : N:M within words of the copy for FF.
+    bias : the bias with its momentum and gradient; empty without one.
+    """
+
+    weights: Weights
+    optimizer: Optimizer
+    forward: Stream
+    forward_pattern: Pattern
+    backward: tuple[BackwardStream, ...]
+    bias: tuple[Tensor, ...]
+
+    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
+        """The stage."""
+        builder = StageBuilder()
+        emit_update(
+            builder, self.weights, self.optimizer, self.forward, self.forward_pattern, self.backward, architecture,
+            layer,
+        )  # fmt: skip
+        if self.bias:
+            words = self.bias[0].size_bytes // 4
+            emit_vector_update(builder, self.optimizer, self.bias, words, architecture, layer)
+        return builder.finish(layer, "update")
+
+
+def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
+    return f"os {mapping.li}x{mapping.lj}"
+
+
+def _text(pattern: Pattern) -> str:
+    return "dense" if pattern.is_dense else str(pattern)

@@ -1,0 +1,123 @@
+"""Stages that differ only in where their operands lie share their instructions.
+
+Such instructions hold *stand-ins*: operand n of the stage lies at a negative address of its own and sticky flag n has
+a number beyond all real ones. :class:`Placed` puts the real ones in when an instruction is looked at. Timing depends
+on neither, so a simulator takes :func:`unplaced`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, overload
+
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import Instruction, Load, Store, Vector
+
+__all__ = [
+    "FIRST_STAND_IN_FLAG", "MAX_OPERANDS", "MAX_OPERAND_BYTES", "Blueprint", "Placed", "stand_in_address",
+    "stand_in_flag", "unplaced",
+]  # fmt: skip
+
+_PITCH_BITS: Final = 34
+_REACH: Final = 1 << _PITCH_BITS - 1
+"""Bytes that an address may lie beside its operand; a real one is less than that below zero."""
+MAX_OPERAND_BYTES: Final = 1 << _PITCH_BITS - 2
+MAX_OPERANDS: Final = 28
+_FLAGS: Final = 1 << 12
+FIRST_STAND_IN_FLAG: Final = _FLAGS - MAX_OPERANDS
+
+
+def stand_in_address(operand: int) -> int:
+    """Byte address that stands for the start of an operand, counted from 0; as well aligned as any."""
+    return -(operand + 1) << _PITCH_BITS
+
+
+def stand_in_flag(number: int) -> int:
+    """Number that stands for a sticky flag, counted from 0; real flags are numbered from below."""
+    return _FLAGS - 1 - number
+
+
+@dataclass(frozen=True, eq=False)
+class Blueprint:
+    """Instructions with stand-ins; equal to none but itself."""
+
+    instructions: tuple[Instruction, ...]
+
+    @cached_property
+    def _addresses(self) -> tuple[tuple[int, int], ...]:
+        """Instructions at a stand-in address, each with its operand."""
+        return tuple(
+            (place, (_REACH - item.mem_base >> _PITCH_BITS) - 1)
+            for place, item in enumerate(self.instructions)
+            if isinstance(item, Load | Store) and item.mem_base < -_REACH
+        )
+
+    @cached_property
+    def _flags(self) -> tuple[tuple[int, int], ...]:
+        """Instructions that refer to a stand-in flag, each with its number."""
+        return tuple(
+            (place, _FLAGS - 1 - item.found)
+            for place, item in enumerate(self.instructions)
+            if isinstance(item, Vector) and item.found >= FIRST_STAND_IN_FLAG
+        )
+
+    def place(self, moves: Sequence[int], flags: Sequence[int]) -> tuple[Instruction, ...]:
+        """Instructions of one stage.
+
+        Parameters
+        ----------
+        moves : per operand, bytes from its stand-in to its address.
+        flags : per stand-in flag, its number.
+        """
+        placed = list(self.instructions)
+        for place, operand in self._addresses:
+            item = placed[place]
+            if isinstance(item, Load | Store):
+                placed[place] = changed(item, mem_base=item.mem_base + moves[operand])
+        for place, number in self._flags:
+            placed[place] = changed(placed[place], found=flags[number])
+        return tuple(placed)
+
+
+class Placed(Sequence[Instruction]):
+    """A blueprint's instructions for one stage, made when they are first looked at.
+
+    Parameters
+    ----------
+    blueprint, moves, flags : as in :meth:`Blueprint.place`.
+    """
+
+    def __init__(self, blueprint: Blueprint, moves: Sequence[int], flags: Sequence[int]) -> None:
+        self.blueprint = blueprint
+        self._moves, self._flags = tuple(moves), tuple(flags)
+
+    @cached_property
+    def _instructions(self) -> tuple[Instruction, ...]:
+        return self.blueprint.place(self._moves, self._flags)
+
+    def __len__(self) -> int:
+        return len(self.blueprint.instructions)
+
+    @overload
+    def __getitem__(self, index: int) -> Instruction: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Instruction, ...]: ...
+    def __getitem__(self, index: int | slice) -> Instruction | tuple[Instruction, ...]:
+        return self._instructions[index]
+
+    def __iter__(self) -> Iterator[Instruction]:
+        return iter(self._instructions)
+
+    def __eq__(self, other: object) -> bool:
+        return self._instructions == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._instructions)
+
+    def __repr__(self) -> str:
+        return repr(self._instructions)
+
+
+def unplaced(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
+    """All of a stage's instructions that does not depend on where its operands lie."""
+    return instructions.blueprint.instructions if isinstance(instructions, Placed) else tuple(instructions)
