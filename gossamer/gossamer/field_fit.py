@@ -1,8 +1,9 @@
 """Fit radiance fields to posed images, prune them, fine-tune. Needs the extra ``torch``.
 
 The occupancy grid starts as the visual hull of the images' alpha (all cubes, where they have none) and is measured
-again whenever the grid grows. Pruning keeps, over all planes of a quantity, the numbers whose magnitude times the
-root mean square of their line is largest; they stay zero while the rest is fine-tuned.
+again before every phase but the first. Pruning keeps, over all planes of a quantity, the numbers whose magnitude times
+the root mean square of their line is largest, and of the network's weights the N largest of M inputs; more and more is
+pruned, and the last choice stays while the rest is fine-tuned.
 """
 
 from collections.abc import Callable
@@ -14,19 +15,23 @@ import torch
 from torch.nn import functional
 
 from gossamer.field_model import Shape, TorchField
+from gossamer.field_pruning import Pruning
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool
 from gossamer_models.render.field import Field
 from gossamer_models.render.views import Views
+from gossamer_models.sparsity import Pattern
 
-__all__ = ["FitSettings", "fit", "hull"]
+__all__ = ["FitSettings", "Fitted", "fit", "hull"]
 
 Tensor = Any
 
+_LEARNING_RATES = (0.02, 2e-3)  # of grids and network
+_DECAY = 0.1  # of the learning rates, over a training and again over the fine-tuning
+_THRIFT = 0.02  # share of the light below which samples are shaded by chance
 _DILATION = 3  # cubes: a measured occupancy grows by one cube in every direction
-_RAMP = 0.65  # share of the fine-tuning in which more and more is pruned, by the cube of the time that is left
-_PRUNING_INTERVAL = 8
-_SPARSE_WEIGHT = 1e-4  # of the planes' mean magnitudes, against the squared error
+_NOTED = 50  # iterations whose mean error is told
+_SPARSE_WEIGHT = 5e-5  # of the planes' mean magnitudes, against the squared error
 _ALPHA_CUT = 1e-3  # of the light, per step, below which a cube counts as empty
 
 
@@ -42,17 +47,35 @@ class FitSettings:
     rays : per iteration
     cubes : occupancy cubes per axis
     sparsity : share of the planes' numbers that are pruned
+    network : N:M of basis and network, along their inputs; None for dense
     seed : of the parameters and of the choice of rays
     """
 
-    sides: tuple[int, ...] = (32, 64, 96)
-    iterations: tuple[int, ...] = (100, 130, 80)
-    fine_tuning: int = 260
+    sides: tuple[int, ...] = (32, 64, 96, 96)
+    iterations: tuple[int, ...] = (350, 350, 400, 500)
+    fine_tuning: int = 800
     rays: int = 768
     cubes: int = 64
     sparsity: float = 0.9
+    network: Pattern | None = None
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """One field at three times of its training.
+
+    Members
+    -------
+    unpruned : dense, trained to the end
+    pruned : its planes pruned while it was fine-tuned
+    sparse_network : basis and network N:M as well, fine-tuned once more; None without `FitSettings.network`
+    """
+
+    unpruned: Field
+    pruned: Field
+    sparse_network: Field | None
 
 
 def fit(
@@ -62,8 +85,8 @@ def fit(
     high: tuple[float, float, float],
     settings: FitSettings,
     note: Callable[[str], None],
-) -> tuple[Field, Field]:
-    """Return a field before and after pruning, both with float32 factors.
+) -> Fitted:
+    """Return a field before and after pruning, all with float32 factors.
 
     Parameters
     ----------
@@ -88,16 +111,25 @@ def fit(
     if not occupancy.any():
         raise InputError(f"the alpha of the images leaves nothing of the box {low} to {high}")
     rays = _Rays(views, settings)
+    done, total = 0, sum(settings.iterations)
     for side, count in zip(settings.sides, settings.iterations, strict=True):
-        if side != model.side:
+        if done:
             occupancy &= _measure(model, settings.cubes)
+        if side != model.side:
             model.resize(side)
-        _train(model, rays, occupancy, count, 0, note)
+        _train(model, rays, occupancy, range(done, done + count), total, note)
+        done += count
     occupancy &= _measure(model, settings.cubes)
-    whole = model.field(name, occupancy.numpy().copy())
+    unpruned = model.field(name, occupancy.numpy().copy())
     note(f"pruning to {settings.sparsity:.0%}; {int(occupancy.sum())} cubes are occupied")
-    _train(model, rays, occupancy, settings.fine_tuning, settings.sparsity, note)
-    return whole, model.field(name, occupancy.numpy().copy())
+    steps = range(settings.fine_tuning)
+    _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, None, steps))
+    pruned, sparse_network = model.field(name, occupancy.numpy().copy()), None
+    if settings.network:
+        note(f"basis and network to {settings.network}")
+        _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, None, settings.network, steps))
+        sparse_network = model.field(f"{name} {settings.network}", occupancy.numpy().copy())
+    return Fitted(unpruned, pruned, sparse_network)
 
 
 def hull(views: Views, cubes: int, low: Any, high: Any) -> Bool:
@@ -153,53 +185,36 @@ class _Rays:
 
 
 def _train(
-    model: TorchField, rays: _Rays, occupancy: Tensor, count: int, sparsity: float, note: Callable[[str], None]
+    model: TorchField,
+    rays: _Rays,
+    occupancy: Tensor,
+    steps: range,
+    total: int,
+    note: Callable[[str], None],
+    pruning: Pruning | None = None,
 ) -> None:
-    """Train for `count` iterations, pruning more and more on the way if there is a sparsity."""
-    groups = [{"params": model.grids(), "lr": 0.02}, {"params": model.network(), "lr": 2e-3}]
+    """Train for some of `total` iterations, pruning on the way if that is wanted."""
+    parts = (model.grids(), model.network())
+    groups = [{"params": part, "lr": rate} for part, rate in zip(parts, _LEARNING_RATES, strict=True)]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.1 ** (i / max(1, count)))
-    ramp = max(1, int(_RAMP * count))
-    masks: list[Tensor] = []
-    for iteration in range(count):
-        if sparsity and iteration <= ramp and (iteration % _PRUNING_INTERVAL == 0 or iteration == ramp):
-            masks = _masks(model, sparsity * (1 - (1 - iteration / ramp) ** 3))
-        _prune(model, masks)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _DECAY ** ((steps.start + i) / total))
+    error = 0.0
+    for iteration in steps:
+        if pruning:
+            pruning.apply(iteration)
         eyes, views, colours = rays.draw()
-        loss = ((model.render(eyes, views, occupancy) - colours) ** 2).mean()
-        sparse = sum(part.abs().mean() for part in _planes(model))
+        loss = ((model.render(eyes, views, occupancy, thrift=_THRIFT) - colours) ** 2).mean()
+        sparse = sum(part.abs().mean() for part in model.planes())
         optimizer.zero_grad()
         (loss + _SPARSE_WEIGHT * sparse).backward()
         optimizer.step()
         schedule.step()
-        if iteration % 25 == 24:
-            note(f"side {model.side}, iteration {iteration + 1}: {-10 * np.log10(float(loss.detach())):.2f} dB")
-    _prune(model, masks)
-
-
-def _prune(model: TorchField, masks: list[Tensor]) -> None:
-    """Set all numbers of planes to zero that the masks, if there are any, do not keep."""
-    with torch.no_grad():
-        for plane, mask in zip(_planes(model)[: len(masks)], masks, strict=True):
-            plane[~mask] = 0
-
-
-def _planes(model: TorchField) -> list[Tensor]:
-    return [plane for planes, _ in model.factors.values() for plane in planes]
-
-
-def _masks(model: TorchField, sparsity: float) -> list[Tensor]:
-    """Return which numbers of each plane are kept."""
-    masks = []
-    with torch.no_grad():
-        for planes, lines in model.factors.values():
-            importance = [
-                p.abs() * line.square().mean(2, keepdim=True).sqrt() for p, line in zip(planes, lines, strict=True)
-            ]
-            flat = torch.cat([part.reshape(-1) for part in importance])
-            bound = flat.kthvalue(max(1, int(sparsity * len(flat)))).values if sparsity else flat.min() - 1
-            masks += [part > bound for part in importance]
-    return masks
+        error += float(loss.detach()) / _NOTED
+        if iteration % _NOTED == _NOTED - 1:
+            note(f"side {model.side}, iteration {iteration + 1} of {total}: {-10 * np.log10(error):.2f} dB")
+            error = 0.0
+    if pruning:
+        pruning.apply(steps.stop)
 
 
 def _measure(model: TorchField, cubes: int) -> Tensor:

@@ -3,32 +3,41 @@
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from gossamer.field_quality import HeldOut
 from gossamer.folders import make_directory
 from gossamer_models.errors import InputError
 from gossamer_models.render.field_file import SUFFIX, save_field
 from gossamer_models.render.raycast import BOX, cast_views
 from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import Views, load_views
+from gossamer_models.sparsity import Pattern
 
 __all__ = ["main"]
 
+_JUDGED_SIZE = 200
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit a field to each source; write it, and the one before pruning beside it."""
+    """Fit a field to each source; write it beside the one before pruning; say how well each shows unseen poses."""
     parser = argparse.ArgumentParser(prog="python -m gossamer.scenes", description=main.__doc__)
     known = ", ".join(SCENES)
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"{known}, or posed images; default: the former")
     parser.add_argument("--out", type=Path, default=Path("out/fields"), metavar="DIR", help="default out/fields")
-    parser.add_argument("--views", type=int, default=48, help="pictures of a procedural scene, default 48")
-    parser.add_argument("--size", type=int, default=128, help="pixels per side of these, default 128")
+    parser.add_argument("--views", type=int, default=64, help="pictures of a procedural scene, default 64")
+    parser.add_argument("--size", type=int, default=160, help="pixels per side of these, default 160")
     parser.add_argument("--box", type=float, default=BOX, help="half side of the box around the origin, default 1")
     parser.add_argument("--sparsity", type=float, default=0.9, help="share of the planes that is pruned, default 0.9")
+    parser.add_argument("--side", type=int, default=96, help="texels per axis, default 96")
+    parser.add_argument("--network", metavar="N:M", help="write a field with such a basis and network as well")
+    parser.add_argument("--effort", type=float, default=1.0, help="factor on all iterations, default 1")
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     try:
@@ -48,11 +57,39 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
 
     name = Path(source).stem
     low, high = -arguments.box, arguments.box
-    settings = FitSettings(sparsity=arguments.sparsity)
+    plain = FitSettings()
+    if not 8 <= arguments.side <= 1024:
+        raise InputError(f"--side must lie between 8 and 1024, not {arguments.side}")
+    if not 0 < arguments.effort <= 100:
+        raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
+    settings = replace(
+        plain,
+        sides=tuple(arguments.side * side // plain.sides[-1] for side in plain.sides),
+        iterations=tuple(max(1, round(arguments.effort * count)) for count in plain.iterations),
+        fine_tuning=max(1, round(arguments.effort * plain.fine_tuning)),
+        sparsity=arguments.sparsity,
+        network=Pattern.parse(arguments.network) if arguments.network else None,
+    )
     views = _views(source, arguments)
-    dense, sparse = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
-    save_field(dense, arguments.out / f"{name}-unpruned{SUFFIX}")
-    save_field(sparse.astype(np.float16), arguments.out / f"{name}{SUFFIX}")
+    begin = time.monotonic()
+    fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
+    logging.info("%s: fitted in %.0f s", name, time.monotonic() - begin)
+    fields = {f"{name}-unpruned": fitted.unpruned, name: fitted.pruned.astype(np.float16)}
+    if fitted.sparse_network:
+        fields[f"{name}-{settings.network}".replace(":", "of")] = fitted.sparse_network.astype(np.float16)
+    held_out = _held_out(source)
+    for stem, field in fields.items():
+        save_field(field, arguments.out / f"{stem}{SUFFIX}")
+        if held_out:
+            found = held_out.psnr_db(field)
+            each = ", ".join(f"{value:.1f}" for value in found)
+            logging.info(
+                "%s: %.2f dB, the mean of %d poses that it was not fitted to (%s)",
+                stem,
+                np.mean(found),
+                len(found),
+                each,
+            )
 
 
 def _views(source: str, arguments: argparse.Namespace) -> Views:
@@ -60,6 +97,15 @@ def _views(source: str, arguments: argparse.Namespace) -> Views:
         return load_views(source)
     logging.info("rendering %d pictures of %s", arguments.views, source)
     return cast_views(scene(source), arguments.views, arguments.size)
+
+
+def _held_out(source: str) -> HeldOut | None:
+    """Return pictures to judge by; None where the source has none."""
+    if source in SCENES:
+        return HeldOut.of_scene(source, _JUDGED_SIZE)
+    if not (Path(source) / "transforms_test.json").exists():
+        return None
+    return HeldOut.of_views(load_views(source, "test"))
 
 
 if __name__ == "__main__":
