@@ -7,7 +7,7 @@ pruned, and the last choice stays while the rest is fine-tuned.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,7 @@ def fit(
         note(f"basis and network to {settings.network}")
         _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, None, settings.network, steps))
         sparse_network = model.field(f"{name} {settings.network}", occupancy.numpy().copy())
+        sparse_network = replace(sparse_network, shader=sparse_network.shader.pruned(settings.network))
     return Fitted(unpruned, pruned, sparse_network)
 
 

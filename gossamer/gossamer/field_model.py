@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool
-from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader, Shading
 
 __all__ = ["Shape", "TorchField"]
 
@@ -32,6 +33,7 @@ class Shape:
     features : outputs of the basis
     hidden : widths of the network's hidden layers
     frequencies : of features and directions
+    shading : colours per sample, or one of a pixel's sum of features
     """
 
     density: int = 16
@@ -39,6 +41,7 @@ class Shape:
     features: int = 27
     hidden: tuple[int, ...] = (128, 128)
     frequencies: int = 2
+    shading: Shading = "per-sample"
 
 
 class _Products(torch.autograd.Function):  # type: ignore[misc]
@@ -124,6 +127,33 @@ class TorchField:
         self.layers = [[torch.randn(b, a) * (2 / a) ** 0.5, torch.zeros(b)] for a, b in pairwise(widths)]
         self.require()
 
+    @classmethod
+    def of(cls, field: Field) -> "TorchField":
+        """Return the parameters of a field, in float32.
+
+        Raises
+        ------
+        InputError
+            Its axes differ in their texels, its frequencies from each other, or its density is scaled in another way.
+        """
+        shader, (side, *others) = field.shader, field.grid
+        frequencies = shader.feature_frequencies
+        if set(others) != {side} or shader.direction_frequencies != frequencies:
+            raise InputError(f"field {field.name!r:.60} has axes or frequencies that differ", "equal ones")
+        if (field.density_shift, field.distance_scale) != (_SHIFT, _SCALE):
+            raise InputError(f"field {field.name!r:.60} scales its density in another way", f"{_SHIFT:g}, {_SCALE:g}")
+        hidden = tuple(len(layer.weights) for layer in shader.layers[:-1])
+        components = field.density.components, field.appearance.components
+        model = cls(
+            Shape(*components, shader.features, hidden, frequencies, field.shading), side, field.low, field.high
+        )
+        for kind, factors in (("density", field.density), ("appearance", field.appearance)):
+            model.factors[kind] = [[_tensor(part) for part in group] for group in (factors.planes, factors.lines)]
+        model.basis = _tensor(shader.basis)
+        model.layers = [[_tensor(layer.weights), _tensor(layer.biases)] for layer in shader.layers]
+        model.require()
+        return model
+
     @property
     def side(self) -> int:
         """Texels per axis."""
@@ -190,9 +220,12 @@ class TorchField:
         x, y, z = (products.sum(dim=1) for products in self.products("density", u))
         return functional.softplus(x + y + z + _SHIFT) * (_SCALE * self.step)
 
-    def colour(self, u: Tensor, views: Tensor) -> Tensor:
-        """Return colours, shape (points, 3)."""
-        x = torch.cat(self.products("appearance", u), dim=1) @ self.basis.T
+    def features(self, u: Tensor) -> Tensor:
+        """Return features at u, shape (points, features)."""
+        return torch.cat(self.products("appearance", u), dim=1) @ self.basis.T
+
+    def colour(self, x: Tensor, views: Tensor) -> Tensor:
+        """Return colours of features, shape (n, 3)."""
         scales = 2.0 ** torch.arange(self.shape.frequencies)
         angles = [(part[:, :, None] * scales).flatten(1) for part in (x, views)]
         x = torch.cat([x, views, *(wave(angle) for angle in angles for wave in (torch.sin, torch.cos))], dim=1)
@@ -222,10 +255,17 @@ class TorchField:
         weights = before - behind
         chance = (weights.detach() / thrift).clamp(max=1) if thrift else torch.ones_like(weights)
         seen = (weights.detach() > _WEIGHT_CUT) & (torch.rand_like(chance) < chance)
-        ray = samples.ray[seen]
-        colours = self.colour(samples.points[seen], views[ray])
-        picture = torch.zeros(len(eyes), 3).index_add(0, ray, (weights[seen] / chance[seen])[:, None] * colours)
-        return picture + left[:, None] * background
+        ray, share = samples.ray[seen], (weights[seen] / chance[seen])[:, None]
+        parts = features = self.features(samples.points[seen])
+        deferred = self.shape.shading == "deferred"
+        if not deferred:
+            parts = self.colour(features, views[ray])
+        sums = torch.zeros(len(eyes), parts.shape[1]).index_add(0, ray, share * parts)
+        if deferred:
+            hit = torch.zeros(len(eyes), dtype=torch.bool).index_fill(0, ray, True)
+            colours = torch.zeros(len(eyes), 3).masked_scatter(hit[:, None], self.colour(sums[hit], views[hit]))
+            sums = (1 - left[:, None]) * colours
+        return sums + left[:, None] * background
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _samples(self, eyes: Tensor, views: Tensor, occupancy: Tensor) -> _Samples:
@@ -271,4 +311,9 @@ class TorchField:
             occupancy,
             _SHIFT,
             _SCALE,
+            self.shape.shading,
         )
+
+
+def _tensor(part: Any) -> Tensor:
+    return torch.from_numpy(part.astype(np.float32))

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sparsity", type=float, default=0.9, help="share of the planes that is pruned, default 0.9")
     parser.add_argument("--side", type=int, default=96, help="texels per axis, default 96")
     parser.add_argument("--network", metavar="N:M", help="write a field with such a basis and network as well")
+    parser.add_argument("--deferred", action="store_true", help="fit for deferred shading")
     parser.add_argument("--effort", type=float, default=1.0, help="factor on all iterations, default 1")
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
@@ -54,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fit(source: str, arguments: argparse.Namespace) -> None:
     from gossamer.field_fit import FitSettings, fit
+    from gossamer.field_model import Shape
 
-    name = Path(source).stem
+    name = Path(source).stem + ("-deferred" if arguments.deferred else "")
     low, high = -arguments.box, arguments.box
     plain = FitSettings()
     if not 8 <= arguments.side <= 1024:
@@ -69,6 +71,7 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         fine_tuning=max(1, round(arguments.effort * plain.fine_tuning)),
         sparsity=arguments.sparsity,
         network=Pattern.parse(arguments.network) if arguments.network else None,
+        shape=Shape(shading="deferred" if arguments.deferred else "per-sample"),
     )
     views = _views(source, arguments)
     begin = time.monotonic()

@@ -1,21 +1,36 @@
 """The trainer: a tiny field learns, pruning prunes, and golden renders what PyTorch renders."""
 
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from gossamer.field_quality import HeldOut
 from gossamer_models.errors import InputError
 from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.camera import Camera
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 from gossamer_models.render.raycast import cast_views
 from gossamer_models.render.renderer import Settings, render
+from gossamer_models.render.scene import load_scene
 from gossamer_models.render.shapes import distances, scene
+from gossamer_models.render.views import load_views
+from gossamer_models.sparsity import Pattern
+from tests.models.render.fields import random_field
 
 torch = pytest.importorskip("torch")
+from torch.nn import functional  # noqa: E402
 
 from gossamer.field_fit import FitSettings, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
 
 LOW, HIGH = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
 SMALL = Shape(density=4, appearance=6, features=6, hidden=(16,))
+# Real pictures, where there are some: docs/fields.md.
+LEGO = Path(os.environ.get("GOSSAMER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "lego_200"
 VIEWS = cast_views(scene("solid"), 8, 24, samples=1)
 
 
@@ -31,17 +46,34 @@ def test_the_hull_holds_the_scene() -> None:
 @pytest.mark.slow
 def test_a_field_learns_and_is_pruned() -> None:
     notes: list[str] = []
-    settings = FitSettings((12, 16), (50, 50), 25, rays=256, cubes=16, sparsity=0.8, shape=SMALL)
-    dense, sparse = fit(VIEWS, "solid", LOW, HIGH, settings, notes.append)
-    planes = (*sparse.density.planes, *sparse.appearance.planes)
-    for kind in (sparse.density, sparse.appearance):
-        zeros = sum(int((plane == 0).sum()) for plane in kind.planes)
-        assert zeros / sum(plane.size for plane in kind.planes) == pytest.approx(0.8, abs=0.01)
-    assert sum(int((plane == 0).sum()) for plane in (*dense.density.planes, *dense.appearance.planes)) < len(planes)
-    picture = render(sparse, VIEWS.camera(3), "sweep", Settings(exact=False)).image
-    error = float(np.mean((picture - VIEWS.over(1.0)[3]) ** 2))
-    assert -10 * np.log10(error) > 15
-    assert any("pruned to 80%" in note for note in notes)
+    settings = FitSettings((12, 16), (60, 60), 40, 256, 16, sparsity=0.8, network=Pattern(2, 4), shape=SMALL)
+    fitted = fit(VIEWS, "solid", LOW, HIGH, settings, notes.append)
+    assert fitted.sparse_network is not None
+    assert fitted.sparse_network.shader.patterns == (Pattern(2, 4),) * 3
+    for field in (fitted.pruned, fitted.sparse_network):
+        for kind in (field.density, field.appearance):
+            zeros = sum(int((plane == 0).sum()) for plane in kind.planes)
+            assert zeros / sum(plane.size for plane in kind.planes) == pytest.approx(0.8, abs=0.01)
+        assert HeldOut([VIEWS.camera(3)], [VIEWS.over(1.0)[3]]).psnr_db(field)[0] > 17
+    assert all(kind.sparsity < 0.01 for kind in (fitted.unpruned.density, fitted.unpruned.appearance))
+    assert any("pruning to 80%" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_a_real_scene_is_learnt() -> None:
+    if not (LEGO / "transforms_train.json").exists():
+        pytest.skip(f"{LEGO} is not there")
+    train, test = load_views(LEGO), load_views(LEGO, "test")
+    settings = FitSettings((24, 32), (80, 80), 1, rays=384, cubes=32, sparsity=0.0, shape=SMALL)
+    field = fit(train, "lego", (-1.5,) * 3, (1.5,) * 3, settings, lambda _: None).unpruned
+    camera = test.camera(0).resized(50, 50)
+    picture = test.over(1.0)[0].reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
+    assert HeldOut([camera], [picture]).psnr_db(field)[0] > 17
+
+
+def rays(camera: Camera) -> tuple[Any, Any]:
+    views = torch.from_numpy(camera.directions().astype(np.float32))
+    return torch.from_numpy(camera.eye.astype(np.float32)).expand(len(views), 3), views
 
 
 def test_golden_renders_what_torch_renders() -> None:
@@ -50,16 +82,72 @@ def test_golden_renders_what_torch_renders() -> None:
     model = TorchField(SMALL, 9, LOW, HIGH)
     occupancy = np.random.default_rng(2).random((5, 5, 5)) < 0.5
     camera = VIEWS.camera(1)
-    views = torch.from_numpy(camera.directions().astype(np.float32))
-    eyes = torch.from_numpy(camera.eye.astype(np.float32)).expand(len(views), 3)
     with torch.no_grad():
-        theirs = model.render(eyes, views, torch.from_numpy(occupancy)).numpy().reshape(24, 24, 3)
+        theirs = model.render(*rays(camera), torch.from_numpy(occupancy)).numpy().reshape(24, 24, 3)
     settings = Settings(termination=None, arithmetic=Arithmetic.SINGLE)
     ours = render(model.field("m", occupancy), camera, "sweep", settings).image
     assert (ours < 0.99).any()
     # A sample that lies on a face of a cube may fall on either side of it.
     different = np.abs(ours - theirs).max(axis=2) > 1e-4
     assert different.mean() < 0.01
+
+
+def test_golden_renders_the_shipped_field_like_torch() -> None:
+    """A trained field: the machine's arithmetic with early termination, and every sample in float32."""
+    shipped = load_scene("solid")
+    camera = shipped.camera.resized(40, 40)
+    ours = render(shipped.field, camera, "sweep", Settings(exact=False)).image
+    with torch.no_grad():
+        theirs = TorchField.of(shipped.field).render(*rays(camera), torch.from_numpy(shipped.field.occupancy))
+    error = np.abs(ours - theirs.numpy().reshape(ours.shape))
+    assert error.max() < 0.02
+    assert error.mean() < 5e-4
+
+
+def test_a_field_comes_back_from_torch() -> None:
+    field = load_scene("solid").field
+    back = TorchField.of(field).field("back", field.occupancy)
+    ours, theirs = (
+        (*f.density.arrays, *f.appearance.arrays, *f.shader.matrices, *(layer.biases for layer in f.shader.layers))
+        for f in (field, back)
+    )
+    assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))
+    with pytest.raises(InputError, match="axes or frequencies that differ"):
+        TorchField.of(random_field(0))
+    with pytest.raises(InputError, match="scales its density in another way"):
+        TorchField.of(dataclasses.replace(field, density_shift=-9.0))
+
+
+def test_products_are_those_of_grid_sample() -> None:
+    """Values and gradients, against PyTorch's own interpolation."""
+    torch.manual_seed(3)
+    model = TorchField(SMALL, 7, LOW, HIGH)
+    u = torch.rand(200, 3)
+    planes, lines = model.factors["density"]
+    found = torch.stack(model.products("density", u))
+    place = 2 * u - 1
+    expected = []
+    for (a, b), c, plane, line in zip(PLANE_AXES, LINE_AXIS, planes, lines, strict=True):
+        parts = []
+        for part, axes in ((plane, (a, b)), (line[:, None].expand(-1, 7, -1), (a, c))):
+            at = torch.stack([place[:, axis] for axis in axes], dim=-1)[None, :, None]
+            parts.append(functional.grid_sample(part.permute(2, 0, 1)[None], at, align_corners=True)[0, :, :, 0].T)
+        expected.append(parts[0] * parts[1])
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-4)
+    ours, theirs = (torch.autograd.grad((x**2).sum(), [*planes, *lines]) for x in (found, torch.stack(expected)))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-3)
+
+
+def test_thrift_is_right_on_average() -> None:
+    torch.manual_seed(4)
+    model = TorchField(SMALL, 9, LOW, HIGH)
+    eyes, views = (part[288:300].repeat(150, 1) for part in rays(VIEWS.camera(2)))
+    every = torch.ones(4, 4, 4, dtype=torch.bool)
+    with torch.no_grad():
+        whole, thrifty = (model.render(eyes, views, every, thrift=thrift) for thrift in (0.0, 0.1))
+    assert (thrifty - whole).abs().max() > 0.05
+    assert abs(float((thrifty - whole).mean())) < 0.01
 
 
 def test_wrong_settings() -> None:
