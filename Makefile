@@ -35,10 +35,12 @@ train-rtl: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.system.fuzz $(MINUTES)
 
-# Fields of the procedural scenes, minutes each; PyTorch is installed for it.
+# Fields of the procedural scenes, minutes each; PyTorch is installed if it is missing, for CPUs if an index has that.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 scenes: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
-	$(BIN)/python -m gossamer.scenes
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) 'torch==2.13.0+cpu' 2>/dev/null || $(PIP) -e '.[torch]'
+	$(BIN)/python -m gossamer.scenes solid glossy cluttered $(FIT)
+	$(BIN)/python -m gossamer.scenes thin --side 144 $(FIT)
 
 # Each proof is a process of its own: they may share the workers, unlike other slow tests.
 formal: $(READY)
