@@ -14,12 +14,12 @@ __all__ = ["renderers"]
 _COMMAND: Final = "make bench PARTS=renderers"
 _SCENE: Final = "solid"
 _SIZE: Final = 200
-_REPEATS: Final = 3
+_REPEATS: Final = 2
 _RAYS: Final = 2048
 
 
 def renderers() -> Iterator[Measurement]:
-    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread of PyTorch, best of three."""
+    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread of PyTorch, best of two."""
     from gossamer_models.render.arithmetic import Arithmetic
     from gossamer_models.render.renderer import Settings, render
     from gossamer_models.render.scene import load_scene

@@ -29,6 +29,8 @@ class Pruning:
     def __init__(self, model: TorchField, sparsity: float | None, network: Pattern | None, steps: range) -> None:
         self._model, self._sparsity, self._network = model, sparsity, network
         self._ramp = max(1, int(_RAMP * len(steps)))
+        # Taken once: a step of the optimizer moves zeros until they are set to zero again.
+        self._zeros = [(plane, plane != 0) for plane in model.planes()]
         self._masks: list[tuple[Tensor, Tensor]] = []
 
     def apply(self, iteration: int) -> None:
@@ -43,7 +45,7 @@ class Pruning:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _plane_masks(self, share: float) -> list[tuple[Tensor, Tensor]]:
         if self._sparsity is None:
-            return [(plane, plane != 0) for plane in self._model.planes()]
+            return self._zeros
         sparsity = share * self._sparsity
         masks = []
         for planes, lines in self._model.factors.values():

@@ -9,7 +9,7 @@ from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field
 from gossamer_models.render.raycast import cast
 from gossamer_models.render.renderer import Settings, render
-from gossamer_models.render.scene import test_cameras
+from gossamer_models.render.scene import unseen_cameras
 from gossamer_models.render.shapes import scene
 from gossamer_models.render.views import Views
 from gossamer_reports.quality import psnr_db
@@ -36,7 +36,7 @@ class HeldOut:
     @classmethod
     def of_scene(cls, name: str, size: int) -> "HeldOut":
         """Render pictures of a procedural scene, `size` pixels wide and high."""
-        cameras = [test_cameras(size)[view] for view in HELD_OUT]
+        cameras = [unseen_cameras(size)[view] for view in HELD_OUT]
         images = np.stack([cast(scene(name), camera) for camera in cameras])
         views = Views(images, np.stack([camera.pose for camera in cameras]), cameras[0].focal)
         return cls.of_views(views)

@@ -20,7 +20,7 @@ from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import load_views
 from gossamer_models.schema import Schema
 
-__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene", "test_cameras"]
+__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene", "unseen_cameras"]
 
 TEST_VIEWS: Final = 8
 """Poses that procedural scenes are rendered from."""
@@ -109,8 +109,8 @@ def load_scene(source: str | Path) -> Scene:
     return Scene(path.stem, field, camera, reference, settings, described)
 
 
-def test_cameras(size: int, zoom: float = 1.0) -> list[Camera]:
-    """Return the cameras that procedural scenes are rendered by, `size` pixels wide and high."""
+def unseen_cameras(size: int, zoom: float = 1.0) -> list[Camera]:
+    """Return the cameras of procedural scenes that no field is fitted to, `size` pixels wide and high."""
     return [scene_camera(pose, size, zoom) for pose in sphere_poses(TEST_VIEWS, RADIUS, -0.1, 0.8, TEST_TURN)]
 
 
@@ -137,7 +137,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
             raise InputError("is missing", "pixels per side", path="size")
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
-        camera = test_cameras(file.size, file.zoom or 1)[file.view]
+        camera = unseen_cameras(file.size, file.zoom or 1)[file.view]
         picture = cast(scene(file.reference), camera)
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
