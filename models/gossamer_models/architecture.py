@@ -113,7 +113,7 @@ class Buffers(Schema):
 class Vector(Schema):
     """Vector and prune engines: lanes work on one element (one word) per cycle each; ``prune_lanes`` a power of two."""
 
-    lanes: Annotated[int, Field(ge=8, le=1024)] = 64
+    lanes: Annotated[int, Field(ge=2, le=1024)] = 64
     prune_lanes: Positive = 32
 
     @model_validator(mode="after")

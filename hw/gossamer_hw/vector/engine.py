@@ -26,7 +26,7 @@ from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
 __all__ = ["MAX_LANES", "MIN_LANES", "UNITS", "VectorEngine", "vector_command"]
 
-MIN_LANES, MAX_LANES = 8, RTL_LANES
+MIN_LANES, MAX_LANES = 2, RTL_LANES
 
 Units = tuple[tuple[type[Any], frozenset[VectorOp]], ...]
 
@@ -71,7 +71,7 @@ class VectorEngine(wiring.Component):
     Raises
     ------
     ValueError
-        The number of lanes is no power of two from 8 to 64.
+        The number of lanes is no power of two from 2 to 64.
     """
 
     def __init__(self, architecture: Architecture, *, units: Units = UNITS) -> None:

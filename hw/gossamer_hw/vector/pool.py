@@ -18,6 +18,7 @@ from gossamer_models.registers import Fault
 __all__ = ["PoolUnit"]
 
 _ROWS = 8
+_ELEMENTS_OF_SAMPLE = 8
 _ADDRESS_LATENCY = 3
 _READ_LATENCY = 1
 _ONE = {"number": {"exponent": 127}}
@@ -246,12 +247,12 @@ class PoolUnit(wiring.Component):
             step.eq(Mux(self._largest, best.as_value(), summed.as_value())),
             halves.eq(Mux(self._largest, lanes.best.as_value(), lanes.sums.as_value())),
         ]
-        within, groups = _log2(shape.parts_per_line), shape.elements // _ROWS
-        masked = Signal.like(halves)
-        for group in range(groups):
-            row = Cat(Const(group, _log2(groups)), step.place.result)[:3]
-            for n in range(group * _ROWS, (group + 1) * _ROWS):
-                m.d.comb += masked[n].eq(Mux(row < step.rows, halves[n], 0))
+        within, masked = _log2(shape.parts_per_line), Signal.like(halves)
+        # Numbers of elements within their pixel: eight of a sample follow each other, then the next sample's.
+        for n in range(shape.elements):
+            element = Cat(Const(n, _log2(shape.elements)), step.place.result)
+            row = element[_log2(_ELEMENTS_OF_SAMPLE) :][:3]
+            m.d.comb += masked[n].eq(Mux(row < step.rows, halves[n], 0))
         part_bytes = 2 * shape.elements
         lines = (self.command.target0 >> _log2(2 * shape.elements) + within) + (step.place.result >> within)
         m.d.sync += [

@@ -16,6 +16,7 @@ from gossamer_models.timing.vector_pool import pool_elements
 __all__ = ["PoolPlan", "PoolShape", "plan_layout", "walk_layout"]
 
 _BLOCK = 64
+_ROW_BITS = 3
 _HALF_BYTES = 2
 _LINE_WORD_BYTES = 4
 _DIVIDEND_BITS = 17
@@ -201,7 +202,7 @@ class PoolPlan(wiring.Component):
         wide = max(shape.part_bits + 1, _DIVIDEND_BITS + 1)
         self._rows, self._columns = Signal(_DIVIDEND_BITS + 1), Signal(_DIVIDEND_BITS + 1)
         self._parts = Signal(wide)
-        all_parts = v.channels >> _log2(shape.elements) - 3
+        all_parts = v.channels << _ROW_BITS >> _log2(shape.elements)
         m.d.sync += [
             self._rows.eq(q["rows"] + 1),
             self._columns.eq(q["columns"] + 1),

@@ -19,14 +19,14 @@ from gossamer_hw.vector.exact import (
 )
 from gossamer_hw.vector.ports import unit_members
 from gossamer_hw.vector.reduce_rows import RowTurner, drained_layout
-from gossamer_hw.vector.reduce_store import CHANNELS, SUMS, SumStore
+from gossamer_hw.vector.reduce_store import SUMS, SumStore
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker
 from gossamer_hw.vector.stream_operands import has, masked_half
 from gossamer_hw.vector.stream_pairs import PairReader
 from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import VectorFlag, VectorOp
-from gossamer_models.timing.vector_stream import turned_groups
+from gossamer_models.timing.vector_stream import summed_channels, turned_groups
 
 __all__ = ["ReduceUnit", "most_channels"]
 
@@ -36,11 +36,11 @@ _ROUND_CYCLES = 2 + ExactRound.latency
 
 def most_channels(architecture: Architecture) -> int:
     """Channels that there are sums for: as many as PRM could take both sums of, in whole blocks."""
-    return max(architecture.buffers.parameter_words // (SUMS * CHANNELS), 1) * CHANNELS
+    return max(architecture.buffers.parameter_words // (SUMS * ROW), 1) * ROW
 
 
 class ReduceUnit(wiring.Component):
-    """REDUCE on L lanes, which hold L / 8 samples of eight channels, and STATISTICS beside DRAIN.
+    """REDUCE on L lanes, which hold L / W samples of W = min(L, 8) channels, and STATISTICS beside DRAIN.
 
     Each lane's terms are exact integers, added up over the samples by a tree and then to the channels' sums in memory.
     After the last tile of a sweep (``size`` 1) one sum per cycle is rounded. An operand that is both factors
@@ -62,15 +62,20 @@ class ReduceUnit(wiring.Component):
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes
         super().__init__({**unit_members(architecture), "drained": In(drained_layout(lanes))})
-        self._levels = (lanes // ROW).bit_length() - 1
-        self._blocks = most_channels(architecture) // CHANNELS
+        self._together = together = summed_channels(lanes)
+        self._levels = (lanes // together).bit_length() - 1
+        self._blocks = most_channels(architecture) // together
         self._pairs = PairReader(lanes=lanes, lines=1 << len(self.vin.address))
         self._rows = RowTurner(lanes=lanes, columns=architecture.array.columns)
-        self._turns = turned_groups(architecture.array.columns)
+        self._turns = turned_groups(lanes, architecture.array.columns)
         self._channels = ChannelWalker(lanes=lanes)
         self._samples = SampleWalker(lanes=lanes)
-        self._store = SumStore(blocks=self._blocks, levels=self._levels)
+        self._store = SumStore(channels=together, blocks=self._blocks, levels=self._levels)
         self._round = ExactRound()
+
+    @property
+    def _log2_together(self) -> int:
+        return self._together.bit_length() - 1
 
     @property
     def _settle_cycles(self) -> int:
@@ -94,7 +99,7 @@ class ReduceUnit(wiring.Component):
             m,
             Cat(
                 self._pairs.group.valid | self._rows.valid,
-                Mux(drains, self._rows.block, self._channels.channel[3:]),
+                Mux(drains, self._rows.block, self._channels.channel[self._log2_together :]),
             ),
             ExactProduct.latency + self._levels - 1,
             name="entered",
@@ -138,8 +143,8 @@ class ReduceUnit(wiring.Component):
     def _terms(self, m: Module, platform: Any, drains: Value) -> Value:
         """Terms of the group's channels, by kind of sum."""
         c, pairs = self.command, self._pairs
-        halves: list[list[Any]] = [[] for _ in range(CHANNELS)]
-        products: list[list[Any]] = [[] for _ in range(CHANNELS)]
+        halves: list[list[Any]] = [[] for _ in range(self._together)]
+        products: list[list[Any]] = [[] for _ in range(self._together)]
         log2_lanes = self._lanes.bit_length() - 1
         tail = Signal(log2_lanes)
         m.d.comb += tail.eq(c.count - 1)
@@ -165,8 +170,8 @@ class ReduceUnit(wiring.Component):
                 product.b.eq(x),
                 product.live.eq(live & squares),
             ]
-            halves[lane % CHANNELS].append(half.term)
-            products[lane % CHANNELS].append(product.term)
+            halves[lane % self._together].append(half.term)
+            products[lane % self._together].append(product.term)
         return Cat(self._tree(m, terms).as_value() for kind in (halves, products) for terms in kind)
 
     def _tree(self, m: Module, terms: list[Any]) -> Any:
@@ -190,12 +195,12 @@ class ReduceUnit(wiring.Component):
     def _finish(self, m: Module, settled: Value, drains: Value) -> tuple[Value, Value, Value]:
         """Round all sums, one per cycle; return whether a block is asked for, which, and the end."""
         c, product = self.command, has(self.command, VectorFlag.PRODUCT) | drains
-        rounds = c.size == 1
-        active, item, block = Signal(), Signal(range(SUMS * CHANNELS)), Signal(range(self._blocks))
+        rounds, together, log2_together = c.size == 1, self._together, self._log2_together
+        active, item, block = Signal(), Signal(range(SUMS * together)), Signal(range(self._blocks))
         last_item, last, blocks = Signal(), Signal(), Signal(24)
         m.d.comb += [
-            blocks.eq(c.channels >> 3),
-            last_item.eq(item == Mux(product, SUMS * CHANNELS - 1, CHANNELS - 1)),
+            blocks.eq(c.channels >> log2_together),
+            last_item.eq(item == Mux(product, SUMS * together - 1, together - 1)),
             last.eq(active & last_item & (block + 1 == blocks)),
         ]
         with m.If(settled):
@@ -207,7 +212,7 @@ class ReduceUnit(wiring.Component):
             places[0].eq(Mux(drains, c.target1, c.parameter)),
             places[1].eq(Mux(drains, c.target2, c.parameter + c.channels)),
         ]
-        word = (Mux(item[3], places[1], places[0]) + Cat(item[:3], block))[:24]
+        word = (Mux(item[-1], places[1], places[0]) + Cat(item[:log2_together], block))[:24]
         self._write(m, active, item, word)
         ended = delay(m, last | (settled & rounds & (blocks == 0)), _ROUND_CYCLES, name="ended")
         return active, block, ended | (settled & ~rounds)
@@ -217,11 +222,12 @@ class ReduceUnit(wiring.Component):
         log2_lanes = self._lanes.bit_length() - 1
         arrived = delay(m, item, 1, name="item")
         chosen = Signal(exact_layout(), reset_less=True)
-        held, channel = self._store.held, arrived[:3]
+        held, products = self._store.held, arrived[-1]
+        channel = arrived[: self._log2_together]
         half, product = held.elements[channel], held.products[channel]
         m.d.sync += [
-            chosen.total.eq(Mux(arrived[3], product.total, half.total << HALF_SCALE_BITS)),
-            *(chosen[flag].eq(Mux(arrived[3], product[flag], half[flag])) for flag in ("nan", "plus", "minus")),
+            chosen.total.eq(Mux(products, product.total, half.total << HALF_SCALE_BITS)),
+            *(chosen[flag].eq(Mux(products, product[flag], half[flag])) for flag in ("nan", "plus", "minus")),
         ]
         late = delay(m, Cat(active, word), _ROUND_CYCLES, name="word")
         rounded = self._round.rounded

@@ -1,4 +1,4 @@
-"""Exact sums of every channel, eight channels to a word of memory."""
+"""Exact sums of every channel, as many channels to a word of memory as get terms in a cycle."""
 
 from typing import Any
 
@@ -9,17 +9,14 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.exact import HALF_SUM_BITS, HALF_TERM_BITS, TERM_BITS, exact_layout, term_layout, term_sum
 
-__all__ = ["CHANNELS", "SUMS", "SumStore", "sums_layout", "terms_layout"]
-
-CHANNELS = 8
-"""Channels of a block."""
+__all__ = ["SUMS", "SumStore", "sums_layout", "terms_layout"]
 
 SUMS = 2
 """Sums of a channel: of elements, and of products."""
 
 
-def sums_layout() -> data.StructLayout:
-    """Layout of a block's exact sums.
+def sums_layout(channels: int) -> data.StructLayout:
+    """Layout of the exact sums of a block of channels.
 
     Members
     -------
@@ -27,15 +24,15 @@ def sums_layout() -> data.StructLayout:
     products : of each channel's products, in units of 2**-48.
     """
     elements, products = (
-        data.ArrayLayout(layout, CHANNELS) for layout in (exact_layout(HALF_SUM_BITS), exact_layout())
+        data.ArrayLayout(layout, channels) for layout in (exact_layout(HALF_SUM_BITS), exact_layout())
     )
     return data.StructLayout({"elements": elements, "products": products})
 
 
-def terms_layout(levels: int) -> data.StructLayout:
+def terms_layout(channels: int, levels: int) -> data.StructLayout:
     """Layout of what is added to :func:`sums_layout`: sums of 2**``levels`` terms."""
     widths = {"elements": HALF_TERM_BITS + levels, "products": TERM_BITS + levels}
-    return data.StructLayout({name: data.ArrayLayout(term_layout(bits), CHANNELS) for name, bits in widths.items()})
+    return data.StructLayout({name: data.ArrayLayout(term_layout(bits), channels) for name, bits in widths.items()})
 
 
 class SumStore(wiring.Component):
@@ -45,8 +42,8 @@ class SumStore(wiring.Component):
 
     Parameters
     ----------
-    blocks
-        Blocks of eight channels.
+    channels, blocks
+        Channels of a block, and blocks.
     levels
         Logarithm of how many terms of a channel come together, as one number.
 
@@ -59,7 +56,7 @@ class SumStore(wiring.Component):
     held : the block's sums before them, all earlier terms included unless they came one cycle before.
     """
 
-    def __init__(self, *, blocks: int, levels: int) -> None:
+    def __init__(self, *, channels: int, blocks: int, levels: int) -> None:
         self._blocks = blocks
         super().__init__(
             {
@@ -67,8 +64,8 @@ class SumStore(wiring.Component):
                 "read": In(1),
                 "add": In(1),
                 "block": In(range(blocks)),
-                "terms": In(terms_layout(levels)),
-                "held": Out(sums_layout()),
+                "terms": In(terms_layout(channels, levels)),
+                "held": Out(sums_layout(channels)),
             }
         )
 

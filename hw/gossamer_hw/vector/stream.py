@@ -11,7 +11,7 @@ from gossamer_hw.numerics.formats import Half, Relaxed
 from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.ports import PRM_READS, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
-from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, spread
+from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, samples_together, spread
 from gossamer_hw.vector.stream_lane import StreamLane
 from gossamer_hw.vector.stream_operands import Controls, LaneInputs, has, lane_terms, masked_half
 from gossamer_hw.vector.stream_pairs import Group, PairReader
@@ -156,7 +156,7 @@ class StreamUnit(wiring.Component):
     def _outputs(self, m: Module, group: Any) -> list[Any]:
         """What becomes of the groups that entered the lanes 0, 1, ... cycles ago."""
         c, update, samples = self.command, self._update, self._samples
-        layout = data.StructLayout({"output": Output, "real": self._lanes // ROW})
+        layout = data.StructLayout({"output": Output, "real": samples_together(self._lanes)})
         outputs = [Signal(layout, name=f"output_{n}") for n in range(StreamLane.latency + 1)]
         single = Mux(c.op == VectorOp.FILL, c.format, Mux(c.op == VectorOp.DRAIN, c.format, 0)) == Format.FP32
         odd = Signal()

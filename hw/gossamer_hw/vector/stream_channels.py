@@ -6,7 +6,9 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BLOCK", "CHANNEL_BITS", "ROW", "ChannelWalker", "SampleWalker", "channel_misaligned", "spread"]
+__all__ = [
+    "BLOCK", "CHANNEL_BITS", "ROW", "ChannelWalker", "SampleWalker", "channel_misaligned", "samples_together", "spread",
+]  # fmt: skip
 
 BLOCK = 64
 """Elements of a block, eight samples of eight channels."""
@@ -14,8 +16,15 @@ BLOCK = 64
 ROW = 8
 """Elements of one sample in a block."""
 
+_ROW_BITS = 3
+
 CHANNEL_BITS = 24
 """Width of a channel's number."""
+
+
+def samples_together(lanes: int) -> int:
+    """Return how many samples the elements of a group belong to."""
+    return max(lanes // ROW, 1)
 
 
 class ChannelWalker(wiring.Component):
@@ -86,7 +95,7 @@ class SampleWalker(wiring.Component):
     Parameters
     ----------
     lanes
-        L: 8, 16, 32 or 64.
+        L, a power of two up to 64.
 
     Members
     -------
@@ -94,7 +103,7 @@ class SampleWalker(wiring.Component):
     samples : those that are real, the first ones; 0 for all.
     period : elements from one block of eight samples to the next.
     step : go on to the next group; from the cycle after ``start`` on.
-    real : bit n: the lanes 8 n to 8 n + 7 hold elements of a real sample.
+    real : bit n: the lanes 8 n to 8 n + 7, or all of fewer, hold elements of a real sample.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -105,20 +114,21 @@ class SampleWalker(wiring.Component):
                 "samples": In(24),
                 "period": In(32),
                 "step": In(1),
-                "real": Out(lanes // ROW),
+                "real": Out(samples_together(lanes)),
             }
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Count the period down, and samples up."""
         m = Module()
-        first, left, row = Signal(32), Signal(32), Signal(3)
-        for n in range(self._lanes // ROW):
+        first, left, element = Signal(32), Signal(32), Signal(range(BLOCK))
+        row = element[_ROW_BITS:]
+        for n in range(samples_together(self._lanes)):
             m.d.comb += self.real[n].eq((self.samples == 0) | (first + (row + n)[:3] < self.samples))
         with m.If(self.start):
-            m.d.sync += [first.eq(0), row.eq(0), left.eq(self.period)]
+            m.d.sync += [first.eq(0), element.eq(0), left.eq(self.period)]
         with m.Elif(self.step):
-            m.d.sync += [row.eq(row + self._lanes // ROW), left.eq(left - self._lanes)]
+            m.d.sync += [element.eq(element + self._lanes), left.eq(left - self._lanes)]
             with m.If(left <= self._lanes):
                 m.d.sync += [first.eq(first + ROW), left.eq(self.period)]
         return m

@@ -36,7 +36,7 @@ class UpdateReader(wiring.Component):
     Parameters
     ----------
     lanes
-        L: 8, 16, 32 or 64.
+        L, a power of two from 2 to 64.
     lines
         Lines of VIN.
 

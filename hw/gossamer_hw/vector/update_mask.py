@@ -22,13 +22,14 @@ _STEPS = GROUP // _COLUMNS_PER_CYCLE
 class SparseMask(wiring.Component):
     """Takes groups of weights, at most one every fourth cycle, and marks the kept ones of each block.
 
-    A group is L / 8 rows of a block. :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block per cycle in
-    the four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that group.
+    A group is L elements of a block, row by row. :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block
+    per cycle in the four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that
+    group.
 
     Parameters
     ----------
     lanes
-        L: 8, 16, 32 or 64.
+        L, a power of two from 2 to 64.
 
     Members
     -------

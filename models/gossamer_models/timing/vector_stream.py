@@ -6,8 +6,8 @@ The ``hw/gossamer_hw/vector`` units ``stream`` and ``reduce`` take exactly these
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 
 __all__ = [
-    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "summed_elements",
-    "turned_groups", "update_lag_groups",
+    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "summed_channels",
+    "summed_elements", "turned_groups", "update_lag_groups",
 ]  # fmt: skip
 
 STREAM_OPERATIONS = frozenset({VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE})
@@ -41,16 +41,15 @@ def stream_cycles(lanes: int, columns: int, instruction: Vector) -> int:
 
     FILL, APPLY, GRADIENT: max(2, operands in VIN) per pair of groups of L elements. DRAIN: max(1, L / C) per group.
     UPDATE: 4 per group, and for as many groups more as its last pass lags behind. 17 beyond that; DRAIN with STATISTICS
-    21 + log2(L / 8) + max(C, 8) / min(C, 8), and what the last tile of a sweep takes to round its sums.
+    21 + log2(L / W) + max(C, W) / min(C, W), W = min(L, 8), and what the last tile of a sweep takes to round its sums.
     """
     g = instruction
     groups = -(-g.count // lanes)
     if g.op == VectorOp.DRAIN:
         steps = groups * max(1, lanes // columns)
         if g.flags & VectorFlag.STATISTICS:
-            return (
-                steps + _DRAINED_CYCLES + turned_groups(columns) + _SUM_CYCLES + _levels(lanes) + _rounding_cycles(g, 2)
-            )
+            turns = turned_groups(lanes, columns)
+            return steps + _DRAINED_CYCLES + turns + _SUM_CYCLES + _levels(lanes) + _rounding_cycles(g, 2)
     elif g.op == VectorOp.UPDATE:
         steps = UPDATE_PASSES * (groups + update_lag_groups(lanes))
     else:
@@ -58,14 +57,21 @@ def stream_cycles(lanes: int, columns: int, instruction: Vector) -> int:
     return steps + STREAM_TAIL_CYCLES
 
 
+def summed_channels(lanes: int) -> int:
+    """Channels W that are summed in a cycle, those of one sample on the lanes."""
+    return min(lanes, _ROW)
+
+
 def summed_elements(lanes: int, columns: int) -> int:
-    """Elements that DRAIN with STATISTICS sums together: L / 8 rows of the array's C columns, at least L."""
-    return lanes // _ROW * max(columns, _ROW)
+    """Elements that DRAIN with STATISTICS sums together: L / W rows of the array's C columns, at least L."""
+    together = summed_channels(lanes)
+    return lanes // together * max(columns, together)
 
 
-def turned_groups(columns: int) -> int:
-    """Groups of eight channels that hold those elements; DRAIN gives the elements in no fewer cycles."""
-    return max(columns, _ROW) // min(columns, _ROW)
+def turned_groups(lanes: int, columns: int) -> int:
+    """Groups of W channels that hold those elements; DRAIN gives the elements in no fewer cycles."""
+    together = summed_channels(lanes)
+    return max(columns, together) // min(columns, together)
 
 
 def _operands(g: Vector) -> int:
@@ -78,7 +84,7 @@ def reduce_cycles(lanes: int, instruction: Vector) -> int:
     """Cycles of a REDUCE with L lanes; a function of the operation's options, `count`, `channels` and `size`.
 
     max(2, operands in VIN) per pair of groups of L elements, where one that is both factors counts once, and
-    8 + log2(L / 8) beyond that. The last tile of a sweep rounds one sum per cycle and takes 6 more.
+    8 + log2(L / W) beyond that, W = min(L, 8). The last tile of a sweep rounds one sum per cycle and takes 6 more.
     """
     g = instruction
     product = bool(g.flags & VectorFlag.PRODUCT)
@@ -89,7 +95,7 @@ def reduce_cycles(lanes: int, instruction: Vector) -> int:
 
 def _levels(lanes: int) -> int:
     """Levels of the tree that adds up a channel's terms."""
-    return (lanes // _ROW).bit_length() - 1
+    return (lanes // summed_channels(lanes)).bit_length() - 1
 
 
 def _rounding_cycles(g: Vector, sums: int) -> int:

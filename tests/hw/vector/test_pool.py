@@ -83,8 +83,9 @@ def bench_of(lanes: int, seed: int, special: float = 0.1) -> UnitBench:
 
 
 @pytest.mark.slow
-def test_every_operation() -> None:
-    bench = bench_of(8, 1)
+@pytest.mark.parametrize("lanes", [8, 4])
+def test_every_operation(lanes: int) -> None:
+    bench = bench_of(lanes, 1)
     check(
         bench,
         [instruction(bench, op, window, 8, 1) for op, window in zip(OPERATIONS, (SMALL, HALVING) * 2, strict=True)],
@@ -115,8 +116,8 @@ def test_channels_slabs_and_samples(op: VectorOp) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lanes", "window", "channels"), [(16, OVERLAPPING, 8), (64, SMALL, 24)])
-def test_more_lanes(lanes: int, window: Window, channels: int) -> None:
+@pytest.mark.parametrize(("lanes", "window", "channels"), [(2, SMALL, 8), (16, OVERLAPPING, 8), (64, SMALL, 24)])
+def test_other_lanes(lanes: int, window: Window, channels: int) -> None:
     bench = bench_of(lanes, lanes, 0.02)
     check(bench, [instruction(bench, op, window, channels, 1, samples=6) for op in OPERATIONS])
 
@@ -146,13 +147,13 @@ def test_faults() -> None:
     assert bench.cycles[-1] == pool_cycles(8, good)
 
 
-@pytest.mark.parametrize("lanes", [8, 64])
+@pytest.mark.parametrize("lanes", [2, 8, 64])
 def test_overhead(lanes: int) -> None:
     assert PoolUnit(machine_of(lanes)).overhead == POOL_OVERHEAD_CYCLES
 
 
 def test_elements() -> None:
-    assert [pool_elements(lanes) for lanes in (8, 16, 64, 128)] == [8, 16, 64, 64]
+    assert [pool_elements(lanes) for lanes in (2, 8, 16, 64, 128)] == [2, 8, 16, 64, 64]
 
 
 def test_cycles_of_the_issue() -> None:
