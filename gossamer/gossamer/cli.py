@@ -4,12 +4,13 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from gossamer.folders import check_directory, make_directory
+from gossamer.notes import Note
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
@@ -104,16 +105,23 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show what is being done while it is, on a terminal's stderr."""
+def _progress() -> Iterator[Note]:
+    """Show what is being done while it is, on a terminal's stderr, with a bar."""
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    log = logging.getLogger("gossamer")
-    with Console(stderr=True).status("starting") as status:
+    log, console = logging.getLogger("gossamer"), Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("starting", total=None)
+        said = ""
 
-        def note(text: str) -> None:
-            status.update(text)
-            log.info("%s", text)
+        def note(text: str, share: float | None = None) -> None:
+            nonlocal said
+            progress.update(bar, description=text, total=None if share is None else 1.0, completed=share or 0)
+            if text != said:
+                log.info("%s", text)
+            said = text
 
         yield note
 

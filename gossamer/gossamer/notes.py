@@ -1,12 +1,16 @@
 """What long work says of itself while it runs."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 __all__ = ["Note", "silent"]
 
-Note = Callable[[str], None]
-"""Called with what is being done, for progress displays."""
+
+class Note(Protocol):
+    """Called with what is being done, and which share of it is where that is known, for progress displays."""
+
+    def __call__(self, text: str, share: float | None = None, /) -> None:
+        """Say so."""
 
 
-def silent(text: str) -> None:
+def silent(text: str, share: float | None = None) -> None:
     """Show nothing."""

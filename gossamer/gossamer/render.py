@@ -1,12 +1,14 @@
 """``gossamer render``: a scene by both pipelines, compared with its reference."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note
-from gossamer.render_study import with_costs
+from gossamer.render_study import count_frames, with_costs
 from gossamer_models.architecture import load_architecture
-from gossamer_models.render.renderer import render
+from gossamer_models.render.frame import Frame
+from gossamer_models.render.renderer import Picture, render
 from gossamer_models.render.scene import Scene, load_scene
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_render import ablation_figure
@@ -35,11 +37,15 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
     machine.render_engine  # noqa: B018 - a machine without one is refused before anything is computed
     note("loading field and reference")
     scene: Scene = load_scene(source)
+    frames = count_frames(scene, machine, note)
     note("rendering cubes, front to back")
     picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True)
-    note("rendering uniform samples")
-    baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
-    result = with_costs(render_result(scene, picture, baseline), scene, machine, note)
+    if scene.settings.exact:
+        note("rendering uniform samples")
+        baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
+    else:
+        baseline = _uniform(picture, frames.ended)
+    result = with_costs(render_result(scene, picture, baseline), scene, machine, frames, note)
     make_directory(directory)
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)
@@ -47,3 +53,10 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
     with writing(directory):
         save_figure(ablation_figure(result), directory / "ablation")
     return result
+
+
+def _uniform(picture: Picture, frame: Frame) -> Picture:
+    """Return uniform sampling's picture, which has the bits of the sweep's, with its own counts."""
+    tests, none = frame.total("uniform"), dict.fromkeys(("cubes", "candidates", "hits"), 0)
+    counts = replace(picture.counts, occupancy_accesses=tests, tests=tests, samples=frame.total("kept"), **none)
+    return replace(picture, counts=counts)

@@ -1,10 +1,10 @@
 """A scene on a machine: what its picture costs by both pipelines, and by each of RT-NeRF's ideas alone."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gossamer.notes import Note
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.grouping import DENSE
@@ -19,7 +19,7 @@ from gossamer_reports.result import Result
 from gossamer_sim.render import simulate_frame
 from gossamer_sim.render_jobs import sweep_jobs, uniform_jobs
 
-__all__ = ["Variant", "ablation", "simulate_variant", "with_costs"]
+__all__ = ["Frames", "Variant", "ablation", "count_frames", "simulate_variant", "with_costs"]
 
 _SPARSE: Final = Pattern(2, 8)
 
@@ -97,11 +97,19 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
     cost = render_cost(
         machine, run, frame, shade, scanned=scanned, tests=tests, samples=samples, encoded=variant.encoded
     )
-    return {"occupancy_accesses": frame.swept if variant.sweep else uniform, **cost}
+    return {"occupancy_accesses": frame.swept if variant.sweep else uniform, "samples": samples, **cost}
 
 
-def with_costs(result: Result, scene: Scene, machine: Architecture, note: Callable[[str], None]) -> Result:
-    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area.
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Counts of one picture: as the scene has it, and without early termination."""
+
+    ended: Frame
+    whole: Frame
+
+
+def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
+    """Count what a scene's picture takes.
 
     Raises
     ------
@@ -116,31 +124,34 @@ def with_costs(result: Result, scene: Scene, machine: Architecture, note: Callab
     def count(name: str, termination: float | None) -> Frame:
         settings = dataclasses.replace(scene.settings, termination=termination)
         return count_frame(
-            scene.field,
-            scene.camera,
-            settings,
-            machine.render_engine,
-            lambda done, total: note(f"{name}: tile {done} of {total}"),
+            scene.field, scene.camera, settings, machine.render_engine, lambda done, total: note(name, done / total)
         )
 
     ended = count("counting", scene.settings.termination)
     whole = ended if scene.settings.termination is None else count("counting without early termination", None)
+    return Frames(ended, whole)
+
+
+def with_costs(result: Result, scene: Scene, machine: Architecture, frames: Frames, note: Note) -> Result:
+    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area."""
     note("simulating")
     field = scene.field
     ours = dataclasses.replace(_ALL, sparse=not _is_dense(field.shader), deferred=field.shading == "deferred")
+    theirs = dataclasses.replace(ours, sweep=False)
     area = area_model(machine)
     runs = {
-        name: simulate_variant(scene, machine, ended if variant.termination else whole, variant)
+        name: simulate_variant(scene, machine, frames.ended if variant.termination else frames.whole, variant)
         for name, variant in ablation().items()
     }
     return result | {
-        **simulate_variant(scene, machine, ended, ours),
+        **simulate_variant(scene, machine, frames.ended, ours),
         "architecture": machine.name,
         "clock_hz": machine.clock_hz,
         "memory_bytes": sum(machine.on_chip_bytes().values()),
         "area": None if area is None else area.as_dict(),
         "energy_assumptions": [*ASSUMED, *(f"left out: {part}" for part in LEFT_OUT)],
-        "baseline": result["baseline"]
-        | simulate_variant(scene, machine, ended, dataclasses.replace(ours, sweep=False)),
+        "baseline": result["baseline"] | simulate_variant(scene, machine, frames.ended, theirs),
+        "without_termination": simulate_variant(scene, machine, frames.whole, ours)
+        | {"baseline": simulate_variant(scene, machine, frames.whole, theirs)},
         "ablation": runs,
     }

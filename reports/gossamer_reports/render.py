@@ -32,7 +32,7 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
     ----------
     scene : what was rendered
     picture : by cubes, front to back
-    baseline : by uniform samples
+    baseline : by uniform samples; where colours are not exact, the same picture with other counts
     """
     field = scene.field
     stored = {"density": storage(field.density), "appearance": storage(field.appearance)}
@@ -54,7 +54,7 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
         "encoding": {name: _storage(part) for name, part in stored.items()}
         | {"all": _storage(stored["density"] + stored["appearance"])},
         "baseline": _picture(scene, baseline),
-        "largest_difference": float(np.abs(picture.image - baseline.image).max()),
+        "largest_difference": float(np.abs(picture.image - baseline.image).max()) if scene.settings.exact else None,
         "exact_colours": scene.settings.exact,
         "versions": versions(),
     }
@@ -81,6 +81,7 @@ def print_render(result: Result, console: Console) -> None:
     """Print the tables of a rendered scene."""
     console.print(_pipelines(result))
     console.print(_encodings(result))
+    console.print(_comparison(result))
     console.print(_ablation(result))
     console.print(_machine_line(result), highlight=False)
 
@@ -109,6 +110,23 @@ def _encodings(result: Result) -> Table:
         table.add_column(title, justify="right")
     for kind, part in result["encoding"].items():
         table.add_row(kind, *(f"{part[name]:,}" for name in names), f"{part['dense_over_hybrid']:.2f}x")
+    return table
+
+
+def _comparison(result: Result) -> Table:
+    """Both pipelines on one machine, with and without early termination."""
+    title = f"On {result['architecture']}, with its ideas but the sweep: uniform samples and cubes"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    whole = result["without_termination"]
+    runs = (result["baseline"], result, whole["baseline"], whole)
+    for name in ("uniform", "cubes", "uniform, no end", "cubes, no end"):
+        table.add_column(name, justify="right")
+    for title, key in (
+        ("occupancy accesses", "occupancy_accesses"), ("density samples", "samples"), ("DRAM bytes", "dram_bytes"),
+        ("cycles", "cycles"),
+    ):  # fmt: skip
+        table.add_row(title, *(f"{run[key]:,}" for run in runs))
     return table
 
 

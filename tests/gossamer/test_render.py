@@ -1,5 +1,6 @@
 """``gossamer render``: files, exit codes, and a picture of the shipped field."""
 
+import dataclasses
 import json
 import re
 from importlib.resources import files
@@ -11,6 +12,8 @@ from PIL import Image
 
 from gossamer.cli import main
 from gossamer_models.render.field_file import save_field
+from gossamer_models.render.renderer import render
+from gossamer_models.render.scene import load_scene
 from tests.models.render.fields import random_field
 
 
@@ -50,6 +53,27 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
         assert part["energy_joules"] == pytest.approx(part["power_watts"] * part["seconds"])
         assert part["energy_joules"] == pytest.approx(sum(part["energy_components"].values()))
     assert result["area"]["square_millimetres"] < 18.9
+
+
+def test_the_baseline_of_a_large_picture_is_counted_alone(tmp_path: Path) -> None:
+    """More than 64 x 64 pixels: uniform sampling's counts are those that rendering it would give."""
+    save_field(random_field(7, shift=-2.0), tmp_path / "a.field")
+    path = scene(tmp_path, field="a.field", size="65", termination="0.7")
+    assert main(["render", path, "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["largest_difference"] is None
+    loaded = load_scene(path)
+    whole = render(loaded.field, loaded.camera, "uniform", loaded.settings, fetches=True)
+    assert result["baseline"]["counts"] == dataclasses.asdict(whole.counts)
+    assert whole.density is not None
+    assert whole.appearance is not None
+    assert result["baseline"]["fetches"] == {
+        "density": dataclasses.asdict(whole.density),
+        "appearance": dataclasses.asdict(whole.appearance),
+    }
+    ended, endless = (run["baseline"]["occupancy_accesses"] for run in (result, result["without_termination"]))
+    assert endless > ended == whole.counts.occupancy_accesses
+    assert result["without_termination"]["baseline"]["samples"] > result["baseline"]["samples"]
 
 
 def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

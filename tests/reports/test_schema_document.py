@@ -13,6 +13,7 @@ import gossamer.verify_file
 import gossamer_hw.fpga.parts
 import gossamer_hw.generate
 from gossamer import api, sat
+from gossamer.notes import silent
 from gossamer.render import render_scene
 from gossamer.verify import Verification
 from gossamer.verify_file import FileVerification, StageCycles
@@ -145,7 +146,7 @@ def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 def rendering(folder: Path) -> dict[str, Any]:
     """A small picture of the field that is shipped."""
     (folder / "s.yaml").write_text("field: solid\nreference: solid\nsize: 12\n")
-    return render_scene(folder / "s.yaml", folder / "out", architecture="nerf-1k", note=lambda _: None)
+    return render_scene(folder / "s.yaml", folder / "out", architecture="nerf-1k", note=silent)
 
 
 def test_rendering_is_documented(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Scene files: a field, the picture to render, and what it is compared with."""
 
+import math
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +32,9 @@ TEST_TURN: Final = 1.0
 
 # Colours of larger pictures are summed by a library: counts and light keep the machine's bits.
 _EXACT_PIXELS: Final = 64 * 64
+
+# Measured: what golden holds at once of a picture and its counts.
+_PIXEL_BYTES: Final = 1500
 
 Share = Annotated[float, Bounded(ge=0, le=1)]
 
@@ -118,6 +123,17 @@ def _shipped() -> Path:
     return Path(str(files("gossamer_models"))) / "fields"
 
 
+def _check_memory(camera: Camera) -> None:
+    """Refuse a picture that golden cannot render here, before anything is computed."""
+    pixels, held = camera.width * camera.height, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if pixels * _PIXEL_BYTES > held:
+        most = math.isqrt(held // _PIXEL_BYTES)
+        raise InputError(
+            f"a picture of {camera.width} x {camera.height} pixels takes about {pixels * _PIXEL_BYTES / 1e9:.0f} GB to"
+            f" render, and this machine has {held / 1e9:.0f}", f"at most {most}", path="size",
+        )  # fmt: skip
+
+
 def _locate_field(name: str, beside: Path) -> Path:
     for path in (beside.parent / name, Path(name)):
         if path.is_file():
@@ -138,6 +154,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
         camera = unseen_cameras(file.size, file.zoom or 1)[file.view]
+        _check_memory(camera)
         picture = cast(scene(file.reference), camera)
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)

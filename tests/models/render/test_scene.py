@@ -1,5 +1,6 @@
 """Scene files: references, defaults, and one line for each fault."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,20 @@ def test_a_procedural_reference(folder: Path) -> None:
     assert not np.array_equal(found.camera.pose, other.camera.pose)
 
 
+def test_a_picture_larger_than_memory_is_refused_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,500 bytes per pixel; 2 GiB hold a picture of 1196 pixels per side."""
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 1 << 12}.__getitem__)
+    load_scene(write(folder))
+    message = r"size: a picture of 8000 x 8000 pixels takes about 96 GB to render, and .* has 2; expected at most 1196"
+    with pytest.raises(InputError, match=message):
+        load_scene(write(folder, size="8000"))
+
+
+def test_a_zoom_lengthens_the_focal_length(folder: Path) -> None:
+    near, far = (load_scene(write(folder, **change)).camera for change in ({"zoom": "1.5"}, {}))
+    assert near.focal == pytest.approx(1.5 * far.focal)
+
+
 def test_posed_images_as_reference(folder: Path) -> None:
     found = load_scene(write(folder, reference="data", size="", view="1"))
     assert found.reference.shape == (12, 12, 3)
@@ -53,6 +68,8 @@ def test_posed_images_as_reference(folder: Path) -> None:
         ({"size": "0"}, "size: must be"),
         ({"size": ""}, "size: is missing"),
         ({"view": "8"}, "view: must be less than 8, not 8"),
+        ({"reference": "data", "size": "", "zoom": "2"}, "zoom: goes with a procedural reference"),
+        ({"refine": "{grid: 8, cubes: 4, level: 900}"}, "refine: leaves no occupied cube"),
         ({"reference": "data", "view": "0"}, "size: goes with a procedural reference"),
         ({"reference": "data", "size": "", "view": "2"}, "view: must be less than 2, not 2"),
         ({"reference": "data", "size": "", "split": "train"}, "transforms_train.json: no such file"),
