@@ -7,9 +7,8 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_token_products import Epilogue, emit_product
 from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.graph import TokenStep
-from gossamer_compiler.mapping_tokens import choose_product
-from gossamer_compiler.objective import Objective
 from gossamer_compiler.optimizer import Optimizer
+from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.token_products import Heads, Product
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import VectorOp
@@ -38,10 +37,10 @@ class AttentionLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
-        objective: Objective,
+        scheduler: Scheduler,
     ) -> None:
         self.node, self.params, self.architecture, self.memory = node, params, architecture, memory
-        self.objective = objective
+        self.scheduler = scheduler
         self.tokens = target.pixels
         self.head_channels = target.channels // params.heads
         self.queries, self.keys, self.values = self._split(sources)
@@ -102,7 +101,7 @@ class AttentionLayer:
 
     def _stage(self, part: str, stage: str, product: Product, epilogue: Epilogue) -> StageProgram:
         layer = f"{self.node.name}.{part}"
-        choice = choose_product(product, epilogue, self.architecture, layer, self.objective)
+        choice = self.scheduler.product(product, epilogue, layer)
         mapping = choice.mapping
         builder = StageBuilder()
         emit_product(builder, product, mapping, epilogue, self.architecture)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
+from typing import Final
 
 import numpy as np
 
@@ -19,9 +20,12 @@ from gossamer_models.layouts import BLOCK, entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles
 
-__all__ = ["choose_channels", "map_channels"]
+__all__ = ["BOTH", "Edges", "channels_fit", "choose_channels", "map_channels"]
 
 _ENTRY_BYTES = 3
+
+Edges = tuple[bool, bool]
+BOTH: Final = (True, True)
 
 
 def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> ChannelMapping:
@@ -30,9 +34,14 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 
 def choose_channels(
-    gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
+    gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective, edges: Edges = BOTH
 ) -> Choice[ChannelMapping]:
     """Best schedule that fits.
+
+    Parameters
+    ----------
+    edges : whether its stage begins and ends with the product; between two phases of a strided BP the first load and
+        the last store hide behind the other phases.
 
     Raises
     ------
@@ -40,7 +49,7 @@ def choose_channels(
         No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     """
     shape = dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
-    best = _best_channels(shape, architecture, objective)
+    best = _best_channels(shape, architecture, objective, edges)
     if best is None:
         candidates = _channel_candidates(shape, architecture)
         raise does_not_fit(layer, (_channel_demands(shape, m, architecture) for m in candidates), architecture.buffers)
@@ -49,14 +58,14 @@ def choose_channels(
 
 @cache
 def _best_channels(
-    gemm: ChannelGemm, architecture: Architecture, objective: Objective
+    gemm: ChannelGemm, architecture: Architecture, objective: Objective, edges: Edges
 ) -> Choice[ChannelMapping] | None:
     def actions(mapping: ChannelMapping) -> Actions:
         return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
 
     def rank(family: ChannelMapping) -> Ranks:
         demands = _channel_demands(gemm, family, architecture)
-        cost = _channel_cost(gemm, family, architecture)
+        cost = _channel_cost(gemm, family, architecture, edges)
         return fits(demands, architecture.buffers), objective.keys(cost, lambda: actions(family))
 
     def demand(family: ChannelMapping) -> int:
@@ -67,6 +76,12 @@ def _best_channels(
         if len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS:
             return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
     return None
+
+
+def channels_fit(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> bool:
+    """Whether a schedule of a product of these sizes is one of this product."""
+    fitting = fits(_channel_demands(gemm, mapping, architecture), architecture.buffers)
+    return fitting and len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
@@ -105,7 +120,9 @@ def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: A
     }
 
 
-def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
+def _channel_cost(
+    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, edges: Edges = BOTH
+) -> tuple[int, int]:
     """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt, of one or of a family."""
     array = architecture.array
     j_all = channel_columns(gemm, array, mapping.lj).all_tiles
@@ -126,7 +143,9 @@ def _channel_cost(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Arch
     slowest = largest(
         compute + instances * overhead, loaded // bus, results * 2 // bus, results // architecture.vector.lanes
     )
-    exposed = (loaded + 2 * results) // bus // instances + results // architecture.vector.lanes // instances
+    begins, ends = edges
+    moved = begins * loaded + ends * 2 * results
+    exposed = moved // bus // instances + ends * results // architecture.vector.lanes // instances
     return slowest + exposed, instances
 
 

@@ -20,7 +20,7 @@ from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["choose_gradient", "gemm_rows", "map_gradient"]
+__all__ = ["choose_gradient", "gemm_rows", "gradient_fits", "map_gradient"]
 
 
 def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
@@ -89,6 +89,12 @@ def _best_gradient(
         if _storable(gemm, mapping, architecture.array):
             return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
     return None
+
+
+def gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> bool:
+    """Whether a schedule of a product of these sizes is one of this product."""
+    fitting = fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
+    return fitting and _storable(gemm, mapping, architecture.array)
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:

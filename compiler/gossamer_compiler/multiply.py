@@ -13,12 +13,11 @@ from gossamer_compiler.emit_vector import Pass, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
-from gossamer_compiler.mapping import choose_channels
-from gossamer_compiler.mapping_gradient import choose_gradient
 from gossamer_compiler.multiply_stages import BackPropagation, FeedForward, Phase, Update, WeightGradient
-from gossamer_compiler.objective import Choice, Objective
+from gossamer_compiler.objective import Choice
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
+from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Normalisation, Statistics, statistics_of
 from gossamer_compiler.weights import PruneRule, Weights
@@ -42,7 +41,7 @@ class MultiplyLayer:
     forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
     found : sticky flag that says whether its gradients are finite.
     rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
-    objective : what schedules are chosen by.
+    scheduler : decides on its schedules.
     """
 
     def __init__(
@@ -56,10 +55,10 @@ class MultiplyLayer:
         architecture: Architecture,
         found: int,
         rule: PruneRule,
-        objective: Objective,
+        scheduler: Scheduler,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
-        self.found, self.objective = found, objective
+        self.found, self.scheduler = found, scheduler
         # Words that several groups share keep each column's own group whole.
         dense = node.grouping.diagonal
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
@@ -67,7 +66,7 @@ class MultiplyLayer:
             rule = PruneRule()
         self._memory, self._book = memory, stage_book(architecture)
         self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
-        self.forward_choice = choose_channels(self.forward, architecture, node.name, objective)
+        self.forward_choice = scheduler.channels(self.forward, node.name)
         self.forward_stream = self._stream("forward", self.forward, self.forward_choice.mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
         masters = [self._master(part, shape) for part in ("weight", "momentum", "gradient")]
@@ -103,7 +102,8 @@ class MultiplyLayer:
     def plan_backward(self, gradient: Activation, target: Activation) -> None:
         """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
         phases = list(backward_phases(gradient, target, self.node.window, self._patterns[1], self.node.grouping))
-        if all(gemm is None for _, _, gemm in phases):
+        real = [number for number, (_, _, gemm) in enumerate(phases) if gemm is not None]
+        if not real:
             raise UnsupportedError(
                 f"layer {self.node.name!r}: no tap of its kernel reaches the image", "less padding or a smaller stride"
             )
@@ -111,7 +111,7 @@ class MultiplyLayer:
             if gemm is None:
                 self.phases.append(Phase(y, x, None, None, None))
                 continue
-            choice = choose_channels(gemm, self.architecture, self.node.name, self.objective)
+            choice = self.scheduler.channels(gemm, self.node.name, (number == real[0], number == real[-1]))
             stream = self._stream(f"backward.{number}", gemm, choice.mapping)
             self.phases.append(Phase(y, x, gemm, choice, stream))
 
@@ -164,7 +164,7 @@ class MultiplyLayer:
         gemm = GradientGemm(
             self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping, self.sampled
         )
-        return gemm, choose_gradient(gemm, self.architecture, self.node.name, self.objective)
+        return gemm, self.scheduler.gradient(gemm, self.node.name)
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
         """Weight update and both compressed copies; ``stage`` names it."""

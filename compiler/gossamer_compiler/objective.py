@@ -17,6 +17,7 @@ __all__ = ["CANDIDATES", "CYCLES", "Choice", "Objective", "objective_of", "sched
 CANDIDATES: Final = 4096
 """Schedules of one product that a search examines at most, those that exceed a buffer included."""
 
+_PICO: Final = 1e-12
 _M = TypeVar("_M")
 Cost = tuple[int, int]
 """Predicted cycles, and instructions dealt."""
@@ -48,6 +49,13 @@ class Objective:
             return cost
         picojoules = self.picojoules(actions())
         return picojoules * cost[0] if self.name == "edp" else picojoules, *cost
+
+    def value(self, cycles: int, actions: Actions) -> float:
+        """What is made small: cycles, joules, or joules times cycles."""
+        if self.name == "cycles":
+            return cycles
+        joules = self.picojoules(actions) * _PICO
+        return joules * cycles if self.name == "edp" else joules
 
     def picojoules(self, actions: Actions) -> float:
         """Energy of actions, as far as they have figures."""
@@ -110,5 +118,5 @@ def schedule_of(
         examined=examined,
         limit=objective.candidates,
         cycles=int(keys[-2]),
-        joules=objective.picojoules(actions()) * 1e-12 if objective.rates else None,
+        joules=objective.picojoules(actions()) * _PICO if objective.rates else None,
     )

@@ -9,8 +9,8 @@ from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.gates import GateLayer, GeluLayer, RotaryLayer
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.layer_norm import LayerNormLayer
-from gossamer_compiler.objective import Objective
 from gossamer_compiler.optimizer import Optimizer
+from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.token_maps import TokenLayer, TokensLayer
 from gossamer_models.architecture import Architecture
 from gossamer_models.layers import Attention, Gelu, LayerNorm, RmsNorm, Rotary, SiluGate, Token, Tokens
@@ -44,9 +44,9 @@ def step_layer(
     memory: MemoryImage,
     architecture: Architecture,
     found: int,
-    objective: Objective,
+    scheduler: Scheduler,
 ) -> StepLayer:
-    """Return the layer of a node, its tensors allocated and its products scheduled by an objective.
+    """Return the layer of a node, its tensors allocated, its products scheduled.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def step_layer(
     """
     match node.params:
         case Attention() as params:
-            return AttentionLayer(node, params, sources, target, memory, architecture, objective)
+            return AttentionLayer(node, params, sources, target, memory, architecture, scheduler)
         case LayerNorm() | RmsNorm() as params:
             return LayerNormLayer(node, params, sources[0], target, memory, architecture, found)
         case Tokens() as params:

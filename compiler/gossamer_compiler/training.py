@@ -19,6 +19,7 @@ from gossamer_compiler.normalise import BackwardPasses, ChainLayer
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.token_maps import TokensLayer
@@ -102,7 +103,8 @@ def compile_training(
         constants.loss_scale, method.decay,
     )  # fmt: skip
     phase = phase or method.phases(pattern or DENSE)[-1]
-    compiler = _Compiler(build_graph(network, batch), batch, method, phase, architecture, seed, objective)
+    scheduler = Scheduler(architecture, objective)
+    compiler = _Compiler(build_graph(network, batch), batch, method, phase, scheduler, seed)
     return Program(network.name, architecture.name, tuple(compiler.compile(rule, prepare=prepare)), compiler.memory)
 
 
@@ -118,12 +120,10 @@ def _named(layer: str) -> Iterator[None]:
 class _Compiler:
     """Walks the graph forwards, then backwards."""
 
-    def __init__(
-        self, graph: Graph, batch: int, method: Method, phase: Phase, architecture: Architecture, seed: int,
-        objective: Objective,
-    ) -> None:  # fmt: skip
-        self.graph, self.batch, self.architecture, self.objective = graph, batch, architecture, objective
-        self.book = stage_book(architecture)
+    def __init__(self, graph: Graph, batch: int, method: Method, phase: Phase, scheduler: Scheduler, seed: int) -> None:
+        self.graph, self.batch = graph, batch
+        self.scheduler, self.architecture = scheduler, scheduler.architecture
+        self.book = stage_book(scheduler.architecture)
         pattern = phase.pattern
         self.trains = method.trains
         self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
@@ -187,7 +187,7 @@ class _Compiler:
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
-            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag(), self.objective)
+            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag(), self.scheduler)
             self.steps[node.name] = layer
             return layer.feed_forward()
         if isinstance(node, Loss) and not self.trains:
@@ -238,7 +238,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            found=self._flag(), rule=self.rule, objective=self.objective,
+            found=self._flag(), rule=self.rule, scheduler=self.scheduler,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer

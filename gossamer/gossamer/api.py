@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer.fairness import Fairness, check_fairness, fairness_result
 from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
@@ -114,6 +115,9 @@ def simulate(
 ) -> Simulation:
     """Compile and simulate a workload and its baseline.
 
+    ``result["fairness"]["beaten"]`` names stages of the baseline that the run's schedules would make better: the
+    comparison is not fair then, and the command fails.
+
     Parameters
     ----------
     source : a workload file.
@@ -147,14 +151,17 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
         return program, simulator.run(program)
 
     baseline = one_run("baseline", workload.baseline, _phases(workload.baseline)[-1])
-    runs, timing = [], baseline[1]
+    runs, replayed, timing = [], list[Fairness](), baseline[1]
     for phase in _phases(workload.training):
         run = one_run("run", workload.training, phase)
         runs.append(PhaseRun(phase, compare(run, baseline, machine)))
+        note("run: its schedules replayed on the baseline")
+        replayed.append(check_fairness(network, workload.batch, machine, objective, baseline[0], run[0], simulator))
         timing = run[1]
     comparison = runs[-1].comparison
     schedule = schedule_result(runs) if len(runs) > 1 else None
-    return Simulation(comparison, timing, simulation_result(comparison, workload, network.name, machine, schedule))
+    result = simulation_result(comparison, workload, network.name, machine, fairness_result(replayed), schedule)
+    return Simulation(comparison, timing, result)
 
 
 def _phases(use: MethodUse) -> tuple[Phase, ...]:

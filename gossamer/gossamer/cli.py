@@ -130,7 +130,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from gossamer import api
-    from gossamer_reports.tables import print_simulation
+    from gossamer_reports.tables import fairness_line, print_simulation
 
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
     check_directory(directory)
@@ -148,6 +148,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     console = Console()
     print_simulation(simulation.result, console)
     console.print(f"results in {directory}", highlight=False)
+    if simulation.result["fairness"]["beaten"]:
+        print(f"gossamer: {fairness_line(simulation.result)}", file=sys.stderr)
+        return _FAILED
     return _PASSED
 
 

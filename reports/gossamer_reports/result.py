@@ -33,6 +33,7 @@ def simulation_result(
     workload: Workload,
     network: str,
     architecture: Architecture,
+    fairness: Result,
     schedule: Result | None = None,
 ) -> Result:
     """Return a comparison as a JSON object of schema `SIMULATE_SCHEMA`.
@@ -43,6 +44,7 @@ def simulation_result(
     workload : what was asked for.
     network : name of the network.
     architecture : machine of both runs.
+    fairness : what the baseline would take with the run's schedules, where those differ.
     schedule : phases of a method that changes over a run; ``comparison`` is of the last one.
     """
     training, area = workload.training, area_model(architecture)
@@ -70,6 +72,7 @@ def simulation_result(
         "actions": comparison.run.actions.as_dict(),
         "ledger": comparison.run.ledger.as_dict(),
         "schedule": schedule,
+        "fairness": fairness,
         "baseline": _baseline(comparison.baseline),
         "layers": [_layer(row) | _against(row, baseline.get(row.key)) for row in comparison.run.rows],
         "timing_status": dict(comparison.timing_status),

@@ -13,8 +13,8 @@ from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
 __all__ = [
-    "TOP_ROWS", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table", "schedule_line",
-    "verification_line",
+    "TOP_ROWS", "fairness_line", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table",
+    "schedule_line", "verification_line",
 ]  # fmt: skip
 
 TOP_ROWS = 12
@@ -22,6 +22,7 @@ TOP_ROWS = 12
 _OBJECTIVES = {
     "cycles": "predicted cycles", "energy": "predicted energy", "edp": "predicted energy times cycles",
 }  # fmt: skip
+_UNITS = {"cycles": "cycles", "energy": "joules", "edp": "joule cycles"}
 
 
 def print_simulation(result: Result, console: Console) -> None:
@@ -169,6 +170,7 @@ def _notes(result: Result) -> str:
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
         schedule_line(result),
+        fairness_line(result),
         energy_line(result),
         area_line(result),
     ]
@@ -185,6 +187,22 @@ def schedule_line(result: Result) -> str:
     return (
         f"schedules by {_OBJECTIVES[result['workload']['objective']]}: {len(schedules)} products of both runs, "
         f"{examined[0]:,} to {examined[-1]:,} candidates each, at most {schedules[0]['limit']:,} examined"
+    )
+
+
+def fairness_line(result: Result) -> str:
+    """Whether the baseline would be better off with the run's schedules; names the first stage that would."""
+    found = result["fairness"]
+    if not found["beaten"]:
+        return (
+            f"fair: of {found['differing']} stages that the baseline schedules differently, {found['replayed']} fit "
+            "the run's schedule, and none is better with it"
+        )
+    first, unit = found["beaten"][0], _UNITS[result["workload"]["objective"]]
+    more = f"; {len(found['beaten']) - 1} more" if len(found["beaten"]) > 1 else ""
+    return (
+        f"not fair: {first['layer']} {first['stage']} of the baseline takes {first['own']:,.10g} {unit}, and "
+        f"{first['other']:,.10g} with the run's schedule of it{more}"
     )
 
 

@@ -13,6 +13,7 @@ from gossamer_models.workload import MethodUse, Training, Workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import simulation_result
 
+FAIR = {"differing": 0, "replayed": 0, "beaten": list[Any]()}
 Run = tuple[Program, SimResult]
 
 
@@ -71,4 +72,4 @@ def result(comparison: Comparison, tiny: Architecture) -> dict[str, Any]:
 def make_result(comparison: Comparison, architecture: Architecture) -> dict[str, Any]:
     training = Training(method="bdwp", sparsity="2:8")
     workload = Workload("w", Path("w.yaml"), "net", 32, training, MethodUse(), "tiny-4x4", None)
-    return simulation_result(comparison, workload, "net", architecture)
+    return simulation_result(comparison, workload, "net", architecture, FAIR)

@@ -1,73 +1,86 @@
 """The dense run is not beaten by itself with the sparse run's schedules, wherever those differ and fit."""
 
-from collections.abc import Iterator
+import json
+from pathlib import Path
 
 import pytest
 
-from gossamer_compiler import mapping as schedules
-from gossamer_compiler import multiply
-from gossamer_compiler.channel_tiles import ChannelMapping
-from gossamer_compiler.geometry import ChannelGemm
-from gossamer_compiler.objective import Choice, Objective
-from gossamer_compiler.tiling import fits
+from gossamer import api
+from gossamer.cli import main
+from gossamer.fairness import Beaten, Fairness, check_fairness
+from gossamer_compiler.objective import CYCLES, Objective, objective_of
+from gossamer_compiler.replay import replays
 from gossamer_compiler.training import compile_training
-from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.architecture import load_architecture
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network, load_network
-from gossamer_models.program import Program
+from gossamer_models.objectives import OBJECTIVES, ObjectiveName
+from gossamer_models.program import MemoryImage, Program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import Simulator
 
 MACHINE = load_architecture("vcu1525-32x32")
+WORKLOAD = Path(__file__).parents[2] / "workloads" / "digits-cnn-bdwp.yaml"
 
 
-class Replay:
-    """Schedules of FF and BP: remembers those of one run, and gives them to the next one where they fit."""
-
-    def __init__(self) -> None:
-        self.held: list[tuple[str, ChannelMapping]] = []
-        self.waiting: Iterator[tuple[str, ChannelMapping]] = iter(())
-        self.replayed = 0
-
-    def record(
-        self, gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
-    ) -> Choice[ChannelMapping]:
-        choice = schedules.choose_channels(gemm, architecture, layer, objective)
-        self.held.append((layer, choice.mapping))
-        return choice
-
-    def replay(
-        self, gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective
-    ) -> Choice[ChannelMapping]:
-        own = schedules.choose_channels(gemm, architecture, layer, objective)
-        name, mapping = next(self.waiting)
-        assert name == layer
-        if mapping == own.mapping or not fits(
-            schedules._channel_demands(gemm, mapping, architecture), architecture.buffers
-        ):
-            return own
-        self.replayed += 1
-        return Choice(mapping, own.schedule)
+def compiled(network: Network, batch: int, method: str, objective: Objective = CYCLES) -> Program:
+    pattern = None if method == "dense" else Pattern(2, 8)
+    return compile_training(network, batch, METHODS[method], pattern, MACHINE, objective=objective)
 
 
-def compiled(network: Network, batch: int, method: str, pattern: Pattern | None) -> Program:
-    return compile_training(network, batch, METHODS[method], pattern, MACHINE)
+@pytest.mark.parametrize(("name", "batch"), [("vgg19-32", 512), ("vit-32", 512), ("resnet18-64", 32)])
+def test_no_dense_stage_is_beaten_by_the_sparse_schedule(name: str, batch: int) -> None:
+    network, simulator = load_network(name), Simulator(MACHINE)
+    dense = compiled(network, batch, "dense")
+    replayed = 0
+    for method in ("bdwp", "bdwp-mvue"):
+        found = check_fairness(network, batch, MACHINE, CYCLES, dense, compiled(network, batch, method), simulator)
+        assert found.beaten == ()
+        replayed += found.replayed
+    assert replayed, "the runs must schedule differently for this to mean anything"
 
 
-@pytest.mark.parametrize(("name", "batch"), [("vgg19-32", 512), ("vit-32", 512), ("resnet18-64", 64)])
-def test_no_dense_stage_is_beaten_by_the_sparse_schedule(
-    name: str, batch: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_baseline_that_searches_less_is_found_out(name: ObjectiveName) -> None:
+    network, objective = load_network("resnet9-32"), objective_of(name, MACHINE, "ddr4")
+    poor = Objective(name, objective.rates, candidates=40)
+    dense, sparse = compiled(network, 64, "dense", poor), compiled(network, 64, "bdwp", objective)
+    found = check_fairness(network, 64, MACHINE, objective, dense, sparse, Simulator(MACHINE))
+    assert len(found.beaten) >= 3
+    assert {item.stage for item in found.beaten} >= {"ff", "bp"}
+    for item in found.beaten:
+        assert item.other < item.own
+
+
+def test_a_stage_alone_takes_what_it_takes_in_its_run() -> None:
+    """BP has nothing beside it, and its phases are one stage."""
+    network, simulator = load_network("resnet9-32"), Simulator(MACHINE)
+    dense, sparse = compiled(network, 64, "dense", Objective(candidates=40)), compiled(network, 64, "bdwp")
+    inside = {(stage.layer, stage.stage): stage.cycles for stage in simulator.run(dense).stages}
+    alone = [item.own for item in replays(network, 64, MACHINE, CYCLES, dense, sparse) if item.own.stage == "bp"]
+    assert alone
+    for stage in simulator.run(Program("alone", MACHINE.name, tuple(alone), MemoryImage())).stages:
+        assert stage.cycles == inside[stage.layer, stage.stage]
+
+
+def test_runs_that_schedule_alike_have_nothing_to_replay() -> None:
+    network = load_network("resnet9-32")
+    dense = compiled(network, 64, "dense")
+    assert list(replays(network, 64, MACHINE, CYCLES, dense, dense)) == []
+
+
+def test_the_command_fails_and_keeps_its_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, replay, simulator = load_network(name), Replay(), Simulator(MACHINE)
-    dense = compiled(network, batch, "dense", None)
-    monkeypatch.setattr(multiply, "choose_channels", replay.record)
-    compiled(network, batch, "bdwp", Pattern(2, 8))
-    replay.waiting = iter(replay.held)
-    monkeypatch.setattr(multiply, "choose_channels", replay.replay)
-    replayed = compiled(network, batch, "dense", None)
-    assert next(replay.waiting, None) is None
-    assert replay.replayed, "the runs must schedule differently for this to mean anything"
-    pairs = zip(dense.stages, simulator.run(dense).stages, simulator.run(replayed).stages, strict=True)
-    beaten = [(stage.layer, stage.stage, own.cycles, other.cycles) for stage, own, other in pairs
-              if other.cycles < own.cycles]  # fmt: skip
-    assert not beaten
+    beaten = Beaten("conv2", "wu", 1234, 1233)
+    arguments = ["simulate", str(WORKLOAD), "--no-plots", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert "fair: of " in capsys.readouterr().out
+    monkeypatch.setattr(api, "check_fairness", lambda *_: Fairness(3, 2, (beaten, beaten)))
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    line = "not fair: conv2 wu of the baseline takes 1,234 cycles, and 1,233 with the run's schedule of it; 1 more"
+    assert printed.err == f"gossamer: {line}\n"
+    assert line in " ".join(printed.out.split())
+    found = json.loads((tmp_path / "result.json").read_text())["fairness"]
+    assert found["beaten"][0] == {"layer": "conv2", "stage": "wu", "own": 1234, "other": 1233}

@@ -1,0 +1,105 @@
+"""Stages of one run with the schedules of another one: what a comparison of both must not be blind to."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gossamer_compiler.activations import allocate
+from gossamer_compiler.graph import Graph, Multiply, build_graph
+from gossamer_compiler.multiply import MultiplyLayer
+from gossamer_compiler.objective import Objective
+from gossamer_compiler.sampled import allocate_sampled
+from gossamer_compiler.scheduler import DoesNotReplayError, Replay, Scheduler
+from gossamer_compiler.weights import PruneRule
+from gossamer_models.architecture import Architecture
+from gossamer_models.grouping import DENSE
+from gossamer_models.network import Network
+from gossamer_models.program import MemoryImage, Program, Schedule, StageProgram
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["Replayed", "replays"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A stage alone, without statistics and without another layer's passes.
+
+    Members
+    -------
+    own : with its run's schedules.
+    other : with the other run's; None if they do not fit.
+    """
+
+    own: StageProgram
+    other: StageProgram | None
+
+
+def replays(
+    network: Network,
+    batch: int,
+    architecture: Architecture,
+    objective: Objective,
+    own: Program,
+    other: Program,
+) -> Iterator[Replayed]:
+    """FF, BP and WU of one run that the other run schedules differently, those of equal sizes once.
+
+    Attention is left out: its products are the same in all runs, and so are their schedules.
+
+    Parameters
+    ----------
+    own, other : of the same network, batch and machine, scheduled by the same objective.
+    """
+    graph = build_graph(network, batch)
+    nodes = {node.name: node for node in graph.nodes if isinstance(node, Multiply)}
+    theirs = {(stage.layer, stage.stage): stage.schedules for stage in other.stages}
+    known: set[object] = set()
+    scheduler = Scheduler(architecture, objective)
+    for stage in own.stages:
+        schedules = theirs.get((stage.layer, stage.stage), ())
+        if stage.layer not in nodes or not schedules or _sizes(stage.schedules) == _sizes(schedules):
+            continue
+        node = nodes[stage.layer]
+        shape = dataclasses.replace(node, name="", source="", output="")
+        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, _sizes(stage.schedules), _sizes(schedules)
+        if key not in known:
+            known.add(key)
+            yield Replayed(
+                _stage(graph, node, batch, stage, scheduler, stage.schedules),
+                _replayed(graph, node, batch, stage, scheduler, schedules),
+            )
+
+
+def _sizes(schedules: tuple[Schedule, ...]) -> tuple[tuple[tuple[str, int], ...], ...]:
+    return tuple(schedule.sizes for schedule in schedules)
+
+
+def _replayed(
+    graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Scheduler, given: tuple[Schedule, ...]
+) -> StageProgram | None:
+    try:
+        return _stage(graph, node, batch, stage, scheduler, given)
+    except DoesNotReplayError:
+        return None
+
+
+def _stage(
+    graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Scheduler, given: tuple[Schedule, ...]
+) -> StageProgram:
+    """FF, BP or WU of a layer alone with given schedules."""
+    memory, pattern = MemoryImage(), DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
+    source = allocate(memory, "source", batch, *(node.in_shape if node.patches else graph.shapes[node.source]))
+    target = allocate(memory, "target", batch, *graph.shapes[node.output])
+    kept = DENSE if stage.stage == "wu" else pattern
+    layer = MultiplyLayer(
+        node, source, target, kept, kept, memory, scheduler.architecture, found=0, rule=PruneRule(),
+        scheduler=Replay(scheduler, given if stage.stage == "ff" else (None, *given)),
+    )  # fmt: skip
+    if stage.stage == "ff":
+        return layer.feed_forward()
+    if stage.stage == "bp":
+        layer.plan_backward(target, source)
+        return layer.back_propagate()
+    if not pattern.is_dense:
+        layer.sampled = allocate_sampled(memory, "sampled", target, pattern, seed=0)
+    return layer.weight_gradient(target)
