@@ -13,6 +13,7 @@ import gossamer.verify_file
 import gossamer_hw.fpga.parts
 import gossamer_hw.generate
 from gossamer import api, sat
+from gossamer.fairness import Beaten, Fairness
 from gossamer.notes import silent
 from gossamer.render import render_scene
 from gossamer.verify import Verification
@@ -117,6 +118,13 @@ def test_schedules_are_documented(tmp_path: Path) -> None:
     assert {"Schedule", "Phase"} <= found.seen.keys()
 
 
+def test_an_unfair_comparison_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    unfair = Fairness(2, 1, (Beaten("conv2", "wu", 1234, 1233),))
+    monkeypatch.setattr(api, "check_fairness", lambda *_: unfair)
+    found = walk("Simulation", simulation("tiny-4x4"))
+    assert found.seen["Beaten"] == names("Beaten").keys()
+
+
 def test_simulation_without_energy_is_documented() -> None:
     found = walk("Simulation", simulation("tiny-4x4"))
     found.assert_complete()
@@ -205,6 +213,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_
     used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
     used |= set(walk("Rendering", rendering(tmp_path)).seen)
     assert SECTIONS.keys() - used == {
+        "Beaten",
         "Generation",
         "Generation of a unit",
         "Render engine",
