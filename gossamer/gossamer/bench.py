@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gossamer.bench_dataflow import dataflows
+from gossamer.bench_frames import pinned_frames
 from gossamer.bench_hardware import element, engines, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
@@ -23,7 +24,7 @@ _PARTS = {
     "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
     "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines, "units": units,
     "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
-    "renderers": renderers,
+    "render": pinned_frames, "renderers": renderers,
 }  # fmt: skip
 _LONG = {"large": large_product}
 """Measured only if named: their builds take long."""

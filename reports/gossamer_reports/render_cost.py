@@ -1,8 +1,10 @@
 """What a picture costs on the render engine: frames per second, energy and power, as ``result.json`` has them."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.banks import memory_banks, render_banks
 from gossamer_models.energy import EnergyTable, Figure, load_energy
@@ -16,21 +18,21 @@ __all__ = ["ASSUMED", "LEFT_OUT", "render_cost"]
 
 _PICO: Final = 1e-12
 _SCAN, _TEST, _COMPOSE = (7, 5), (3, 3), (5, 4)  # fp32 multiplications and additions
-_ENTRY_BYTES: Final = 2.5
+_HALF_BITS: Final = 16
 _SIGMOIDS: Final = 6
 """Look-ups of three colours: an exponential and a reciprocal each."""
 ASSUMED: Final = (
-    "every element of the array costs a multiply-add in every cycle that the array works, idle columns included",
+    "every element of the array costs a multiply-add in every step that is issued, idle columns included",
     "a look-up of sine or logarithm costs as much as one of an exponential",
     "fp32 multiplications, additions: 7, 5 per pixel of a rectangle, 3, 3 per tested sample, 5, 4 per composed one",
     "rows are read from the patch buffer once per sample that reads them, by uniform sampling as by the sweep",
-    "operands are read as if a word had four entries and served one column, with a dense network and with a sparse one",
+    "patches and lines are read without conflicts between samples of one cycle",
 )
 LEFT_OUT: Final = (
     "leakage, clock tree, control, address generators",
     "search units: population counts and comparisons",
     "square roots, registers of the lanes, the memory of light and colour",
-    "accumulators of the array, sums of deferred shading, the queue of batches, on-chip copies of lines",
+    "sums of deferred shading, on-chip copies of lines, weights as they are loaded",
 )
 
 
@@ -95,18 +97,19 @@ def _energy(
     if dram is None or not table.sram or None in costs:
         return None
     mac, lookup, multiplication, addition = (float(cost or 0) for cost in costs)
-    array = architecture.array
     products = PRODUCTS * (samples * frame.density_components + run.shaded * frame.appearance_components)
     waves = run.network * shade.waves_per_sample
-    # Per cycle a row takes one word in so many entries, a column one entry for all of a tile's slots.
-    operands = run.busy["array"] * (array.rows * 2 * array.group / 4 + array.columns * _ENTRY_BYTES / array.slots)
     geometry = [scanned * _SCAN[kind] + tests * _TEST[kind] + samples * _COMPOSE[kind] for kind in range(2)]
     memories = {**memory_banks(architecture), **render_banks(architecture.render_engine)}
-    a_read, _ = table.bank_picojoules_per_bit(memories["a"].bytes) or (0.0, 0.0)
+    work = _array_actions(run, shade)
     patch_read, patch_write = table.bank_picojoules_per_bit(memories["patch"].bytes) or (0.0, 0.0)
     picojoules: Mapping[str, float] = {
-        "array": run.busy["array"] * array.macs_per_cycle * mac,
-        "operand_memories": 8 * operands * a_read,
+        "array": (work.macs + work.null_macs) * mac,
+        "operand_memories": sum(
+            getattr(work, f"{name}_read_bits") * read + getattr(work, f"{name}_write_bits") * write
+            for name in ("a", "b", "accumulator")
+            for read, write in (table.bank_picojoules_per_bit(memories[name].bytes) or (0.0, 0.0),)
+        ),
         "interpolation_lanes": products * mac,
         "table_units": (EXPONENTIALS * samples + waves + _SIGMOIDS * run.network) * lookup,
         "projector_and_compositor": geometry[0] * multiplication + geometry[1] * addition,
@@ -115,6 +118,19 @@ def _energy(
         + 8 * run.written_bytes * dram.write_picojoules_per_bit,
     }
     return {name: cost * _PICO for name, cost in picojoules.items()}
+
+
+def _array_actions(run: RenderRun, shade: ShadeTiming) -> Actions:
+    """Return what the array does for all batches, and the bits of operands that are written for them."""
+    batches = ((run.basis_batches, True), (run.network_batches, False))
+    counted = Actions.total(
+        (shade.actions(samples, basis=basis), times)
+        for sizes, basis in batches
+        for samples, times in sizes.items()
+    )  # fmt: skip
+    _, *layers = shade.shader.matrices
+    written = run.shaded * shade.shader.basis.shape[1] + run.network * sum(layer.shape[1] for layer in layers)
+    return dataclasses.replace(counted, a_write_bits=_HALF_BITS * written)
 
 
 def _row_bytes(frame: Frame, *, encoded: bool) -> int:

@@ -13,6 +13,7 @@ Rules
 Every cycle until the last store is accounted for once, from the view of the render engine.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -57,6 +58,7 @@ class RenderRun:
     unit_busy : cycles of work of each of the render engine's units
     jobs, batches : how many
     shaded, network : samples through the basis, and samples or pixels through the network
+    basis_batches, network_batches : how many of each size went through the array
     """
 
     cycles: int = 0
@@ -71,6 +73,8 @@ class RenderRun:
     batches: int = 0
     shaded: int = 0
     network: int = 0
+    basis_batches: Counter[int] = field(default_factory=Counter)
+    network_batches: Counter[int] = field(default_factory=Counter)
 
 
 def simulate_frame(
@@ -220,6 +224,7 @@ class _Machine:
         basis = self._shade.basis(self._filled)
         self._intake[self._run.batches % 2] = start + basis + _HANDOVER
         self._run.busy["array"] += basis
+        self._run.basis_batches[self._filled] += 1
         self._array = start + basis
         self._run.batches += 1
         if self._deferred:
@@ -232,6 +237,7 @@ class _Machine:
         network = self._shade.network(count)
         self._array += self._shade.encoding(count) + network
         self._run.busy["array"] += network
+        self._run.network_batches[count] += 1
         self._run.network += count
         self._colours = self._array
 

@@ -146,6 +146,8 @@ def test_every_cycle_and_byte_is_accounted_for(sweep: bool, deferred: bool) -> N
     assert found.shaded == frame.total("shaded")
     assert found.network == (sum(tile.shaded_pixels for tile in jobs) if deferred else found.shaded)
     assert max(found.busy.values()) <= found.cycles
+    for batches, samples in ((found.basis_batches, found.shaded), (found.network_batches, found.network)):
+        assert sum(size * times for size, times in batches.items()) == samples
 
 
 def test_no_idea_costs_time_by_construction() -> None:

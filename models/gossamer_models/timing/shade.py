@@ -8,6 +8,7 @@ ReLU and the biases lie on the drain path.
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Gemm
@@ -18,7 +19,7 @@ from gossamer_models.sparsity import Pattern, entries_in_last_word
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.render import rate_cycles
 
-__all__ = ["ShadeTiming", "product_cycles"]
+__all__ = ["ShadeTiming", "product_cycles", "products"]
 
 _SIGMOID_LOOKUPS = 2  # an exponential and a reciprocal
 _LEVEL_R0 = 0
@@ -26,10 +27,10 @@ _ENTRY_BYTES = 3
 
 
 @lru_cache(maxsize=4096)
-def product_cycles(
+def products(
     array: Array, accumulator_words: int, samples: int, inputs: int, outputs: int, pattern: Pattern
-) -> int:
-    """Return the cycles of a product of samples x inputs by inputs x outputs, by the best interleave.
+) -> tuple[Gemm, ...]:
+    """Return the instructions of a product of samples x inputs by inputs x outputs, by the best interleave.
 
     Where the accumulators do not hold all outputs there is one instruction per part of the outputs.
 
@@ -37,6 +38,11 @@ def product_cycles(
     ----------
     accumulator_words : results per column
     pattern : of the weights along the inputs
+
+    Raises
+    ------
+    DoesNotFitError
+        The accumulators hold no part of the outputs.
     """
     group = array.group
     entries, last = _word_entries(inputs, group, pattern)
@@ -46,21 +52,29 @@ def product_cycles(
         part = min(accumulator_words // (i_tiles * li * lj * array.rows), j_tiles)
         if not part:
             continue
-        cycles = 0
-        for first in range(0, j_tiles, part):
-            product = Gemm(
+        parts = tuple(
+            Gemm(
                 log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=entries, entries_last=last,
                 last_level=_LEVEL_R0, chunk_words=MAX_CHUNK_ELEMENTS // group, li_last=li, i0=i_tiles,
                 j=min(part, j_tiles - first), r0=rate_cycles(inputs, group),
-            )  # fmt: skip
-            cycles += gemm_cycles(array, product).total
-        found.append(cycles)
+            )
+            for first in range(0, j_tiles, part)
+        )  # fmt: skip
+        found.append((sum(gemm_cycles(array, product).total for product in parts), parts))
     if not found:
         raise DoesNotFitError(
             "a batch of samples does not fit the accumulators", rate_cycles(samples, array.rows) * array.rows,
             accumulator_words, "words", "lower `render.batch` or raise `buffers.accumulator_words`",
         )  # fmt: skip
-    return min(found)
+    return min(found, key=lambda choice: choice[0])[1]
+
+
+def product_cycles(
+    array: Array, accumulator_words: int, samples: int, inputs: int, outputs: int, pattern: Pattern
+) -> int:
+    """Return the cycles of `products`."""
+    parts = products(array, accumulator_words, samples, inputs, outputs, pattern)
+    return sum(gemm_cycles(array, product).total for product in parts)
 
 
 def _word_entries(inputs: int, group: int, pattern: Pattern) -> tuple[int, int]:
@@ -119,6 +133,17 @@ class ShadeTiming:
         """Return the cycles of the basis of a batch."""
         features, inputs = self.shader.basis.shape
         return self._product(samples, inputs, features, self.shader.basis_pattern)
+
+    def actions(self, samples: int, *, basis: bool) -> Actions:
+        """Return what the array does for a batch: in the basis, or in the network."""
+        array, words = self.architecture.array, self.architecture.buffers.accumulator_words
+        sizes = list(zip(self.shader.matrices, self.shader.patterns, strict=True))
+        parts = (
+            product
+            for matrix, pattern in (sizes[:1] if basis else sizes[1:])
+            for product in products(array, words, samples, matrix.shape[1], len(matrix), pattern)
+        )
+        return Actions.total((instruction_actions(array, product), 1) for product in parts)
 
     def encoding(self, samples: int) -> int:
         """Return the cycles from the last feature of a batch to the last wave of it."""

@@ -41,10 +41,10 @@ def test_a_procedural_reference(folder: Path) -> None:
 
 
 def test_a_picture_larger_than_memory_is_refused_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,500 bytes per pixel; 2 GiB hold a picture of 1196 pixels per side."""
+    """1,700 bytes per pixel; 2 GiB hold a picture of 1123 pixels per side."""
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 1 << 12}.__getitem__)
     load_scene(write(folder))
-    message = r"size: a picture of 8000 x 8000 pixels takes about 96 GB to render, and .* has 2; expected at most 1196"
+    message = r"size: a picture of 8000 x 8000 pixels takes about 109 GB to render, and .* has 2; expected at most 1123"
     with pytest.raises(InputError, match=message):
         load_scene(write(folder, size="8000"))
 
