@@ -29,6 +29,8 @@ Tensor = Any
 _LEARNING_RATES = (0.02, 2e-3)  # of grids and network
 _DECAY = 0.1  # of the learning rates, over a training and again over the fine-tuning
 _THRIFT = 0.02  # share of the light below which samples are shaded by chance
+_MARGIN = 6  # pixels around what has alpha
+_FAR = 8  # one ray in so many is drawn from whole pictures
 _DILATION = 3  # cubes: a measured occupancy grows by one cube in every direction
 _NOTED = 50  # iterations whose mean error is told
 _SPARSE_WEIGHT = 5e-5  # of the planes' mean magnitudes, against the squared error
@@ -43,7 +45,7 @@ class FitSettings:
     ----------
     sides : texels per axis, one entry per phase
     iterations : of every phase
-    fine_tuning : iterations behind pruning
+    fine_tuning : iterations in and behind the pruning of planes, and half as many in that of the network
     rays : per iteration
     cubes : occupancy cubes per axis
     sparsity : share of the planes' numbers that are pruned
@@ -52,8 +54,8 @@ class FitSettings:
     """
 
     sides: tuple[int, ...] = (32, 64, 96, 96)
-    iterations: tuple[int, ...] = (350, 350, 400, 500)
-    fine_tuning: int = 800
+    iterations: tuple[int, ...] = (300, 300, 350, 450)
+    fine_tuning: int = 900
     rays: int = 768
     cubes: int = 64
     sparsity: float = 0.9
@@ -124,9 +126,11 @@ def fit(
     note(f"pruning to {settings.sparsity:.0%}; {int(occupancy.sum())} cubes are occupied")
     steps = range(settings.fine_tuning)
     _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, None, steps))
+    occupancy &= _measure(model, settings.cubes)
     pruned, sparse_network = model.field(name, occupancy.numpy().copy()), None
     if settings.network:
         note(f"basis and network to {settings.network}")
+        steps = range(settings.fine_tuning // 2)
         _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, None, settings.network, steps))
         sparse_network = model.field(f"{name} {settings.network}", occupancy.numpy().copy())
         sparse_network = replace(sparse_network, shader=sparse_network.shader.pruned(settings.network))
@@ -173,15 +177,16 @@ class _Rays:
         self._eyes = torch.from_numpy(np.stack([c.eye for c in cameras]).astype(np.float32))
         self._pixels = len(self._views) // len(cameras)
         self._count = settings.rays
-        # Half of the rays go where there is something: most of a picture is empty.
-        self._full = torch.from_numpy(np.flatnonzero(views.images[..., 3].reshape(-1) > 0))
+        # Most of a picture is far from anything: rays there are exact anyway, and a few find what should not be there.
+        near = [_spread(image[..., 3] > 0, _MARGIN) for image in views.images]
+        self._near = torch.from_numpy(np.flatnonzero(np.stack(near)))
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return eyes, directions and colours of some rays."""
         some = torch.randint(len(self._views), (self._count,))
-        if len(self._full):
-            half = self._count // 2
-            some[:half] = self._full[torch.randint(len(self._full), (half,))]
+        if len(self._near):
+            most = self._count - self._count // _FAR
+            some[:most] = self._near[torch.randint(len(self._near), (most,))]
         return self._eyes[some // self._pixels], self._views[some], self._colours[some]
 
 

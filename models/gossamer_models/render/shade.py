@@ -80,9 +80,10 @@ class ShaderUnit:
         )
         x = np.concatenate([features, directions, *encoded], axis=1)
         for number, (product, layer) in enumerate(zip(self._layers, self._shader.layers, strict=True)):
-            x = product(x) + layer.biases
+            x = product(x)
+            x += layer.biases
             if number + 1 < len(self._layers):
-                x = self._arithmetic.half(np.maximum(x, np.float32(0)))
+                x = self._arithmetic.half(np.maximum(x, np.float32(0), out=x))
         return self._arithmetic.sigmoid(x)
 
     def _encode(self, x: Float32, frequencies: int) -> tuple[Float32, Float32]:
