@@ -17,6 +17,7 @@ from torch.nn import functional
 from gossamer.field_model import Shape, TorchField
 from gossamer.field_pruning import Pruning
 from gossamer_models.errors import InputError
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
 from gossamer_models.render.field import Field
 from gossamer_models.render.views import Views
@@ -101,12 +102,14 @@ def fit(
     Raises
     ------
     InputError
-        The sparsity is out of range, or nothing in the box can be seen.
+        A sparsity is out of range or does not fit a word, or nothing in the box can be seen.
     """
     if not 0 <= settings.sparsity < 1:
         raise InputError(f"sparsity must lie between 0 and 1, not {settings.sparsity:g}")
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise InputError(f"the box must have low < high along every axis, not {low} and {high}")
+    if settings.network:
+        settings.network.entries_per_word(BLOCK)
     torch.manual_seed(settings.seed)
     model = TorchField(settings.shape, settings.sides[0], low, high)
     occupancy = torch.from_numpy(hull(views, settings.cubes, np.array(low), np.array(high)))

@@ -12,7 +12,7 @@ from gossamer.field_quality import HeldOut
 from gossamer_models.errors import InputError
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera
-from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Shading
 from gossamer_models.render.raycast import cast_views
 from gossamer_models.render.renderer import Settings, render
 from gossamer_models.render.scene import load_scene
@@ -80,10 +80,11 @@ def rays(camera: Camera) -> tuple[Any, Any]:
     return torch.from_numpy(camera.eye.astype(np.float32)).expand(len(views), 3), views
 
 
-def test_golden_renders_what_torch_renders() -> None:
+@pytest.mark.parametrize("shading", ["per-sample", "deferred"])
+def test_golden_renders_what_torch_renders(shading: Shading) -> None:
     """Plain fp32 in both; the transmittance is a product here and the exponential of a sum there."""
     torch.manual_seed(1)
-    model = TorchField(SMALL, 9, LOW, HIGH)
+    model = TorchField(dataclasses.replace(SMALL, shading=shading), 9, LOW, HIGH)
     occupancy = np.random.default_rng(2).random((5, 5, 5)) < 0.5
     camera = VIEWS.camera(1)
     with torch.no_grad():

@@ -28,6 +28,10 @@ def test_without_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
         (("solid", "--size", "0"), "1 to 8192 pixels per side, not 0x0"),
         (("solid", "--views", "0"), "number of views must be a positive integer, not 0"),
         (("solid", "--views", "1", "--size", "4", "--box", "-1"), "low < high"),
+        (("solid", "--views", "1", "--size", "4", "--side", "2"), "--side must lie between 8 and 1024, not 2"),
+        (("solid", "--views", "1", "--size", "4", "--effort", "0"), "--effort must lie between 0 and 100, not 0"),
+        (("solid", "--views", "1", "--size", "4", "--network", "2-8"), 'of the form "N:M"'),
+        (("solid", "--views", "1", "--size", "4", "--network", "2:7"), "must divide"),
         (("solid", "--views", "1", "--size", "4", "--sparsity", "1"), "sparsity must lie between 0 and 1"),
     ],
 )

@@ -1,0 +1,33 @@
+"""How well a field shows unseen poses; what the pipelines and early termination change of it."""
+
+import numpy as np
+
+from gossamer.field_quality import HELD_OUT, HeldOut
+from gossamer_models.render.renderer import Settings, render
+from gossamer_models.render.scene import load_scene, unseen_cameras
+from gossamer_reports.quality import psnr_db
+
+SHIPPED = load_scene("solid")
+
+
+def test_unseen_pictures_of_a_scene() -> None:
+    held_out = HeldOut.of_scene("thin", 10)
+    assert [picture.shape for picture in held_out.pictures] == [(10, 10, 3)] * len(HELD_OUT)
+    for view, camera in zip(HELD_OUT, held_out.cameras, strict=True):
+        np.testing.assert_array_equal(camera.pose, unseen_cameras(10, 1.0)[view].pose)
+    assert all(picture[0, 0].tolist() == [1, 1, 1] and picture.min() < 0.9 for picture in held_out.pictures)
+
+
+def test_the_shipped_field_is_good_at_unseen_poses() -> None:
+    """At a small size, where a pixel is the mean of much and its ray meets one point."""
+    assert min(HeldOut.of_scene("solid", 40).psnr_db(SHIPPED.field)) > 26
+
+
+def test_the_pipelines_differ_by_no_more_than_five_hundredths_of_a_decibel() -> None:
+    """Cubes with early termination at 1e-3 beside uniform samples to the end, on a trained field."""
+    camera = SHIPPED.camera.resized(50, 50)
+    reference = SHIPPED.reference.reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
+    sweep = render(SHIPPED.field, camera, "sweep", Settings(termination=1e-3, exact=False))
+    uniform = render(SHIPPED.field, camera, "uniform", Settings(termination=None, exact=False))
+    assert sweep.counts.samples < uniform.counts.samples
+    assert abs(psnr_db(sweep.image, reference) - psnr_db(uniform.image, reference)) <= 0.05
