@@ -278,6 +278,27 @@ _RENDER = (
         "tests/hw/render/test_factor_lane.py::test_points_under_pauses",
     ),
     Fault(
+        "a rectangle begins a pixel too early",
+        "hw/gossamer_hw/render/projector.py",
+        "Mux(beyond, 1 << PIXEL_BITS, whole + rest)",
+        "Mux(beyond, 1 << PIXEL_BITS, whole)",
+        "tests/hw/render/test_projector.py::test_candidates[0-8-30]",
+    ),
+    Fault(
+        "cubes around the eye are projected like others",
+        "hw/gossamer_hw/render/projector.py",
+        "around = ~_exceeds(near.value, radius.value)",
+        "around = near.value.number.sign",
+        "tests/hw/render/test_projector.py::test_candidates[0-8-30]",
+    ),
+    Fault(
+        "a rectangle is walked along its diagonal",
+        "hw/gossamer_hw/render/projector.py",
+        "place[1].eq(now[1] + ends[0])",
+        "place[1].eq(now[1] + 1)",
+        "tests/hw/render/test_projector.py::test_candidates[0-8-30]",
+    ),
+    Fault(
         "a result is offered again while its unit waits for items",
         "hw/gossamer_hw/units/stream_unit.py",
         "self.m_axis_tvalid.eq(result & ~taken)",

@@ -24,10 +24,17 @@ RENDER_FAULTS = (
     ),
     Fault(
         "the ball of a cube is a little too small",
-        f"{_RENDER}/sweep.py",
-        "0.5 * float(np.linalg.norm(side)) + slack",
-        "0.49 * float(np.linalg.norm(side)) - slack",
+        f"{_RENDER}/projection.py",
+        "0.5 * float(np.linalg.norm(sides)) + slack",
+        "0.49 * float(np.linalg.norm(sides)) - slack",
         "tests/models/render/test_renderer.py::test_the_corners_of_cubes_are_inside_their_balls",
+    ),
+    Fault(
+        "the root of a ball's rectangle is the smaller bound everywhere",
+        f"{_RENDER}/projection.py",
+        "np.where(np.float32(2) * less > more, np.float32(0.5), np.float32(0.25))",
+        "np.float32(0.25)",
+        "tests/models/render/test_projection.py::test_every_pixel_of_a_ball[1]",
     ),
     Fault(
         "a row's coordinates have a bit too few where there are a power of two",

@@ -5,7 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from gossamer_hw.numerics.bits import leading_zeros
+from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
 from gossamer_hw.numerics.formats import Relaxed
 
 __all__ = ["from_integer", "whole_part"]
@@ -28,13 +28,29 @@ def from_integer(m: Module, integer: Value, *, fraction_bits: int = 0) -> data.V
     return number
 
 
-def whole_part(m: Module, relaxed: data.View, bits: int) -> tuple[Value, Value]:
-    """Return the first `bits` bits of a number's magnitude, rounded down, and whether it is too large for them."""
+def whole_part(m: Module, relaxed: data.View, bits: int) -> tuple[Value, Value, Value]:
+    """Take a number's magnitude apart at its binary point.
+
+    Parameters
+    ----------
+    bits
+        At most 23.
+
+    Returns
+    -------
+    whole
+        `bits` bits: the magnitude rounded down.
+    rest
+        It is no integer.
+    beyond
+        It is too large for `bits` bits, and the others are meaningless.
+    """
     number: Any = relaxed.number
     top = _BIAS + bits - 1
-    whole, below = Signal(bits, name="whole"), Signal(range(bits))
-    m.d.comb += [
-        below.eq(top - number.exponent),
-        whole.eq(Mux(number.exponent >= _BIAS, Cat(number.mantissa[_MANTISSA_BITS + 1 - bits :], 1) >> below, 0)),
-    ]
-    return whole, number.exponent > top
+    below = Signal(8, name="below")
+    m.d.comb += below.eq(top - number.exponent)
+    # Beyond 24 places only the mark of the rest is left.
+    places = below[:5] | below[5:].any().replicate(5)
+    value = shift_right_sticky(m, Cat(number.mantissa, number.exponent.any()), places)
+    point = _MANTISSA_BITS + 1 - bits
+    return value[point:], value[:point].any(), number.exponent > top

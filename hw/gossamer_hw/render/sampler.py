@@ -204,6 +204,6 @@ def _setting(m: Module, single: data.View) -> Timed:
 
 def _is_cell(m: Module, place: data.View, cell: Value) -> Value:
     """Return whether a place, rounded down, is a cell."""
-    whole, beyond = whole_part(m, place, CUBE_BITS)
+    whole, _, beyond = whole_part(m, place, CUBE_BITS)
     magnitude = Cat(place.number.mantissa, place.number.exponent)
     return ~(place.number.sign & magnitude.any()) & ~beyond & (whole == cell)

@@ -120,7 +120,7 @@ class TexelFetch(wiring.Component):
     def _place(self, m: Module, p: Pipeline, axis: int) -> tuple[Timed, Timed]:
         """Return the texel below the point, counted from the first one that is held, and the way to the next one."""
         x = p.multiply(p.enter(relax(m, self.point[axis])), Timed(relax(m, self.spans[axis]), -1))
-        whole, beyond = whole_part(m, x.value, COORDINATE_BITS)
+        whole, _, beyond = whole_part(m, x.value, COORDINATE_BITS)
         highest = self.highest[axis]
         below = Mux(x.value.number.sign, 0, Mux(beyond | (whole > highest), highest, whole))[:COORDINATE_BITS]
         texel = p.register(below, x.cycle)

@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping
 
+from amaranth.lib import data
+
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
+from gossamer_hw.render.projector import PIXEL_BITS, Picture, Projector
 from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.units.kind import Kind
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.timing.render import COMPOSE_CYCLES
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, EXPONENTIAL_CYCLES, LATTICE_CYCLES, factor_cycles
+from gossamer_models.timing.render_units import (
+    COMPOSITOR_CYCLES,
+    EXPONENTIAL_CYCLES,
+    LATTICE_CYCLES,
+    PROJECTION_CYCLES,
+    factor_cycles,
+)
 
-__all__ = ["RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "sampler_unit"]
+__all__ = ["RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "projector_unit", "sampler_unit"]
 
 _TILE_PIXELS = 80 * 80
 _PATCH = (32, 32, 128)
@@ -30,6 +39,13 @@ def compositor_unit(pixels: int) -> StreamUnit:
         inputs=("item", "pixel", "amount", "colour"),
         outputs=("found_pixel", "finished", "shaded", "ended", "result"),
         settings=("cut", "threshold"),
+    )
+
+
+def projector_unit() -> StreamUnit:
+    """Return a projector between streams."""
+    return StreamUnit(
+        Projector(), inputs=("cube",), outputs=("candidate_cube", "pixel", "final"), settings=("picture",)
     )
 
 
@@ -53,8 +69,8 @@ def factor_unit(components: int, columns: int, rows: int, length: int) -> Stream
     )
 
 
-def _pair(pixels: int) -> str:
-    return ", ".join(f"{field.width} bits of {name}" for name, field in pair_layout(pixels))
+def _fields(layout: data.StructLayout) -> str:
+    return ", ".join(f"{field.width} bits of {name}" for name, field in layout)
 
 
 RENDER_UNITS: Mapping[str, Kind] = {
@@ -84,13 +100,27 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
         },
     ),
+    "projector": Kind(
+        lambda array, components: projector_unit(),
+        "Finds the pixels of a tile that may see a cube: those in a rectangle around its ball, rounded outwards. They"
+        " come one per cycle, row by row; a cube that no pixel of the tile sees gives none, and takes a cycle.",
+        lambda array, components: f"{PROJECTION_CYCLES} cycles from a cube to its first pixel",
+        {
+            "cube": f"{CUBE_BITS} bits of each of x, y and z, lowest first",
+            "candidate_cube": "the pixel's cube",
+            "pixel": f"{PIXEL_BITS} bits of each of x and y in the tile, lowest first",
+            "final": "the pixel is the cube's last one",
+            "picture": f"lowest first: {_fields(Picture.as_shape())}; numbers are fp32, pixels integers:"
+            " models/gossamer_models/render/projection.py",
+        },
+    ),
     "sampler": Kind(
         lambda array, components: sampler_unit(_TILE_PIXELS),
         "Finds the samples of rays that lie in a cube. Rays of a cube enter up to its final one, each pixel at most"
         " once; then they take turns, a sample per cycle, and those in the cube are results.",
         lambda array, components: f"{LATTICE_CYCLES} cycles from a ray to its first sample",
         {
-            "pair": f"a ray, lowest first: {_pair(_TILE_PIXELS)}; no pixel has its last sample before its first",
+            "pair": f"a ray, lowest first: {_fields(pair_layout(_TILE_PIXELS))}; last is not before first",
             "cube": f"{CUBE_BITS} bits of each of x, y and z, lowest first; the same for all rays up to the final one",
             "final": "the ray is the cube's last one",
             "pixel": "the sample's",

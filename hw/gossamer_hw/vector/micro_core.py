@@ -10,11 +10,11 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
-from gossamer_hw.numerics.rounder import Scaled, SingleRounder
+from gossamer_hw.numerics.rounder import Parts, Scaled, SingleRounder, take_apart
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, Operation, micro_layout
-from gossamer_hw.vector.micro_units import Divider, Parts, negated, take_apart
+from gossamer_hw.vector.micro_units import Divider, negated
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.numerics.special import EXP_HIGH, EXP_LOW, RSQRT
 from gossamer_models.timing.vector_micro import MICRO_THREADS

@@ -1,4 +1,4 @@
-"""Parts of the microcoded processor that take binary32 numbers apart and divide them."""
+"""Parts of the microcoded processor that divide binary32 numbers and change their signs."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,53 +7,14 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import leading_zeros
 from gossamer_hw.numerics.formats import Relaxed
-from gossamer_hw.numerics.rounder import SIGNIFICAND_BITS, Scaled
+from gossamer_hw.numerics.rounder import SIGNIFICAND_BITS, Parts, Scaled
 from gossamer_models.timing.vector_micro import MICRO_THREADS
 
-__all__ = ["Divider", "Parts", "negated", "take_apart"]
+__all__ = ["Divider", "negated"]
 
 _BIAS = 127
 _MANTISSA_BITS = 23
-
-
-class Parts(data.Struct):
-    """A number taken apart: its magnitude is (1 + mantissa / 2**23) 2**exponent; 1 for zero, infinity and NaN.
-
-    Members
-    -------
-    mantissa, exponent, sign : see above.
-    zero, infinite, nan : what it is instead.
-    """
-
-    mantissa: _MANTISSA_BITS
-    exponent: signed(9)
-    sign: 1
-    zero: 1
-    infinite: 1
-    nan: 1
-
-
-def take_apart(m: Module, relaxed: data.View) -> data.View:
-    """Return the parts of a number, combinationally; subnormal ones are normalised."""
-    parts = Signal(Parts)
-    number = relaxed.number
-    _, zeros = leading_zeros(m, number.mantissa)
-    special = number.exponent.all() | relaxed.nan
-    m.d.comb += [
-        parts.sign.eq(number.sign),
-        parts.zero.eq(~relaxed.nan & ~Cat(number.mantissa, number.exponent).any()),
-        parts.infinite.eq(number.exponent.all() & ~relaxed.nan),
-        parts.nan.eq(relaxed.nan),
-        parts.mantissa.eq(number.mantissa),
-        parts.exponent.eq(number.exponent - _BIAS),
-    ]
-    with m.If(special | parts.zero):
-        m.d.comb += [parts.mantissa.eq(0), parts.exponent.eq(0)]
-    with m.Elif(number.exponent == 0):
-        m.d.comb += [parts.mantissa.eq((number.mantissa << zeros) << 1), parts.exponent.eq(-_BIAS - zeros)]
-    return parts
 
 
 class _Division(data.Struct):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from gossamer_models.numerics.formats import Float32, canonical
 
 __all__ = [
-    "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "RSQRT", "STEPS_PER_UNIT", "STEP_HIGH", "STEP_LOW",
+    "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "RECIPROCAL", "RSQRT", "STEPS_PER_UNIT", "STEP_HIGH", "STEP_LOW",
     "divide", "exp", "log", "reciprocal", "rsqrt", "sqrt",
 ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def _rounded(value: float, fraction_bits: int) -> float:
 
 # Cell k of [1, 2) has its middle at 1 + (k + 1/2) / 128.
 _MIDDLES = [1 + (k + 0.5) / _CELLS for k in range(_CELLS)]
-_RECIPROCAL = np.array([_rounded(1 / m, 10) for m in _MIDDLES], dtype=np.float32)
+RECIPROCAL = np.array([_rounded(1 / m, 10) for m in _MIDDLES], dtype=np.float32)
 # First half: significands in [1, 2); second half: in [2, 4).
 RSQRT = np.array([_rounded(1 / math.sqrt(s * m), 9) for s in (1, 2) for m in _MIDDLES], dtype=np.float32)
 
@@ -162,7 +162,7 @@ def reciprocal(x: Float32) -> Float32:
         Same shape; infinity for zero and below 2**-128, zero for infinity, with the sign of x.
     """
     m, q = _significand(x)
-    t = _RECIPROCAL[_cell(m)]
+    t = RECIPROCAL[_cell(m)]
     high, low = _cut(m, 12)
     with np.errstate(all="ignore"):
         e = (_ONE - high * t) - low * t

@@ -19,6 +19,7 @@ from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.composite import Compositor, Counts, Index
 from gossamer_models.render.field import Field
 from gossamer_models.render.lattice import Rays
+from gossamer_models.render.projection import Projection
 from gossamer_models.render.uniform import Evaluate
 
 __all__ = ["Rectangles", "march_sweep", "project"]
@@ -52,41 +53,17 @@ class Rectangles:
 
 
 def project(field: Field, rays: Rays) -> Rectangles:
-    """Return the occupied cubes that some pixel may see, and their rectangles of pixels.
-
-    A ball of radius r at (X, Y, Z) before the eye, Z > r, covers u = f (X Z +- r sqrt(X^2 + Z^2 - r^2)) / (Z^2 -
-    r^2). One around the eye may be seen by all pixels, one behind it by none.
-    """
-    camera = rays.camera
+    """Return the occupied cubes that some pixel may see, and their rectangles of pixels."""
+    projection = Projection.of(field, rays.camera)
     cubes = np.argwhere(field.occupancy)
-    side = field.extent / rays.cubes
-    centres = np.asarray(field.low) + (cubes + 0.5) * side
-    middle = np.asarray(field.low) + field.extent / 2
-    # The fp32 coordinates of samples are off by some 2**-24 of the largest number in them.
-    slack = 2**-20 * float(np.linalg.norm(camera.eye - middle) + np.linalg.norm(field.extent))
-    radius = 0.5 * float(np.linalg.norm(side)) + slack
-    x, y, z = ((centres - camera.eye) @ camera.pose[:3, :3] * (1, -1, -1)).T
-    left, right = _extent(x, z, radius, camera.focal, camera.width)
-    top, bottom = _extent(y, z, radius, camera.focal, camera.height)
-    seen = (z > -radius) & (left <= right) & (top <= bottom)
+    ranges = projection.ranges(cubes)
+    centres = np.asarray(field.low) + (cubes + 0.5) * (field.extent / rays.cubes)
     eye = np.floor(rays.origin * np.array(rays.cubes, dtype=np.float32)).astype(np.int64)
     distance = np.abs(cubes - eye).sum(axis=1)
-    order = np.flatnonzero(seen)[np.argsort(distance[seen], kind="stable")]
-    width, height = right - left + 1, bottom - top + 1
-    return Rectangles(
-        cubes[order], centres[order], distance[order], left[order], top[order], width[order], height[order], radius
-    )
-
-
-def _extent(x: Float64, z: Float64, radius: float, focal: float, pixels: int) -> tuple[Index, Index]:
-    """Return first and last pixel along one axis whose middle a ball may cover."""
-    before = z > radius
-    ahead = np.where(before, z, 2 * radius)
-    root = radius * np.sqrt(np.maximum(x**2 + ahead**2 - radius**2, 0))
-    scale = focal / (ahead**2 - radius**2)
-    first = np.ceil(np.clip((x * ahead - root) * scale + pixels / 2 - 0.5, 0, pixels))
-    last = np.floor(np.clip((x * ahead + root) * scale + pixels / 2 - 0.5, -1, pixels - 1))
-    return np.where(before, first, 0).astype(np.int64), np.where(before, last, pixels - 1).astype(np.int64)
+    order = np.flatnonzero(ranges.seen)[np.argsort(distance[ranges.seen], kind="stable")]
+    left, top = ranges.left[order], ranges.top[order]
+    width, height = ranges.right[order] - left + 1, ranges.bottom[order] - top + 1
+    return Rectangles(cubes[order], centres[order], distance[order], left, top, width, height, float(projection.radius))
 
 
 def march_sweep(

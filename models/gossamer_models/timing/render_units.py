@@ -5,9 +5,10 @@ from typing import Final
 
 __all__ = [
     "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES", "LATTICE_CYCLES",
-    "LIGHT_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "ROUND_CYCLES",
-    "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles",
-    "list_search_cycles", "move_cycles", "move_levels", "sampler_cycles", "tree_cycles",
+    "LIGHT_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES",
+    "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
+    "factor_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels", "projector_cycles",
+    "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -42,6 +43,13 @@ ROUND_CYCLES: Final = 3
 
 EXPONENTIAL_CYCLES: Final = 1 + 5 * PIPELINE_MULTIPLY_CYCLES + 8 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
 """Power of e: clamping 1, five products and eight sums that wait for each other, scaling."""
+
+RECIPROCAL_CYCLES: Final = 1 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
+"""Reciprocal: significand and table 1, four products and five sums that wait for each other, scaling."""
+
+PROJECTION_CYCLES: Final = 3 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
+"""From a cube to its rectangle: numbers 1, a product and three sums, z + r, a product, reciprocal, two products, a sum,
+pixels 1, clipping 1."""
 
 LATTICE_CYCLES: Final = 1 + 3 * PIPELINE_MULTIPLY_CYCLES + PIPELINE_ADD_CYCLES + 1
 """From a sample's index to its place and cube: index as a number 1, t, t d, sum with the origin, cell, comparison 1."""
@@ -110,3 +118,13 @@ def sampler_cycles(lengths: Sequence[int]) -> int:
         cycles += len(going) == 1 and turn[-1] > 1
         turn = going
     return cycles
+
+
+def projector_cycles(pixels: Sequence[int]) -> int:
+    """Return the cycles of cubes in the projector: one per candidate pixel, and one for a cube without any.
+
+    Parameters
+    ----------
+    pixels : candidates of every cube
+    """
+    return sum(max(1, number) for number in pixels)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_hw.render.compositor import Item
+from gossamer_hw.render.projector import PIXEL_BITS, Picture
 from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.catalogue import UNITS
-from gossamer_hw.units.render_units import compositor_unit, exponential_unit, factor_unit, sampler_unit
+from gossamer_hw.units.render_units import compositor_unit, exponential_unit, factor_unit, projector_unit, sampler_unit
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.numerics.formats import Float32, bits32
@@ -25,16 +25,18 @@ from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.render_units import FETCH_CYCLES
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
+from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
 __all__ = [
-    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "factor_case", "prune_case",
-    "sampler_case", "sparse_case", "wave_case",
+    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "factor_case",
+    "projector_case", "prune_case", "sampler_case", "sparse_case", "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
 PATTERN = Pattern(2, 8)
+PROJECTED = ("origin", "sides", "radius", "focal", "low", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,21 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     return case
 
 
+def projector_case(view: View) -> Case:
+    """Candidate pixels of cubes."""
+    projection = view.projection
+    values = {name: packed(np.array(getattr(projection, name))) for name in PROJECTED}
+    values |= {"first": _joined(view.first, PIXEL_BITS), "last": _joined(view.last, PIXEL_BITS)}
+    layout = Picture.as_shape()
+    items = [_joined(cube, CUBE_BITS) for cube in view.cubes.tolist()]
+    results = []
+    for cube, pixels in zip(items, view.pixels(), strict=True):
+        results += [(cube, _joined(pixel, PIXEL_BITS), int(pixel == pixels[-1])) for pixel in pixels]
+    case = _case(projector_unit(), [(cube,) for cube in items], results)
+    case.settings["picture"] = sum(value << layout[name].offset for name, value in values.items())
+    return case
+
+
 def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     """Samples of rays in cubes; :func:`tests.hw.render.rays.some_scene` has what is special."""
     scene = some_scene(pixels, seed, cubes)
@@ -169,7 +186,7 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     layout = pair_layout(pixels)
     items, results = [], []
     for cube in scene.cubes:
-        cell = sum(part << CUBE_BITS * axis for axis, part in enumerate(cube.cell))
+        cell = _joined(cube.cell, CUBE_BITS)
         for pixel, first, last in zip(cube.pixels, cube.first, cube.last, strict=True):
             values = {"pixel": pixel, "direction": packed(scene.rays.directions[pixel]), "first": first, "last": last}
             pair = sum(value << layout[name].offset for name, value in values.items())
@@ -216,12 +233,16 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
         items.append((Texels.POINT, packed(point), 0, 0, 0))
         results.append((packed(product),))
     case = _case(factor_unit(components, x - a, y - b, z - c), items, results)
-    case.settings.update(spans=packed(spans), highest=_coordinates(np.array(grid) - 2), bases=_coordinates(bases))
+    case.settings.update(
+        spans=packed(spans),
+        highest=_joined([n - 2 for n in grid], COORDINATE_BITS),
+        bases=_joined([a, b, c], COORDINATE_BITS),
+    )
     return case
 
 
-def _coordinates(values: NDArray[np.int64]) -> int:
-    return sum(value << COORDINATE_BITS * axis for axis, value in enumerate(values.tolist()))
+def _joined(values: Sequence[int], bits: int) -> int:
+    return sum(value << bits * place for place, value in enumerate(values))
 
 
 def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:

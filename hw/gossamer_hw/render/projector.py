@@ -1,0 +1,214 @@
+"""The projector: from cubes to the pixels of a tile that may see them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, EnableInserter, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.bits import delayed_flags
+from gossamer_hw.numerics.convert import relax
+from gossamer_hw.numerics.formats import Relaxed, Single
+from gossamer_hw.numerics.integers import from_integer, whole_part
+from gossamer_hw.numerics.pipeline import Pipeline, Timed
+from gossamer_hw.render.reciprocal import reciprocal
+from gossamer_hw.render.sampler import CUBE_BITS
+from gossamer_models.timing.render_units import PROJECTION_CYCLES
+
+__all__ = ["PIXEL_BITS", "Picture", "Projector", "Rectangle", "RectangleUnit"]
+
+PIXEL_BITS = 13
+_SPACE = 3
+_PLANE = 2
+
+
+class Picture(data.Struct):
+    """Constants of a picture and a tile of it.
+
+    Members
+    -------
+    origin, sides, radius, focal, low, high : see :class:`gossamer_models.render.projection.Projection`.
+    first, last : the tile's pixels along x and y.
+    """
+
+    origin: data.ArrayLayout(Single, _SPACE)
+    sides: data.ArrayLayout(data.ArrayLayout(Single, _SPACE), _SPACE)
+    radius: Single
+    focal: Single
+    low: data.ArrayLayout(Single, _PLANE)
+    high: data.ArrayLayout(Single, _PLANE)
+    first: data.ArrayLayout(PIXEL_BITS, _PLANE)
+    last: data.ArrayLayout(PIXEL_BITS, _PLANE)
+
+
+class Rectangle(data.Struct):
+    """Pixels of a tile along x and y, both ends included, if there are any."""
+
+    first: data.ArrayLayout(PIXEL_BITS, _PLANE)
+    last: data.ArrayLayout(PIXEL_BITS, _PLANE)
+    some: 1
+
+
+class RectangleUnit(wiring.Component):
+    """Which pixels of a tile may see a cube: :meth:`gossamer_models.render.projection.Projection.ranges`, clipped.
+
+    Fixed latency, one cube per cycle, no flow control, no reset.
+
+    Members
+    -------
+    cube : its place along x, y and z.
+    picture : constant while anything is inside.
+    rectangle : :attr:`latency` cycles later.
+    """
+
+    latency = PROJECTION_CYCLES
+
+    cube: In(data.ArrayLayout(CUBE_BITS, _SPACE))
+    picture: In(Picture)
+    rectangle: Out(Rectangle)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Chain the operations."""
+        m = Module()
+        p = Pipeline(m, "projection")
+        numbers = [p.register(from_integer(m, self.cube[axis]), 0) for axis in range(_SPACE)]
+        x, y, z = (self._place(m, p, numbers, axis) for axis in range(_SPACE))
+        radius = _setting(m, self.picture.radius)
+        near, far = p.subtract(z, radius), p.add(z, radius)
+        scale = p.multiply(_setting(m, self.picture.focal), reciprocal(m, p, p.multiply(near, far)))
+        around = ~_exceeds(near.value, radius.value)
+        ahead = ~far.value.number.sign & _magnitude(far.value).any()
+        flags = p.enter(Cat(around, ahead), near.cycle)
+        some = []
+        for axis, across in enumerate((x, y)):
+            some.append(self._axis(m, p, axis, across, z, scale, flags))
+        m.d.comb += self.rectangle.some.eq(Cat(some).all())
+        return m
+
+    def _place(self, m: Module, p: Pipeline, numbers: list[Timed], axis: int) -> Timed:
+        """Return one of the camera's coordinates of the cube's middle."""
+        total = _setting(m, self.picture.origin[axis])
+        for number, side in zip(numbers, self.picture.sides, strict=True):
+            total = p.add(total, p.multiply(number, _setting(m, side[axis])))
+        return total
+
+    def _axis(self, m: Module, p: Pipeline, axis: int, across: Timed, z: Timed, scale: Timed, flags: Timed) -> Value:
+        """Find the pixels along one axis; return whether there are any."""
+        picture = self.picture
+        more, less = (p.register(part, z.cycle) for part in _larger_first(m, across.value, z.value))
+        width = p.multiply(_setting(m, picture.radius), p.add(more, less))
+        product = p.multiply(across, z)
+        low = p.add(p.multiply(p.subtract(product, width), scale), _setting(m, picture.low[axis]))
+        high = p.add(p.multiply(p.add(product, width), scale), _setting(m, picture.high[axis]))
+        first, last = p.register(_ceiling(m, low.value), low.cycle), p.register(_floor(m, high.value), high.cycle)
+        around, ahead = p.at(flags, first.cycle)
+        begin, end = picture.first[axis], picture.last[axis]
+        starts = Mux(around | (first.value < begin), begin, first.value)[: PIXEL_BITS + 1]
+        # One more than the last pixel, so that none is 0.
+        stops = Mux(~ahead, 0, Mux(around | (last.value > end), end + 1, last.value))[: PIXEL_BITS + 1]
+        m.d.sync += [self.rectangle.first[axis].eq(starts), self.rectangle.last[axis].eq(stops - 1)]
+        some = p.register(starts < stops, first.cycle)
+        return some.value
+
+
+class Projector(wiring.Component):
+    """Candidate pixels of cubes: of those of a tile that may see a cube, one per cycle, row by row.
+
+    A cube that no pixel of the tile sees takes a cycle and gives nothing; others take a cycle per pixel.
+
+    Members
+    -------
+    valid, ready : a cube enters.
+    cube : its place along x, y and z.
+    picture : constant while anything is inside.
+    found : there is a pixel; the first one of a cube comes :attr:`latency` cycles behind it if nothing is in its way.
+    candidate_cube, pixel, final : its cube; x and y in the tile; the cube's last one.
+    """
+
+    latency = PROJECTION_CYCLES
+
+    valid: In(1)
+    ready: Out(1)
+    cube: In(data.ArrayLayout(CUBE_BITS, _SPACE))
+    picture: In(Picture)
+    found: Out(1)
+    candidate_cube: Out(data.ArrayLayout(CUBE_BITS, _SPACE))
+    pixel: Out(data.ArrayLayout(PIXEL_BITS, _PLANE))
+    final: Out(1)
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Hold the rectangles while one is walked."""
+        m = Module()
+        moves = Signal()
+        held = Module()
+        held.submodules.unit = unit = RectangleUnit()
+        p = Pipeline(held, "held")
+        occupied = delayed_flags(held, self.valid, self.latency, name="occupied")
+        cube = p.at(p.enter(self.cube), self.latency)
+        m.submodules.held = EnableInserter(moves)(held)
+        m.d.comb += [unit.cube.eq(self.cube), unit.picture.eq(self.picture)]
+
+        rectangle, begun = unit.rectangle, Signal()
+        place, now = Signal(self.pixel.shape()), Signal(self.pixel.shape())
+        ends = [now[axis] == rectangle.last[axis] for axis in range(_PLANE)]
+        m.d.comb += [
+            now.eq(Mux(begun, place.as_value(), rectangle.first.as_value())),
+            self.found.eq(occupied & rectangle.some),
+            self.final.eq(ends[0] & ends[1]),
+            moves.eq(~self.found | self.final),
+            self.ready.eq(moves),
+            self.candidate_cube.eq(cube),
+            *(self.pixel[axis].eq(now[axis] - self.picture.first[axis]) for axis in range(_PLANE)),
+        ]
+        m.d.sync += [
+            begun.eq(self.found & ~self.final),
+            place[0].eq(Mux(ends[0], rectangle.first[0], now[0] + 1)),
+            place[1].eq(now[1] + ends[0]),
+        ]
+        return m
+
+
+def _setting(m: Module, single: data.View) -> Timed:
+    return Timed(relax(m, single), -1)
+
+
+def _magnitude(number: data.View) -> Value:
+    return Cat(number.number.mantissa, number.number.exponent)
+
+
+def _exceeds(a: data.View, b: data.View) -> Value:
+    """Return whether a number is larger than a positive one."""
+    return ~a.number.sign & (_magnitude(a) > _magnitude(b))
+
+
+def _larger_first(m: Module, a: data.View, b: data.View) -> tuple[Value, Value]:
+    """Return the larger of two magnitudes, and the smaller one over 4, or over 2 if it is more than half as large."""
+    more, less, part = (Signal(Relaxed, name=name) for name in ("more", "less", "part"))
+    a_magnitude, b_magnitude = _magnitude(a), _magnitude(b)
+    swap = b_magnitude > a_magnitude
+    m.d.comb += [
+        _magnitude(more).eq(Mux(swap, b_magnitude, a_magnitude)),
+        _magnitude(less).eq(Mux(swap, a_magnitude, b_magnitude)),
+    ]
+    exponent = less.number.exponent
+    close = Cat(less.number.mantissa, exponent + 1) > _magnitude(more)
+    # What has no exponent to lose is nothing beside the other one.
+    with m.If(exponent > 2):
+        m.d.comb += [
+            part.number.mantissa.eq(less.number.mantissa),
+            part.number.exponent.eq(exponent - Mux(close, 1, 2)),
+        ]
+    return more, part
+
+
+def _ceiling(m: Module, number: data.View) -> Value:
+    """Return a number rounded up, from 0 to 2**`PIXEL_BITS`."""
+    whole, rest, beyond = whole_part(m, number, PIXEL_BITS)
+    return Mux(number.number.sign, 0, Mux(beyond, 1 << PIXEL_BITS, whole + rest))
+
+
+def _floor(m: Module, number: data.View) -> Value:
+    """Return one more than a number rounded down, from 0 to 2**`PIXEL_BITS`."""
+    whole, _, beyond = whole_part(m, number, PIXEL_BITS)
+    below = number.number.sign & _magnitude(number).any()
+    return Mux(below, 0, Mux(beyond, 1 << PIXEL_BITS, Cat(whole, Const(0, 1)) + 1))[: PIXEL_BITS + 1]
