@@ -1,7 +1,5 @@
 """Planes and lines at points against golden: bits, and a point per cycle wherever points lie."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -13,11 +11,10 @@ from tests.hw.units.unit_cases import factor_case
 SEED = 37
 
 
-def slow(*values: object) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("components", "grid"), [(1, (2, 3, 2)), slow(2, (5, 8, 3)), slow(1, (9, 4, 17))])
+@pytest.mark.parametrize(("components", "grid"), [(1, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))])
 def test_points(components: int, grid: tuple[int, int, int]) -> None:
     case = factor_case(components, grid, SEED, 120)
     found, entered, left = play(case, pauses(0, SEED), pauses(0, SEED))

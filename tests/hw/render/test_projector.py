@@ -1,7 +1,5 @@
 """Candidate pixels of cubes against golden's rectangles: bits, order and cycles."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -17,11 +15,10 @@ from tests.hw.units.unit_cases import projector_case
 SEED = 43
 
 
-def slow(*values: object) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("seed", "tile", "cubes"), [(0, 8, 30), slow(3, 5, 30), slow(11, 16, 12)])
+@pytest.mark.parametrize(("seed", "tile", "cubes"), [(0, 8, 30), (3, 5, 30), (11, 16, 12)])
 def test_candidates(seed: int, tile: int, cubes: int) -> None:
     view = some_view(seed, tile, cubes)
     case, pixels = projector_case(view), [len(part) for part in view.pixels()]
@@ -33,14 +30,12 @@ def test_candidates(seed: int, tile: int, cubes: int) -> None:
     assert left == [begin + n for begin, number in zip(begins, pixels, strict=True) for n in range(number)]
 
 
-@pytest.mark.slow
 def test_candidates_under_pauses() -> None:
     case = projector_case(some_view(9, 4, 120))
     found, _, _ = play(case, pauses(0.4, SEED), pauses(0.5, SEED + 1))
     assert found == case.results, f"seed {SEED}"
 
 
-@pytest.mark.slow
 def test_reciprocals() -> None:
     rng = np.random.default_rng(SEED)
     ends = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, 2, -3, 1e-40, -1e-45, 2**-127, 3.4e38, 1.9999999], np.float32)

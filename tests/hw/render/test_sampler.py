@@ -12,7 +12,8 @@ SEED = 31
 
 
 @pytest.mark.parametrize(
-    ("pixels", "cubes", "seed"), [(2, 12, 32), (5, 8, 34), pytest.param(33, 3, 30, marks=pytest.mark.slow)]
+    ("pixels", "cubes", "seed"),
+    [(2, 12, 32), pytest.param(5, 8, 34, marks=pytest.mark.slow), pytest.param(33, 3, 30, marks=pytest.mark.slow)],
 )
 def test_samples(pixels: int, cubes: int, seed: int) -> None:
     case = sampler_case(pixels, seed, cubes)
@@ -28,7 +29,8 @@ def test_samples(pixels: int, cubes: int, seed: int) -> None:
     assert left[-1] < cycle + LATTICE_CYCLES
 
 
-@pytest.mark.parametrize(("idle", "stall"), [pytest.param(0.5, 0, marks=pytest.mark.slow), (0.3, 0.5)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("idle", "stall"), [(0.5, 0), (0.3, 0.5)])
 def test_samples_under_pauses(idle: float, stall: float) -> None:
     case = sampler_case(4, SEED, 4)
     found, _, _ = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))

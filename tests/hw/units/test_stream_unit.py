@@ -86,7 +86,8 @@ def test_the_element_loses_no_turn_under_pauses(idle: float, stall: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("pixels", "idle", "stall"), [(2, 0, 0), pytest.param(9, 0, 0, marks=pytest.mark.slow), (5, 0.3, 0.5)]
+    ("pixels", "idle", "stall"),
+    [(2, 0, 0), pytest.param(9, 0, 0, marks=pytest.mark.slow), pytest.param(5, 0.3, 0.5, marks=pytest.mark.slow)],
 )
 def test_pixels_under_pauses(pixels: int, idle: float, stall: float) -> None:
     case = compositor_case(pixels, SEED, 80)
