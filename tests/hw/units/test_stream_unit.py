@@ -1,18 +1,25 @@
 """Stream units under pauses of both sides: nothing lost, doubled or out of order; in step without them."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
+from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, decoder_cycles, encoder_cycles
+from tests.hw.rig import Rig
 from tests.hw.units.unit_cases import Case, compositor_case, element_case, prune_case, sparse_case
 
 SEED = 29
 COMPONENTS = 8
 Pause = Callable[[int], bool]
+
+
+@cache
+def rig(unit: StreamUnit) -> Rig:
+    return Rig(unit)
 
 
 def play(case: Case, source: Pause, sink: Pause) -> tuple[list[int], list[int], list[int]]:
@@ -52,11 +59,7 @@ def play(case: Case, source: Pause, sink: Pause) -> tuple[list[int], list[int], 
             _, _, valid = await ctx.tick().sample(unit.m_axis_tvalid)
             assert not valid, "a result too many"
 
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(drive)
-    simulator.add_testbench(check)
-    simulator.run()
+    rig(unit).run(check, background=[drive])
     return found, entered, left
 
 

@@ -164,8 +164,8 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     return case
 
 
-def projector_case(view: View) -> Case:
-    """Candidate pixels of cubes."""
+def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
+    """Candidate pixels of cubes; a projector that is elaborated already may be used again."""
     projection = view.projection
     values = {name: packed(np.array(getattr(projection, name))) for name in PROJECTED}
     values |= {"first": _joined(view.first, PIXEL_BITS), "last": _joined(view.last, PIXEL_BITS)}
@@ -174,7 +174,7 @@ def projector_case(view: View) -> Case:
     results = []
     for cube, pixels in zip(items, view.pixels(), strict=True):
         results += [(cube, _joined(pixel, PIXEL_BITS), int(pixel == pixels[-1])) for pixel in pixels]
-    case = _case(projector_unit(), [(cube,) for cube in items], results)
+    case = _case(unit or projector_unit(), [(cube,) for cube in items], results)
     case.settings["picture"] = sum(value << layout[name].offset for name, value in values.items())
     return case
 
