@@ -101,6 +101,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", metavar="SCENE.yaml", help="ready scene or file")
     parser.add_argument("--arch", metavar="ARCH", help=f"ready architecture or file, default {RENDER_ARCHITECTURE}")
+    parser.add_argument("--orbit", type=int, metavar="N", help="write orbit.gif: N pictures of a turn around the field")
     parser.set_defaults(run=_render)
 
 
@@ -231,7 +232,13 @@ def _render(arguments: argparse.Namespace) -> int:
     directory = arguments.out or Path("out") / f"render-{Path(arguments.scene).stem}"
     check_directory(directory)
     with _progress() as note:
-        result = render_scene(arguments.scene, directory, architecture=arguments.arch or RENDER_ARCHITECTURE, note=note)
+        result = render_scene(
+            arguments.scene,
+            directory,
+            architecture=arguments.arch or RENDER_ARCHITECTURE,
+            note=note,
+            orbit=arguments.orbit,
+        )
     console = Console()
     print_render(result, console)
     console.print(f"results in {directory}", highlight=False)

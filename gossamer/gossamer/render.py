@@ -1,24 +1,30 @@
 """``gossamer render``: a scene by both pipelines, compared with its reference."""
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note
-from gossamer.render_study import count_frames, with_costs
+from gossamer.orbit import check_frames, render_orbit
+from gossamer.render_study import count_frames, other_colourings, with_costs
 from gossamer_models.architecture import load_architecture
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.field import Field
 from gossamer_models.render.frame import Frame
 from gossamer_models.render.renderer import Picture, render
 from gossamer_models.render.scene import Scene, load_scene
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_render import ablation_figure
-from gossamer_reports.render import render_result, write_png
+from gossamer_reports.render import render_result, write_gif, write_png
 from gossamer_reports.result import Result, write_json
 
 __all__ = ["render_scene"]
 
 
-def render_scene(source: str | Path, directory: Path, *, architecture: str, note: Note) -> Result:
+def render_scene(
+    source: str | Path, directory: Path, *, architecture: str, note: Note, orbit: int | None = None
+) -> Result:
     """Render a scene and time it; write ``image.png``, ``reference.png``, ``ablation.png`` and ``result.json``.
 
     Parameters
@@ -27,28 +33,36 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
     directory : output folder
     architecture : ready one with a render engine, or a file
     note : called with what is being done
+    orbit : pictures of a turn around the field, written as ``orbit.gif``
 
     Raises
     ------
     InputError
         The scene or a file that it names is missing or wrong, or the folder cannot be written.
     """
+    if orbit is not None:
+        check_frames(orbit)
     machine = load_architecture(architecture)
     machine.render_engine  # noqa: B018 - a machine without one is refused before anything is computed
     note("loading field and reference")
     scene: Scene = load_scene(source)
     frames = count_frames(scene, machine, note)
     note("rendering cubes, front to back")
-    picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True)
+    others = other_colourings(scene.field)
+    picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True, variants=others)
     if scene.settings.exact:
         note("rendering uniform samples")
         baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
     else:
         baseline = _uniform(picture, frames.ended)
-    result = with_costs(render_result(scene, picture, baseline), scene, machine, frames, note)
+    unpruned = None if scene.unpruned is None else _unpruned(scene, scene.unpruned, note)
+    result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
+    turn = [] if orbit is None else render_orbit(scene, orbit, note)
     make_directory(directory)
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)
+    if turn:
+        write_gif(directory / "orbit.gif", turn)
     write_json(directory / "result.json", result)
     with writing(directory):
         save_figure(ablation_figure(result), directory / "ablation")
@@ -58,5 +72,14 @@ def render_scene(source: str | Path, directory: Path, *, architecture: str, note
 def _uniform(picture: Picture, frame: Frame) -> Picture:
     """Return uniform sampling's picture, which has the bits of the sweep's, with its own counts."""
     tests, none = frame.total("uniform"), dict.fromkeys(("cubes", "candidates", "hits"), 0)
-    counts = replace(picture.counts, occupancy_accesses=tests, tests=tests, samples=frame.total("kept"), **none)
-    return replace(picture, counts=counts)
+    counts = dataclasses.replace(
+        picture.counts, occupancy_accesses=tests, tests=tests, samples=frame.total("kept"), **none
+    )
+    return dataclasses.replace(picture, counts=counts)
+
+
+def _unpruned(scene: Scene, field: Field, note: Note) -> Float32:
+    """Return the picture of the field before pruning, in plain fp32."""
+    note("rendering the unpruned field")
+    settings = dataclasses.replace(scene.settings, arithmetic=Arithmetic.SINGLE)
+    return render(field, scene.camera, "sweep", settings).image

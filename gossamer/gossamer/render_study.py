@@ -10,10 +10,13 @@ from gossamer_models.errors import DoesNotFitError
 from gossamer_models.grouping import DENSE
 from gossamer_models.render.field import Field, Shader
 from gossamer_models.render.frame import Frame, count_frame
+from gossamer_models.render.matrix_file import pattern_name
+from gossamer_models.render.renderer import Colouring, Picture
 from gossamer_models.render.scene import Scene
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.shade import ShadeTiming
 from gossamer_reports.area import area_model
+from gossamer_reports.quality import psnr_db, ssim
 from gossamer_reports.render_cost import ASSUMED, LEFT_OUT, render_cost
 from gossamer_reports.result import Result
 from gossamer_sim.render import simulate_frame
@@ -43,34 +46,69 @@ class Variant:
     sparse: bool = False
     deferred: bool = False
 
-    def shader(self, field: Field) -> Shader:
-        """Return the shader that a field has in this run; dense, the same weights are entries as well."""
-        if not self.sparse:
-            return field.shader.pruned(DENSE)
-        return field.shader.pruned(_SPARSE) if _is_dense(field.shader) else field.shader
+    def colouring(self, field: Field) -> Colouring:
+        """Return shader and shading that a field has in this run; dense, zeros are entries like other weights."""
+        shader = field.shader
+        if not self.sparse or is_dense(shader):
+            shader = shader.pruned(_SPARSE if self.sparse else DENSE)
+        return shader, "deferred" if self.deferred else "per-sample"
 
 
 _ALL = Variant(sweep=True, termination=True, encoded=True, sparse=True)
 
 
-def _is_dense(shader: Shader) -> bool:
+def is_dense(shader: Shader) -> bool:
+    """Return whether neither basis nor network is N:M."""
     return all(pattern.is_dense for pattern in shader.patterns)
 
 
-def ablation() -> dict[str, Variant]:
+def own_variant(field: Field) -> Variant:
+    """Return the run of the sweep with every idea, network and shading as the field has them."""
+    return dataclasses.replace(_ALL, sparse=not is_dense(field.shader), deferred=field.shading == "deferred")
+
+
+def ablation(field: Field) -> dict[str, Variant]:
     """Return the runs of the ablation: without any idea, with each one alone, and with all of them."""
+    shader, _ = _ALL.colouring(field)
+    patterns = sorted({pattern_name(pattern) for pattern in shader.patterns} - {"dense"})
     return {
         "none": Variant(),
         "geometry sweep": Variant(sweep=True),
         "early termination": Variant(termination=True),
         "hybrid encoding": Variant(encoded=True),
-        "2:8 network": Variant(sparse=True),
+        f"{' and '.join(patterns)} network": Variant(sparse=True),
         "deferred shading": Variant(deferred=True),
         "all, per sample, dense": dataclasses.replace(_ALL, sparse=False),
         "all, per sample": _ALL,
         "all, deferred, dense": dataclasses.replace(_ALL, sparse=False, deferred=True),
         "all, deferred": dataclasses.replace(_ALL, deferred=True),
     }
+
+
+def other_colourings(field: Field) -> list[Colouring]:
+    """Return networks and shadings of `ablation` that are not the field's own, in the order of `_kinds`."""
+    return [variant.colouring(field) for variant in _kinds(field)[1:]]
+
+
+def _kinds(field: Field) -> list[Variant]:
+    """Return runs of every network and shading, the field's own first."""
+    own = own_variant(field)
+    return sorted(
+        (dataclasses.replace(_ALL, sparse=sparse, deferred=late) for sparse in (False, True) for late in (False, True)),
+        key=lambda variant: variant != own,
+    )
+
+
+def _qualities(scene: Scene, picture: Picture) -> dict[tuple[bool, bool], Result]:
+    """Return how near all networks and shadings come to the reference, with rays ended as the scene has it."""
+    found = {}
+    for variant, image in zip(_kinds(scene.field), (picture.image, *picture.variants), strict=True):
+        found[variant.sparse, variant.deferred] = {
+            "psnr_db": psnr_db(image, scene.reference),
+            "ssim": ssim(image, scene.reference),
+            "fitted": scene.is_fitted(*variant.colouring(scene.field)),
+        }
+    return found
 
 
 def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant: Variant) -> dict[str, Any]:
@@ -81,7 +119,7 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
     frame : counted with or without termination, as the variant has it
     """
     jobs = sweep_jobs if variant.sweep else uniform_jobs
-    shade = ShadeTiming(machine, variant.shader(scene.field))
+    shade = ShadeTiming(machine, variant.colouring(scene.field)[0])
     run = simulate_frame(
         jobs(frame, machine.render_engine, encoded=variant.encoded),
         machine,
@@ -114,11 +152,11 @@ def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
     Raises
     ------
     DoesNotFitError
-        Deferred shading sums more numbers per pixel than the machine holds.
     """
-    features, held = scene.field.shader.features, machine.render_engine.features
+    field = scene.field
+    features, held = field.shader.features, machine.render_engine.features
     if features > held:
-        what = f"field {scene.field.name!r} does not fit the render engine of {machine.name}"
+        what = f"field {field.name!r} does not fit the render engine of {machine.name}"
         raise DoesNotFitError(what, features, held, "sums per pixel", "raise render.features")
 
     def count(name: str, termination: float | None) -> Frame:
@@ -132,16 +170,23 @@ def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
     return Frames(ended, whole)
 
 
-def with_costs(result: Result, scene: Scene, machine: Architecture, frames: Frames, note: Note) -> Result:
-    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area."""
+def with_costs(
+    result: Result, scene: Scene, machine: Architecture, frames: Frames, picture: Picture, note: Note
+) -> Result:
+    """Return a rendered scene's result with the costs of both pipelines, the ablation and the machine's area.
+
+    Parameters
+    ----------
+    picture : with the variants of `other_colourings`
+    """
     note("simulating")
-    field = scene.field
-    ours = dataclasses.replace(_ALL, sparse=not _is_dense(field.shader), deferred=field.shading == "deferred")
+    ours = own_variant(scene.field)
     theirs = dataclasses.replace(ours, sweep=False)
-    area = area_model(machine)
+    area, qualities = area_model(machine), _qualities(scene, picture)
     runs = {
-        name: simulate_variant(scene, machine, frames.ended if variant.termination else frames.whole, variant)
-        for name, variant in ablation().items()
+        name: qualities[variant.sparse, variant.deferred]
+        | simulate_variant(scene, machine, frames.ended if variant.termination else frames.whole, variant)
+        for name, variant in ablation(scene.field).items()
     }
     return result | {
         **simulate_variant(scene, machine, frames.ended, ours),

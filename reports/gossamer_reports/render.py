@@ -1,6 +1,7 @@
 """What is shown of a rendered scene: ``result.json``, tables and pictures."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,18 +15,25 @@ from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.encoded_field import Storage, storage
 from gossamer_models.render.fetches import Fetches
+from gossamer_models.render.field import Field
+from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.renderer import Picture
 from gossamer_models.render.scene import Scene
 from gossamer_reports.plots_render import variants
 from gossamer_reports.quality import psnr_db, ssim
 from gossamer_reports.result import Result, versions
 
-__all__ = ["RENDER_SCHEMA", "print_render", "render_result", "write_png"]
+__all__ = ["RENDER_SCHEMA", "print_render", "render_result", "write_gif", "write_png"]
 
 RENDER_SCHEMA: Final = "gossamer.render/1"
 
+_TURN_MS: Final = 4000
+"""How long a turn around a field takes."""
 
-def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
+_LEAST_PAUSE_MS: Final = 20  # viewers take less for 100
+
+
+def render_result(scene: Scene, picture: Picture, baseline: Picture, unpruned: Float32 | None) -> Result:
     """Return a rendered scene as a JSON object of schema `RENDER_SCHEMA`.
 
     Parameters
@@ -33,6 +41,7 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
     scene : what was rendered
     picture : by cubes, front to back
     baseline : by uniform samples; where colours are not exact, the same picture with other counts
+    unpruned : picture of the field before pruning, shape (height, width, 3), if there is one
     """
     field = scene.field
     stored = {"density": storage(field.density), "appearance": storage(field.appearance)}
@@ -49,11 +58,15 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture) -> Result:
             "appearance_components": field.appearance.components,
             "density_sparsity": field.density.sparsity,
             "appearance_sparsity": field.appearance.sparsity,
+            **_colouring(field),
+            "fitted": scene.is_fitted(field.shader, field.shading),
+            "stored": _colouring(scene.stored),
         },
         **_picture(scene, picture),
         "encoding": {name: _storage(part) for name, part in stored.items()}
         | {"all": _storage(stored["density"] + stored["appearance"])},
         "baseline": _picture(scene, baseline),
+        "unpruned": None if unpruned is None else _unpruned(scene, picture.image, unpruned),
         "largest_difference": float(np.abs(picture.image - baseline.image).max()) if scene.settings.exact else None,
         "exact_colours": scene.settings.exact,
         "versions": versions(),
@@ -69,6 +82,19 @@ def _picture(scene: Scene, picture: Picture) -> Result:
     }
 
 
+def _colouring(field: Field) -> Result:
+    return {"shading": field.shading, "sparsity": [pattern_name(pattern) for pattern in field.shader.patterns]}
+
+
+def _unpruned(scene: Scene, image: Float32, unpruned: Float32) -> Result:
+    return {
+        "psnr_db": psnr_db(unpruned, scene.reference),
+        "ssim": ssim(unpruned, scene.reference),
+        "picture_psnr_db": psnr_db(image, unpruned),
+        "picture_ssim": ssim(image, unpruned),
+    }
+
+
 def _fetches(found: Fetches | None) -> Result | None:
     return None if found is None else dataclasses.asdict(found)
 
@@ -79,11 +105,24 @@ def _storage(found: Storage) -> Result:
 
 def print_render(result: Result, console: Console) -> None:
     """Print the tables of a rendered scene."""
+    console.print(_field_line(result), highlight=False)
     console.print(_pipelines(result))
     console.print(_encodings(result))
     console.print(_comparison(result))
     console.print(_ablation(result))
     console.print(_machine_line(result), highlight=False)
+
+
+def _field_line(result: Result) -> str:
+    field = result["field"]
+    line = f"Field {field['name']}: {_spoken(field)}"
+    return line if field["fitted"] else f"{line}; not fine-tuned, it was fitted {_spoken(field['stored'])}"
+
+
+def _spoken(colouring: Result) -> str:
+    basis, *layers = colouring["sparsity"]
+    network = layers[0] if len(set(layers)) == 1 else ", ".join(layers)
+    return f"{colouring['shading']} shading, basis {basis}, network {network}"
 
 
 def _pipelines(result: Result) -> Table:
@@ -96,6 +135,9 @@ def _pipelines(result: Result) -> Table:
     table.add_row("SSIM", *(f"{part['ssim']:.4f}" for part in both))
     for name in result["counts"]:
         table.add_row(name.replace("_", " "), *(f"{part['counts'][name]:,}" for part in both))
+    if result["unpruned"]:
+        table.add_row("unpruned field, dB", "", f"{result['unpruned']['psnr_db']:.2f}")
+        table.add_row("against it, dB", "", f"{result['unpruned']['picture_psnr_db']:.2f}")
     for kind in ("density", "appearance"):
         sizes = (sum(part["fetches"][kind][f"{form}_bytes"] for form in ("bitmap", "coordinate")) for part in both)
         table.add_row(f"{kind} bytes fetched", *(f"{size:,}" for size in sizes))
@@ -131,17 +173,17 @@ def _comparison(result: Result) -> Table:
 
 
 def _ablation(result: Result) -> Table:
-    title = f"On {result['architecture']}: each idea alone, and all; 2:8 is of times only"
+    title = f"On {result['architecture']}, modelled: each idea alone, and all; * network or shading not fine-tuned"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in ("fps", "k tests", "MB", "mJ", "W", "waits for"):
+    for name in ("dB", "fps", "ktests", "MB", "mJ", "W", "waits for"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, run in variants(result).items():
         worst = max((key for key in run["ledger"] if key != "ideal"), key=lambda key: run["ledger"][key])
+        mark = "" if run.get("fitted", result["field"]["fitted"]) else "*"
         table.add_row(
-            name, f"{run['fps']:.1f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
-            f"{run['dram_bytes'] / 1e6:.1f}", _milli(run["energy_joules"]), _watts(run["power_watts"]),
-            f"{worst} {100 * run['ledger'][worst] / run['cycles']:.0f} %",
+            name, f"{run['psnr_db']:.1f}{mark}", f"{run['fps']:.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
+            f"{run['dram_bytes'] / 1e6:.1f}", _milli(run["energy_joules"]), _watts(run["power_watts"]), worst,
         )  # fmt: skip
     return table
 
@@ -169,6 +211,26 @@ def _machine_line(result: Result) -> str:
     )
 
 
+def write_gif(path: Path, pictures: Sequence[Float32]) -> None:
+    """Write pictures as an endless loop of a few seconds, 256 colours each.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    first, *rest = (_eight_bits(picture).quantize(256) for picture in pictures)
+    pause = max(_TURN_MS // len(pictures) // 10 * 10, _LEAST_PAUSE_MS)  # files count hundredths of a second
+    try:
+        first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error})", source=str(path)) from None
+
+
+def _eight_bits(picture: Float32) -> Image.Image:
+    return Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), "RGB")
+
+
 def write_png(path: Path, picture: Float32) -> None:
     """Write a picture, eight bits per channel.
 
@@ -178,6 +240,6 @@ def write_png(path: Path, picture: Float32) -> None:
         The file cannot be written.
     """
     try:
-        Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), "RGB").save(path)
+        _eight_bits(picture).save(path)
     except OSError as error:
         raise InputError(f"cannot be written ({error})", source=str(path)) from None

@@ -14,6 +14,7 @@ from gossamer.cli import main
 from gossamer_models.render.field_file import save_field
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import load_scene
+from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import random_field
 
 
@@ -74,6 +75,51 @@ def test_the_baseline_of_a_large_picture_is_counted_alone(tmp_path: Path) -> Non
     ended, endless = (run["baseline"]["occupancy_accesses"] for run in (result, result["without_termination"]))
     assert endless > ended == whole.counts.occupancy_accesses
     assert result["without_termination"]["baseline"]["samples"] > result["baseline"]["samples"]
+
+
+def test_what_a_field_is_and_its_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    field = random_field(1)
+    save_field(
+        dataclasses.replace(field, shader=field.shader.pruned(Pattern(2, 4)), shading="deferred"), tmp_path / "b.field"
+    )
+    save_field(field, tmp_path / "a.field")
+    source = scene(tmp_path, field="b.field", unpruned="a.field", size="12")
+    assert main(["render", source, "--out", str(tmp_path / "out"), "--orbit", "3"]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    own = {"shading": "deferred", "sparsity": ["2:4", "2:4", "2:4"]}
+    assert result["field"].items() >= ({"fitted": True, "stored": own} | own).items()
+    runs = result["ablation"]
+    assert {name for name, run in runs.items() if run["fitted"]} == {
+        "deferred shading", "all, deferred, dense", "all, deferred",
+    }  # fmt: skip
+    # Dense, the field's weights are the same, so are the pictures; what is shaded otherwise has another.
+    assert runs["all, deferred"]["psnr_db"] == runs["all, deferred, dense"]["psnr_db"] == result["psnr_db"]
+    assert runs["2:4 network"]["psnr_db"] == runs["all, per sample"]["psnr_db"] != result["psnr_db"]
+    assert runs["all, deferred"]["cycles"] == result["cycles"]
+    assert result["unpruned"]["picture_ssim"] < 1
+    assert result["largest_difference"] == 0
+    printed = capsys.readouterr().out
+    assert "deferred shading, basis 2:4, network 2:4" in printed
+    assert "not fine-tuned, it was fitted" not in printed
+    with Image.open(tmp_path / "out" / "orbit.gif") as turn:
+        assert turn.n_frames == 3  # type: ignore[attr-defined]
+        first = np.asarray(turn.convert("RGB"), dtype=np.int64)
+    assert np.abs(first - np.asarray(Image.open(tmp_path / "out" / "image.png"), dtype=np.int64)).max() < 32
+
+
+def test_what_was_not_fitted_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = scene(tmp_path, size="8", shading="deferred", network='"2:8"')
+    assert main(["render", source, "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert not result["field"]["fitted"]
+    assert {name for name, run in result["ablation"].items() if run["fitted"]} == set()
+    printed = capsys.readouterr().out
+    assert "not fine-tuned, it was fitted per-sample shading, basis dense, network dense" in " ".join(printed.split())
+
+
+def test_an_orbit_needs_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", scene(tmp_path), "--orbit", "1", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "gossamer: --orbit must lie between 2 and 720 pictures, not 1\n"
 
 
 def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,14 +153,24 @@ def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rendering(folder: Path) -> dict[str, Any]:
     """A small picture of the field that is shipped."""
-    (folder / "s.yaml").write_text("field: solid\nreference: solid\nsize: 12\n")
+    (folder / "s.yaml").write_text("field: solid\nunpruned: solid\nreference: solid\nsize: 12\n")
     return render_scene(folder / "s.yaml", folder / "out", architecture="nerf-1k", note=silent)
 
 
 def test_rendering_is_documented(tmp_path: Path) -> None:
     found = walk("Rendering", rendering(tmp_path))
     found.assert_complete()
-    assert {"Scene", "Rendered field", "Counts", "Fetches", "Storage", "Picture cost", "Area"} <= found.seen.keys()
+    assert {
+        "Scene",
+        "Rendered field",
+        "Counts",
+        "Fetches",
+        "Storage",
+        "Picture cost",
+        "Variant",
+        "Unpruned",
+        "Area",
+    } <= found.seen.keys()
 
 
 def test_generation_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Golden renderers: a picture of a field by either pipeline, in the shading that the field has, and what it took."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -12,16 +12,17 @@ from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.composite import Compositor, Counts, Shaded
 from gossamer_models.render.fetches import FetchCounter, Fetches
-from gossamer_models.render.field import Field
+from gossamer_models.render.field import Field, Shader, Shading
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.render.lattice import Rays, make_rays
 from gossamer_models.render.shade import ShaderUnit
 from gossamer_models.render.sweep import march_sweep
 from gossamer_models.render.uniform import Evaluate, march_uniform
 
-__all__ = ["Picture", "Pipeline", "Settings", "light_left", "render"]
+__all__ = ["Colouring", "Picture", "Pipeline", "Settings", "light_left", "render"]
 
 Pipeline = Literal["uniform", "sweep"]
+Colouring = tuple[Shader, Shading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Picture:
     transmittance : array of float32, shape (height, width)
     counts : Counts
     density, appearance : encoded rows that were read, if they were to be counted
+    variants : the same light with other colours, as they were asked for; arrays like `image`
     """
 
     image: Float32
@@ -75,6 +77,7 @@ class Picture:
     counts: Counts
     density: Fetches | None
     appearance: Fetches | None
+    variants: tuple[Float32, ...]
 
 
 def render(
@@ -84,6 +87,7 @@ def render(
     settings: Settings | None = None,
     *,
     fetches: bool = False,
+    variants: Sequence[Colouring] = (),
 ) -> Picture:
     """Render a picture.
 
@@ -94,6 +98,7 @@ def render(
     pipeline : "uniform", all samples with occupancy tests, or "sweep", occupied cubes front to back
     settings : Settings
     fetches : count the encoded rows that are read
+    variants : other networks on the same factors, or other shadings, whose pictures are wanted as well
 
     Raises
     ------
@@ -114,7 +119,9 @@ def render(
         counts = march_uniform(rays, evaluate, compositor, used)
     seen = coloured.add if coloured else _ignore
     shaded = compositor.shaded()
-    image, colours = _shade(field, rays, shaded, compositor, settings, seen)
+    colourings = [(field.shader, field.shading), *variants]
+    image, *others = _shade(field, colourings, rays, shaded, compositor, settings, seen)
+    colours = len(np.unique(shaded.pixels)) if field.shading == "deferred" else len(shaded.k)
     shape = (camera.height, camera.width)
     return Picture(
         image.reshape(*shape, 3),
@@ -122,6 +129,7 @@ def render(
         replace(counts, shaded=len(shaded.k), colours=colours),
         dense.found if dense else None,
         coloured.found if coloured else None,
+        tuple(other.reshape(*shape, 3) for other in others),
     )
 
 
@@ -139,34 +147,41 @@ def light_left(field: Field, step: float, arithmetic: Arithmetic) -> Evaluate:
 
 def _shade(
     field: Field,
+    colourings: Sequence[Colouring],
     rays: Rays,
     shaded: Shaded,
     compositor: Compositor,
     settings: Settings,
     used: Callable[[Float32], None],
-) -> tuple[Float32, int]:
-    """Return the pixels' colours, shape (pixels, 3), and how often the network was computed.
+) -> list[Float32]:
+    """Return the pixels' colours, shape (pixels, 3), by every network and shading.
 
     Parameters
     ----------
     used : is told the points whose appearance was needed
     """
-    deferred = field.shading == "deferred"
     appearance = Interpolator(field.appearance, settings.arithmetic)
-    unit = ShaderUnit(field.shader, settings.arithmetic, exact=settings.exact)
-    sums = np.zeros((len(rays.views), field.shader.features if deferred else 3), dtype=np.float32)
+    units = [ShaderUnit(shader, settings.arithmetic, exact=settings.exact) for shader, _ in colourings]
+    deferred = [shading == "deferred" for _, shading in colourings]
+    sums = [
+        np.zeros((len(rays.views), shader.features if late else 3), dtype=np.float32)
+        for (shader, _), late in zip(colourings, deferred, strict=True)
+    ]
     for first in range(0, len(shaded.k), _SAMPLES):
         part = shaded[first : first + _SAMPLES]
         points = rays.points(part.pixels, part.k)
         used(points)
-        features = unit.features(appearance.products(points))
-        part.add_to(sums, features if deferred else unit.colours(features, rays.views[part.pixels]))
-    if not deferred:
-        return compositor.over(sums, settings.background), len(shaded.k)
+        products = appearance.products(points)
+        for unit, late, total in zip(units, deferred, sums, strict=True):
+            features = unit.features(products)
+            part.add_to(total, features if late else unit.colours(features, rays.views[part.pixels]))
     seen = np.unique(shaded.pixels)
-    image = np.zeros((len(rays.views), 3), dtype=np.float32)
-    image[seen] = compositor.covered(seen)[:, None] * unit.colours(sums[seen], rays.views[seen])
-    return compositor.over(image, settings.background), len(seen)
+    for number, (unit, late) in enumerate(zip(units, deferred, strict=True)):
+        if late:
+            colours = unit.colours(sums[number][seen], rays.views[seen])
+            sums[number] = np.zeros((len(rays.views), 3), dtype=np.float32)
+            sums[number][seen] = compositor.covered(seen)[:, None] * colours
+    return [compositor.over(total, settings.background) for total in sums]
 
 
 _SAMPLES: Final = 1 << 16

@@ -2,19 +2,21 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final
 
+import numpy as np
 from pydantic import Field as Bounded
 
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, resolve, validate
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
-from gossamer_models.render.field import Field
+from gossamer_models.render.field import Field, Shader, Shading
 from gossamer_models.render.field_file import SUFFIX, load_field
+from gossamer_models.render.matrix_file import parse_pattern
 from gossamer_models.render.raycast import RADIUS, cast, scene_camera
 from gossamer_models.render.refine import Refinement, refine
 from gossamer_models.render.renderer import Settings
@@ -52,6 +54,9 @@ class _SceneFile(Schema):
     weight_cut: Share = 1e-4
     termination: Annotated[float, Bounded(gt=0, lt=1)] | None = 1e-3
     background: Share = 1.0
+    shading: Shading | None = None
+    network: Annotated[str, Bounded(max_length=9)] | None = None
+    unpruned: Annotated[str, Bounded(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +67,10 @@ class Scene:
     -------
     name : stem of the file's name
     field : Field
+        As it is rendered: in the shading and with the network that the scene asks for.
+    stored : Field
+        As it was fitted.
+    unpruned : the field before pruning, or None
     camera : Camera
     reference : array of float32, shape (height, width, 3), on the background
     settings : Settings
@@ -70,10 +79,17 @@ class Scene:
 
     name: str
     field: Field
+    stored: Field
+    unpruned: Field | None
     camera: Camera
     reference: Float32
     settings: Settings
     described: dict[str, object]
+
+    def is_fitted(self, shader: Shader, shading: Shading) -> bool:
+        """Return whether the field was fitted in a shading, with the same weights, if perhaps in another format."""
+        pairs = zip(shader.matrices, self.stored.shader.matrices, strict=True)
+        return shading == self.stored.shading and all(np.array_equal(one, other) for one, other in pairs)
 
 
 def field_names() -> tuple[str, ...]:
@@ -96,9 +112,13 @@ def load_scene(source: str | Path) -> Scene:
     path = resolve(source, "scenes")
     file = validate(_SceneFile, load_yaml(path), str(path))
     try:
-        field = load_field(_locate_field(file.field, path))
+        stored = load_field(_locate_field(file.field, path, "field"))
         if file.refine:
-            field = refine(field, file.refine)
+            stored = refine(stored, file.refine)
+        field = _as_asked(stored, file)
+        unpruned = None
+        if file.unpruned is not None:
+            unpruned = load_field(_locate_field(file.unpruned, path, "unpruned"))
         camera, reference = _reference(file, path)
     except InputError as error:
         error.source = error.source or str(path)
@@ -111,7 +131,19 @@ def load_scene(source: str | Path) -> Scene:
         exact=camera.width * camera.height <= _EXACT_PIXELS,
     )
     described = file.model_dump(mode="json") | {"size": [camera.width, camera.height]}
-    return Scene(path.stem, field, camera, reference, settings, described)
+    return Scene(path.stem, field, stored, unpruned, camera, reference, settings, described)
+
+
+def _as_asked(field: Field, file: _SceneFile) -> Field:
+    """Return a field in the shading and with the network that a scene asks for."""
+    if file.network is not None:
+        try:
+            pattern = parse_pattern(file.network)
+        except InputError as error:
+            error.path = "network"
+            raise
+        field = replace(field, shader=field.shader.pruned(pattern))
+    return field if file.shading is None else replace(field, shading=file.shading)
 
 
 def unseen_cameras(size: int, zoom: float = 1.0) -> list[Camera]:
@@ -134,7 +166,7 @@ def _check_memory(camera: Camera) -> None:
         )  # fmt: skip
 
 
-def _locate_field(name: str, beside: Path) -> Path:
+def _locate_field(name: str, beside: Path, key: str) -> Path:
     for path in (beside.parent / name, Path(name)):
         if path.is_file():
             return path
@@ -142,7 +174,7 @@ def _locate_field(name: str, beside: Path) -> Path:
         return _shipped() / f"{name}{SUFFIX}"
     known = ", ".join(field_names())
     raise InputError(
-        f"unknown field {name!r:.80}{did_you_mean(name, field_names())}", f"one of {known}, or a path", path="field"
+        f"unknown field {name!r:.80}{did_you_mean(name, field_names())}", f"one of {known}, or a path", path=key
     )
 
 

@@ -207,6 +207,16 @@ def test_one_sample_per_pixel_has_one_colour_in_both_shadings() -> None:
     same(each, late)
 
 
+def test_variants_are_pictures_of_their_own() -> None:
+    """Other networks and shadings on the light of one picture: the bits of fields that have them."""
+    view = camera(EYES["outside"])
+    found = render(FIELD, view, variants=[(DEFERRED.shader, "deferred"), (FIELD.shader, "deferred")])
+    fields = DEFERRED, dataclasses.replace(FIELD, shading="deferred")
+    for variant, field in zip(found.variants, fields, strict=True):
+        np.testing.assert_array_equal(variant.view(np.uint32), render(field, view).image.view(np.uint32))
+    np.testing.assert_array_equal(found.image, render(FIELD, view).image)
+
+
 def test_deferred_shading_computes_a_colour_per_pixel() -> None:
     view = camera(EYES["outside"])
     counts = render(DEFERRED, view, "sweep").counts

@@ -1,6 +1,7 @@
 """Scene files: references, defaults, and one line for each fault."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from gossamer_models.render.raycast import cast_views
 from gossamer_models.render.scene import field_names, load_scene
 from gossamer_models.render.shapes import scene
 from gossamer_models.render.views import save_views
+from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import random_field
 
 
@@ -60,6 +62,30 @@ def test_posed_images_as_reference(folder: Path) -> None:
     assert found.camera.focal == pytest.approx(cast_views(scene("solid"), 2, 12).focal)
 
 
+def test_shading_and_network_as_asked(folder: Path) -> None:
+    own = load_scene(write(folder))
+    assert own.field.shading == "per-sample"
+    assert own.is_fitted(own.field.shader, "per-sample")
+    assert own.unpruned is None
+    found = load_scene(write(folder, shading="deferred", network="2:8", unpruned="a.field"))
+    assert found.field.shading == "deferred"
+    assert [str(pattern) for pattern in found.field.shader.patterns] == ["2:8"] * 3
+    assert not found.is_fitted(found.field.shader, "per-sample")
+    assert not found.is_fitted(own.field.shader, "deferred")
+    assert found.is_fitted(own.field.shader, "per-sample")
+    assert found.unpruned is not None
+    np.testing.assert_array_equal(found.unpruned.shader.basis, own.field.shader.basis)
+
+
+def test_a_sparse_field_may_run_dense(folder: Path) -> None:
+    field = random_field(1)
+    save_field(replace(field, shader=field.shader.pruned(Pattern(2, 4)), shading="deferred"), folder / "b.field")
+    own, dense = (load_scene(write(folder, field="b.field", network=name)) for name in ("", "dense"))
+    assert {str(pattern) for pattern in own.field.shader.patterns} == {"2:4"}
+    assert all(pattern.is_dense for pattern in dense.field.shader.patterns)
+    assert dense.is_fitted(dense.field.shader, dense.field.shading)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -76,6 +102,10 @@ def test_posed_images_as_reference(folder: Path) -> None:
         ({"step": "0"}, "step: must be"),
         ({"termination": "1"}, "termination: must be"),
         ({"colour": "red"}, "colour"),
+        ({"shading": "late"}, "shading: must be"),
+        ({"network": "3:7"}, "network: M of sparsity 3:7 must divide the word of 8"),
+        ({"network": "sparse"}, "expected `dense`, or N:M"),
+        ({"unpruned": "solids"}, "unpruned: unknown field 'solids', did you mean 'solid'?"),
         ({"field": "s.yaml"}, "is damaged"),
     ],
 )
