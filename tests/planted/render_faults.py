@@ -106,4 +106,32 @@ RENDER_FAULTS = (
         "far",
         "tests/hw/render/test_trees.py::test_sums_and_searches_change_places_every_cycle",
     ),
+    Fault(
+        "ties go away from zero on the short way through fp16",
+        "models/gossamer_models/numerics/formats.py",
+        "np.uint32(0xFFF) + ((pattern >> np.uint32(13)) & np.uint32(1))",
+        "np.uint32(0x1000)",
+        "tests/models/numerics/test_formats.py::test_through_fp16_is_the_round_trip",
+    ),
+    Fault(
+        "a finer field's cubes are judged without the texels of their far walls",
+        f"{_RENDER}/refine.py",
+        "(place[:-1] // cubes, -(-place[1:] // cubes) + 1)",
+        "(place[:-1] // cubes, -(-place[1:] // cubes))",
+        "tests/models/render/test_refine.py::test_occupied_cubes_one_by_one",
+    ),
+    Fault(
+        "rows are counted for the cell before a point's",
+        f"{_RENDER}/fetches.py",
+        "np.roll(along, -1, axis=-1)",
+        "np.roll(along, 1, axis=-1)",
+        "tests/models/render/test_fetches.py::test_rows_one_by_one",
+    ),
+    Fault(
+        "one batch is held where another one is filled",
+        "models/gossamer_models/timing/render_fit.py",
+        "rows * (_HALVES * widths[0] + max",
+        "rows * (widths[0] + max",
+        "tests/models/timing/test_render_fit.py::test_two_batches_and_the_widest_layer_are_held",
+    ),
 )
