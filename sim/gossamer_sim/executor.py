@@ -1,19 +1,16 @@
 """Cycle executor: a Program in, the start and end of everything out."""
 
 import dataclasses
-from operator import attrgetter
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction
-from gossamer_models.isa.loops import field_number
 from gossamer_models.placement import unplaced
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
 from gossamer_models.timeline import SimResult, StageTiming
-from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.memory import memory_model
-from gossamer_sim.places import PLACES, timing_fields
+from gossamer_sim.places import timing_key
 from gossamer_sim.stage import StageRun, run_stage, timing
 
 __all__ = ["Simulator", "simulate"]
@@ -107,22 +104,6 @@ class Simulator:
         """Number that stages share whose instructions take part in timing alike."""
         seen = self._seen.get(id(instructions))
         if seen is None:
-            content = tuple([_key(instruction) for instruction in instructions])
+            content = tuple(map(timing_key, instructions))
             seen = self._seen[id(instructions)] = instructions, self._keys.setdefault(content, len(self._keys))
         return seen[1]
-
-
-def _key(instruction: Instruction) -> tuple[object, ...]:
-    """All of an instruction that takes part in timing; modifiers of addresses do by their number."""
-    cls = type(instruction)
-    if cls not in PLACES:
-        return cls, instruction
-    numbers, read = _READERS[cls]
-    modifiers = tuple(m for m in instruction.modifiers if m.field in numbers)
-    return cls, read(instruction), modifiers, deal_cycles(instruction)
-
-
-_READERS = {
-    cls: (frozenset(field_number(cls, name) for name in timing_fields(cls)), attrgetter(*timing_fields(cls)))
-    for cls in PLACES
-}

@@ -13,6 +13,8 @@ change, from these rules:
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
+from operator import mul
+from typing import TYPE_CHECKING
 
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, ModifierKind, Store
@@ -20,7 +22,9 @@ from gossamer_models.isa.loops import field_names, resolve
 from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.transfer import axis_span
 from gossamer_sim.places import PLACES, TOKENS
-from gossamer_sim.work import Work
+
+if TYPE_CHECKING:
+    from gossamer_sim.work import Kind
 
 __all__ = ["Range", "Template"]
 
@@ -59,7 +63,7 @@ class _Stepped:
 
     def at(self, counters: list[int]) -> int | None:
         """Value at the counters, None where it clips nothing."""
-        value = self.constant + sum(slope * counter for slope, counter in zip(self.slopes, counters, strict=True))
+        value = self.constant + sum(map(mul, self.slopes, counters))
         return None if self.unclipped[0] <= value <= self.unclipped[1] else value
 
 
@@ -68,7 +72,7 @@ class _Variant:
     """The instruction under one choice of FIRST and LAST modifiers that act."""
 
     stepped: tuple[_Stepped, ...]
-    works: dict[tuple[int | None, ...], Work] = field(default_factory=dict)
+    kinds: "dict[tuple[int | None, ...], Kind]" = field(default_factory=dict)
 
 
 class Template:
@@ -78,8 +82,12 @@ class Template:
     ----------
     instruction : as it stands in the stage, modifiers included.
     counts : iterations of the loops around it, level to count.
-    build : makes the work of an instruction, whose modifiers it leaves alone.
-    repeats : iterations of one kind share their work; else every iteration has its own.
+    build : gives the kind of an instruction, whose modifiers it leaves alone.
+    repeats : iterations that differ in places alone are of one kind; else every iteration is looked at.
+
+    Members
+    -------
+    fixed : the kind of all iterations; None if there may be several.
 
     Raises
     ------
@@ -91,7 +99,7 @@ class Template:
         self,
         instruction: Instruction,
         counts: dict[int, int],
-        build: Callable[[Instruction], Work],
+        build: "Callable[[Instruction], Kind]",
         *,
         repeats: bool = True,
     ) -> None:
@@ -115,24 +123,28 @@ class Template:
         self._sensitive = frozenset((rule.kind, level) for rule in rules for level in rule.levels)
         self._conditions = tuple(rule for rule in rules if rule.kind != ModifierKind.STEP)
         self._variants: dict[tuple[bool, ...], _Variant] = {}
+        self._latest: tuple[list[int], Kind] | None = None
         fixed = not rules if repeats else not instruction.modifiers
-        self._fixed = build(instruction) if fixed else None
+        self.fixed = build(instruction) if fixed else None
 
-    def work(self, counters: list[int]) -> Work:
-        """Work of the iteration at the given counters (one per level, those not around it 0)."""
-        if self._fixed is not None:
-            return self._fixed
+    def kind(self, counters: list[int]) -> "Kind":
+        """Kind of the iteration at the given counters (one per level, those not around it 0)."""
+        if self.fixed is not None:
+            return self.fixed
         if not self._repeats:
             return self._concrete(counters)
-        active = tuple(self._acts(rule, counters) for rule in self._conditions)
+        if self._latest is not None and self._latest[0] == counters:
+            return self._latest[1]  # of an equal instruction in the same iteration
+        active = tuple([self._acts(rule, counters) for rule in self._conditions])
         variant = self._variant(active)
-        key = tuple(stepped.at(counters) for stepped in variant.stepped)
-        work = variant.works.get(key)
-        if work is None:
-            work = variant.works[key] = self._concrete(counters)
-        return work
+        key = tuple([stepped.at(counters) for stepped in variant.stepped])
+        kind = variant.kinds.get(key)
+        if kind is None:
+            kind = variant.kinds[key] = self._concrete(counters)
+        self._latest = counters.copy(), kind
+        return kind
 
-    def _concrete(self, counters: list[int]) -> Work:
+    def _concrete(self, counters: list[int]) -> "Kind":
         return self._build(resolve(self._instruction, dict(enumerate(counters)), self._resolve_counts()))
 
     def sensitive(self, kind: ModifierKind, level: int) -> bool:

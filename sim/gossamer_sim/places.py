@@ -1,10 +1,13 @@
 """Fields of instructions that take part in timing, and those that only say where."""
 
 import dataclasses
+from operator import attrgetter
 
 from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
+from gossamer_models.isa.loops import field_number
+from gossamer_models.timing.sequencer import deal_cycles
 
-__all__ = ["PLACES", "TOKENS", "timing_fields"]
+__all__ = ["PLACES", "TOKENS", "timing_fields", "timing_key"]
 
 TOKENS = frozenset({"wait", "signal"})
 _TRANSFER_PLACES = frozenset({"advance", "mem_base", "buf_base"})
@@ -29,3 +32,19 @@ def timing_fields(cls: type[Instruction]) -> tuple[str, ...]:
     """Fields that take part in timing, modifiers excepted."""
     places = PLACES[cls]
     return tuple(f.name for f in dataclasses.fields(cls) if f.name not in places and f.name != "modifiers")
+
+
+def timing_key(instruction: Instruction) -> tuple[object, ...]:
+    """All of an instruction that takes part in timing; modifiers of addresses do by their number."""
+    cls = type(instruction)
+    if cls not in PLACES:
+        return cls, instruction
+    numbers, read = _READERS[cls]
+    modifiers = tuple([m for m in instruction.modifiers if m.field in numbers])
+    return cls, read(instruction), modifiers, deal_cycles(instruction)
+
+
+_READERS = {
+    cls: (frozenset(field_number(cls, name) for name in timing_fields(cls)), attrgetter(*timing_fields(cls)))
+    for cls in PLACES
+}

@@ -9,7 +9,6 @@ because what an inner loop skips is already counted when the outer one compares.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierKind
 from gossamer_models.isa.loops import Body, nest
@@ -17,7 +16,7 @@ from gossamer_models.timeline import Skip
 from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
 from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process, Tally
-from gossamer_sim.work import WorkShop
+from gossamer_sim.work import Kind, Work, WorkShop
 
 __all__ = ["MAX_MEMORIES", "LoopNode", "Sequencer", "compile_stage"]
 
@@ -25,20 +24,52 @@ MAX_MEMORIES = 1024
 """States remembered per loop; a loop that does not repeat within as many iterations starts over remembering."""
 
 
+class Item:
+    """An instruction of a stage.
+
+    Parameters
+    ----------
+    position : index into the stage's instructions.
+    template : its kinds.
+    shop : makes its works.
+    """
+
+    __slots__ = ("_fixed", "_position", "_shop", "_works", "deal_cycles", "template")
+
+    def __init__(self, position: int, template: Template, shop: WorkShop) -> None:
+        self.template = template
+        self.deal_cycles = template.deal_cycles
+        self._position, self._shop = position, shop
+        self._works: dict[Kind, Work] = {}
+        self._fixed: Work | None = None
+
+    def work(self, counters: list[int]) -> Work:
+        """Work of the iteration at the given counters (one per level, those not around it 0)."""
+        if self._fixed is not None:
+            return self._fixed
+        kind = self.template.kind(counters)
+        work = self._works.get(kind)
+        if work is None:
+            work = self._works[kind] = self._shop.make(self._position, kind)
+            if self.template.fixed is not None:
+                self._fixed = work
+        return work
+
+
 @dataclass(frozen=True, slots=True)
 class LoopNode:
-    """A loop with templates in place of instructions.
+    """A loop with items in place of instructions.
 
     Members
     -------
-    templates : all templates inside, those of inner loops too.
+    templates : all unlike templates inside, those of inner loops too.
     stepping : those of them whose bases step with the loop.
     alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
     """
 
     level: int
     count: int
-    items: tuple["Template | LoopNode", ...]
+    items: tuple["Item | LoopNode", ...]
     templates: tuple[Template, ...]
     stepping: tuple[Template, ...]
     alike: Range
@@ -58,7 +89,7 @@ class LoopNode:
 
 
 def compile_stage(instructions: Sequence[Instruction], shop: WorkShop) -> LoopNode:
-    """Loops of a stage with a template for every instruction.
+    """Loops of a stage with an item for every instruction.
 
     Raises
     ------
@@ -71,21 +102,22 @@ def compile_stage(instructions: Sequence[Instruction], shop: WorkShop) -> LoopNo
 
 def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iterator[int]) -> LoopNode:
     counts = {**counts, body.level: body.count} if body.level >= 0 else counts
-    items: list[Template | LoopNode] = []
-    templates: list[Template] = []
+    items: list[Item | LoopNode] = []
+    unlike: dict[Template, None] = {}
     for item in body.items:
         if isinstance(item, Body):
             node = _compile(item, counts, shop, positions)
             items.append(node)
-            templates += node.templates
+            unlike.update(dict.fromkeys(node.templates))
         else:
-            template = Template(item, counts, partial(shop.make, next(positions)), repeats=shop.repeats)
-            items.append(template)
-            templates.append(template)
+            template = shop.costs.template(item, counts)
+            items.append(Item(next(positions), template, shop))
+            unlike[template] = None
+    templates = tuple(unlike)
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in templates))
     stepping = tuple(template for template in templates if template.sensitive(ModifierKind.STEP, body.level))
-    return LoopNode(body.level, body.count, tuple(items), tuple(templates), stepping, (low, high))
+    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high))
 
 
 class Sequencer:

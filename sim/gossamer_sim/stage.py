@@ -18,7 +18,7 @@ from gossamer_sim.machine import ENGINES, Machine, Tally
 from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.walk import walk
-from gossamer_sim.work import Work, WorkShop, cost_book
+from gossamer_sim.work import CostBook, Work, WorkShop, cost_book
 
 __all__ = ["StageRun", "ledger", "run_stage", "timing"]
 
@@ -88,7 +88,7 @@ def run_stage(
         except (GossamerError, ValueError) as error:
             raise GossamerError(f"{name}: {error}") from error
     environment = environment or simpy.Environment()
-    shop = WorkShop(architecture, memory)
+    shop = WorkShop(CostBook(architecture, memory))
     channel = memory.channel(environment)
     machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
@@ -112,7 +112,7 @@ def _without_clock(
     *,
     trace: bool,
 ) -> StageRun:
-    shop = WorkShop(architecture, memory, cost_book(architecture, memory))
+    shop = WorkShop(cost_book(architecture, memory))
     machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
     walk(machine, compile_stage(unplaced(stage.instructions), shop))
     machine.close()

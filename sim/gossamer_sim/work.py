@@ -14,13 +14,35 @@ from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
 from gossamer_models.timing.transfer import transfer_shape
 from gossamer_models.timing.vector import vector_cycles
+from gossamer_sim.kinds import Template
 from gossamer_sim.memory import MemoryModel, SharedWork
-from gossamer_sim.places import PLACES, TOKENS, timing_fields
+from gossamer_sim.places import PLACES, TOKENS, timing_fields, timing_key
 
-__all__ = ["CostBook", "Work", "WorkShop", "cost_book"]
+__all__ = ["CostBook", "Kind", "Work", "WorkShop", "cost_book"]
 
 _MAX_COSTS = 1 << 16
 _READERS = {cls: attrgetter(*(name for name in timing_fields(cls) if name not in TOKENS)) for cls in PLACES}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an instruction costs apart from its tokens; members as in :class:`Work`."""
+
+    cycles: int
+    epoch: SharedWork | None
+    size_bytes: int
+    gemm: GemmCycles | None
+    actions: Actions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """Instructions of one engine, one cost and the same tokens; a book has each once."""
+
+    engine: Engine
+    waits: tuple[int, ...]
+    signals: tuple[int, ...]
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,25 +71,50 @@ class Work:
     actions: Actions = NO_ACTIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an instruction costs apart from its tokens; members as in :class:`Work`."""
-
-    cycles: int
-    epoch: SharedWork | None
-    size_bytes: int
-    gemm: GemmCycles | None
-    actions: Actions
-
-
 class CostBook:
-    """Costs of one machine's instructions; equal ones are worked out once if equal transfers cost the same."""
+    """Costs of one machine's instructions; equal ones are worked out once if equal transfers cost the same.
+
+    Members
+    -------
+    repeats : equal instructions cost the same, wherever in DRAM their operands lie.
+    """
 
     def __init__(self, architecture: Architecture, memory: MemoryModel) -> None:
+        self.repeats = memory.repeats
         self._architecture = architecture
         self._memory = memory
         self._known: dict[tuple[object, ...], tuple[int, Cost]] = {}
         self._numbers: dict[Cost, int] = {}
+        self._kinds: dict[tuple[Engine, int, int, int], Kind] = {}
+        self._templates: dict[tuple[object, ...], Template] = {}
+
+    def template(self, instruction: Instruction, counts: dict[int, int]) -> Template:
+        """Kinds of an instruction in loops of some counts; instructions that differ in places alone share them.
+
+        Raises
+        ------
+        ValueError
+            A modifier names a loop level that is not around the instruction.
+        """
+        if not self.repeats:
+            return Template(instruction, counts, self.kind, repeats=False)
+        key = timing_key(instruction), *counts.items()
+        found = self._templates.get(key)
+        if found is None:
+            if len(self._templates) >= _MAX_COSTS:
+                self._templates.clear()
+            found = self._templates[key] = Template(instruction, counts, self.kind)
+        return found
+
+    def kind(self, instruction: Instruction) -> Kind:
+        """Kind of an instruction, whose modifiers do not count."""
+        number, cost = self.cost(instruction)
+        key = instruction.engine, int(instruction.wait), int(instruction.signal), number
+        found = self._kinds.get(key)
+        if found is None:
+            waits, signals = _bits(int(instruction.wait)), _bits(int(instruction.signal))
+            found = self._kinds[key] = Kind(instruction.engine, waits, signals, cost)
+        return found
 
     def cost(self, instruction: Instruction) -> tuple[int, Cost]:
         """Number of a cost, and the cost, of an instruction whose modifiers do not count."""
@@ -117,37 +164,29 @@ class WorkShop:
 
     Parameters
     ----------
-    architecture : the machine.
-    memory : its memory model.
-    costs : what is known of the two already; nothing by default.
-
-    Members
-    -------
-    repeats : equal instructions cost the same, wherever in DRAM their operands lie.
+    costs : of the machine.
     """
 
-    def __init__(self, architecture: Architecture, memory: MemoryModel, costs: CostBook | None = None) -> None:
+    def __init__(self, costs: CostBook) -> None:
         self.works: list[Work] = []
-        self.repeats = memory.repeats
-        self._costs = costs or CostBook(architecture, memory)
-        self._known: dict[tuple[int, int, int, int], Work] = {}
+        self.costs = costs
+        self._known: dict[tuple[int, Kind], Work] = {}
 
-    def make(self, position: int, instruction: Instruction) -> Work:
-        """Work of an instruction at a position in the stage; its modifiers do not count.
+    def make(self, position: int, kind: Kind) -> Work:
+        """Work of an instruction of some kind at a position in the stage.
 
         Raises
         ------
         GossamerError
             The instruction waits for or signals a semaphore whose end is another engine.
         """
-        number, cost = self._costs.cost(instruction)
-        key = position, instruction.wait, instruction.signal, number
+        key = position, kind
         work = self._known.get(key)
         if work is None:
-            _check_ends(position, instruction)
-            waits, signals = _bits(int(instruction.wait)), _bits(int(instruction.signal))
+            _check_ends(position, kind)
+            cost = kind.cost
             work = self._known[key] = Work(
-                len(self.works), position, instruction.engine, waits, signals,
+                len(self.works), position, kind.engine, kind.waits, kind.signals,
                 cost.cycles, cost.epoch, cost.size_bytes, cost.gemm, cost.actions,
             )  # fmt: skip
             self.works.append(work)
@@ -159,13 +198,13 @@ def _bits(mask: int) -> tuple[int, ...]:
     return tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
 
-def _check_ends(position: int, instruction: Instruction) -> None:
-    ends = [(bit, consumer, "waits for") for bit in _bits(int(instruction.wait))]
-    ends += [(bit, producer, "signals") for bit in _bits(int(instruction.signal))]
+def _check_ends(position: int, kind: Kind) -> None:
+    ends = [(bit, consumer, "waits for") for bit in kind.waits]
+    ends += [(bit, producer, "signals") for bit in kind.signals]
     for bit, end, verb in ends:
         semaphore = Semaphore(1 << bit)
-        if end(semaphore) != instruction.engine:
+        if end(semaphore) != kind.engine:
             raise GossamerError(
-                f"instruction {position} on {instruction.engine.name} {verb} {semaphore.name}, "
+                f"instruction {position} on {kind.engine.name} {verb} {semaphore.name}, "
                 f"which belongs to {end(semaphore).name}"
             )

@@ -7,7 +7,7 @@ __all__ = ["SIMULATOR_FAULTS"]
 SIMULATOR_FAULTS = (
     Fault(
         "what is known of a stage serves one with other modifiers of addresses",
-        "sim/gossamer_sim/executor.py",
+        "sim/gossamer_sim/places.py",
         "return cls, read(instruction), modifiers, deal_cycles(instruction)",
         "return cls, read(instruction), modifiers",
         "tests/sim/test_places.py::test_modifiers_of_addresses_cost_their_own",
@@ -18,6 +18,20 @@ SIMULATOR_FAULTS = (
         '{"advance", "parameter", "samples",',
         '{"advance", "channel_low", "parameter", "samples",',
         "tests/sim/test_places.py::test_softmaxes_of_other_rows_cost_their_own",
+    ),
+    Fault(
+        "kinds of an instruction serve an equal one in a longer or shorter loop",
+        "sim/gossamer_sim/work.py",
+        "key = timing_key(instruction), *counts.items()",
+        "key = (timing_key(instruction),)",
+        "tests/sim/test_sequencer.py::test_equal_instructions_in_other_loops_have_kinds_of_their_own",
+    ),
+    Fault(
+        "the kind of an iteration serves the next one",
+        "sim/gossamer_sim/kinds.py",
+        "if self._latest is not None and self._latest[0] == counters:",
+        "if self._latest is not None:",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
     ),
     Fault(
         "a token arrives in the cycle in which it is sent",

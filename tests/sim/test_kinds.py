@@ -11,7 +11,7 @@ from gossamer_models.isa.instructions import Dim, EndLoop, Gemm, Instruction, Lo
 from gossamer_models.isa.loops import first, last, step
 from gossamer_sim.memory import memory_model
 from gossamer_sim.sequencer import LoopNode, compile_stage
-from gossamer_sim.work import WorkShop
+from gossamer_sim.work import CostBook, Kind, WorkShop
 
 ARCHITECTURE = load_architecture("small-8x8")
 DIMS = (
@@ -22,7 +22,7 @@ DIMS = (
 
 
 def shop() -> WorkShop:
-    return WorkShop(ARCHITECTURE, memory_model(ARCHITECTURE, "ideal")[1])
+    return WorkShop(CostBook(ARCHITECTURE, memory_model(ARCHITECTURE, "ideal")[1]))
 
 
 def loops(counts: list[int], instruction: Instruction) -> list[LoopNode]:
@@ -39,11 +39,11 @@ def loops(counts: list[int], instruction: Instruction) -> list[LoopNode]:
     return nodes
 
 
-def works(node: LoopNode, counts: list[int], outer: tuple[int, ...], index: int) -> list[int]:
-    """Works of one iteration, over all iterations of the loops inside it."""
+def kinds_of(node: LoopNode, counts: list[int], outer: tuple[int, ...], index: int) -> list[Kind]:
+    """Kinds of one iteration, over all iterations of the loops inside it."""
     inner = product(*(range(count) for count in counts[len(outer) + 1 :]))
     (template,) = node.templates
-    return [template.work([*outer, index, *rest, 0, 0, 0, 0][:4]).number for rest in inner]
+    return [template.kind([*outer, index, *rest, 0, 0, 0, 0][:4]) for rest in inner]
 
 
 @st.composite
@@ -90,7 +90,9 @@ def test_a_promised_stretch_is_of_one_kind(nest: tuple[list[int], Instruction]) 
     for level, node in enumerate(loops(counts, instruction)):
         for outer in product(*(range(count) for count in counts[:level])):
             low, high = node.one_kind([*outer, 0, 0, 0, 0][:4])
-            kinds = {tuple(works(node, counts, outer, index)) for index in range(low, min(high, counts[level] - 1) + 1)}
+            kinds = {
+                tuple(kinds_of(node, counts, outer, index)) for index in range(low, min(high, counts[level] - 1) + 1)
+            }
             assert len(kinds) <= 1
 
 
@@ -143,7 +145,7 @@ def test_places_take_no_time() -> None:
     (node,) = loops([10], Gemm(log2_li=2, entries=8, chunk_words=4, modifiers=modifiers))
     assert node.one_kind([0] * 4)[0] == 0
     assert node.one_kind([0] * 4)[1] >= 9
-    assert len({node.templates[0].work([index, 0, 0, 0]) for index in range(10)}) == 1
+    assert len({node.templates[0].kind([index, 0, 0, 0]) for index in range(10)}) == 1
 
 
 def test_changing_sizes_are_never_one_kind() -> None:

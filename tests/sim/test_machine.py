@@ -21,7 +21,7 @@ from gossamer_sim.machine import Machine
 from gossamer_sim.memory import memory_model
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.stage import StageRun, run_stage
-from gossamer_sim.work import WorkShop
+from gossamer_sim.work import CostBook, WorkShop
 
 S = Semaphore
 L, V, P, ST = Engine.LOAD, Engine.VECTOR, Engine.PRUNE, Engine.STORE
@@ -203,7 +203,7 @@ def states(transfers: list[Instruction], memory: str, cycles: range) -> list[tup
     architecture = machine()
     model = memory_model(architecture, memory)[1]
     environment = simpy.Environment()
-    shop = WorkShop(architecture, model)
+    shop = WorkShop(CostBook(architecture, model))
     unit = Machine(environment, 2, {}, shop.works, model.channel(environment))
     environment.process(Sequencer(unit, periodic=False).run(compile_stage(transfers, shop)))
     found = []

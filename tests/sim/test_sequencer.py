@@ -118,6 +118,13 @@ def test_shortcut_equals_the_long_way(instructions: list[Instruction], memory: s
     assert totals(run(instructions, memory, periodic=True, clock=True)) == expected
 
 
+def test_equal_instructions_in_other_loops_have_kinds_of_their_own() -> None:
+    item = Load(dims=block(100), axis0_bound=3, modifiers=(last(Load, "axis0_bound", [0], 1),))
+    for count in (9, 4):
+        instructions = [Loop(level=0, count=count), item, EndLoop(level=0)]
+        assert totals(run(instructions, periodic=True)) == totals(run(instructions, periodic=False))
+
+
 def test_a_billion_iterations_take_no_time() -> None:
     body: list[Instruction] = [
         Load(
