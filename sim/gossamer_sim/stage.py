@@ -88,7 +88,7 @@ def run_stage(
         except (GossamerError, ValueError) as error:
             raise GossamerError(f"{name}: {error}") from error
     environment = environment or simpy.Environment()
-    shop = WorkShop(CostBook(architecture, memory))
+    shop = WorkShop(CostBook(architecture, memory, remember=periodic))
     channel = memory.channel(environment)
     machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)

@@ -74,13 +74,13 @@ class Work:
 class CostBook:
     """Costs of one machine's instructions; equal ones are worked out once if equal transfers cost the same.
 
-    Members
-    -------
-    repeats : equal instructions cost the same, wherever in DRAM their operands lie.
+    Parameters
+    ----------
+    remember : False works out every execution of every instruction, as the long way does.
     """
 
-    def __init__(self, architecture: Architecture, memory: MemoryModel) -> None:
-        self.repeats = memory.repeats
+    def __init__(self, architecture: Architecture, memory: MemoryModel, *, remember: bool = True) -> None:
+        self._remembers = memory.repeats and remember
         self._architecture = architecture
         self._memory = memory
         self._known: dict[tuple[object, ...], tuple[int, Cost]] = {}
@@ -96,7 +96,7 @@ class CostBook:
         ValueError
             A modifier names a loop level that is not around the instruction.
         """
-        if not self.repeats:
+        if not self._remembers:
             return Template(instruction, counts, self.kind, repeats=False)
         key = timing_key(instruction), *counts.items()
         found = self._templates.get(key)
@@ -119,7 +119,7 @@ class CostBook:
     def cost(self, instruction: Instruction) -> tuple[int, Cost]:
         """Number of a cost, and the cost, of an instruction whose modifiers do not count."""
         read = _READERS.get(type(instruction))
-        if read is None or not self._memory.repeats:
+        if read is None or not self._remembers:
             return self._enter(instruction)
         key = type(instruction), *read(instruction)
         found = self._known.get(key)
