@@ -8,7 +8,7 @@ from gossamer_reports.style import RENDER_COLORS, lay_out, plot_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ablation_figure", "variants"]
+__all__ = ["ablation_figure", "decibels", "variants"]
 
 _LEAST: Final = 0.005
 """Parts of the ledger below this share of every bar are drawn together."""
@@ -21,8 +21,13 @@ def variants(result: Result) -> dict[str, Result]:
     return runs
 
 
+def decibels(result: Result, run: Result) -> str:
+    """Return the PSNR of one of `variants`, with an asterisk where the field was not fitted so."""
+    return f"{run['psnr_db']:.1f}{'' if run.get('fitted', result['field']['fitted']) else '*'}"
+
+
 def ablation_figure(result: Result) -> "Figure":
-    """Draw the ledger of every run of a rendering as one bar, its frames per second behind it.
+    """Draw the ledger of every run of a rendering as one bar, its frames per second and PSNR behind it.
 
     Parameters
     ----------
@@ -50,15 +55,16 @@ def ablation_figure(result: Result) -> "Figure":
             axes.barh(names, widths, left=left, label=part, color=RENDER_COLORS.get(part, "#000000"), height=0.7)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         for place, run in enumerate(runs.values()):
-            axes.text(left[place] + longest / 1e8, place, f"{run['fps']:.0f} frames/s", va="center")
-        axes.set_xlim(0, 1.14 * longest / 1e6)
+            text = f"{run['fps']:.0f} frames/s, {decibels(result, run)} dB"
+            axes.text(left[place] + longest / 1e8, place, text, va="center")
+        axes.set_xlim(0, 1.25 * longest / 1e6)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
         axes.set_xlabel("time of a picture [Mcycles]")
         width, height = result["scene"]["size"]
         title = f"{result['name']}, {width} x {height}, on {result['architecture']}"
-        axes.set_title(f"{title}: where the cycles go (modelled)")
+        axes.set_title(f"{title}: where the cycles go (modelled; * not fine-tuned)")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(large) + 1)
         lay_out(figure)
     return figure

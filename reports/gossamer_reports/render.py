@@ -19,7 +19,7 @@ from gossamer_models.render.field import Field
 from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.renderer import Picture
 from gossamer_models.render.scene import Scene
-from gossamer_reports.plots_render import variants
+from gossamer_reports.plots_render import decibels, variants
 from gossamer_reports.quality import psnr_db, ssim
 from gossamer_reports.result import Result, versions
 
@@ -180,9 +180,8 @@ def _ablation(result: Result) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, run in variants(result).items():
         worst = max((key for key in run["ledger"] if key != "ideal"), key=lambda key: run["ledger"][key])
-        mark = "" if run.get("fitted", result["field"]["fitted"]) else "*"
         table.add_row(
-            name, f"{run['psnr_db']:.1f}{mark}", f"{run['fps']:.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
+            name, decibels(result, run), f"{run['fps']:.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
             f"{run['dram_bytes'] / 1e6:.1f}", _milli(run["energy_joules"]), _watts(run["power_watts"]), worst,
         )  # fmt: skip
     return table

@@ -19,6 +19,7 @@ __all__ = ["ASSUMED", "LEFT_OUT", "render_cost"]
 _PICO: Final = 1e-12
 _SCAN, _TEST, _COMPOSE = (7, 5), (3, 3), (5, 4)  # fp32 multiplications and additions
 _HALF_BITS: Final = 16
+_SINGLE_BITS: Final = 32
 _SIGMOIDS: Final = 6
 """Look-ups of three colours: an exponential and a reciprocal each."""
 ASSUMED: Final = (
@@ -32,7 +33,7 @@ LEFT_OUT: Final = (
     "leakage, clock tree, control, address generators",
     "search units: population counts and comparisons",
     "square roots, registers of the lanes, the memory of light and colour",
-    "sums of deferred shading, on-chip copies of lines, weights as they are loaded",
+    "on-chip copies of lines, weights as they are loaded",
 )
 
 
@@ -101,6 +102,9 @@ def _energy(
     waves = run.network * shade.waves_per_sample
     geometry = [scanned * _SCAN[kind] + tests * _TEST[kind] + samples * _COMPOSE[kind] for kind in range(2)]
     memories = {**memory_banks(architecture), **render_banks(architecture.render_engine)}
+    # Each feature of a sample is multiplied by its weight and added to a sum, which the network reads once at the end.
+    features, late = shade.shader.basis.shape[0], run.network if run.summed else 0
+    sum_read, sum_write = table.bank_picojoules_per_bit(memories["feature"].bytes) or (0.0, 0.0)
     work = _array_actions(run, shade)
     patch_read, patch_write = table.bank_picojoules_per_bit(memories["patch"].bytes) or (0.0, 0.0)
     picojoules: Mapping[str, float] = {
@@ -112,6 +116,8 @@ def _energy(
         ),
         "interpolation_lanes": products * mac,
         "table_units": (EXPONENTIALS * samples + waves + _SIGMOIDS * run.network) * lookup,
+        "feature_sums": features * (run.summed * (multiplication + addition))
+        + _SINGLE_BITS * features * ((run.summed + late) * sum_read + run.summed * sum_write),
         "projector_and_compositor": geometry[0] * multiplication + geometry[1] * addition,
         "patch_memory": 8 * (_row_bytes(frame, encoded=encoded) * patch_read + run.load_bytes * patch_write),
         "dram": 8 * (run.burst_bytes - run.written_bytes) * dram.read_picojoules_per_bit

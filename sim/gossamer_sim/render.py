@@ -58,6 +58,7 @@ class RenderRun:
     unit_busy : cycles of work of each of the render engine's units
     jobs, batches : how many
     shaded, network : samples through the basis, and samples or pixels through the network
+    summed : samples whose features are added to those of their pixel
     basis_batches, network_batches : how many of each size went through the array
     """
 
@@ -73,6 +74,7 @@ class RenderRun:
     batches: int = 0
     shaded: int = 0
     network: int = 0
+    summed: int = 0
     basis_batches: Counter[int] = field(default_factory=Counter)
     network_batches: Counter[int] = field(default_factory=Counter)
 
@@ -222,8 +224,11 @@ class _Machine:
             return
         start = max(self._array, self._free + _HANDOVER)
         basis = self._shade.basis(self._filled)
-        self._intake[self._run.batches % 2] = start + basis + _HANDOVER
         self._run.busy["array"] += basis
+        if self._deferred:
+            basis = max(basis, self._shade.sums(self._filled))
+            self._run.summed += self._filled
+        self._intake[self._run.batches % 2] = start + basis + _HANDOVER
         self._run.basis_batches[self._filled] += 1
         self._array = start + basis
         self._run.batches += 1

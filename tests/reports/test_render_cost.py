@@ -1,5 +1,7 @@
 """Energy of a picture, part by part, from figures of a table that are worked out by hand."""
 
+import dataclasses
+import sys
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import load_architecture
-from gossamer_models.banks import memory_banks
+from gossamer_models.banks import memory_banks, render_banks
 from gossamer_models.energy import load_energy
 from gossamer_models.render.fetches import Fetches
 from gossamer_reports.render_cost import render_cost
@@ -69,6 +71,17 @@ def test_energy_by_hand() -> None:
     assert sum(parts.values()) == pytest.approx(found["energy_joules"] * 1e12)
     assert found["power_watts"] == pytest.approx(found["energy_joules"] / 2e-6)
     assert found["fps"] == pytest.approx(5e5)
+
+
+def test_sums_of_features_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten samples of 27 features: a product, a sum, 32 bits read and written; seven pixels' sums are read again."""
+    assert cost(encoded=True)["energy_components"]["feature_sums"] == 0
+    monkeypatch.setattr(sys.modules[__name__], "RUN", dataclasses.replace(RUN, summed=10, network=7))
+    table = load_energy(str(MACHINE.energy))
+    read, write = table.bank_picojoules_per_bit(render_banks(MACHINE.render_engine)["feature"].bytes) or (0.0, 0.0)
+    expected = 270 * (3.7 + 0.9) * 0.421 + 32 * 27 * (17 * read + 10 * write)
+    found = cost(encoded=True)["energy_components"]["feature_sums"] * 1e12
+    assert found == pytest.approx(expected, rel=2e-3)
 
 
 def test_plain_rows_cost_more_reads() -> None:

@@ -150,6 +150,29 @@ def test_every_cycle_and_byte_is_accounted_for(sweep: bool, deferred: bool) -> N
         assert sum(size * times for size, times in batches.items()) == samples
 
 
+def test_deferred_features_are_added_up_by_the_vector_engine() -> None:
+    """Where its lanes are slower than the basis, they are what a batch takes."""
+    frame = count()
+    slow = SMALL.model_copy(update={"vector": SMALL.vector.model_copy(update={"lanes": 8})})
+    samples, features = 256, FIELD.shader.features
+    fast, late = (ShadeTiming(machine, FIELD.shader) for machine in (SMALL, slow))
+    assert (fast.sums(samples), late.sums(samples)) == (256 * features // 64, 256 * features // 8)
+    assert fast.sums(samples) < fast.basis(samples)
+    jobs = list(sweep_jobs(frame, SMALL.render_engine, encoded=True))
+    parts = frame.density_components, frame.appearance_components
+    each, one = (
+        [
+            simulate_frame(jobs, SMALL, dataclasses.replace(fast, architecture=machine), parts, frame.line_bytes,
+                           deferred=deferred)
+            for machine in (SMALL, SMALL.model_copy(update={"vector": SMALL.vector.model_copy(update={"lanes": 1})}))
+        ]
+        for deferred in (False, True)
+    )  # fmt: skip
+    assert each[0] == each[1]
+    assert (each[0].summed, one[0].summed) == (0, one[0].shaded)
+    assert one[1].cycles > one[0].cycles
+
+
 def test_no_idea_costs_time_by_construction() -> None:
     """Of the same counts: fewer bytes, fewer entries, later never shorter."""
     frame = count()

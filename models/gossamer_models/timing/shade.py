@@ -129,6 +129,13 @@ class ShadeTiming:
         words = self.architecture.buffers.accumulator_words
         return product_cycles(self.architecture.array, words, samples, inputs, outputs, pattern)
 
+    def sums(self, samples: int) -> int:
+        """Return the cycles in which the vector engine's lanes add a batch's features to those of their pixels.
+
+        Deferred shading does so as they drain, so that only the slower of this and the basis is seen.
+        """
+        return rate_cycles(samples * self.shader.features, self.architecture.vector.lanes)
+
     def basis(self, samples: int) -> int:
         """Return the cycles of the basis of a batch."""
         features, inputs = self.shader.basis.shape
