@@ -46,8 +46,10 @@ class HeldOut:
         """Take all of some posed images."""
         return cls([views.camera(number) for number in range(len(views.images))], list(views.over(1.0)))
 
-    def psnr_db(self, field: Field) -> list[float]:
-        """Return the PSNR of every picture, rendered in the machine's arithmetic by cubes, with early termination."""
-        settings = Settings(exact=False)
-        found = [render(field, camera, "sweep", settings).image for camera in self.cameras]
-        return [psnr_db(image, picture) for image, picture in zip(found, self.pictures, strict=True)]
+    def render(self, field: Field) -> list[Float32]:
+        """Return what the cameras see of a field: in the machine's arithmetic, by cubes, with early termination."""
+        return [render(field, camera, "sweep", Settings(exact=False)).image for camera in self.cameras]
+
+    def psnr_db(self, images: list[Float32]) -> list[float]:
+        """Return the PSNR of every image."""
+        return [psnr_db(image, picture) for image, picture in zip(images, self.pictures, strict=True)]

@@ -19,6 +19,7 @@ from gossamer_models.render.raycast import BOX, cast_views
 from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import Views, load_views
 from gossamer_models.sparsity import Pattern
+from gossamer_reports.render import write_png
 
 __all__ = ["main"]
 
@@ -26,7 +27,10 @@ _JUDGED_SIZE = 200
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit a field to each source; write it beside the one before pruning; say how well each shows unseen poses."""
+    """Fit a field to each source; write it beside the one before pruning; say how well each shows unseen poses.
+
+    ``NAME.png`` is one of these, and beside it what it should be.
+    """
     parser = argparse.ArgumentParser(prog="python -m gossamer.scenes", description=main.__doc__)
     known = ", ".join(SCENES)
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"{known}, or posed images; default: the former")
@@ -84,7 +88,9 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     for stem, field in fields.items():
         save_field(field, arguments.out / f"{stem}{SUFFIX}")
         if held_out:
-            found = held_out.psnr_db(field)
+            images = held_out.render(field)
+            found = held_out.psnr_db(images)
+            write_png(arguments.out / f"{stem}.png", np.concatenate([images[0], held_out.pictures[0]], axis=1))
             each = ", ".join(f"{value:.1f}" for value in found)
             logging.info(
                 "%s: %.2f dB, the mean of %d poses that it was not fitted to (%s)",
