@@ -78,6 +78,7 @@ def test_what_leaves_nothing_is_refused() -> None:
         refine(FIELD, refinement(zeros=0.999))
 
 
+@pytest.mark.slow
 def test_the_benchmark_is_what_it_is_pinned_to(tmp_path: Path) -> None:
     """At a quarter of its size along either side: 300^3 texels, 90 % zeros, coverage, shaded samples, encoding."""
     shipped = resolve("pinned", "scenes").read_text()
