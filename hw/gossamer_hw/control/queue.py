@@ -29,6 +29,38 @@ def dealt_layout(cls: type[Instruction]) -> data.StructLayout:
     )
 
 
+class _Slot(wiring.Component):
+    """A FIFO of one place, in registers: lookup tables as memory would be 16 deep, and take 1.5 per bit of ECP5.
+
+    Members
+    -------
+    As those of :class:`amaranth.lib.fifo.SyncFIFO`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(
+            {
+                "w_data": In(width),
+                "w_en": In(1),
+                "w_rdy": Out(1),
+                "r_data": Out(width),
+                "r_en": In(1),
+                "r_rdy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Take what comes while there is nothing; keep it until it is read."""
+        m = Module()
+        held = Signal.like(self.r_data, reset_less=True)
+        m.d.comb += [self.w_rdy.eq(~self.r_rdy), self.r_data.eq(held)]
+        with m.If(self.w_en & self.w_rdy):
+            m.d.sync += [held.eq(self.w_data), self.r_rdy.eq(1)]
+        with m.Elif(self.r_en):
+            m.d.sync += self.r_rdy.eq(0)
+        return m
+
+
 class EngineQueue(wiring.Component):
     """First in, first out in front of an engine.
 
@@ -78,7 +110,9 @@ class EngineQueue(wiring.Component):
         """Keep the head until its tokens are there; remember what the running one gives."""
         m = Module()
         layout = dealt_layout(self._cls)
-        m.submodules.fifo = fifo = SyncFIFO(width=layout.size, depth=self._depth)
+        m.submodules.fifo = fifo = (
+            SyncFIFO(width=layout.size, depth=self._depth) if self._depth > 1 else _Slot(layout.size)
+        )
         head, signal = data.View(layout, fifo.r_data), Signal(SEMAPHORES)
         started, ended, failed = Signal(), Signal(), Signal()
         m.d.comb += [

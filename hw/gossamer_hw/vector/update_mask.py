@@ -15,8 +15,10 @@ from gossamer_hw.verilog import add_shared
 
 __all__ = ["SparseMask"]
 
-_COLUMNS_PER_CYCLE = 2
-_STEPS = GROUP // _COLUMNS_PER_CYCLE
+
+def _columns_per_cycle(lanes: int) -> int:
+    """Columns that are ranked at a time: half a row's lanes ask for their part four cycles after the other half."""
+    return 1 if lanes < GROUP else 2
 
 
 class SparseMask(wiring.Component):
@@ -24,7 +26,7 @@ class SparseMask(wiring.Component):
 
     A group is L elements of a block, row by row. :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block
     per cycle in the four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that
-    group.
+    group. Of fewer than eight lanes it sees one per cycle: the later columns have four cycles more.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class SparseMask(wiring.Component):
 
     def __init__(self, *, lanes: int) -> None:
         self._lanes = lanes
+        self._columns = _columns_per_cycle(lanes)
+        self._steps = GROUP // self._columns
         super().__init__(
             {
                 "start": In(1),
@@ -58,10 +62,10 @@ class SparseMask(wiring.Component):
         m = Module()
         groups = BLOCK // self._lanes
         block = Signal(data.ArrayLayout(Half, BLOCK), reset_less=True)
-        place, step, ranking = Signal(range(groups)), Signal(range(_STEPS)), Signal()
+        place, step, ranking = Signal(range(groups)), Signal(range(self._steps)), Signal()
         halves = Cat(narrow(m, relax(m, weight)) for weight in self.weights)
         with m.If(ranking):
-            m.d.sync += [step.eq(step + 1), ranking.eq(step != _STEPS - 1)]
+            m.d.sync += [step.eq(step + 1), ranking.eq(step != self._steps - 1)]
         with m.If(self.start):
             m.d.sync += place.eq(0)
         with m.Elif(self.valid):
@@ -76,15 +80,15 @@ class SparseMask(wiring.Component):
             late = Signal(name=f"ranked_{n}"), Signal.like(step, name=f"step_{n}")
             m.d.sync += [late[0].eq(ranked[-1][0]), late[1].eq(ranked[-1][1])]
             ranked.append(late)
-        for n in range(_COLUMNS_PER_CYCLE):
+        for n in range(self._columns):
             self._column(m, platform, block, n, step, *ranked[-1])
         return m
 
     def _column(self, m: Module, platform: Any, block: Any, n: int, step: Any, ranked: Any, ranked_step: Any) -> None:
-        """Rank the columns `_COLUMNS_PER_CYCLE` step + n."""
+        """Rank column `columns` step + n."""
         top = TopMask()
         add_shared(m, platform, top, name=f"top_{n}", module=TOP_MASK_MODULE)
-        columns = range(n, GROUP, _COLUMNS_PER_CYCLE)
+        columns = range(n, GROUP, self._columns)
         words = Array(Cat(block[GROUP * row + column] for row in range(GROUP)) for column in columns)
         m.d.comb += [top.keep.eq(self.keep), top.of.eq(self.of), top.count.eq(GROUP), top.word.eq(words[step])]
         for place, column in enumerate(columns):

@@ -187,12 +187,13 @@ def test_second_output_of_any_length() -> None:
 
 
 def plain(lanes: int) -> list[Vector]:
-    """Every operation without an option, which must not touch a number, -0 included."""
+    """Every operation without an option, which must not touch a number, -0 included; one more with two real samples."""
     common: dict[str, Any] = {"count": 12 * lanes, "target1": 64 * 4 * lanes, "source1": 4 * lanes}
     return [
         Vector(op=VectorOp.APPLY, **common),
         Vector(op=VectorOp.GRADIENT, flags=VectorFlag.SECOND_OUTPUT, **common),
         Vector(op=VectorOp.DRAIN, format=Format.FP32, target0=32 * 4 * lanes, **common),
+        Vector(op=VectorOp.DRAIN, format=Format.FP32, target0=96 * 4 * lanes, samples=2, sample_period=64, **common),
     ]
 
 
