@@ -54,8 +54,8 @@ _TIMING = (
     Fault(
         "the last tap inside the image is taken for padding",
         "models/gossamer_models/timing/gemm.py",
-        "min(final + 1, extent)",
-        "min(final, extent)",
+        "min(final + 1, self.extent)",
+        "min(final, self.extent)",
         "tests/models/timing/test_gemm.py::test_boxes_chunks_and_cycles_equal_the_walk[0]",
     ),
     Fault(
@@ -134,8 +134,8 @@ _NUMERICS = (
     Fault(
         "magnitudes of fp32 compare by their upper bits only",
         "models/gossamer_models/numerics/formats.py",
-        "np.uint32(0x7FFFFFFF)",
-        "np.uint32(0x7FFF0000)",
+        "x.astype(np.float32, copy=False).view(np.uint32) & np.uint32(0x7FFFFFFF)",
+        "x.astype(np.float32, copy=False).view(np.uint32) & np.uint32(0x7FFF0000)",
         "tests/models/test_sparsity.py::test_mask_of_fp32_sees_all_its_bits",
     ),
     Fault(
