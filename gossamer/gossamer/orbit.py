@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -39,17 +40,13 @@ def orbit_cameras(scene: Scene, frames: int) -> list[Camera]:
     return cameras
 
 
-def render_orbit(scene: Scene, frames: int, note: Note) -> list[Float32]:
-    """Return a turn's pictures, arrays of shape (height, width, 3), as the scene is rendered.
+def render_orbit(scene: Scene, frames: int, note: Note) -> Iterator[Float32]:
+    """Yield a turn's pictures, arrays of shape (height, width, 3), as the scene is rendered.
 
-    Raises
-    ------
-    InputError
-        The number of pictures is out of range.
+    Parameters
+    ----------
+    frames : so many as `check_frames` allows
     """
-    check_frames(frames)
-    pictures = []
     for number, camera in enumerate(orbit_cameras(scene, frames)):
         note("rendering a turn", number / frames)
-        pictures.append(render(scene.field, camera, "sweep", scene.settings).image)
-    return pictures
+        yield render(scene.field, camera, "sweep", scene.settings).image

@@ -57,12 +57,11 @@ def render_scene(
         baseline = _uniform(picture, frames.ended)
     unpruned = None if scene.unpruned is None else _unpruned(scene, scene.unpruned, note)
     result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
-    turn = [] if orbit is None else render_orbit(scene, orbit, note)
     make_directory(directory)
     write_png(directory / "image.png", picture.image)
     write_png(directory / "reference.png", scene.reference)
-    if turn:
-        write_gif(directory / "orbit.gif", turn)
+    if orbit is not None:
+        write_gif(directory / "orbit.gif", render_orbit(scene, orbit, note))
     write_json(directory / "result.json", result)
     with writing(directory):
         save_figure(ablation_figure(result), directory / "ablation")

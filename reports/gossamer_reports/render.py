@@ -1,7 +1,7 @@
 """What is shown of a rendered scene: ``result.json``, tables and pictures."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -210,7 +210,7 @@ def _machine_line(result: Result) -> str:
     )
 
 
-def write_gif(path: Path, pictures: Sequence[Float32]) -> None:
+def write_gif(path: Path, pictures: Iterable[Float32]) -> None:
     """Write pictures as an endless loop of a few seconds, 256 colours each.
 
     Raises
@@ -219,7 +219,7 @@ def write_gif(path: Path, pictures: Sequence[Float32]) -> None:
         The file cannot be written.
     """
     first, *rest = (_eight_bits(picture).quantize(256) for picture in pictures)
-    pause = max(_TURN_MS // len(pictures) // 10 * 10, _LEAST_PAUSE_MS)  # files count hundredths of a second
+    pause = max(_TURN_MS // (1 + len(rest)) // 10 * 10, _LEAST_PAUSE_MS)  # files count hundredths of a second
     try:
         first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
     except OSError as error:
