@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL, _LARGE = "tiny-4x4", "vu9p-32x32"
+_SMALL: Final = ("tiny-4x4", "ecp5-4x4")
+_LARGE: Final = "vu9p-32x32"
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
 _GOAL_HZ: Final = 80e6
@@ -77,15 +78,17 @@ def main() -> int:
     arguments = parser.parse_args()
     from gossamer_hw.fpga.parts import LFE5U_85F, VU9P
 
-    verilog, uses = _measure(_SMALL, LFE5U_85F)
-    sections = [
-        f"## {_SMALL} on {LFE5U_85F.name}",
-        "",
-        *resources(uses, LFE5U_85F),
-        "",
-        *clocks(verilog, uses, LFE5U_85F, arguments.clock),
-        "",
-    ]
+    sections = []
+    for name in _SMALL:
+        verilog, uses = _measure(name, LFE5U_85F)
+        sections += [
+            f"## {name} on {LFE5U_85F.name}",
+            "",
+            *resources(uses, LFE5U_85F),
+            "",
+            *clocks(verilog, uses, LFE5U_85F, arguments.clock),
+            "",
+        ]
     if not arguments.small_only:
         _, uses = _measure(_LARGE, VU9P)
         sections += [f"## {_LARGE} on {VU9P.name}", "", *resources(uses, VU9P), ""]

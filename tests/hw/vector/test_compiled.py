@@ -33,18 +33,20 @@ class Checks(wiring.Component):
         return m
 
 
-def compiled(network: str, architecture: str) -> set[Vector]:
+def compiled(network: str, batch: int, architecture: str) -> set[Vector]:
     """Every vector instruction of a training step."""
     program = compile_training(
-        load_network(network), 20, METHODS["bdwp"], Pattern(2, 8), load_architecture(architecture), prepare=True
+        load_network(network), batch, METHODS["bdwp"], Pattern(2, 8), load_architecture(architecture), prepare=True
     )
     resolved = (instruction for stage in program.stages for instruction in walk(stage.instructions))
     return {instruction for instruction in resolved if isinstance(instruction, Vector)}
 
 
-@pytest.mark.parametrize("architecture", ["tiny-4x4", "small-8x8", "vcu1525-32x32"])
-def test_compiled(architecture: str) -> None:
-    instructions = compiled("digits-cnn", architecture) | compiled("digits-resnet", architecture)
+@pytest.mark.parametrize(
+    ("architecture", "batch"), [("tiny-4x4", 20), ("ecp5-4x4", 16), ("small-8x8", 20), ("vcu1525-32x32", 20)]
+)
+def test_compiled(architecture: str, batch: int) -> None:
+    instructions = compiled("digits-cnn", batch, architecture) | compiled("digits-resnet", batch, architecture)
     faults: dict[Fault, list[Vector]] = {}
     checks = Checks(load_architecture(architecture))
 
