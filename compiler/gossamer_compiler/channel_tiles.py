@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
-from gossamer_compiler.dims import Digit, merge, plain, refine
+from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.tiling import Columns
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dim
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["ChannelMapping", "channel_columns", "store_dims", "tile_words"]
+__all__ = ["WHOLE", "ChannelMapping", "channel_columns", "store_dims", "tile_words"]
+
+WHOLE = (1, 1)
+"""An image that is not cut into strips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class ChannelMapping:
     j_tiles : tiles along j whose weights lie in the B buffer at once; divides all of them.
     bundles : bundles of channels whose inputs lie in the A buffer at once.
     batch_blocks : blocks of R samples per tile.
-    rows, columns : output pixels per tile.
+    rows, columns : output pixels per tile, of a strip.
+    down, across : strips of the image that lie in row banks of their own, above the index of the sample; then there is
+        one batch block. Sizes and tiles are those of one strip, :meth:`ChannelGemm.strip`.
     """
 
     li: int
@@ -34,6 +39,13 @@ class ChannelMapping:
     batch_blocks: int
     rows: int
     columns: int
+    down: int = 1
+    across: int = 1
+
+    @property
+    def strips(self) -> tuple[int, int]:
+        """Strips of the image (down, across)."""
+        return self.down, self.across
 
     @property
     def i_levels(self) -> tuple[int, int, int]:
@@ -56,30 +68,41 @@ def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
 
 def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
     """A words per bank and batch block of a tile of output pixels; whole source rows if the tile has whole rows."""
-    reached = gemm.x.extent(mapping.columns)
-    # Arithmetic in place of a choice, as the tiles of a whole family of schedules come as arrays.
-    width = reached + (mapping.columns == gemm.x.outputs) * (gemm.source.width - reached)
+    gemm = gemm.strip(mapping.strips)
+    width = gemm.x.extent(mapping.columns)
+    if mapping.across == 1:
+        # Arithmetic in place of a choice, as the tiles of a whole family of schedules come as arrays.
+        width = width + (mapping.columns == gemm.x.outputs) * (gemm.source.width - width)
     return gemm.y.extent(mapping.rows) * width * mapping.bundles * gemm.tap_words
 
 
 def store_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[Dim, ...]:
     """Dimensions of the store of one instruction's results, fp16 in VOUT as they left the accumulators.
 
-    Axis 0 counts samples, axis 1 words of result channels, axis 2 pixels of a row that Li spans.
+    Axis 0 counts samples, or rows of pixels if the image is cut into strips; axis 1 words of result channels; axis 2
+    pixels of a row that Li spans, or of the whole row if it is cut.
     """
-    target = gemm.target
+    target, (down, across) = gemm.target, mapping.strips
     bank, slot = array.columns * 2, array.rows * array.columns * 2
     tile = mapping.li * mapping.lj * slot
     i2, i1, i0 = mapping.i_levels
     spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
     memory = [Digit(BLOCK, BLOCK * 2), Digit(0, target.slab_bytes)]
+    cut = mapping.strips != WHOLE
+    y_axis, x_axis = 0 if cut else NO_AXIS, 2 if across > 1 else NO_AXIS
+    samples = [Digit(array.rows // (down * across), bank)]
     if mapping.over_pixels:
-        batch = refine([Digit(array.rows, bank), Digit(i2, i1 * i0 * tile)], memory, axis=0)
+        samples += [] if cut else [Digit(i2, i1 * i0 * tile)]
         pixels = refine([Digit(mapping.li, slot), Digit(i0, tile)], [Digit(0, spread_x)], axis=2)
-        pixels += plain(i1, spread_y, i0 * tile)
+        pixels += plain(i1, spread_y, i0 * tile, y_axis, 1)
     else:
-        batch = refine([Digit(array.rows, bank), Digit(mapping.li, slot), Digit(i0, tile)], memory, axis=0)
-        pixels = plain(i1, spread_x, i0 * tile) + plain(i2, spread_y, i1 * i0 * tile)
+        samples += [] if cut else [Digit(mapping.li, slot), Digit(i0, tile)]
+        pixels = plain(i1, spread_x, i0 * tile, x_axis, 1) + plain(i2, spread_y, i1 * i0 * tile, y_axis, 1)
+    batch = refine(samples, memory, axis=NO_AXIS if cut else 0)
+    if cut:
+        part, first = gemm.strip(mapping.strips), array.rows // (down * across) * bank
+        pixels += plain(across, part.x.outputs * spread_x, first, x_axis, part.x.outputs)
+        pixels += plain(down, part.y.outputs * spread_y, first * across, y_axis, part.y.outputs)
     return merge([*_column_dims(gemm, mapping, array, i2 * i1 * i0 * tile), *batch, *pixels])
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.statistics import Statistics
@@ -111,18 +111,22 @@ def emit_channel_gemm(
         builder.add(statistics.load())
     with builder.loop(stream.j_tiles // mapping.j_tiles) as j_level:
         builder.add(*emitter.load_weights(j_level))
-        with builder.loop(emitter.batch_loops) as b_level, builder.loop(gemm.y.outputs // mapping.rows) as y_level:
-            if mapping.columns == gemm.x.outputs:
+        part = emitter.gemm
+        with builder.loop(emitter.batch_loops) as b_level, builder.loop(part.y.outputs // mapping.rows) as y_level:
+            if mapping.columns == part.x.outputs:
                 builder.add(*emitter.tile(j_level, b_level, y_level, None))
             else:
-                with builder.loop(gemm.x.outputs // mapping.columns) as x_level:
+                with builder.loop(part.x.outputs // mapping.columns) as x_level:
                     builder.add(*emitter.tile(j_level, b_level, y_level, x_level))
     if statistics is not None:
         builder.add(*statistics.factors())
 
 
 class _Emitter:
-    """Strides that loads, GEMM and stores of one stage share."""
+    """Strides that loads, GEMM and stores of one stage share.
+
+    ``gemm`` is what one row bank computes: all of it, or a strip of the image.
+    """
 
     def __init__(
         self,
@@ -135,13 +139,16 @@ class _Emitter:
         statistics: Statistics | None,
     ) -> None:
         self.bias, self.statistics = bias, statistics
-        self.gemm, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
+        self.whole, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
+        self.gemm = gemm = gemm.strip(mapping.strips)
+        self.strips = mapping.strips if mapping.strips != WHOLE else None
+        self.bank_samples = self.array.rows // (mapping.down * mapping.across)
         self.cut = channel_columns(gemm, architecture.array, mapping.lj)
         self.words = mapping.bundles * gemm.tap_words
-        self.whole_rows = mapping.columns == gemm.x.outputs
+        self.whole_rows = mapping.columns == gemm.x.outputs and mapping.across == 1
         self.width = gemm.source.width if self.whole_rows else gemm.x.extent(mapping.columns)
         self.low_x = 0 if self.whole_rows else gemm.x.low
-        self.block_words = tile_words(gemm, mapping)
+        self.block_words = tile_words(self.whole, mapping)
         self.samples = mapping.batch_blocks * self.array.rows
         self.batch_loops = block_options(gemm.source.batch, self.array.rows)[-1] // mapping.batch_blocks
         self.i_levels = mapping.i_levels
@@ -171,15 +178,14 @@ class _Emitter:
         )
 
     def _load(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Load:
-        source, y, x = self.gemm.source, self.gemm.y, self.gemm.x
+        source, y, x = self.gemm.source, self.whole.y, self.whole.x
         word = self.array.rows * BLOCK * 2
-        x_axis = NO_AXIS if self.whole_rows else 2
+        x_axis, low_x = (NO_AXIS, 0) if self.whole_rows else (2, x.low)
+        samples = [Digit(self.bank_samples, BLOCK * 2), Digit(self.mapping.batch_blocks, self.block_words * word)]
         dims = [
             Dim(BLOCK, 2, 2, NO_AXIS, 0),
-            *refine(
-                [Digit(self.array.rows, BLOCK * 2), Digit(self.mapping.batch_blocks, self.block_words * word)],
-                [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1,
-            ),
+            *refine(samples, [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1),
+            *self._banks_of_strips(),
             *plain(self.words, BLOCK * BLOCK * 2, word),
             *plain(self.width, source.pixel_bytes, self.words * word, x_axis, 0 if self.whole_rows else 1),
             *plain(y.extent(self.mapping.rows), source.row_bytes, self.width * self.words * word, 0, 1),
@@ -199,10 +205,21 @@ class _Emitter:
             modifiers.append(step(Load, "axis2_base", x_level, x_step))
         return Load(
             wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
-            mem_base=source.address + y.low * source.row_bytes + self.low_x * source.pixel_bytes,
+            mem_base=source.address + y.low * source.row_bytes + low_x * source.pixel_bytes,
             axis0_base=y.low, axis0_bound=y.size, axis1_bound=source.batch_blocks * BLOCK,
-            axis2_base=self.low_x, axis2_bound=source.width, dims=merge(dims), modifiers=tuple(modifiers),
+            axis2_base=low_x, axis2_bound=source.width, dims=merge(dims), modifiers=tuple(modifiers),
         )  # fmt: skip
+
+    def _banks_of_strips(self) -> list[Dim]:
+        """Strips across above the samples, strips down above them: each bank begins where its strip does."""
+        if self.strips is None:
+            return []
+        (down, across), source, bank = self.strips, self.gemm.source, self.bank_samples * BLOCK * 2
+        x_step, y_step = self.gemm.x.outputs * self.gemm.x.step, self.gemm.y.outputs * self.gemm.y.step
+        return [
+            *(plain(across, x_step * source.pixel_bytes, bank, 2, x_step) if across > 1 else []),
+            *(plain(down, y_step * source.row_bytes, across * bank, 0, y_step) if down > 1 else []),
+        ]
 
     def _gemm(self, b_level: int, y_level: int, x_level: int | None, inner: list[int]) -> Gemm:
         gemm, mapping, (i2, i1, i0) = self.gemm, self.mapping, self.i_levels
@@ -247,7 +264,9 @@ class _Emitter:
         }  # fmt: skip
 
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
-        """Fewer rows in the last block of R samples."""
+        """Fewer rows in the last block of R samples; a strip in each row leaves none out."""
+        if self.strips:
+            return {}, []
         rows = self.array.rows
         blocks = self.batch_loops * self.mapping.batch_blocks
         valid = max(0, self.gemm.source.batch - (blocks - 1) * rows)
@@ -280,18 +299,27 @@ class _Emitter:
         modifiers = [
             step(Store, "mem_base", j_level, j_blocks * BLOCK * BLOCK * 2),
             step(Store, "mem_base", b_level, slabs * target.slab_bytes),
-            step(Store, "axis0_base", b_level, self.samples),
             step(Store, "mem_base", y_level, mapping.rows * spread_y),
         ]
+        rows_bound, columns_bound = target.batch, mapping.columns
+        if self.strips is None:
+            modifiers.append(step(Store, "axis0_base", b_level, self.samples))
+        else:
+            modifiers.append(step(Store, "axis0_base", y_level, mapping.rows))
+            rows_bound = self.whole.y.outputs
         if self.cut.units == 1:
             modifiers.append(step(Store, "axis1_base", j_level, j_blocks))
         if x_level is not None:
             modifiers.append(step(Store, "mem_base", x_level, mapping.columns * spread_x))
+        if mapping.across > 1:
+            columns_bound = self.whole.x.outputs
+            if x_level is not None:
+                modifiers.append(step(Store, "axis2_base", x_level, mapping.columns))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
-            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=target.batch,
+            mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=rows_bound,
             axis1_bound=blocks_of(self.cut.outputs),
-            axis2_bound=mapping.columns, dims=store_dims(gemm, mapping, self.array), modifiers=tuple(modifiers),
+            axis2_bound=columns_bound, dims=store_dims(self.whole, mapping, self.array), modifiers=tuple(modifiers),
         )  # fmt: skip
 
 

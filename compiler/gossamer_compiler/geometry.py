@@ -6,7 +6,7 @@ WU (:class:`GradientGemm`) has words along the batch and r over (batch word, y, 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.sampled import Sampled
@@ -58,6 +58,16 @@ class Taps:
     def extent(self, outputs: int) -> int:
         """Source positions that ``outputs`` neighbours reach."""
         return (outputs - 1) * self.step + self.count
+
+    def strip(self, strips: int) -> "Taps":
+        """One of several equal strips of the outputs; its source positions count from the first one that it reaches.
+
+        All of them are real: what lies beyond the image must be there as zeros.
+        """
+        if strips == 1:
+            return self
+        outputs = -(-self.outputs // strips)
+        return replace(self, outputs=outputs, origin=self.origin - self.low, size=self.extent(outputs))
 
     def valid_pairs(self) -> int:
         """Pairs (output, tap) whose source position is real."""
@@ -125,6 +135,11 @@ class ChannelGemm:
         if self.grouping.bundles > 1:
             return self.entries
         return entries_in_last_word((self.source.channels - 1) % BLOCK + 1, self.kept, BLOCK)
+
+    def strip(self, strips: tuple[int, int]) -> "ChannelGemm":
+        """The part that one row bank computes if the image is cut into strips (down, across)."""
+        down, across = strips
+        return replace(self, y=self.y.strip(down), x=self.x.strip(across))
 
     def macs(self) -> int:
         """Multiply-adds of kept weights on real positions."""

@@ -1,20 +1,21 @@
 """Schedules of FF and BP: every interleave and tile size that fits, and the best of them by an objective."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from typing import Final
 
 import numpy as np
 
-from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, store_dims, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
 from gossamer_compiler.predicted_actions import channel_actions, each_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, instruction_actions
-from gossamer_models.architecture import Architecture
+from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.instructions import MAX_DIMS, Gemm
 from gossamer_models.layouts import BLOCK, entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
@@ -91,21 +92,47 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
 
 
 def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
-    """Every schedule, also those that exceed a buffer: strips of whole rows, and parts of one row.
+    """Every schedule, also those that exceed a buffer: tiles of whole rows, and parts of one row.
 
     A family has its interleave in common; all else is arrays with one element per schedule.
     """
     array = architecture.array
     blocks_options = block_options(gemm.source.batch, array.rows)
-    strips = [(rows, gemm.x.outputs) for rows in divisors(gemm.y.outputs)]
-    strips += [(1, columns) for columns in divisors(gemm.x.outputs)[:-1]]
-    for li, lj in array.interleaves:
-        cut = channel_columns(gemm, array, lj)
+    for strips, (li, lj) in itertools.product(_cuts(gemm, array), array.interleaves):
+        part, cut = gemm.strip(strips), channel_columns(gemm, array, lj)
         for over_pixels in (False, True) if li > 1 else (False,):
+            # Pixels of Li beyond a strip would be those of the next one.
+            width = li if over_pixels and strips[1] > 1 else 1
+            tiles = [(rows, part.x.outputs) for rows in divisors(part.y.outputs)]
+            tiles += [(1, columns) for columns in divisors(part.x.outputs)[:-1]]
+            tiles = [tile for tile in tiles if tile[1] % width == 0]
             usable = [n for n in blocks_options if over_pixels or not n % li or n == blocks_options[-1]]
-            j_tiles, blocks, places = crossed(cut.options(), usable, range(len(strips)))
-            rows, columns = np.array(strips)[places].T
-            yield ChannelMapping(li, lj, over_pixels, j_tiles, cut.units_of(j_tiles), blocks, rows, columns)
+            if not tiles:
+                continue
+            j_tiles, blocks, places = crossed(cut.options(), usable, range(len(tiles)))
+            rows, columns = np.array(tiles)[places].T
+            yield ChannelMapping(li, lj, over_pixels, j_tiles, cut.units_of(j_tiles), blocks, rows, columns, *strips)
+
+
+def _cuts(gemm: ChannelGemm, array: Array) -> Iterator[tuple[int, int]]:
+    """Ways to give every row bank a part of the image: none, and where samples leave banks idle, strips.
+
+    Of these the ones with the fewest pixels in a strip. The batch must be a power of two: the store of strips has no
+    axis left that would tell samples from idle banks.
+    """
+    yield WHOLE
+    batch = gemm.source.batch
+    if batch >= array.rows or batch & (batch - 1):
+        return
+    cuts = [(down, array.rows // batch // down) for down in reversed(divisors(array.rows // batch))]
+
+    def pixels(strips: tuple[int, int]) -> int:
+        part = gemm.strip(strips)
+        return part.y.outputs * part.x.outputs
+
+    fewest = min(map(pixels, cuts))
+    if fewest < gemm.y.outputs * gemm.x.outputs:
+        yield from (strips for strips in cuts if pixels(strips) == fewest)
 
 
 def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Mapping[str, int]:
@@ -127,6 +154,7 @@ def _channel_cost(
     array = architecture.array
     j_all = channel_columns(gemm, array, mapping.lj).all_tiles
     batch_all = block_options(gemm.source.batch, array.rows)[-1]
+    words, gemm = tile_words(gemm, mapping), gemm.strip(mapping.strips)
     compute, overhead = _channel_cycles(gemm, mapping, architecture)
     j_blocks = j_all // mapping.j_tiles
     instances = (
@@ -135,7 +163,7 @@ def _channel_cost(
     )  # fmt: skip
     word_bytes = array.rows * BLOCK * 2
     loaded = (
-        instances * mapping.batch_blocks * tile_words(gemm, mapping) * word_bytes
+        instances * mapping.batch_blocks * words * word_bytes
         + j_all * mapping.lj * gemm.words * gemm.entries * array.columns * _ENTRY_BYTES
     )
     results = instances * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
@@ -150,7 +178,7 @@ def _channel_cost(
 
 
 def _channel_cycles(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
-    """Issue and drain cycles of the whole problem, and overhead per instruction."""
+    """Issue and drain cycles of all tiles of a row bank's part, and overhead per instruction."""
     array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
 
     def cycles(columns: int) -> int:
@@ -163,6 +191,7 @@ def _channel_cycles(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Ar
 
 def _channel_product(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
     """Actions of the multiply-adds of the whole problem."""
+    gemm = gemm.strip(mapping.strips)
     array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
 
     def actions(columns: int) -> Actions:

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.channel_tiles import ChannelMapping
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase
 from gossamer_compiler.emit_gradient import Companion, emit_companion, emit_gradient_gemm
 from gossamer_compiler.emit_update import BackwardStream, emit_update
@@ -170,7 +170,9 @@ class Update:
 
 
 def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
-    return f"os {mapping.li}x{mapping.lj}"
+    cut = isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE
+    strips = f", strips {mapping.down}x{mapping.across}" if cut else ""
+    return f"os {mapping.li}x{mapping.lj}{strips}"
 
 
 def _text(pattern: Pattern) -> str:

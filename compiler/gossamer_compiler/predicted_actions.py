@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
 from gossamer_compiler.families import each
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping, Unit, unit_of
@@ -39,16 +39,19 @@ def channel_actions(
     array, source, target = architecture.array, gemm.source, gemm.target
     cut = channel_columns(gemm, array, mapping.lj)
     batch_blocks = block_options(source.batch, array.rows)[-1]
+    part = gemm.strip(mapping.strips)
     loads = (
         cut.all_tiles // mapping.j_tiles * (batch_blocks // mapping.batch_blocks)
-        * (gemm.y.outputs // mapping.rows) * (gemm.x.outputs // mapping.columns)
+        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
     )  # fmt: skip
-    rows = each(mapping.rows, lambda rows: _reached(gemm.y, rows))
+    whole_rows = gemm.x.outputs if mapping.across == 1 else None
+    rows = each(mapping.rows, lambda rows: _reached(gemm.y, rows, mapping.down))
     columns = each(
         mapping.columns,
-        lambda columns: source.width if columns == gemm.x.outputs else _reached(gemm.x, columns, source.width),
+        lambda columns: source.width if columns == whole_rows else _reached(gemm.x, columns, mapping.across),
     )
-    samples = min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
+    cut_up = mapping.strips != WHOLE
+    samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
     read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * BLOCK
     entries = cut.all_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns)
     results = loads * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
@@ -121,10 +124,11 @@ def _inside(low: int, step: int, extent: int, steps: int, size: int) -> int:
     return int(np.maximum(np.minimum(begins + extent, size) - np.maximum(begins, 0), 0).sum())
 
 
-def _reached(taps: Taps, outputs: int, size: int | None = None) -> int:
-    """Real source positions that all tiles of ``outputs`` read."""
+def _reached(taps: Taps, outputs: int, strips: int) -> int:
+    """Real source positions that all tiles of ``outputs`` of all strips read."""
+    tiles = taps.strip(strips).outputs // outputs
     step, extent = outputs * taps.step, taps.extent(outputs)
-    return _inside(taps.low, step, extent, taps.outputs // outputs, taps.size if size is None else size)
+    return _inside(taps.low, step, extent, tiles * strips, taps.size)
 
 
 def _input_words(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Array) -> int:

@@ -165,12 +165,15 @@ def statistics_of(
     """Statistics of a GEMM without a bias, or None where the machine cannot sum exactly what it drains.
 
     Results of rows without a sample are zeros and change no sum, as long as only the last block of samples has any:
-    others would be products of zeros with weights, which an infinite weight makes NaN.
+    others would be products of zeros with weights, which an infinite weight makes NaN. Strips must end with the image.
     """
     array, lanes = architecture.array, architecture.vector.lanes
     found = Statistics(normalisation, ColumnVectors.of(gemm, mapping, architecture), 0)
     blocks = block_options(gemm.source.batch, array.rows)[-1]
     rows_of_a_slot = mapping.li * array.rows * array.columns
     fits = found.end <= architecture.buffers.parameter_words
+    part, (down, across) = gemm.strip(mapping.strips), mapping.strips
+    if (part.y.outputs * down, part.x.outputs * across) != (gemm.y.outputs, gemm.x.outputs):
+        return None
     whole = rows_of_a_slot % summed_elements(lanes, array.columns) == 0
     return found if fits and whole and (blocks - 1) * array.rows <= gemm.source.batch else None
