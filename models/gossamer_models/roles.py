@@ -19,6 +19,7 @@ class Case(Enum):
 
     CHANNELS = "FF, BP of convolution and linear"
     GRADIENT = "WU"
+    STRIPS = "FF, BP of convolution, batch < R a power of two"
     PATCHES = "first layer, c_in < group"
     GROUPS = "groups of whole words"
     DIAGONAL = "depthwise, and groups that share a word"
@@ -51,6 +52,8 @@ ROLES: dict[Case, Role] = {
     role.case: role
     for role in (
         Role(Case.CHANNELS, "batch", "channels", ("kh", "kw", "channel word"), ("batch blocks", "pixels"), "batch / R"),
+        Role(Case.STRIPS, "sample, then strip across, then strip down", "channels", ("kh", "kw", "channel word"),
+             ("pixels of a strip",), "pixels / strips, rounded up, of whole strips"),
         Role(Case.GRADIENT, "input channel", "batch", ("batch word", "y", "x"), ("channel blocks", "taps"), "c_in / R"),
         Role(Case.PATCHES, "batch (FF), patch element (WU)", "patch element (FF), batch (WU)",
              ("patch word (FF)", "batch word, y, x (WU)"), ("batch blocks", "pixels"), "batch / R, kh kw c_in / R"),

@@ -28,6 +28,10 @@ CONVOLUTIONS = [
     (5, 2, 2, 3, 8, (6, 5), 5, "1:8", 1),
     (5, 2, 2, 20, 3, (4, 4), 11, "2:8", 1),
     (5, 1, 2, 3, 16, (2, 3), 2, "2:4", 1),
+    # Strips of the image in the row banks: down, across, beyond the image's end.
+    (3, 1, 1, 8, 12, (5, 6), 1, "2:8", 1),
+    (3, 2, 1, 20, 8, (7, 5), 2, "2:4", 1),
+    (5, 1, 2, 3, 8, (6, 4), 4, "1:4", 1),
     # Depthwise: one word, a ragged last word, several outputs per channel, less than a word.
     (3, 1, 1, 16, 16, (4, 5), 5, "2:8", 16),
     (3, 2, 1, 20, 20, (5, 5), 8, "2:8", 20),

@@ -13,12 +13,14 @@ pytestmark = pytest.mark.slow
 
 
 def test_executors_agree() -> None:
-    """Ragged batches, grouped and depthwise layers, several blocks of columns, residual blocks."""
+    """Ragged batches, strips of the image, grouped and depthwise layers, several blocks of columns, residual blocks."""
     machine = load_architecture("tiny-4x4")
     cases = [
         (residual_network(), 8),
         (net({"out_channels": 40}), 5),
         (net({"out_channels": 12, "stride": 2}), 7),
+        (residual_network(), 1),
+        (net({"out_channels": 20}), 2),
         (net({"groups": 16, "out_channels": 32}), 3),
         (net({"groups": 2, "out_channels": 48}), 8),
     ]
