@@ -170,9 +170,10 @@ class Update:
 
 
 def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
-    cut = isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE
-    strips = f", strips {mapping.down}x{mapping.across}" if cut else ""
-    return f"os {mapping.li}x{mapping.lj}{strips}"
+    text = f"os {mapping.li}x{mapping.lj}"
+    if isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE:
+        text += f", strips {mapping.down}x{mapping.across}"
+    return text
 
 
 def _text(pattern: Pattern) -> str:
