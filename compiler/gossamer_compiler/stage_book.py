@@ -43,7 +43,7 @@ _ADDRESSES: Final[dict[type, tuple[str, ...]]] = {
 _FLAGS: Final[dict[type, str]] = {Pass: "found", Optimizer: "found", Vector: "found", WeightGradient: "found"}
 _LABELS: Final[dict[type, str]] = {Tensor: "name"}
 _TOGETHER: Final = frozenset({"weights", "grouped"})
-_MAX_STAGES: Final = 1 << 12
+_MAX_STAGES: Final = 1 << 10
 
 
 class Work(Protocol):

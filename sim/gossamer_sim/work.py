@@ -21,6 +21,7 @@ from gossamer_sim.places import PLACES, TOKENS, timing_fields, timing_key
 __all__ = ["CostBook", "Kind", "Work", "WorkShop", "cost_book"]
 
 _MAX_COSTS = 1 << 16
+_MAX_TEMPLATES = 1 << 13
 _READERS = {cls: attrgetter(*(name for name in timing_fields(cls) if name not in TOKENS)) for cls in PLACES}
 
 
@@ -101,7 +102,7 @@ class CostBook:
         key = timing_key(instruction), *counts.items()
         found = self._templates.get(key)
         if found is None:
-            if len(self._templates) >= _MAX_COSTS:
+            if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             found = self._templates[key] = Template(instruction, counts, self.kind)
         return found
