@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from gossamer import api
 from gossamer.folders import make_directory
+from gossamer_compiler.objective import objective_of
 from gossamer_compiler.training import compile_training
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
@@ -61,6 +62,7 @@ def study(folder: Path, advance: Callable[[str], None] = lambda _: None) -> Resu
         machines[machine.name] = simulator = Simulator(machine, memory=workload.memory)
         if len(machines) > 1:
             raise InputError(f"{file}: `architecture` must be {next(iter(machines))!r} as in the others")
+        objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
         dense = None
         for use in uses():
             advance(f"{network.name}, {use.method} {use.sparsity or ''}")
@@ -68,7 +70,7 @@ def study(folder: Path, advance: Callable[[str], None] = lambda _: None) -> Resu
             for phase in METHODS[use.method].phases(use.pattern or DENSE):
                 program = compile_training(
                     network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
-                    phase=phase,
+                    phase=phase, objective=objective,
                 )  # fmt: skip
                 simulated = program, simulator.run(program)
                 dense = dense or simulated

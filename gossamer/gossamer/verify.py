@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gossamer.rtl import run_machine
 from gossamer.verify_file import FileVerification, verify_image
+from gossamer_compiler.objective import objective_of
 from gossamer_compiler.product import compile_product
 from gossamer_compiler.training import compile_training
 from gossamer_hw.cosim.replay import Replayed, record, replay
@@ -204,12 +205,14 @@ def verify_training(
     DoesNotFitError
         A layer does not fit the machine, or the step's tensors this one's memory.
     InputError
-        The step would take the Verilated engine too long.
+        The step would take the Verilated engine too long, or its schedules are chosen by energy without a table.
     """
     use = workload.training
+    objective = objective_of(workload.objective, architecture, workload.memory or architecture.memory.model)
     program = compile_training(
-        network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True
-    )
+        network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True,
+        objective=objective,
+    )  # fmt: skip
     _fill(program)
     _write_random(program, network, workload.batch, seed, trains=METHODS[use.method].trains)
     return verify_program(program, architecture, seed)

@@ -57,10 +57,14 @@ def test_the_command_and_the_workload_say_it(tmp_path: Path, capsys: pytest.Capt
     assert "objective: must be 'cycles', 'energy' or 'edp'" in capsys.readouterr().err
 
 
-def test_energy_needs_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_energy_needs_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", str(WORKLOAD), "--objective", "edp"]) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert "objective edp needs an energy table, and architecture tiny-4x4 names none" in line
+    source = tmp_path / "w.yaml"
+    source.write_text(WORKLOAD.read_text() + "objective: energy\n")
+    assert main(["verify", str(source), "--out", str(tmp_path)]) == 2
+    assert "objective energy needs an energy table" in capsys.readouterr().err
     with pytest.raises(InputError, match="objective must be one of cycles, energy, edp, not 'speed'"):
         api.load(WORKLOAD, objective="speed")
