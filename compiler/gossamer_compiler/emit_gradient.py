@@ -9,6 +9,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import NO_AXIS, Digit, indexed, merge, plain, refine
 from gossamer_compiler.emit_tiles import TilePass
 from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tiles, emit_pass
+from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
@@ -20,7 +21,6 @@ from gossamer_models.isa.instructions import (
     NO_LEVEL,
     Dim,
     Format,
-    FoundMode,
     Gemm,
     Instruction,
     Load,
@@ -61,10 +61,9 @@ def emit_gradient_gemm(
     gemm: GradientGemm,
     mapping: GradientMapping,
     architecture: Architecture,
-    found: int,
     companions: Sequence[Companion] = (),
 ) -> None:
-    """Append the weight gradient of one layer; flag ``found`` tells afterwards whether it is finite.
+    """Append the weight gradient of one layer; the step's flag tells afterwards whether it is finite.
 
     Parameters
     ----------
@@ -77,14 +76,14 @@ def emit_gradient_gemm(
     """
     emitter = _Emitter(gemm, mapping, architecture)
     if not companions:
-        emitter.emit(builder, found, whole_loops(emitter.loops), ())
+        emitter.emit(builder, whole_loops(emitter.loops), ())
         return
     cuts = _cuts(emitter, companions)
     if cuts is None:
         raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
     for companion, (part, copies) in zip(companions, cuts, strict=True):
         builder.add(*companion.before)
-        emitter.emit(builder, found, part, (companion.work, copies))
+        emitter.emit(builder, part, (companion.work, copies))
         builder.add(*companion.after)
 
 
@@ -109,17 +108,9 @@ def companionable(
     mapping: GradientMapping,
     architecture: Architecture,
     companions: Sequence[Companion],
-    *,
-    drained: bool = False,
 ) -> bool:
-    """Whether passes can run beside a weight gradient, each beside its share of it.
-
-    Parameters
-    ----------
-    drained : some of its sums must have left, and cleared its sticky flag, before the second pass begins.
-    """
-    cuts = _cuts(_Emitter(gemm, mapping, architecture), companions)
-    return cuts is not None and (cuts[0][0].drains or not drained)
+    """Whether passes can run beside a weight gradient, each beside its share of it."""
+    return _cuts(_Emitter(gemm, mapping, architecture), companions) is not None
 
 
 def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Part, int]] | None:
@@ -177,9 +168,7 @@ class _Emitter:
         """GEMM instructions of the whole layer."""
         return prod(self.loops) * self.y_loops
 
-    def emit(
-        self, builder: StageBuilder, found: int, part: Part, beside: tuple[Pass | TilePass, int] | tuple[()]
-    ) -> None:
+    def emit(self, builder: StageBuilder, part: Part, beside: tuple[Pass | TilePass, int] | tuple[()]) -> None:
         """Append one part of the blocks, a pass and its tiles per iteration beside it."""
         loops = [*(taken.size for taken in part.ranges), self.y_loops]
         with builder.loop(loops[0]) as j_level, builder.loop(loops[1]) as i_level:
@@ -194,7 +183,7 @@ class _Emitter:
                     levels = list(zip((j_level, i_level, b_level, y_level), loops, strict=True))
                     builder.add(*_tiles(*beside, levels, self.architecture))
             if part.drains:
-                builder.add(*map(part.place, (self.drain(j_level, i_level, found), self.store(j_level, i_level))))
+                builder.add(*map(part.place, (self.drain(), self.store(j_level, i_level))))
 
     def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
         """Input of the layer, eight samples to a word: transposed in blocks on its way."""
@@ -351,14 +340,13 @@ class _Emitter:
         modifiers.append(last(Gemm, "entries_last", [b_level], final))
         return {"entries": entries, "entries_last": entries, "last_level": 2}, modifiers
 
-    def drain(self, j_level: int, i_level: int, found: int) -> Vector:
+    def drain(self) -> Vector:
         """Move one block of weight gradients out of the accumulators as fp32."""
         i2, i1, i0 = self.i_levels
         slots = self.mapping.li * self.mapping.lj
         return Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
-            op=VectorOp.DRAIN, format=Format.FP32, found=found, found_mode=FoundMode.SET,
-            modifiers=(first(Vector, "found_mode", [j_level, i_level], FoundMode.CLEAR_AND_SET),),
+            op=VectorOp.DRAIN, format=Format.FP32, modifiers=(), **SETS,
             count=self.mapping.j_tiles * i2 * i1 * i0 * slots * self.array.rows * self.array.columns,
         )  # fmt: skip
 

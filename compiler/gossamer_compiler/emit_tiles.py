@@ -9,9 +9,10 @@ from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import Pass
+from gossamer_compiler.found import SETS
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Dim, Format, FoundMode, Load, Modifier, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
@@ -312,12 +313,12 @@ def added_tiles(work: Pass) -> TilePass:
     return TilePass([operation], loads, stores, shape.batch, shape.pixels)
 
 
-def channel_sums(channels: int, *, product: bool, parameter: int, found: int) -> Vector:
+def channel_sums(channels: int, *, product: bool, parameter: int) -> Vector:
     """A REDUCE over all tiles: sums of g, and with ``product`` of g x, per channel."""
     flags = VectorFlag.ACCUMULATE | (VectorFlag.PRODUCT if product else 0)
     return Vector(
         op=VectorOp.REDUCE, flags=flags, format=Format.FP16, parameter=parameter, channels=channels,
-        channel_mid_count=channels // BLOCK, found=found, found_mode=FoundMode.CLEAR_AND_SET,
+        channel_mid_count=channels // BLOCK, modifiers=(), **SETS,
     )  # fmt: skip
 
 

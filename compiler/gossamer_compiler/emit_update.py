@@ -13,7 +13,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import Digit, merge, plain, refine
 from gossamer_compiler.emit_channels import Stream
 from gossamer_compiler.geometry import Taps
-from gossamer_compiler.optimizer import Optimizer, update_scalars
+from gossamer_compiler.optimizer import Optimizer, update_rule
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
@@ -26,7 +26,6 @@ from gossamer_models.isa.instructions import (
     Prune,
     Store,
     Vector,
-    VectorFlag,
     VectorOp,
 )
 from gossamer_models.isa.loops import last, step
@@ -82,6 +81,7 @@ def emit_update(
     DoesNotFitError
         One row of blocks (eight input channels of one tap) exceeds the vector or prune buffers.
     """
+    builder.add(*optimizer.loads())
     limit = _row_limit(weights.out_words, bool(backward), architecture, layer)
     for group in _tap_groups(*weights.shape[2:], backward):
         for span in _spans(weights, group, limit):
@@ -212,10 +212,10 @@ class _Tile:
         return Vector(
             wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL,
             advance=Advance.VIN | Advance.VOUT,
-            op=VectorOp.UPDATE, flags=VectorFlag.SR_STE if optimizer.sr_ste else 0, format=Format.FP32,
+            op=VectorOp.UPDATE, format=Format.FP32,
             count=self.blocks * _ELEMENTS, source1=self.master_bytes, source2=2 * self.master_bytes,
             target1=self.master_bytes, target2=2 * self.master_bytes, keep=pattern.n, of=pattern.m,
-            modifiers=(), **update_scalars(optimizer),
+            modifiers=(), **update_rule(optimizer),
         )  # fmt: skip
 
     def prunes(self, forward: Stream, pattern: Pattern) -> list[Prune]:

@@ -10,6 +10,7 @@ from math import prod
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
+from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Pool
 from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
@@ -18,7 +19,6 @@ from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import (
     Dim,
     Format,
-    FoundMode,
     Load,
     Modifier,
     Prune,
@@ -63,7 +63,7 @@ class Pass:
     sampled : entries of the (first) result, stored as well.
     parameter : word address in PRM of what the operation reads or writes there.
     waits_parameters : take a PRM_FULL token before the first tile.
-    found : flag that is set if a sum is not finite; None leaves all alone.
+    checked : the step's flag is set if a sum is not finite.
     gives_sums : give a VOUT_FULL token behind the last tile, for a store of what lies in PRM then.
     gives_stored, waits_stored : give a STORED token behind the last store; take one before the first load, which may
         then read what another pass has stored.
@@ -76,7 +76,7 @@ class Pass:
     parameter: int = 0
     waits_parameters: bool = False
     gives_sums: bool = False
-    found: int | None = None
+    checked: bool = False
     sampled: Sampled | None = None
     gives_stored: bool = False
     waits_stored: bool = False
@@ -253,8 +253,7 @@ def _operation(work: Pass, size: int, addresses: Mapping[int, int], line: int, n
         advance=Advance.VIN | (Advance.VOUT if stores else 0), op=work.op, flags=work.flags, format=Format.FP16,
         count=size // 2, source0=addresses.get(0, 0), source1=addresses.get(1, 0), source2=addresses.get(2, 0),
         target1=line if len(work.outputs) > 1 else 0, parameter=work.parameter, channels=shape.channel_blocks * BLOCK,
-        channel_mid_count=shape.channel_blocks, modifiers=tuple(modifiers),
-        found=work.found or 0, found_mode=FoundMode.NONE if work.found is None else FoundMode.SET,
+        channel_mid_count=shape.channel_blocks, modifiers=tuple(modifiers), **(SETS if work.checked else {}),
     )  # fmt: skip
 
 

@@ -22,12 +22,7 @@ __all__ = ["LayerNormLayer"]
 
 
 class LayerNormLayer:
-    """One normalisation on one machine: one pass forward, which keeps the normalised map, and one backward.
-
-    Parameters
-    ----------
-    found : sticky flag that says whether its gradients are finite.
-    """
+    """One normalisation on one machine: one pass forward, which keeps the normalised map, and one backward."""
 
     def __init__(
         self,
@@ -37,10 +32,9 @@ class LayerNormLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
-        found: int,
     ) -> None:
         self.node, self.params, self.source, self.target = node, params, source, target
-        self.architecture, self.found = architecture, found
+        self.architecture = architecture
         self.channels = source.channel_blocks * BLOCK
         self.vectors = 2 if isinstance(params, LayerNorm) else 1
         self.elements = source.channel_blocks * BLOCK * BLOCK
@@ -103,7 +97,7 @@ class LayerNormLayer:
                 waits_parameters=True,
             ),
             Operation(
-                channel_sums(self.channels, product=True, parameter=self.place, found=self.found), {0: 0, 1: 1}, {},
+                channel_sums(self.channels, product=True, parameter=self.place), {0: 0, 1: 1}, {},
                 self.elements, sums=True,
             ),
         ]  # fmt: skip
@@ -127,7 +121,8 @@ class LayerNormLayer:
 
     def update(self, optimizer: Optimizer) -> StageProgram | None:
         """New scale and shift."""
-        builder, optimizer = StageBuilder(), dataclasses.replace(optimizer, found=self.found)
+        builder = StageBuilder()
+        builder.add(*optimizer.loads())
         words = self.vectors * self.channels
         emit_vector_update(builder, optimizer, self.parameters, words, self.architecture, self.node.name)
         return builder.finish(self.node.name, "update")

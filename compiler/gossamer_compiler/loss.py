@@ -6,10 +6,12 @@ from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import float_bits
+from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Loss
+from gossamer_compiler.loss_scale import ScaleState
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
@@ -25,11 +27,11 @@ def emit_loss(
     node: Loss,
     logits: Activation,
     gradient: Activation,
-    loss_scale: float,
+    loss_scale: float | ScaleState,
     memory: MemoryImage,
     architecture: Architecture,
 ) -> None:
-    """Append the loss, one block of eight samples at a time.
+    """Append the loss, one block of eight samples at a time; gradients that overflow set the step's flag.
 
     Allocates ``labels`` and ``probabilities``, fp32 per sample, padded to whole blocks.
 
@@ -49,6 +51,11 @@ def emit_loss(
             "bytes",
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
+    if isinstance(loss_scale, ScaleState):
+        builder.add(*loss_scale.loads())
+        scale = {"flags": int(VectorFlag.SCALED), "parameter": loss_scale.by_batch}
+    else:
+        scale = {"scalar0": float_bits(loss_scale / logits.batch)}
     blocks, words = merge(plain(size // 2, 2, 2)), merge(plain(BLOCK, 4, 4))
     ragged = logits.batch % BLOCK
     with builder.loop(logits.batch_blocks) as level:
@@ -66,8 +73,7 @@ def emit_loss(
                 wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
                 op=VectorOp.SOFTMAX_CROSS_ENTROPY, format=Format.FP16, count=size // 2, source1=line, target1=line,
                 channels=logits.channel_blocks * BLOCK, size=node.classes,
-                scalar0=float_bits(loss_scale / logits.batch),
-                modifiers=(last(Vector, "samples", [level], ragged),) if ragged else (),
+                modifiers=(last(Vector, "samples", [level], ragged),) if ragged else (), **scale, **SETS,
             ),
             dataclasses.replace(store, modifiers=store_steps[0]),
             Store(

@@ -39,7 +39,6 @@ class MultiplyLayer:
     ----------
     source, target : its feature maps.
     forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
-    found : sticky flag that says whether its gradients are finite.
     rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
     scheduler : decides on its schedules.
     """
@@ -53,12 +52,11 @@ class MultiplyLayer:
         backward_pattern: Pattern,
         memory: MemoryImage,
         architecture: Architecture,
-        found: int,
         rule: PruneRule,
         scheduler: Scheduler,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
-        self.found, self.scheduler = found, scheduler
+        self.scheduler = scheduler
         # Words that several groups share keep each column's own group whole.
         dense = node.grouping.diagonal
         self._patterns = (DENSE, DENSE) if dense else (forward_pattern, backward_pattern)
@@ -139,17 +137,17 @@ class MultiplyLayer:
         apart = None
         if self.bias:
             carried = [*companions, self._bias_sums(gradient, share=len(companions))]
-            if companions and companionable(gemm, choice.mapping, self.architecture, carried, drained=True):
+            if companions and companionable(gemm, choice.mapping, self.architecture, carried):
                 companions = carried
             else:
                 apart = self._bias_sums(gradient)
-        work = WeightGradient(gemm, choice, self.found, tuple(companions), apart)
+        work = WeightGradient(gemm, choice, tuple(companions), apart)
         return self._book.stage(work, self.node.name, "wu", beside=chain)
 
     def _bias_sums(self, gradient: Activation, share: int = 0) -> Companion:
-        """The bias' gradient, its flag set behind that of a first block of weights; ``share`` if beside others."""
+        """The bias' gradient; ``share`` if beside others."""
         sums = Pass(
-            VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=not share, found=self.found
+            VectorOp.REDUCE, VectorFlag.ACCUMULATE, {0: gradient}, gives_sums=not share, checked=True
         )  # fmt: skip
         store = store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0)
         return Companion((), sums, (sums_ready(), store) if share else (store,), share)

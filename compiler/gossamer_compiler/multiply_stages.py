@@ -114,21 +114,19 @@ class WeightGradient:
 
     Members
     -------
-    found : sticky flag that says whether the gradient is finite.
     companions : passes of other layers that run beside it.
     apart : what follows it.
     """
 
     gemm: GradientGemm
     choice: Choice[GradientMapping]
-    found: int
     companions: tuple[Companion, ...]
     apart: Companion | None
 
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
         builder = StageBuilder()
-        emit_gradient_gemm(builder, self.gemm, self.choice.mapping, architecture, self.found, self.companions)
+        emit_gradient_gemm(builder, self.gemm, self.choice.mapping, architecture, self.companions)
         if self.apart is not None:
             emit_companion(builder, self.apart, architecture, layer)
         sampled = self.gemm.sampled

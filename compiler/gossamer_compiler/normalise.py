@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass, float_bits, load_parameters, store_parameters
+from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
@@ -13,7 +14,7 @@ from gossamer_compiler.statistics import Normalisation, norm_forward
 from gossamer_compiler.vector_stages import Passes, VectorUpdate
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import FoundMode, Instruction, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Instruction, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
@@ -68,7 +69,6 @@ class ChainLayer:
     Parameters
     ----------
     source, residual, target : its feature maps; ``residual`` is None without an add.
-    found : sticky flag that says whether its gradients are finite.
 
     Members
     -------
@@ -83,9 +83,7 @@ class ChainLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
-        found: int,
     ) -> None:
-        self.found = found
         self.node, self.source, self.residual, self.target = node, source, residual, target
         self.architecture, self._book = architecture, stage_book(architecture)
         self.places = _Places(source.channel_blocks * BLOCK)
@@ -199,7 +197,7 @@ class ChainLayer:
             Vector(
                 wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.NORM_BACKWARD, count=places.channels,
                 channels=places.channels, source0=places.sums, source1=places.norm, parameter=places.gradient,
-                scalar0=self._inverse_count, found=self.found, found_mode=FoundMode.CLEAR_AND_SET,
+                scalar0=self._inverse_count, modifiers=(), **SETS,
             ),
             store_parameters(self.parameters[2].address, 2 * places.channels, places.gradient + 3 * places.channels),
         )  # fmt: skip

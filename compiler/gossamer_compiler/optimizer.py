@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import float_bits
+from gossamer_compiler.found import OBEYS
+from gossamer_compiler.loss_scale import ScaleState
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Format, FoundMode, Load, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.program import Tensor
 
-__all__ = ["Optimizer", "emit_vector_update", "update_scalars"]
+__all__ = ["Optimizer", "emit_vector_update", "update_rule"]
 
 S = Semaphore
 
@@ -24,22 +26,32 @@ class Optimizer:
 
     Members
     -------
-    found : flag that keeps weights and momentum as they are while it is set; None updates in any case.
+    loss_scale : a constant, or where it lies.
+    obeys : weights and momentum stay as they are if a gradient of this step is not finite.
     """
 
     rate: float
     momentum: float
     decay: float
-    loss_scale: float
+    loss_scale: float | ScaleState
     sr_ste: float = 0.0
-    found: int | None = None
+    obeys: bool = True
+
+    def loads(self) -> tuple[Load, ...]:
+        """What a stage's first load of masters stands behind."""
+        return self.loss_scale.loads() if isinstance(self.loss_scale, ScaleState) else ()
 
 
-def update_scalars(optimizer: Optimizer) -> dict[str, int]:
+def update_rule(optimizer: Optimizer) -> dict[str, int]:
     """Fields of an UPDATE that carry the rule."""
-    values = (optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste, 1 / optimizer.loss_scale)
-    fields = {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
-    return fields if optimizer.found is None else {**fields, "found": optimizer.found, "found_mode": FoundMode.OBEY}
+    values = [optimizer.rate, optimizer.momentum, optimizer.decay, optimizer.sr_ste]
+    fields = {"flags": int(VectorFlag.SR_STE) if optimizer.sr_ste else 0}
+    if isinstance(optimizer.loss_scale, ScaleState):
+        fields |= {"flags": fields["flags"] | VectorFlag.SCALED, "parameter": optimizer.loss_scale.inverse}
+    else:
+        values.append(1 / optimizer.loss_scale)
+    fields |= {f"scalar{number}": float_bits(value) for number, value in enumerate(values)}
+    return fields | (OBEYS if optimizer.obeys else {})
 
 
 def emit_vector_update(
@@ -81,7 +93,7 @@ def emit_vector_update(
         Vector(
             wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
             op=VectorOp.UPDATE, format=Format.FP32, count=words, source1=size, source2=2 * size, target1=size,
-            target2=2 * size, modifiers=(), **update_scalars(dataclasses.replace(optimizer, sr_ste=0.0)),
+            target2=2 * size, modifiers=(), **update_rule(dataclasses.replace(optimizer, sr_ste=0.0)),
         )
     )  # fmt: skip
     for place, tensor in enumerate(tensors[:2]):

@@ -92,7 +92,7 @@ def _stage(
     target = allocate(memory, "target", batch, *graph.shapes[node.output])
     kept = DENSE if stage.stage == "wu" else pattern
     layer = MultiplyLayer(
-        node, source, target, kept, kept, memory, scheduler.architecture, found=0, rule=PruneRule(),
+        node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(),
         scheduler=Replay(scheduler, given if stage.stage == "ff" else (None, *given)),
     )  # fmt: skip
     if stage.stage == "ff":

@@ -1,7 +1,7 @@
 """Stages written once per shape.
 
-All that decides a stage is one *work*, a frozen dataclass. A book replaces the addresses and sticky flags in it by
-stand-ins, lets it emit its instructions, and gives later works that are equal so the same ones, placed anew. What a
+All that decides a stage is one *work*, a frozen dataclass. A book replaces the addresses in it by stand-ins,
+lets it emit its instructions, and gives later works that are equal so the same ones, placed anew. What a
 book does not know to be an address stays as it is: such works share less, but nothing wrong.
 
 An address may only be added to. The difference of two stand-ins is that of their operands where one begins on the
@@ -17,20 +17,15 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from gossamer_compiler import emit_tiles
-from gossamer_compiler.emit_vector import Pass
-from gossamer_compiler.multiply_stages import WeightGradient
-from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.statistics import Normalisation
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import Instruction, Load, Store, Vector
+from gossamer_models.isa.instructions import Instruction, Load, Store
 from gossamer_models.placement import (
-    FIRST_STAND_IN_FLAG,
     MAX_OPERAND_BYTES,
     MAX_OPERANDS,
     Blueprint,
     Placed,
     stand_in_address,
-    stand_in_flag,
 )
 from gossamer_models.program import PAGE_BYTES, StageProgram, Tensor
 
@@ -40,7 +35,6 @@ _ADDRESSES: Final[dict[type, tuple[str, ...]]] = {
     Tensor: ("address",), Normalisation: ("affine", "factors"), emit_tiles.Stream: ("address",), Load: ("mem_base",),
     Store: ("mem_base",),
 }  # fmt: skip
-_FLAGS: Final[dict[type, str]] = {Pass: "found", Optimizer: "found", Vector: "found", WeightGradient: "found"}
 _LABELS: Final[dict[type, str]] = {Tensor: "name"}
 _TOGETHER: Final = frozenset({"weights", "grouped"})
 _MAX_STAGES: Final = 1 << 10
@@ -74,7 +68,7 @@ class StageBook:
                 self._known.clear()
             made = reader.copy(work).emit(self._architecture, layer)
             known = self._known[key] = made, Blueprint(tuple(made.instructions))
-        placed = Placed(known[1], reader.moves, reader.flags)
+        placed = Placed(known[1], reader.moves)
         return dataclasses.replace(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)
 
 
@@ -85,18 +79,16 @@ def stage_book(architecture: Architecture) -> StageBook:
 
 
 class _Reader:
-    """Numbers the operands and flags of one work in the order it comes across them.
+    """Numbers the operands of one work in the order it comes across them.
 
     Members
     -------
     moves : per operand, bytes from its stand-in to its address.
-    flags : number of each flag.
-    large : an operand or a flag is too large for a stand-in.
+    large : an operand is too large for a stand-in.
     """
 
     def __init__(self) -> None:
         self.moves: list[int] = []
-        self.flags: list[int] = []
         self.large = False
         self._addresses: dict[int, int] = {}
         self._behind: dict[int, int] = {}
@@ -104,7 +96,7 @@ class _Reader:
     @property
     def full(self) -> bool:
         """Whether stand-ins do not suffice."""
-        return self.large or max(len(self.moves), len(self.flags)) > MAX_OPERANDS
+        return self.large or len(self.moves) > MAX_OPERANDS
 
     def key(self, value: Any) -> object:
         """All of a value but names, with stand-ins in it; equal keys have equal copies."""
@@ -133,15 +125,6 @@ class _Reader:
             self._behind.setdefault(tensor.address + pages, found + pages)
         self.large = self.large or tensor.size_bytes > MAX_OPERAND_BYTES
         return found
-
-    def flag(self, number: int | None) -> int | None:
-        """Stand-in of a sticky flag."""
-        if number is None:
-            return None
-        if number not in self.flags:
-            self.flags.append(number)
-        self.large = self.large or number >= FIRST_STAND_IN_FLAG
-        return stand_in_flag(self.flags.index(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +179,7 @@ def _field_readers(cls: type) -> dict[str, _Handling]:
             readers[field.name] = _Handling(_Reader.tensor, _Reader.tensor)
         elif field.name in _ADDRESSES.get(cls, ()):
             readers[field.name] = _reading(field.name, _Reader.address, _Reader.address)
-        elif field.name == _FLAGS.get(cls):
-            readers[field.name] = _reading(field.name, _Reader.flag, _Reader.flag)
-        elif _may_hold_places(hint) or typing.get_origin(hint) in (Mapping, Sequence):
+        elif _may_hold_places(hint):
             readers[field.name] = _reading(field.name, _Reader.key, _Reader.copy)
     return readers
 
@@ -211,8 +192,8 @@ def _reading(name: str, key: Callable[[_Reader, Any], object], copy: Callable[[_
 
 @cache
 def _holds_places(cls: type) -> bool:
-    """Whether a class has a field that says where, or may hold something that does."""
-    if cls in _ADDRESSES or cls in _FLAGS:
+    """Whether a class has a field that says where, may hold something that does, or cannot be hashed as it is."""
+    if cls in _ADDRESSES:
         return True
     return any(_may_hold_places(hint) for hint in typing.get_type_hints(cls).values())
 
@@ -220,4 +201,6 @@ def _holds_places(cls: type) -> bool:
 def _may_hold_places(hint: Any) -> bool:
     if dataclasses.is_dataclass(hint):
         return hint is Instruction or _holds_places(hint)  # type: ignore[arg-type]
+    if typing.get_origin(hint) in (Mapping, Sequence):
+        return True
     return any(map(_may_hold_places, typing.get_args(hint)))

@@ -9,10 +9,10 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, channel_sums, stream_of
 from gossamer_compiler.emit_vector import store_parameters
 from gossamer_compiler.graph import TokenStep
-from gossamer_compiler.optimizer import Optimizer, update_scalars
+from gossamer_compiler.optimizer import Optimizer, update_rule
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.isa.instructions import Format, FoundMode, Load, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layers import Token, Tokens
@@ -31,10 +31,6 @@ class TokensLayer:
 
     Learnt vectors have fp32 masters [tokens][channels] and an fp16 copy that the update writes beside them; a load
     gives the copy to all eight samples of a block. The class token's gradient is that of the first position.
-
-    Parameters
-    ----------
-    found : sticky flag that says whether its gradients are finite.
     """
 
     def __init__(
@@ -45,10 +41,9 @@ class TokensLayer:
         target: Activation,
         memory: MemoryImage,
         architecture: Architecture,
-        found: int,
     ) -> None:
         self.node, self.params, self.source, self.target = node, params, source, target
-        self.architecture, self.found = architecture, found
+        self.architecture = architecture
         self.channels = target.channel_blocks * BLOCK
         self.elements = self.channels * BLOCK
         self.memory = memory
@@ -131,7 +126,6 @@ class TokensLayer:
 
     def _sums_of(self, builder: StageBuilder, gradient: Activation, start: int, tokens: int, place: int) -> None:
         size, ragged = tokens * self.channels, self.target.batch % BLOCK
-        mode = FoundMode.SET if start else FoundMode.CLEAR_AND_SET
         with builder.loop(gradient.batch_blocks) as level:
             modifiers = [
                 first(Vector, "flags", [level], 0), last(Vector, "size", [level], 1),
@@ -146,7 +140,7 @@ class TokensLayer:
                     modifiers=(step(Load, "mem_base", level, gradient.slab_bytes),),
                 ),
                 dataclasses.replace(
-                    channel_sums(size, product=False, parameter=place, found=self.found), found_mode=mode,
+                    channel_sums(size, product=False, parameter=place),
                     wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN, count=size * BLOCK,
                     modifiers=tuple(modifiers),
                 ),
@@ -163,7 +157,7 @@ class TokensLayer:
 
     def update(self, optimizer: Optimizer) -> StageProgram | None:
         """New masters and their fp16 copies."""
-        return self._update(dataclasses.replace(optimizer, found=self.found), "update")
+        return self._update(optimizer, "update")
 
     def prepare(self, optimizer: Optimizer) -> StageProgram | None:
         """Copies of masters freshly written."""
@@ -173,7 +167,9 @@ class TokensLayer:
         if not self.tokens:
             return None
         builder = StageBuilder()
-        rule = Vector(op=VectorOp.UPDATE, format=Format.FP32, modifiers=(), **update_scalars(optimizer))
+        builder.add(*optimizer.loads())
+        fields = update_rule(dataclasses.replace(optimizer, sr_ste=0.0))
+        rule = Vector(op=VectorOp.UPDATE, format=Format.FP32, modifiers=(), **fields)
         for part, count in self.tokens.items():
             masters = [Stream(tensor.address, 4 * self.channels, 0, Format.FP32) for tensor in self.masters[part]]
             copy = Stream(self.copies[part].address, 2 * self.channels, 0)

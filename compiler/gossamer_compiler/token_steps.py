@@ -43,7 +43,6 @@ def step_layer(
     target: Activation,
     memory: MemoryImage,
     architecture: Architecture,
-    found: int,
     scheduler: Scheduler,
 ) -> StepLayer:
     """Return the layer of a node, its tensors allocated, its products scheduled.
@@ -57,9 +56,9 @@ def step_layer(
         case Attention() as params:
             return AttentionLayer(node, params, sources, target, memory, architecture, scheduler)
         case LayerNorm() | RmsNorm() as params:
-            return LayerNormLayer(node, params, sources[0], target, memory, architecture, found)
+            return LayerNormLayer(node, params, sources[0], target, memory, architecture)
         case Tokens() as params:
-            return TokensLayer(node, params, sources[0], target, memory, architecture, found)
+            return TokensLayer(node, params, sources[0], target, memory, architecture)
         case Token() as params:
             return TokenLayer(node, params, sources[0], target, architecture)
         case Rotary() as params:

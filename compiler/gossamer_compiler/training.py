@@ -12,8 +12,10 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
+from gossamer_compiler.found import with_clear_flag
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.loss import emit_loss
+from gossamer_compiler.loss_scale import ScaleState, allocate_scale
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import BackwardPasses, ChainLayer
 from gossamer_compiler.objective import CYCLES, Objective
@@ -32,6 +34,7 @@ from gossamer_models.grouping import DENSE
 from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.instructions import PruneMode, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
+from gossamer_models.loss_scale import DEFAULT_SCALE, LossScale
 from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
@@ -40,7 +43,7 @@ from gossamer_models.sparsity import Pattern
 
 __all__ = ["Hyperparameters", "compile_training"]
 
-_NO_STEP = Optimizer(rate=0.0, momentum=0.0, decay=0.0, loss_scale=1.0)
+_NO_STEP = Optimizer(rate=0.0, momentum=0.0, decay=0.0, loss_scale=1.0, obeys=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Hyperparameters:
     rate: float = 0.1
     momentum: float = 0.9
     decay: float = 5e-4
-    loss_scale: float = 1024.0
+    loss_scale: float | LossScale = DEFAULT_SCALE
 
 
 def compile_training(
@@ -98,13 +101,12 @@ def compile_training(
     if architecture.array.group != BLOCK:
         raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
     constants = hyperparameters or Hyperparameters()
-    rule = Optimizer(
-        constants.rate, constants.momentum if optimizer == "sgd-momentum" else 0.0, constants.decay,
-        constants.loss_scale, method.decay,
-    )  # fmt: skip
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective)
     compiler = _Compiler(build_graph(network, batch), batch, method, phase, scheduler, seed)
+    momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
+    scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
+    rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
     return Program(network.name, architecture.name, tuple(compiler.compile(rule, prepare=prepare)), compiler.memory)
 
 
@@ -156,7 +158,9 @@ class _Compiler:
             with _named(node.name):
                 stages += self._backward(node, updates, rule)
         stages += [layer.weight_gradient(gradient) for layer, gradient in self.waiting]
-        return (self._prepare() if prepare else []) + stages + updates
+        if isinstance(rule.loss_scale, ScaleState):
+            updates.append(rule.loss_scale.step(self.graph.nodes[-1].name))
+        return (self._prepare() if prepare else []) + with_clear_flag(stages) + updates
 
     def _prepare(self) -> list[StageProgram]:
         """Stages that write all copies of freshly written masters."""
@@ -175,11 +179,7 @@ class _Compiler:
         held.append(allocate(self.memory, f"{name}.grad{suffix}", self.batch, *self.graph.shapes[name]))
         return held[-1]
 
-    def _flag(self) -> int:
-        """Sticky flag of the next layer with parameters."""
-        return len(self.multiplies) + len(self.chains) + len(self.steps)
-
-    def _forward(self, node: Node, loss_scale: float) -> list[StageProgram]:
+    def _forward(self, node: Node, loss_scale: float | ScaleState) -> list[StageProgram]:
         if isinstance(node, Multiply):
             return [self._multiply(node).feed_forward(self._statistics(node))]
         if isinstance(node, Chain):
@@ -187,7 +187,7 @@ class _Compiler:
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
-            layer = step_layer(node, sources, target, self.memory, self.architecture, self._flag(), self.scheduler)
+            layer = step_layer(node, sources, target, self.memory, self.architecture, self.scheduler)
             self.steps[node.name] = layer
             return layer.feed_forward()
         if isinstance(node, Loss) and not self.trains:
@@ -226,7 +226,6 @@ class _Compiler:
             residual = None if node.residual is None else self._tensor(node.residual)
             self.chains[node.name] = ChainLayer(
                 node, self._tensor(node.source), residual, self._tensor(node.output), self.memory, self.architecture,
-                found=self._flag(),
             )  # fmt: skip
         return self.chains[node.name]
 
@@ -238,7 +237,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            found=self._flag(), rule=self.rule, scheduler=self.scheduler,
+            rule=self.rule, scheduler=self.scheduler,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer
@@ -250,7 +249,7 @@ class _Compiler:
         if isinstance(node, Chain) and not node.plain:
             stages = self._chain_backward(node, gradient, sums)
             chain = self.chains[node.name]
-            update = chain.update(dataclasses.replace(rule, found=chain.found))
+            update = chain.update(rule)
             updates += [update] if update else []
             return stages
         stages = self._sum_stages(node.output, sums)
@@ -262,7 +261,7 @@ class _Compiler:
                 layer.plan_backward(gradient, self._new_gradient(node.source))
                 stages.append(layer.back_propagate())
             self.waiting.append((layer, gradient))
-            updates.append(layer.update(dataclasses.replace(rule, found=layer.found)))
+            updates.append(layer.update(rule))
         elif isinstance(node, TokenStep):
             step = self.steps[node.name]
             work = step.back_propagate(gradient, self._new_gradient)

@@ -41,5 +41,6 @@ class VectorUpdate:
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
         builder = StageBuilder()
+        builder.add(*self.optimizer.loads())
         emit_vector_update(builder, self.optimizer, self.tensors, self.words, architecture, layer)
         return builder.finish(layer, "update")

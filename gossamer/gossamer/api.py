@@ -14,7 +14,7 @@ from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.objective import objective_of
-from gossamer_compiler.training import compile_training
+from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.grouping import DENSE
@@ -146,6 +146,7 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
             program = compile_training(
                 network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
                 phase=phase, objective=objective,
+                hyperparameters=Hyperparameters(loss_scale=workload.training.loss_scale),
             )  # fmt: skip
         note(f"{what}: simulating {len(program.stages)} stages")
         return program, simulator.run(program)

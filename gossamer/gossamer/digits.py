@@ -9,15 +9,19 @@ from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.executor import run
+from gossamer_models.loss_scale import STATE_TENSOR, LossScale
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network, load_network
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["DigitsTraining"]
+__all__ = ["LOSS_SCALE", "DigitsTraining"]
 
 _RATES = {"digits-cnn": 0.2, "digits-resnet": 0.05}
 """Learning rates of the ready networks, the best of a few for the loss after 30 steps; others take the default."""
+
+LOSS_SCALE = LossScale(growth_interval=8)
+"""Starts as PyTorch's does; grows often enough for a short run to show it."""
 
 
 @dataclass(slots=True)
@@ -53,12 +57,13 @@ class DigitsTraining:
         from sklearn.datasets import load_digits
 
         net = load_network(network)
-        rule = Hyperparameters(rate=_RATES.get(network, Hyperparameters().rate))
+        rule = Hyperparameters(rate=_RATES.get(network, Hyperparameters().rate), loss_scale=LOSS_SCALE)
         program = compile_training(
             net, batch, METHODS["bdwp"], Pattern(2, 8), architecture, hyperparameters=rule, prepare=True
         )
         program.memory.fill()
         host.write_parameters(program, net, batch, seed)
+        host.write_loss_scale(program, LOSS_SCALE, batch)
         first = sum(stage.stage == "prepare" for stage in program.stages)
         data = load_digits()
         order = np.random.default_rng(seed).permutation(len(data.images))
@@ -86,6 +91,11 @@ class DigitsTraining:
         """Mean cross-entropy of the batch that the image's probabilities belong to."""
         probabilities = host.read(program, "probabilities").astype(np.float64)
         return float(-np.log(np.maximum(probabilities, 2.0**-126)).mean())
+
+    @staticmethod
+    def scale_of(program: Program) -> float:
+        """Loss scale of the next step."""
+        return float(host.read(program, STATE_TENSOR)[0, 0])
 
     def step(self, number: int) -> float:
         """Train on one batch on golden, in order from 0; return its mean cross-entropy before the step."""

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,14 @@ class TrainingStep:
     Members
     -------
     loss : mean cross-entropy of the batch, from the probabilities that the machine wrote.
+    loss_scale : behind the step, for the next one; halved by a step whose gradients overflow, which changes no weight.
     mismatches : bytes of DRAM that differ from golden's.
     rtl_cycles, sim_cycles : of the step.
     late : stages whose cycles differ.
     """
 
     loss: float
+    loss_scale: float
     mismatches: int
     rtl_cycles: int
     sim_cycles: int
@@ -161,18 +164,16 @@ def _compare(program: Program, executed: Executed, image: UInt8, simulated: Sequ
         for stage, rtl, sim in zip(program.stages, executed.stage_cycles, simulated, strict=True)
         if rtl != sim
     ]
+    memory = MemoryImage(program.memory.tensors, program.memory.size_bytes, executed.image)
+    held = dataclasses.replace(program, memory=memory)
     return TrainingStep(
-        loss=_loss(program, executed.image),
+        loss=DigitsTraining.loss_of(held),
+        loss_scale=DigitsTraining.scale_of(held),
         mismatches=int(np.count_nonzero(executed.image != image)),
         rtl_cycles=sum(executed.stage_cycles),
         sim_cycles=sum(simulated),
         late=tuple(late),
     )
-
-
-def _loss(program: Program, image: UInt8) -> float:
-    tensors, size = program.memory.tensors, program.memory.size_bytes
-    return DigitsTraining.loss_of(dataclasses.replace(program, memory=MemoryImage(tensors, size, image)))
 
 
 def _bytes(program: Program) -> UInt8:
@@ -190,7 +191,8 @@ def main(out: Path = Path("out") / "train-rtl") -> int:
     found = train(load_architecture("tiny-4x4"))
     for number, step in enumerate(found.steps):
         console.print(
-            f"step {number:2d}  loss {step.loss:5.3f}  {step.mismatches} bytes differ from golden  "
+            f"step {number:2d}  loss {step.loss:5.3f}  scale 2^{log2(step.loss_scale):.0f}  "
+            f"{step.mismatches} bytes differ from golden  "
             f"{step.rtl_cycles:,} cycles in RTL, {step.sim_cycles:,} in the simulator"
         )
     out.mkdir(parents=True, exist_ok=True)

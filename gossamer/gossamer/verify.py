@@ -14,7 +14,7 @@ from gossamer.rtl import run_machine
 from gossamer.verify_file import FileVerification, verify_image
 from gossamer_compiler.objective import objective_of
 from gossamer_compiler.product import compile_product
-from gossamer_compiler.training import compile_training
+from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_hw.cosim.replay import Replayed, record, replay
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
@@ -211,10 +211,11 @@ def verify_training(
     objective = objective_of(workload.objective, architecture, workload.memory or architecture.memory.model)
     program = compile_training(
         network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True,
-        objective=objective,
+        hyperparameters=Hyperparameters(loss_scale=use.loss_scale), objective=objective,
     )  # fmt: skip
     _fill(program)
     _write_random(program, network, workload.batch, seed, trains=METHODS[use.method].trains)
+    host.write_loss_scale(program, use.loss_scale, workload.batch)
     return verify_program(program, architecture, seed)
 
 

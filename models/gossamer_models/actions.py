@@ -217,7 +217,7 @@ def _vector(g: Vector) -> Actions:
         accumulator_read_bits=g.count * _SINGLE_BITS if op in _FROM_ACCUMULATORS else 0,
         vector_in_read_bits=read + labels * _SINGLE_BITS,
         vector_out_write_bits=g.count * _result_bits(op, g) + labels * _SINGLE_BITS,
-        parameter_read_bits=-(-g.count // BLOCK) * parameters * _SINGLE_BITS,
+        parameter_read_bits=(-(-g.count // BLOCK) * parameters + bool(flags & VectorFlag.SCALED)) * _SINGLE_BITS,
         parameter_write_bits=g.channels * sums * _SINGLE_BITS,
         multiplications=g.count * multiplications,
         additions=g.count * additions,
@@ -262,6 +262,7 @@ _OPTIONS: Mapping[tuple[VectorOp, VectorFlag], tuple[int, int, int, int]] = {
 _CHANNELS: Mapping[VectorOp, tuple[int, int, int, int]] = {
     VectorOp.NORM_FORWARD: (4, 4, 5 + 2 * 4, 3 + 2 * 1),  # two Newton steps of the reciprocal square root
     VectorOp.NORM_BACKWARD: (6, 5, 8, 2),
+    VectorOp.LOSS_SCALE: (4, 4, 3, 1),
 }
 """Per channel: parameters read and written, multiplications, additions."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from gossamer_models.errors import InputError, did_you_mean
@@ -144,7 +144,9 @@ def _models_at(annotation: Any, location: Location) -> Iterator[type[BaseModel]]
             yield from _models_at(annotation, location[1:])
         return
     if get_origin(annotation) is Annotated:
-        yield from _models_at(get_args(annotation)[0], location)
+        inner, *metadata = get_args(annotation)
+        is_branch = any(isinstance(item, Tag) and item.tag == next(iter(location), None) for item in metadata)
+        yield from _models_at(inner, location[1:] if is_branch else location)
         return
     is_container = get_origin(annotation) in (tuple, list, dict)
     for argument in get_args(annotation):

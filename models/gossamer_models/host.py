@@ -18,12 +18,16 @@ from gossamer_models.layouts import (
     unpack_grouped,
     unpack_weights,
 )
+from gossamer_models.loss_scale import STATE_TENSOR, LossScale, scale_state
 from gossamer_models.network import Network
 from gossamer_models.program import Program, Tensor
 from gossamer_models.shapes import Shape, infer
 from gossamer_models.sparsity import Pattern, compress
 
-__all__ = ["read", "rotary_table", "write", "write_entries", "write_input", "write_parameters", "write_weights"]
+__all__ = [
+    "read", "rotary_table", "write", "write_entries", "write_input", "write_loss_scale", "write_parameters",
+    "write_weights",
+]  # fmt: skip
 
 _WORD = 8
 _TOKEN_DEVIATION = 0.02
@@ -145,6 +149,18 @@ def write_parameters(
         elif isinstance(shape.params, Rotary):
             write(program, f"{name}.table", rotary_table(shape.params, shape.in_shape))
     return written
+
+
+def write_loss_scale(program: Program, rule: float | LossScale, batch: int) -> None:
+    """Write the state that dynamic loss scaling starts from; a constant scale has none.
+
+    Raises
+    ------
+    GossamerError
+        The image is symbolic, or the program was compiled for a constant scale.
+    """
+    if isinstance(rule, LossScale):
+        write(program, STATE_TENSOR, scale_state(rule.initial, batch))
 
 
 def rotary_table(params: Rotary, shape: Shape) -> NDArray[np.float16]:

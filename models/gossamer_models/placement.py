@@ -1,8 +1,8 @@
 """Stages that differ only in where their operands lie share their instructions.
 
-Such instructions hold *stand-ins*: operand n of the stage lies at a negative address of its own and sticky flag n has
-a number beyond all real ones. :class:`Placed` puts the real ones in when an instruction is looked at. Timing depends
-on neither, so a simulator takes :func:`unplaced`.
+Such instructions hold *stand-ins*: operand n of the stage lies at a negative address of its own. :class:`Placed` puts
+the real ones in when an instruction is looked at. Timing does not depend on them: a simulator takes
+:func:`unplaced`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import Final, overload
 
 from gossamer_models.isa.fields import changed
-from gossamer_models.isa.instructions import Instruction, Load, Store, Vector
+from gossamer_models.isa.instructions import Instruction, Load, Store
 
 __all__ = [
-    "FIRST_STAND_IN_FLAG", "MAX_OPERANDS", "MAX_OPERAND_BYTES", "Blueprint", "Placed", "stand_in_address",
-    "stand_in_flag", "unplaced",
+    "MAX_OPERANDS", "MAX_OPERAND_BYTES", "Blueprint", "Placed", "stand_in_address", "unplaced",
 ]  # fmt: skip
 
 _PITCH_BITS: Final = 34
@@ -23,18 +22,11 @@ _REACH: Final = 1 << _PITCH_BITS - 1
 """Bytes that an address may lie beside its operand; a real one is less than that below zero."""
 MAX_OPERAND_BYTES: Final = 1 << _PITCH_BITS - 2
 MAX_OPERANDS: Final = 28
-_FLAGS: Final = 1 << 12
-FIRST_STAND_IN_FLAG: Final = _FLAGS - MAX_OPERANDS
 
 
 def stand_in_address(operand: int) -> int:
     """Byte address that stands for the start of an operand, counted from 0; as well aligned as any."""
     return -(operand + 1) << _PITCH_BITS
-
-
-def stand_in_flag(number: int) -> int:
-    """Number that stands for a sticky flag, counted from 0; real flags are numbered from below."""
-    return _FLAGS - 1 - number
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +44,18 @@ class Blueprint:
             if isinstance(item, Load | Store) and item.mem_base < -_REACH
         )
 
-    @cached_property
-    def _flags(self) -> tuple[tuple[int, int], ...]:
-        """Instructions that refer to a stand-in flag, each with its number."""
-        return tuple(
-            (place, _FLAGS - 1 - item.found)
-            for place, item in enumerate(self.instructions)
-            if isinstance(item, Vector) and item.found >= FIRST_STAND_IN_FLAG
-        )
-
-    def place(self, moves: Sequence[int], flags: Sequence[int]) -> tuple[Instruction, ...]:
+    def place(self, moves: Sequence[int]) -> tuple[Instruction, ...]:
         """Instructions of one stage.
 
         Parameters
         ----------
         moves : per operand, bytes from its stand-in to its address.
-        flags : per stand-in flag, its number.
         """
         placed = list(self.instructions)
         for place, operand in self._addresses:
             item = placed[place]
             if isinstance(item, Load | Store):
                 placed[place] = changed(item, mem_base=item.mem_base + moves[operand])
-        for place, number in self._flags:
-            placed[place] = changed(placed[place], found=flags[number])
         return tuple(placed)
 
 
@@ -84,16 +64,16 @@ class Placed(Sequence[Instruction]):
 
     Parameters
     ----------
-    blueprint, moves, flags : as in :meth:`Blueprint.place`.
+    blueprint, moves : as in :meth:`Blueprint.place`.
     """
 
-    def __init__(self, blueprint: Blueprint, moves: Sequence[int], flags: Sequence[int]) -> None:
+    def __init__(self, blueprint: Blueprint, moves: Sequence[int]) -> None:
         self.blueprint = blueprint
-        self._moves, self._flags = tuple(moves), tuple(flags)
+        self._moves = tuple(moves)
 
     @cached_property
     def _instructions(self) -> tuple[Instruction, ...]:
-        return self.blueprint.place(self._moves, self._flags)
+        return self.blueprint.place(self._moves)
 
     def __len__(self) -> int:
         return len(self.blueprint.instructions)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, model_validator
 
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, validate
+from gossamer_models.loss_scale import DEFAULT_SCALE, LossScaling
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.methods import METHODS
 from gossamer_models.objectives import ObjectiveName
@@ -69,9 +70,10 @@ class MethodUse(Schema):
 
 
 class Training(MethodUse):
-    """How the network is trained."""
+    """How the network is trained; the baseline takes optimizer and loss scale too."""
 
     optimizer: Optimizer = "sgd-momentum"
+    loss_scale: LossScaling = DEFAULT_SCALE
 
 
 class _WorkloadFile(Schema):

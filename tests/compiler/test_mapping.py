@@ -64,7 +64,7 @@ def test_what_is_chosen_stays_in_the_buffers(layer: int, architecture: Architect
         assert_in_buffers(builder.finish("layer", "ff"), architecture)
     gemm_wu = gradient_gemm(LAYERS[layer])
     builder = StageBuilder()
-    emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture, found=0)
+    emit_gradient_gemm(builder, gemm_wu, map_gradient(gemm_wu, architecture, "layer"), architecture)
     assert_in_buffers(builder.finish("layer", "wu"), architecture)
 
 

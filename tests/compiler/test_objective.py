@@ -74,7 +74,7 @@ def channel_instructions(gemm: ChannelGemm, mapping: ChannelMapping, architectur
 
 def gradient_instructions(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
     builder = StageBuilder()
-    emit_gradient_gemm(builder, gemm, mapping, architecture, found=0)
+    emit_gradient_gemm(builder, gemm, mapping, architecture)
     return counted(architecture, builder)
 
 

@@ -8,7 +8,7 @@ import pytest
 from gossamer_compiler.stage_book import StageBook, stage_book
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.isa.instructions import Load, Vector
+from gossamer_models.isa.instructions import Load
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.placement import MAX_OPERAND_BYTES, Placed
@@ -54,22 +54,21 @@ def test_repeated_blocks_are_written_once() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Reads two tensors and sets a flag."""
+    """Reads tensors."""
 
     tensors: tuple[Tensor, ...]
-    work: Vector
     words: int = 1
 
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         del architecture
         loads = [Load(mem_base=tensor.address - 64, buf_base=self.words) for tensor in self.tensors]
-        return StageProgram(layer, "", (*loads, self.work))
+        return StageProgram(layer, "", tuple(loads))
 
 
-def reading(*addresses: int, size: int = 100, found: int = 0, words: int = 1, layout: str = "blocks") -> StageProgram:
+def reading(*addresses: int, size: int = 100, words: int = 1, layout: str = "blocks") -> StageProgram:
     tensors = tuple(Tensor(f"t{place}", place, size, layout, ()) for place in addresses)
     book = stage_book(load_architecture("small-8x8"))
-    return book.stage(Reading(tensors, Vector(found=found), words), "layer", "ff")
+    return book.stage(Reading(tensors, words), "layer", "ff")
 
 
 def blueprint(stage: StageProgram) -> object:
@@ -77,11 +76,10 @@ def blueprint(stage: StageProgram) -> object:
 
 
 def test_places_are_each_stages_own() -> None:
-    first, other = reading(0, 8192, found=3), reading(1 << 37, 0, found=9)
+    first, other = reading(0, 8192), reading(1 << 37, 0)
     assert blueprint(first) is blueprint(other) is not None
     assert [item.mem_base for item in other.instructions if isinstance(item, Load)] == [(1 << 37) - 64, -64]
-    assert other.instructions[2] == Vector(found=9)
-    assert first.instructions == (Load(mem_base=-64, buf_base=1), Load(mem_base=8128, buf_base=1), Vector(found=3))
+    assert first.instructions == (Load(mem_base=-64, buf_base=1), Load(mem_base=8128, buf_base=1))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +107,4 @@ def test_distances_of_masters_are_kept() -> None:
 
 def test_what_has_no_stand_in_is_written_anew() -> None:
     assert blueprint(reading(0, size=MAX_OPERAND_BYTES + 1)) is None
-    assert blueprint(reading(0, found=4095)) is None
     assert blueprint(reading(*range(0, 4096 * 40, 4096))) is None
-    assert reading(0, found=4095).instructions[1] == Vector(found=4095)

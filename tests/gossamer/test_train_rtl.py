@@ -50,6 +50,7 @@ def test_machine_that_is_right(found: RtlTraining) -> None:
     assert all(step.rtl_cycles == step.sim_cycles > 50_000 for step in found.steps)
     assert all(0.5 < step.loss < 10 for step in found.steps)
     assert len({step.loss for step in found.steps}) == STEPS
+    assert [step.loss_scale for step in found.steps] == [65536.0] * STEPS
 
 
 def test_plan_changes_batches_and_weights() -> None:

@@ -5,6 +5,7 @@ import pytest
 from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.loading import resolve
+from gossamer_models.loss_scale import LossScale
 from gossamer_models.network import load_network
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
@@ -51,6 +52,16 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
     assert workload.memory == "ideal"
 
 
+def test_loss_scale(tmp_path: Path) -> None:
+    assert load(tmp_path).training.loss_scale == 1024.0
+    assert load(tmp_path, training="{method: dense, loss_scale: 3}", baseline=None).training.loss_scale == 3.0
+    dynamic = load(tmp_path, training="{method: dense, loss_scale: {}}", baseline=None).training.loss_scale
+    assert dynamic == LossScale(initial=65536.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000)
+    text = "{method: dense, loss_scale: {initial: 0.5, growth_factor: 4, backoff_factor: 0.25, growth_interval: 7}}"
+    given = load(tmp_path, training=text, baseline=None).training.loss_scale
+    assert given == LossScale(initial=0.5, growth_factor=4.0, backoff_factor=0.25, growth_interval=7)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -81,7 +92,25 @@ def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
         ),
         (
             {"training": "{method: bdwp, sparsty: 2:8}"},
-            "training.sparsty: unknown key, did you mean 'sparsity'? (expected one of method, optimizer, sparsity)",
+            "training.sparsty: unknown key, did you mean 'sparsity'? (expected one of loss_scale, method, ",
+        ),
+        *(
+            ({"training": f"{{method: dense, loss_scale: {scale}}}"}, f"training.loss_scale{message}")
+            for scale, message in (
+                ("0", ": must lie between 2^-96 and 2^96, not 0"),
+                ("-8", ": must lie between 2^-96 and 2^96, not -8"),
+                ("1.0e+30", ": must lie between 2^-96 and 2^96, not 1e+30"),
+                ("dynamic", ": must be a number, not 'dynamic'"),
+                ("[1]", ": must be a number, not a list of 1"),
+                ("{initial: 3}", ".initial: must be a power of two, not 3"),
+                ("{growth_factor: 1}", ".growth_factor: must be greater than 1, not 1"),
+                ("{growth_factor: 3}", ".growth_factor: must be a power of two, not 3"),
+                ("{backoff_factor: 1}", ".backoff_factor: must be less than 1, not 1"),
+                ("{backoff_factor: 0}", ".backoff_factor: must be a power of two, not 0"),
+                ("{growth_interval: 0}", ".growth_interval: must be greater than or equal to 1, not 0"),
+                ("{growth_interval: 2.5}", ".growth_interval: must be an integer, not 2.5"),
+                ("{growth: 2}", ".growth: unknown key, did you mean 'growth_factor'? (expected one of "),
+            )
         ),
         ({"baseline": "{method: sdwp}"}, 'baseline: method sdwp needs `sparsity`, for example "2:8"'),
         (

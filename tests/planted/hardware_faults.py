@@ -169,6 +169,20 @@ _MACHINE = (
         "after = now",
         "tests/hw/vector/test_engine.py::test_flags_stay_until_they_are_cleared",
     ),
+    Fault(
+        "the loss scale backs off only when growth is due",
+        "hw/gossamer_hw/vector/micro.py",
+        "Mux(backs_off, 0, v.scalar2)",
+        "Mux(backs_off, v.scalar2, v.scalar2)",
+        "tests/hw/vector/test_micro.py::test_loss_scale",
+    ),
+    Fault(
+        "a gradient of the loss that overflows only in fp16 sets no flag",
+        "hw/gossamer_hw/vector/micro.py",
+        "(is_half & self._real & half.exponent.all())",
+        "(is_half & self._real & stored.number.exponent.all())",
+        "tests/hw/vector/test_micro.py::test_gradients_that_overflow",
+    ),
 )
 
 _RENDER = (

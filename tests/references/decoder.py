@@ -74,12 +74,12 @@ _OPCODES: dict[int, tuple[str, str]] = {
     64: (
         "VECTOR",
         """
-    op 578 6 | flags 584 9 | format 593 2 | count 595 32 | source0 627 24 | source1 651 24 | source2 675 24
-    target0 699 24 | target1 723 24 | target2 747 24 | parameter 771 24 | channels 795 24 | channel_low 819 16
-    channel_mid_period 835 32 | channel_mid_count 867 16 | channel_high_period 883 32 | size 915 32
-    samples 947 24 | sample_period 971 32 | height 1003 16 | width 1019 16 | kernel 1035 8 | kernel_x 1043 8
-    stride 1051 8 | padding 1059 8 | keep 1067 5 | of 1072 5 | scalar0 1077 32 | scalar1 1109 32
-    scalar2 1141 32 | scalar3 1173 32 | scalar4 1205 32 | found 1237 12 | found_mode 1249 2
+    op 578 6 | flags 584 10 | format 594 2 | count 596 32 | source0 628 24 | source1 652 24 | source2 676 24
+    target0 700 24 | target1 724 24 | target2 748 24 | parameter 772 24 | channels 796 24 | channel_low 820 16
+    channel_mid_period 836 32 | channel_mid_count 868 16 | channel_high_period 884 32 | size 916 32
+    samples 948 24 | sample_period 972 32 | height 1004 16 | width 1020 16 | kernel 1036 8 | kernel_x 1044 8
+    stride 1052 8 | padding 1060 8 | keep 1068 5 | of 1073 5 | scalar0 1078 32 | scalar1 1110 32
+    scalar2 1142 32 | scalar3 1174 32 | scalar4 1206 32 | found 1238 12 | found_mode 1250 2
     """,
     ),
 }

@@ -6,16 +6,19 @@ from functools import cache
 
 import numpy as np
 
-from gossamer.digits import DigitsTraining
+from gossamer.digits import LOSS_SCALE, DigitsTraining
 from gossamer_hw.cosim.program import HostStep
+from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
+from gossamer_models.loss_scale import STATE_TENSOR, scale_state
 from gossamer_models.numerics.formats import UInt8
 from gossamer_models.program import Program
 
 BATCH = 16
 SEED = 7
 NETWORK = "digits-resnet"
+SCALE = 2.0**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +39,7 @@ class Steps:
     start : the Program and its image before the first batch.
     steps : what the host does before each step.
     programs : the stages of each step as Programs.
-    images, losses : after each step.
+    images, losses, scales : after each step.
     """
 
     architecture: Architecture
@@ -45,10 +48,16 @@ class Steps:
     programs: list[Program]
     images: list[UInt8]
     losses: list[float]
+    scales: list[float]
 
 
 def training(name: str = "tiny-4x4") -> DigitsTraining:
-    return DigitsTraining.start(load_architecture(name), BATCH, SEED, network=NETWORK)
+    """Loss scaling stands before a growth: the first step is good, the second one overflows, the third one is good."""
+    work = DigitsTraining.start(load_architecture(name), BATCH, SEED, network=NETWORK)
+    state = scale_state(SCALE, BATCH)
+    state[-1] = LOSS_SCALE.growth_interval - 1
+    host.write(work.program, STATE_TENSOR, state)
+    return work
 
 
 def copy_of(program: Program, stages: slice = slice(None)) -> Program:
@@ -80,7 +89,7 @@ def steps(count: int) -> Steps:
     """The first steps, batches changing."""
     work = training()
     start = copy_of(work.program)
-    found = Steps(work.architecture, start, [], [], [], [])
+    found = Steps(work.architecture, start, [], [], [], [], [])
     for number in range(count):
         work.load_batch(number)
         assert work.program.memory.data is not None
@@ -91,6 +100,7 @@ def steps(count: int) -> Steps:
         run(work.program, work.architecture, stages=work.stages(number))
         found.images.append(work.program.memory.data.copy())
         found.losses.append(work.loss_of(work.program))
+        found.scales.append(work.scale_of(work.program))
     return found
 
 

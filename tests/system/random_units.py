@@ -90,11 +90,11 @@ def _finish(w: StageWriter, regions: Sequence[Region], *, used_parameters: bool)
 
 
 def elementwise(w: StageWriter) -> None:
-    """APPLY, GRADIENT or FILL, one or two of them on the same operands."""
+    """APPLY, GRADIENT or FILL, one or two of them on the same operands; LOSS_SCALE on their parameters."""
     channels = 8 * w.rng.randint(1, 3)
     count = _BLOCK * w.rng.randint(1, 6)
     affine = w.rng.random() < 0.5
-    parameter = _parameters(w, 3 * channels) if affine else 0
+    parameter = _parameters(w, 4 * channels) if affine else 0
     x = w.regions(Buffer.VIN, [2 * count] * 3, _line(w))
     y = w.regions(Buffer.VOUT, [2 * count] * 2 + [4 * _BLOCK], _line(w))
     w.loads(x)
@@ -109,10 +109,19 @@ def elementwise(w: StageWriter) -> None:
         operations.append(Vector(op=VectorOp.APPLY, **{**shape, **_samples(w, count)}, target0=y[1].address))
     else:
         operations.insert(0, Vector(op=VectorOp.FILL, count=count, format=Format.FP16, target0=y[1].address))
+    if affine and w.rng.random() < 0.5:
+        operations.insert(0, _scaling(w, channels, parameter))
     operations[0] = dataclasses.replace(operations[0], wait=tokens["wait"])
     operations[-1] = dataclasses.replace(operations[-1], signal=tokens["signal"], advance=tokens["advance"])
     w.add(*operations)
     _finish(w, w.rng.sample(y, 3), used_parameters=affine)
+
+
+def _scaling(w: StageWriter, channels: int, parameter: int) -> Vector:
+    """LOSS_SCALE of numbers that need not be a scale's."""
+    fields = {"op": VectorOp.LOSS_SCALE, "count": channels, "channels": channels, "parameter": parameter}
+    fields |= {f"scalar{n}": w.rng.randint(1, 253) << 23 if n < 2 else _number(w) for n in range(4)}
+    return Vector(**fields | _found(w, FoundMode.OBEY), modifiers=())
 
 
 def _streamed(w: StageWriter, shape: Fields, y: Sequence[Region], *, affine: bool) -> Vector:
@@ -307,12 +316,19 @@ def pool(w: StageWriter) -> None:
     w.stores(y)
 
 
+def _scaled(w: StageWriter) -> tuple[Fields, list[Buffer]]:
+    """A factor from PRM or none, and what else the instruction takes over then."""
+    scaled = {"flags": VectorFlag.SCALED, "parameter": _parameters(w, 8)} if w.rng.random() < 0.5 else {"flags": 0}
+    return scaled, [Buffer.PRM] if scaled["flags"] else []
+
+
 def loss(w: StageWriter) -> None:
     """SOFTMAX_CROSS_ENTROPY of one or two blocks of samples."""
     channels, blocks = 8 * w.rng.randint(1, 2), w.rng.randint(1, 2)
     logits, samples = 8 * channels * blocks, 8 * blocks
     x = w.regions(Buffer.VIN, [2 * logits, 4 * samples], _line(w))
     y = w.regions(Buffer.VOUT, [2 * logits, 4 * samples], _line(w))
+    scaled, parameters = _scaled(w)
     w.loads([x[0]])
     labels = Load(
         buffer=Buffer.VIN, format=Format.FP32, mem_base=INPUT_BYTES - LABELS_BYTES, buf_base=x[1].address,
@@ -327,10 +343,11 @@ def loss(w: StageWriter) -> None:
         Vector(
             op=VectorOp.SOFTMAX_CROSS_ENTROPY, count=logits, channels=channels, size=w.rng.randint(1, channels),
             samples=w.rng.randint(0, samples), scalar0=_number(w), source0=x[0].address, source1=x[1].address,
-            target0=y[0].address, target1=y[1].address, **_use(w, [Buffer.VIN], [Buffer.VOUT]),
+            target0=y[0].address, target1=y[1].address, **_use(w, [Buffer.VIN, *parameters], [Buffer.VOUT]), **scaled,
+            **_found(w, FoundMode.SET, FoundMode.CLEAR_AND_SET),
         )
     )  # fmt: skip
-    w.stores(y)
+    _finish(w, y, used_parameters=bool(parameters))
 
 
 def update(w: StageWriter) -> None:
@@ -342,20 +359,21 @@ def update(w: StageWriter) -> None:
     count = _BLOCK * blocks[0] * blocks[1] * blocks[2] if whole else _LINE_ELEMENTS * w.rng.randint(1, 24)
     x = w.regions(Buffer.VIN, [4 * count] * 3, _line(w))
     y = w.regions(Buffer.VOUT, [4 * count, 4 * count, 2 * count], 128)
+    scaled, parameters = _scaled(w)
     w.loads(x)
     of = w.rng.choice((1, 2, 4, 8))
-    tokens = _use(w, [Buffer.VIN], [Buffer.VOUT])
+    tokens = _use(w, [Buffer.VIN, *parameters], [Buffer.VOUT])
     tokens["signal"] |= S.WEIGHT_FULL if prunes else 0
     scalars: Fields = {f"scalar{n}": _number(w) for n in range(5)}
     places: Fields = {f"source{n}": region.address for n, region in enumerate(x)}
     places |= {f"target{n}": region.address for n, region in enumerate(y)}
     w.add(
         Vector(
-            op=VectorOp.UPDATE, flags=flags, count=count, keep=w.rng.randint(1, of), of=of,
-            **scalars, **places, **_found(w, FoundMode.OBEY), **tokens,
+            op=VectorOp.UPDATE, count=count, keep=w.rng.randint(1, of), of=of,
+            **scalars, **places, **_found(w, FoundMode.OBEY), **tokens, **scaled | {"flags": scaled["flags"] | flags},
         )
     )  # fmt: skip
-    w.stores([*w.rng.sample(y, 3), *(_pruned(w, blocks, y[2]) if prunes else [])])
+    _finish(w, w.rng.sample(y, 3) + (_pruned(w, blocks, y[2]) if prunes else []), used_parameters=bool(parameters))
 
 
 def _pruned(w: StageWriter, blocks: Sequence[int], source: Region) -> list[Region]:
@@ -377,6 +395,6 @@ def _pruned(w: StageWriter, blocks: Sequence[int], source: Region) -> list[Regio
 
 
 UNITS: tuple[Callable[[StageWriter], None], ...] = (
-    *(elementwise,) * 2, *(product,) * 3, *(pool,) * 3, *(update,) * 3, again, normalise, loss,
+    *(elementwise,) * 2, *(product,) * 3, *(pool,) * 3, *(update,) * 3, again, *(normalise,) * 2, loss,
 )  # fmt: skip
 """Each as often as it shall be drawn."""

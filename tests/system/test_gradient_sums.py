@@ -11,12 +11,10 @@ import gossamer_compiler.training
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.normalise import BackwardPasses
-from gossamer_compiler.training import compile_training
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
-from gossamer_models.isa.instructions import FoundMode, Load, ModifierKind, Store, Vector, VectorOp
+from gossamer_models.isa.instructions import Load, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
-from gossamer_models.methods import METHODS
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
 from tests.system.residual import residual_network
@@ -106,28 +104,11 @@ def test_bias_beside_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sums == [VectorOp.REDUCE, VectorOp.DRAIN]
     assert VectorOp.DRAIN in operations[: -len(sums)]
 
-    def undrained(*arguments: Any, drained: bool = False) -> bool:
-        return not drained and companionable(*arguments)
+    def unbiased(gemm: Any, mapping: Any, architecture: Any, companions: Sequence[Companion]) -> bool:
+        bias = isinstance(companions[-1].work, Pass) and companions[-1].after
+        return not bias and companionable(gemm, mapping, architecture, companions)
 
     companionable = gossamer_compiler.emit_gradient.companionable
-    monkeypatch.setattr(gossamer_compiler.multiply, "companionable", undrained)
+    monkeypatch.setattr(gossamer_compiler.multiply, "companionable", unbiased)
     apart, _ = run()
     assert [name for name in apart if apart[name] != together[name]] == []
-
-
-def test_no_drain_clears_what_a_bias_has_flagged() -> None:
-    """Queries, keys and values are one block here, drained at its very end: their bias is summed behind it."""
-    net = vision(16, 2, (16, 16), class_token=False, packed=True, causal=False, gated=False)
-    machine = load_architecture("vcu1525-32x32")
-    program = compile_training(net, 256, METHODS["bdwp"], Pattern(2, 8), machine)
-    biased = 0
-    for stage in (stage for stage in program.stages if stage.beside):
-        vectors = [i for i in stage.instructions if isinstance(i, Vector)]
-        sums = [n for n, i in enumerate(vectors) if i.op == VectorOp.REDUCE and i.found_mode == FoundMode.SET]
-        clears = [
-            n for n, i in enumerate(vectors) for m in i.modifiers
-            if i.op == VectorOp.DRAIN and m.value == FoundMode.CLEAR_AND_SET and m.kind == ModifierKind.FIRST
-        ]  # fmt: skip
-        biased += len(sums)
-        assert all(clears[0] < number for number in sums), stage.layer
-    assert biased == 2

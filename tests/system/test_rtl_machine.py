@@ -1,5 +1,7 @@
 """The whole machine in Verilator: bits as golden, cycles as the simulator, under both memories, stages and steps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.program import Program
 from gossamer_models.registers import State
 from gossamer_sim import simulate
-from tests.system.machine_training import different_tensors, stage_cases, steps
+from tests.system.machine_training import SCALE, different_tensors, stage_cases, steps
 
 BEHAVIOURS = [Behaviour(), Behaviour("scripted", 5)]
 STEPS = 3
@@ -39,9 +41,17 @@ def test_every_stage(behaviour: Behaviour) -> None:
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.memory)
 def test_training_steps(behaviour: Behaviour) -> None:
-    """Steps one after the other, DRAM to DRAM, batches changing."""
+    """Steps one after the other, DRAM to DRAM, batches changing; the loss scale grows, and a step overflows."""
     known = steps(STEPS)
     runs = run_steps(known.start, known.architecture, known.steps, behaviour)
     for number, (program, run, wanted) in enumerate(zip(known.programs, runs, known.images, strict=True)):
         check(f"step {number}", program, run, wanted, behaviour)
     assert len({image.tobytes() for image in known.images}) == STEPS
+    assert known.scales == [2 * SCALE, SCALE, SCALE]
+    learnt = [
+        slice(tensor.address, tensor.address + tensor.size_bytes)
+        for name, tensor in known.start.memory.tensors.items()
+        if name.endswith((".weight", ".momentum", ".parameters"))
+    ]
+    kept = [all(np.array_equal(a[place], b[place]) for place in learnt) for a, b in pairwise(known.images)]
+    assert kept == [True, False]

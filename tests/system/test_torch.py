@@ -16,10 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from gossamer.digits import DigitsTraining
-from gossamer_compiler.training import Hyperparameters, compile_training
+from gossamer_compiler.training import compile_training
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.executor import run
+from gossamer_models.loss_scale import DEFAULT_SCALE
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network, load_network
 from gossamer_models.program import Program
@@ -31,7 +32,7 @@ torch_network = pytest.importorskip("tests.references.torch_network")
 BATCH = 16
 BOUND, LOOSE_BOUND = 2.0**-9, 2.0**-4
 LOSS_BOUND = 2.0**-11
-LOSS_SCALE = Hyperparameters().loss_scale
+LOSS_SCALE = DEFAULT_SCALE
 
 
 def gradient(program: Program, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -52,6 +52,8 @@ class VectorEngine(wiring.Component):
     An instruction takes :func:`gossamer_models.timing.vector.vector_cycles`: those of its unit, from its start to the
     cycle of its last write, one to check the instruction, one to read its sticky flag, and one at the end. DRAIN with
     STATISTICS occupies two: one writes the results to VOUT, the other sums them, writes the sums to PRM, and ends last.
+    With SCALED the factor is read from PRM meanwhile: a unit finds it among the scalars from the cycle behind ``start``
+    on.
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ class VectorEngine(wiring.Component):
         found = Cat(select & unit.set for select, unit in zip(chosen, self._units, strict=True)).any()
         self._flags(m, command.operands, checking, found, finished)
         self._buffers(m, chosen, beside)
+        self._factor(m, command.operands, checking, starting)
         self._halves(m, command, ending)
         return m
 
@@ -168,6 +171,19 @@ class VectorEngine(wiring.Component):
         m.d.sync += seen.eq(~checking & now)
         with m.If(write.en):
             m.d.sync += written.bit_select(number, 1).eq(1)
+
+    def _factor(self, m: Module, operands: Any, checking: Value, starting: Value) -> None:
+        """Take a factor from PRM while no unit is at work, in place of a scalar."""
+        port, scaled = self.prm[0], (operands.flags & VectorFlag.SCALED).any()
+        words = len(port.data)
+        with m.If(checking & scaled):
+            m.d.comb += [port.enable.eq(1), port.address.eq(operands.parameter >> (words.bit_length() - 1))]
+        word = port.data.as_value().word_select(operands.parameter[: words.bit_length() - 1], len(operands.scalar0))
+        with m.If(starting & scaled):
+            with m.If(operands.op == VectorOp.UPDATE):
+                m.d.sync += operands.scalar4.eq(word)
+            with m.Else():
+                m.d.sync += operands.scalar0.eq(word)
 
     def _buffers(self, m: Module, chosen: list[Value], beside: list[Value]) -> None:
         """Give the ports to the unit at work; one that works beside it writes PRM."""

@@ -18,6 +18,8 @@ __all__ = ["vector_fault"]
 _PARAMETER_WORDS = 8
 _OP_BITS = 6
 _NORMALISATIONS = (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)
+_PER_CHANNEL = (*_NORMALISATIONS, VectorOp.LOSS_SCALE)
+_LARGEST_EXPONENT = 253
 
 
 def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
@@ -28,7 +30,7 @@ def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
     """
     lanes, columns = architecture.vector.lanes, architecture.array.columns
     formula = _bad_formula(command, columns)
-    illegal = Cat(_foreign(command), _bad_format(command), formula, _bad_sparsity(command)).any()
+    illegal = Cat(_foreign(command), _bad_format(command), formula, _bad_sparsity(command), _bad_factors(command)).any()
     misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes, columns)).any()
     many = _sums(command) & (command.channels > most_channels(architecture))
     fault = Signal(4, name="fault_code")
@@ -84,7 +86,7 @@ def _bad_formula(command: Any, columns: int) -> Value:
     """A period or count of the formulas for channels and samples is zero, or channels are not those that are summed."""
     parts = ("channel_low", "channel_mid_period", "channel_mid_count", "channel_high_period")
     by_channel = _with(command, VectorFlag.AFFINE) | _sums(command)
-    by_sample = (command.samples != 0) & ~_of(command, VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_NORMALISATIONS)
+    by_sample = (command.samples != 0) & ~_of(command, VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_PER_CHANNEL)
     zero = by_channel & Cat(command[part] == 0 for part in parts).any()
     wide = _of(command, VectorOp.REDUCE) & (command.channel_low != ROW)
     other = _drain_sums(command) & (command.channel_low != columns)
@@ -98,6 +100,13 @@ def _bad_sparsity(command: Any) -> Value:
     return _of(command, VectorOp.UPDATE) & _with(command, VectorFlag.SR_STE) & bad
 
 
+def _bad_factors(command: Any) -> Value:
+    """Growth or backoff of the loss scale is no power of two, or has no reciprocal that is normal."""
+    factors = [command.scalar0, command.scalar1]
+    bad = [(f & 0x807FFFFF).any() | (f[23:31] == 0) | (f[23:31] > _LARGEST_EXPONENT) for f in factors]
+    return _of(command, VectorOp.LOSS_SCALE) & Cat(bad).any()
+
+
 def _lines(command: Any, lanes: int) -> Value:
     """An operand in VIN or VOUT does not start at a whole line."""
     op = VectorOp
@@ -105,10 +114,10 @@ def _lines(command: Any, lanes: int) -> Value:
     gradient = _of(command, op.GRADIENT) & _with(command, VectorFlag.AFFINE)
     second = _with(command, VectorFlag.RESIDUAL) | _with(command, VectorFlag.PRODUCT) | gradient
     used = {
-        "source0": ~_of(command, op.FILL, op.DRAIN, *_NORMALISATIONS),
+        "source0": ~_of(command, op.FILL, op.DRAIN, *_PER_CHANNEL),
         "source1": second | updates | softmax | _of(command, op.MAX_POOL_GRADIENT),
         "source2": _with(command, VectorFlag.MASK) | updates,
-        "target0": ~_of(command, op.REDUCE, *_NORMALISATIONS),
+        "target0": ~_of(command, op.REDUCE, *_PER_CHANNEL),
         "target1": _with(command, VectorFlag.SECOND_OUTPUT) | updates | softmax,
         "target2": updates,
     }
@@ -121,7 +130,9 @@ def _words(command: Any) -> Value:
     norm, drain = _of(command, *_NORMALISATIONS), _drain_sums(command)
     sources, targets = command.source0 | command.source1, command.target1 | command.target2
     address = command.channels | Mux(drain, targets, command.parameter) | Mux(norm, sources, 0)
-    return (norm | _sums(command)) & (address & (_PARAMETER_WORDS - 1)).any()
+    scales = _of(command, VectorOp.LOSS_SCALE)
+    vectors = (norm | scales | _sums(command)) & (address & (_PARAMETER_WORDS - 1)).any()
+    return vectors | (_with(command, VectorFlag.SCALED) & (command.parameter & (_PARAMETER_WORDS - 1)).any())
 
 
 def _channels(command: Any, lanes: int, columns: int) -> Value:

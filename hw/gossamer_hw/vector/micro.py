@@ -1,4 +1,4 @@
-"""The vector engine's small processor: factors of batch normalisation, softmax cross-entropy."""
+"""The vector engine's small processor: factors of batch normalisation, softmax cross-entropy, the loss scale."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from gossamer_hw.vector.micro_code import ENTRIES, PROGRAM, Base, Next, Operatio
 from gossamer_hw.vector.micro_core import MicroCore
 from gossamer_hw.vector.ports import unit_members
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import VectorOp
+from gossamer_models.isa.instructions import FoundMode, VectorOp
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector_micro import MICRO_THREADS
 
@@ -28,7 +28,7 @@ _DRAIN_CYCLES = 2
 
 
 class MicroUnit(wiring.Component):
-    """Executes NORM_FORWARD, NORM_BACKWARD and SOFTMAX_CROSS_ENTROPY.
+    """Executes NORM_FORWARD, NORM_BACKWARD, SOFTMAX_CROSS_ENTROPY and LOSS_SCALE.
 
     Takes :func:`~gossamer_models.timing.vector_micro.micro_cycles` from ``start`` to ``done``. A thread works on one
     channel of eight, or one sample of eight. Of the three ports that read PRM the first is used.
@@ -53,17 +53,19 @@ class MicroUnit(wiring.Component):
         """Wire program, addresses, core and buffers."""
         m = Module()
         m.submodules.core = core = self._core
-        self._softmax = Signal()
+        self._softmax, self._scales = Signal(), Signal()
         self._thread, self._class = Signal(_THREAD_BITS), Signal(24)
         self._block, self._row = Signal(24), Signal(24)
-        m.d.comb += self._softmax.eq(self.command.op == VectorOp.SOFTMAX_CROSS_ENTROPY)
+        m.d.comb += [
+            self._softmax.eq(self.command.op == VectorOp.SOFTMAX_CROSS_ENTROPY),
+            self._scales.eq(self.command.op == VectorOp.LOSS_SCALE),
+        ]
         word, running = self._sequence(m)
         m.d.comb += [
             core.issue.eq(running),
             core.micro.eq(word),
             core.thread.eq(self._thread),
-            core.scalars[0].eq(self._scalar(m, self.command.scalar0)),
-            core.scalars[1].eq(self._scalar(m, self.command.scalar1)),
+            *(core.scalars[n].eq(self._scalar(m, pattern)) for n, pattern in enumerate(self._scalars())),
         ]
         operations = [Signal(Operation, name=f"operation_{n}") for n in range(5)]
         m.d.comb += operations[0].eq(Mux(running, word.operation, Operation.NONE))
@@ -72,6 +74,16 @@ class MicroUnit(wiring.Component):
         self._load(m, operations, where)
         self._store(m, operations[2], where)
         return m
+
+    def _scalars(self) -> list[Value]:
+        """Constants of the program: the instruction's, or what LOSS_SCALE makes of the flag that it obeys."""
+        v = self.command
+        backs_off = self._scales & (v.found_mode == FoundMode.OBEY) & self.obeyed
+        factor = Mux(backs_off, v.scalar1, v.scalar0)
+        due = Mux(self._scales, Mux(backs_off, 0, v.scalar2), v.scalar1)
+        # The reciprocal of a power of two.
+        inverse = Cat(Const(0, 23), (254 - factor[23:31])[:8], Const(0, 1))
+        return [factor, due, inverse, v.scalar3]
 
     def _scalar(self, m: Module, pattern: Value) -> data.View:
         return canonical(m, relax(m, data.View(Single, pattern)))
@@ -86,8 +98,10 @@ class MicroUnit(wiring.Component):
         static, fault, left = self._judge(m)
         turned = Signal()
         running = Signal()
-        entry = Mux(self._softmax, ENTRIES[VectorOp.SOFTMAX_CROSS_ENTROPY], ENTRIES[VectorOp.NORM_FORWARD])
-        entry = Mux(v.op == VectorOp.NORM_BACKWARD, ENTRIES[VectorOp.NORM_BACKWARD], entry)
+        entry = Signal(range(len(PROGRAM)))
+        for op, start in ENTRIES.items():
+            with m.If(v.op == op):
+                m.d.comb += entry.eq(start)
         following = self._follow(m, word, counter, turned)
         # Held while the threads take turns.
         m.d.comb += [read.en.eq(0), read.addr.eq(following), turned.eq(running & (self._thread == MICRO_THREADS - 1))]
@@ -162,8 +176,8 @@ class MicroUnit(wiring.Component):
             self._softmax,
             (v.source0 + (v.count << 1) > buffers.vector_in_bytes)
             | (v.target0 + (v.count << 1) > buffers.vector_out_bytes),
-            (v.source0 + (c << 1) > words)
-            | (v.source1 + Mux(backward, c << 2, c << 1) > words)
+            (~self._scales & (v.source0 + (c << 1) > words))
+            | (~self._scales & (v.source1 + Mux(backward, c << 2, c << 1) > words))
             | (v.parameter + (c << 2) + Mux(backward, c, 0) > words),
         )
         illegal = Mux(self._softmax, (v.size == 0) | (v.size > c), v.count != c)
@@ -263,7 +277,10 @@ class MicroUnit(wiring.Component):
             self.vout.address.eq(line),
             self.vout.data.eq(masked.replicate(lanes)),
             self.vout.mask.eq(Cat(Mux(selected[n], bytes_mask, 0)[:_WORD_BYTES] for n in range(lanes))),
-            self.set.eq((operation == Operation.STORE_FOUND) & (stored.nan | stored.number.exponent.all())),
+            self.set.eq(
+                ((operation == Operation.STORE_FOUND) & (stored.nan | stored.number.exponent.all()))
+                | (is_half & self._real & half.exponent.all())
+            ),
         ]
 
 

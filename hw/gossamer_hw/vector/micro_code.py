@@ -10,7 +10,9 @@ from amaranth.lib import data
 from gossamer_models.isa.instructions import VectorOp
 from gossamer_models.numerics.special import EXP_MIN, STEP_HIGH, STEP_LOW, STEPS_PER_UNIT
 
-__all__ = ["CONSTANTS", "ENTRIES", "PROGRAM", "REGISTERS", "Base", "Micro", "Next", "Operation", "micro_layout"]
+__all__ = [
+    "CONSTANTS", "ENTRIES", "PROGRAM", "REGISTERS", "SCALARS", "Base", "Micro", "Next", "Operation", "micro_layout",
+]  # fmt: skip
 
 REGISTERS = 16
 
@@ -70,6 +72,8 @@ class Base(IntEnum):
     PARAMETER = 2
 
 
+SCALARS = ("scalar0", "scalar1", "scalar2", "scalar3")
+
 CONSTANTS: dict[str, float] = {
     "zero": 0.0,
     "one": 1.0,
@@ -84,10 +88,9 @@ CONSTANTS: dict[str, float] = {
     # Added to a small number it leaves the nearest integer in the mantissa.
     "integer": 1.5 * 2.0**23,
     "infinity": float(np.inf),
-    "scalar0": 0.0,
-    "scalar1": 0.0,
+    **dict.fromkeys(SCALARS, 0.0),
 }
-"""Constants by name; the last two are the instruction's."""
+"""Constants by name; the last ones are the instruction's."""
 
 _CONSTANT_NUMBERS = {name: number for number, name in enumerate(CONSTANTS)}
 
@@ -133,7 +136,7 @@ def micro_layout() -> data.StructLayout:
     return data.StructLayout(
         {
             "operation": Operation, "writes": 1, "d": 4, "a": 4, "b": 4, "constant": 1, "minus_a": 1, "minus_b": 1,
-            "base": Base, "part": 3, "following": Next, "target": 7,
+            "base": Base, "part": 3, "following": Next, "target": 8,
         }
     )  # fmt: skip
 
@@ -289,10 +292,44 @@ def _softmax() -> list[Micro]:
     return [*code, _loop(_micro(_O.STORE_SINGLE)("", "chosen"), Next.BLOCK, 0)]
 
 
+def _loss_scale() -> list[Micro]:
+    """Eight copies of a loss scale's state; scalar0 .. scalar3 are the factor, the steps due, 1 / factor, the bound."""
+    move, choose, chosen = _micro(_O.MOVE), _micro(_O.CHOOSE), _micro(_O.MOVE_CHOSEN)
+    largest = _micro(_O.MAXIMUM)
+    return [
+        _load("scale", Base.PARAMETER, 0),
+        _load("by_batch", Base.PARAMETER, 1),
+        _load("inverse", Base.PARAMETER, 2),
+        _load("good", Base.PARAMETER, 3),
+        _add("good", "good", "one"),
+        largest("w", "good", "scalar1"),
+        move("f", b="one"),
+        move("over_f", b="one"),
+        choose("", "w", "good"),
+        chosen("f", b="scalar0"),
+        chosen("over_f", b="scalar2"),
+        chosen("good", b="zero"),
+        _multiply("s", "scale", "f"),
+        _multiply("r", "inverse", "over_f"),
+        _multiply("a", "by_batch", "f"),
+        largest("w", "s", "r"),
+        largest("w", "w", "scalar3"),
+        choose("", "w", "scalar3"),
+        chosen("scale", b="s"),
+        chosen("by_batch", b="a"),
+        chosen("inverse", b="r"),
+        _store("scale", 0),
+        _store("by_batch", 1),
+        _store("inverse", 2),
+        _loop(_store("good", 3), Next.BLOCK, 0),
+    ]
+
+
 _PROGRAMS: dict[VectorOp, list[Micro]] = {
     VectorOp.NORM_FORWARD: _norm_forward(),
     VectorOp.NORM_BACKWARD: _norm_backward(),
     VectorOp.SOFTMAX_CROSS_ENTROPY: _softmax(),
+    VectorOp.LOSS_SCALE: _loss_scale(),
 }
 
 

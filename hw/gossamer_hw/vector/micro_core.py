@@ -13,7 +13,7 @@ from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.rounder import Parts, Scaled, SingleRounder, take_apart
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 from gossamer_hw.row_memory import NEVER_MEET
-from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, Operation, micro_layout
+from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, SCALARS, Operation, micro_layout
 from gossamer_hw.vector.micro_units import Divider, negated
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.numerics.special import EXP_HIGH, EXP_LOW, RSQRT
@@ -49,7 +49,7 @@ class MicroCore(wiring.Component):
     issue: In(1)
     micro: In(micro_layout())
     thread: In(_THREAD_BITS)
-    scalars: In(data.ArrayLayout(Single, 2))
+    scalars: In(data.ArrayLayout(Single, len(SCALARS)))
     loaded: In(Relaxed)
     stored: Out(Relaxed)
 
@@ -128,7 +128,7 @@ class MicroCore(wiring.Component):
         for read, number in zip(reads, (self.micro.a, self.micro.b), strict=True):
             m.d.comb += [read.en.eq(1), read.addr.eq(Cat(number, self.thread))]
         patterns: list[Any] = [Const(int(bits32(np.array(value, np.float32))), 32) for value in CONSTANTS.values()]
-        patterns[-2:] = [scalar.as_value() for scalar in (self.scalars[0], self.scalars[1])]
+        patterns[-len(SCALARS) :] = [self.scalars[n].as_value() for n in range(len(SCALARS))]
         b = Signal(Single)
         m.d.comb += b.eq(Mux(micro.constant, Array(patterns)[micro.b], reads[1].data.as_value()))
         self._a, self._b = Signal(Relaxed, name="a"), Signal(Relaxed, name="b")

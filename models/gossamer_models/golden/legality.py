@@ -13,7 +13,7 @@ __all__ = ["check_legal"]
 
 _PARAMETER_WORDS = 8
 _ROW = 8
-_PER_CHANNEL = frozenset({VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD})
+_PER_CHANNEL = frozenset({VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD, VectorOp.LOSS_SCALE})
 _FROM_ACCUMULATORS = frozenset({VectorOp.DRAIN, VectorOp.SOFTMAX, VectorOp.SOFTMAX_GRADIENT})
 _BY_ROW = frozenset({VectorOp.LAYER_NORM, VectorOp.LAYER_NORM_GRADIENT})
 _NO_SAMPLES = frozenset({VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_PER_CHANNEL})

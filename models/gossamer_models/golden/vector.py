@@ -17,6 +17,7 @@ from gossamer_models.golden.vector_attention import softmax, softmax_gradient
 from gossamer_models.golden.vector_elementwise import apply, drain, fill, gradient, update
 from gossamer_models.golden.vector_gates import gelu_forward, gelu_gradient, rotary, silu_gate, silu_gate_gradient
 from gossamer_models.golden.vector_layer_norm import layer_norm, layer_norm_gradient
+from gossamer_models.golden.vector_loss_scale import loss_scale
 from gossamer_models.golden.vector_norm import norm_backward, norm_forward, reduce_sums
 from gossamer_models.golden.vector_pool import avg_pool, avg_pool_gradient, max_pool, max_pool_gradient
 from gossamer_models.golden.vector_softmax import softmax_cross_entropy
@@ -47,6 +48,7 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
     VectorOp.SILU_GATE: silu_gate,
     VectorOp.SILU_GATE_GRADIENT: silu_gate_gradient,
     VectorOp.ROTARY: rotary,
+    VectorOp.LOSS_SCALE: loss_scale,
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {
@@ -54,18 +56,23 @@ FLAGS: Mapping[VectorOp, VectorFlag] = {
     VectorOp.APPLY: VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU,
     VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
     VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
-    VectorOp.UPDATE: VectorFlag.SR_STE,
+    VectorOp.SOFTMAX_CROSS_ENTROPY: VectorFlag.SCALED,
+    VectorOp.UPDATE: VectorFlag.SR_STE | VectorFlag.SCALED,
     VectorOp.LAYER_NORM: VectorFlag.AFFINE,
     VectorOp.LAYER_NORM_GRADIENT: VectorFlag.AFFINE,
 }
 
 
 _SETS = frozenset({FoundMode.NONE, FoundMode.SET, FoundMode.CLEAR_AND_SET})
+_OBEYS = frozenset({FoundMode.NONE, FoundMode.OBEY})
 FOUND_MODES: Mapping[VectorOp, frozenset[FoundMode]] = {
+    VectorOp.FILL: _SETS,
     VectorOp.DRAIN: _SETS,
     VectorOp.REDUCE: _SETS,
     VectorOp.NORM_BACKWARD: _SETS,
-    VectorOp.UPDATE: frozenset({FoundMode.NONE, FoundMode.OBEY}),
+    VectorOp.SOFTMAX_CROSS_ENTROPY: _SETS,
+    VectorOp.UPDATE: _OBEYS,
+    VectorOp.LOSS_SCALE: _OBEYS,
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector_operands import (
+    factor,
     has,
     input16,
     input32,
@@ -35,9 +36,11 @@ def multiply(x: Float32, y: Float32) -> Float32:
 def fill(machine: Machine, v: Vector) -> None:
     """Write zeros.
 
-    VOUT[target0] = +0, `count` elements of `format`.
+    VOUT[target0] = +0, `count` elements of `format`. `found_mode` 1, 2: zeros are finite, so that 2 clears the flag
+    `found`, also with a `count` of 0.
     """
     size = _format(v).bytes
+    note_found(machine, v, np.zeros(0, np.float32))
     machine.write(v.engine, Buffer.VOUT, v.target0, np.zeros(v.count * size, np.uint8))
 
 
@@ -108,15 +111,15 @@ def update(machine: Machine, v: Vector) -> None:
     """Stochastic gradient descent with momentum on fp32 masters.
 
     w, v, g = VIN[source0], VIN[source1], VIN[source2] fp32; rate, momentum, decay, lambda, inverse loss scale =
-    scalar0 .. scalar4. g1 = g inverse; g2 = g1 + decay w. SR_STE: g2 = g2 + t, where t = +0 if fp16(w) is among the
-    `keep` largest of its group, else lambda w; groups are `of` consecutive elements along the first 8 of blocks
-    [count / 64][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] = w' fp32, VOUT[target1] = v' fp32,
-    VOUT[target2] = fp16(w'). `found_mode` 3 and the flag `found` set: w' = w and v' = v instead, in the same cycles.
+    scalar0 .. scalar4, the last PRM[parameter] with SCALED. g1 = g inverse; g2 = g1 + decay w. SR_STE: g2 = g2 + t,
+    where t = +0 if fp16(w) is among the `keep` largest of its group, else lambda w; groups are `of` consecutive
+    elements along the first 8 of blocks [count / 64][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] =
+    w' fp32, VOUT[target1] = v' fp32, VOUT[target2] = fp16(w'). `found_mode` 3 and the flag `found` set: w' = w and
+    v' = v instead, in the same cycles.
     """
     w, velocity, g = (input32(machine, v, source, v.count) for source in (v.source0, v.source1, v.source2))
-    rate, momentum, decay, regularisation, inverse_scale = map(
-        scalar, (v.scalar0, v.scalar1, v.scalar2, v.scalar3, v.scalar4)
-    )
+    rate, momentum, decay, regularisation = map(scalar, (v.scalar0, v.scalar1, v.scalar2, v.scalar3))
+    inverse_scale = factor(machine, v, v.scalar4)
     step = add(multiply(g, inverse_scale), multiply(decay, w))
     if has(v, VectorFlag.SR_STE):
         if v.count % BLOCK**2:

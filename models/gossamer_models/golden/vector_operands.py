@@ -9,8 +9,8 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, from_bits32, to_fp16, to_fp32
 
 __all__ = [
-    "channels_of", "has", "input16", "input32", "masked_gradient", "note_found", "output", "parameters", "per_channel",
-    "real", "relu", "scalar", "set_parameters", "set_vector",
+    "channels_of", "factor", "has", "input16", "input32", "masked_gradient", "note_found", "output", "parameters",
+    "per_channel", "real", "relu", "scalar", "set_parameters", "set_vector",
 ]  # fmt: skip
 
 _BLOCK = 64
@@ -26,6 +26,14 @@ def has(v: Vector, flag: VectorFlag) -> bool:
 def scalar(pattern: int) -> Float32:
     """Return the fp32 number of a scalar field, shape ()."""
     return canonical(from_bits32(pattern))
+
+
+def factor(machine: Machine, v: Vector, pattern: int) -> Float32:
+    """Return PRM[parameter] with SCALED, else the fp32 number of a scalar field, shape ()."""
+    if not has(v, VectorFlag.SCALED):
+        return scalar(pattern)
+    word: Float32 = canonical(machine.read(v.engine, Buffer.PRM, np.float32, v.parameter * _WORD_BYTES, 1))[0]
+    return word
 
 
 def relu(x: Float32) -> Float32:

@@ -4,7 +4,7 @@ import numpy as np
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector_elementwise import multiply
-from gossamer_models.golden.vector_operands import input16, input32, scalar
+from gossamer_models.golden.vector_operands import factor, input16, input32, note_found
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK
@@ -26,7 +26,8 @@ def softmax_cross_entropy(machine: Machine, v: Vector) -> None:
     one); e = exp(x - m); s = sum of e, classes ascending in chunks of 4096, each from +0, the first stored, later ones
     added in order; q = e / s. VOUT[target0] = fp16((q - (class = label ? 1 : 0)) scalar0) in the logits' layout, +0
     for classes and samples that are not real (sample = 8 block + row of the block). VOUT[target1] = q of the label
-    fp32, one per sample, +0 for samples that are not real and labels that are no class.
+    fp32, one per sample, +0 for samples that are not real and labels that are no class. SCALED: PRM[parameter] takes
+    scalar0's place. `found_mode` 1, 2: the flag `found` is set if an element of VOUT[target0] is not finite.
     """
     if not 1 <= v.size <= v.channels or v.channels % BLOCK or v.count % (BLOCK * v.channels):
         shape = f"`size` {v.size}, `channels` {v.channels} and `count` {v.count}"
@@ -39,11 +40,12 @@ def softmax_cross_entropy(machine: Machine, v: Vector) -> None:
     onehot = labels[:, None] == np.arange(v.size, dtype=np.float32)
     q = _softmax(logits)
     used = (np.arange(samples) < (v.samples or samples))[:, None]
-    scaled = multiply(add(q, -onehot.astype(np.float32)), scalar(v.scalar0))
+    scaled = multiply(add(q, -onehot.astype(np.float32)), factor(machine, v, v.scalar0))
     gradient = np.zeros((samples, v.channels), np.float32)
     gradient[:, : v.size] = np.where(used, scaled, np.float32(0))
-    packed = gradient.reshape(-1, BLOCK, v.channels // BLOCK, BLOCK).transpose(0, 2, 1, 3)
-    machine.write(v.engine, Buffer.VOUT, v.target0, to_fp16(packed))
+    packed = to_fp16(gradient.reshape(-1, BLOCK, v.channels // BLOCK, BLOCK).transpose(0, 2, 1, 3))
+    note_found(machine, v, to_fp32(packed))
+    machine.write(v.engine, Buffer.VOUT, v.target0, packed)
     chosen = np.where(onehot & used, q, np.float32(0))[np.arange(samples), onehot.argmax(axis=1)]
     machine.write(v.engine, Buffer.VOUT, v.target1, chosen)
 

@@ -20,7 +20,7 @@ __all__ = [
     "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 5
+ISA_VERSION = 6
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -347,6 +347,7 @@ class VectorFlag(IntFlag):
     ACCUMULATE = 64
     SR_STE = 128
     STATISTICS = 256
+    SCALED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +358,7 @@ class Vector(Instruction):
     engine: ClassVar[Engine] = Engine.VECTOR
 
     op: int = bits(6, "operation")
-    flags: int = bits(9, "options")
+    flags: int = bits(10, "options")
     format: int = bits(2, "format of the result")
     count: int = bits(32, "elements of the (first) result; per-channel operations: channels")
     source0: int = bits(24, "byte address in VIN; DRAIN: word address in ACC")

@@ -30,6 +30,7 @@ class VectorOp(IntEnum):
     SILU_GATE = 19
     SILU_GATE_GRADIENT = 20
     ROTARY = 21
+    LOSS_SCALE = 22
 
 
 MODELLED_OPERATIONS = frozenset(

@@ -26,8 +26,13 @@ STATISTICS: dict[str, Any] = {
     "op": VectorOp.DRAIN, "flags": VectorFlag.STATISTICS, "format": Format.FP16, "channel_low": 4, "channels": 16,
 }  # fmt: skip
 
+SCALE: dict[str, Any] = {
+    "op": VectorOp.LOSS_SCALE, "count": 8, "scalar0": 1 << 30, "scalar1": 0x00800000, "scalar2": 1 << 30,
+    "scalar3": 0x7F000000,
+}  # fmt: skip
+
 REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
-    {"op": 22},
+    {"op": 23},
     {"op": 63},
     {"op": VectorOp.FILL, "flags": VectorFlag.RELU},
     {"op": VectorOp.APPLY, "flags": VectorFlag.MASK},
@@ -35,6 +40,9 @@ REFUSED_BY_GOLDEN_TOO: list[dict[str, Any]] = [
     {"op": VectorOp.NORM_FORWARD, "flags": VectorFlag.AFFINE},
     {"op": VectorOp.APPLY, "found_mode": FoundMode.SET},
     {"op": VectorOp.DRAIN, "found_mode": FoundMode.OBEY},
+    {"op": VectorOp.LOSS_SCALE, "found_mode": FoundMode.SET},
+    {"op": VectorOp.APPLY, "flags": VectorFlag.SCALED},
+    *({**SCALE, name: factor} for name in ("scalar0", "scalar1") for factor in (0, 0x40400000, 0xC0000000, 0x7F000000)),
     {"op": VectorOp.UPDATE, "found_mode": FoundMode.SET},
     {"op": VectorOp.DRAIN, "format": Format.BYTE},
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_low": 0},
@@ -67,6 +75,7 @@ MISALIGNED: list[dict[str, Any]] = [
     {"op": VectorOp.UPDATE, "target2": 24},
     {"op": VectorOp.DRAIN, "target0": 4},
     {"op": VectorOp.REDUCE, "parameter": 4},
+    {"op": VectorOp.UPDATE, "flags": VectorFlag.SCALED, "parameter": 12},
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "parameter": 4},
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_low": 6},
     {"op": VectorOp.APPLY, "flags": VectorFlag.AFFINE, "channel_mid_period": 4},
@@ -103,6 +112,8 @@ def test_faults_change_nothing(units: int | None) -> None:
     cases += [(fields, Fault.ALIGNMENT) for fields in MISALIGNED]
     # Sums for 1024 words of parameters: at most 512 channels.
     cases += [({**fields, "channels": 520}, Fault.BUFFER) for fields in ({"op": VectorOp.REDUCE}, STATISTICS)]
+    if units is None:
+        cases.append(({**SCALE, "parameter": 4}, Fault.ALIGNMENT))
     bench = Bench(architecture, contents, units=units)
     cycles = bench.execute([Vector(**{"count": 64, **fields}) for fields, _ in cases])
     assert bench.faults == [fault for _, fault in cases]
@@ -134,9 +145,14 @@ def test_every_unit_has_its_operations() -> None:
         Vector(op=VectorOp.NORM_FORWARD, source0=64, source1=128, parameter=256, **norm),
         Vector(op=VectorOp.NORM_BACKWARD, source0=64, source1=256, parameter=512, **norm, **flag),
         Vector(op=VectorOp.APPLY, flags=VectorFlag.AFFINE, count=256, parameter=256),
-        Vector(op=VectorOp.SOFTMAX_CROSS_ENTROPY, count=64, size=3, source1=4096, target0=2048, target1=4096),
+        Vector(op=VectorOp.SOFTMAX_CROSS_ENTROPY, count=64, size=3, source1=4096, target0=2048, target1=4096,
+               flags=VectorFlag.SCALED, parameter=264),
         Vector(op=VectorOp.UPDATE, count=64, source1=256, source2=512, target0=8192, target1=9216, target2=10240,
                found=9, found_mode=FoundMode.OBEY),
+        Vector(op=VectorOp.FILL, count=0, **flag),
+        Vector(**SCALE, parameter=264, found=9, found_mode=FoundMode.OBEY),
+        Vector(op=VectorOp.UPDATE, count=64, source1=256, source2=512, target0=12288, target1=12544, target2=12800,
+               flags=VectorFlag.SCALED, parameter=280),
     ]  # fmt: skip
     bench = Bench(architecture, contents)
     cycles = bench.execute(instructions)

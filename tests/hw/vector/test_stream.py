@@ -120,7 +120,8 @@ def updated(generator: random.Random, lanes: int, found: int) -> Vector:
     count = 64 * blocks if sparse else generator.choice([64 * blocks, generator.randint(1, 64 * blocks)])
     return Vector(
         op=VectorOp.UPDATE,
-        flags=VectorFlag.SR_STE if sparse else 0,
+        flags=(VectorFlag.SR_STE if sparse else 0) | generator.choice([0, VectorFlag.SCALED]),
+        parameter=8 * generator.randrange(64),
         count=count,
         keep=generator.randint(1, of),
         of=of,

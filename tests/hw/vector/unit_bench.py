@@ -53,12 +53,14 @@ class UnitBench:
     -------
     rig : the device under test.
     vin, vout, prm : bytes of the buffers.
+    flags : sticky flags that are set from the start.
     cycles : of each instruction so far.
     faults, found : what each instruction ended with; whether it set the flag.
     """
 
     architecture: Architecture
     rig: Rig
+    flags: set[int] = field(default_factory=set)
     vin: UInt8 = field(init=False)
     vout: UInt8 = field(init=False)
     prm: UInt8 = field(init=False)
@@ -78,6 +80,7 @@ class UnitBench:
         machine.write(Engine.LOAD, Buffer.VIN, 0, self.vin)
         machine.write(Engine.VECTOR, Buffer.VOUT, 0, self.vout)
         machine.write(Engine.LOAD, Buffer.PRM, 0, self.prm)
+        machine.found |= self.flags
         found = []
         for instruction in instructions:
             vector(machine, instruction)
@@ -101,6 +104,7 @@ class UnitBench:
         async def drive(ctx: Any) -> None:
             for instruction in instructions:
                 ctx.set(unit.command.as_value(), operand_bits(instruction))
+                ctx.set(unit.obeyed, instruction.found in self.flags)
                 ctx.set(unit.start, 1)
                 count, found = 0, False
                 while not count or not ctx.get(unit.done):

@@ -172,7 +172,7 @@ def test_vector_by_hand() -> None:
     pool: dict[str, Any] = dict.fromkeys(("sample_period", "height", "width", "kernel", "kernel_x", "stride"), 0)
     instruction = Vector(op=12, flags=128, count=64, target2=1, scalar4=0x3F800000, **zeros, **pool)
     assert encode(instruction) == words(
-        opcode=(64, 0), op=(12, 578), flags=(128, 584), count=(64, 595), target2=(1, 747), scalar4=(0x3F800000, 1205)
+        opcode=(64, 0), op=(12, 578), flags=(128, 584), count=(64, 596), target2=(1, 748), scalar4=(0x3F800000, 1206)
     )
 
 
