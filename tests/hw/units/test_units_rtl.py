@@ -10,12 +10,14 @@ from amaranth.lib import wiring
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
+from tests.hw.render.cubes import some_view
 from tests.hw.units.unit_cases import (
     Case,
     compositor_case,
     element_case,
     exponential_case,
     factor_case,
+    projector_case,
     prune_case,
     sampler_case,
     sparse_case,
@@ -63,6 +65,7 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
     cases["sampler"] = sampler_case(33, 31, 20)
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
+    cases["projector"] = projector_case(some_view(0, 16, 200))
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8
