@@ -46,11 +46,12 @@ class FitSettings:
     ----------
     sides : texels per axis, one entry per phase
     iterations : of every phase
-    fine_tuning : iterations in and behind the pruning of planes, and half as many in that of the network
+    fine_tuning : iterations in and behind the pruning of planes
     rays : per iteration
     cubes : occupancy cubes per axis
     sparsity : share of the planes' numbers that are pruned
     network : N:M of basis and network, along their inputs; None for dense
+    network_tuning : iterations in and behind the pruning of these
     seed : of the parameters and of the choice of rays
     """
 
@@ -61,6 +62,7 @@ class FitSettings:
     cubes: int = 64
     sparsity: float = 0.9
     network: Pattern | None = None
+    network_tuning: int = 1100
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
 
@@ -133,7 +135,7 @@ def fit(
     pruned, sparse_network = model.field(name, occupancy.numpy().copy()), None
     if settings.network:
         note(f"basis and network to {settings.network}")
-        steps = range(settings.fine_tuning // 2)
+        steps = range(settings.network_tuning)
         _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, None, settings.network, steps))
         sparse_network = model.field(f"{name} {settings.network}", occupancy.numpy().copy())
         sparse_network = replace(sparse_network, shader=sparse_network.shader.pruned(settings.network))

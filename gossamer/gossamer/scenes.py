@@ -73,6 +73,7 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         sides=tuple(arguments.side * side // plain.sides[-1] for side in plain.sides),
         iterations=tuple(max(1, round(arguments.effort * count)) for count in plain.iterations),
         fine_tuning=max(1, round(arguments.effort * plain.fine_tuning)),
+        network_tuning=max(1, round(arguments.effort * plain.network_tuning)),
         sparsity=arguments.sparsity,
         network=Pattern.parse(arguments.network) if arguments.network else None,
         shape=Shape(shading="deferred" if arguments.deferred else "per-sample"),

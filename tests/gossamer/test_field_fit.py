@@ -49,7 +49,9 @@ def test_the_hull_holds_the_scene() -> None:
 @pytest.mark.slow
 def test_a_field_learns_and_is_pruned() -> None:
     notes: list[str] = []
-    settings = FitSettings((12, 16), (50, 70), 30, 160, 16, sparsity=0.8, network=Pattern(2, 4), shape=SMALL)
+    settings = FitSettings(
+        (12, 16), (50, 70), 30, 160, 16, sparsity=0.8, network=Pattern(2, 4), network_tuning=20, shape=SMALL
+    )
     fitted = fit(VIEWS, "solid", LOW, HIGH, settings, notes.append)
     assert fitted.sparse_network is not None
     assert fitted.sparse_network.shader.patterns == (Pattern(2, 4),) * 3
