@@ -129,8 +129,11 @@ def plain(count: int, mem_stride: int, buf_stride: int, axis: int = NO_AXIS, wei
     UnsupportedError
         A long count has no divisor to cut it at.
     """
-    if count == 1 and axis == NO_AXIS:
-        return []
+    if axis == NO_AXIS:
+        # A weight that nothing reads would keep dimensions apart that continue each other.
+        weight = 0
+        if count == 1:
+            return []
     if count <= _MAX_COUNT:
         return [Dim(count, mem_stride, buf_stride, axis, weight)]
     outer = next(size for size in range(-(-count // _MAX_COUNT), count + 1) if count % size == 0)

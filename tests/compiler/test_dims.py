@@ -126,6 +126,10 @@ def test_merge_moves_the_same_elements(dims: list[Dim]) -> None:
     assert list(merged) == sorted(merged, key=lambda dim: dim.mem_stride)
 
 
+def test_weights_that_no_axis_reads_keep_nothing_apart() -> None:
+    assert merge([*plain(4, 2, 2, NO_AXIS, 1), *plain(3, 8, 8, NO_AXIS, 1)]) == (Dim(12, 2, 2, NO_AXIS, 0),)
+
+
 def test_merge_joins_what_continues() -> None:
     assert merge([Dim(4, 16, 32, NO_AXIS, 0), Dim(8, 2, 4, NO_AXIS, 0)]) == (Dim(32, 2, 4, NO_AXIS, 0),)
     assert len(merge([Dim(4, 16, 40, NO_AXIS, 0), Dim(8, 2, 4, NO_AXIS, 0)])) == 2
