@@ -90,7 +90,8 @@ def test_flow_against_a_walk(seed: int, lag: int) -> None:
 
 
 def test_units_by_hand() -> None:
-    engine = SMALL.render_engine  # 36 search units, 672 lanes, 6 exp units, 32 candidate lanes
+    sizes = {"search_units": 36, "interpolation_lanes": 672, "exp_units": 6, "compositor_lanes": 2}
+    engine = machine(candidate_lanes=32, sampler_lanes=32, **sizes).render_engine
     three = np.array([3])
     assert [int(c[0]) for c in timing.unit_cycles(engine, np.array([33]), np.array([64]), three, 16)] == [2, 2, 2, 2]
     assert timing.sample_cycles(engine, 2, 48) == 3

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.render_engine import RenderEngine
+from gossamer_models.timing.render_units import sample_path_cycles
 
 __all__ = [
     "COMPOSE_CYCLES", "EXPONENTIALS", "PIPELINE_CYCLES", "PRODUCTS", "STAGES", "ceil_div", "compositor_cycles",
@@ -32,15 +33,15 @@ Cycles = NDArray[np.int64]
 COMPOSE_CYCLES: Final = 4
 """From the read of a pixel's transmittance to where its product can be read: one fp32 multiplication."""
 
-PIPELINE_CYCLES: Final = 96
-"""From a cube's first pixel in the projector to its first sample's end in the compositor, without any wait."""
-
 STAGES: Final = ("projector", "sampler", "fetch", "tables", "compositor")
 
 _WORD_CUBES: Final = 64
 _COMPONENTS: Final = 16
 _PLANE_TEXELS, _LINE_TEXELS, _PAIRS = 4, 2, 3
 _ROWS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS)
+PIPELINE_CYCLES: Final = sample_path_cycles(_PAIRS * _COMPONENTS)
+"""From a cube's first pixel in the projector to its first sample's end in the compositor, without any wait."""
+
 PRODUCTS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS + 1)
 """Multiply-adds of a sample per component: one for each texel, and one for each product of plane and line."""
 EXPONENTIALS: Final = 3

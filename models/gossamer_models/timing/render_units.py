@@ -8,7 +8,7 @@ __all__ = [
     "LIGHT_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES",
     "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
     "factor_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels", "projector_cycles",
-    "sampler_cycles", "tree_cycles",
+    "sample_path_cycles", "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -128,3 +128,18 @@ def projector_cycles(pixels: Sequence[int]) -> int:
     pixels : candidates of every cube
     """
     return sum(max(1, number) for number in pixels)
+
+
+def sample_path_cycles(products: int) -> int:
+    """Return the cycles from a cube in the projector to the end of its first sample in the compositor, without a wait.
+
+    Projection, lattice, factors, their sum; softplus: an exponential, a sum and a logarithm, taken to be as long as an
+    exponential, as it does not exist yet; light: a product, an exponential and what the compositor makes of it.
+
+    Parameters
+    ----------
+    products : terms of a density's sum
+    """
+    softplus = 2 * EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES
+    light = PIPELINE_MULTIPLY_CYCLES + EXPONENTIAL_CYCLES + LIGHT_CYCLES
+    return PROJECTION_CYCLES + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + softplus + light
