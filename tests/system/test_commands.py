@@ -135,7 +135,7 @@ def topology_workload(folder: Path) -> Path:
     (folder / "net.csv").write_text(TOPOLOGY)
     path = folder / "w.yaml"
     path.write_text(
-        "network: net.csv\nbatch: 4\narchitecture: tiny-4x4\nbaseline: {method: dense}\n"
+        "network: net.csv\nbatch: 8\narchitecture: tiny-4x4\nbaseline: {method: dense}\n"
         'training: {method: bdwp, sparsity: "2:8", optimizer: sgd-momentum}\n'
     )
     return path
@@ -146,8 +146,8 @@ def test_simulate_a_topology(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     found = {
         (layer["name"], layer["stage"]): layer["macs"] for layer in result_in(tmp_path / "out")["baseline"]["layers"]
     }
-    assert found["a", "ff"] == 4 * 12 * 16 * 24
-    assert found["b", "bp"] == found["b", "wu"] == 4 * 7 * 9 * 40
+    assert found["a", "ff"] == 8 * 12 * 16 * 24
+    assert found["b", "bp"] == found["b", "wu"] == 8 * 7 * 9 * 40
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -32,13 +32,15 @@ MACHINE = load_architecture("tiny-4x4")
 PATTERNS = ["1:2", "1:4", "2:4", "1:8", "2:8", "4:8"]
 
 
-def convolutional(rng: random.Random, c_in: int, c_out: int, groups: int = 1) -> Program:
+def convolutional(
+    rng: random.Random, c_in: int, c_out: int, groups: int = 1, batches: Sequence[int] = (1, 3, 5, 8)
+) -> Program:
     """One training step around a random convolution, checked against float64 loops."""
     kernel, stride = rng.choice([1, 3]), rng.choice([1, 2])
     padding = rng.randint(0, kernel // 2)
     image = tuple(rng.randint(kernel - 2 * padding, 4) for _ in range(2))
     net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups)
-    batch, seed = rng.choice([1, 3, 5, 8]), rng.randrange(1 << 16)
+    batch, seed = rng.choice(batches), rng.randrange(1 << 16)
     case = run_step(net, batch, "bdwp", Pattern.parse(rng.choice(PATTERNS)), MACHINE, seed)
     assert_step(case)
     return case.program
@@ -94,6 +96,7 @@ def assert_product(program: Program, product: Product) -> None:
 
 ROWS: dict[Case, Callable[[random.Random], Program]] = {
     Case.CHANNELS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24)),
+    Case.STRIPS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24), batches=(1, 2)),
     Case.GRADIENT: lambda rng: convolutional(rng, rng.choice([9, 17, 32]), rng.choice([7, 16, 33])),
     Case.PATCHES: lambda rng: convolutional(rng, rng.randint(1, 7), rng.randint(1, 20)),
     Case.GROUPS: lambda rng: convolutional(rng, *rng.choice([(16, 16, 2), (32, 32, 4), (16, 48, 2), (24, 24, 3)])),
