@@ -110,6 +110,7 @@ def stages(draw: Draw) -> list[Instruction]:
     return body
 
 
+@pytest.mark.slow
 @given(stages(), st.sampled_from(["ideal", "ddr4"]))
 @settings(max_examples=250)
 def test_shortcut_equals_the_long_way(instructions: list[Instruction], memory: str) -> None:

@@ -48,6 +48,7 @@ def executed(program: Program) -> Counter[str]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(program=programs(TINY))
 def test_order_of_engines_and_shortcut_change_nothing(program: Program) -> None:
@@ -122,6 +123,7 @@ def may_skip(program: Program) -> bool:
     return any(item.found in obeyed for item in vectors if item.found_mode in (FoundMode.SET, FoundMode.CLEAR_AND_SET))
 
 
+@pytest.mark.slow
 def test_flags_skip_updates() -> None:
     """Some updates obey a flag that is set, some one that is not."""
     seen: Counter[bool] = Counter()

@@ -19,6 +19,11 @@ SPARSITIES = ("2:8", "2:4", "1:2", "1:8", "4:8", "1:4")
 NAMES = ("dense", "sr-ste", "sdwp", "bdwp", "bdwp-mvue")
 
 
+def some_slow(seeds: range, *slow: int) -> list[Any]:
+    """Return seeds as parameters; those of large networks are slow tests."""
+    return [pytest.param(seed, marks=[pytest.mark.slow] * (seed in slow)) for seed in seeds]
+
+
 def whole_sample(case: Case, name: str, dy: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
     """The sample of a gradient at once: its words are numbered as they lie, whatever tiles a program cuts."""
     assert case.pattern is not None
@@ -125,7 +130,7 @@ def test_digits_cnn(method: str) -> None:
     assert_step(run_step(load_network("digits-cnn"), 3, method, pattern, load_architecture("tiny-4x4"), seed=1))
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", some_slow(range(16), 1, 12))
 def test_random_networks(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net = random_network(rng)
@@ -178,7 +183,7 @@ def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> 
     assert stages["wu"].macs * (1 if few else 0.25) == pytest.approx(stages["ff"].macs, rel=0.3 if c_in % 16 else 0)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(100, marks=pytest.mark.slow), *range(101, 110)])
+@pytest.mark.parametrize("seed", some_slow(range(100, 110), 100, 104, 107))
 def test_random_networks_with_sampled_gradients(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
@@ -202,7 +207,7 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["mdgf", "sdgf"])
-@pytest.mark.parametrize("seed", [300, 301, pytest.param(302, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", some_slow(range(300, 303), 302))
 def test_random_networks_in_every_phase(seed: int, method: str) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(("2:8", "1:4", "2:4")[seed % 3])

@@ -98,6 +98,7 @@ def refused(kind: Any) -> list[tuple[dict[str, Any], Fault]]:
     ]
 
 
+@pytest.mark.slow
 @BOTH
 def test_refused(kind: Any) -> None:
     """Each of them writes nothing, and the engine goes on with a good transfer in its usual time."""

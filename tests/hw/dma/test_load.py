@@ -56,7 +56,7 @@ def check(bench: Bench, golden: Machine, loads: list[Load], expected: list[int] 
     [
         (16, 0, 32, FEW),
         (32, 1, 1, FEW),
-        (64, 2, 150, WIDE),
+        pytest.param(64, 2, 150, WIDE, marks=SLOW),
         *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS),
     ],
 )
@@ -69,7 +69,12 @@ def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("width", "seed", "count"),
-    [(16, 3, FEW), (32, 4, FEW), (64, 5, WIDE), *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS)],
+    [
+        (16, 3, FEW),
+        pytest.param(32, 4, FEW, marks=SLOW),
+        pytest.param(64, 5, WIDE, marks=SLOW),
+        *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS),
+    ],
 )
 def test_scripted_memory(width: int, seed: int, count: int) -> None:
     bench, golden, data, loads = prepared(width, seed, 32, count)

@@ -50,7 +50,7 @@ def check(bench: Bench, expected: UInt8, data: UInt8, stores: list[Store], cycle
     ("width", "seed", "latency", "count"),
     [
         (16, 0, 32, FEW),
-        (32, 1, 1, FEW),
+        pytest.param(32, 1, 1, FEW, marks=SLOW),
         (64, 2, 150, WIDE),
         *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS),
     ],
@@ -66,7 +66,7 @@ def test_ideal_memory(width: int, seed: int, latency: int, count: int) -> None:
     ("width", "seed", "count"),
     [
         (16, 3, FEW),
-        (32, 4, FEW),
+        pytest.param(32, 4, FEW, marks=SLOW),
         pytest.param(64, 5, WIDE, marks=SLOW),
         *(pytest.param(w, 8, MANY, marks=SLOW) for w in WIDTHS),
     ],

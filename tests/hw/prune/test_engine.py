@@ -183,7 +183,8 @@ def test_golden_refuses(fields: dict[str, Any]) -> None:
         prune(Machine(machine_of(8), np.zeros(64, np.uint8)), Prune(**{**LEGAL, **fields}))
 
 
-@pytest.mark.parametrize("lanes", [4, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [4, 16])
 def test_faults_write_nothing(lanes: int) -> None:
     """Each among legal ones, whose results and cycles stay what they are."""
     cases = [(fields, Fault.ILLEGAL) for fields in (*REFUSED_BY_GOLDEN_TOO, *NOT_IN_HARDWARE)]

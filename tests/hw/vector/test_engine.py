@@ -121,6 +121,7 @@ def test_faults_change_nothing(units: int | None) -> None:
     assert cycles == [REFUSAL_CYCLES] * len(cases)
 
 
+@pytest.mark.slow
 def test_what_an_operation_does_not_have_is_not_looked_at() -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))

@@ -208,6 +208,7 @@ def scaled(**fields: Any) -> Vector:
     return Vector(op=VectorOp.LOSS_SCALE, **scalars | place | fields)
 
 
+@pytest.mark.slow
 def test_loss_scale() -> None:
     """Steps that are good, due, spoiled and at a bound; then whatever a state may hold, flag clear and set."""
     bench = bench_of(8, 7)

@@ -138,6 +138,7 @@ FAULTS: list[tuple[dict[str, Any], Fault]] = [
 ]
 
 
+@pytest.mark.slow
 def test_faults() -> None:
     bench = bench_of(8, 0)
     good = instruction(bench, VectorOp.MAX_POOL, HALVING, 8, 1)
