@@ -243,6 +243,13 @@ _RENDER = (
         "tests/hw/render/test_exponential.py::test_powers",
     ),
     Fault(
+        "the rest of a significand that is halved is not halved with it",
+        "hw/gossamer_hw/render/logarithm.py",
+        "tail.number.exponent - (halved & tail.number.exponent.any())",
+        "tail.number.exponent",
+        "tests/hw/render/test_logarithm.py::test_bits_and_latency[log]",
+    ),
+    Fault(
         "a pixel is finished with the light that was left for the pixel before it",
         "hw/gossamer_hw/render/compositor.py",
         "Mux(finishes, light.transmittance.as_value(), amount.as_value())",

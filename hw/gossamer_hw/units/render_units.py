@@ -7,6 +7,7 @@ from amaranth.lib import data
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
+from gossamer_hw.render.logarithm import SoftplusUnit
 from gossamer_hw.render.projector import PIXEL_BITS, Picture, Projector
 from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
@@ -18,10 +19,14 @@ from gossamer_models.timing.render_units import (
     EXPONENTIAL_CYCLES,
     LATTICE_CYCLES,
     PROJECTION_CYCLES,
+    SOFTPLUS_CYCLES,
     factor_cycles,
 )
 
-__all__ = ["RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "projector_unit", "sampler_unit"]
+__all__ = [
+    "RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "projector_unit", "sampler_unit",
+    "softplus_unit",
+]  # fmt: skip
 
 _TILE_PIXELS = 80 * 80
 _PATCH = (32, 32, 128)
@@ -30,6 +35,11 @@ _PATCH = (32, 32, 128)
 def exponential_unit() -> StreamUnit:
     """Return an exponential between streams."""
     return StreamUnit(ExponentialUnit(), inputs=("x",), outputs=("power",))
+
+
+def softplus_unit() -> StreamUnit:
+    """Return a softplus between streams."""
+    return StreamUnit(SoftplusUnit(), inputs=("x",), outputs=("density",))
 
 
 def compositor_unit(pixels: int) -> StreamUnit:
@@ -80,6 +90,13 @@ RENDER_UNITS: Mapping[str, Kind] = {
         " one, within 0.55 ulp.",
         lambda array, components: f"{EXPONENTIAL_CYCLES} cycles",
         {"x": "fp32", "power": "e to x, fp32; NaN of NaN"},
+    ),
+    "softplus": Kind(
+        lambda array, components: softplus_unit(),
+        "Takes log(1 + e to x), a field's density: an exponential, a sum and a logarithm from 128 cells and a"
+        " polynomial, in fp32 operations that are rounded one by one.",
+        lambda array, components: f"{SOFTPLUS_CYCLES} cycles",
+        {"x": "fp32", "density": "log(1 + e to x), fp32; x itself from 17 on; NaN of NaN"},
     ),
     "compositor": Kind(
         lambda array, components: compositor_unit(_TILE_PIXELS),

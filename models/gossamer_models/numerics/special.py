@@ -12,12 +12,14 @@ function      bound      tables                                     checked on
 ============  =========  =========================================  =====================================
 exp           0.55 ulp   32 pairs (high, low) of fp32               every number in the clamping range
 log           0.92 ulp   128 of 8 fraction bits, 128 pairs          every number of [1/4, 4), samples
+softplus      1.25 ulp   those of exp and log                       every number of +-[1/4, 2), samples
 reciprocal    0.52 ulp   128 of 10 fraction bits                    every significand, ends of the range
 rsqrt         0.52 ulp   256 of 9 fraction bits                     every significand of two binades
 divide, sqrt  0.5 ulp    none: correctly rounded (IEEE 754)         rational arithmetic, samples
 ============  =========  =========================================  =====================================
 
-Subnormal results of `exp` and `reciprocal` are rounded twice: their bound is 1 ulp.
+Subnormal results of `exp` and `reciprocal` are rounded twice: their bound is 1 ulp. A `softplus` below 1 has the error
+of one that is 1: its argument's exponential is added to 1, so that its bound is one of the absolute error.
 """
 
 import math
@@ -29,8 +31,9 @@ from numpy.typing import NDArray
 from gossamer_models.numerics.formats import Float32, canonical
 
 __all__ = [
-    "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "RECIPROCAL", "RSQRT", "STEPS_PER_UNIT", "STEP_HIGH", "STEP_LOW",
-    "divide", "exp", "log", "reciprocal", "rsqrt", "sqrt",
+    "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "LN2_HIGH", "LN2_LOW", "LOG_FACTOR", "LOG_HALVED_CELL", "LOG_HIGH",
+    "LOG_LOW", "RECIPROCAL", "RSQRT", "SOFTPLUS_LINEAR", "STEPS_PER_UNIT", "STEP_HIGH", "STEP_LOW", "divide", "exp",
+    "log", "reciprocal", "rsqrt", "softplus", "sqrt",
 ]  # fmt: skip
 
 _ONE: Final = np.float32(1)
@@ -62,14 +65,16 @@ RSQRT = np.array([_rounded(1 / math.sqrt(s * m), 9) for s in (1, 2) for m in _MI
 
 # Logarithms use significands in [1/sqrt(2), sqrt(2)): cells from this one on are halved. The two cells that meet at 1
 # have the factor 1, so that the result keeps its relative precision there.
-_HALVED_CELL: Final = 53
-_LOG_MIDDLES = [m / 2 if k >= _HALVED_CELL else m for k, m in enumerate(_MIDDLES)]
-_LOG_FACTOR = np.array([1.0 if k in (0, _CELLS - 1) else _rounded(1 / m, 8) for k, m in enumerate(_LOG_MIDDLES)])
-_LOG_FACTOR = _LOG_FACTOR.astype(np.float32)
-_LOG_HIGH = np.array([_rounded(-math.log(c), 15) for c in _LOG_FACTOR], dtype=np.float32)
-_LOG_LOW = np.array([-math.log(c) - float(_LOG_HIGH[k]) for k, c in enumerate(_LOG_FACTOR)], dtype=np.float32)
-_LN2_HIGH = np.float32(_rounded(math.log(2), 15))
-_LN2_LOW = np.float32(math.log(2) - float(_LN2_HIGH))
+LOG_HALVED_CELL: Final = 53
+_LOG_MIDDLES = [m / 2 if k >= LOG_HALVED_CELL else m for k, m in enumerate(_MIDDLES)]
+LOG_FACTOR = np.array([1.0 if k in (0, _CELLS - 1) else _rounded(1 / m, 8) for k, m in enumerate(_LOG_MIDDLES)])
+LOG_FACTOR = LOG_FACTOR.astype(np.float32)
+LOG_HIGH = np.array([_rounded(-math.log(c), 15) for c in LOG_FACTOR], dtype=np.float32)
+LOG_LOW = np.array([-math.log(c) - float(LOG_HIGH[k]) for k, c in enumerate(LOG_FACTOR)], dtype=np.float32)
+LN2_HIGH = np.float32(_rounded(math.log(2), 15))
+LN2_LOW = np.float32(math.log(2) - float(LN2_HIGH))
+# From here on log(1 + exp(x)) is x in fp32.
+SOFTPLUS_LINEAR = np.float32(17)
 
 
 def divide(x: Float32, y: Float32) -> Float32:
@@ -132,16 +137,32 @@ def log(x: Float32) -> Float32:
     """
     m, q = _significand(x)
     k = _cell(m)
-    halved = (k >= _HALVED_CELL).astype(np.int32)
+    halved = (k >= LOG_HALVED_CELL).astype(np.int32)
     exponent = (q + halved).astype(np.float32)
     high, low = _cut(np.ldexp(m, -halved), 12)
-    c = _LOG_FACTOR[k]
+    c = LOG_FACTOR[k]
     with np.errstate(all="ignore"):
         r = (high * c - _ONE) + low * c
         p = r + (r * r) * (np.float32(-0.5) + r * (np.float32(1 / 3) + r * np.float32(-0.25)))
-        y = (exponent * _LN2_HIGH + _LOG_HIGH[k]) + (p + (exponent * _LN2_LOW + _LOG_LOW[k]))
+        y = (exponent * LN2_HIGH + LOG_HIGH[k]) + (p + (exponent * LN2_LOW + LOG_LOW[k]))
         ends = np.where(np.isinf(x), x, np.where(x == 0, np.float32(-np.inf), y))
         return canonical(np.where(np.isnan(x) | (x < 0), np.float32(np.nan), ends))
+
+
+def softplus(x: Float32) -> Float32:
+    """Return log(1 + exp(x)), by `exp`, an addition and `log`; x itself from 17 on, where nothing else is left.
+
+    Parameters
+    ----------
+    x : array of float32
+        Any shape.
+
+    Returns
+    -------
+    array of float32
+        Same shape; +0 from -16.64 down, infinity for infinity.
+    """
+    return canonical(np.where(x < SOFTPLUS_LINEAR, log(_ONE + exp(x)), x))
 
 
 def reciprocal(x: Float32) -> Float32:

@@ -18,8 +18,6 @@ from gossamer_models.numerics.sine import cosine, sine
 __all__ = ["Arithmetic"]
 
 _ONE = np.float32(1)
-# From here on log(1 + exp(x)) is x in fp32.
-_LINEAR = np.float32(17)
 
 
 class Arithmetic(Enum):
@@ -41,9 +39,9 @@ class Arithmetic(Enum):
 
     def softplus(self, x: Float32) -> Float32:
         """Return log(1 + exp(x)): x from 17 on."""
-        small = np.minimum(x, _LINEAR)
-        curved = special.log(_ONE + special.exp(small)) if self is Arithmetic.MACHINE else np.log1p(np.exp(small))
-        return np.where(x < _LINEAR, curved, x)
+        if self is Arithmetic.MACHINE:
+            return special.softplus(x)
+        return np.where(x < special.SOFTPLUS_LINEAR, np.log1p(np.exp(np.minimum(x, special.SOFTPLUS_LINEAR))), x)
 
     def sigmoid(self, x: Float32) -> Float32:
         """Return 1 / (1 + exp(-x))."""

@@ -5,10 +5,10 @@ from typing import Final
 
 __all__ = [
     "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES", "LATTICE_CYCLES",
-    "LIGHT_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES",
-    "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles",
-    "factor_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles", "move_levels", "projector_cycles",
-    "sample_path_cycles", "sampler_cycles", "tree_cycles",
+    "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES",
+    "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "SOFTPLUS_CYCLES", "WAVE_CYCLES",
+    "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles",
+    "move_levels", "projector_cycles", "sample_path_cycles", "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -43,6 +43,12 @@ ROUND_CYCLES: Final = 3
 
 EXPONENTIAL_CYCLES: Final = 1 + 5 * PIPELINE_MULTIPLY_CYCLES + 8 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
 """Power of e: clamping 1, five products and eight sums that wait for each other, scaling."""
+
+LOGARITHM_CYCLES: Final = 2 + 4 * PIPELINE_MULTIPLY_CYCLES + 7 * PIPELINE_ADD_CYCLES
+"""Natural logarithm: significand and table 1, four products and seven sums that wait for each other, ends 1."""
+
+SOFTPLUS_CYCLES: Final = EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES + LOGARITHM_CYCLES + 1
+"""log(1 + exp(x)): exponential, sum, logarithm, choice of x itself 1."""
 
 RECIPROCAL_CYCLES: Final = 1 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_CYCLES + ROUND_CYCLES
 """Reciprocal: significand and table 1, four products and five sums that wait for each other, scaling."""
@@ -133,13 +139,12 @@ def projector_cycles(pixels: Sequence[int]) -> int:
 def sample_path_cycles(products: int) -> int:
     """Return the cycles from a cube in the projector to the end of its first sample in the compositor, without a wait.
 
-    Projection, lattice, factors, their sum; softplus: an exponential, a sum and a logarithm, taken to be as long as an
-    exponential, as it does not exist yet; light: a product, an exponential and what the compositor makes of it.
+    Projection, lattice, factors, their sum, softplus; light: a product, an exponential and what the compositor makes of
+    it.
 
     Parameters
     ----------
     products : terms of a density's sum
     """
-    softplus = 2 * EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES
     light = PIPELINE_MULTIPLY_CYCLES + EXPONENTIAL_CYCLES + LIGHT_CYCLES
-    return PROJECTION_CYCLES + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + softplus + light
+    return PROJECTION_CYCLES + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + SOFTPLUS_CYCLES + light

@@ -20,6 +20,7 @@ from tests.hw.units.unit_cases import (
     projector_case,
     prune_case,
     sampler_case,
+    softplus_case,
     sparse_case,
     wave_case,
 )
@@ -61,7 +62,7 @@ def test_units_under_pauses(tmp_path: Path) -> None:
         for components in (5, 16, 48)
     }
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
-    cases["exponential"] = exponential_case(SEED, 2000)
+    cases |= {"exponential": exponential_case(SEED, 2000), "softplus": softplus_case(SEED, 2000)}
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
     cases["sampler"] = sampler_case(33, 31, 20)
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)

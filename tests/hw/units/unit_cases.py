@@ -11,12 +11,19 @@ from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.catalogue import UNITS
-from gossamer_hw.units.render_units import compositor_unit, exponential_unit, factor_unit, projector_unit, sampler_unit
+from gossamer_hw.units.render_units import (
+    compositor_unit,
+    exponential_unit,
+    factor_unit,
+    projector_unit,
+    sampler_unit,
+    softplus_unit,
+)
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.numerics.formats import Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
-from gossamer_models.numerics.special import exp
+from gossamer_models.numerics.special import exp, softplus
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
@@ -31,7 +38,7 @@ from tests.hw.render.rows import packed, row_bytes, some_rows
 
 __all__ = [
     "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "factor_case",
-    "projector_case", "prune_case", "sampler_case", "sparse_case", "wave_case",
+    "projector_case", "prune_case", "sampler_case", "softplus_case", "sparse_case", "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
@@ -122,6 +129,14 @@ def exponential_case(seed: int, count: int) -> Case:
     x = exponents(seed, count)
     results = [(int(bits),) for bits in bits32(exp(x))]
     return _case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results)
+
+
+def softplus_case(seed: int, count: int) -> Case:
+    """Densities of a field: sums around zero and of every size, and what powers of e have special."""
+    x = np.concatenate([exponents(seed, count // 2), np.random.default_rng(seed).normal(0, 8, count // 2)])
+    x = x.astype(np.float32)
+    results = [(int(bits),) for bits in bits32(softplus(x))]
+    return _case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results)
 
 
 def compositor_case(pixels: int, seed: int, count: int) -> Case:

@@ -17,6 +17,7 @@ ONE = 0x3F800000
 TOP = 0x7F800000
 SMALLEST_NORMAL = 2.0**-126
 BLOCK = 1 << 22
+SOFTPLUS_BOUND = 1.25
 
 
 def ulps(got: Float32, exact: Float64) -> Float64:
@@ -101,6 +102,30 @@ def test_log_over_the_range_and_around_one() -> None:
     assert 0.5 < largest_error(special.log, np.log, patterns(ONE - (1 << 20), ONE + (1 << 20)))[0] <= 0.92
 
 
+def softplus(x: Float64) -> Float64:
+    return np.logaddexp(0, x)
+
+
+def absolute_error(pattern: UInt32) -> float:
+    """Return the largest error of softplus, in units in the last place of what is at least 1."""
+    x = from_bits32(pattern)
+    want = softplus(x.astype(np.float64))
+    _, exponent = np.frexp(np.maximum(want, 1))
+    error: Float64 = np.abs(special.softplus(x) - want) / np.ldexp(1.0, exponent - 24)
+    return float(error.max())
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+def test_softplus_over_the_range(sign: int) -> None:
+    assert 0.5 < absolute_error(patterns(0, TOP, 1021, sign)) <= SOFTPLUS_BOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [0, 1])
+def test_softplus_of_every_significand(sign: int) -> None:
+    assert max(absolute_error(binade(exponent) | np.uint32(sign << 31)) for exponent in (-2, -1, 0)) <= SOFTPLUS_BOUND
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [0, 1])
 def test_exp_of_every_number(sign: int) -> None:
@@ -136,6 +161,10 @@ INF, MINUS_INF, MINUS_ZERO = 0x7F800000, 0xFF800000, 0x80000000
         (special.log, MINUS_ZERO, MINUS_INF),
         (special.log, ONE, 0),
         (special.log, INF, INF),
+        (special.softplus, INF, INF),
+        (special.softplus, MINUS_INF, 0),
+        (special.softplus, 0xFFC12345, NAN_BITS),
+        (special.softplus, 0x41880000, 0x41880000),
         (special.log, 0x80000001, NAN_BITS),
         (special.log, MINUS_INF, NAN_BITS),
         (special.log, 0xFFFFFFFF, NAN_BITS),
