@@ -15,11 +15,24 @@ from typing import Self
 
 from gossamer_models.architecture import Array
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.instructions import Format, Gemm, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import (
+    Dataflow,
+    Format,
+    Gemm,
+    Instruction,
+    Load,
+    Prune,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK
-from gossamer_models.timing.gemm import boxes, gemm_cycles, without_places
+from gossamer_models.timing.boxes import boxes
+from gossamer_models.timing.gemm import gemm_cycles, without_places
 from gossamer_models.timing.transfer import transfer_shape
+from gossamer_models.timing.weight_stationary import stationary_work
 
 __all__ = ["NO_ACTIONS", "Actions", "entry_tag_bits", "instruction_actions"]
 
@@ -36,9 +49,9 @@ class Actions:
     Members
     -------
     macs : multiply-adds of issued entry steps, one per processing element and step, valid or not.
-    null_macs : the same of the null steps that pad a short chunk up to its drain.
+    null_macs : the same of the null steps that pad a short chunk up to its drain, or a set of weights up to R entries.
     word_bits : bits of A words shifted from element to element, beyond the one operand a multiplier takes.
-    chain_bits : bits of sums shifted down the drain chains.
+    chain_bits : bits of sums shifted down the drain chains, or of weights down their columns.
     a_read_bits ... prune_write_bits : traffic of each on-chip memory, from both of its sides.
     multiplications, additions : of the vector lanes, in fp32.
     comparisons : of the prune engine, in 15 bits.
@@ -108,7 +121,8 @@ def instruction_actions(array: Array, instruction: Instruction) -> Actions:
         No engine executes such an instruction.
     """
     if isinstance(instruction, Gemm):
-        return _gemm(array, without_places(instruction))
+        count = _stationary if instruction.dataflow == Dataflow.WS else _gemm
+        return count(array, without_places(instruction))
     if isinstance(instruction, Load):
         return _load(array, instruction)
     if isinstance(instruction, Store):
@@ -127,7 +141,7 @@ def entry_tag_bits(array: Array) -> int:
 
 @lru_cache(maxsize=4096)
 def _gemm(array: Array, g: Gemm) -> Actions:
-    """Count a GEMM.
+    """Count an output-stationary GEMM.
 
     Per tile, with w words in its box, e entry steps over all chunks and n null steps:
 
@@ -154,6 +168,34 @@ def _gemm(array: Array, g: Gemm) -> Actions:
         b_read_bits=cost.issue // g.li * array.columns * (_HALF_BITS + entry_tag_bits(array)),
         accumulator_read_bits=sums * _SINGLE_BITS,
         accumulator_write_bits=sums * _SINGLE_BITS,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _stationary(array: Array, g: Gemm) -> Actions:
+    """Count a weight-stationary GEMM.
+
+    - a point takes a step in all R C elements per pass, null ones where its set has fewer than R entries;
+    - a line of A is read per word and slot of a pass; each of the R rows keeps its word and reads it again, and the
+      word's registers change in all C elements of the row;
+    - an entry is read from every column bank per pass, and shifts through (R + 1) / 2 elements on average, D registers
+      each, into one more;
+    - sums enter at the top and leave below: one word read and one written per point and column, counted like the
+      accumulators', which those of a chunk's last set are.
+    """
+    work, cells = stationary_work(array, g), array.rows * array.columns
+    word_bits, entry_bits = array.group * _HALF_BITS, _HALF_BITS + entry_tag_bits(array)
+    hops = array.rows * (array.rows + 1) // 2 * array.add_latency_cycles + array.rows
+    sums = work.sums * array.columns * _SINGLE_BITS
+    return Actions(
+        macs=work.steps * array.columns,
+        null_macs=work.points * cells - work.steps * array.columns,
+        word_bits=work.points * (cells * (array.group - 1) * _HALF_BITS + 2 * array.rows * word_bits),
+        chain_bits=work.passes * array.columns * hops * entry_bits,
+        a_read_bits=work.lines * array.rows * word_bits,
+        b_read_bits=work.entries * array.columns * entry_bits,
+        accumulator_read_bits=sums,
+        accumulator_write_bits=sums,
     )
 
 

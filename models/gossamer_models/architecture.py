@@ -10,16 +10,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gossamer_models.energy import locate_energy
-from gossamer_models.errors import InputError
+from gossamer_models.errors import InputError, UnsupportedError
+from gossamer_models.isa.instructions import Dataflow
 from gossamer_models.loading import load_model, resolve
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.render_engine import RenderEngine
 from gossamer_models.schema import Schema
 
 __all__ = [
-    "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
-    "load_architecture",
+    "DATAFLOWS", "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
+    "load_architecture", "point_window",
 ]  # fmt: skip
+
+DATAFLOWS = ("os", "ws", "auto")
+"""What a run may be limited to."""
 
 RTL_GROUP = 8
 """Elements of a word in machines that exist in RTL."""
@@ -29,6 +33,7 @@ RTL_LANES = 64
 
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
+DataflowName = Literal["os", "ws"]
 AddressDigit = Literal["group", "column", "bank"]
 
 
@@ -38,7 +43,7 @@ def _require_power_of_two(name: str, value: int) -> None:
 
 
 class Array(Schema):
-    """The output-stationary array of processing elements.
+    """The array of processing elements.
 
     Members
     -------
@@ -48,6 +53,8 @@ class Array(Schema):
     drain_ports : shadow-register chains per column; divides ``rows``.
     multiply_latency_cycles : pipeline registers of the operand select and the multiplier.
     add_latency_cycles : length of the accumulate loop; at most ``slots``.
+    dataflows : ``os`` always; ``ws`` if the array can also keep weights in its elements.
+    chain_slots : most Li x Lj of a weight-stationary tile, whose unfinished sums lie in memories below the columns.
     """
 
     rows: Annotated[int, Field(ge=2, le=256)]
@@ -57,10 +64,14 @@ class Array(Schema):
     drain_ports: Annotated[int, Field(ge=1, le=256)] = 1
     multiply_latency_cycles: Annotated[int, Field(ge=2, le=8)] = 3
     add_latency_cycles: Annotated[int, Field(ge=2, le=7)] = 4
+    dataflows: Annotated[tuple[DataflowName, ...], Field(min_length=1)] = ("os",)
+    chain_slots: Annotated[int, Field(ge=1, le=16)] = 16
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("rows", "columns", "slots", "drain_ports"):
+        if self.dataflows not in (("os",), ("os", "ws")):
+            raise ValueError(f"`dataflows` must be [os] or [os, ws], not [{', '.join(self.dataflows)}]")
+        for name in ("rows", "columns", "slots", "drain_ports", "chain_slots"):
             _require_power_of_two(name, getattr(self, name))
         if self.drain_ports > self.rows:
             raise ValueError(f"`drain_ports` must be at most `rows` ({self.rows}), not {self.drain_ports}")
@@ -81,6 +92,15 @@ class Array(Schema):
         """Every legal (Li, Lj): powers of two with add latency <= Li * Lj <= S."""
         powers = [1 << n for n in range(self.slots.bit_length())]
         return tuple((li, lj) for li in powers for lj in powers if self.add_latency_cycles <= li * lj <= self.slots)
+
+    @property
+    def schedules(self) -> tuple[tuple[Dataflow, int, int], ...]:
+        """Every dataflow with every (Li, Lj) that it can run: weight-stationary powers of two up to ``chain_slots``."""
+        found = [(Dataflow.OS, li, lj) for li, lj in self.interleaves] if "os" in self.dataflows else []
+        if "ws" in self.dataflows:
+            powers = [1 << n for n in range(self.chain_slots.bit_length())]
+            found += [(Dataflow.WS, li, lj) for li in powers for lj in powers if li * lj <= self.chain_slots]
+        return tuple(found)
 
     @property
     def macs_per_cycle(self) -> int:
@@ -213,7 +233,7 @@ class Architecture(Schema):
     @property
     def whole_in_rtl(self) -> bool:
         """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
-        fits = self.array.group == RTL_GROUP and self.vector.lanes <= RTL_LANES
+        fits = self.array.group == RTL_GROUP and self.vector.lanes <= RTL_LANES and "ws" not in self.array.dataflows
         return fits and self.memory.ports == 1 and self.render is None
 
     @property
@@ -229,8 +249,32 @@ class Architecture(Schema):
             raise InputError(f"architecture {self.name} has no render engine", "one with a section `render`")
         return self.render
 
+    def limited_to(self, dataflow: str) -> Self:
+        """The machine with one dataflow alone, or as it is (``auto``).
+
+        Raises
+        ------
+        InputError
+            The name is none.
+        UnsupportedError
+            The machine is built without it.
+        """
+        if dataflow not in DATAFLOWS:
+            raise InputError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {dataflow!r:.60}")
+        if dataflow == "auto":
+            return self
+        if dataflow not in self.array.dataflows:
+            raise UnsupportedError(
+                f"architecture {self.name!r} is built without dataflow ws (weight-stationary)",
+                "array.dataflows: [os, ws] in the architecture, or --dataflow os or auto",
+            )
+        return self.model_copy(update={"array": self.array.model_copy(update={"dataflows": (dataflow,)})})
+
     def on_chip_bytes(self) -> dict[str, int]:
-        """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes."""
+        """Bytes of each scratchpad, both halves together, metadata bits rounded up to bytes.
+
+        ``stationary``: sums between sets of weights below the columns, and words of A beside the rows.
+        """
         array, buffers = self.array, self.buffers
         entry_bits = 16 + (array.group - 1).bit_length() + 1
         return {
@@ -241,8 +285,22 @@ class Architecture(Schema):
             "vector_out": 2 * buffers.vector_out_bytes,
             "prune": 2 * 3 * buffers.prune_entries,
             "parameter": 4 * buffers.parameter_words,
+            **({"stationary": self._stationary_bytes()} if "ws" in array.dataflows else {}),
             **(self.render.on_chip_bytes() if self.render else {}),
         }
+
+    def _stationary_bytes(self) -> int:
+        array = self.array
+        sums = array.columns * array.chain_slots * array.rows * 4
+        return sums + array.rows * point_window(array.rows, array.add_latency_cycles) * array.group * 2
+
+
+def point_window(rows: int, add_latency_cycles: int) -> int:
+    """Points whose words lie beside the rows of a weight-stationary array.
+
+    The last row takes a point (R - 1) x add latency cycles behind the first; R points stream, and R more are written.
+    """
+    return (rows - 1) * add_latency_cycles + 2 * rows - 1
 
 
 def load_architecture(source: str | Path, relative_to: Path | None = None) -> Architecture:

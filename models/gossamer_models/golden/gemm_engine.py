@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gossamer_models.golden.gemm import gemm_entries
 from gossamer_models.golden.state import ExecutionError, Machine
-from gossamer_models.isa.instructions import NO_LEVEL, Gemm
+from gossamer_models.isa.instructions import NO_LEVEL, Dataflow, Gemm
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, UInt8
 from gossamer_models.sparsity import META_VALID
@@ -40,10 +40,12 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     All tiles along i that share a column block go through the core together: a row's result depends on no other row,
     and words outside a tile's box contribute nothing.
 
+    The dataflow makes no difference to the bits: both add entries in the order of their stream.
+
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, or a half is read that nothing filled.
+        An address leaves its buffer, a half is read that nothing filled, or the array lacks the dataflow or the slots.
     InputError
         A chunk has no words.
     """
@@ -51,6 +53,11 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     array = machine.architecture.array
     if g.rows_last > array.rows:
         raise ExecutionError(f"`rows_last` must be at most {array.rows}, not {g.rows_last}")
+    if g.dataflow == Dataflow.WS:
+        if "ws" not in array.dataflows:
+            raise ExecutionError("the array is built without the weight-stationary dataflow")
+        if g.li * g.lj > array.chain_slots:
+            raise ExecutionError(f"Li x Lj must be at most {array.chain_slots} (`chain_slots`), not {g.li} x {g.lj}")
     accumulators = _accumulators(machine, g)
     words = g.r2 * g.r1 * g.r0
     all_slots = _slots(g)

@@ -16,11 +16,11 @@ from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 __all__ = [
     "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "MODELLED_OPERATIONS",
     "NO_LEVEL",
-    "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
+    "Dataflow", "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
     "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 6
+ISA_VERSION = 7
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -193,6 +193,18 @@ class Store(_Transfer):
     engine: ClassVar[Engine] = Engine.STORE
 
 
+class Dataflow(IntEnum):
+    """What stays in the array while a GEMM runs; the bits of its results do not depend on it."""
+
+    OS = 0
+    WS = 1
+
+    @property
+    def text(self) -> str:
+        """Name in files and on the command line."""
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Gemm(Instruction):
     """Out[i, j] = sum over r of A[i, r] B[r, j] on blocks held in the buffers.
@@ -208,6 +220,9 @@ class Gemm(Instruction):
     last i0, and the row is below `rows_last` where `rows_level` says so. Per tile the r loops run over the
     smallest box of indices that holds every word valid for some slot; words outside it take no cycle. Chunks
     are counted in r positions, skipped ones included.
+
+    Weight-stationary, PE row k holds entry k of R in the stream of a chunk, which may begin inside a word, and the
+    points of a tile go by; points that do not exist take no cycle. Both dataflows add in the same order.
     """
 
     opcode: ClassVar[Opcode] = Opcode.GEMM
@@ -265,6 +280,7 @@ class Gemm(Instruction):
     x_shift: int = bits(3, "log2 of the step of x per index of that level")
     x_negative: int = bits(1, "1: x falls as that index grows")
     x_size: int = bits(20, "x is valid in 0..x_size-1", default=1)
+    dataflow: int = bits(1, "0 output-stationary, 1 weight-stationary (modelled, no RTL: reserved there)")
 
     @property
     def li(self) -> int:

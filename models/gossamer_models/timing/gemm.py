@@ -1,30 +1,26 @@
-"""Cycles of a GEMM instruction.
+"""Cycles of a GEMM instruction, of either dataflow.
 
-A tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design: the array issues
+An output-stationary tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design: the array issues
 one entry step per cycle and drains a chunk's results through shadow registers while the next chunk computes);
-an instruction adds the constants of :func:`gemm_overhead_cycles`.
+an instruction adds the constants of :func:`gemm_overhead_cycles`. Weight-stationary tiles are those of
+:mod:`gossamer_models.timing.weight_stationary`.
 """
 
 import dataclasses
-import itertools
-import math
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_models.architecture import Array
-from gossamer_models.isa.instructions import NO_LEVEL, Gemm
-from gossamer_models.timing.pipeline import gemm_overhead_cycles
+from gossamer_models.isa.instructions import Dataflow, Gemm
+from gossamer_models.timing.boxes import Box, Reduction, boxes, chunk_entries
+from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
+from gossamer_models.timing.weight_stationary import stationary_work
 
-__all__ = ["Box", "GemmCycles", "boxes", "chunk_entries", "gemm_cycles", "without_places"]
+__all__ = ["GemmCycles", "gemm_cycles", "without_places"]
 
-Range = tuple[int, int]
-Box = tuple[Range, Range, Range]
-_EMPTY: Range = (0, 0)
 _PLACES = dict.fromkeys(("acc_base", "a_base", "b_base", "wait", "signal", "advance", "accumulate"), 0)
 _places = attrgetter(*_PLACES)
 
@@ -35,8 +31,8 @@ class GemmCycles:
 
     Members
     -------
-    issue : entry steps that the array computes.
-    drain : bubbles at the end of chunks shorter than their drain.
+    issue : entry steps that the array computes; weight-stationary, cycles in which a point enters.
+    drain : bubbles at the end of chunks shorter than their drain; weight-stationary, cycles in which none enters.
     overhead : start of the pipeline and its emptying after the last tile.
     """
 
@@ -71,9 +67,12 @@ def without_places(instruction: Gemm) -> Gemm:
 @lru_cache(maxsize=4096)
 def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
     slots = instruction.li * instruction.lj
+    if instruction.dataflow == Dataflow.WS:
+        work = stationary_work(array, instruction)
+        return GemmCycles(work.points, work.cycles - work.points, stationary_overhead_cycles(array, slots))
     drain_steps = array.rows // array.drain_ports
     issue = drain = 0
-    reduction = _Reduction.of(instruction)
+    reduction = Reduction.of(instruction)
     for box, tiles in boxes(instruction).items():
         steps, bubbles = _tile_cycles(reduction, box, drain_steps)
         tiles *= instruction.j * slots
@@ -82,161 +81,8 @@ def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
     return GemmCycles(issue, drain, gemm_overhead_cycles(array, slots))
 
 
-def boxes(instruction: Gemm) -> Counter[Box]:
-    """Boxes of (r2, r1, r0) index ranges that tiles compute, each with its number of tiles per j.
-
-    A range is (first, end). The box of a tile is the smallest that holds every word valid for one of its slots.
-    The cost follows the number of kinds of tiles where each i level moves at most one coordinate.
-    """
-    g = instruction
-    found: Counter[Box] = Counter()
-    for limit, i0_range in ((g.li, range(g.i0 - 1)), (g.li_last, range(g.i0 - 1, g.i0))):
-        levels = ((range(g.i2), g.y_i2, g.x_i2), (range(g.i1), g.y_i1, g.x_i1), (i0_range, g.y_i0, g.x_i0))
-        origins: Counter[tuple[int, int]] = Counter({(g.y_base, g.x_base): 1})
-        if any(y and x for _, y, x in levels):
-            for indices, y, x in levels:
-                origins = _spread(origins, indices, y, x)
-            for (y, x), tiles in origins.items():
-                found[_box(g, _slot_ranges(g, "y", y, limit), _slot_ranges(g, "x", x, limit))] += tiles
-            continue
-        still = math.prod(len(indices) for indices, y, x in levels if not y and not x)
-        ys = _range_kinds(_Axis.of(g, "y"), g.y_base, tuple((indices, y) for indices, y, _ in levels if y), limit)
-        xs = _range_kinds(_Axis.of(g, "x"), g.x_base, tuple((indices, x) for indices, _, x in levels if x), limit)
-        for (y_ranges, y_tiles), (x_ranges, x_tiles) in itertools.product(ys.items(), xs.items()):
-            found[_box(g, y_ranges, x_ranges)] += still * y_tiles * x_tiles
-    return +found
-
-
-def _spread(origins: Counter[tuple[int, int]], indices: range, y: int, x: int) -> Counter[tuple[int, int]]:
-    """Origins of tiles after one more i level."""
-    spread: Counter[tuple[int, int]] = Counter()
-    for (y0, x0), tiles in origins.items():
-        for index in indices:
-            spread[(y0 + index * y, x0 + index * x)] += tiles
-    return spread
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """How one coordinate moves with the indices of its r level, and with li."""
-
-    level: int
-    shift: int
-    negative: int
-    size: int
-    step: int
-    extent: int
-
-    @classmethod
-    def of(cls, g: Gemm, coordinate: str) -> "_Axis":
-        level, shift, negative, size, step = (
-            getattr(g, f"{coordinate}_{name}") for name in ("level", "shift", "negative", "size", "li")
-        )
-        return cls(level, shift, negative, size, step, (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1)
-
-    def range(self, base: int) -> Range:
-        """Indices q in 0..extent-1 with 0 <= base +- (q << shift) < size, as (first, end)."""
-        if self.level == NO_LEVEL:
-            return (0, 1) if 0 <= base < self.size else _EMPTY
-        if self.negative:
-            first, final = -((self.size - 1 - base) >> self.shift), base >> self.shift
-        else:
-            first, final = -(base >> self.shift), (self.size - 1 - base) >> self.shift
-        first, end = max(first, 0), min(final + 1, self.extent)
-        return (first, end) if first < end else _EMPTY
-
-
 @lru_cache(maxsize=4096)
-def _range_kinds(
-    axis: _Axis, base: int, levels: tuple[tuple[range, int], ...], limit: int
-) -> Counter[tuple[Range, ...]]:
-    """Different tuples of per-slot ranges of one coordinate, with their multiplicity."""
-    origins: Counter[tuple[int, int]] = Counter({(base, 0): 1})
-    for indices, stride in levels:
-        origins = _spread(origins, indices, stride, 0)
-    known: dict[int, Range] = {}  # neighbouring tiles share positions
-    kinds: Counter[tuple[Range, ...]] = Counter()
-    for (origin, _), tiles in origins.items():
-        slots = []
-        for position in range(origin, origin + limit * axis.step, axis.step) if axis.step else [origin] * limit:
-            if position not in known:
-                known[position] = axis.range(position)
-            slots.append(known[position])
-        kinds[tuple(slots)] += tiles
-    return kinds
-
-
-def _slot_ranges(g: Gemm, coordinate: str, origin: int, limit: int) -> tuple[Range, ...]:
-    """Valid indices of the r level that moves a coordinate, for each valid li."""
-    axis = _Axis.of(g, coordinate)
-    return tuple(axis.range(origin + li * axis.step) for li in range(limit))
-
-
-def _box(g: Gemm, ys: tuple[Range, ...], xs: tuple[Range, ...]) -> Box:
-    valid = [(y, x) for y, x in zip(ys, xs, strict=True) if _EMPTY not in (y, x)]
-    if not valid:
-        return _EMPTY, _EMPTY, _EMPTY
-    ranges = [(0, extent) for extent in (g.r0, g.r1, g.r2)]
-    for axis, level in enumerate((g.y_level, g.x_level)):
-        if level != NO_LEVEL:
-            ranges[level] = (min(slot[axis][0] for slot in valid), max(slot[axis][1] for slot in valid))
-    return ranges[2], ranges[1], ranges[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reduction:
-    """The loops along r, and the entries of their words."""
-
-    r2: int
-    r1: int
-    r0: int
-    chunk_words: int
-    entries: int
-    entries_last: int
-    last_level: int
-
-    @classmethod
-    def of(cls, g: Gemm) -> "_Reduction":
-        return cls(g.r2, g.r1, g.r0, g.chunk_words, g.entries, g.entries_last, g.last_level)
-
-
-def chunk_entries(instruction: Gemm, box: Box) -> NDArray[np.int64]:
-    """Entry steps of each chunk of a tile with the given box, shape (chunks,)."""
-    return _chunk_entries(_Reduction.of(instruction), box)
-
-
-@lru_cache(maxsize=4096)
-def _tile_cycles(reduction: _Reduction, box: Box, drain_steps: int) -> tuple[int, int]:
+def _tile_cycles(reduction: Reduction, box: Box, drain_steps: int) -> tuple[int, int]:
     """Entry steps of a tile, and bubbles of its short chunks, per slot."""
-    entries = _chunk_entries(reduction, box)
+    entries = chunk_entries(reduction, box)
     return int(entries.sum()), int(np.maximum(drain_steps - entries, 0).sum())
-
-
-def _chunk_entries(g: _Reduction, box: Box) -> NDArray[np.int64]:
-    words = g.r2 * g.r1 * g.r0
-    edges = np.minimum(np.arange(-(-words // g.chunk_words) + 1, dtype=np.int64) * g.chunk_words, words)
-    steps = g.entries * np.diff(_words_before(edges, box, g.r1, g.r0))
-    if g.last_level != NO_LEVEL and g.entries_last != g.entries:
-        ragged = list(box)
-        axis = 2 - g.last_level
-        final = (g.r0, g.r1, g.r2)[g.last_level] - 1
-        low, end = box[axis]
-        ragged[axis] = (max(low, final), end)
-        if ragged[axis][0] < end:
-            steps += (g.entries_last - g.entries) * np.diff(
-                _words_before(edges, (ragged[0], ragged[1], ragged[2]), g.r1, g.r0)
-            )
-    return steps.astype(np.int64)
-
-
-def _words_before(position: NDArray[np.int64], box: Box, r1: int, r0: int) -> NDArray[np.int64]:
-    """Words inside the box whose r position lies below each given position."""
-    (low2, end2), (low1, end1), (low0, end0) = box
-    n1, n0 = end1 - low1, end0 - low0
-    q2, rest = np.divmod(position, r1 * r0)
-    q1, q0 = np.divmod(rest, r0)
-    inner = np.where((q1 >= low1) & (q1 < end1), np.clip(q0 - low0, 0, n0), 0)
-    middle = np.clip(q1 - low1, 0, n1) * n0 + inner
-    last = np.where((q2 >= low2) & (q2 < end2), middle, 0)
-    before: NDArray[np.int64] = np.clip(q2 - low2, 0, end2 - low2) * n1 * n0 + last
-    return before

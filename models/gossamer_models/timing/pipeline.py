@@ -2,7 +2,7 @@
 
 from gossamer_models.architecture import Array
 
-__all__ = ["GEMM_START_CYCLES", "gemm_overhead_cycles"]
+__all__ = ["GEMM_START_CYCLES", "gemm_overhead_cycles", "stationary_overhead_cycles"]
 
 # One cycle to accept, eight to find the first tile's box and first word, two to fetch operands.
 GEMM_START_CYCLES = 11
@@ -25,3 +25,21 @@ def gemm_overhead_cycles(array: Array, slots: int) -> int:
     skew = array.rows + array.columns
     last_drain = slots * (array.rows // array.drain_ports)
     return GEMM_START_CYCLES + slots + skew + array.multiply_latency_cycles + 2 * array.add_latency_cycles + last_drain
+
+
+def stationary_overhead_cycles(array: Array, slots: int) -> int:
+    """Cycles of a weight-stationary GEMM instruction beyond the passes of its tiles.
+
+    Parameters
+    ----------
+    array : the array it runs on.
+    slots : Li * Lj of the instruction.
+
+    Returns
+    -------
+    int
+        Start of the address generator as above; R entries of weights before the first point; multiplier, a chain of R
+        adders, skew over columns, and the adder of the accumulators.
+    """
+    chain = array.multiply_latency_cycles + array.rows * array.add_latency_cycles
+    return GEMM_START_CYCLES + slots + array.rows + chain + array.columns - 1 + array.add_latency_cycles

@@ -14,7 +14,8 @@ from gossamer_hw.gemm.records import Places
 from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Gemm
-from gossamer_models.timing.gemm import boxes, chunk_entries, gemm_cycles
+from gossamer_models.timing.boxes import boxes, chunk_entries
+from gossamer_models.timing.gemm import gemm_cycles
 from tests.references.gemm_instructions import random_instruction
 from tests.references.gemm_steps import Step, walk_steps
 

@@ -10,7 +10,8 @@ import pytest
 
 from gossamer_models.architecture import Array, load_architecture
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
-from gossamer_models.timing.gemm import Box, boxes, chunk_entries, gemm_cycles
+from gossamer_models.timing.boxes import Box, boxes, chunk_entries
+from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles
 
 Word = tuple[int, int, int]
