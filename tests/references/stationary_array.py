@@ -6,7 +6,7 @@ what was written up to the cycle before. What comes too early meets an old sum, 
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class StationaryArray:
                 bases[-1].append(base)
                 base += len(slot)
         order = [(n, s) for n, each in enumerate(self.passes) for s in range(len(each.slots))]
-        after = dict(zip(order, order[1:], strict=False))
+        after = dict(pairwise(order))
 
         def lines(slot: tuple[int, int] | None, cycle: int) -> tuple[int, int, int, int] | None:
             return (*slot, bases[slot[0]][slot[1]], cycle) if slot and cycle < self.lines else None

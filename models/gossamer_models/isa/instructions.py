@@ -16,8 +16,8 @@ from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 __all__ = [
     "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "MODELLED_OPERATIONS",
     "NO_LEVEL",
-    "Dataflow", "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier", "ModifierKind",
-    "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
+    "Dataflow", "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier",
+    "ModifierKind", "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
 ISA_VERSION = 7

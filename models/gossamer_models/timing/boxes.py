@@ -133,6 +133,7 @@ class Reduction:
 
     @classmethod
     def of(cls, g: Gemm) -> "Reduction":
+        """Those of an instruction."""
         return cls(g.r2, g.r1, g.r0, g.chunk_words, g.entries, g.entries_last, g.last_level)
 
 

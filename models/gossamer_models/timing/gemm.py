@@ -1,7 +1,8 @@
 """Cycles of a GEMM instruction, of either dataflow.
 
-An output-stationary tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design: the array issues
-one entry step per cycle and drains a chunk's results through shadow registers while the next chunk computes);
+An output-stationary tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design:
+the array issues one entry step per cycle and drains a chunk's results through shadow registers while the next chunk
+computes);
 an instruction adds the constants of :func:`gemm_overhead_cycles`. Weight-stationary tiles are those of
 :mod:`gossamer_models.timing.weight_stationary`.
 """

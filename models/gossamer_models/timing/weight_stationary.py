@@ -19,7 +19,6 @@ Points that do not exist (slots and rows of ragged last tiles) take no cycle, bu
 chunk: there they follow as null points, so that their accumulators hold +0 as everywhere.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from gossamer_models.architecture import Array
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.timing.boxes import Box, Reduction, boxes, chunk_entries
 
@@ -99,7 +99,7 @@ def _sets(reduction: Reduction, box: Box, rows: int) -> tuple[int, int, int]:
 def _parts(array: Array, g: Gemm) -> Iterator[tuple[Gemm, list[int]]]:
     """Instructions whose tiles together are those of ``g``, each with the points of its tiles' slots."""
     for part, last in _cut(g, 0):
-        whole = part if last else dataclasses.replace(part, li_last=g.li)
+        whole = part if last else changed(part, li_last=g.li)
         slots = [array.rows] * whole.li_last
         if g.rows_level == NO_LEVEL:
             yield whole, slots
@@ -114,6 +114,6 @@ def _cut(g: Gemm, level: int) -> Iterator[tuple[Gemm, bool]]:
     """All but the last index of an i level, if there are any, and the last one."""
     count, y, x = (getattr(g, name.format(level)) for name in ("i{}", "y_i{}", "x_i{}"))
     if count > 1:
-        yield dataclasses.replace(g, **{f"i{level}": count - 1}), False
-    moved = {"y_base": g.y_base + (count - 1) * y, "x_base": g.x_base + (count - 1) * x}
-    yield dataclasses.replace(g, **{f"i{level}": 1}, **moved), True
+        yield changed(g, **{f"i{level}": count - 1}), False
+    y_base, x_base = g.y_base + (count - 1) * y, g.x_base + (count - 1) * x
+    yield changed(g, **{f"i{level}": 1}, y_base=y_base, x_base=x_base), True

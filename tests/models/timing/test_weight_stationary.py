@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gossamer_models.actions import instruction_actions
-from gossamer_models.architecture import Architecture, Array, load_architecture
+from gossamer_models.architecture import Architecture, Array, load_architecture, point_window
 from gossamer_models.golden.gemm_engine import gemm
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import Dataflow, Gemm
@@ -59,7 +59,7 @@ def test_bits_and_cycles_equal_the_stepped_array(shape: tuple[int, int, int, int
 
 
 def test_a_cycle_less_gives_other_bits() -> None:
-    """Both waits are as short as they can be: sums of a set, of a chunk, are read in the first cycle that shows them."""
+    """Both waits are as short as they can be: sums are read in the first cycle that shows them."""
     architecture = machine_of(2, 2, 4, 3)
     g = Gemm(
         dataflow=Dataflow.WS, entries=2, entries_last=2, chunk_words=4, r0=8, a_base=A_OFFSET, a_r0=1, b_r0=2,
@@ -79,9 +79,7 @@ def test_fewer_points_beside_the_rows_give_other_bits(monkeypatch: pytest.Monkey
         a_li=8, a_r0=1, b_r0=4,
     )  # fmt: skip
     assert run(architecture, g, 2)[0]
-    monkeypatch.setattr(
-        "tests.references.stationary_array.point_window", lambda rows, adder: (rows - 1) * adder + 2 * rows - 1
-    )
+    monkeypatch.setattr("tests.references.stationary_array.point_window", lambda *_: point_window(4, 4) - 1)
     assert not run(architecture, g, 2)[0]
 
 
