@@ -107,6 +107,6 @@ class AttentionLayer:
         emit_product(builder, product, mapping, epilogue, self.architecture)
         macs = product.macs()
         return builder.finish(
-            layer, stage, dataflow=f"os {mapping.li}x{mapping.lj}", macs=macs, macs_dense=macs,
+            layer, stage, dataflow=f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}", macs=macs, macs_dense=macs,
             schedules=(choice.schedule,),
         )  # fmt: skip

@@ -6,7 +6,7 @@ from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.tiling import Columns
 from gossamer_models.architecture import Array
-from gossamer_models.isa.instructions import Dim
+from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK
 
 __all__ = ["WHOLE", "ChannelMapping", "channel_columns", "store_dims", "tile_words"]
@@ -21,7 +21,7 @@ class ChannelMapping:
 
     Members
     -------
-    li, lj : interleave.
+    li, lj : interleave, or slots of a weight-stationary tile.
     over_pixels : Li spans pixels of a row instead of batch blocks.
     j_tiles : tiles along j whose weights lie in the B buffer at once; divides all of them.
     bundles : bundles of channels whose inputs lie in the A buffer at once.
@@ -41,6 +41,7 @@ class ChannelMapping:
     columns: int
     down: int = 1
     across: int = 1
+    dataflow: Dataflow = Dataflow.OS
 
     @property
     def strips(self) -> tuple[int, int]:

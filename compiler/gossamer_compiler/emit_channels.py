@@ -237,7 +237,8 @@ class _Emitter:
         a_base = ((gemm.y.origin - gemm.y.low) * self.width + gemm.x.origin - self.low_x) * self.words
         return Gemm(
             wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, advance=Advance.A | Advance.ACC,
-            modifiers=tuple(modifiers), log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
+            modifiers=tuple(modifiers), dataflow=mapping.dataflow,
+            log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
             entries=gemm.entries, entries_last=gemm.entries_last,
             last_level=0 if gemm.entries_last != gemm.entries else NO_LEVEL, chunk_words=gemm.chunk_words,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles, r2=gemm.y.count, r1=gemm.x.count, r0=tap,

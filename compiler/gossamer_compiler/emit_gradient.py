@@ -12,13 +12,14 @@ from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tile
 from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
-from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, store_dims, unit_of
+from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, last_rows, store_dims, unit_of
 from gossamer_compiler.mapping_gradient import gemm_rows
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
+    Dataflow,
     Dim,
     Format,
     Gemm,
@@ -308,7 +309,8 @@ class _Emitter:
         reduction = [b_level, y_level]
         return Gemm(
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
-            log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, **ragged, **spatial,
+            dataflow=mapping.dataflow, log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
+            **ragged, **spatial, **self._real_channels(),
             chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
             a_j=self.held_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
@@ -327,6 +329,12 @@ class _Emitter:
                 *ragged_modifiers,
             ),
         )  # fmt: skip
+
+    def _real_channels(self) -> dict[str, int]:
+        """Rows of the last block of channels; output-stationary it makes no difference how many there are."""
+        if self.mapping.dataflow == Dataflow.OS or self.i_loops > 1:
+            return {}
+        return {"rows_level": 2 if self.mapping.over_taps else 0, "rows_last": last_rows(self.unit, self.array)}
 
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
         """Entries per word; fewer words in the last block of samples, and fewer entries in the last word."""

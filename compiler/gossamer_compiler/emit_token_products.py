@@ -144,7 +144,8 @@ class ProductEmitter:
         alone = mapping.matrices == 1
         words, entry = product.words, BLOCK * mapping.lj
         whole = Gemm(
-            log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1, entries=BLOCK,
+            dataflow=mapping.dataflow, log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
+            entries=BLOCK,
             entries_last=product.entries_last, last_level=0 if product.entries_last != BLOCK else NO_LEVEL,
             chunk_words=product.chunk_words, i0=mapping.i0, j=self.column_tiles if alone else mapping.matrices,
             r0=words, li_last=mapping.row_blocks - (mapping.i0 - 1) * mapping.li,

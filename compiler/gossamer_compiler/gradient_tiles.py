@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from gossamer_compiler.dims import Digit, above, below, combine, merge, plain, refine
 from gossamer_compiler.families import largest
 from gossamer_compiler.geometry import GradientGemm
-from gossamer_compiler.tiling import Columns, granule
+from gossamer_compiler.tiling import Columns, block_options, granule
 from gossamer_models.architecture import Array
-from gossamer_models.isa.instructions import Dim
+from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["BLOCK_BYTES", "GradientMapping", "Unit", "store_dims", "unit_of"]
+__all__ = ["BLOCK_BYTES", "GradientMapping", "Unit", "last_rows", "store_dims", "unit_of"]
 
 ROW_BYTES = BLOCK * 4
 BLOCK_BYTES = BLOCK * ROW_BYTES
@@ -26,7 +26,7 @@ class GradientMapping:
 
     Members
     -------
-    li, lj : interleave.
+    li, lj : interleave, or slots of a weight-stationary tile.
     over_taps : Li spans taps across instead of channel blocks.
     channel_blocks : blocks of R input channels per tile.
     j_tiles : tiles along j per GEMM; divides all of them.
@@ -43,6 +43,7 @@ class GradientMapping:
     units: int
     batch_words: int
     rows: int
+    dataflow: Dataflow = Dataflow.OS
 
     def held_blocks(self, rows: int) -> int:
         """Blocks of R = ``rows`` input channels in buffer A: whole blocks of eight channels."""
@@ -96,6 +97,14 @@ def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
     return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *words)
+
+
+def last_rows(unit: Unit, array: Array) -> int:
+    """Rows of the last block of R input channels that a store takes to their place; any, of several groups."""
+    if unit.groups > 1:
+        return array.rows
+    blocks = block_options(unit.inputs, array.rows)[-1]
+    return min(array.rows, unit.in_words * BLOCK - (blocks - 1) * array.rows)
 
 
 def store_dims(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> tuple[Dim, ...]:

@@ -16,10 +16,10 @@ from gossamer_compiler.predicted_actions import channel_actions, each_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
-from gossamer_models.isa.instructions import MAX_DIMS, Gemm
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import MAX_DIMS, Dataflow, Gemm
 from gossamer_models.layouts import BLOCK, entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
-from gossamer_models.timing.pipeline import gemm_overhead_cycles
 
 __all__ = ["BOTH", "Edges", "channels_fit", "choose_channels", "map_channels"]
 
@@ -98,7 +98,7 @@ def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator
     """
     array = architecture.array
     blocks_options = block_options(gemm.source.batch, array.rows)
-    for strips, (li, lj) in itertools.product(_cuts(gemm, array), array.interleaves):
+    for strips, (dataflow, li, lj) in itertools.product(_cuts(gemm, array), array.schedules):
         part, cut = gemm.strip(strips), channel_columns(gemm, array, lj)
         for over_pixels in (False, True) if li > 1 else (False,):
             # Pixels of Li beyond a strip would be those of the next one.
@@ -111,7 +111,8 @@ def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator
                 continue
             j_tiles, blocks, places = crossed(cut.options(), usable, range(len(tiles)))
             rows, columns = np.array(tiles)[places].T
-            yield ChannelMapping(li, lj, over_pixels, j_tiles, cut.units_of(j_tiles), blocks, rows, columns, *strips)
+            units = cut.units_of(j_tiles)
+            yield ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns, *strips, dataflow)
 
 
 def _cuts(gemm: ChannelGemm, array: Array) -> Iterator[tuple[int, int]]:
@@ -179,33 +180,51 @@ def _channel_cost(
 
 def _channel_cycles(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:
     """Issue and drain cycles of all tiles of a row bank's part, and overhead per instruction."""
-    array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
+    array, overheads = architecture.array, []
 
     def cycles(columns: int) -> int:
-        found = gemm_cycles(array, _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns))
-        return (found.issue + found.drain) * repeats
+        total = 0
+        for part, repeats in _parts(gemm, mapping, columns, array):
+            found = gemm_cycles(array, part)
+            overheads.append(found.overhead)
+            total += (found.issue + found.drain) * repeats
+        return total
 
-    overhead = gemm_overhead_cycles(array, mapping.li * mapping.lj)
-    return each(_cut_columns(gemm, mapping), cycles), overhead
+    compute = each(_cut_columns(gemm, mapping), cycles)
+    return compute, overheads[0]
 
 
 def _channel_product(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
     """Actions of the multiply-adds of the whole problem."""
     gemm = gemm.strip(mapping.strips)
-    array, repeats = architecture.array, _repeats(gemm, mapping, architecture)
+    array = architecture.array
 
     def actions(columns: int) -> Actions:
-        whole = _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns)
-        return Actions.total([(instruction_actions(array, whole), repeats)])
+        parts = _parts(gemm, mapping, columns, array)
+        return Actions.total((instruction_actions(array, part), repeats) for part, repeats in parts)
 
     return each_actions(_cut_columns(gemm, mapping), actions)
 
 
-def _repeats(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> int:
-    """Tiles along j, and along the batch."""
-    blocks = block_options(gemm.source.batch, architecture.array.rows)[-1]
-    tiles = channel_columns(gemm, architecture.array, mapping.lj).all_tiles
-    return tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li))
+def _parts(gemm: ChannelGemm, mapping: ChannelMapping, columns: int, array: Array) -> list[tuple[Gemm, int]]:
+    """Instructions that together have all tiles, and how often each repeats.
+
+    Weight-stationary, the last block of samples has only the points that exist, but for strips of pixels: an
+    instruction has no level left that would tell its block.
+    """
+    whole = _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
+    blocks = block_options(gemm.source.batch, array.rows)[-1]
+    tiles = channel_columns(gemm, array, mapping.lj).all_tiles
+    if mapping.dataflow == Dataflow.OS:
+        return [(whole, tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li)))]
+    rows = array.rows if mapping.strips != WHOLE else max(0, gemm.source.batch - (blocks - 1) * array.rows)
+    if mapping.over_pixels:
+        ragged = whole if whole.i2 > 1 else changed(whole, rows_level=2, rows_last=rows)
+        return [(whole, tiles * (blocks - 1)), (ragged, tiles)]
+    i0 = -(-blocks // mapping.li)
+    batch = {"i2": whole.i1, "i1": whole.i0, "i0": i0, "li_last": blocks - (i0 - 1) * mapping.li, "rows_last": rows}
+    steps = {"y_i2": whole.y_i1, "y_i1": 0, "x_i1": whole.x_i0, "x_i0": 0}
+    return [(changed(whole, **batch, **steps, rows_level=0), tiles)]
 
 
 def _cut_columns(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
@@ -218,12 +237,12 @@ def _cut_columns(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
 
 
 @cache
-def _whole(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, columns: int) -> Gemm:
+def _whole(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, columns: int, dataflow: Dataflow) -> Gemm:
     """All pixels as one instruction, strips of ``columns`` outermost; one tile along j and along the batch."""
     outer, inner = gemm.y.outputs, gemm.x.outputs
     i0 = -(-columns // li) if over_pixels else inner
     return Gemm(
-        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
+        dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
         entries=gemm.entries, entries_last=gemm.entries_last, last_level=0, chunk_words=gemm.chunk_words,
         i2=inner // columns if over_pixels else 1, i1=outer, i0=i0,
         r2=gemm.y.count, r1=gemm.x.count, r0=gemm.tap_words,

@@ -6,16 +6,17 @@ from functools import cache, partial
 
 import numpy as np
 
-from gossamer_compiler.families import Ranks, cheapest, crossed, largest, limited, members
+from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import GradientGemm
-from gossamer_compiler.gradient_tiles import GradientMapping, store_dims, unit_of
+from gossamer_compiler.gradient_tiles import GradientMapping, last_rows, store_dims, unit_of
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
-from gossamer_compiler.predicted_actions import gradient_actions
+from gossamer_compiler.predicted_actions import each_actions, gradient_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Gemm
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
 from gossamer_models.layouts import BLOCK
 from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
@@ -55,7 +56,7 @@ def choose_gradient(
 def _require_storable(gemm: GradientGemm, array: Array, layer: str) -> None:
     unit = unit_of(gemm, array)
     blocks = block_options(unit.inputs, array.rows)[-1]
-    cuts = [(li, lj, unit.columns(array, lj)) for li, lj in array.interleaves]
+    cuts = [(li, lj, unit.columns(array, lj)) for _, li, lj in array.schedules]
     seeds = [
         GradientMapping(li, lj, taps, blocks, cut.tiles, 1, 1, 1) for li, lj, cut in cuts for taps in (False, li > 1)
     ]
@@ -72,9 +73,7 @@ def _best_gradient(
     gemm: GradientGemm, architecture: Architecture, objective: Objective
 ) -> Choice[GradientMapping] | None:
     def actions(mapping: GradientMapping) -> Actions:
-        whole, repeats = _whole(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
-        product = Actions.total([(instruction_actions(architecture.array, whole), repeats)])
-        return gradient_actions(gemm, mapping, product, architecture)
+        return gradient_actions(gemm, mapping, _gradient_product(gemm, mapping, architecture), architecture)
 
     def rank(family: GradientMapping) -> Ranks:
         demands = _gradient_demands(gemm, family, architecture)
@@ -130,14 +129,15 @@ def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterat
     # The diagonal of a unit is stored at once.
     blocks_used = blocks_options if unit.groups == 1 else blocks_options[-1:]
     strips = _strips(gemm)
-    for li, lj in array.interleaves:
+    for dataflow, li, lj in array.schedules:
         cut = unit.columns(array, lj)
         j_options = cut.options() if unit.groups == 1 or cut.shared else [cut.tiles]
         for over_taps in (False, True) if li > 1 else (False,):
             usable = [n for n in blocks_used if over_taps or not n % li or n == blocks_options[-1]]
             blocks, j_tiles, places = crossed(usable, j_options, range(len(strips)))
             words, rows = np.array(strips)[places].T
-            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, cut.units_of(j_tiles), words, rows)
+            units = cut.units_of(j_tiles)
+            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, units, words, rows, dataflow)
 
 
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
@@ -169,7 +169,7 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     i_blocks = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
     j_blocks = unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles
     cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
-    compute, overhead = _gradient_cycles(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
+    compute, overhead = _gradient_cycles(gemm, mapping, architecture)
     instances = i_blocks * j_blocks * cuts
     words = (
         mapping.units
@@ -189,33 +189,72 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     return slowest + loaded // bus // instances + results // architecture.vector.lanes + results * 4 // bus, instances
 
 
-@cache
-def _gradient_cycles(
-    gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture
-) -> tuple[int, int]:
+def _gradient_cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
     """Issue and drain cycles of the whole problem, and overhead per instruction."""
-    whole, repeats = _whole(gemm, li, lj, over_taps, architecture)
+    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.over_taps
+
+    def cycles(held: int) -> int:
+        return _whole_cycles(gemm, *kind, bool(held), architecture)[0]
+
+    compute = each(_holds_all(gemm, mapping, architecture), cycles)
+    return compute, _whole_cycles(gemm, *kind, False, architecture)[1]
+
+
+def _gradient_product(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
+    """Actions of the multiply-adds of the whole problem."""
+    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.over_taps
+
+    def actions(held: int) -> Actions:
+        whole, repeats = _whole(gemm, *kind, bool(held), architecture)
+        return Actions.total([(instruction_actions(architecture.array, whole), repeats)])
+
+    return each_actions(_holds_all(gemm, mapping, architecture), actions)
+
+
+def _holds_all(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> int:
+    """1 if an instruction has all input channels and leaves out those that do not exist, else 0."""
+    if mapping.dataflow == Dataflow.OS:
+        return 0
+    blocks = block_options(unit_of(gemm, architecture.array).inputs, architecture.array.rows)[-1]
+    return 1 * (mapping.channel_blocks == blocks)
+
+
+@cache
+def _whole_cycles(
+    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, over_taps: bool, held: bool, architecture: Architecture
+) -> tuple[int, int]:
+    whole, repeats = _whole(gemm, dataflow, li, lj, over_taps, held, architecture)
     cycles = gemm_cycles(architecture.array, whole)
     return (cycles.issue + cycles.drain) * repeats, cycles.overhead
 
 
-def _whole(gemm: GradientGemm, li: int, lj: int, over_taps: bool, architecture: Architecture) -> tuple[Gemm, int]:
-    """All taps and samples as one instruction, and how often that repeats over blocks of channels."""
+def _whole(
+    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, over_taps: bool, held: bool, architecture: Architecture
+) -> tuple[Gemm, int]:
+    """All taps, samples and input channels as one instruction, and how often that repeats over output channels."""
     array, (kh, kw) = architecture.array, gemm.window.kernel
     unit = unit_of(gemm, array)
     blocks = block_options(unit.inputs, array.rows)[-1]
     ragged = gemm.last_entries != gemm.entries
+    if over_taps:
+        taps = -(-kw // li)
+        loops = {"i2": blocks, "i1": kh, "i0": taps, "li_last": kw - (taps - 1) * li, "rows_level": 2}
+        loops |= {"y_i1": 1, "x_i0": li, "x_li": 1}
+    else:
+        tiles = -(-blocks // li)
+        loops = {"i2": kh, "i1": kw, "i0": tiles, "li_last": blocks - (tiles - 1) * li, "rows_level": 0}
+        loops |= {"y_i2": 1, "x_i1": 1}
     whole = Gemm(
-        log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, entries=gemm.entries, entries_last=gemm.last_entries,
-        last_level=2 if ragged else NO_LEVEL, chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
-        i1=kh, i0=-(-kw // li) if over_taps else kw, li_last=kw - (-(-kw // li) - 1) * li if over_taps else 1,
+        dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
+        entries=gemm.entries, entries_last=gemm.last_entries, last_level=2 if ragged else NO_LEVEL,
+        chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
         r2=gemm.gradient.batch_blocks, r1=gemm.gradient.height, r0=gemm.gradient.width,
-        y_base=-gemm.window.padding[0], y_i1=1, y_level=1,
-        y_shift=gemm.window.stride[0].bit_length() - 1, y_size=gemm.source.height,
-        x_base=-gemm.window.padding[1], x_i0=li if over_taps else 1, x_li=1 if over_taps else 0, x_level=0,
+        rows_last=last_rows(unit, array) if held else array.rows,
+        y_base=-gemm.window.padding[0], y_level=1, y_shift=gemm.window.stride[0].bit_length() - 1,
+        y_size=gemm.source.height, x_base=-gemm.window.padding[1], x_level=0,
         x_shift=gemm.window.stride[1].bit_length() - 1, x_size=gemm.source.width,
     )  # fmt: skip
-    return whole, unit.columns(array, lj).all_tiles * (blocks if over_taps else -(-blocks // li))
+    return changed(whole, **loops), unit.columns(array, lj).all_tiles
 
 
 def _doublings(start: int, limit: int) -> Iterable[int]:

@@ -76,9 +76,9 @@ def _candidates(product: Product, architecture: Architecture) -> Iterator[Produc
     array = architecture.array
     options = block_options(product.rows, array.rows)
     matrices = [(BLOCK, heads) for heads in divisors(product.heads)] + [(samples, 1) for samples in (4, 2, 1)]
-    for (li, lj), blocks, (samples, heads) in itertools.product(array.interleaves, options, matrices):
+    for (dataflow, li, lj), blocks, (samples, heads) in itertools.product(array.schedules, options, matrices):
         if blocks % li == 0 or blocks == options[-1]:
-            yield ProductMapping(li, lj, blocks, samples, heads)
+            yield ProductMapping(li, lj, blocks, samples, heads, dataflow)
 
 
 def _demands(

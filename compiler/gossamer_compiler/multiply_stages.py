@@ -168,7 +168,7 @@ class Update:
 
 
 def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
-    text = f"os {mapping.li}x{mapping.lj}"
+    text = f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}"
     if isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE:
         text += f", strips {mapping.down}x{mapping.across}"
     return text

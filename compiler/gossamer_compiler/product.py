@@ -43,7 +43,7 @@ def compile_product(i: int, r: int, j: int, pattern: Pattern, architecture: Arch
     builder = StageBuilder()
     emit_channel_gemm(builder, gemm, mapping, stream_of(gemm, mapping, architecture, tensor), architecture)
     stage = builder.finish(
-        "product", "ff", dataflow=f"os {mapping.li}x{mapping.lj}",
+        "product", "ff", dataflow=f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}",
         sparsity="dense" if pattern.is_dense else str(pattern), macs=gemm.macs(), macs_dense=i * r * j,
     )  # fmt: skip
     return Program(f"product {i}x{r}x{j}", architecture.name, (stage,), memory)

@@ -13,6 +13,7 @@ from gossamer_compiler.mapping_tokens import choose_product
 from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.token_products import Product, ProductMapping
 from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Dataflow
 from gossamer_models.program import Schedule
 
 __all__ = ["DoesNotReplayError", "Replay", "Scheduler"]
@@ -82,7 +83,7 @@ class Replay(Scheduler):
 
 def _mapping(cls: type[_M], schedule: Schedule) -> _M:
     sizes: dict[str, Any] = dict(schedule.sizes)
-    return cls(**sizes)
+    return cls(**sizes | {"dataflow": Dataflow(sizes["dataflow"])})
 
 
 def _fitting(mapping: _M, schedule: Schedule, *, fits: bool) -> Choice[_M]:

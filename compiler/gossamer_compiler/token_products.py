@@ -13,7 +13,7 @@ from gossamer_compiler.activations import BLOCK_BYTES, Activation
 from gossamer_compiler.dims import Digit, merge, plain, refine
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Array
-from gossamer_models.isa.instructions import Dim
+from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.roles import channel_chunk_words
 
@@ -111,7 +111,7 @@ class ProductMapping:
 
     Members
     -------
-    li, lj : interleave; Li spans blocks of rows.
+    li, lj : interleave, or slots of a weight-stationary tile; Li spans blocks of rows.
     row_blocks : blocks of R rows per tile.
     samples, heads : matrices per tile, of one block of eight samples.
     """
@@ -121,6 +121,7 @@ class ProductMapping:
     row_blocks: int
     samples: int
     heads: int
+    dataflow: Dataflow = Dataflow.OS
 
     @property
     def matrices(self) -> int:

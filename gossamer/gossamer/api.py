@@ -16,7 +16,7 @@ from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.objective import objective_of
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.errors import InputError, UnsupportedError
+from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
@@ -36,11 +36,9 @@ if TYPE_CHECKING:
     from gossamer.verify_file import FileVerification
 
 __all__ = [
-    "DATAFLOWS", "Simulation", "collection_paused", "generate", "generate_unit", "load", "simulate", "verify_product",
+    "Simulation", "collection_paused", "generate", "generate_unit", "load", "simulate", "verify_product",
     "verify_program", "verify_workload", "write_simulation",
 ]  # fmt: skip
-
-DATAFLOWS = ("os", "ws", "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ def load(
     batch: int | None = None,
     memory: str | None = None,
     objective: str | None = None,
+    dataflow: str = "auto",
 ) -> tuple[Workload, Network, Architecture]:
     """Load a workload with what it refers to.
 
@@ -73,11 +72,12 @@ def load(
     ----------
     source : a workload file.
     architecture, batch, memory, objective : used in place of the file's.
+    dataflow : ``os`` or ``ws`` limits the machine to one; ``auto`` leaves the choice to the compiler.
 
     Raises
     ------
     InputError
-        A file is missing or wrong.
+        A file is missing or wrong, or the machine lacks the dataflow.
     """
     workload = load_workload(source)
     if batch is not None and batch < 1:
@@ -89,8 +89,10 @@ def load(
     with _about(workload.source):
         network = load_any_network(workload.network, relative_to=workload.source)
         if architecture is None:
-            return workload, network, load_architecture(workload.architecture, relative_to=workload.source)
-    return workload, network, load_architecture(architecture)
+            machine = load_architecture(workload.architecture, relative_to=workload.source)
+    if architecture is not None:
+        machine = load_architecture(architecture)
+    return workload, network, machine.limited_to(dataflow)
 
 
 @contextmanager
@@ -110,6 +112,7 @@ def simulate(
     batch: int | None = None,
     memory: str | None = None,
     objective: str | None = None,
+    dataflow: str = "auto",
     trace: bool = False,
     note: Note = silent,
 ) -> Simulation:
@@ -122,15 +125,19 @@ def simulate(
     ----------
     source : a workload file.
     architecture, batch, memory, objective : used in place of the file's.
+    dataflow : ``os`` or ``ws`` limits the machine to one; ``auto`` leaves the choice to the compiler.
     trace : keep every instruction's start and end in ``timing``.
 
     Raises
     ------
     InputError
-        A file is missing or wrong, a layer does not fit or is not supported, energy is asked for and has no table.
+        A file is missing or wrong, a layer does not fit or is not supported, energy is asked for and has no table, or
+        the machine lacks the dataflow.
     """
     with collection_paused():
-        loaded = load(source, architecture=architecture, batch=batch, memory=memory, objective=objective)
+        loaded = load(
+            source, architecture=architecture, batch=batch, memory=memory, objective=objective, dataflow=dataflow
+        )  # fmt: skip
         return _simulate(loaded, trace=trace, note=note)
 
 
@@ -216,24 +223,20 @@ def verify_product(
     architecture: str = DEFAULT_ARCHITECTURE,
     note: Note = silent,
 ) -> Result:
-    """Verify one product I x R x J on all three executors.
+    """Verify one product I x R x J on all three executors; weight-stationary on golden and simulator.
 
     Raises
     ------
     InputError
         A size, the sparsity or the dataflow is wrong, or the product does not fit.
     """
-    if dataflow not in DATAFLOWS:
-        raise InputError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {dataflow!r}")
-    if dataflow == "ws":
-        raise UnsupportedError("dataflow ws (weight-stationary) is not built", "os or auto")
     from gossamer.verify import verify_product as run
 
-    machine = load_architecture(architecture)
+    machine = load_architecture(architecture).limited_to(dataflow)
     pattern = _pattern(sparsity, machine)
     note(f"product {sizes[0]} x {sizes[1]} x {sizes[2]} on {machine.name}: golden, simulator, Verilator")
-    problem = {"gemm": list(sizes), "sparsity": sparsity, "dataflow": "os"}
-    return _verification(run(*sizes, pattern, machine, seed), problem)
+    found = run(*sizes, pattern, machine, seed)
+    return _verification(found, {"gemm": list(sizes), "sparsity": sparsity, "dataflow": found.dataflow})
 
 
 def _pattern(sparsity: str, machine: Architecture) -> Pattern:
@@ -263,9 +266,10 @@ def verify_workload(
     workload, network, machine = load(source, architecture=architecture, batch=batch)
     what = "training step" if METHODS[workload.training.method].trains else "inference"
     note(f"one {what} of {network.name} on {machine.name}: golden, simulator, Verilator")
-    problem = {"workload": workload.name, "sparsity": workload.training.sparsity or "dense", "dataflow": "os"}
     with _about(workload.source):
-        return _verification(verify_training(workload, network, machine, seed), problem)
+        found = verify_training(workload, network, machine, seed)
+    sparsity = workload.training.sparsity or "dense"
+    return _verification(found, {"workload": workload.name, "sparsity": sparsity, "dataflow": found.dataflow})
 
 
 def verify_program(source: str | Path, *, seed: int = 0, note: Note = silent) -> Result:

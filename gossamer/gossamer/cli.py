@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gossamer.folders import check_directory, make_directory
 from gossamer.notes import Note
+from gossamer_models.dataflows import DATAFLOWS
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
@@ -73,6 +74,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         choices=OBJECTIVES,
         help="what schedules are chosen by, in place of the workload's; default cycles",
     )
+    parser.add_argument("--dataflow", choices=DATAFLOWS, default="auto", help="the only one to use; default auto: both")
     parser.add_argument("--no-plots", action="store_true", help="write no pictures")
     parser.set_defaults(run=_simulate)
 
@@ -91,7 +93,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
     parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")
-    parser.add_argument("--dataflow", choices=("os", "ws", "auto"), help="with --gemm; default auto")
+    parser.add_argument("--dataflow", choices=DATAFLOWS, help="with --gemm; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of the random operands")
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default tiny-4x4 with --gemm")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
@@ -142,6 +144,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
             batch=arguments.batch,
             memory=arguments.memory,
             objective=arguments.objective,
+            dataflow=arguments.dataflow,
             trace=True,
             note=note,
         )

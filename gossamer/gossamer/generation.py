@@ -40,7 +40,8 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     if not machine.whole_in_rtl:
         raise UnsupportedError(
             f"architecture {machine.name!r} exists on the simulator only",
-            f"memory.ports: 1, array.group: {RTL_GROUP}, at most {RTL_LANES} vector.lanes and no render engine",
+            f"memory.ports: 1, array.group: {RTL_GROUP}, array.dataflows: [os], at most {RTL_LANES} vector.lanes "
+            "and no render engine",
         )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")

@@ -48,6 +48,7 @@ class Verification:
 
     Members
     -------
+    dataflow : of its GEMM instructions.
     instructions, results : GEMM instructions executed, accumulators compared.
     mismatches : accumulators whose bits differ between golden and RTL.
     rtl_cycles, sim_cycles : sum over the instructions, measured and simulated.
@@ -56,6 +57,7 @@ class Verification:
 
     program: str
     architecture: str
+    dataflow: str
     seed: int
     instructions: int
     results: int
@@ -71,7 +73,7 @@ class Verification:
 
 
 def verify_program(program: Program, architecture: Architecture, seed: int) -> Verification | FileVerification:
-    """Run a filled Program on golden, on the simulator and in Verilator.
+    """Run a filled Program on golden, on the simulator and in Verilator; weight-stationary, no RTL is there to run.
 
     Raises
     ------
@@ -80,6 +82,8 @@ def verify_program(program: Program, architecture: Architecture, seed: int) -> V
     UnsupportedError
         It has vector operations that do not exist in RTL.
     """
+    if "ws" in program.dataflows:
+        return verify_image(program, architecture, seed)
     if not architecture.whole_in_rtl:
         return _verify_engine(program, architecture, seed)
     if program.modelled_operations:
@@ -127,6 +131,7 @@ def _compare(
     return Verification(
         program=program.name,
         architecture=architecture.name,
+        dataflow=", ".join(program.dataflows),
         seed=seed,
         instructions=len(measured),
         results=sum(item.results for item in measured),

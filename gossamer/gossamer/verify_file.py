@@ -61,6 +61,7 @@ class FileVerification:
 
     Members
     -------
+    dataflow : of its GEMM instructions; ``os, ws`` where they differ.
     instructions, image_bytes : instructions executed, bytes of DRAM compared.
     mismatches : bytes in which golden in another order, or RTL, differs from golden; all runs together.
     rtl_cycles : of the whole Program; None without RTL.
@@ -71,6 +72,7 @@ class FileVerification:
 
     program: str
     architecture: str
+    dataflow: str
     seed: int
     instructions: int
     image_bytes: int
@@ -106,7 +108,7 @@ def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = No
 
 
 def _in_rtl(program: Program, architecture: Architecture) -> bool:
-    return architecture.whole_in_rtl and not program.modelled_operations
+    return architecture.whole_in_rtl and not program.modelled_operations and "ws" not in program.dataflows
 
 
 def verify_image(
@@ -136,6 +138,7 @@ def verify_image(
     return FileVerification(
         program=program.name,
         architecture=architecture.name,
+        dataflow=", ".join(program.dataflows),
         seed=seed,
         instructions=instructions,
         image_bytes=expected.size,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gossamer_models.dataflows import DATAFLOWS, DataflowName
 from gossamer_models.energy import locate_energy
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.isa.instructions import Dataflow
@@ -18,12 +19,9 @@ from gossamer_models.render_engine import RenderEngine
 from gossamer_models.schema import Schema
 
 __all__ = [
-    "DATAFLOWS", "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
+    "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
     "load_architecture", "point_window",
 ]  # fmt: skip
-
-DATAFLOWS = ("os", "ws", "auto")
-"""What a run may be limited to."""
 
 RTL_GROUP = 8
 """Elements of a word in machines that exist in RTL."""
@@ -33,7 +31,6 @@ RTL_LANES = 64
 
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
-DataflowName = Literal["os", "ws"]
 AddressDigit = Literal["group", "column", "bank"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
-from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Instruction, Vector, VectorOp
+from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Dataflow, Gemm, Instruction, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.placement import unplaced
 
@@ -131,6 +131,12 @@ class Program:
         """Instructions of all stages, those of stages alike but for places once; places may be stand-ins."""
         bodies = (unplaced(stage.instructions) for stage in self.stages)
         return chain.from_iterable({id(body): body for body in bodies}.values())
+
+    @property
+    def dataflows(self) -> list[str]:
+        """Names of the dataflows of its GEMM instructions, sorted; no RTL has ``ws``."""
+        used = {item.dataflow for item in self.unlike_instructions() if isinstance(item, Gemm)}
+        return sorted(Dataflow(dataflow).text for dataflow in used)
 
     @property
     def modelled_operations(self) -> list[str]:

@@ -15,7 +15,7 @@ PLACES: dict[type[Instruction], frozenset[str]] = {
     Load: _TRANSFER_PLACES,
     Store: _TRANSFER_PLACES,
     Gemm: frozenset(
-        {"advance", "accumulate", "acc_base", "rows_level", "rows_last"}
+        {"advance", "accumulate", "acc_base"}
         | {f"a_{name}" for name in ("base", "i2", "i1", "i0", "li", "j", "r2", "r1", "r0")}
         | {f"b_{name}" for name in ("base", "j", "r2", "r1", "r0")}
     ),

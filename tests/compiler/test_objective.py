@@ -79,9 +79,7 @@ def gradient_instructions(gemm: GradientGemm, mapping: GradientMapping, architec
 
 
 def predicted_gradient(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
-    whole, repeats = gradients._whole(gemm, mapping.li, mapping.lj, mapping.over_taps, architecture)
-    product = Actions.total([(instruction_actions(architecture.array, whole), repeats)])
-    return gradient_actions(gemm, mapping, product, architecture)
+    return gradient_actions(gemm, mapping, gradients._gradient_product(gemm, mapping, architecture), architecture)
 
 
 def predicted_channels(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:

@@ -205,7 +205,7 @@ PRODUCTS: dict[str, tuple[tuple[str, ...], str]] = {
     "far too large": (("--gemm", "100000,100000,100000"), "too large for RTL"),
     "far too long": (("--gemm", "300000000,1,1"), "exceeds the instruction set"),
     "does not fit": (("--gemm", "4,400000,4"), "remedy: raise buffers.b_entries"),
-    "not built": (("--gemm", "4,8,4", "--dataflow", "ws"), "dataflow ws (weight-stationary) is not built"),
+    "not built": (("--gemm", "4,8,4", "--dataflow", "ws"), "is built without dataflow ws (weight-stationary)"),
     "unknown dataflow": (("--gemm", "4,8,4", "--dataflow", "is"), "--dataflow"),
     "N > M": (("--gemm", "4,8,4", "--sparsity", "5:4"), "N of a sparsity N:M must lie between 1 and M = 4, not 5"),
     "M of no group": (("--gemm", "4,8,4", "--sparsity", "1:3"), "must divide the word of 8 elements"),
@@ -292,7 +292,7 @@ def test_output_folder_that_cannot_be(
 
 def found(mismatches: int, late: tuple[tuple[str, str, int, int], ...] = ()) -> Callable[..., Verification]:
     """A verification that ran nothing."""
-    verification = Verification("p", "tiny-4x4", 0, 1, 16, mismatches, 100, 100, late)
+    verification = Verification("p", "tiny-4x4", "os", 0, 1, 16, mismatches, 100, 100, late)
 
     def verify(i: int, r: int, j: int, pattern: Pattern, *rest: object) -> Verification:
         return dataclasses.replace(verification, program=f"product {i}x{r}x{j} {pattern}")

@@ -61,7 +61,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
     b_j 975 24 | b_r2 999 24 | b_r1 1023 24 | b_r0 1047 24 | acc_base 1071 24 | y_base 1095 20s | y_i2 1115 16s
     y_i1 1131 16s | y_i0 1147 16s | y_li 1163 16s | y_level 1179 2 | y_shift 1181 3 | y_negative 1184 1
     y_size 1185 20 | x_base 1205 20s | x_i2 1225 16s | x_i1 1241 16s | x_i0 1257 16s | x_li 1273 16s
-    x_level 1289 2 | x_shift 1291 3 | x_negative 1294 1 | x_size 1295 20
+    x_level 1289 2 | x_shift 1291 3 | x_negative 1294 1 | x_size 1295 20 | dataflow 1315 1
     """,
     ),
     48: (

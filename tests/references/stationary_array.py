@@ -20,6 +20,8 @@ from tests.models.timing.test_gemm import coordinate, walked_box
 Word = tuple[int, int, int]
 Point = tuple[int, int]
 """Slot li and row."""
+Written = list[tuple[int, np.float32]]
+"""What a place of a memory held, and since the end of which cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ class StationaryArray:
     def steps(self) -> list[Step]:
         """What the controller starts, cycle by cycle."""
         rows, steps, turn = self.array.rows, [Step()] * (GEMM_START_CYCLES + self.g.li * self.g.lj), 0
-        bases, base = [], 0
+        base = 0
+        bases: list[list[int]] = []
         for each in self.passes:
             bases.append([])
             for slot in each.slots:
@@ -159,8 +162,8 @@ class StationaryArray:
         weights: dict[tuple[int, int, int], tuple[np.float16, int, bool]] = {}
         products: dict[tuple[int, int, int], np.float32] = {}
         sums: dict[tuple[int, int, int], np.float32] = {}
-        chain: dict[object, list[tuple[int, np.float32]]] = defaultdict(list)
-        totals: dict[object, list[tuple[int, np.float32]]] = defaultdict(list)
+        chain: dict[tuple[int, Point, int], Written] = defaultdict(list)
+        totals: dict[tuple[int, int], Written] = defaultdict(list)
         for t in range(end):
             loads = []
             for k, c in product(range(rows), range(columns)):
@@ -211,7 +214,7 @@ class StationaryArray:
                     banks[k, (base + place) % window, -1] = inside
 
     def _head(
-        self, token: tuple[int, Point, int | None], c: int, chain: dict[object, list[tuple[int, np.float32]]], t: int
+        self, token: tuple[int, Point, int | None], c: int, chain: dict[tuple[int, Point, int], Written], t: int
     ) -> np.float32:
         """What enters at the top: +0, or the sum of the sets before as the memory has it."""
         each = self.passes[token[0]]
@@ -221,7 +224,7 @@ class StationaryArray:
 
     def _leave(
         self, token: tuple[int, Point, int | None], c: int, value: np.float32,
-        chain: dict[object, list[tuple[int, np.float32]]], totals: dict[object, list[tuple[int, np.float32]]], t: int,
+        chain: dict[tuple[int, Point, int], Written], totals: dict[tuple[int, int], Written], t: int,
     ) -> None:  # fmt: skip
         each, g, (li, row) = self.passes[token[0]], self.g, token[1]
         if not each.ends:
@@ -237,7 +240,7 @@ def _at(steps: list[Step], t: int) -> Step:
     return steps[t] if 0 <= t < len(steps) else Step()
 
 
-def _seen(written: list[tuple[int, np.float32]], t: int, before: np.float32) -> np.float32:
+def _seen(written: Written, t: int, before: np.float32) -> np.float32:
     """What a memory gives in a cycle: asked for one cycle before, it shows what was written until then."""
     return next((value for when, value in reversed(written) if when <= t - 2), before)
 

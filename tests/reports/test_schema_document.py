@@ -99,7 +99,7 @@ def simulation(architecture: str) -> dict[str, Any]:
 
 def verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results of a product and of a training step, one instruction late."""
-    found = Verification("p", "tiny-4x4", 1, 2, 64, 1, 90, 80, (("conv1", "ff", 50, 40),))
+    found = Verification("p", "tiny-4x4", "os", 1, 2, 64, 1, 90, 80, (("conv1", "ff", 50, 40),))
     for function in ("verify_product", "verify_training"):
         monkeypatch.setattr(gossamer.verify, function, lambda *_: found)
     return api.verify_product((4, 8, 4)), api.verify_workload(WORKLOAD)
@@ -203,7 +203,7 @@ def test_verification_in_rtl_is_documented() -> None:
 def program_verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], ...]:
     """Results of a saved Program on which executors disagree, of a product and of a training step."""
     late = (StageCycles("conv1", "ff", 50, 40),)
-    found = FileVerification("p", "tiny-4x4", 1, 2, 64, 1, 90, 80, late, late)
+    found = FileVerification("p", "tiny-4x4", "os", 1, 2, 64, 1, 90, 80, late, late)
     monkeypatch.setattr(gossamer.verify_file, "verify_file", lambda *_: found)
     for function in ("verify_product", "verify_training"):
         monkeypatch.setattr(gossamer.verify, function, lambda *_: found)

@@ -78,7 +78,7 @@ def test_data_of_a_verification(last: str, tmp_path: Path, monkeypatch: pytest.M
 
     def verify(program: Program, *_: object) -> gossamer.verify.Verification:
         programs.append(program)
-        return gossamer.verify.Verification(program.name, "tiny-4x4", 0, 1, 1, 0, 1, 1, ())
+        return gossamer.verify.Verification(program.name, "tiny-4x4", "os", 0, 1, 1, 0, 1, 1, ())
 
     monkeypatch.setattr(gossamer.verify, "verify_program", verify)
     api.verify_workload(written(tmp_path, "digits-resnet" if last == "mean" else boundary(tmp_path)))

@@ -7,7 +7,7 @@ from amaranth.hdl import Mux, Value
 from gossamer_hw.layouts import HEADER_BITS
 from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
 from gossamer_models.isa.fields import leaves
-from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Modifier, Opcode
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Gemm, Instruction, Modifier, Opcode
 from gossamer_models.isa.reference import Row, rows
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 
@@ -41,7 +41,7 @@ def operands(word: Value, cls: type[Instruction]) -> Value:
 def illegal(word: Value) -> Value:
     """Whether the opcode is none, or a bit is set that its format does not have.
 
-    Sequencer instructions have no use for the common header: it must be zero there.
+    Sequencer instructions have no use for the common header: it must be zero there. No RTL is weight-stationary.
     """
     # Formats that end early look at all that the others look at too: every bit is looked at once.
     behind: dict[int, Value] = {}
@@ -54,6 +54,8 @@ def illegal(word: Value) -> Value:
         extra = behind[_end(cls)]
         if cls.engine is Engine.SEQUENCER:
             extra = extra | word[OPCODE_BITS:OPERANDS_START].any()
+        if cls is Gemm:
+            extra = extra | field(word, Gemm, "dataflow").any()
         found = Mux(word[:OPCODE_BITS] == int(opcode), extra, found)
     return found
 

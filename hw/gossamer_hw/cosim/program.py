@@ -95,13 +95,15 @@ def program_job(
     InputError
         The image is symbolic, there is no such tensor or no such memory, or bytes do not fit their tensor.
     UnsupportedError
-        The Program prunes in a mode, or has vector operations, that do not exist in RTL.
+        The Program prunes in a mode, or has vector operations or a dataflow, that do not exist in RTL.
     """
     if behaviour.memory not in MEMORIES:
         raise InputError(f"memory must be one of {', '.join(MEMORIES)}, not {behaviour.memory!r}")
     part = dataclasses.replace(program, stages=program.stages[first_stage:])
     if not prune_in_rtl(part):
         raise UnsupportedError(f"program {program.name!r} prunes in a mode that no RTL has", "another method")
+    if "ws" in part.dataflows:
+        raise UnsupportedError(f"program {program.name!r} is weight-stationary, which no RTL is", "--dataflow os")
     if part.modelled_operations:
         names = ", ".join(part.modelled_operations)
         raise UnsupportedError(f"no RTL has {names}, which program {program.name!r} needs", "a network without them")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gossamer_hw.layouts import operand_bits
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import InputError
-from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Gemm
+from gossamer_models.errors import InputError, UnsupportedError
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Dataflow, Gemm
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.numerics.formats import Float16, UInt8
 from gossamer_models.timing.gemm import gemm_cycles
@@ -54,6 +54,8 @@ def stimulus_of(architecture: Architecture, cases: Sequence[GemmCase]) -> dict[s
 
 def _check(architecture: Architecture, g: Gemm) -> None:
     array, words = architecture.array, architecture.buffers.accumulator_words
+    if g.dataflow != Dataflow.OS:
+        raise UnsupportedError("no RTL has the weight-stationary dataflow", "--dataflow os")
     if (g.li, g.lj) not in array.interleaves:
         raise InputError(f"Li x Lj must be one of {array.interleaves}, not {(g.li, g.lj)}")
     if g.modifiers:

@@ -22,13 +22,13 @@ def timing_status(architecture: Architecture, memory_model: str, program: Progra
     """Status of each engine.
 
     DMA is proven for one port behind the memories that exist in HDL, the vector engine where RTL of every operation
-    exists that the program uses.
+    exists that the program uses, the array where it is output-stationary.
     """
     dma = RTL_VERIFIED if architecture.memory.ports == 1 and memory_model in HDL_MEMORIES else MODELLED
     return {
         Engine.LOAD: dma,
         Engine.STORE: dma,
-        Engine.GEMM: RTL_VERIFIED,
+        Engine.GEMM: MODELLED if "ws" in program.dataflows else RTL_VERIFIED,
         Engine.PRUNE: RTL_VERIFIED if prune_in_rtl(program) else MODELLED,
         Engine.VECTOR: MODELLED if program.modelled_operations else RTL_VERIFIED,
     }

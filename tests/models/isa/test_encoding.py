@@ -134,11 +134,11 @@ def test_gemm_by_hand() -> None:
         "x_level": 0,
     }
     instruction = Gemm(
-        log2_li=1, entries=8, chunk_words=512, a_base=-1, b_r0=3, x_negative=1, x_size=5, **ones, **zeros
+        log2_li=1, entries=8, chunk_words=512, a_base=-1, b_r0=3, x_negative=1, x_size=5, dataflow=1, **ones, **zeros
     )
     assert encode(instruction) == words(
         opcode=(32, 0), log2_li=(1, 578), entries=(8, 584), chunk_words=(512, 596), a_base=((1 << 24) - 1, 735),
-        b_r0=(3, 1047), x_negative=(1, 1294), x_size=(5, 1295),
+        b_r0=(3, 1047), x_negative=(1, 1294), x_size=(5, 1295), dataflow=(1, 1315),
     )  # fmt: skip
 
 
