@@ -53,10 +53,24 @@ _TIMING = (
     ),
     Fault(
         "the last tap inside the image is taken for padding",
-        "models/gossamer_models/timing/gemm.py",
+        "models/gossamer_models/timing/boxes.py",
         "min(final + 1, self.extent)",
         "min(final, self.extent)",
         "tests/models/timing/test_gemm.py::test_boxes_chunks_and_cycles_equal_the_walk[0]",
+    ),
+    Fault(
+        "weights come back for a sum that has just left the chain",
+        "models/gossamer_models/timing/weight_stationary.py",
+        "array.rows * array.add_latency_cycles + 2,",
+        "array.rows * array.add_latency_cycles + 1,",
+        "tests/models/timing/test_weight_stationary.py::test_bits_and_cycles_equal_the_stepped_array",
+    ),
+    Fault(
+        "a weight gradient forgets how many input channels there are in the last rows",
+        "compiler/gossamer_compiler/gradient_tiles.py",
+        "return min(array.rows, unit.in_words * BLOCK - (blocks - 1) * array.rows)",
+        "return min(array.rows, unit.in_words * BLOCK - blocks * array.rows + 1)",
+        "tests/system/test_dataflows.py::test_a_step_has_the_same_bits",
     ),
     Fault(
         "a gemm instruction starts one cycle early",
