@@ -1,6 +1,6 @@
 """Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
@@ -21,7 +21,7 @@ from gossamer_models.isa.instructions import (
     VectorFlag,
     VectorOp,
 )
-from gossamer_models.isa.loops import first, last, step
+from gossamer_models.isa.loops import field_number, first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
 from gossamer_models.program import Tensor
@@ -97,6 +97,8 @@ def emit_channel_gemm(
     architecture: Architecture,
     *,
     bias: bool = False,
+    relu: bool = False,
+    single: bool = False,
     statistics: Statistics | None = None,
 ) -> None:
     """Append one channel GEMM.
@@ -104,9 +106,12 @@ def emit_channel_gemm(
     Parameters
     ----------
     bias : add PRM[channel] while results leave the accumulators.
+    relu : and then clip them.
+    single : results leave as fp32, in the same blocks of twice the bytes.
     statistics : sum the results for a normalisation, and leave its factors in DRAM.
     """
-    emitter = _Emitter(gemm, mapping, stream, architecture, bias=bias, statistics=statistics)
+    flags = (VectorFlag.AFFINE if bias else VectorFlag(0)) | (VectorFlag.RELU if relu else VectorFlag(0))
+    emitter = _Emitter(gemm, mapping, stream, architecture, flags=flags, single=single, statistics=statistics)
     if statistics is not None:
         builder.add(statistics.load())
     with builder.loop(stream.j_tiles // mapping.j_tiles) as j_level:
@@ -135,10 +140,11 @@ class _Emitter:
         stream: Stream,
         architecture: Architecture,
         *,
-        bias: bool,
+        flags: VectorFlag,
+        single: bool,
         statistics: Statistics | None,
     ) -> None:
-        self.bias, self.statistics = bias, statistics
+        self.flags, self.single, self.statistics = flags, single, statistics
         self.whole, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
         self.gemm = gemm = gemm.strip(mapping.strips)
         self.strips = mapping.strips if mapping.strips != WHOLE else None
@@ -277,12 +283,12 @@ class _Emitter:
         return {"rows_last": valid}, [last(Gemm, "rows_level", [b_level], level)]
 
     def _drain(self, j_level: int, inner: list[int]) -> Vector:
-        mapping, columns, bias = self.mapping, self.array.columns, self.bias
+        mapping, columns, bias = self.mapping, self.array.columns, VectorFlag.AFFINE in self.flags
         count = mapping.tiles * self.tile_results
         channels = mapping.j_tiles * mapping.lj * columns
         drain = Vector(
             wait=S.ACC_FULL | S.VOUT_FREE, signal=S.ACC_FREE | S.VOUT_FULL, advance=Advance.ACC | Advance.VOUT,
-            op=VectorOp.DRAIN, flags=VectorFlag.AFFINE if bias else 0, format=Format.FP16, count=count,
+            op=VectorOp.DRAIN, flags=self.flags, format=Format.FP32 if self.single else Format.FP16, count=count,
             channels=channels, channel_low=columns, channel_mid_period=mapping.li * self.array.rows * columns,
             channel_mid_count=mapping.lj,
             channel_high_period=count // mapping.j_tiles,
@@ -316,12 +322,21 @@ class _Emitter:
             columns_bound = self.whole.x.outputs
             if x_level is not None:
                 modifiers.append(step(Store, "axis2_base", x_level, mapping.columns))
-        return Store(
+        store = Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
             mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=rows_bound,
             axis1_bound=blocks_of(self.cut.outputs),
             axis2_bound=columns_bound, dims=store_dims(self.whole, mapping, self.array), modifiers=tuple(modifiers),
         )  # fmt: skip
+        return _as_single(store, target.address) if self.single else store
+
+
+def _as_single(store: Store, base: int) -> Store:
+    """The store of fp16 results as one of fp32: everything lies twice as far from a base and from each other."""
+    dims = tuple(replace(dim, mem_stride=2 * dim.mem_stride, buf_stride=2 * dim.buf_stride) for dim in store.dims)
+    number = field_number(Store, "mem_base")
+    modifiers = tuple(replace(m, value=2 * m.value) if m.field == number else m for m in store.modifiers)
+    return replace(store, format=Format.FP32, mem_base=2 * store.mem_base - base, dims=dims, modifiers=modifiers)
 
 
 def _phase_address(y: Taps, x: Taps, gemm: ChannelGemm) -> int:

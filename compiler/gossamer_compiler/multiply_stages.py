@@ -44,6 +44,7 @@ class FeedForward:
     -------
     bias : added while results leave the accumulators.
     statistics : of the results, for a normalisation.
+    relu, single : as in :func:`~gossamer_compiler.emit_channels.emit_channel_gemm`.
     """
 
     gemm: ChannelGemm
@@ -51,6 +52,8 @@ class FeedForward:
     stream: Stream
     bias: Tensor | None
     statistics: Statistics | None
+    relu: bool = False
+    single: bool = False
 
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
@@ -59,7 +62,7 @@ class FeedForward:
             builder.add(self._load_bias(self.bias, architecture, layer))
         emit_channel_gemm(
             builder, self.gemm, self.choice.mapping, self.stream, architecture, bias=self.bias is not None,
-            statistics=self.statistics,
+            relu=self.relu, single=self.single, statistics=self.statistics,
         )  # fmt: skip
         dense = dataclasses.replace(self.gemm, pattern=DENSE)
         return builder.finish(

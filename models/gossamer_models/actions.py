@@ -28,6 +28,7 @@ from gossamer_models.isa.instructions import (
     VectorOp,
 )
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.boxes import boxes
 from gossamer_models.timing.gemm import gemm_cycles, without_places
@@ -39,6 +40,7 @@ __all__ = ["NO_ACTIONS", "Actions", "entry_tag_bits", "instruction_actions"]
 _HALF_BITS = 16
 _SINGLE_BITS = 32
 _PRUNED_METADATA_BITS = 8
+_VIEW_WORDS = 64
 _COMPARATORS = BLOCK * (BLOCK - 1) // 2
 
 
@@ -247,6 +249,8 @@ def _vector(g: Vector) -> Actions:
         return _pooling(op, g)
     if op in _CHANNELS:
         return _per_channel(g, *_CHANNELS[op])
+    if op in RENDER_OPERATIONS:
+        return _render(op, g)
     halves, singles, multiplications, additions, parameters = _OPERANDS[op]
     for flag in flags:
         more = _OPTIONS.get((op, flag), (0, 0, 0, 0))
@@ -339,6 +343,32 @@ def _per_channel(g: Vector, read: int, written: int, multiplications: int, addit
         multiplications=g.count * multiplications,
         additions=g.count * additions,
     )
+
+
+def _render(op: VectorOp, g: Vector) -> Actions:
+    """Count what a render operation moves between the engine and the buffers, but for a sweep, whose reads are data's.
+
+    What happens inside the engine is priced per picture, by its counts.
+    """
+    padded = g.count * g.channels * _HALF_BITS
+    listed = 2 * g.count * _SINGLE_BITS
+    match op:
+        case VectorOp.RENDER_LINES:
+            return Actions(vector_in_read_bits=8 * g.count)
+        case VectorOp.RENDER_TILE:
+            return Actions(vector_in_read_bits=6 * g.count * _SINGLE_BITS)
+        case VectorOp.RENDER_PRODUCTS:
+            return Actions(vector_out_write_bits=padded + listed)
+        case VectorOp.RENDER_INPUTS:
+            return Actions(vector_in_read_bits=listed, vector_out_write_bits=padded)
+        case VectorOp.RENDER_COLOURS:
+            return Actions(vector_in_read_bits=3 * g.count * _SINGLE_BITS + listed)
+        case VectorOp.RENDER_FINISH:
+            return Actions(vector_out_write_bits=3 * g.count * _SINGLE_BITS)
+        case VectorOp.RENDER_VIEW:
+            return Actions(vector_in_read_bits=_VIEW_WORDS * _SINGLE_BITS)
+        case _:
+            return NO_ACTIONS
 
 
 def _pooling(op: VectorOp, g: Vector) -> Actions:

@@ -12,6 +12,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Dataflow, Gemm, Instruction, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.placement import unplaced
+from gossamer_models.recorded import SweepCounts
 
 PAGE_BYTES: Final = 4096
 
@@ -120,12 +121,18 @@ class MemoryImage:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Stages in order, the memory image they work on, and the architecture they were compiled for."""
+    """Stages in order, the memory image they work on, and the architecture they were compiled for.
+
+    Members
+    -------
+    recorded : counts of its sweeps, by the number of the job; golden's for the data in the image.
+    """
 
     name: str
     architecture: str
     stages: tuple[StageProgram, ...]
     memory: MemoryImage
+    recorded: tuple[SweepCounts, ...] = ()
 
     def unlike_instructions(self) -> Iterator[Instruction]:
         """Instructions of all stages, those of stages alike but for places once; places may be stand-ins."""

@@ -7,6 +7,7 @@ from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction
 from gossamer_models.placement import unplaced
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.program_encoding import program_base
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.memory import memory_model
@@ -75,7 +76,7 @@ class Simulator:
         stages: list[StageTiming] = []
         start, address = 0, program_base(program)
         for stage in program.stages:
-            timing = self._time(stage, start, address)
+            timing = self._time(stage, start, address, program.recorded)
             stages.append(timing)
             start += timing.cycles
             address += (1 + len(stage.instructions)) * INSTRUCTION_BYTES
@@ -88,13 +89,14 @@ class Simulator:
             timing_status=timing_status(self._architecture, self._memory_name, program),
         )
 
-    def _time(self, stage: StageProgram, start: int, address: int) -> StageTiming:
-        key = stage.credits, self._key(unplaced(stage.instructions))
+    def _time(self, stage: StageProgram, start: int, address: int, recorded: tuple[SweepCounts, ...]) -> StageTiming:
+        key = stage.credits, self._key(unplaced(stage.instructions)), recorded
         run = self._known.get(key) if self._memory.repeats else None
         if run is None:
             run = self._known[key] = run_stage(
-                stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic
-            )
+                stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic,
+                recorded=recorded,
+            )  # fmt: skip
         like = self._timings.get((key, stage.macs)) if self._memory.repeats else None
         if like is None:
             like = self._timings[key, stage.macs] = timing(stage, run, start, self._architecture.array.macs_per_cycle)

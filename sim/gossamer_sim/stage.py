@@ -12,6 +12,7 @@ from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.placement import unplaced
 from gossamer_models.program import StageProgram
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
 from gossamer_sim.dataflow import DataflowMachine, DisorderError
 from gossamer_sim.machine import ENGINES, Machine, Tally
@@ -61,6 +62,7 @@ def run_stage(
     trace: bool = False,
     periodic: bool = True,
     environment: simpy.Environment | None = None,
+    recorded: tuple[SweepCounts, ...] = (),
 ) -> StageRun:
     """Run one stage on a machine of its own.
 
@@ -70,6 +72,7 @@ def run_stage(
     trace, periodic : as in :func:`gossamer_sim.executor.simulate`.
     environment : SimPy's kernel, at time 0. By default a fresh one, or none where the shortcuts hold: the same times
         then follow without a clock, see :mod:`gossamer_sim.dataflow`.
+    recorded : counts of the Program's sweeps.
 
     Raises
     ------
@@ -82,13 +85,14 @@ def run_stage(
     barrier = memory.barrier_cycles(address, len(stage.instructions))
     if periodic and memory.repeats and environment is None:
         try:
-            return _without_clock(stage, architecture, memory, tokens, barrier, trace=trace)
+            shop = WorkShop(cost_book(architecture, memory, recorded))
+            return _without_clock(stage, architecture, memory, shop, tokens, barrier, trace=trace)
         except DisorderError:
             pass  # the long way says what is wrong, and when
         except (GossamerError, ValueError) as error:
             raise GossamerError(f"{name}: {error}") from error
     environment = environment or simpy.Environment()
-    shop = WorkShop(CostBook(architecture, memory, remember=periodic))
+    shop = WorkShop(CostBook(architecture, memory, remember=periodic, recorded=recorded))
     channel = memory.channel(environment)
     machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
@@ -107,12 +111,12 @@ def _without_clock(
     stage: StageProgram,
     architecture: Architecture,
     memory: MemoryModel,
+    shop: WorkShop,
     tokens: dict[int, int],
     barrier: int,
     *,
     trace: bool,
 ) -> StageRun:
-    shop = WorkShop(cost_book(architecture, memory))
     machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
     walk(machine, compile_stage(unplaced(stage.instructions), shop))
     machine.close()

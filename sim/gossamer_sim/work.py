@@ -8,8 +8,9 @@ from operator import attrgetter
 from gossamer_models.actions import NO_ACTIONS, Actions, instruction_actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector
+from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
 from gossamer_models.timing.transfer import transfer_shape
@@ -78,9 +79,18 @@ class CostBook:
     Parameters
     ----------
     remember : False works out every execution of every instruction, as the long way does.
+    recorded : counts of the Program's sweeps.
     """
 
-    def __init__(self, architecture: Architecture, memory: MemoryModel, *, remember: bool = True) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        memory: MemoryModel,
+        *,
+        remember: bool = True,
+        recorded: tuple[SweepCounts, ...] = (),
+    ) -> None:
+        self._recorded = recorded
         self._remembers = memory.repeats and remember
         self._architecture = architecture
         self._memory = memory
@@ -148,16 +158,20 @@ class CostBook:
         elif isinstance(instruction, Prune):
             cycles = prune_cycles(self._architecture.vector, instruction)
         elif isinstance(instruction, Vector):
-            cycles = vector_cycles(self._architecture, instruction)
+            cycles = vector_cycles(self._architecture, instruction, self._counts(instruction))
         else:
             raise GossamerError(f"no engine executes {type(instruction).__name__}")
         return Cost(cycles, epoch, size_bytes, gemm, instruction_actions(self._architecture.array, instruction))
 
+    def _counts(self, v: Vector) -> SweepCounts | None:
+        sweeps = v.op == VectorOp.RENDER_SWEEP and v.size < len(self._recorded)
+        return self._recorded[v.size] if sweeps else None
+
 
 @lru_cache(maxsize=16)
-def cost_book(architecture: Architecture, memory: MemoryModel) -> CostBook:
+def cost_book(architecture: Architecture, memory: MemoryModel, recorded: tuple[SweepCounts, ...] = ()) -> CostBook:
     """The book of a machine whose memory repeats; what one run has worked out serves all later ones."""
-    return CostBook(architecture, memory)
+    return CostBook(architecture, memory, recorded=recorded)
 
 
 class WorkShop:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
+from gossamer_models.golden.render_state import RenderState
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Advance, Buffer, Engine
 from gossamer_models.numerics.exact import FixedSum
 
@@ -41,7 +42,7 @@ class Machine:
 
     Each engine counts the halves of a buffer for itself; both start at half 0 in each stage. A half that has not been
     written in the current stage holds nothing: reading it is an error. ``found`` holds the sticky flags that are
-    set; they outlive stages.
+    set; they outlive stages, as does what the render engine holds.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ class Machine:
         self.memory = memory
         self.sums: tuple[FixedSum, ...] = ()
         self.found: set[int] = set()
+        self.render = RenderState()
         self._buffers: dict[Buffer, NDArray[np.uint8]] = {
             buffer: np.zeros((2 if buffer in BUFFERS_IN_HALVES else 1, size), np.uint8)
             for buffer, size in buffer_bytes(architecture).items()

@@ -20,6 +20,16 @@ from gossamer_models.golden.vector_layer_norm import layer_norm, layer_norm_grad
 from gossamer_models.golden.vector_loss_scale import loss_scale
 from gossamer_models.golden.vector_norm import norm_backward, norm_forward, reduce_sums
 from gossamer_models.golden.vector_pool import avg_pool, avg_pool_gradient, max_pool, max_pool_gradient
+from gossamer_models.golden.vector_render import (
+    render_colours,
+    render_finish,
+    render_inputs,
+    render_lines,
+    render_products,
+    render_sweep,
+    render_tile,
+    render_view,
+)
 from gossamer_models.golden.vector_softmax import softmax_cross_entropy
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 
@@ -49,6 +59,14 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
     VectorOp.SILU_GATE_GRADIENT: silu_gate_gradient,
     VectorOp.ROTARY: rotary,
     VectorOp.LOSS_SCALE: loss_scale,
+    VectorOp.RENDER_VIEW: render_view,
+    VectorOp.RENDER_LINES: render_lines,
+    VectorOp.RENDER_TILE: render_tile,
+    VectorOp.RENDER_SWEEP: render_sweep,
+    VectorOp.RENDER_PRODUCTS: render_products,
+    VectorOp.RENDER_INPUTS: render_inputs,
+    VectorOp.RENDER_COLOURS: render_colours,
+    VectorOp.RENDER_FINISH: render_finish,
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {

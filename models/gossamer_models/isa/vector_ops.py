@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["MODELLED_OPERATIONS", "VectorOp"]
+__all__ = ["MODELLED_OPERATIONS", "RENDER_OPERATIONS", "VectorOp"]
 
 
 class VectorOp(IntEnum):
@@ -31,9 +31,20 @@ class VectorOp(IntEnum):
     SILU_GATE_GRADIENT = 20
     ROTARY = 21
     LOSS_SCALE = 22
+    RENDER_VIEW = 23
+    RENDER_LINES = 24
+    RENDER_TILE = 25
+    RENDER_SWEEP = 26
+    RENDER_PRODUCTS = 27
+    RENDER_INPUTS = 28
+    RENDER_COLOURS = 29
+    RENDER_FINISH = 30
 
 
-MODELLED_OPERATIONS = frozenset(
+RENDER_OPERATIONS = frozenset(op for op in VectorOp if op.name.startswith("RENDER_"))
+"""Operations of the render engine, which stands behind the vector engine's queue in machines that have one."""
+
+MODELLED_OPERATIONS = RENDER_OPERATIONS | frozenset(
     {
         VectorOp.SOFTMAX, VectorOp.SOFTMAX_GRADIENT, VectorOp.LAYER_NORM, VectorOp.LAYER_NORM_GRADIENT, VectorOp.GELU,
         VectorOp.GELU_GRADIENT, VectorOp.SILU_GATE, VectorOp.SILU_GATE_GRADIENT, VectorOp.ROTARY,

@@ -154,6 +154,12 @@ class Compositor:
         order = np.lexsort((k, pixels))
         return Shaded(pixels[order], k[order], weights[order])
 
+    def take_shaded(self) -> Shaded:
+        """Return the samples that are shaded and that no call has returned before."""
+        found = self.shaded()
+        self._shaded.clear()
+        return found
+
     def covered(self, pixels: Index) -> Float32:
         """Return the light that does not pass, 1 - T."""
         return np.float32(1) - self.transmittance[pixels]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.render.camera import Camera
+from gossamer_models.render.engine.view import sweep_axes
 from gossamer_models.render.fetches import FetchCounter, Fetches
 from gossamer_models.render.field import Field, Shader
 from gossamer_models.render.lattice import Rays, make_rays
@@ -114,7 +115,7 @@ def count_frame(
     rays = make_rays(field, camera, settings.step)
     found = project(field, rays)
     eye = np.floor(rays.origin * np.array(rays.cubes, dtype=np.float32)).astype(np.int64)
-    order = tile_order(found.cubes, eye, engine.block, _axes(rays))
+    order = tile_order(found.cubes, eye, engine.block, sweep_axes(rays))
     worker = _Worker(field, rays, found, order, settings, engine)
     side = engine.tile
     tiles = [
@@ -131,12 +132,6 @@ def count_frame(
     return Frame(
         tuple(works), field.density.components, field.appearance.components, field.shader, worker.patches.line_bytes
     )
-
-
-def _axes(rays: Rays) -> tuple[int, int, int]:
-    """Return the axes of the sweep, outermost the one along which the eye looks most: a ray meets each layer once."""
-    first, second, third = np.argsort(-np.abs(rays.directions.sum(axis=0)), kind="stable")
-    return int(first), int(second), int(third)
 
 
 class _Worker:

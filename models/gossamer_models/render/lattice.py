@@ -15,9 +15,41 @@ from gossamer_models.numerics.formats import Bool, Float32
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field
 
-__all__ = ["Rays", "make_rays"]
+__all__ = ["Lattice", "Rays", "make_rays"]
 
 Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattice:
+    """Where samples lie.
+
+    Members
+    -------
+    origin : array of float32, shape (3,), in coordinates of the box
+    step : distance of two samples in world units, a float32
+    cubes : along x, y and z
+    """
+
+    origin: Float32
+    step: np.float32
+    cubes: tuple[int, int, int]
+
+    def points(self, directions: Float32, k: Index) -> Float32:
+        """Return u of sample k of each ray, shape (samples, 3)."""
+        t = (k.astype(np.float32) + np.float32(0.5)) * self.step
+        return self.origin + t[:, None] * directions
+
+    def cells(self, points: Float32) -> NDArray[np.int32]:
+        """Return the cube of each point, which may lie outside of the box, shape (samples, 3)."""
+        return np.floor(points * np.array(self.cubes, dtype=np.float32)).astype(np.int32)
+
+    def indices(self, begin: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[Index, Index]:
+        """Return first and last index of samples between two places, rounded outwards by one."""
+        bound = 1e9
+        first = np.clip(np.floor(begin / self.step - 0.5) - 1, 0, bound).astype(np.int64)
+        last = np.clip(np.ceil(end / self.step - 0.5) + 1, -1, bound).astype(np.int64)
+        return first, last
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,14 +79,18 @@ class Rays:
         x, y, z = self.occupancy.shape
         return x, y, z
 
+    @property
+    def lattice(self) -> Lattice:
+        """Where the samples lie."""
+        return Lattice(self.origin, self.step, self.cubes)
+
     def points(self, pixels: Index, k: Index) -> Float32:
         """Return u of samples, shape (samples, 3)."""
-        t = (k.astype(np.float32) + np.float32(0.5)) * self.step
-        return self.origin + t[:, None] * self.directions[pixels]
+        return self.lattice.points(self.directions[pixels], k)
 
     def cells(self, points: Float32) -> NDArray[np.int32]:
         """Return the cube of each point, which may lie outside of the box, shape (samples, 3)."""
-        return np.floor(points * np.array(self.cubes, dtype=np.float32)).astype(np.int32)
+        return self.lattice.cells(points)
 
     def occupied(self, cells: NDArray[np.int32]) -> tuple[Bool, Bool]:
         """Return which cells lie in the box, and which are occupied."""
@@ -75,10 +111,7 @@ class Rays:
 
     def indices(self, begin: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[Index, Index]:
         """Return first and last index of samples between two places, rounded outwards by one."""
-        bound = 1e9
-        first = np.clip(np.floor(begin / self.step - 0.5) - 1, 0, bound).astype(np.int64)
-        last = np.clip(np.ceil(end / self.step - 0.5) + 1, -1, bound).astype(np.int64)
-        return first, last
+        return self.lattice.indices(begin, end)
 
 
 def make_rays(field: Field, camera: Camera, step: float) -> Rays:

@@ -19,7 +19,9 @@ from gossamer_models.render.shade import ShaderUnit
 from gossamer_models.render.sweep import march_sweep
 from gossamer_models.render.uniform import Evaluate, march_uniform
 
-__all__ = ["Colouring", "Picture", "Pipeline", "Settings", "light_left", "render"]
+__all__ = [
+    "Colouring", "Picture", "Pipeline", "Settings", "light_left", "light_through", "optical_constants", "render",
+]  # fmt: skip
 
 Pipeline = Literal["uniform", "sweep"]
 Colouring = tuple[Shader, Shading]
@@ -135,9 +137,17 @@ def render(
 
 def light_left(field: Field, step: float, arithmetic: Arithmetic) -> Evaluate:
     """Return a function of points: the share of the light that one sample there leaves."""
-    density = Interpolator(field.density, arithmetic)
-    thickness = np.float32(field.distance_scale * step)
-    shift = np.float32(field.density_shift)
+    shift, thickness = optical_constants(field, step)
+    return light_through(Interpolator(field.density, arithmetic), shift, thickness, arithmetic)
+
+
+def optical_constants(field: Field, step: float) -> tuple[np.float32, np.float32]:
+    """Return the density's shift, and what turns it into an optical thickness."""
+    return np.float32(field.density_shift), np.float32(field.distance_scale * step)
+
+
+def light_through(density: Interpolator, shift: np.float32, thickness: np.float32, arithmetic: Arithmetic) -> Evaluate:
+    """Return a function of points: exp(-softplus(sum of the products + shift) * thickness)."""
 
     def evaluate(points: Float32) -> Float32:
         return arithmetic.exp(-(arithmetic.softplus(density.sums(points) + shift) * thickness))

@@ -17,7 +17,7 @@ from gossamer_models.render.matrix_file import matrix_entries
 from gossamer_models.roles import MAX_CHUNK_ELEMENTS
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["ShaderUnit"]
+__all__ = ["ShaderUnit", "network_inputs"]
 
 _CHUNK: Final = 1 << 14  # samples at a time: their operands stay in a core's cache
 
@@ -74,11 +74,10 @@ class ShaderUnit:
         return out
 
     def _network(self, features: Float32, directions: Float32) -> Float32:
-        encoded = (
-            *self._encode(features, self._shader.feature_frequencies),
-            *self._encode(directions, self._shader.direction_frequencies),
+        shader = self._shader
+        x = network_inputs(
+            self._arithmetic, features, directions, shader.feature_frequencies, shader.direction_frequencies
         )
-        x = np.concatenate([features, directions, *encoded], axis=1)
         for number, (product, layer) in enumerate(zip(self._layers, self._shader.layers, strict=True)):
             x = product(x)
             x += layer.biases
@@ -86,10 +85,25 @@ class ShaderUnit:
                 x = self._arithmetic.half(np.maximum(x, np.float32(0), out=x))
         return self._arithmetic.sigmoid(x)
 
-    def _encode(self, x: Float32, frequencies: int) -> tuple[Float32, Float32]:
+
+def network_inputs(
+    arithmetic: Arithmetic, features: Float32, directions: Float32, of_features: int, of_directions: int
+) -> Float32:
+    """Return what enters the network, shape (n, inputs): features, directions, and both encoded.
+
+    Parameters
+    ----------
+    features, directions : arrays of float32, shapes (n, features) and (n, 3), as `Arithmetic.half` rounds them
+    of_features, of_directions : frequencies of their encodings
+    """
+
+    def encode(x: Float32, frequencies: int) -> tuple[Float32, Float32]:
         scales = np.float32(2) ** np.arange(frequencies, dtype=np.float32)
-        angles = self._arithmetic.half((x[:, :, None] * scales).reshape(len(x), x.shape[1] * frequencies))
-        return self._arithmetic.waves(angles)
+        angles = arithmetic.half((x[:, :, None] * scales).reshape(len(x), x.shape[1] * frequencies))
+        return arithmetic.waves(angles)
+
+    encoded = (*encode(features, of_features), *encode(directions, of_directions))
+    return np.concatenate([features, directions, *encoded], axis=1)
 
 
 class _LibraryProduct:

@@ -1,0 +1,287 @@
+"""Compiles a picture of a radiance field: records and patches in memory, jobs in the order of the sweep, the network.
+
+A tile's shaded samples lie in memory one behind the other, each job's in a room of its own. How many there are is data:
+the compiler takes golden's counts of the light, so a Program is one view of one field, and the machine refuses to shade
+more samples than there is room for.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_compiler.activations import Activation, allocate
+from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.emit_channels import Stream, stream_of
+from gossamer_compiler.emit_render import JobPlan, PictureEmitter, Samples
+from gossamer_compiler.geometry import ChannelGemm, Window, forward_gemm
+from gossamer_compiler.mapping import choose_channels
+from gossamer_compiler.multiply_stages import FeedForward
+from gossamer_compiler.objective import CYCLES
+from gossamer_models import host
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
+from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
+from gossamer_models.recorded import SweepCounts
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.camera import Camera
+from gossamer_models.render.composite import Compositor
+from gossamer_models.render.engine.job import TileRays, run_job
+from gossamer_models.render.engine.patches import JobRecord, block_texels, line_stream, patch_stream
+from gossamer_models.render.engine.view import View, view_of
+from gossamer_models.render.field import PLANE_AXES, Field, Real, Shader
+from gossamer_models.render.lattice import Rays, make_rays
+from gossamer_models.render.renderer import Settings, light_left
+from gossamer_models.render.tiles import Tile, tile_order
+from gossamer_models.sparsity import Pattern
+
+__all__ = ["PICTURE", "compile_picture"]
+
+PICTURE: Final = "picture"
+"""Tensor of the finished pixels, fp32, shape (height, width, 3)."""
+
+Index = NDArray[np.int64]
+
+_POINT: Final = Window((1, 1), (1, 1), (0, 0))
+_JOBS_PER_STAGE: Final = 24
+
+
+def compile_picture(field: Field, camera: Camera, settings: Settings, architecture: Architecture) -> Program:
+    """Compile a picture; the Program's image is filled, and its sweeps' counts are recorded.
+
+    Raises
+    ------
+    InputError
+        The architecture has no render engine, the field no occupied cube, or a setting is out of range.
+    DoesNotFitError
+        A buffer holds no job, or no part of what else passes through it.
+    UnsupportedError
+        The field is to be shaded deferred.
+    """
+    engine = architecture.render_engine
+    if field.shading == "deferred":
+        raise UnsupportedError("a Program shades no picture deferred", "a field that is shaded per sample")
+    if architecture.array.group != BLOCK:
+        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+    return _Compiler(field.astype(np.float16), camera, settings, architecture, engine.block).compile()
+
+
+@dataclass(frozen=True, slots=True)
+class _TilePlan:
+    tile: Tile
+    rays: Tensor
+    jobs: tuple[JobPlan, ...]
+    samples: int
+
+
+class _Compiler:
+    """One picture."""
+
+    def __init__(
+        self, field: Field, camera: Camera, settings: Settings, architecture: Architecture, block: int
+    ) -> None:
+        self.field, self.camera, self.architecture, self.block = field, camera, architecture, block
+        self.rays: Rays = make_rays(field, camera, settings.step)
+        self.view: View = view_of(field, camera, self.rays, settings, block)
+        self.light = light_left(field, float(self.rays.step), Arithmetic.MACHINE)
+        self.memory = MemoryImage()
+        self.contents: dict[str, NDArray[np.uint8]] = {}
+        self.recorded: list[SweepCounts] = []
+        self.entries: list[tuple[str, Real, Pattern]] = []
+        self.patches: dict[tuple[int, int, int], Tensor] = {}
+        self.records: dict[tuple[int, int, int], Tensor] = {}
+        shader = field.shader
+        waves = 2 * (shader.features * shader.feature_frequencies + 3 * shader.direction_frequencies)
+        inputs = Shader.inputs(shader.features, shader.feature_frequencies, shader.direction_frequencies)
+        self.emitter = PictureEmitter(architecture, field.appearance.components, (shader.features, inputs, waves))
+        self.inputs = inputs
+
+    def compile(self) -> Program:
+        """All stages in order."""
+        view = self._raw("view", self.view.to_words().view(np.uint8))
+        lines = self._raw("lines", line_stream(self.field.density, self.field.appearance))
+        width, height = self.camera.width, self.camera.height
+        picture = self.memory.allocate(PICTURE, 12 * width * height, "raw", (height, width, 3))
+        begin = StageBuilder()
+        self.emitter.begin(begin, view, lines)
+        stages = [begin.finish(PICTURE, "begin")]
+        blocks = self._blocks()
+        for number, tile in enumerate(_tiles(width, height, self.architecture.render_engine.tile)):
+            stages += self._tile(f"tile{number}", self._plan(f"tile{number}", tile, blocks), picture)
+        name = f"picture of {self.field.name:.40}"
+        program = Program(name, self.architecture.name, tuple(stages), self.memory, tuple(self.recorded))
+        self._fill(program)
+        return program
+
+    def _tile(self, name: str, plan: _TilePlan, picture: Tensor) -> Iterator[StageProgram]:
+        begin = StageBuilder()
+        self.emitter.tile(begin, plan.rays, plan.tile)
+        yield begin.finish(name, "rays")
+        if plan.samples:
+            yield from self._shade(name, plan)
+        else:
+            yield from self._sweeps(name, plan, None)
+        end = StageBuilder()
+        self.emitter.finish(end, picture, plan.tile, self.camera.width)
+        yield end.finish(name, "finish")
+
+    def _sweeps(self, name: str, plan: _TilePlan, samples: Samples | None) -> Iterator[StageProgram]:
+        for first in range(0, len(plan.jobs), _JOBS_PER_STAGE):
+            builder = StageBuilder()
+            for job in plan.jobs[first : first + _JOBS_PER_STAGE]:
+                self.emitter.job(builder, job, samples)
+            yield builder.finish(name, "sweep")
+
+    def _shade(self, name: str, plan: _TilePlan) -> Iterator[StageProgram]:
+        """Density, then basis and network of all samples that are shaded, then their colours."""
+        shader, count = self.field.shader, plan.samples
+        products, features, inputs = (
+            allocate(self.memory, f"{name}.{part}", count, channels, 1, 1)
+            for part, channels in (
+                ("products", shader.basis.shape[1]), ("features", shader.features), ("inputs", self.inputs)
+            )
+        )  # fmt: skip
+        listed = self.memory.allocate(f"{name}.list", 8 * count, "raw", (count, 2))
+        size = 2 * block_bytes(count, 3, 1, 1)
+        results = self.memory.allocate(f"{name}.results", size, "raw", (size // 4,))
+        samples = Samples(products.tensor, listed, features.tensor, inputs.tensor, results, count)
+        yield from self._sweeps(name, plan, samples)
+        yield self._product(f"{name}.basis", shader.basis, shader.basis_pattern, products, features)
+        encode = StageBuilder()
+        self.emitter.inputs(encode, samples)
+        yield encode.finish(name, "inputs")
+        source = inputs
+        for number, layer in enumerate(shader.layers):
+            final = number == len(shader.layers) - 1
+            if final:
+                target = Activation(results, count, 3, 1, 1)
+            else:
+                target = allocate(self.memory, f"{name}.hidden{number}", count, len(layer.weights), 1, 1)
+            yield self._product(
+                f"{name}.layer{number}", layer.weights, layer.pattern, source, target, layer.biases, final=final
+            )
+            source = target
+        colours = StageBuilder()
+        self.emitter.colours(colours, samples)
+        yield colours.finish(name, "colours")
+
+    def _product(
+        self,
+        name: str,
+        matrix: Real,
+        pattern: Pattern,
+        source: Activation,
+        target: Activation,
+        biases: NDArray[np.float32] | None = None,
+        *,
+        final: bool = False,
+    ) -> StageProgram:
+        """Basis or a layer of the network, as a linear layer over the samples."""
+        gemm = forward_gemm(source, target, _POINT, pattern)
+        choice = choose_channels(gemm, _for_results(self.architecture, single=final), name, CYCLES)
+        stream = self._weights(name, gemm, stream_of(gemm, choice.mapping, self.architecture, _nothing()), matrix)
+        bias = None
+        if biases is not None:
+            padded = np.zeros(blocks_of(len(biases)) * BLOCK, np.float32)
+            padded[: len(biases)] = biases
+            bias = self.memory.allocate(f"{name}.bias", padded.nbytes, "channels", (len(biases),))
+            self.contents[bias.name] = padded.view(np.uint8)
+        relu = biases is not None and not final
+        work = FeedForward(gemm, choice, stream, bias, None, relu=relu, single=final)
+        return dataclasses.replace(work.emit(self.architecture, name), layer=name, stage="ff")
+
+    def _weights(self, name: str, gemm: ChannelGemm, layout: Stream, matrix: Real) -> Stream:
+        shape = (layout.j_tiles, layout.words, layout.entries, layout.lj, layout.columns)
+        tensor = self.memory.allocate(f"{name}.weights", 3 * layout.j_tiles * layout.tile_entries, "entries", shape)
+        self.entries.append((tensor.name, matrix, gemm.pattern))
+        return dataclasses.replace(layout, tensor=tensor)
+
+    def _plan(self, name: str, tile: Tile, blocks: Index) -> _TilePlan:
+        """Records of a tile, and its jobs with room for what golden shades."""
+        pixels = tile.pixels(self.camera.width)
+        rays = TileRays(tile, self.rays.directions[pixels], self.rays.views[pixels])
+        compositor = Compositor(len(pixels), float(self.view.cut[0]), self.view.termination)
+        jobs: list[JobPlan] = []
+        samples = 0
+        for place in blocks:
+            record = self._record(place)
+            shaded, counts = run_job(self.view, rays, compositor, record.cubes(), self.light)
+            if not counts.scanned:
+                continue
+            room = blocks_of(len(shaded.pixels)) * BLOCK
+            tensors = tuple(self._patch(pair, place, record) for pair in range(len(PLANE_AXES)))
+            jobs.append(JobPlan(len(self.recorded), self._record_tensor(place, record), tensors, samples, room))
+            self.recorded.append(counts)
+            samples += room
+        return _TilePlan(tile, self._raw(f"{name}.rays", rays.to_words().view(np.uint8)), tuple(jobs), samples)
+
+    def _blocks(self) -> Index:
+        """Blocks with an occupied cube in the order of the sweep, shape (n, 3)."""
+        cubes = np.argwhere(self.field.occupancy)
+        x, y, z = self.view.axes
+        places = cubes[tile_order(cubes, self.view.eye_cell, self.block, (x, y, z))] // self.block
+        found: Index = places[np.any(np.diff(places, axis=0, prepend=-1) != 0, axis=1)]
+        return found
+
+    def _record(self, place: Index) -> JobRecord:
+        cubes = self.field.occupancy.shape
+        occupied = np.zeros((self.block,) * 3, np.bool_)
+        part = self.field.occupancy[tuple(slice(p * self.block, (p + 1) * self.block) for p in place.tolist())]
+        occupied[: part.shape[0], : part.shape[1], : part.shape[2]] = part
+        x, y, z = place.tolist()
+        rx, ry, rz = cubes
+        return JobRecord((x, y, z), block_texels(self.field.grid, (rx, ry, rz), place, self.block), occupied)
+
+    def _record_tensor(self, place: Index, record: JobRecord) -> Tensor:
+        x, y, z = place.tolist()
+        if (x, y, z) not in self.records:
+            self.records[x, y, z] = self._raw(f"block.{x}.{y}.{z}", record.to_bytes())
+        return self.records[x, y, z]
+
+    def _patch(self, pair: int, place: Index, record: JobRecord) -> Tensor:
+        a, b = PLANE_AXES[pair]
+        key = pair, int(place[a]), int(place[b])
+        if key not in self.patches:
+            data = patch_stream(self.field.density, self.field.appearance, pair, record.texels)
+            self.patches[key] = self._raw("patch.{}.{}.{}".format(*key), data)
+        return self.patches[key]
+
+    def _raw(self, name: str, data: NDArray[np.uint8]) -> Tensor:
+        tensor = self.memory.allocate(name, data.size, "raw", (data.size // 4,))
+        self.contents[name] = data
+        return tensor
+
+    def _fill(self, program: Program) -> None:
+        self.memory.fill()
+        data = self.memory.data
+        if data is not None:
+            for name, content in self.contents.items():
+                address = self.memory.tensors[name].address
+                data[address : address + content.size] = content
+        for name, matrix, pattern in self.entries:
+            host.write_entries(program, name, matrix.astype(np.float16).T, pattern)
+
+
+def _tiles(width: int, height: int, side: int) -> Sequence[Tile]:
+    return [
+        Tile(left, top, min(side, width - left), min(side, height - top))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+
+
+def _for_results(architecture: Architecture, *, single: bool) -> Architecture:
+    """The machine as schedules see it whose results take twice the bytes."""
+    if not single:
+        return architecture
+    buffers = architecture.buffers
+    halved = buffers.model_copy(update={"vector_out_bytes": buffers.vector_out_bytes // 2})
+    return architecture.model_copy(update={"buffers": halved})
+
+
+def _nothing() -> Tensor:
+    return Tensor("", 0, 0, "entries", ())

@@ -1,0 +1,228 @@
+"""Operations of the render engine: a picture of a radiance field, job by job."""
+
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.golden.render_state import TileState
+from gossamer_models.golden.state import ExecutionError, Machine
+from gossamer_models.isa.instructions import Vector
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK, blocks_of, pack_blocks, unpack_blocks
+from gossamer_models.numerics.formats import Float32, UInt8, to_fp16
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS, TileRays, run_job
+from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, JobRecord, Texels, read_lines, read_patches
+from gossamer_models.render.engine.view import VIEW_WORDS, View
+from gossamer_models.render.field import Factors, Shader
+from gossamer_models.render.interpolate import Interpolator
+from gossamer_models.render.renderer import light_through
+from gossamer_models.render.shade import network_inputs
+from gossamer_models.render.tiles import Tile
+
+__all__ = [
+    "NO_PIXEL", "render_colours", "render_finish", "render_inputs", "render_lines", "render_products", "render_sweep",
+    "render_tile", "render_view",
+]  # fmt: skip
+
+NO_PIXEL: Final = 0xFFFFFFFF
+"""Pixel of an entry of a list of samples that is none."""
+
+_MACHINE: Final = Arithmetic.MACHINE
+_T = TypeVar("_T")
+
+
+def render_view(machine: Machine, v: Vector) -> None:
+    """Begin a picture.
+
+    VIN[source0]: the view's record, 64 words (`gossamer_models.render.engine.view`). It stays, as do lines and tile,
+    until the next one, from stage to stage.
+    """
+    view = View.from_words(machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, VIEW_WORDS))
+    if machine.architecture.render is None:
+        raise ExecutionError(f"{machine.architecture.name} has no render engine")
+    if not all((*view.cubes, *view.components, *view.block)) or min(view.grid) < 2 or sorted(view.axes) != [0, 1, 2]:
+        raise ExecutionError("the view's record is none: a size in it is zero")
+    machine.render.view, machine.render.lines, machine.render.tile = view, None, None
+
+
+def render_lines(machine: Machine, v: Vector) -> None:
+    """Take the lines of all factors.
+
+    VIN[source0]: `count` bytes, the encoded tables of density along z, y and x, then of appearance
+    (`gossamer_models.render.engine.patches`).
+    """
+    view = _held(machine.render.view, "RENDER_VIEW")
+    data = machine.read(v.engine, Buffer.VIN, np.uint8, v.source0, v.count)
+    machine.render.lines = read_lines(data, _grid(view), view.components)
+
+
+def render_tile(machine: Machine, v: Vector) -> None:
+    """Begin a tile of pixels.
+
+    VIN[source0]: 16 words, left, top, width and height of the tile; VIN[source1]: 6 words of fp32 for each of `count`
+    pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. With `parameter` 0
+    all light is left and every colour black.
+    """
+    view = _held(machine.render.view, "RENDER_VIEW")
+    if not v.parameter:
+        head = machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, TILE_WORDS)
+        left, top, width, height = (int(word) for word in head[:4])
+        empty = np.zeros((2, width * height, 3), np.float32)
+        machine.render.tile = TileState.begin(TileRays(Tile(left, top, width, height), empty[0], empty[1]), view)
+    rays = _held(machine.render.tile, "RENDER_TILE").rays
+    words = machine.read(v.engine, Buffer.VIN, np.float32, v.source1, v.count * RAY_WORDS).reshape(-1, RAY_WORDS)
+    pixels = slice(v.parameter, v.parameter + v.count)
+    if pixels.stop > len(rays.directions):
+        raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(rays.directions)}")
+    rays.directions[pixels], rays.views[pixels] = words[:, :3], words[:, 3:]
+
+
+def render_sweep(machine: Machine, v: Vector) -> None:
+    """Take the samples of a block of cubes.
+
+    VIN[source0]: the block's record; VIN[source1]: its patches, encoded tables of three axis pairs, density before
+    appearance. Cubes, rays and samples come in the order of `gossamer_models.render.engine.job`; a ray that has ended
+    gets no more samples from the next job on. Light: w = T (1 - e), T = T e with e = exp(-softplus(sum + shift)
+    thickness). Samples of w > cut are kept for RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number
+    of the job, under which golden records what it took; the machine has no use for it.
+    """
+    view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
+    record, (factors, _) = _patches(machine, v, view)
+    density = Interpolator(factors, _MACHINE)
+    light = light_through(density, view.shift[0], view.thickness[0], _MACHINE)
+
+    def evaluate(points: Float32) -> Float32:
+        _check_texels(density, record.texels, points)
+        return light(points)
+
+    shaded, machine.render.sweeps[v.size] = run_job(view, tile.rays, tile.compositor, record.cubes(), evaluate)
+    if len(shaded.pixels) > v.count:
+        raise ExecutionError(
+            f"`count` must be at least the {len(shaded.pixels)} samples that are shaded, not {v.count}"
+        )
+    machine.render.job = shaded
+
+
+def render_products(machine: Machine, v: Vector) -> None:
+    """Interpolate the appearance of samples that the latest RENDER_SWEEP has kept.
+
+    Samples `parameter` .. `parameter` + `count` - 1, in their order; VIN as for RENDER_SWEEP. VOUT[target0] = fp16 of
+    all products, blocks [`count` / 8][`channels` / 8][8 samples][8 products]; VOUT[target1] = list of pixel in the tile
+    (uint32) and weight (fp32). Behind the last sample products and weights are +0 and pixels 0xFFFFFFFF. `size`:
+    components of a plane; `channels`: the products, padded to a block.
+    """
+    view, job = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.job, "RENDER_SWEEP")
+    _, (_, appearance) = _patches(machine, v, view)
+    width = 3 * view.components[1]
+    _check_widths(v, view.components[1], width)
+    part = slice(v.parameter, v.parameter + v.count)
+    products = Interpolator(appearance, _MACHINE).products(job.points[part])
+    rows = np.zeros((v.count, width), np.float16)
+    rows[: len(products)] = to_fp16(products)
+    listed = np.zeros((v.count, 2), np.uint32)
+    listed[:, 0] = NO_PIXEL
+    listed[: len(products), 0] = job.pixels[part]
+    listed[: len(products), 1] = job.weights[part].view(np.uint32)
+    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(rows[:, :, None, None]))
+    machine.write(v.engine, Buffer.VOUT, v.target1, listed)
+
+
+def render_inputs(machine: Machine, v: Vector) -> None:
+    """Make the network's inputs of samples' features.
+
+    VIN[source0]: fp16 features of `count` samples in blocks; VIN[source1]: their list. VOUT[target0] = fp16 of the
+    features, the direction, sines and cosines of 2^k features, then of 2^k direction, in blocks of `channels`. Sine and
+    cosine: `gossamer_models.numerics.sine`. `size`: waves per sample.
+    """
+    view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
+    features, of_features, of_directions = view.shading
+    _check_widths(v, 2 * (features * of_features + 3 * of_directions), Shader.inputs(*view.shading))
+    half = machine.read(v.engine, Buffer.VIN, np.float16, v.source0, v.count * blocks_of(features) * BLOCK)
+    values = unpack_blocks(half, (v.count, features, 1, 1))[:, :, 0, 0].astype(np.float32)
+    pixels, _ = _list(machine, v, tile)
+    directions = _MACHINE.half(tile.rays.views[np.where(pixels == NO_PIXEL, 0, pixels)])
+    found = network_inputs(_MACHINE, values, directions, of_features, of_directions)
+    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(to_fp16(found)[:, :, None, None]))
+
+
+def render_colours(machine: Machine, v: Vector) -> None:
+    """Add samples' colours to those of their pixels.
+
+    VIN[source0]: fp32 results of the network's last layer for `count` samples, in blocks [`count` / 8][8 samples][8];
+    VIN[source1]: their list. colour = colour + w c, c = 1 / (1 + exp(-x)), in the list's order; entries without a pixel
+    do nothing.
+    """
+    tile = _held(machine.render.tile, "RENDER_TILE")
+    results = machine.read(v.engine, Buffer.VIN, np.float32, v.source0, v.count * BLOCK).reshape(-1, BLOCK)[:, :3]
+    pixels, weights = _list(machine, v, tile)
+    real = pixels != NO_PIXEL
+    parts = weights[real, None] * _MACHINE.sigmoid(results[real])
+    np.add.at(tile.colours, pixels[real], parts)
+
+
+def render_finish(machine: Machine, v: Vector) -> None:
+    """Give pixels' colours over the background.
+
+    VOUT[target0] = colour + T background, fp32, three for each of `count` pixels from number `parameter` on.
+    """
+    view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
+    pixels = slice(v.parameter, v.parameter + v.count)
+    if pixels.stop > len(tile.colours):
+        raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(tile.colours)}")
+    colours = tile.compositor.over(tile.colours, float(view.background[0]))
+    machine.write(v.engine, Buffer.VOUT, v.target0, colours[pixels])
+
+
+def _held(part: _T | None, operation: str) -> _T:
+    if part is None:
+        raise ExecutionError(f"needs what {operation} takes, and none has run")
+    return part
+
+
+def _grid(view: View) -> tuple[int, int, int]:
+    x, y, z = view.grid
+    return x, y, z
+
+
+def _check_widths(v: Vector, size: int, channels: int) -> None:
+    padded = blocks_of(channels) * BLOCK
+    for name, found, wanted in (("size", v.size, size), ("channels", v.channels, padded)):
+        if found != wanted:
+            raise ExecutionError(f"`{name}` must be {wanted}, not {found}")
+    if v.count % BLOCK:
+        raise ExecutionError(f"`count` must be a multiple of {BLOCK}, not {v.count}")
+
+
+def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[Factors, Factors]]:
+    """Return the block's record, and density and appearance with its patches in place."""
+    lines, block = _held(machine.render.lines, "RENDER_LINES"), view.block[0]
+    head = machine.read(v.engine, Buffer.VIN, np.uint8, v.source0, JOB_HEADER_BYTES + block**3 // 8)
+    record = JobRecord.from_bytes(head, block)
+    x, y, z = view.cubes
+    beyond = np.array(record.place) * block + np.argwhere(record.occupied).max(axis=0, initial=0) >= (x, y, z)
+    texels = record.texels
+    if beyond.any() or any(not 0 <= a < b < n for a, b, n in zip(texels.first, texels.last, view.grid, strict=True)):
+        raise ExecutionError("a block's cubes or texels lie outside of the field")
+    data: UInt8 = machine.readable(v.engine, Buffer.VIN)[v.source1 :]
+    return record, read_patches(data, texels, _grid(view), lines)
+
+
+def _check_texels(density: Interpolator, texels: Texels, points: Float32) -> None:
+    """Refuse samples whose texels are not in the block's patches."""
+    *_, z, y, x = density.cells(points)
+    for axis, found in enumerate((x, y, z)):
+        low, high = texels.first[axis], texels.last[axis] - 1
+        if found.size and not low <= found.min() <= found.max() <= high:
+            raise ExecutionError(f"texels {found.min()}..{found.max() + 1} must lie in the patches' {low}..{high + 1}")
+
+
+def _list(machine: Machine, v: Vector, tile: TileState) -> tuple[NDArray[np.int64], Float32]:
+    """Return pixels and weights of a list of samples."""
+    words = machine.read(v.engine, Buffer.VIN, np.uint32, v.source1, 2 * v.count).reshape(-1, 2)
+    pixels = words[:, 0].astype(np.int64)
+    real = pixels[pixels != NO_PIXEL]
+    if real.size and real.max() >= len(tile.colours):
+        raise ExecutionError(f"pixel {real.max()} of a list must lie in a tile of {len(tile.colours)}")
+    return pixels, np.ascontiguousarray(words[:, 1]).view(np.float32)

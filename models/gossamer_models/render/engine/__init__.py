@@ -1,0 +1,1 @@
+"""What the render engine of a Program is told, and what it does with it."""

@@ -1,0 +1,149 @@
+"""One job of the render engine: the samples of a block of cubes in a tile of pixels, and what they leave of the light.
+
+Cubes come along nested axes, each away from the eye's cell. The projector gives each its rectangle of pixels; those
+whose ray had ended when the job began are left out. Rays that meet the cube's ball take turns: first the first sample
+of every ray that may lie in the ball, then the second ones. Samples that lie in the cube are computed; behind the end
+of their ray they are dropped.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.numerics.formats import Float32, UInt32
+from gossamer_models.recorded import SweepCounts
+from gossamer_models.render.composite import Compositor
+from gossamer_models.render.engine.view import View
+from gossamer_models.render.tiles import Tile, tile_order
+from gossamer_models.render.uniform import Evaluate
+
+__all__ = ["RAY_WORDS", "TILE_WORDS", "ShadedJob", "TileRays", "run_job"]
+
+RAY_WORDS: Final = 6
+"""Words of a pixel: direction of its ray in coordinates of the box per world unit, then in the world."""
+
+TILE_WORDS: Final = 16
+"""Words in front of them: left, top, width and height, then zeros."""
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileRays:
+    """Pixels of a tile and their rays, shape (pixels, 3), row by row."""
+
+    tile: Tile
+    directions: Float32
+    views: Float32
+
+    def to_words(self) -> UInt32:
+        """Return the record, TILE_WORDS and then RAY_WORDS per pixel."""
+        head = np.zeros(TILE_WORDS, np.uint32)
+        head[:4] = self.tile.left, self.tile.top, self.tile.width, self.tile.height
+        rays = np.concatenate([self.directions, self.views], axis=1).astype(np.float32)
+        return np.concatenate([head, rays.ravel().view(np.uint32)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShadedJob:
+    """Samples of a job that are shaded, in the order in which they come.
+
+    Members
+    -------
+    pixels : array of int64, places in the tile
+    weights : array of float32
+    points : array of float32, shape (samples, 3)
+    """
+
+    pixels: Index
+    weights: Float32
+    points: Float32
+
+
+def run_job(
+    view: View, rays: TileRays, compositor: Compositor, cubes: Index, evaluate: Evaluate
+) -> tuple[ShadedJob, SweepCounts]:
+    """Take all samples of a job.
+
+    Parameters
+    ----------
+    compositor : light of the tile's pixels; changed
+    cubes : the block's occupied cubes, shape (n, 3)
+    evaluate : what a sample leaves of the light
+    """
+    x, y, z = view.axes
+    cubes = cubes[tile_order(cubes, view.eye_cell, view.block[0], (x, y, z))]
+    seen, which, pixel = _scanned(view, rays.tile, cubes)
+    passed, cubes = len(cubes) - len(seen), cubes[seen]
+    scanned = np.bincount(which, minlength=len(cubes))
+    going = compositor.alive(pixel)
+    which, pixel, first, last = _meet(view, rays, cubes, which[going], pixel[going])
+    lengths = last - first + 1
+    pair = np.repeat(np.arange(len(which)), lengths)
+    turn = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    order = np.lexsort((pair, turn, which[pair]))
+    pair, turn = pair[order], turn[order]
+    k, owner, cube = turn + first[pair], pixel[pair], which[pair]
+    points = view.lattice.points(rays.directions[owner], k)
+    inside = np.flatnonzero((view.lattice.cells(points) == cubes[cube]).all(axis=1))
+    k, owner, cube, turn, points = k[inside], owner[inside], cube[inside], turn[inside], points[inside]
+    along = np.lexsort((k, owner))
+    compositor.add(owner[along], k[along], evaluate(points[along]))
+    starts = np.flatnonzero(np.diff(cube, prepend=-1) | np.diff(turn, prepend=-1))
+    counts = SweepCounts(
+        components=view.components[0],
+        passed=passed,
+        scanned=_tuple(scanned),
+        tests=_tuple(np.bincount(which[pair], minlength=len(cubes))),
+        samples=_tuple(np.bincount(cube, minlength=len(cubes))),
+        row_cube=_tuple(cube[starts]),
+        row_samples=_tuple(np.diff(starts, append=len(cube))),
+    )
+    return _shaded(compositor, owner, k, points), counts
+
+
+def _tuple(values: Index) -> tuple[int, ...]:
+    return tuple(values.tolist())
+
+
+def _scanned(view: View, tile: Tile, cubes: Index) -> tuple[Index, Index, Index]:
+    """Return which cubes some pixel of the tile may see, and pairs of one of these and a pixel of its rectangle."""
+    ranges = view.projection.ranges(cubes)
+    left, top = np.maximum(ranges.left, tile.left), np.maximum(ranges.top, tile.top)
+    width = np.minimum(ranges.right, tile.left + tile.width - 1) - left + 1
+    height = np.minimum(ranges.bottom, tile.top + tile.height - 1) - top + 1
+    seen = np.flatnonzero((width > 0) & (height > 0))
+    left, top, width, height = left[seen] - tile.left, top[seen] - tile.top, width[seen], height[seen]
+    pairs = width * height
+    which = np.repeat(np.arange(len(seen)), pairs)
+    row, column = np.divmod(np.arange(len(which)) - np.repeat(np.cumsum(pairs) - pairs, pairs), width[which])
+    return seen, which, (row + top[which]) * tile.width + column + left[which]
+
+
+def _meet(view: View, rays: TileRays, cubes: Index, which: Index, pixel: Index) -> tuple[Index, Index, Index, Index]:
+    """Return the pairs whose ray meets the ball, with first and last sample that may lie in it.
+
+    Operations are float64, on the record's numbers.
+    """
+    towards = (view.corner.astype(np.float64) + cubes * view.cube.astype(np.float64) - view.eye)[which]
+    along = np.einsum("nk,nk->n", rays.views[pixel].astype(np.float64), towards)
+    square = along**2 - np.einsum("nk,nk->n", towards, towards) + float(view.radius[0]) ** 2
+    met = np.flatnonzero(square >= 0)
+    root = np.sqrt(square[met])
+    first, last = view.lattice.indices(along[met] - root, along[met] + root)
+    ahead = first <= last
+    met = met[ahead]
+    return which[met], pixel[met], first[ahead], last[ahead]
+
+
+def _shaded(compositor: Compositor, owner: Index, k: Index, points: Float32) -> ShadedJob:
+    """Return the job's shaded samples in the order of its samples."""
+    found = compositor.take_shaded()
+    bits = int(k.max(initial=0)).bit_length()
+    key = owner << bits | k
+    sorted_places = np.argsort(key)
+    places = sorted_places[np.searchsorted(key, found.pixels << bits | found.k, sorter=sorted_places)]
+    order = np.argsort(places)
+    return ShadedJob(found.pixels[order], found.weights[order], points[places[order]])

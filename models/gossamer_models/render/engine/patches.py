@@ -1,0 +1,173 @@
+"""Blocks of cubes in memory: their occupancy, and the patches of the planes that samples in them read.
+
+A *job record* says which block it is, which texels its patches hold, and which of its cubes are occupied. Patches of a
+plane are cut so that every block has a table of its own for each of its three axis pairs, shared by all blocks along
+the third axis: texels row by row, encoded as :mod:`gossamer_models.render.encoding` says. A table ends itself: its last
+header says where. Tables follow each other at multiples of `TABLE_ALIGNMENT` bytes.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer_models.errors import InputError
+from gossamer_models.numerics.formats import Bool, Float16, UInt8
+from gossamer_models.render.encoding import BLOCK_ROWS, Layout, Table, decode, encode
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors, Real
+
+__all__ = [
+    "JOB_HEADER_BYTES", "TABLE_ALIGNMENT", "JobRecord", "Texels", "block_texels", "line_stream", "patch_stream",
+    "read_lines", "read_patches",
+]  # fmt: skip
+
+TABLE_ALIGNMENT: Final = 64
+JOB_HEADER_BYTES: Final = 64
+"""Bytes of a job record in front of the occupancy."""
+
+Index = NDArray[np.int64]
+
+_BASE_BITS: Final = 32
+# A little more than what fp32 coordinates may be off by.
+_SLACK: Final = 2.0**-8
+
+
+@dataclass(frozen=True, slots=True)
+class Texels:
+    """First and last texel along x, y and z, the last one included."""
+
+    first: tuple[int, int, int]
+    last: tuple[int, int, int]
+
+    def span(self, axis: int) -> slice:
+        """Return the texels along an axis."""
+        return slice(self.first[axis], self.last[axis] + 1)
+
+    def count(self, axis: int) -> int:
+        """Return how many there are along an axis."""
+        return self.last[axis] + 1 - self.first[axis]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobRecord:
+    """A block of cubes.
+
+    Members
+    -------
+    place : of the block, in blocks, along x, y and z
+    texels : that its patches hold
+    occupied : array of bool, shape (block, block, block); cubes beyond the grid are not occupied
+    """
+
+    place: tuple[int, int, int]
+    texels: Texels
+    occupied: Bool
+
+    def to_bytes(self) -> UInt8:
+        """Return nine words, zeros up to `JOB_HEADER_BYTES`, then a bit per cube, z fastest, lowest bit first."""
+        words = np.zeros(JOB_HEADER_BYTES // 4, np.uint32)
+        words[:9] = [*self.place, *self.texels.first, *self.texels.last]
+        return np.concatenate([words.view(np.uint8), np.packbits(self.occupied.ravel(), bitorder="little")])
+
+    @classmethod
+    def from_bytes(cls, data: UInt8, block: int) -> "JobRecord":
+        """Return what a record says."""
+        words = [int(word) for word in data[:36].copy().view(np.uint32)]
+        bits = np.unpackbits(data[JOB_HEADER_BYTES : JOB_HEADER_BYTES + block**3 // 8], bitorder="little")
+        (x, y, z), first, last = words[:3], words[3:6], words[6:9]
+        texels = Texels((first[0], first[1], first[2]), (last[0], last[1], last[2]))
+        return cls((x, y, z), texels, bits.astype(np.bool_).reshape(block, block, block))
+
+    def cubes(self) -> Index:
+        """Return the occupied cubes, shape (n, 3)."""
+        found: Index = np.argwhere(self.occupied) + np.array(self.place) * len(self.occupied)
+        return found
+
+
+def block_texels(grid: tuple[int, int, int], cubes: tuple[int, int, int], place: Index, block: int) -> Texels:
+    """Return the texels that samples in a block may read."""
+    size = (np.array(grid) - 1) / np.array(cubes)
+    low, end = place * block, np.minimum((place + 1) * block, cubes)
+    highest = np.array(grid) - 2
+    first = np.clip(np.floor(low * size - _SLACK), 0, highest).astype(np.int64)
+    last = np.clip(np.floor(end * size + _SLACK), 0, highest).astype(np.int64) + 1
+    (x, y, z), (right, below, behind) = first.tolist(), last.tolist()
+    return Texels((x, y, z), (right, below, behind))
+
+
+def patch_stream(density: Factors, appearance: Factors, pair: int, texels: Texels) -> UInt8:
+    """Return the tables of a block for one axis pair, density first."""
+    a, b = PLANE_AXES[pair]
+    parts = (factors.planes[pair][texels.span(b), texels.span(a)] for factors in (density, appearance))
+    return np.concatenate([_table(part.reshape(-1, part.shape[2])) for part in parts])
+
+
+def line_stream(density: Factors, appearance: Factors) -> UInt8:
+    """Return the tables of all lines, those of density first."""
+    return np.concatenate([_table(line) for factors in (density, appearance) for line in factors.lines])
+
+
+def read_patches(
+    data: UInt8, texels: Texels, grid: tuple[int, int, int], lines: tuple[Factors, Factors]
+) -> tuple[Factors, Factors]:
+    """Return density and appearance with a block's patches in place; elsewhere planes are zero.
+
+    Parameters
+    ----------
+    data : tables of all three axis pairs
+    lines : factors whose lines are taken
+
+    Raises
+    ------
+    InputError
+        The bytes are no such tables.
+    """
+    planes: tuple[list[Float16], list[Float16]] = ([], [])
+    place = 0
+    for a, b in PLANE_AXES:
+        for factors, found in zip(lines, planes, strict=True):
+            plane = np.zeros((grid[b], grid[a], factors.components), np.float16)
+            rows, place = _read(data, place, texels.count(a) * texels.count(b), factors.components)
+            plane[texels.span(b), texels.span(a)] = rows.reshape(texels.count(b), texels.count(a), -1)
+            found.append(plane)
+    density, appearance = (Factors((p[0], p[1], p[2]), f.lines) for f, p in zip(lines, planes, strict=True))
+    return density, appearance
+
+
+def read_lines(data: UInt8, grid: tuple[int, int, int], components: tuple[int, ...]) -> tuple[Factors, Factors]:
+    """Return density and appearance with their lines; planes are zero.
+
+    Raises
+    ------
+    InputError
+        The bytes are no such tables.
+    """
+    place, found = 0, []
+    for count in components:
+        lines = []
+        for axis in LINE_AXIS:
+            line, place = _read(data, place, grid[axis], count)
+            lines.append(line)
+        xy, xz, yz = (np.zeros((grid[b], grid[a], count), np.float16) for a, b in PLANE_AXES)
+        found.append(Factors((xy, xz, yz), (lines[0], lines[1], lines[2])))
+    return found[0], found[1]
+
+
+def _table(rows: Real) -> UInt8:
+    data = np.frombuffer(encode(np.ascontiguousarray(rows, dtype=np.float16)).to_bytes(), np.uint8)
+    return np.pad(data, (0, -data.size % TABLE_ALIGNMENT))
+
+
+def _read(data: UInt8, place: int, rows: int, components: int) -> tuple[Float16, int]:
+    """Return the rows of a table that begins at a place, and where the next one begins."""
+    layout = Layout(components)
+    headers = layout.headers_bytes(rows)
+    last = int.from_bytes(data[place + headers - layout.header_bytes : place + headers].tobytes(), "little")
+    end_bits = _BASE_BITS + (BLOCK_ROWS - 1) * layout.offset_bits
+    base = last & ((1 << _BASE_BITS) - 1)
+    size = headers + base + (last >> end_bits & ((1 << layout.offset_bits) - 1))
+    if place + size > data.size:
+        raise InputError(f"a table of {size} bytes leaves the buffer at byte {place} of {data.size}")
+    table = Table.from_bytes(data[place : place + size].tobytes(), rows, layout)
+    return decode(table), place + -(-size // TABLE_ALIGNMENT) * TABLE_ALIGNMENT

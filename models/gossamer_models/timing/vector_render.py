@@ -1,0 +1,92 @@
+"""Cycles of the render engine's instructions. No RTL has them: they are the units' rates and latencies put together.
+
+Records and results pass at a line of the vector engine's buffers per cycle. A sweep takes what
+:mod:`gossamer_models.timing.render` says of the counts that golden has recorded of it; all else depends on the
+instruction alone.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import GossamerError
+from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
+from gossamer_models.recorded import SweepCounts
+from gossamer_models.render_engine import RenderEngine
+from gossamer_models.timing import render as timing
+from gossamer_models.timing.render_units import (
+    COLOUR_CYCLES,
+    COMPOSITOR_CYCLES,
+    EXPONENTIAL_CYCLES,
+    PIPELINE_ADD_CYCLES,
+    RECIPROCAL_CYCLES,
+    WAVE_CYCLES,
+    factor_cycles,
+)
+
+__all__ = ["RENDER_OPERATIONS", "render_cycles"]
+
+_VIEW_BYTES: Final = 256
+_RAY_BYTES: Final = 24
+_PIXEL_BYTES: Final = 12
+_CHANNELS: Final = 3
+_SIGMOID_LOOKUPS: Final = 2
+_SIGMOID_CYCLES: Final = EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
+
+
+def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | None) -> int:
+    """Cycles of a concrete instruction in the engine.
+
+    Parameters
+    ----------
+    counts : what golden has recorded of a RENDER_SWEEP
+
+    Raises
+    ------
+    GossamerError
+        The operation is none of the render engine's, or a sweep has no counts.
+    InputError
+        The architecture has no render engine.
+    """
+    engine, line = architecture.render_engine, architecture.vector.line_bytes
+    halves = timing.rate_cycles(2 * v.count * v.channels, line)
+    match VectorOp(v.op):
+        case VectorOp.RENDER_VIEW:
+            return timing.rate_cycles(_VIEW_BYTES, line)
+        case VectorOp.RENDER_LINES:
+            return timing.rate_cycles(v.count, line)
+        case VectorOp.RENDER_TILE:
+            pixels = timing.rate_cycles(v.count, engine.candidate_lanes)
+            return max(pixels, timing.rate_cycles(_RAY_BYTES * v.count, line))
+        case VectorOp.RENDER_SWEEP:
+            if counts is None:
+                raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
+            return _sweep_cycles(engine, counts)
+        case VectorOp.RENDER_PRODUCTS:
+            return max(timing.sample_cycles(engine, v.count, v.size), halves) + factor_cycles()
+        case VectorOp.RENDER_INPUTS:
+            return max(timing.rate_cycles(v.count * v.size, engine.sine_units), halves) + WAVE_CYCLES
+        case VectorOp.RENDER_COLOURS:
+            sigmoids = timing.rate_cycles(_CHANNELS * _SIGMOID_LOOKUPS * v.count, engine.exp_units)
+            return max(sigmoids, timing.rate_cycles(v.count, engine.compositor_lanes)) + _SIGMOID_CYCLES + COLOUR_CYCLES
+        case VectorOp.RENDER_FINISH:
+            pixels = timing.rate_cycles(v.count, engine.compositor_lanes)
+            return max(pixels, timing.rate_cycles(_PIXEL_BYTES * v.count, line)) + COMPOSITOR_CYCLES
+        case op:
+            raise GossamerError(f"{op.name} is no operation of the render engine")
+
+
+def _sweep_cycles(engine: RenderEngine, counts: SweepCounts) -> int:
+    """Occupancy, cubes beside the tile, and the flow of the others through projector, sampler, fetch, tables, light."""
+    scanned, tests, samples, row_cube, row_samples = (
+        np.array(part, np.int64)
+        for part in (counts.scanned, counts.tests, counts.samples, counts.row_cube, counts.row_samples)
+    )
+    start = int(timing.job_start_cycles(engine, np.array(counts.passed, np.int64)))
+    if not scanned.size:
+        return start
+    units = timing.unit_cycles(engine, scanned, tests, samples, counts.components)
+    units.append(timing.compositor_cycles(engine, len(scanned), row_cube, row_samples))
+    return start + timing.flow_cycles(units, engine.lag_cubes)
