@@ -27,6 +27,7 @@ from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.loading import validate
 from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
 from gossamer_models.program_encoding import encode_program
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.schema import Schema
 
 __all__ = ["MAX_IMAGE_BYTES", "SUFFIX", "load_program", "save_program"]
@@ -60,6 +61,16 @@ class _Stage(Schema):
     macs_dense: Count
 
 
+class _Sweep(Schema):
+    components: Count
+    passed: Count
+    scanned: tuple[Count, ...]
+    tests: tuple[Count, ...]
+    samples: tuple[Count, ...]
+    row_cube: tuple[Count, ...]
+    row_samples: tuple[Count, ...]
+
+
 class _Header(Schema):
     format: Literal["gossamer.program/1"]
     isa_version: int
@@ -69,6 +80,7 @@ class _Header(Schema):
     tensors: tuple[_Tensor, ...]
     image_bytes: Count
     filled: bool
+    recorded: tuple[_Sweep, ...] = ()
 
 
 def save_program(program: Program, architecture: Architecture, path: Path) -> None:
@@ -124,7 +136,8 @@ def load_program(path: str | Path) -> tuple[Program, Architecture]:
     _check_image(header, members, source)
     if header.filled:
         memory.data = np.frombuffer(members["image.bin"], np.uint8).copy()
-    return Program(header.name, header.architecture.name, stages, memory), header.architecture
+    recorded = tuple(SweepCounts(**sweep.model_dump()) for sweep in header.recorded)
+    return Program(header.name, header.architecture.name, stages, memory, recorded), header.architecture
 
 
 def _header(program: Program, architecture: Architecture) -> dict[str, object]:
@@ -139,6 +152,7 @@ def _header(program: Program, architecture: Architecture) -> dict[str, object]:
         ],
         "image_bytes": program.memory.size_bytes,
         "filled": program.memory.data is not None,
+        "recorded": [{name: getattr(sweep, name) for name in _Sweep.model_fields} for sweep in program.recorded],
     }
 
 

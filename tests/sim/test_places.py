@@ -24,13 +24,15 @@ from gossamer_models.isa.instructions import VectorOp as Op
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import StageTiming
-from gossamer_sim.executor import simulate
+from gossamer_sim.executor import Simulator, simulate
 from gossamer_sim.memory import memory_model
 from gossamer_sim.places import PLACES
 from gossamer_sim.work import CostBook
 
-ARCHITECTURE = load_architecture("small-8x8")
+ARCHITECTURE = load_architecture("render-8x8")
+SWEEP = SweepCounts(4, 1, scanned=(30, 2), tests=(9, 9), samples=(4, 3), row_cube=(0, 1), row_samples=(4, 3))
 DIMS = (
     Dim(count=8, mem_stride=2, buf_stride=2, axis=3),
     Dim(count=5, mem_stride=64, buf_stride=16, axis=0, weight=1),
@@ -64,10 +66,10 @@ def test_places_change_no_cost(memory: str) -> None:
     for instruction in instructions():
         names = PLACES[type(instruction)]
         values = {name: 1 if getattr(instruction, name) != 1 else 2 for name in names}
-        book = CostBook(ARCHITECTURE, memory_model(ARCHITECTURE, memory)[1])
+        book = CostBook(ARCHITECTURE, memory_model(ARCHITECTURE, memory)[1], recorded=(SWEEP,) * 10)
         expected = book.cost(instruction)[1]
         for name, value in values.items():
-            fresh = CostBook(ARCHITECTURE, memory_model(ARCHITECTURE, memory)[1])
+            fresh = CostBook(ARCHITECTURE, memory_model(ARCHITECTURE, memory)[1], recorded=(SWEEP,) * 10)
             found = fresh.cost(changed(instruction, **{name: value}))[1]
             assert found == expected, f"{type(instruction).__name__} {instruction}: {name}"
 
@@ -88,6 +90,17 @@ def assert_known_apart(one: tuple[Instruction, ...], other: tuple[Instruction, .
 def test_softmaxes_of_other_rows_cost_their_own() -> None:
     """Rows and keys follow from how the channels lie."""
     assert_known_apart((SOFTMAX,), (changed(SOFTMAX, channel_low=16),))
+
+
+def test_sweeps_of_other_counts_cost_their_own() -> None:
+    """One simulator, two Programs whose instructions are the same."""
+    stage = StageProgram("a", "sweep", (Vector(op=Op.RENDER_SWEEP, count=8),))
+    counts = SWEEP, dataclasses.replace(SWEEP, samples=(40, 30))
+    programs = [Program("one", ARCHITECTURE.name, (stage,), MemoryImage(), (recorded,)) for recorded in counts]
+    simulator = Simulator(ARCHITECTURE)
+    together = [simulator.run(program).cycles for program in programs]
+    assert together == [simulate(program, ARCHITECTURE).cycles for program in programs]
+    assert together[0] < together[1]
 
 
 def test_modifiers_of_addresses_cost_their_own() -> None:

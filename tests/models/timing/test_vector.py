@@ -7,7 +7,10 @@ import pytest
 from gossamer_models.architecture import Vector as VectorConfig
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import Prune, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
+from gossamer_models.recorded import SweepCounts
 from gossamer_models.timing.prune import prune_cycles, prune_overhead_cycles
+from gossamer_models.timing.render import PIPELINE_CYCLES
 from gossamer_models.timing.vector import vector_cycles
 
 ARCHITECTURE = load_architecture("vcu1525-32x32")
@@ -99,8 +102,35 @@ def test_statistics_of_fewer_columns_than_a_block() -> None:
 
 def test_every_operation_has_a_cost() -> None:
     window: dict[str, Any] = {"height": 4, "width": 4, "kernel": 2, "kernel_x": 2, "stride": 2}
-    for op in VectorOp:
+    for op in set(VectorOp) - RENDER_OPERATIONS:
         assert vector_cycles(ARCHITECTURE, Vector(op=op, count=1024, **window)) > 3
+
+
+# Lines of 64 bytes; one pixel, sample and light per cycle, 18 rows, 336 multiply-adds, 3 powers, 8 waves.
+@pytest.mark.parametrize(
+    ("op", "fields", "cycles"),
+    [
+        (VectorOp.RENDER_VIEW, {}, 4),
+        (VectorOp.RENDER_LINES, {"count": 130}, 3),
+        (VectorOp.RENDER_TILE, {"count": 10}, 10),
+        # 24 cycles of rows of three words each, 24 of products, but 36 lines leave; then the pipeline
+        (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 36 + 36),
+        (VectorOp.RENDER_INPUTS, {"count": 8, "size": 120, "channels": 152}, 120 + 7),
+        # two look-ups per channel; power, sum, reciprocal; product and sum
+        (VectorOp.RENDER_COLOURS, {"count": 8}, 16 + 56 + 4 + 40 + 5),
+        (VectorOp.RENDER_FINISH, {"count": 20}, 20 + 6),
+        # 8 words of occupancy, 2 cubes beside the tile; 5 pixels, 7 tests, 4 samples in two rows of at least 4 cycles
+        (VectorOp.RENDER_SWEEP, {}, 10 + 5 + 7 + 4 + 4 + 8 + PIPELINE_CYCLES),
+    ],
+)
+def test_render_operations(op: VectorOp, fields: dict[str, int], cycles: int) -> None:
+    counts = SweepCounts(16, 2, scanned=(5,), tests=(7,), samples=(4,), row_cube=(0, 0), row_samples=(3, 1))
+    assert vector_cycles(load_architecture("render-8x8"), Vector(op=op, **fields), counts) == 3 + cycles
+
+
+def test_a_sweep_of_nothing_reads_its_occupancy() -> None:
+    sweep = Vector(op=VectorOp.RENDER_SWEEP)
+    assert vector_cycles(load_architecture("render-8x8"), sweep, SweepCounts(16, 7)) == 3 + 8 + 7
 
 
 @pytest.mark.parametrize("of", [2, 4, 8])

@@ -1,0 +1,174 @@
+"""Pictures as Programs: golden's executor gives the renderer's bits, the simulator both ways one time."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gossamer_compiler.render import PICTURE, compile_picture
+from gossamer_models import host
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import DoesNotFitError, GossamerError, InputError, UnsupportedError
+from gossamer_models.golden import executor
+from gossamer_models.golden.executor import Step
+from gossamer_models.golden.state import ExecutionError
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.program import Program
+from gossamer_models.program_file import load_program, save_program
+from gossamer_models.recorded import SweepCounts
+from gossamer_models.render.field import Field
+from gossamer_models.render.renderer import Settings, render
+from gossamer_models.sparsity import Pattern
+from gossamer_sim.executor import simulate
+from tests.models.render.test_renderer import EYES, FIELD, camera
+
+READY = load_architecture("render-8x8")
+SPARSE = dataclasses.replace(FIELD, shader=FIELD.shader.pruned(Pattern(2, 8)))
+
+
+def machine(**changes: int) -> Architecture:
+    """The ready machine with another tile, block and so on."""
+    return READY.model_copy(update={"render": READY.render_engine.model_copy(update=changes)})
+
+
+def picture(field: Field, eye: str, architecture: Architecture, settings: Settings) -> Program:
+    """A picture that has been executed, checked against the renderer's bits."""
+    view = camera(EYES[eye])
+    program = compile_picture(field, view, settings, architecture)
+    recorded: dict[int, SweepCounts] = {}
+
+    def watch(step: Step) -> None:
+        recorded.update(step.machine.render.sweeps)
+
+    executor.run(program, architecture, observer=watch)
+    found, wanted = host.read(program, PICTURE), render(field, view, "sweep", settings).image
+    np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
+    assert recorded == dict(enumerate(program.recorded))
+    return program
+
+
+@pytest.mark.parametrize("field", [FIELD, SPARSE], ids=["dense", "2:8"])
+@pytest.mark.parametrize("termination", [None, 0.1])
+@pytest.mark.parametrize("eye", EYES)
+def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None, field: Field) -> None:
+    picture(field, eye, machine(block=4), Settings(termination=termination))
+
+
+@pytest.mark.parametrize(("tile", "block"), [(8, 4), (16, 8)])
+def test_several_tiles_with_ragged_ones_at_the_edge(tile: int, block: int) -> None:
+    program = picture(FIELD, "outside", machine(tile=tile, block=block), Settings(background=0.25))
+    assert len({stage.layer for stage in program.stages if stage.stage == "rays"}) == -(-24 // tile) * -(-21 // tile)
+
+
+def test_a_picture_of_nothing_is_background() -> None:
+    view = camera(EYES["far"])
+    turned = view.pose.copy()
+    turned[:3, :3] = turned[:3, :3] @ np.diag([-1.0, 1.0, -1.0])  # looks the other way
+    program = compile_picture(FIELD, dataclasses.replace(view, pose=turned), Settings(background=0.5), READY)
+    executor.run(program, READY)
+    assert not program.recorded
+    assert np.unique(host.read(program, PICTURE)).tolist() == [0.5]
+
+
+def test_the_simulator_takes_one_time_both_ways() -> None:
+    program = picture(FIELD, "outside", machine(block=4), Settings())
+    for memory in ("ideal", "scripted"):
+        short, long = (simulate(program, machine(block=4), memory=memory, periodic=way) for way in (True, False))
+        assert short.cycles == long.cycles
+        assert [stage.cycles for stage in short.stages] == [stage.cycles for stage in long.stages]
+
+
+def test_time_depends_on_data_through_recorded_counts_alone() -> None:
+    """Without them there is none; with twice the samples of a cube a sweep takes longer."""
+    architecture = machine(block=4)
+    program = picture(FIELD, "outside", architecture, Settings())
+    before = simulate(program, architecture)
+    empty = dataclasses.replace(program, memory=dataclasses.replace(program.memory, data=None))
+    assert simulate(empty, architecture).cycles == before.cycles
+    with pytest.raises(GossamerError, match="no counts of job 0 were recorded"):
+        simulate(dataclasses.replace(program, recorded=()), architecture)
+    first = program.recorded[0]
+    more = dataclasses.replace(first, samples=tuple(2 * n for n in first.samples))
+    after = simulate(dataclasses.replace(program, recorded=(more, *program.recorded[1:])), architecture)
+    assert after.cycles > before.cycles
+
+
+def altered(program: Program, op: VectorOp, name: str, value: int) -> Program:
+    """The Program with a field of an operation's instructions changed."""
+    stages = []
+    for stage in program.stages:
+        items = [
+            changed(item, **{name: value}) if isinstance(item, Vector) and item.op == op else item
+            for item in stage.instructions
+        ]
+        stages.append(dataclasses.replace(stage, instructions=tuple(items)))
+    return dataclasses.replace(program, stages=tuple(stages))
+
+
+@pytest.mark.parametrize(
+    ("op", "name", "value", "message"),
+    [
+        (VectorOp.RENDER_SWEEP, "count", 8, r"`count` must be at least the \d+ samples that are shaded, not 8"),
+        (VectorOp.RENDER_PRODUCTS, "size", 5, "`size` must be 6, not 5"),
+        (VectorOp.RENDER_INPUTS, "channels", 8, "`channels` must be 40, not 8"),
+        (VectorOp.RENDER_FINISH, "parameter", 8, r"pixels up to \d+ must lie in a tile of 504"),
+        (VectorOp.RENDER_VIEW, "op", VectorOp.FILL, "needs what RENDER_VIEW takes, and none has run"),
+        (VectorOp.RENDER_TILE, "op", VectorOp.FILL, "needs what RENDER_TILE takes"),
+        (VectorOp.RENDER_LINES, "op", VectorOp.FILL, "needs what RENDER_LINES takes"),
+    ],
+)
+def test_what_the_engine_refuses(op: VectorOp, name: str, value: int, message: str) -> None:
+    architecture = machine(block=4)
+    program = compile_picture(FIELD, camera(EYES["outside"]), Settings(), architecture)
+    with pytest.raises(ExecutionError, match=message):
+        executor.run(altered(program, op, name, value), architecture)
+
+
+def test_samples_beyond_their_blocks_patches_are_noticed() -> None:
+    """The record of a block says that its patches lie a texel nearer along some axis."""
+    architecture = machine(block=4)
+    program = compile_picture(FIELD, camera(EYES["outside"]), Settings(), architecture)
+    first = next(name for name in program.memory.tensors if name.startswith("block."))
+    data, address = program.memory.data, program.memory.tensors[first].address
+    assert data is not None
+    words = data[address : address + 36].view(np.uint32)
+    nearer = (words[3:6] > 0).astype(np.uint32)
+    assert nearer.any()
+    words[3:6] -= nearer
+    words[6:9] -= nearer
+    with pytest.raises(ExecutionError, match="must lie in the patches'"):
+        executor.run(program, architecture)
+
+
+def test_what_is_not_compiled() -> None:
+    view = camera(EYES["outside"])
+    with pytest.raises(UnsupportedError, match="shades no picture deferred"):
+        compile_picture(dataclasses.replace(FIELD, shading="deferred"), view, Settings(), READY)
+    with pytest.raises(InputError, match="has no render engine"):
+        compile_picture(FIELD, view, Settings(), load_architecture("small-8x8"))
+    for name, size, message in (
+        ("vector_in_bytes", 2048, "patches of a block of cubes do not fit"),
+        ("vector_out_bytes", 512, "do not fit the vector engine's buffers"),
+    ):
+        small = READY.model_copy(update={"buffers": READY.buffers.model_copy(update={name: size})})
+        with pytest.raises(DoesNotFitError, match=message):
+            compile_picture(FIELD, view, Settings(), small)
+
+
+def test_a_program_file_keeps_the_counts(tmp_path: Path) -> None:
+    program = compile_picture(FIELD, camera(EYES["outside"]), Settings(), READY)
+    save_program(program, READY, tmp_path / "picture.gossamer")
+    again, architecture = load_program(tmp_path / "picture.gossamer")
+    assert again.recorded == program.recorded
+    assert simulate(again, architecture).cycles == simulate(program, READY).cycles
+    executor.run(again, architecture)
+    executor.run(program, READY)
+    np.testing.assert_array_equal(host.read(again, PICTURE), host.read(program, PICTURE))
+
+
+def test_no_rtl_has_it() -> None:
+    program = compile_picture(FIELD, camera(EYES["outside"]), Settings(), READY)
+    assert set(program.modelled_operations) == {op.name for op in VectorOp if op.name.startswith("RENDER_")}
+    assert not READY.whole_in_rtl
