@@ -123,7 +123,7 @@ def test_every_operation_has_a_cost() -> None:
         (VectorOp.RENDER_SWEEP, {}, 10 + 5 + 7 + 4 + 4 + 8 + PIPELINE_CYCLES),
     ],
 )
-def test_render_operations(op: VectorOp, fields: dict[str, int], cycles: int) -> None:
+def test_render_operations(op: VectorOp, fields: dict[str, Any], cycles: int) -> None:
     counts = SweepCounts(16, 2, scanned=(5,), tests=(7,), samples=(4,), row_cube=(0, 0), row_samples=(3, 1))
     assert vector_cycles(load_architecture("render-8x8"), Vector(op=op, **fields), counts) == 3 + cycles
 
