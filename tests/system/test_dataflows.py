@@ -30,10 +30,10 @@ SEED = 5
 BATCH = 11
 FLOWS = ("os", "ws", "auto")
 LAYERS: list[dict[str, Any]] = [
-    {"name": "conv1", "type": "conv2d", "out_channels": 12, "kernel": 3, "padding": 1},
+    {"name": "conv1", "type": "conv2d", "out_channels": 20, "kernel": 3, "padding": 1},
     {"name": "bn", "type": "batchnorm"},
     {"name": "relu", "type": "relu"},
-    {"name": "depthwise", "type": "conv2d", "out_channels": 12, "kernel": 3, "padding": 1, "stride": 2, "groups": 12},
+    {"name": "depthwise", "type": "conv2d", "out_channels": 20, "kernel": 3, "padding": 1, "stride": 2, "groups": 20},
     {"name": "conv2", "type": "conv2d", "out_channels": 20, "kernel": 1},
     {"name": "flatten", "type": "flatten"},
     {"name": "fc", "type": "linear", "out_features": 3},
@@ -42,9 +42,11 @@ LAYERS: list[dict[str, Any]] = [
 NET = network("flows", 3, (6, 6), 3, LAYERS)
 
 
-def machine(name: str = "tiny-4x4") -> Architecture:
-    built = load_architecture(name)
-    return built.model_copy(update={"array": built.array.model_copy(update={"dataflows": ("os", "ws")})})
+def machine() -> Architecture:
+    """Both dataflows; rows of two words of channels, of which a layer may leave one idle."""
+    built = load_architecture("tiny-4x4")
+    array = built.array.model_copy(update={"dataflows": ("os", "ws"), "rows": 16})
+    return built.model_copy(update={"array": array})
 
 
 @cache
