@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.loss_scale import LossScale, LossScaling
 from gossamer_models.methods import METHODS
 from gossamer_models.workload import MethodUse, Workload
 from gossamer_reports.area import area_model
@@ -55,7 +56,11 @@ def simulation_result(
         "workload": {
             "network": network,
             "batch": workload.batch,
-            "training": {**_method(training), "optimizer": training.optimizer},
+            "training": {
+                **_method(training),
+                "optimizer": training.optimizer,
+                "loss_scale": _loss_scale(training.loss_scale) if METHODS[training.method].trains else None,
+            },
             "baseline": _method(workload.baseline),
             "architecture": architecture.name,
             "objective": workload.objective,
@@ -85,6 +90,12 @@ def simulation_result(
 
 def _method(use: MethodUse) -> Result:
     return {"method": use.method, "title": METHODS[use.method].title, "sparsity": use.sparsity}
+
+
+def _loss_scale(scale: LossScaling) -> Result:
+    """The rule, or the number as the initial value of one that never changes it."""
+    rule = scale.model_dump(mode="json") if isinstance(scale, LossScale) else {"initial": scale}
+    return dict.fromkeys(LossScale.model_fields) | rule
 
 
 def _clock_note(clock_hz: int) -> str:

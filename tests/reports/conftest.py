@@ -64,12 +64,14 @@ def comparison(runs: tuple[Run, Run], tiny: Architecture) -> Comparison:
     return compare(*runs, tiny)
 
 
+TRAINING = Training(method="bdwp", sparsity="2:8")
+
+
 @pytest.fixture
 def result(comparison: Comparison, tiny: Architecture) -> dict[str, Any]:
     return make_result(comparison, tiny)
 
 
-def make_result(comparison: Comparison, architecture: Architecture) -> dict[str, Any]:
-    training = Training(method="bdwp", sparsity="2:8")
+def make_result(comparison: Comparison, architecture: Architecture, training: Training = TRAINING) -> dict[str, Any]:
     workload = Workload("w", Path("w.yaml"), "net", 32, training, MethodUse(), "tiny-4x4", None)
     return simulation_result(comparison, workload, "net", architecture, FAIR)

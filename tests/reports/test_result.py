@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from gossamer_models.architecture import Architecture
+from gossamer_models.loss_scale import LossScale
 from gossamer_models.timeline import Ledger
+from gossamer_models.workload import Training
+from gossamer_reports.compare import Comparison
 from gossamer_reports.result import SIMULATE_SCHEMA, Result, versions, write_json
+from tests.reports.conftest import make_result
 
 TOTALS = {"cycles", "seconds", "macs", "utilization", "dram_bytes", "energy_joules"}
 LAYER = TOTALS | {"name", "stage", "dataflow", "sparsity", "ledger"}
@@ -54,6 +59,7 @@ def test_what_a_reader_must_know(result: Result) -> None:
     assert result["workload"]["training"] == {
         "method": "bdwp", "title": result["workload"]["training"]["title"], "sparsity": "2:8",
         "optimizer": "sgd-momentum",
+        "loss_scale": {"initial": 1024.0, "growth_factor": None, "backoff_factor": None, "growth_interval": None},
     }  # fmt: skip
     assert result["timing_status"]["gemm"] == "RTL-verified"
     assert set(result["timing_status"].values()) == {"RTL-verified", "modelled"}
@@ -63,6 +69,16 @@ def test_what_a_reader_must_know(result: Result) -> None:
     assert result["architecture"]["array"]["rows"] == 4
     assert "unknown" not in result["versions"].values()
     assert result["versions"] == versions()
+
+
+def test_a_loss_scale_that_follows_the_gradients(comparison: Comparison, tiny: Architecture) -> None:
+    rule = LossScale(initial=4096.0, growth_interval=10)
+    found = make_result(comparison, tiny, Training(method="bdwp", sparsity="2:8", loss_scale=rule))
+    assert found["workload"]["training"]["loss_scale"] == {
+        "initial": 4096.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 10,
+    }  # fmt: skip
+    inference = make_result(comparison, tiny, Training(method="inference"))
+    assert inference["workload"]["training"]["loss_scale"] is None
 
 
 def test_round_trip(result: Result, tmp_path: Path) -> None:
