@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_models.isa.instructions import MAX_DIMS
@@ -104,26 +104,42 @@ class Odometer(wiring.Component):
         return self.skip[k] | (following == self.count[k])
 
     def _add(self, m: Module) -> None:
-        """Keep, for each dimension, the values with all indices below it zero; those of dimension 0 are current."""
-        current: Any = [Signal(self.base.shape(), name=f"base_{k}") for k in range(MAX_DIMS)]
+        """Keep the values of each dimension's last step; those of the last step of all are the position.
+
+        A dimension goes on from where all indices below it are zero: from the last step of that dimension or of one
+        above. So a step's values are kept once, in the place of its dimension, and each dimension up to it notes the
+        place.
+        """
+        layout = self.base.shape()
+        m.submodules.kept = kept = memory.Memory(shape=layout, depth=MAX_DIMS, init=[])
+        read, write = kept.read_port(domain="comb"), kept.write_port()
+        places = [Signal(range(MAX_DIMS), name=f"place_{k}") for k in range(MAX_DIMS)]
+        following: Any = Signal(layout)
         increment: Any = Signal(self.increment.shape().elem_shape)
-        dims = [self.increment[k].as_value() for k in range(MAX_DIMS)]
-        m.d.comb += [self.position.eq(current[0]), increment.eq(_one_of(self.counting, dims))]
+        # The start is a step of the outermost dimension.
+        stepped = Cat(
+            self.start | Cat(self.counting[k] for k in range(MAX_DIMS) if k >> bit & 1).any()
+            for bit in range(len(places[0]))
+        )
+        m.d.comb += [
+            increment.eq(_one_of(self.counting, [self.increment[k].as_value() for k in range(MAX_DIMS)])),
+            read.addr.eq(_one_of(self.counting, list(places))),
+            write.addr.eq(stepped),
+            write.en.eq(self.start | (self.advance & self.counting.any())),
+            write.data.eq(following),
+        ]
         amounts = self._amounts(increment)
         for name, shape in self._values.items():
-            # No dimension counts at the start, so that nothing is chosen then but the base, and nothing added.
-            chosen, following = Signal(shape, name=f"chosen_{name}"), Signal(shape, name=f"following_{name}")
-            initial = self.base[name].as_unsigned() & self.start.replicate(len(chosen))
-            m.d.comb += chosen.eq(initial | _one_of(self.counting, [values[name] for values in current]))
+            chosen, width = read.data[name], Shape.cast(shape).width
             total = chosen + amounts[name]
             if Shape.cast(shape).signed:
-                top = Mux(chosen[-2] & ~chosen[-1], 1, total[len(chosen) - 2 : len(chosen)])
-                m.d.comb += following.eq(Cat(total[: len(chosen) - 2], top))
-            else:
-                m.d.comb += following.eq(total)
-            for k in range(MAX_DIMS):
-                with m.If(self.start | (self.advance & self.counting[k:].any())):
-                    m.d.sync += current[k][name].eq(following)
+                total = Cat(total[: width - 2], Mux(chosen[-2] & ~chosen[-1], 1, total[width - 2 : width]))
+            m.d.comb += following[name].eq(Mux(self.start, self.base[name].as_unsigned(), total[:width]))
+        with m.If(write.en):
+            m.d.sync += self.position.eq(following)
+        for k, place in enumerate(places):
+            with m.If(self.start | (self.advance & self.counting[k:].any())):
+                m.d.sync += place.eq(stepped)
 
 
 def _one_of(select: Value, values: list[Value]) -> Value:

@@ -1,9 +1,9 @@
 """Combinational conversions between binary16 and binary32."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
+from gossamer_hw.numerics.bits import leading_zeros
 from gossamer_hw.numerics.formats import Half, Relaxed
 
 __all__ = ["narrow", "widen"]
@@ -36,26 +36,34 @@ def narrow(m: Module, relaxed: data.View) -> data.View:
     """Return a Relaxed as Half: nearest even, 65520 and above to infinity, subnormals kept, NaN as 0x7E00."""
     half = Signal(Half, name="narrowed")
     number = relaxed.number
-    # How far a number below the smallest normal one lies under it; beyond 12 places only the sticky bit is left.
-    distance = Signal(range(_BIAS_DIFFERENCE + 2))
-    small = Signal()
-    places = Signal(4)
+    low, high = number.exponent[:4], number.exponent[4:]
+    # Exponents up to 112, those below 98 apart; compared bit by bit, since a carry chain would take longer and more.
+    sixes, positive = high[1] & high[2], high[3]
+    small, far, places = Signal(), Signal(), Signal(4)
     m.d.comb += [
-        small.eq(number.exponent <= _BIAS_DIFFERENCE),
-        distance.eq(_BIAS_DIFFERENCE + 1 - number.exponent),
-        places.eq(Mux(small, distance[:4] | distance[4:].any().replicate(4), 0)),
+        small.eq(~positive & ~(sixes & high[0] & low.any())),
+        far.eq(~positive & (~sixes | (~high[0] & ~low[1:].any()))),
+        # How far such a number lies under the smallest normal one, 113 - exponent; beyond 12 places nothing is left.
+        places.eq(
+            (Cat(~low[0], low[1], low[1] ^ low[2], low[3] ^ low[1:3].any()) | far.replicate(4)) & small.replicate(4)
+        ),
     ]
-    value = shift_right_sticky(m, Cat(number.mantissa, number.exponent.any()), places)
-    up = value[12] & (value[:12].any() | value[13])
-    exponent = Mux(small, 0, number.exponent - _BIAS_DIFFERENCE)[:8]
-    rounded = Signal(18)
+    value: Value = Cat(number.mantissa[12:], number.exponent.any())
+    sticky: Value = number.mantissa[:12].any()
+    for level in reversed(range(4)):
+        step, chosen = 1 << level, places[level]
+        sticky = sticky | (chosen & value[:step].any())
+        shifted = Signal(12, name=f"narrowed_{step}")
+        m.d.comb += shifted.eq(Mux(chosen, value[step:], value))
+        value = shifted
+    rounded = Signal(16)
     m.d.comb += [
-        rounded.eq(Cat(value[13:23], exponent) + up),
+        rounded.eq(Cat(value[1:11], Cat(low, ~high[0]) & (~small).replicate(5)) + (value[0] & (sticky | value[1]))),
         half.sign.eq(number.sign & ~relaxed.nan),
         Cat(half.mantissa, half.exponent).eq(rounded),
     ]
     with m.If(relaxed.nan):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7E00, 15))
-    with m.Elif(rounded[10:] >= 31):
+    with m.Elif((positive & high[:3].any()) | rounded[15] | rounded[10:15].all()):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7C00, 15))
     return half
