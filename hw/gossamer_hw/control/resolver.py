@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,6 +26,7 @@ from gossamer_models.isa.reference import rows
 __all__ = ["Resolver"]
 
 _VALUE_BITS = 40
+_RING_BITS = 64
 _COUNTER_HALF = COUNTER_BITS // 2
 _MASK_FIELDS = sum(not row.count for row in rows(Instruction))
 """Fields below this number, those of the common header, are masks: FIRST and LAST add bits to them."""
@@ -128,7 +130,17 @@ class Resolver(wiring.Component):
         """
         found, places = zip(*self._places(step.field), strict=True)
         read, write = Signal(len(places)), Signal(len(places))
-        m.d.sync += [read.eq(Cat(found)), write.eq(read)]
+        turns, turn = Signal(range(_RING_BITS)), Signal(range(_RING_BITS))
+        m.d.sync += [
+            read.eq(Cat(found)),
+            write.eq(read),
+            turns.eq(
+                reduce(
+                    or_, (Mux(chosen, place.start % _RING_BITS, 0) for chosen, place in zip(found, places, strict=True))
+                )
+            ),
+            turn.eq(turns),
+        ]
         here = step.delayed(m, "3")
         ahead = here.delayed(m, "4")
         old, addend, result = Signal(_VALUE_BITS), Signal(_VALUE_BITS), Signal(_VALUE_BITS)
@@ -137,9 +149,17 @@ class Resolver(wiring.Component):
         m.d.sync += [old.eq(Mux(follows, result, reduce(or_, present))), addend.eq(delta)]
         masks = ahead.field < _MASK_FIELDS
         m.d.comb += result.eq(Mux(ahead.adds, old + addend, Mux(masks, old | ahead.value, ahead.value)))
-        for chosen, place in zip(write, places, strict=True):
-            with m.If(ahead.writes & chosen):
-                m.d.sync += self.word[place].eq(result)
+        # Turned once to where its field lies, the result is offered to the whole word.
+        ring: Value = Cat(result, Const(0, _RING_BITS - _VALUE_BITS))
+        for bit in range(len(turn)):
+            step_ring = Signal(_RING_BITS, name=f"ring_{bit}")
+            m.d.comb += step_ring.eq(Mux(turn[bit], ring.rotate_left(1 << bit), ring))
+            ring = step_ring
+        borders = sorted({border for place in places for border in (place.start, place.stop)})
+        for start, stop in pairwise(borders):
+            covers = [chosen for chosen, place in zip(write, places, strict=True) if place.start <= start < place.stop]
+            with m.If(ahead.writes & Cat(covers).any()):
+                m.d.sync += self.word[start:stop].eq(Cat(ring[bit % _RING_BITS] for bit in range(start, stop)))
 
     def _named(self, number: Value) -> Value:
         """Whether the instruction has a scalar field of that number."""
