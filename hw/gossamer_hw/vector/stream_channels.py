@@ -28,7 +28,7 @@ def samples_together(lanes: int) -> int:
 
 
 class ChannelWalker(wiring.Component):
-    """Smallest channel of each group, without a multiplication.
+    """Smallest channel of each group, without a multiplication per group.
 
     channel(p) = p % low + low ((p // mid_period) % mid_count + mid_count (p // high_period)); low is a power of two,
     the periods are multiples of L or not below the number of elements. Lane l has the channel
@@ -68,21 +68,24 @@ class ChannelWalker(wiring.Component):
             Signal(CHANNEL_BITS, name=f"{n}_term") for n in ("low", "mid", "high", "step")
         )
         mid, mid_left, high_left = Signal(16), Signal(32), Signal(32)
-        product: Value = Mux(self.low[0], self.mid_count, 0)
-        for place in range(1, 16):
-            product = product | Mux(self.low[place], self.mid_count << place, 0)
         m.d.comb += self.channel.eq(low_term + mid_term + high_term)
         with m.If(self.start):
-            m.d.sync += [low_term.eq(0), mid_term.eq(0), high_term.eq(0), high_step.eq(product), mid.eq(0)]
+            m.d.sync += [
+                low_term.eq(0),
+                mid_term.eq(0),
+                high_term.eq(0),
+                high_step.eq(self.low * self.mid_count),
+                mid.eq(0),
+            ]
             m.d.sync += [mid_left.eq(self.mid_period), high_left.eq(self.high_period)]
         with m.Elif(self.step):
             m.d.sync += low_term.eq((low_term + self._lanes) & (self.low - 1)[:16])
             m.d.sync += [mid_left.eq(mid_left - self._lanes), high_left.eq(high_left - self._lanes)]
-            with m.If(mid_left <= self._lanes):
+            with m.If(_at_most(mid_left, self._lanes)):
                 wraps = mid + 1 == self.mid_count
                 m.d.sync += [mid.eq(Mux(wraps, 0, mid + 1)), mid_term.eq(Mux(wraps, 0, mid_term + self.low))]
                 m.d.sync += mid_left.eq(self.mid_period)
-            with m.If(high_left <= self._lanes):
+            with m.If(_at_most(high_left, self._lanes)):
                 m.d.sync += [high_term.eq(high_term + high_step), high_left.eq(self.high_period)]
         return m
 
@@ -129,9 +132,14 @@ class SampleWalker(wiring.Component):
             m.d.sync += [first.eq(0), element.eq(0), left.eq(self.period)]
         with m.Elif(self.step):
             m.d.sync += [element.eq(element + self._lanes), left.eq(left - self._lanes)]
-            with m.If(left <= self._lanes):
+            with m.If(_at_most(left, self._lanes)):
                 m.d.sync += [first.eq(first + ROW), left.eq(self.period)]
         return m
+
+
+def _at_most(left: Value, lanes: int) -> Value:
+    """Whether a number is at most a power of two: without the carry chain that a comparison becomes."""
+    return ~left[lanes.bit_length() - 1 :].any() | (left == lanes)
 
 
 def spread(m: Module, words: Any, low: Value, first: Value, *, name: str) -> Any:
