@@ -1,6 +1,7 @@
 """What ``make bench-fpga`` runs: resources and clock of whole machines on FPGAs; writes ``docs/fpga.md``.
 
-The first run takes hours; results of synthesis are cached by the text that they come from.
+The first run takes hours; what the tools find is cached by the text that it comes from. A machine that is not measured
+keeps its section.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from gossamer.bench_record import provenance, table
+from gossamer.bench_record import provenance, sections, table
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
@@ -19,7 +20,7 @@ __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
 _SMALL: Final = ("tiny-4x4", "ecp5-4x4")
-_LARGE: Final = "vu9p-32x32"
+_LARGE: Final = ("vu9p-32x32",)
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
 _GOAL_HZ: Final = 80e6
@@ -74,26 +75,25 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
 def main() -> int:
     """Measure, then write the document."""
     parser = argparse.ArgumentParser(prog="python -m gossamer.bench_fpga", description=__doc__)
+    known = (*_SMALL, *_LARGE)
+    parser.add_argument("machines", nargs="*", metavar="MACHINE", help=f"{', '.join(known)}; default all of them")
     parser.add_argument("--clock", action="append", default=[], metavar="ENGINE", help="place this engine alone too")
-    parser.add_argument("--small-only", action="store_true", help=f"leave {_LARGE} out")
+    parser.add_argument("--unplaced", action="store_true", help="resources only")
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.machines) - set(known)):
+        parser.error(f"there is no machine {unknown[0]!r} here: {', '.join(known)}")
     from gossamer_hw.fpga.parts import LFE5U_85F, VU9P
 
-    sections = []
-    for name in _SMALL:
-        verilog, uses = _measure(name, LFE5U_85F)
-        sections += [
-            f"## {name} on {LFE5U_85F.name}",
-            "",
-            *resources(uses, LFE5U_85F),
-            "",
-            *clocks(verilog, uses, LFE5U_85F, arguments.clock),
-            "",
-        ]
-    if not arguments.small_only:
-        _, uses = _measure(_LARGE, VU9P)
-        sections += [f"## {_LARGE} on {VU9P.name}", "", *resources(uses, VU9P), ""]
-    _DOCUMENT.write_text("\n".join([*_introduction(), *sections, *provenance()]) + "\n", encoding="utf-8")
+    found = sections(_DOCUMENT.read_text(encoding="utf-8")) if _DOCUMENT.exists() else {}
+    for name in arguments.machines or known:
+        part = LFE5U_85F if name in _SMALL else VU9P
+        verilog, uses = _measure(name, part)
+        lines = [f"## {name} on {part.name}", "", *resources(uses, part), ""]
+        if part is LFE5U_85F and not arguments.unplaced:
+            lines += [*clocks(verilog, uses, part, arguments.clock), ""]
+        found |= sections("\n".join([*lines, *provenance()]))
+    ordered = [text for name in known for title, text in found.items() if title.startswith(f"{name} ")]
+    _DOCUMENT.write_text("\n".join([*_introduction(), *ordered]), encoding="utf-8")
     return 0
 
 
@@ -112,11 +112,12 @@ def _introduction() -> list[str]:
     return [
         "# Machines on FPGAs",
         "",
-        f"Written by `{_COMMAND}`: open synthesis and place and route. Modules are synthesised one by one and not",
-        "flattened, so lookup tables are an upper estimate. Buffers are counted by arithmetic: on UltraScale+ a",
-        "memory takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit).",
-        "Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out",
-        "of context: ports are not pins.",
+        f"Written by `{_COMMAND}`, or one by one by `python -m gossamer.bench_fpga MACHINE`: open synthesis, place and",
+        "route; what is not placed here is only mapped. Modules are synthesised one by one and not",
+        "flattened, so lookup tables are an upper estimate. On UltraScale+ buffers are counted by arithmetic: a memory",
+        "takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of",
+        "ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out of context:",
+        "ports are not pins. What a placed machine takes includes the ends of its carry chains.",
         "",
     ]
 

