@@ -113,11 +113,11 @@ def _introduction() -> list[str]:
         "# Machines on FPGAs",
         "",
         f"Written by `{_COMMAND}`, or one by one by `python -m gossamer.bench_fpga MACHINE`: open synthesis, place and",
-        "route; what is not placed here is only mapped. Modules are synthesised one by one and not",
-        "flattened, so lookup tables are an upper estimate. On UltraScale+ buffers are counted by arithmetic: a memory",
-        "takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of",
-        "ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. Clocks are those of speed grade 8, out of context:",
-        "ports are not pins. What a placed machine takes includes the ends of its carry chains.",
+        "route. Modules are synthesised one by one and not flattened, so lookup tables are an upper estimate. On",
+        "UltraScale+ buffers are counted by arithmetic: a memory takes UltraRAM where one stands for at least four",
+        "block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of",
+        "18 x 18. A machine without a table of clocks is mapped only. Clocks are those of speed grade 8, out of",
+        "context: ports are not pins. What a placed machine takes includes the ends of its carry chains.",
         "",
     ]
 
