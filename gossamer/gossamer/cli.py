@@ -5,16 +5,17 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
-from gossamer.folders import check_directory, make_directory
+from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
 from gossamer_models.dataflows import DATAFLOWS
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
+from gossamer_reports.drawing import Artist
 
 __all__ = ["main"]
 
@@ -130,27 +131,34 @@ def _progress() -> Iterator[Note]:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from gossamer import api
-    from gossamer_reports.tables import fairness_line, print_simulation
-
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
     check_directory(directory)
-    with _progress() as note, api.collection_paused():
-        simulation = api.simulate(
-            arguments.workload,
-            architecture=arguments.arch,
-            batch=arguments.batch,
-            memory=arguments.memory,
-            objective=arguments.objective,
-            dataflow=arguments.dataflow,
-            trace=True,
-            note=note,
-        )
-        api.write_simulation(simulation, directory, plots=not arguments.no_plots, note=note)
-    console = Console()
-    print_simulation(simulation.result, console)
+    with nullcontext() if arguments.no_plots else Artist() as artist:
+        from gossamer import api
+
+        with _progress() as note, api.collection_paused():
+            simulation = api.simulate(
+                arguments.workload,
+                architecture=arguments.arch,
+                batch=arguments.batch,
+                memory=arguments.memory,
+                objective=arguments.objective,
+                dataflow=arguments.dataflow,
+                trace=True,
+                note=note,
+            )
+            api.write_simulation(simulation, directory, plots=False, note=note)
+            if artist is not None:
+                artist.draw(directory / "result.json")
+        from rich.console import Console
+
+        from gossamer_reports.tables import fairness_line, print_simulation
+
+        console = Console()
+        print_simulation(simulation.result, console)
+        if artist is not None:
+            with writing(directory):
+                artist.finish()
     console.print(f"results in {directory}", highlight=False)
     if simulation.result["fairness"]["beaten"]:
         print(f"gossamer: {fairness_line(simulation.result)}", file=sys.stderr)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from gossamer_reports.plots_ledger import ledger_figure
 from gossamer_reports.plots_speedup import speedup_figure
-from gossamer_reports.result import Result
 from gossamer_reports.style import plot_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from gossamer_reports.result import Result
 
 __all__ = ["ledger_figure", "save_figure", "save_plots", "speedup_figure"]
 
@@ -21,7 +22,7 @@ _COMPRESSION = 1
 """Of PNG: a tenth larger than at the default of 6, in a third of the time."""
 
 
-def save_plots(result: Result, directory: Path) -> list[Path]:
+def save_plots(result: "Result", directory: Path) -> list[Path]:
     """Draw every figure of a simulation as PNG and SVG; return the files."""
     files: list[Path] = []
     for name, draw in (("speedup", speedup_figure), ("ledger", ledger_figure)):

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gossamer_reports.result import Result
 from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, lay_out, plot_style, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from gossamer_reports.result import Result
 
 __all__ = ["ledger_figure", "ledgers_by_stage"]
 
@@ -27,7 +28,7 @@ class _Bar:
     ledger: Mapping[str, int]
 
 
-def ledger_figure(result: Result) -> "Figure":
+def ledger_figure(result: "Result") -> "Figure":
     """Draw the ledger per stage and in total, as shares and as cycles.
 
     Parameters

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gossamer_reports.result import Result
 from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, lay_out, plot_style, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
+
+    from gossamer_reports.result import Result
 
 __all__ = ["LAYERS_PER_ROW", "Bar", "layer_bars", "speedup_figure", "total_bars"]
 
@@ -36,7 +37,7 @@ class Bar:
     machine: float | None
 
 
-def speedup_figure(result: Result) -> "Figure":
+def speedup_figure(result: "Result") -> "Figure":
     """Draw the speed-up of the whole network per stage, and below it that of every layer.
 
     Layers are wrapped into rows of `LAYERS_PER_ROW`; those that run no GEMM share one group.
@@ -72,7 +73,7 @@ def speedup_figure(result: Result) -> "Figure":
     return figure
 
 
-def layer_bars(result: Result) -> dict[str, list[Bar]]:
+def layer_bars(result: "Result") -> dict[str, list[Bar]]:
     """Bars of every layer with a GEMM in order of their first stage, then of all other layers together."""
     with_gemm = dict.fromkeys(layer["name"] for layer in result["layers"] if layer["macs"])
     members: dict[str, set[str]] = {name: {name} for name in with_gemm}
@@ -82,13 +83,13 @@ def layer_bars(result: Result) -> dict[str, list[Bar]]:
     return {name: _bars(result, layers) for name, layers in members.items()}
 
 
-def total_bars(result: Result) -> list[Bar]:
+def total_bars(result: "Result") -> list[Bar]:
     """Bars of the whole network per stage, and the total last."""
     total = Bar("total", result["speedup"] or 0.0, result["speedup_ceiling"], result["machine_ceiling"])
     return [*_bars(result, {layer["name"] for layer in result["layers"]}), total]
 
 
-def _bars(result: Result, layers: set[str]) -> list[Bar]:
+def _bars(result: "Result", layers: set[str]) -> list[Bar]:
     """One bar per stage over some layers, training stages first."""
     runs = [
         [layer for layer in rows if layer["name"] in layers]
@@ -107,7 +108,7 @@ def _bars(result: Result, layers: set[str]) -> list[Bar]:
 _SUMMED = ("cycles", "macs", "machine_cycles")
 
 
-def _draw_totals(figure: "Figure", grid: "GridSpec", result: Result) -> None:
+def _draw_totals(figure: "Figure", grid: "GridSpec", result: "Result") -> None:
     """Whole network: bars with their values, ceilings of the total across, and the key to everything."""
     bars = total_bars(result)
     halves = grid[0].subgridspec(1, 2, width_ratios=[1.3, 1.0])
@@ -137,7 +138,7 @@ def _draw_totals(figure: "Figure", grid: "GridSpec", result: Result) -> None:
     key.legend(handles=_key(bars, result), loc="center left")
 
 
-def _key(bars: Sequence[Bar], result: Result) -> list[Any]:
+def _key(bars: Sequence[Bar], result: "Result") -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -189,7 +190,7 @@ def _color(stage: str) -> str:
     return {"total": "#444444"}.get(stage) or STAGE_COLORS.get(stage, "#999999")
 
 
-def _axis_label(result: Result) -> str:
+def _axis_label(result: "Result") -> str:
     return f"speed-up over {_name(result['workload']['baseline'])} [×]"
 
 
