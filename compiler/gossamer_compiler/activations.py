@@ -1,8 +1,8 @@
 """Feature maps in DRAM, as the compiler addresses them."""
 
-import dataclasses
 from dataclasses import dataclass
 
+from gossamer_models.copies import copied
 from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
 from gossamer_models.program import MemoryImage, Tensor
 
@@ -24,7 +24,7 @@ class Activation:
 
     def unplaced(self) -> "Activation":
         """The same shape without a place, so that equal problems compare equal."""
-        return dataclasses.replace(self, tensor=_NOWHERE)
+        return copied(self, tensor=_NOWHERE)
 
     @property
     def address(self) -> int:

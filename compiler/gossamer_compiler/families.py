@@ -7,6 +7,7 @@ arithmetic, so one call of them serves a single schedule as well as a family.
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +26,13 @@ def crossed(*options: Iterable[int]) -> list[Any]:
 
     The result stands in for integers of a mapping, hence its type.
     """
-    return [grid.ravel() for grid in np.meshgrid(*(np.array(list(option)) for option in options), indexing="ij")]
+    arrays = [np.array(list(option)) for option in options]
+    after = prod(map(len, arrays))
+    places, combined = np.arange(after), []
+    for array in arrays:
+        after //= len(array)
+        combined.append(array[places // after % len(array)])
+    return combined
 
 
 def largest(*values: int) -> int:
@@ -86,7 +93,10 @@ def cheapest(families: Iterable[_M], rank: Callable[[_M], Ranks]) -> Iterator[tu
         fitting, keys = rank(family)
         places = np.flatnonzero(fitting)
         found.append(family)
-        costs.append(np.stack([np.broadcast_to(part, np.shape(fitting))[places] for part in reversed(keys)]))
+        cost = np.empty((len(keys), len(fitting)), np.result_type(*keys))
+        for row, part in enumerate(reversed(keys)):
+            cost[row] = part
+        costs.append(cost[:, places])
         members_of.append(np.stack([np.full(places.shape, number), places]))
     if not found:
         return

@@ -3,14 +3,15 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from typing import Final
 
 import numpy as np
 
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
-from gossamer_compiler.geometry import ChannelGemm
+from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
 from gossamer_compiler.predicted_actions import channel_actions, each_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
@@ -212,7 +213,8 @@ def _parts(gemm: ChannelGemm, mapping: ChannelMapping, columns: int, array: Arra
     Weight-stationary, the last block of samples has only the points that exist, but for strips of pixels: an
     instruction has no level left that would tell its block.
     """
-    whole = _whole(gemm, mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
+    image = _Image(gemm.y, gemm.x, gemm.tap_words, gemm.chunk_words, gemm.entries, gemm.entries_last)
+    whole = _whole(image, mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
     blocks = block_options(gemm.source.batch, array.rows)[-1]
     tiles = channel_columns(gemm, array, mapping.lj).all_tiles
     if mapping.dataflow == Dataflow.OS:
@@ -236,19 +238,32 @@ def _cut_columns(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
     return gemm.x.outputs + short * (mapping.columns - gemm.x.outputs)
 
 
-@cache
-def _whole(gemm: ChannelGemm, li: int, lj: int, over_pixels: bool, columns: int, dataflow: Dataflow) -> Gemm:
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What the tiles of all pixels depend on, whatever the batch and the number of columns."""
+
+    y: Taps
+    x: Taps
+    tap_words: int
+    chunk_words: int
+    entries: int
+    entries_last: int
+
+
+@lru_cache(maxsize=1 << 14)
+def _whole(image: _Image, li: int, lj: int, over_pixels: bool, columns: int, dataflow: Dataflow) -> Gemm:
     """All pixels as one instruction, strips of ``columns`` outermost; one tile along j and along the batch."""
-    outer, inner = gemm.y.outputs, gemm.x.outputs
+    y, x = image.y, image.x
+    outer, inner = y.outputs, x.outputs
     i0 = -(-columns // li) if over_pixels else inner
     return Gemm(
         dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
-        entries=gemm.entries, entries_last=gemm.entries_last, last_level=0, chunk_words=gemm.chunk_words,
+        entries=image.entries, entries_last=image.entries_last, last_level=0, chunk_words=image.chunk_words,
         i2=inner // columns if over_pixels else 1, i1=outer, i0=i0,
-        r2=gemm.y.count, r1=gemm.x.count, r0=gemm.tap_words,
+        r2=y.count, r1=x.count, r0=image.tap_words,
         li_last=columns - (i0 - 1) * li if over_pixels else 1,
-        y_base=gemm.y.origin, y_i1=gemm.y.step, y_level=2, y_negative=int(gemm.y.direction < 0), y_size=gemm.y.size,
-        x_base=gemm.x.origin, x_i2=columns * gemm.x.step if over_pixels else 0,
-        x_i0=gemm.x.step * (li if over_pixels else 1), x_li=gemm.x.step if over_pixels else 0,
-        x_level=1, x_negative=int(gemm.x.direction < 0), x_size=gemm.x.size,
+        y_base=y.origin, y_i1=y.step, y_level=2, y_negative=int(y.direction < 0), y_size=y.size,
+        x_base=x.origin, x_i2=columns * x.step if over_pixels else 0,
+        x_i0=x.step * (li if over_pixels else 1), x_li=x.step if over_pixels else 0,
+        x_level=1, x_negative=int(x.direction < 0), x_size=x.size,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from gossamer_compiler import emit_tiles
 from gossamer_compiler.statistics import Normalisation
 from gossamer_models.architecture import Architecture
+from gossamer_models.copies import copied
 from gossamer_models.isa.instructions import Instruction, Load, Store
 from gossamer_models.placement import (
     MAX_OPERAND_BYTES,
@@ -61,7 +62,7 @@ class StageBook:
         key = reader.key(work)
         if reader.full:
             made = work.emit(self._architecture, layer)
-            return dataclasses.replace(made, layer=layer, stage=stage, beside=beside)
+            return copied(made, layer=layer, stage=stage, beside=beside)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MAX_STAGES:
@@ -69,7 +70,7 @@ class StageBook:
             made = reader.copy(work).emit(self._architecture, layer)
             known = self._known[key] = made, Blueprint(tuple(made.instructions))
         placed = Placed(known[1], reader.moves)
-        return dataclasses.replace(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)
+        return copied(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)
 
 
 @lru_cache(maxsize=8)
@@ -164,7 +165,7 @@ def _handling(cls: type) -> _Handling:
 
     def copy(reader: _Reader, value: Any) -> Any:
         places = {name: handle.copy(reader, value) for name, handle in readers.items()}
-        return dataclasses.replace(value, **places)
+        return copied(value, **places)
 
     return _Handling(key, copy)
 

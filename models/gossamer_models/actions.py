@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from operator import attrgetter
+from operator import attrgetter, mul
 from typing import Self
 
 from gossamer_models.architecture import Array
@@ -93,11 +93,9 @@ class Actions:
     @classmethod
     def total(cls, counted: Iterable[tuple["Actions", int]]) -> Self:
         """Sum of actions, each taken a number of times."""
-        sums = [0] * len(_NAMES)
-        for actions, times in counted:
-            for place, value in enumerate(_values(actions)):
-                sums[place] += times * value
-        return cls(*sums)
+        rows = [(times, _values(actions)) for actions, times in counted]
+        times = [times for times, _ in rows]
+        return cls(*(sum(map(mul, times, column)) for column in zip(*(values for _, values in rows), strict=True)))
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Actions))

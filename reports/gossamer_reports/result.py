@@ -13,9 +13,10 @@ from typing import Any, Final
 from gossamer_models.architecture import Architecture
 from gossamer_models.loss_scale import LossScale, LossScaling
 from gossamer_models.methods import METHODS
+from gossamer_models.program import Schedule
 from gossamer_models.workload import MethodUse, Workload
 from gossamer_reports.area import area_model
-from gossamer_reports.compare import Comparison, Row, RunReport
+from gossamer_reports.compare import Comparison, Row, RunReport, Totals
 from gossamer_reports.energy import NO_ENERGY
 
 __all__ = ["SIMULATE_SCHEMA", "VERIFY_SCHEMA", "Result", "simulation_result", "versions", "write_json"]
@@ -26,6 +27,8 @@ VERIFY_SCHEMA: Final = "gossamer.verify/1"
 Result = dict[str, Any]
 """A result as JSON holds it."""
 
+_TOTALS: Final = tuple(field.name for field in dataclasses.fields(Totals))
+_SCHEDULE: Final = tuple(field.name for field in dataclasses.fields(Schedule))
 _PACKAGES: Final = ("gossamer", "amaranth", "numpy", "simpy")
 
 
@@ -123,10 +126,13 @@ def _layer(row: Row) -> Result:
         "dataflow": row.dataflow,
         "beside": row.beside or None,
         "sparsity": row.sparsity,
-        **dataclasses.asdict(row.totals),
+        **{name: getattr(row.totals, name) for name in _TOTALS},
         "energy_components": _components(row),
         "machine_cycles": row.machine_cycles,
-        "schedules": [dataclasses.asdict(schedule) | {"sizes": dict(schedule.sizes)} for schedule in row.schedules],
+        "schedules": [
+            {name: getattr(schedule, name) for name in _SCHEDULE} | {"sizes": dict(schedule.sizes)}
+            for schedule in row.schedules
+        ],
         "ledger": row.ledger.as_dict(),
     }
 

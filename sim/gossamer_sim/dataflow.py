@@ -8,8 +8,11 @@ unknown can happen before its next event, so that event comes next.
 Time left out by the periodic shortcut is kept apart (``skipped``): all stamps are as if it had not passed.
 """
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 
@@ -17,17 +20,18 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer
 from gossamer_models.timeline import Skip, Span
 from gossamer_models.timing.dram import Epoch
+from gossamer_sim.engines import ENGINES, MAX_TOKENS, Tally
 from gossamer_sim.lanes import Lanes
-from gossamer_sim.machine import ENGINES, MAX_TOKENS, Tally
 from gossamer_sim.work import Work
 
 __all__ = ["DataflowMachine", "DisorderError", "Mark"]
 
-_PLACES = {engine: place for place, engine in enumerate(ENGINES)}
-_WRITER = _PLACES[Engine.STORE]
-_CONSUMERS = tuple(_PLACES[consumer(semaphore)] for semaphore in Semaphore)
+_READER, _WRITER = ENGINES.index(Engine.LOAD), ENGINES.index(Engine.STORE)
+_CONSUMERS = tuple(ENGINES.index(consumer(semaphore)) for semaphore in Semaphore)
+_number = itemgetter(0)
 _BITS = range(len(ENGINES))
-_SETS = 1 << len(ENGINES)
+_WIDTH = len(ENGINES)
+_SETS = 1 << _WIDTH
 
 
 class DisorderError(GossamerError):
@@ -85,7 +89,7 @@ class DataflowMachine:
         DisorderError
             No slot will ever be free.
         """
-        place = _PLACES[work.engine]
+        place = work.place
         slots = self._slots[place]
         while not slots:
             self._go_on()
@@ -94,7 +98,7 @@ class DataflowMachine:
         self.cursor = cursor = (slot if slot > cursor else cursor) + 1
         queue = self._queues[place]
         queue.append((work, cursor))
-        if len(queue) == 1:
+        if len(queue) == 1 and self._under_way[place] is None:
             self._run([place])
 
     def finish(self) -> None:
@@ -161,9 +165,8 @@ class DataflowMachine:
         before = since.added.executed + [0] * (len(executions) - len(since.added.executed))
         for number, count in enumerate(before):
             executions[number] += times * (executions[number] - count)
-        for part in parts:
-            for number, _, _ in part:
-                executions[number] += times
+        for number, count in _counted(parts):
+            executions[number] += times * count
         for index, cycles in enumerate(_ring(parts, period)):
             added.occupancy[index] += times * (added.occupancy[index] - since.added.occupancy[index] + cycles)
         left_out = times * (period + self.skipped - since.skipped)
@@ -181,9 +184,8 @@ class DataflowMachine:
     def total(self) -> Tally:
         """Cycles of each set of busy engines, from the first dealing cycle to the last end, and executions per work."""
         executions = self._executions().copy()
-        for part in self._done:
-            for number, _, _ in part:
-                executions[number] += 1
+        for number, count in _counted(self._done):
+            executions[number] += count
         walked = _occupancy(self._done, max(self.cursor, *self._free))
         return Tally([a + b for a, b in zip(self._added.occupancy, walked, strict=True)], executions)
 
@@ -250,7 +252,7 @@ class DataflowMachine:
         if not ended:
             raise DisorderError("nothing can go on")
         for write, end in ended:
-            place = _WRITER if write else _PLACES[Engine.LOAD]
+            place = _WRITER if write else _READER
             running = self._under_way[place]
             if running is None:
                 raise DisorderError("a transfer ends that has not begun")
@@ -266,21 +268,25 @@ class DataflowMachine:
 
     def _check_semaphores(self) -> None:
         """Tokens held after each signal, those of waits that start in its last cycle taken off."""
-        signals: dict[int, list[int]] = {}
-        waits: dict[int, list[int]] = {}
-        for part in self._done:
-            for number, start, end in part:
-                work = self._works[number]
-                for bit in work.signals:
-                    signals.setdefault(bit, []).append(end)
-                for bit in work.waits:
-                    waits.setdefault(bit, []).append(start)
-        for bit, ends in signals.items():
-            held = self._credits[bit] + len(ends)
-            if held > MAX_TOKENS:
-                taken = np.searchsorted(np.array(waits.get(bit, ()), np.int64), ends, side="right")
+        held = list(self._credits)
+        for number, count in _counted(self._done):
+            for bit in self._works[number].signals:
+                held[bit] += count
+        for bit, most in enumerate(held):
+            if most > MAX_TOKENS:
+                signals = {work.number for work in self._works if bit in work.signals}
+                waits = {work.number for work in self._works if bit in work.waits}
+                ends = [end for part in self._done for number, _, end in part if number in signals]
+                starts = [start for number, start, _ in self._done[_CONSUMERS[bit]] if number in waits]
+                taken = np.searchsorted(np.array(starts, np.int64), ends, side="right")
                 if int((self._credits[bit] + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:
                     raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
+
+
+def _counted(parts: Iterable[list[tuple[int, int, int]]]) -> Iterator[tuple[int, int]]:
+    """Numbers of works, and how often each was executed."""
+    for part in parts:
+        yield from Counter(map(_number, part)).items()
 
 
 def _occupancy(parts: tuple[list[tuple[int, int, int]], ...], end: int) -> list[int]:
@@ -306,14 +312,13 @@ def _sweep(pieces: list[tuple[int, int, int]], end: int) -> list[int]:
     if not pieces:
         occupancy[0] = end
         return occupancy
-    starts, stops, bits = np.array(pieces, np.int64).T
-    times = np.concatenate((starts, stops))
-    order = np.argsort(times)
-    ordered = times[order]
-    busy = np.cumsum(np.concatenate((bits, -bits))[order])
-    lengths = np.diff(ordered, append=end)
-    # Between events of one cycle the sum may be no set at all, for no time.
-    counts = np.bincount(busy % _SETS, lengths, _SETS)
+    starts, stops, bits = np.fromiter(chain.from_iterable(pieces), np.int64, 3 * len(pieces)).reshape(-1, 3).T
+    events = np.concatenate((starts << _WIDTH | bits, stops << _WIDTH | bits))
+    events.sort()
+    times = events >> _WIDTH
+    # A start and a stop alike turn the engine's bit over.
+    busy = np.bitwise_xor.accumulate(events & (_SETS - 1))
+    counts = np.bincount(busy, np.diff(times, append=end), _SETS)
     occupancy = [int(cycles) for cycles in counts]
-    occupancy[0] += int(ordered[0])
+    occupancy[0] += int(times[0])
     return occupancy

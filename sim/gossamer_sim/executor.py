@@ -1,8 +1,7 @@
 """Cycle executor: a Program in, the start and end of everything out."""
 
-import dataclasses
-
 from gossamer_models.architecture import Architecture
+from gossamer_models.copies import copied
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction
 from gossamer_models.placement import unplaced
 from gossamer_models.program import Program, StageProgram
@@ -100,7 +99,7 @@ class Simulator:
         like = self._timings.get((key, stage.macs)) if self._memory.repeats else None
         if like is None:
             like = self._timings[key, stage.macs] = timing(stage, run, start, self._architecture.array.macs_per_cycle)
-        return dataclasses.replace(like, layer=stage.layer, stage=stage.stage, start=start)
+        return copied(like, layer=stage.layer, stage=stage.stage, start=start)
 
     def _key(self, instructions: tuple[Instruction, ...]) -> int:
         """Number that stages share whose instructions take part in timing alike."""

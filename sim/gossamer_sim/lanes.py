@@ -31,7 +31,7 @@ class Lanes:
     def expect(self, work: Epoch, start: int, *, write: bool) -> None:
         """Let a stream begin at a cycle not before the last event."""
         lane = self._lanes[write]
-        lane.epoch, lane.start = work, start
+        lane.epoch, lane.start, lane.pace_alone = work, start, work.pace
 
     def next_event(self) -> int:
         """Cycle of the next start or end; past all others if there is none."""
@@ -42,6 +42,9 @@ class Lanes:
         """Take events until a stream ends; return (write, end) of what has ended."""
         read, write = self._lanes
         per_cycle = self._units.per_cycle
+        for lane, other in ((read, write), (write, read)):
+            if other.start == other.end == _NEVER:
+                return self._alone(lane)
         ended: list[tuple[bool, int]] = []
         while not ended:
             now = min(read.start, read.end, write.start, write.end)
@@ -63,9 +66,19 @@ class Lanes:
             for lane in (read, write):
                 if lane.end != _NEVER:
                     if read.end == _NEVER or write.end == _NEVER:
-                        lane.pace = lane.epoch.pace
+                        lane.pace = lane.pace_alone
                     lane.end = now - (-lane.bursts * lane.pace // per_cycle)
         return ended
+
+    def _alone(self, lane: "_Lane") -> list[tuple[bool, int]]:
+        """The same for a stream that meets no other one."""
+        if lane.start != _NEVER:
+            lane.end = lane.start - (-lane.epoch.bursts * lane.pace_alone // self._units.per_cycle)
+            lane.start = _NEVER
+        if lane.end == _NEVER:
+            return []
+        self._since, lane.end = lane.end, _NEVER
+        return [(lane is self._lanes[True], self._since)]
 
     def _shared(self, read: Epoch, write: Epoch) -> tuple[int, int]:
         pair = read, write
@@ -90,6 +103,7 @@ class _Lane:
     """A stream: when it will start or, if it runs, end unless something happens before; bursts still to come."""
 
     epoch: Epoch = _NONE
+    pace_alone: int = 1
     start: int = _NEVER
     end: int = _NEVER
     bursts: int = 0

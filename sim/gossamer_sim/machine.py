@@ -8,7 +8,6 @@ hurry or stop but a full queue, deals ahead of time until it meets one.
 
 from collections import deque
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import simpy
@@ -16,14 +15,11 @@ import simpy
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.timeline import Skip, Span
+from gossamer_sim.engines import ENGINES, MAX_TOKENS, Tally
 from gossamer_sim.memory import SharedChannel
 from gossamer_sim.work import Work
 
-__all__ = ["ENGINES", "Fifo", "Machine", "Process", "Tally", "Unit"]
-
-ENGINES = (Engine.LOAD, Engine.STORE, Engine.GEMM, Engine.PRUNE, Engine.VECTOR)
-MAX_TOKENS = 15
-"""A semaphore counts in four bits."""
+__all__ = ["Fifo", "Machine", "Process", "Unit"]
 
 _T = TypeVar("_T")
 Process = Generator[simpy.Event, None, None]
@@ -63,20 +59,6 @@ class Unit:
         self.slots: Fifo[int] = Fifo([0] * queue_depth)
         self.work: Work | None = None
         self.since = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a stage has spent so far.
-
-    Members
-    -------
-    occupancy : cycles per set of busy engines; bit n of the index is engine n of ``ENGINES``.
-    executed : executions per work.
-    """
-
-    occupancy: list[int]
-    executed: list[int]
 
 
 class Machine:

@@ -14,8 +14,9 @@ from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierK
 from gossamer_models.isa.loops import Body, nest
 from gossamer_models.timeline import Skip
 from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
+from gossamer_sim.engines import Tally
 from gossamer_sim.kinds import Range, Template
-from gossamer_sim.machine import Machine, Process, Tally
+from gossamer_sim.machine import Machine, Process
 from gossamer_sim.work import Kind, Work, WorkShop
 
 __all__ = ["MAX_MEMORIES", "LoopNode", "Sequencer", "compile_stage"]

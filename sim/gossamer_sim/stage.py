@@ -15,7 +15,8 @@ from gossamer_models.program import StageProgram
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
 from gossamer_sim.dataflow import DataflowMachine, DisorderError
-from gossamer_sim.machine import ENGINES, Machine, Tally
+from gossamer_sim.engines import ENGINES, Tally
+from gossamer_sim.machine import Machine
 from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.walk import walk

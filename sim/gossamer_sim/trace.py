@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer_models.timeline import SimResult, StageTiming
-from gossamer_sim.machine import ENGINES
+from gossamer_sim.engines import ENGINES
 
 __all__ = ["MAX_EVENTS", "trace_events", "write_trace"]
 

@@ -15,6 +15,7 @@ from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
 from gossamer_models.timing.transfer import transfer_shape
 from gossamer_models.timing.vector import vector_cycles
+from gossamer_sim.engines import ENGINES
 from gossamer_sim.kinds import Template
 from gossamer_sim.memory import MemoryModel, SharedWork
 from gossamer_sim.places import PLACES, TOKENS, timing_fields, timing_key
@@ -53,7 +54,8 @@ class Work:
 
     Members
     -------
-    number : place in the stage's list of works.
+    number : index into the stage's works.
+    place : index into ``ENGINES``.
     instruction : index into the stage's instructions.
     waits, signals : bit numbers of semaphores.
     cycles : from start to end, or to where the memory goes on with ``epoch``, what it calls the transfer.
@@ -64,6 +66,7 @@ class Work:
     number: int
     instruction: int
     engine: Engine
+    place: int
     waits: tuple[int, ...]
     signals: tuple[int, ...]
     cycles: int
@@ -201,7 +204,7 @@ class WorkShop:
             _check_ends(position, kind)
             cost = kind.cost
             work = self._known[key] = Work(
-                len(self.works), position, kind.engine, kind.waits, kind.signals,
+                len(self.works), position, kind.engine, ENGINES.index(kind.engine), kind.waits, kind.signals,
                 cost.cycles, cost.epoch, cost.size_bytes, cost.gemm, cost.actions,
             )  # fmt: skip
             self.works.append(work)

@@ -11,6 +11,8 @@ from functools import cache
 from operator import attrgetter, ge, le
 from typing import Any, TypeVar
 
+from gossamer_models.copies import copied
+
 __all__ = ["FieldRangeError", "Leaf", "bits", "changed", "check_range", "leaves", "structs"]
 
 
@@ -85,24 +87,27 @@ def check_range(instance: Any) -> None:
 
 
 def changed(instance: _T, **changes: Any) -> _T:
-    """Copy of a checked instance with some fields changed: :func:`dataclasses.replace` at a third of its time.
+    """Copy of a checked instance with some fields changed, which alone are checked.
 
     Raises
     ------
     FieldRangeError
-        A value is out of range.
+        A changed value is out of range, or an array too long.
     """
-    names = _field_names(type(instance))  # type: ignore[arg-type]
-    copy = object.__new__(type(instance))
-    for name, value in zip(names, attrgetter(*names)(instance), strict=True):
-        object.__setattr__(copy, name, changes.get(name, value))
-    check_range(copy)
+    copy, limits = copied(instance, **changes), _bounds(type(instance))  # type: ignore[arg-type]
+    for name, value in changes.items():
+        low, high = limits[name]
+        if not low <= (len(value) if isinstance(value, tuple) else value) <= high:
+            check_range(copy)
     return copy
 
 
 @cache
-def _field_names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
+def _bounds(cls: type) -> dict[str, tuple[int, int]]:
+    """Least and greatest value of every field; of an array, of its length."""
+    limits = _limits(cls)
+    scalars = dict(zip(limits.names, zip(limits.lows, limits.highs, strict=True), strict=True))
+    return scalars | {name: (0, count) for name, count in _arrays(cls)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ an instruction adds the constants of :func:`gemm_overhead_cycles`. Weight-statio
 :mod:`gossamer_models.timing.weight_stationary`.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -15,6 +14,7 @@ from operator import attrgetter
 import numpy as np
 
 from gossamer_models.architecture import Array
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.timing.boxes import Box, Reduction, boxes, chunk_entries
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
@@ -61,7 +61,7 @@ def gemm_cycles(array: Array, instruction: Gemm) -> GemmCycles:
 def without_places(instruction: Gemm) -> Gemm:
     """The instruction without modifiers, addresses and tokens: what its cycles and its actions depend on."""
     if instruction.modifiers or any(_places(instruction)):
-        return dataclasses.replace(instruction, modifiers=(), **_PLACES)
+        return changed(instruction, modifiers=(), **_PLACES)
     return instruction
 
 
