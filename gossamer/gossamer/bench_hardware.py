@@ -16,7 +16,8 @@ _FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"
 _UNITS: Final = (
     ("sparse-encoder", 16), ("sparse-encoder", 48), ("sparse-decoder", 16), ("sparse-decoder", 48),
     ("prune", 1), ("pe", 1),
-    ("exponential", 1), ("softplus", 1), ("compositor", 1), ("projector", 1), ("sampler", 1), ("factor-lane", 1),
+    ("exponential", 1), ("softplus", 1), ("compositor", 1), ("projector", 1), ("ball-test", 1), ("sampler", 1),
+    ("factor-lane", 1),
 )  # fmt: skip
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 

@@ -208,6 +208,13 @@ _RENDER = (
         "tests/hw/render/test_light.py::test_light[2-0.0]",
     ),
     Fault(
+        "the pixels of a cycle enter where one of them is on its way",
+        "hw/gossamer_hw/render/light.py",
+        "self.ready.eq(Cat(free).all())",
+        "self.ready.eq(Cat(free).any())",
+        "tests/hw/render/test_compositor_lanes.py::test_pixels_of_all_lanes[5-2-0-0]",
+    ),
+    Fault(
         "a rank counts its own bit",
         "hw/gossamer_hw/render/search.py",
         "eq(below + counts[place - 1] if place else below)",
@@ -307,10 +314,24 @@ _RENDER = (
     ),
     Fault(
         "a rectangle begins a pixel too early",
-        "hw/gossamer_hw/render/projector.py",
-        "Mux(beyond, 1 << PIXEL_BITS, whole + rest)",
-        "Mux(beyond, 1 << PIXEL_BITS, whole)",
+        "hw/gossamer_hw/numerics/integers.py",
+        "Mux(beyond, 1 << bits, whole + rest)",
+        "Mux(beyond, 1 << bits, whole)",
         "tests/hw/render/test_projector.py::test_candidates[0-8-30]",
+    ),
+    Fault(
+        "roots of odd exponents are those of even ones",
+        "hw/gossamer_hw/render/ball.py",
+        "Cat(apart.mantissa[-_CELL_BITS:], apart.exponent[0])",
+        "apart.mantissa[-_CELL_BITS:]",
+        "tests/hw/render/test_ball.py::test_rays_at_balls[1]",
+    ),
+    Fault(
+        "a cube whose last candidate misses its ball has no final ray",
+        "hw/gossamer_hw/render/ball.py",
+        "(closes | meets | passed[1])",
+        "(closes | meets)",
+        "tests/hw/render/test_ball.py::test_rays_at_balls[1]",
     ),
     Fault(
         "cubes around the eye are projected like others",

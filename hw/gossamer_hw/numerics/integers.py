@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from gossamer_hw.numerics.bits import leading_zeros, shift_right_sticky
 from gossamer_hw.numerics.formats import Relaxed
 
-__all__ = ["from_integer", "whole_part"]
+__all__ = ["beyond_floor", "ceiling", "from_integer", "whole_part"]
 
 _BIAS = 127
 _MANTISSA_BITS = 23
@@ -54,3 +54,18 @@ def whole_part(m: Module, relaxed: data.View, bits: int) -> tuple[Value, Value, 
     value = shift_right_sticky(m, Cat(number.mantissa, number.exponent.any()), places)
     point = _MANTISSA_BITS + 1 - bits
     return value[point:], value[:point].any(), number.exponent > top
+
+
+def ceiling(m: Module, relaxed: data.View, bits: int) -> Value:
+    """Return a number rounded up, from 0 to 2**`bits`."""
+    whole, rest, beyond = whole_part(m, relaxed, bits)
+    number: Any = relaxed.number
+    return Mux(number.sign, 0, Mux(beyond, 1 << bits, whole + rest))
+
+
+def beyond_floor(m: Module, relaxed: data.View, bits: int) -> Value:
+    """Return one more than a number rounded down, from 0 to 2**`bits`."""
+    whole, _, beyond = whole_part(m, relaxed, bits)
+    number: Any = relaxed.number
+    below = number.sign & Cat(number.mantissa, number.exponent).any()
+    return Mux(below, 0, Mux(beyond, 1 << bits, Cat(whole, Const(0, 1)) + 1))[: bits + 1]

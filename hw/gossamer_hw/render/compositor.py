@@ -42,6 +42,8 @@ class Compositor(wiring.Component):
     ----------
     pixels
         Pixels of a tile, at least 2.
+    guarded
+        See :class:`~gossamer_hw.render.light.LightUnit`.
 
     Members
     -------
@@ -63,9 +65,9 @@ class Compositor(wiring.Component):
 
     latency = COMPOSITOR_CYCLES
 
-    def __init__(self, *, pixels: int) -> None:
+    def __init__(self, *, pixels: int, guarded: bool = True) -> None:
         self._pixels = pixels
-        self._light = LightUnit(pixels=pixels)
+        self._light = LightUnit(pixels=pixels, guarded=guarded)
         self._colours = ColourUnit(pixels=pixels, channels=CHANNELS)
         colour = data.ArrayLayout(Single, CHANNELS)
         super().__init__(

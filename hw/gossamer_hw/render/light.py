@@ -15,7 +15,7 @@ from gossamer_hw.row_memory import RowMemory
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import LIGHT_CYCLES
 
-__all__ = ["LightUnit", "Scoreboard"]
+__all__ = ["LightUnit", "Scoreboard", "Scoreboards"]
 
 _ONE = 0x3F800000
 _MULTIPLY = COMPOSE_CYCLES - 2  # the memory takes a cycle to read and one to write
@@ -53,6 +53,41 @@ class Scoreboard(wiring.Component):
         return m
 
 
+class Scoreboards(wiring.Component):
+    """Holds back the items of several lanes, which enter together, while one of their pixels is on its way.
+
+    Every lane has pixels of its own, so that each looks at its own ones only.
+
+    Members
+    -------
+    wanted, places : which lanes have an item, and whose in its lane.
+    valid, ready : they enter.
+
+    Parameters
+    ----------
+    places
+        Pixels of a lane.
+    lanes
+        How many there are.
+    """
+
+    def __init__(self, *, places: int, lanes: int) -> None:
+        self._places = places
+        members = {"wanted": In(lanes), "places": In(data.ArrayLayout(range(places), lanes))}
+        super().__init__({**members, "valid": In(1), "ready": Out(1)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Let all of them enter, or none."""
+        m = Module()
+        free = []
+        for lane, wanted in enumerate(self.wanted):
+            m.submodules[f"lane_{lane}"] = board = Scoreboard(pixels=self._places)
+            m.d.comb += [board.pixel.eq(self.places[lane]), board.valid.eq(self.valid & self.ready & wanted)]
+            free.append(~wanted | board.ready)
+        m.d.comb += self.ready.eq(Cat(free).all())
+        return m
+
+
 class LightUnit(wiring.Component):
     """Front-to-back accumulation of samples: weight T (1 - e), and T e is left of a pixel's transmittance T.
 
@@ -64,6 +99,8 @@ class LightUnit(wiring.Component):
     ----------
     pixels
         Pixels of a tile, at least 2.
+    guarded
+        It holds back what belongs to a pixel on its way; else that is for its owner to see to.
 
     Members
     -------
@@ -87,10 +124,11 @@ class LightUnit(wiring.Component):
 
     latency = LIGHT_CYCLES
 
-    def __init__(self, *, pixels: int) -> None:
+    def __init__(self, *, pixels: int, guarded: bool = True) -> None:
         if pixels < 2:
             raise ValueError(f"`pixels` must be at least 2, not {pixels!r}")
         self._pixels = pixels
+        self._guarded = guarded
         super().__init__(
             {
                 "valid": In(1),
@@ -115,17 +153,20 @@ class LightUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the loop through the memory, and the weight beside it."""
         m = Module()
-        m.submodules.scoreboard = scoreboard = Scoreboard(pixels=self._pixels)
         m.submodules.memory = memory = RowMemory(unit_bits=33, depth=self._pixels)
         m.submodules.product = product = SingleMultiplier(latency=_MULTIPLY)
         m.submodules.rest = rest = SingleAdder(latency=_SUBTRACT)
         m.submodules.weight = weight = SingleMultiplier(latency=_MULTIPLY)
-        entering = self.valid & scoreboard.ready
-        m.d.comb += [
-            scoreboard.pixel.eq(self.pixel),
-            scoreboard.valid.eq(self.valid),
-            self.ready.eq(scoreboard.ready),
-        ]
+        entering = self.valid & self.ready
+        if self._guarded:
+            m.submodules.scoreboard = scoreboard = Scoreboard(pixels=self._pixels)
+            m.d.comb += [
+                scoreboard.pixel.eq(self.pixel),
+                scoreboard.valid.eq(self.valid),
+                self.ready.eq(scoreboard.ready),
+            ]
+        else:
+            m.d.comb += self.ready.eq(1)
 
         # Cycle 0: read. Cycle 1: what was left.
         m.d.comb += [memory.read_enable.eq(self.step), memory.read_address.eq(self.pixel)]

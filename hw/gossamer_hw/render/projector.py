@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, EnableInserter, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Relaxed, Single
-from gossamer_hw.numerics.integers import from_integer, whole_part
+from gossamer_hw.numerics.integers import beyond_floor, ceiling, from_integer
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.render.reciprocal import reciprocal
 from gossamer_hw.render.sampler import CUBE_BITS
@@ -100,7 +100,10 @@ class RectangleUnit(wiring.Component):
         product = p.multiply(across, z)
         low = p.add(p.multiply(p.subtract(product, width), scale), _setting(m, picture.low[axis]))
         high = p.add(p.multiply(p.add(product, width), scale), _setting(m, picture.high[axis]))
-        first, last = p.register(_ceiling(m, low.value), low.cycle), p.register(_floor(m, high.value), high.cycle)
+        first, last = (
+            p.register(ceiling(m, low.value, PIXEL_BITS), low.cycle),
+            p.register(beyond_floor(m, high.value, PIXEL_BITS), high.cycle),
+        )
         around, ahead = p.at(flags, first.cycle)
         begin, end = picture.first[axis], picture.last[axis]
         starts = Mux(around | (first.value < begin), begin, first.value)[: PIXEL_BITS + 1]
@@ -199,16 +202,3 @@ def _larger_first(m: Module, a: data.View, b: data.View) -> tuple[Value, Value]:
             part.number.exponent.eq(exponent - Mux(close, 1, 2)),
         ]
     return more, part
-
-
-def _ceiling(m: Module, number: data.View) -> Value:
-    """Return a number rounded up, from 0 to 2**`PIXEL_BITS`."""
-    whole, rest, beyond = whole_part(m, number, PIXEL_BITS)
-    return Mux(number.number.sign, 0, Mux(beyond, 1 << PIXEL_BITS, whole + rest))
-
-
-def _floor(m: Module, number: data.View) -> Value:
-    """Return one more than a number rounded down, from 0 to 2**`PIXEL_BITS`."""
-    whole, _, beyond = whole_part(m, number, PIXEL_BITS)
-    below = number.number.sign & _magnitude(number).any()
-    return Mux(below, 0, Mux(beyond, 1 << PIXEL_BITS, Cat(whole, Const(0, 1)) + 1))[: PIXEL_BITS + 1]

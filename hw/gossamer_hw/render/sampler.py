@@ -12,13 +12,13 @@ from gossamer_hw.numerics.formats import Single
 from gossamer_hw.numerics.integers import from_integer, whole_part
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.row_memory import RowMemory
+from gossamer_models.render.lattice import INDEX_BITS
 from gossamer_models.timing.render_units import LATTICE_CYCLES
 
-__all__ = ["AXES", "CUBE_BITS", "INDEX_BITS", "LatticeUnit", "Sampler", "pair_layout"]
+__all__ = ["AXES", "CUBE_BITS", "LatticeUnit", "Sampler", "pair_layout"]
 
 AXES = 3
 CUBE_BITS = 10
-INDEX_BITS = 20
 
 
 class LatticeUnit(wiring.Component):

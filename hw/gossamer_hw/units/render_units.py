@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from amaranth.lib import data
 
+from gossamer_hw.render.ball import Balls, BallTest
 from gossamer_hw.render.compositor import Compositor
+from gossamer_hw.render.compositor_lanes import CompositorLanes, item_layout, result_layout
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.logarithm import SoftplusUnit
@@ -15,6 +17,7 @@ from gossamer_hw.units.kind import Kind
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import (
+    BALL_CYCLES,
     COMPOSITOR_CYCLES,
     EXPONENTIAL_CYCLES,
     LATTICE_CYCLES,
@@ -24,11 +27,12 @@ from gossamer_models.timing.render_units import (
 )
 
 __all__ = [
-    "RENDER_UNITS", "compositor_unit", "exponential_unit", "factor_unit", "projector_unit", "sampler_unit",
-    "softplus_unit",
+    "RENDER_UNITS", "ball_unit", "compositor_lanes_unit", "compositor_unit", "exponential_unit", "factor_unit",
+    "projector_unit", "sampler_unit", "softplus_unit",
 ]  # fmt: skip
 
 _TILE_PIXELS = 80 * 80
+_LANES = 4
 _PATCH = (32, 32, 128)
 
 
@@ -52,10 +56,30 @@ def compositor_unit(pixels: int) -> StreamUnit:
     )
 
 
+def compositor_lanes_unit(pixels: int, lanes: int) -> StreamUnit:
+    """Return a compositor of so many pixels, of which so many enter per cycle, between streams."""
+    return StreamUnit(
+        CompositorLanes(pixels=pixels, lanes=lanes),
+        inputs=("items",),
+        outputs=("results",),
+        settings=("cut", "threshold"),
+    )
+
+
 def projector_unit() -> StreamUnit:
     """Return a projector between streams."""
     return StreamUnit(
         Projector(), inputs=("cube",), outputs=("candidate_cube", "pixel", "final"), settings=("picture",)
+    )
+
+
+def ball_unit(pixels: int) -> StreamUnit:
+    """Return a test of rays at balls, of so many pixels, between streams."""
+    return StreamUnit(
+        BallTest(pixels=pixels),
+        inputs=("cube", "pixel", "direction", "alive", "last"),
+        outputs=("pair", "found_cube", "final"),
+        settings=("balls",),
     )
 
 
@@ -117,6 +141,20 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
         },
     ),
+    "compositor-lanes": Kind(
+        lambda array, components: compositor_lanes_unit(_TILE_PIXELS, _LANES),
+        f"{_LANES} compositors, one for every pixel of {_LANES} neighbours. The items of a cycle enter together, when"
+        " every lane that gets one may take it.",
+        lambda array, components: f"{COMPOSITOR_CYCLES} cycles; items of one pixel enter {COMPOSE_CYCLES} cycles apart",
+        {
+            "items": "of every lane, lane 0 lowest, each lowest first:"
+            f" {_fields(item_layout(_TILE_PIXELS // _LANES))}; pixel p is at place p // {_LANES} of lane p % {_LANES};"
+            " else as for the compositor",
+            "results": f"likewise: {_fields(result_layout(_TILE_PIXELS // _LANES))}",
+            "cut": "samples that weigh no more are not shaded, fp32",
+            "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
+        },
+    ),
     "projector": Kind(
         lambda array, components: projector_unit(),
         "Finds the pixels of a tile that may see a cube: those in a rectangle around its ball, rounded outwards. They"
@@ -129,6 +167,23 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "final": "the pixel is the cube's last one",
             "picture": f"lowest first: {_fields(Picture.as_shape())}; numbers are fp32, pixels integers:"
             " models/gossamer_models/render/projection.py",
+        },
+    ),
+    "ball-test": Kind(
+        lambda array, components: ball_unit(_TILE_PIXELS),
+        "Finds which of the rays that may see a cube meet its ball, rounded outwards, and the samples that may lie in"
+        " it; its results are what the sampler takes.",
+        lambda array, components: f"{BALL_CYCLES} cycles from what says whether a ray is the cube's final one",
+        {
+            "cube": f"{CUBE_BITS} bits of each of x, y and z, lowest first; the same up to the last candidate",
+            "pixel": f"the ray's, below {_TILE_PIXELS}",
+            "direction": "in coordinates of the box per unit of length, three of fp32",
+            "alive": "the pixel has not ended",
+            "last": "the candidate is the cube's last one",
+            "pair": f"a ray, lowest first: {_fields(pair_layout(_TILE_PIXELS))}",
+            "found_cube": "its cube",
+            "final": "the ray is the cube's last one",
+            "balls": f"lowest first: {_fields(Balls.as_shape())}; all fp32: models/gossamer_models/render/ball.py",
         },
     ),
     "sampler": Kind(

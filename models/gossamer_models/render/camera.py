@@ -4,6 +4,7 @@ A pose maps camera coordinates to the world's: x to the right, y up, the camera 
 NeRF-synthetic data). Pixel (row, column) of an image covers one unit; its ray goes through its middle.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,6 +58,11 @@ class Camera:
     def eye(self) -> Float64:
         """Where the camera stands, shape (3,)."""
         return self.pose[:3, 3]
+
+    def reach(self, low: Sequence[float], extent: Float64) -> float:
+        """Return no less than the way to the far end of a box, and than its diagonal."""
+        middle = np.asarray(low) + extent / 2
+        return float(np.linalg.norm(self.eye - middle) + np.linalg.norm(extent))
 
     def directions(self) -> Float64:
         """Return the unit vectors of all pixels' rays in the world, shape (height * width, 3), row by row."""

@@ -6,6 +6,7 @@ and along a ray the coordinates, hence the cubes, are monotone per axis.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,12 @@ from gossamer_models.numerics.formats import Bool, Float32
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field
 
-__all__ = ["Lattice", "Rays", "make_rays"]
+__all__ = ["INDEX_BITS", "Lattice", "Rays", "make_rays"]
 
 Index = NDArray[np.int64]
+
+INDEX_BITS: Final = 20
+"""Bits of a sample's place on its ray."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +130,14 @@ def make_rays(field: Field, camera: Camera, step: float) -> Rays:
     Raises
     ------
     InputError
-        The field has no occupied cube, or the step is not between 2**-6 and 2**6.
+        The field has no occupied cube, the step is not between 2**-6 and 2**6, or a ray has too many samples.
     """
     if not field.occupancy.any():
         raise InputError(f"field {field.name!r:.60} has no occupied cube, so there is nothing to render")
     if not 2**-6 <= step <= 2**6:
         raise InputError(f"the step must lie between 1/64 and 64 texels, not {step:g}")
+    if camera.reach(field.low, field.extent) >= step * field.texel * (1 << INDEX_BITS):
+        raise InputError(f"the eye is so far from the field that a ray has {1 << INDEX_BITS:,} samples or more")
     views = camera.directions()
     origin = (camera.eye - field.low) / field.extent
     return Rays(

@@ -78,9 +78,8 @@ class Projection:
         """Return the constants of a field and a camera."""
         sides = np.asarray(field.extent) / field.occupancy.shape
         towards = (np.asarray(field.low) + sides / 2 - camera.eye) @ camera.pose[:3, :3] * _TURN
-        middle = np.asarray(field.low) + field.extent / 2
         # fp32 coordinates, of samples as well, are off by some 2**-23 of the largest number in them.
-        slack = 2**-20 * float(np.linalg.norm(camera.eye - middle) + np.linalg.norm(field.extent))
+        slack = 2**-20 * camera.reach(field.low, field.extent)
         sizes = np.array([camera.width, camera.height])
         margin = _LEAST_MARGIN + _MARGIN * (camera.focal + sizes)
         return cls(

@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.ball import Ball
 from gossamer_models.render.composite import Compositor, Counts, Index
 from gossamer_models.render.field import Field
 from gossamer_models.render.lattice import Rays
@@ -23,8 +23,6 @@ from gossamer_models.render.projection import Projection
 from gossamer_models.render.uniform import Evaluate
 
 __all__ = ["Rectangles", "march_sweep", "project"]
-
-Float64 = NDArray[np.float64]
 
 _PAIRS: Final = 1 << 19
 
@@ -36,20 +34,20 @@ class Rectangles:
     Members
     -------
     cubes : array of int64, shape (n, 3)
-    centres : array of float64, shape (n, 3), in world units
+    ways : array of float32, shape (n, 3): from the eye to their middles
     distance : Manhattan distance from the eye's cell, ascending
     left, top, width, height : pixels
-    radius : of the balls, rounded outwards, in world units
+    ball : what tells whether a ray meets their balls
     """
 
     cubes: Index
-    centres: Float64
+    ways: Float32
     distance: Index
     left: Index
     top: Index
     width: Index
     height: Index
-    radius: float
+    ball: Ball
 
 
 def project(field: Field, rays: Rays) -> Rectangles:
@@ -57,13 +55,14 @@ def project(field: Field, rays: Rays) -> Rectangles:
     projection = Projection.of(field, rays.camera)
     cubes = np.argwhere(field.occupancy)
     ranges = projection.ranges(cubes)
-    centres = np.asarray(field.low) + (cubes + 0.5) * (field.extent / rays.cubes)
+    ball = Ball.of(field, rays.camera, rays.step)
     eye = np.floor(rays.origin * np.array(rays.cubes, dtype=np.float32)).astype(np.int64)
     distance = np.abs(cubes - eye).sum(axis=1)
     order = np.flatnonzero(ranges.seen)[np.argsort(distance[ranges.seen], kind="stable")]
     left, top = ranges.left[order], ranges.top[order]
     width, height = ranges.right[order] - left + 1, ranges.bottom[order] - top + 1
-    return Rectangles(cubes[order], centres[order], distance[order], left, top, width, height, float(projection.radius))
+    cubes = cubes[order]
+    return Rectangles(cubes, ball.ways(cubes), distance[order], left, top, width, height, ball)
 
 
 def march_sweep(
@@ -95,7 +94,8 @@ def march_sweep(
         alive = compositor.alive(pixels)
         which, pixels = which[alive], pixels[alive]
         candidates += len(which)
-        which, pixels, first, last = _meet(found, rays, which, pixels)
+        met, first, last = found.ball.meet(found.ways[which], rays.directions[pixels])
+        which, pixels, first, last = which[met], pixels[met], first[met], last[met]
         hits += len(which)
         lengths = last - first + 1
         tests += int(lengths.sum())
@@ -119,15 +119,3 @@ def _waves(distance: Index, pairs: Index) -> list[tuple[int, int]]:
         cuts = begin + np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
         waves += [(int(a), int(b)) for a, b in pairwise(cuts)]
     return waves
-
-
-def _meet(found: Rectangles, rays: Rays, which: Index, pixels: Index) -> tuple[Index, Index, Index, Index]:
-    """Return the pairs whose ray meets the ball, with first and last index of the samples that may lie in it."""
-    towards = found.centres[which] - rays.camera.eye
-    along = np.einsum("nk,nk->n", rays.views[pixels].astype(np.float64), towards)
-    square = along**2 - np.einsum("nk,nk->n", towards, towards) + found.radius**2
-    met = square >= 0
-    root = np.sqrt(square[met])
-    first, last = rays.indices(along[met] - root, along[met] + root)
-    ahead = first <= last
-    return which[met][ahead], pixels[met][ahead], first[ahead], last[ahead]

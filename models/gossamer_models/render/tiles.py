@@ -180,16 +180,8 @@ def _clip(found: Rectangles, tile: Tile) -> tuple[Index, Index, Index, Index]:
 
 def _meet(found: Rectangles, rays: Rays, mine: Index, pixels: Index, which: Index, pixel: Index) -> _Pairs:
     """Return the pairs whose ray meets the ball, as `sweep` finds them."""
-    towards = found.centres[mine] - rays.camera.eye
-    views = rays.views[pixels].astype(np.float64)
-    along = np.einsum("nk,nk->n", views[pixel], towards[which])
-    square = along**2 - np.einsum("nk,nk->n", towards, towards)[which] + found.radius**2
-    met = np.flatnonzero(square >= 0)
-    along, root = along[met], np.sqrt(square[met])
-    first, last = rays.indices(along - root, along + root)
-    ahead = first <= last
-    met = met[ahead]
-    return _Pairs(which[met], pixel[met], first[ahead], last[ahead])
+    met, first, last = found.ball.meet(found.ways[mine[which]], rays.directions[pixels[pixel]])
+    return _Pairs(which[met], pixel[met], first[met], last[met])
 
 
 def _samples(cubes: Index, rays: Rays, pixels: Index, pairs: _Pairs) -> tuple[Index, Index, Float32]:

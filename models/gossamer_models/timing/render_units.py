@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 __all__ = [
-    "ADD_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES", "LATTICE_CYCLES",
-    "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES", "PIPELINE_MULTIPLY_CYCLES",
-    "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "SOFTPLUS_CYCLES", "WAVE_CYCLES",
-    "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles", "list_search_cycles", "move_cycles",
-    "move_levels", "projector_cycles", "sample_path_cycles", "sampler_cycles", "tree_cycles",
+    "ADD_CYCLES", "BALL_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES",
+    "LATTICE_CYCLES", "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES",
+    "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
+    "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles",
+    "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels", "projector_cycles", "sample_path_cycles",
+    "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -56,6 +57,10 @@ RECIPROCAL_CYCLES: Final = 1 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_C
 PROJECTION_CYCLES: Final = 3 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
 """From a cube to its rectangle: numbers 1, a product and three sums, z + r, a product, reciprocal, two products, a sum,
 pixels 1, clipping 1."""
+
+BALL_CYCLES: Final = 4 + 5 * PIPELINE_MULTIPLY_CYCLES + 9 * PIPELINE_ADD_CYCLES
+"""From a cube and a ray to its samples: numbers 1, five products and nine sums that wait for each other, root 1,
+samples 1, comparison 1."""
 
 LATTICE_CYCLES: Final = 1 + 3 * PIPELINE_MULTIPLY_CYCLES + PIPELINE_ADD_CYCLES + 1
 """From a sample's index to its place and cube: index as a number 1, t, t d, sum with the origin, cell, comparison 1."""
@@ -136,15 +141,31 @@ def projector_cycles(pixels: Sequence[int]) -> int:
     return sum(max(1, number) for number in pixels)
 
 
+def meeting_cycles(met: Sequence[bool]) -> list[int]:
+    """Return the cycles behind the first candidate of a cube in which those that meet its ball leave the test.
+
+    Each leaves `BALL_CYCLES` behind the next one that does, or behind the cube's last candidate; if it is that itself,
+    a cycle later.
+
+    Parameters
+    ----------
+    met : of every candidate, in the order in which they come, one per cycle
+    """
+    places = [place for place, meets in enumerate(met) if meets]
+    after = [*places, len(met) - 1][1:]
+    return [BALL_CYCLES + max(then, place + 1) for place, then in zip(places, after, strict=True)]
+
+
 def sample_path_cycles(products: int) -> int:
     """Return the cycles from a cube in the projector to the end of its first sample in the compositor, without a wait.
 
-    Projection, lattice, factors, their sum, softplus; light: a product, an exponential and what the compositor makes of
-    it.
+    Projection, ball, lattice, factors, their sum, softplus; light: a product, an exponential and what the compositor
+    makes of it.
 
     Parameters
     ----------
     products : terms of a density's sum
     """
     light = PIPELINE_MULTIPLY_CYCLES + EXPONENTIAL_CYCLES + LIGHT_CYCLES
-    return PROJECTION_CYCLES + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + SOFTPLUS_CYCLES + light
+    ball = meeting_cycles([True])[0]
+    return PROJECTION_CYCLES + ball + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + SOFTPLUS_CYCLES + light

@@ -10,10 +10,13 @@ from amaranth.lib import wiring
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
+from tests.hw.render.candidates import some_candidates
 from tests.hw.render.cubes import some_view
 from tests.hw.units.unit_cases import (
     Case,
+    ball_case,
     compositor_case,
+    compositor_lanes_case,
     element_case,
     exponential_case,
     factor_case,
@@ -64,6 +67,11 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
     cases |= {"exponential": exponential_case(SEED, 2000), "softplus": softplus_case(SEED, 2000)}
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
+    cases |= {
+        f"compositor_lanes_{lanes}": compositor_lanes_case(pixels, lanes, SEED, 400)
+        for lanes, pixels in ((1, 3), (2, 7), (4, 64))
+    }
+    cases |= {f"ball_test_{pixels}": ball_case(some_candidates(pixels, 3, 120)) for pixels in (2, 33, 6400)}
     cases["sampler"] = sampler_case(33, 31, 20)
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
     cases["projector"] = projector_case(some_view(0, 16, 200))

@@ -1,17 +1,22 @@
 """What stream units are given, and what must come out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.lib.data import StructLayout
 
+from gossamer_hw.render.ball import Balls
 from gossamer_hw.render.compositor import Item
+from gossamer_hw.render.compositor_lanes import item_layout, result_layout
 from gossamer_hw.render.projector import PIXEL_BITS, Picture
 from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.catalogue import UNITS
 from gossamer_hw.units.render_units import (
+    ball_unit,
+    compositor_lanes_unit,
     compositor_unit,
     exponential_unit,
     factor_unit,
@@ -32,13 +37,15 @@ from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.render_units import FETCH_CYCLES
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
+from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import packed, row_bytes, some_rows
 
 __all__ = [
-    "ARRAY", "Case", "compositor_case", "element_case", "exponential_case", "exponents", "factor_case",
-    "projector_case", "prune_case", "sampler_case", "softplus_case", "sparse_case", "wave_case",
+    "ARRAY", "Case", "ball_case", "compositor_case", "compositor_lanes_case", "element_case", "exponential_case",
+    "exponents", "factor_case", "projector_case", "prune_case", "sampler_case", "softplus_case", "sparse_case",
+    "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
@@ -139,43 +146,95 @@ def softplus_case(seed: int, count: int) -> Case:
     return _case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results)
 
 
-def compositor_case(pixels: int, seed: int, count: int) -> Case:
-    """Samples of a tile's pixels in any order, colours of the shaded ones between later samples, and all pictures."""
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """An item of a compositor, and its result: shaded, ended, weight or colour."""
+
+    kind: Item
+    pixel: int
+    amount: int
+    colour: int
+    result: tuple[int, int, int] | None = None
+
+
+_CUT, _THRESHOLD, _BACKGROUND = np.float32(1e-3), np.float32(0.02), np.float32(0.75)
+
+
+def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
+    """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels."""
     rng = np.random.default_rng(seed)
-    cut, threshold, background = np.float32(1e-3), np.float32(0.02), np.float32(0.75)
     owner = rng.integers(pixels, size=count)
     left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
     left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
     colour = rng.random((count, 3), dtype=np.float32)
     order = np.argsort(owner, kind="stable")
     # Without a cut golden gives the weights of all samples that count.
-    golden = Compositor(pixels, -1.0, float(threshold))
+    golden = Compositor(pixels, -1.0, float(_THRESHOLD))
     golden.add(owner[order], order, left[order])
     weighed = golden.shaded()
     weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
-    kept = weighed.weights > cut
+    kept = weighed.weights > _CUT
     shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
     sums = np.zeros((pixels, 3), np.float32)
     shaded.add_to(sums, colour[shaded.k])
-    picture = golden.over(sums, float(background))
-    items: list[tuple[int, ...]] = [(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
-    results: list[tuple[int, ...]] = []
-    waiting: list[tuple[int, ...]] = []
+    picture = golden.over(sums, float(_BACKGROUND))
+    items = [_Composed(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
+    waiting: list[_Composed] = []
     for n, pixel in enumerate(owner.tolist()):
-        items.append((Item.SAMPLE, pixel, int(bits32(left[n])), packed(colour[n])))
+        result = None
         if n in weights:
-            is_shaded, ended = weights[n] > cut, golden.last[pixel] == n
-            results.append((pixel, 0, int(is_shaded), int(ended), int(bits32(weights[n]))))
+            is_shaded, weight = int(weights[n] > _CUT), int(bits32(weights[n]))
+            result = is_shaded, int(golden.last[pixel] == n), weight
             if is_shaded:
-                waiting.append((Item.COLOUR, pixel, int(bits32(weights[n])), packed(colour[n])))
+                waiting.append(_Composed(Item.COLOUR, pixel, weight, packed(colour[n])))
+        items.append(_Composed(Item.SAMPLE, pixel, int(bits32(left[n])), packed(colour[n]), result))
         while waiting and rng.random() < 0.4:
             items.append(waiting.pop(0))
     items += waiting
     for pixel in rng.permutation(pixels).tolist():
-        items.append((Item.FINISH, pixel, 0, packed(np.repeat(background, 3))))
-        results.append((pixel, 1, 0, 0, packed(picture[pixel])))
-    case = _case(compositor_unit(pixels), items, results)
-    case.settings.update(cut=packed(np.array(cut)), threshold=packed(np.array(threshold)))
+        result = 0, 0, packed(picture[pixel])
+        items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
+    return items
+
+
+def compositor_case(pixels: int, seed: int, count: int) -> Case:
+    """Samples, colours and ends of a tile's pixels, one per cycle."""
+    items = _composed(pixels, seed, count)
+    results = [(one.pixel, int(one.kind == Item.FINISH), *one.result) for one in items if one.result]
+    entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
+    case = _case(compositor_unit(pixels), entering, results)
+    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
+    return case
+
+
+def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Case:
+    """The same for several pixels per cycle: each item with those before it as long as its lane has none yet."""
+    places = -(-pixels // lanes)
+    layouts = item_layout(places), result_layout(places)
+    vectors: list[list[_Composed | None]] = [[None] * lanes]
+    rng = np.random.default_rng(seed)
+    for one in _composed(pixels, seed, count):
+        if vectors[-1][one.pixel % lanes] or rng.random() < 0.1:
+            vectors.append([None] * lanes)
+        vectors[-1][one.pixel % lanes] = one
+    items, results = [], []
+    for vector in vectors:
+        entering, leaving = 0, 0
+        for lane, chosen in enumerate(vector):
+            if chosen is None:
+                continue
+            one, place = chosen, chosen.pixel // lanes
+            values = {"valid": 1, "item": one.kind, "place": place, "amount": one.amount, "colour": one.colour}
+            entering |= _laid(layouts[0], values) << layouts[0].size * lane
+            if one.result:
+                names = ("found", "place", "finished", "shaded", "ended", "result")
+                given = (1, place, int(one.kind == Item.FINISH), *one.result)
+                leaving |= _laid(layouts[1], dict(zip(names, given, strict=True))) << layouts[1].size * lane
+        items.append((entering,))
+        if leaving:
+            results.append((leaving,))
+    case = _case(compositor_lanes_unit(pixels, lanes), items, results)
+    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case
 
 
@@ -194,6 +253,26 @@ def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
     return case
 
 
+def ball_case(candidates: Candidates, unit: StreamUnit | None = None) -> Case:
+    """Candidates of cubes at their balls; a test that is elaborated already may be used again."""
+    layout = pair_layout(candidates.pixels)
+    ball = candidates.ball
+    items, results = [], []
+    for cube, rays in zip(candidates.cubes.tolist(), candidates.rays, strict=True):
+        cell = _joined(cube, CUBE_BITS)
+        items += [
+            (cell, ray.pixel, packed(ray.direction), int(ray.alive), int(ray is rays[-1])) for ray in rays
+        ]  # fmt: skip
+        met = [ray for ray in rays if ray.met]
+        for ray in met:
+            values = {"pixel": ray.pixel, "direction": packed(ray.direction), "first": ray.first, "last": ray.last}
+            results.append((_laid(layout, values), cell, int(ray is met[-1])))
+    case = _case(unit or ball_unit(candidates.pixels), items, results)
+    fields = Balls.as_shape()
+    case.settings["balls"] = sum(packed(np.array(getattr(ball, name))) << fields[name].offset for name, _ in fields)
+    return case
+
+
 def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     """Samples of rays in cubes; :func:`tests.hw.render.rays.some_scene` has what is special."""
     scene = some_scene(pixels, seed, cubes)
@@ -204,8 +283,7 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
         cell = _joined(cube.cell, CUBE_BITS)
         for pixel, first, last in zip(cube.pixels, cube.first, cube.last, strict=True):
             values = {"pixel": pixel, "direction": packed(scene.rays.directions[pixel]), "first": first, "last": last}
-            pair = sum(value << layout[name].offset for name, value in values.items())
-            items.append((pair, cell, int(pixel == cube.pixels[-1])))
+            items.append((_laid(layout, values), cell, int(pixel == cube.pixels[-1])))
         results += [(pixel, k, packed(point)) for pixel, k, point in scene.samples(cube)]
     case = _case(unit, items, results)
     rays = scene.rays
@@ -254,6 +332,10 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
         bases=_joined([a, b, c], COORDINATE_BITS),
     )
     return case
+
+
+def _laid(layout: StructLayout, values: Mapping[str, int]) -> int:
+    return sum(value << layout[name].offset for name, value in values.items())
 
 
 def _joined(values: Sequence[int], bits: int) -> int:
