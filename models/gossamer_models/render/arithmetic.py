@@ -12,12 +12,14 @@ from functools import cache
 import numpy as np
 
 from gossamer_models.numerics import special
-from gossamer_models.numerics.formats import Float32, through_fp16
+from gossamer_models.numerics.formats import Float32, through_fp16, to_fp16, to_fp32
 from gossamer_models.numerics.sine import cosine, sine
 
 __all__ = ["Arithmetic"]
 
 _ONE = np.float32(1)
+# Bits of an fp32 pattern that are 0 in every fp16 number.
+_DROPPED = np.uint32(13)
 
 
 class Arithmetic(Enum):
@@ -50,17 +52,37 @@ class Arithmetic(Enum):
         with np.errstate(over="ignore"):
             return np.asarray(_ONE / (_ONE + np.exp(-x)), dtype=np.float32)
 
-    def waves(self, x: Float32) -> tuple[Float32, Float32]:
-        """Return sine and cosine of numbers that `half` has rounded."""
+    def waves(self, x: Float32, frequencies: int) -> tuple[Float32, Float32]:
+        """Return sine and cosine of x, 2 x, 4 x and so on: shape (n, inputs * frequencies), frequencies fastest.
+
+        Parameters
+        ----------
+        x : array of float32, shape (n, inputs)
+            Numbers that `half` has rounded; so is every multiple.
+        frequencies : int
+        """
         if self is Arithmetic.MACHINE:
-            code = x.astype(np.float16).view(np.uint16)
-            sines, cosines = _waves()
-            return sines.take(code), cosines.take(code)
-        return np.sin(x), np.cos(x)
+            places = x.view(np.uint32) >> _DROPPED
+            sines, cosines = (table.take(places, axis=0) for table in _waves(frequencies))
+        else:
+            angles = x[:, :, None] * _scales(frequencies)
+            sines, cosines = np.sin(angles), np.cos(angles)
+        return sines.reshape(len(x), -1), cosines.reshape(len(x), -1)
+
+
+def _scales(frequencies: int) -> Float32:
+    return np.float32(2) ** np.arange(frequencies, dtype=np.float32)
 
 
 @cache
-def _waves() -> tuple[Float32, Float32]:
-    """Return sine and cosine of every fp16 number: quicker to look up than to compute."""
-    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    return sine(every).astype(np.float32), cosine(every).astype(np.float32)
+def _waves(frequencies: int) -> tuple[Float32, Float32]:
+    """Return tables of sines and cosines, a row for each fp16 number at the first 19 bits of its fp32 pattern."""
+    every = to_fp32(np.arange(1 << 16, dtype=np.uint16).view(np.float16))
+    with np.errstate(over="ignore", invalid="ignore"):
+        angles = to_fp16(every[:, None] * _scales(frequencies))
+    tables = []
+    for wave in (sine, cosine):
+        table = np.zeros((1 << (32 - int(_DROPPED)), frequencies), dtype=np.float32)
+        table[every.view(np.uint32) >> _DROPPED] = wave(angles)
+        tables.append(table)
+    return tables[0], tables[1]

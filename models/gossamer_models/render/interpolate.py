@@ -6,7 +6,7 @@ up with +0 to a power of two, and axis pairs in order. Where the arithmetic says
 are rounded to fp16.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ __all__ = ["Interpolator", "tree_sum"]
 
 Index = NDArray[np.int64]
 
-_CHUNK: Final = 1 << 12  # points at a time: what is computed of them stays in a core's cache
+_CHUNK: Final = 1 << 11  # points at a time: what is computed of them stays in a core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,23 +88,33 @@ class Interpolator:
 
     def _products(self, points: Float32) -> Iterator[Float32]:
         place, half, one = self._place(points), self._arithmetic.half, np.float32(1)
-        for (a, b), c, plane, line in zip(PLANE_AXES, LINE_AXIS, self._planes, self._lines, strict=True):
+        far = np.stack(place.fractions)
+        near = one - far
+        shares = np.empty((3, 6, len(points)), dtype=np.float32)
+        for (a, b), c, share in zip(PLANE_AXES, LINE_AXIS, shares, strict=True):
+            for number, (x, y) in enumerate(((near, near), (far, near), (near, far), (far, far))):
+                np.multiply(x[a], y[b], out=share[number])
+            share[4], share[5] = near[c], far[c]
+        weights = half(shares)[..., None]
+        for pair, (plane, line) in enumerate(zip(self._planes, self._lines, strict=True)):
+            (a, b), c = PLANE_AXES[pair], LINE_AXIS[pair]
             width = self._grid[a]
-            corner = place.texels[b] * width + place.texels[a]
-            right, below = place.fractions[a], place.fractions[b]
-            value: Float32 | None = None
-            for shift, weight in (
-                (0, (one - right) * (one - below)),
-                (1, right * (one - below)),
-                (width, (one - right) * below),
-                (width + 1, right * below),
-            ):
-                part = half(weight)[:, None] * plane.take(corner + shift, axis=0)
-                value = part if value is None else value + part
-            along = place.fractions[c]
-            start = half(one - along)[:, None] * line.take(place.texels[c], axis=0)
-            other = start + half(along)[:, None] * line.take(place.texels[c] + 1, axis=0)
-            yield half(np.asarray(value)) * half(other)
+            corner, end = place.texels[b] * width + place.texels[a], place.texels[c]
+            value = half(_blend(plane, (corner, corner + 1, corner + width, corner + (width + 1)), weights[pair, :4]))
+            value *= half(_blend(line, (end, end + 1), weights[pair, 4:]))
+            yield value
+
+
+def _blend(rows: Float32, places: Sequence[Index], weights: Float32) -> Float32:
+    """Return rows times weights, shape (places, points, 1), summed place by place."""
+    first, *others = places
+    total = rows.take(first, axis=0)
+    total *= weights[0]
+    for place, weight in zip(others, weights[1:], strict=True):
+        part = rows.take(place, axis=0)
+        part *= weight
+        total += part
+    return total
 
 
 def tree_sum(values: Float32) -> Float32:

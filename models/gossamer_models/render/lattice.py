@@ -40,9 +40,13 @@ class Lattice:
     cubes: tuple[int, int, int]
 
     def points(self, directions: Float32, k: Index) -> Float32:
-        """Return u of sample k of each ray, shape (samples, 3)."""
+        """Return u of sample k of each ray, shape (samples, 3), an axis' coordinates side by side."""
         t = (k.astype(np.float32) + np.float32(0.5)) * self.step
-        return self.origin + t[:, None] * directions
+        u = np.empty((3, len(t)), dtype=np.float32)
+        for origin, direction, out in zip(self.origin, directions.T, u, strict=True):
+            np.multiply(t, direction, out=out)
+            out += origin
+        return u.T
 
     def cells(self, points: Float32) -> NDArray[np.int32]:
         """Return the cube of each point, which may lie outside of the box, shape (samples, 3)."""
@@ -90,7 +94,7 @@ class Rays:
 
     def points(self, pixels: Index, k: Index) -> Float32:
         """Return u of samples, shape (samples, 3)."""
-        return self.lattice.points(self.directions[pixels], k)
+        return self.lattice.points(self.directions.T.take(pixels, axis=1).T, k)
 
     def cells(self, points: Float32) -> NDArray[np.int32]:
         """Return the cube of each point, which may lie outside of the box, shape (samples, 3)."""
@@ -99,9 +103,9 @@ class Rays:
     def occupied(self, cells: NDArray[np.int32]) -> tuple[Bool, Bool]:
         """Return which cells lie in the box, and which are occupied."""
         inside: Bool = np.asarray(((cells >= 0) & (cells < self.cubes)).all(axis=1))
-        full = np.zeros(len(cells), dtype=np.bool_)
-        x, y, z = cells[inside].T
-        full[inside] = self.occupancy[x, y, z]
+        (x, y, z), (_, height, depth) = cells.T, self.cubes
+        flat = (x * np.int32(height) + y) * np.int32(depth) + z
+        full: Bool = inside & self.occupancy.ravel().take(flat, mode="clip")
         return inside, full
 
     def span(self, pixels: Index) -> tuple[Index, Index]:
@@ -143,7 +147,7 @@ def make_rays(field: Field, camera: Camera, step: float) -> Rays:
     return Rays(
         camera,
         origin.astype(np.float32),
-        (views / field.extent).astype(np.float32),
+        np.asfortranarray((views / field.extent).astype(np.float32)),
         views.astype(np.float32),
         np.float32(step * field.texel),
         field.occupancy,

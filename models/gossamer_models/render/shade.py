@@ -19,7 +19,7 @@ from gossamer_models.sparsity import Pattern
 
 __all__ = ["ShaderUnit", "network_inputs"]
 
-_CHUNK: Final = 1 << 14  # samples at a time: their operands stay in a core's cache
+_CHUNK: Final = 1 << 11  # samples at a time: their operands stay in a core's cache
 
 
 class ShaderUnit:
@@ -82,7 +82,7 @@ class ShaderUnit:
             x = product(x)
             x += layer.biases
             if number + 1 < len(self._layers):
-                x = self._arithmetic.half(np.maximum(x, np.float32(0), out=x))
+                x = self._arithmetic.half(np.clip(x, np.float32(0), np.float32(np.inf), out=x))
         return self._arithmetic.sigmoid(x)
 
 
@@ -96,13 +96,7 @@ def network_inputs(
     features, directions : arrays of float32, shapes (n, features) and (n, 3), as `Arithmetic.half` rounds them
     of_features, of_directions : frequencies of their encodings
     """
-
-    def encode(x: Float32, frequencies: int) -> tuple[Float32, Float32]:
-        scales = np.float32(2) ** np.arange(frequencies, dtype=np.float32)
-        angles = arithmetic.half((x[:, :, None] * scales).reshape(len(x), x.shape[1] * frequencies))
-        return arithmetic.waves(angles)
-
-    encoded = (*encode(features, of_features), *encode(directions, of_directions))
+    encoded = (*arithmetic.waves(features, of_features), *arithmetic.waves(directions, of_directions))
     return np.concatenate([features, directions, *encoded], axis=1)
 
 

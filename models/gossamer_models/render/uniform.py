@@ -58,6 +58,7 @@ def _accumulate(
     """Accumulate the occupied ones of some samples; return how many lie in the box, up to their ray's end."""
     points = rays.points(pixels, k)
     inside, full = rays.occupied(rays.cells(points))
-    taken: Bool = compositor.add(pixels[full], k[full], evaluate(points[full]))
-    used(points[full][taken])
+    some = points.T.compress(full, axis=1).T
+    taken: Bool = compositor.add(pixels[full], k[full], evaluate(some))
+    used(some[taken])
     return int((inside & (k <= compositor.last[pixels])).sum())
