@@ -235,12 +235,12 @@ class _Machine:
         if self._deferred:
             self._colours = self._array
         else:
-            self._network(self._filled)
+            self._network(self._filled, self._shade.encoding(self._filled))
         self._filled = 0
 
-    def _network(self, count: int) -> None:
+    def _network(self, count: int, encoding: int) -> None:
         network = self._shade.network(count)
-        self._array += self._shade.encoding(count) + network
+        self._array += encoding + network
         self._run.busy["array"] += network
         self._run.network_batches[count] += 1
         self._run.network += count
@@ -249,8 +249,12 @@ class _Machine:
     def _pixels(self, count: int) -> None:
         """Shade a tile's pixels, whose features are complete."""
         self._array = max(self._array, self._free + _HANDOVER)
-        for first in range(0, count, self._engine.batch):
-            self._network(min(count - first, self._engine.batch))
+        before = 0
+        while count:
+            part = min(count, self._engine.batch)
+            self._network(part, self._shade.pixel_encoding(part, before))
+            before = part
+            count -= part
 
     def _store(self) -> int:
         """Store a tile's pixels; return the end."""

@@ -86,6 +86,13 @@ RENDER_FAULTS = (
         "tests/sim/test_render.py::test_what_a_field_says_of_its_matrices_is_timed",
     ),
     Fault(
+        "a basis that there is none of hides the waves of a tile's first pixels",
+        "sim/gossamer_sim/render.py",
+        "self._shade.pixel_encoding(part, before)",
+        "self._shade.encoding(part)",
+        "tests/sim/test_render.py::test_the_first_pixels_of_a_tile_wait_for_their_waves",
+    ),
+    Fault(
         "a cube enters the projector before the one so many before it has left",
         "models/gossamer_models/timing/render.py",
         "left[begin - lag_cubes : begin - lag_cubes + count] if begin",

@@ -9,6 +9,7 @@ from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.render.camera import Camera, look_at
+from gossamer_models.render.field import Dense
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.renderer import Settings, render
 from gossamer_models.sparsity import Pattern
@@ -213,6 +214,22 @@ def test_the_array_never_rests_between_batches() -> None:
     before = found.ledger["sync"] + found.ledger["dram"] + found.ledger["sweep"] + found.ledger["setup"]
     tail = 6 * (basis + rest) + 1
     assert found.cycles == before + job.flow + fetch + tail
+
+
+def test_the_first_pixels_of_a_tile_wait_for_their_waves() -> None:
+    """No basis hides them; those of the pixels behind are hidden by the network, once its first layer is done."""
+    frame = count()
+    batch = SMALL.render_engine.batch
+    shade = ShadeTiming(SMALL, FIELD.shader)
+    job = dataclasses.replace(next(sweep_jobs(frame, SMALL.render_engine, encoded=True)).jobs[0], shaded=0)
+    one, three, none = (run([TileJobs(1, pixels, (job,))], frame, deferred=True) for pixels in (batch, 3 * batch, 0))
+    waves = timing.rate_cycles(batch * shade.waves_per_sample, SMALL.render_engine.sine_units)
+    assert waves > shade.encoding(batch)
+    assert one.ledger["mlp"] - none.ledger["mlp"] == waves + shade.network(batch) + 1
+    assert three.cycles - one.cycles == 2 * shade.network(batch)
+    one_layer = (Dense(np.zeros((3, 40), np.float32), np.zeros(3, np.float32)),)
+    shallow = dataclasses.replace(shade.shader, layers=one_layer)
+    assert dataclasses.replace(shade, shader=shallow).pixel_encoding(batch, batch) == waves
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -1,8 +1,8 @@
 """Cycles of basis and network on the array: products of batches of samples, N:M where the weights are.
 
 The engine multiplies one batch at a time: its basis, its network layer by layer. Sine and cosine of the features follow
-the basis tile by tile as results drain, so of them only the last tile's are seen, or all where they are the slower; the
-ReLU and the biases lie on the drain path.
+the basis tile by tile as results drain, so of them only the last tile's are seen, or all where they are the slower.
+Pixels of deferred shading have no basis to follow. The ReLU and the biases lie on the drain path.
 """
 
 from dataclasses import dataclass
@@ -153,19 +153,31 @@ class ShadeTiming:
         return Actions.total((instruction_actions(array, product), 1) for product in parts)
 
     def encoding(self, samples: int) -> int:
-        """Return the cycles from the last feature of a batch to the last wave of it."""
-        units, waves = self.engine.sine_units, self.waves_per_sample
+        """Return the cycles from the last feature of a batch of samples to the last wave of it."""
         tile = min(samples, self.architecture.array.rows * max(li for li, _ in self.architecture.array.interleaves))
-        first = rate_cycles(tile * waves, units)
-        late = rate_cycles(samples * waves, units) - self.basis(samples) + self.basis(tile)
-        return max(first, late)
+        return max(self._waves(tile), self._waves(samples) - self.basis(samples) + self.basis(tile))
+
+    def pixel_encoding(self, pixels: int, before: int) -> int:
+        """Return the cycles from the network of a batch of pixels to the last wave of the next batch.
+
+        Pixels' features are complete, so that no basis hides their waves, but the network of the pixels before does
+        from its second layer on: then the first one's inputs are free.
+
+        Parameters
+        ----------
+        before : pixels in the batch before; 0 for a tile's first batch, which begins with its waves
+        """
+        hidden = sum(self._layers(before)[1:]) if before else 0
+        return max(self._waves(pixels) - hidden, 0)
 
     def network(self, samples: int) -> int:
         """Return the cycles of the network of a batch, to its colours."""
-        total = 0
-        for layer in self.shader.layers:
-            outputs, inputs = layer.weights.shape
-            total += self._product(samples, inputs, outputs, layer.pattern)
-        return total + rate_cycles(
-            3 * _SIGMOID_LOOKUPS * min(samples, self.architecture.array.rows), self.engine.exp_units
-        )
+        sigmoids = 3 * _SIGMOID_LOOKUPS * min(samples, self.architecture.array.rows)
+        return sum(self._layers(samples)) + rate_cycles(sigmoids, self.engine.exp_units)
+
+    def _waves(self, samples: int) -> int:
+        return rate_cycles(samples * self.waves_per_sample, self.engine.sine_units)
+
+    def _layers(self, samples: int) -> list[int]:
+        sizes = [(*reversed(layer.weights.shape), layer.pattern) for layer in self.shader.layers]
+        return [self._product(samples, inputs, outputs, pattern) for inputs, outputs, pattern in sizes]
