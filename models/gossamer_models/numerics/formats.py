@@ -78,8 +78,9 @@ def through_fp16(x: Float32) -> Float32:
     rounded = np.asarray(x + large)
     rounded -= large
     # A number that becomes zero keeps its sign.
-    bits = rounded.view(np.uint32)
-    bits |= pattern & _SIGN
+    bits, sign = rounded.view(np.uint32), large.view(np.uint32)
+    np.bitwise_and(pattern, _SIGN, out=sign)
+    bits |= sign
     return rounded
 
 

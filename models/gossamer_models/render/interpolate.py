@@ -21,7 +21,7 @@ __all__ = ["Interpolator", "tree_sum"]
 
 Index = NDArray[np.int64]
 
-_CHUNK: Final = 1 << 11  # points at a time: what is computed of them stays in a core's cache
+_CHUNK: Final = 1 << 16  # components of points at a time: what is computed of them stays in a core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,18 +54,18 @@ class Interpolator:
     def sums(self, points: Float32) -> Float32:
         """Return the sum of all products, shape (points,)."""
         out = np.empty(len(points), dtype=np.float32)
-        for first in range(0, len(points), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            x, y, z = (tree_sum(products) for products in self._products(points[part]))
+        for part in self._parts(points):
+            x, y, z = (tree_sum(plane * line) for plane, line in self._values(points[part]))
             out[part] = (x + y) + z
         return out
 
     def products(self, points: Float32) -> Float32:
         """Return all products, shape (points, 3 * components): axis pair by axis pair."""
         out = np.empty((len(points), 3 * self.components), dtype=np.float32)
-        for first in range(0, len(points), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            np.concatenate(list(self._products(points[part])), axis=1, out=out[part])
+        for part in self._parts(points):
+            for pair, (plane, line) in enumerate(self._values(points[part])):
+                first = pair * self.components
+                np.multiply(plane, line, out=out[part, first : first + self.components])
         return out
 
     def cells(self, points: Float32) -> tuple[Index, ...]:
@@ -86,7 +86,12 @@ class Interpolator:
             fractions.append(x - texel.astype(np.float32))
         return _Place((texels[0], texels[1], texels[2]), (fractions[0], fractions[1], fractions[2]))
 
-    def _products(self, points: Float32) -> Iterator[Float32]:
+    def _parts(self, points: Float32) -> Iterator[slice]:
+        step = max(1, _CHUNK // self.components)
+        return (slice(first, first + step) for first in range(0, len(points), step))
+
+    def _values(self, points: Float32) -> Iterator[tuple[Float32, Float32]]:
+        """Return the values of plane and line of each axis pair."""
         place, half, one = self._place(points), self._arithmetic.half, np.float32(1)
         far = np.stack(place.fractions)
         near = one - far
@@ -100,9 +105,8 @@ class Interpolator:
             (a, b), c = PLANE_AXES[pair], LINE_AXIS[pair]
             width = self._grid[a]
             corner, end = place.texels[b] * width + place.texels[a], place.texels[c]
-            value = half(_blend(plane, (corner, corner + 1, corner + width, corner + (width + 1)), weights[pair, :4]))
-            value *= half(_blend(line, (end, end + 1), weights[pair, 4:]))
-            yield value
+            corners = corner, corner + 1, corner + width, corner + (width + 1)
+            yield half(_blend(plane, corners, weights[pair, :4])), half(_blend(line, (end, end + 1), weights[pair, 4:]))
 
 
 def _blend(rows: Float32, places: Sequence[Index], weights: Float32) -> Float32:

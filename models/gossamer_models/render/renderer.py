@@ -194,7 +194,7 @@ def _shade(
     return [compositor.over(total, settings.background) for total in sums]
 
 
-_SAMPLES: Final = 1 << 16
+_SAMPLES: Final = 1 << 14
 
 
 def _ignore(points: Float32) -> None:

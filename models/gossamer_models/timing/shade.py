@@ -179,5 +179,8 @@ class ShadeTiming:
         return rate_cycles(samples * self.waves_per_sample, self.engine.sine_units)
 
     def _layers(self, samples: int) -> list[int]:
-        sizes = [(*reversed(layer.weights.shape), layer.pattern) for layer in self.shader.layers]
-        return [self._product(samples, inputs, outputs, pattern) for inputs, outputs, pattern in sizes]
+        found = []
+        for layer in self.shader.layers:
+            outputs, inputs = layer.weights.shape
+            found.append(self._product(samples, inputs, outputs, layer.pattern))
+        return found
