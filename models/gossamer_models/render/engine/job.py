@@ -123,19 +123,9 @@ def _scanned(view: View, tile: Tile, cubes: Index) -> tuple[Index, Index, Index]
 
 
 def _meet(view: View, rays: TileRays, cubes: Index, which: Index, pixel: Index) -> tuple[Index, Index, Index, Index]:
-    """Return the pairs whose ray meets the ball, with first and last sample that may lie in it.
-
-    Operations are float64, on the record's numbers.
-    """
-    towards = (view.corner.astype(np.float64) + cubes * view.cube.astype(np.float64) - view.eye)[which]
-    along = np.einsum("nk,nk->n", rays.views[pixel].astype(np.float64), towards)
-    square = along**2 - np.einsum("nk,nk->n", towards, towards) + float(view.radius[0]) ** 2
-    met = np.flatnonzero(square >= 0)
-    root = np.sqrt(square[met])
-    first, last = view.lattice.indices(along[met] - root, along[met] + root)
-    ahead = first <= last
-    met = met[ahead]
-    return which[met], pixel[met], first[ahead], last[ahead]
+    """Return the pairs whose ray meets the ball, with first and last sample that may lie in it."""
+    met, first, last = view.ball.meet(view.ball.ways(cubes)[which], rays.directions[pixel])
+    return which[met], pixel[met], first[met], last[met]
 
 
 def _shaded(compositor: Compositor, owner: Index, k: Index, points: Float32) -> ShadedJob:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float32, UInt32
+from gossamer_models.render.ball import Ball
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field
 from gossamer_models.render.lattice import Lattice, Rays
@@ -21,8 +22,9 @@ VIEW_WORDS: Final = 64
 Index = NDArray[np.int64]
 
 _SINGLES: Final = {
-    "origin": 3, "step": 1, "place": 3, "sides": 9, "radius": 1, "focal": 1, "low": 2, "high": 2, "eye": 3, "corner": 3,
-    "cube": 3, "shift": 1, "thickness": 1, "cut": 1, "threshold": 1, "background": 1,
+    "origin": 3, "step": 1, "place": 3, "sides": 9, "radius": 1, "focal": 1, "low": 2, "high": 2, "way": 3, "cube": 3,
+    "extent": 3, "square": 1, "per_step": 1, "below": 1, "above": 1, "shift": 1, "thickness": 1, "cut": 1,
+    "threshold": 1, "background": 1,
 }  # fmt: skip
 _INTEGERS: Final = {"pixels": 2, "grid": 3, "cubes": 3, "axes": 3, "block": 1, "components": 2, "shading": 3}
 
@@ -35,7 +37,8 @@ class View:
     -------
     origin, step : of the lattice of samples, see :mod:`gossamer_models.render.lattice`
     place, sides, radius, focal, low, high : `origin` and so on of :class:`gossamer_models.render.projection.Projection`
-    eye, corner, cube : in world units: the eye, the middle of cube (0, 0, 0), and the sides of a cube
+    way, cube, extent, square, per_step, below, above : `origin`, `sides` and so on of
+        :class:`gossamer_models.render.ball.Ball`
     shift, thickness : see :func:`gossamer_models.render.renderer.light_through`
     cut, threshold : weight cut, and the light below which a ray ends; 0 never ends one
     background : grey
@@ -55,9 +58,13 @@ class View:
     focal: Float32
     low: Float32
     high: Float32
-    eye: Float32
-    corner: Float32
+    way: Float32
     cube: Float32
+    extent: Float32
+    square: Float32
+    per_step: Float32
+    below: Float32
+    above: Float32
     shift: Float32
     thickness: Float32
     cut: Float32
@@ -107,6 +114,12 @@ class View:
         return Projection(self.place, sides, self.radius[0], self.focal[0], self.low, self.high, sizes)
 
     @property
+    def ball(self) -> Ball:
+        """Which rays meet the ball of a cube."""
+        margins = self.below[0], self.above[0]
+        return Ball(self.way, self.cube, self.extent, self.square[0], self.per_step[0], *margins)
+
+    @property
     def eye_cell(self) -> Index:
         """The eye's cell of the grid of cubes, which may lie outside of it, shape (3,)."""
         cell: Index = self.lattice.cells(self.origin[None])[0].astype(np.int64)
@@ -121,7 +134,7 @@ class View:
 def view_of(field: Field, camera: Camera, rays: Rays, settings: Settings, block: int) -> View:
     """Return the constants of a picture, each rounded once."""
     projection = Projection.of(field, camera)
-    cube = field.extent / rays.cubes
+    ball = Ball.of(field, camera, rays.step)
     shift, thickness = optical_constants(field, float(rays.step))
     shader = field.shader
 
@@ -131,7 +144,8 @@ def view_of(field: Field, camera: Camera, rays: Rays, settings: Settings, block:
     return View(
         origin=rays.origin, step=single(rays.step), place=projection.origin, sides=projection.sides.ravel(),
         radius=single(projection.radius), focal=single(projection.focal), low=projection.low, high=projection.high,
-        eye=single(*camera.eye), corner=single(*(np.asarray(field.low) + cube / 2)), cube=single(*cube),
+        way=ball.origin, cube=ball.sides, extent=ball.extent, square=single(ball.square),
+        per_step=single(ball.per_step), below=single(ball.below), above=single(ball.above),
         shift=single(shift), thickness=single(thickness), cut=single(settings.weight_cut),
         threshold=single(settings.termination or 0), background=single(settings.background),
         pixels=projection.sizes, grid=field.grid, cubes=rays.cubes, axes=sweep_axes(rays), block=(block,),
