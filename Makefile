@@ -25,9 +25,10 @@ bench: $(READY)
 bench-fpga: $(READY)
 	$(BIN)/python -m gossamer.bench_fpga
 
-# Networks of workloads/sat by every method: docs/sat.md.
+# Networks of workloads/sat by every method: docs/sat.md and, at 2:16 on words of 16 elements, docs/sat-g16.md.
 sat: $(READY)
 	$(BIN)/python -m gossamer.sat
+	$(BIN)/python -m gossamer.sat --arch vcu1525-32x32-g16 --name sat-g16
 
 train-rtl: $(READY)
 	$(BIN)/python -m gossamer.train_rtl

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gossamer_models.copies import copied
-from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
+from gossamer_models.layouts import BLOCK, block_bytes, blocks_of, words_of
 from gossamer_models.program import MemoryImage, Tensor
 
 __all__ = ["Activation", "allocate"]
@@ -14,13 +14,14 @@ _NOWHERE = Tensor("", 0, 0, "blocks", ())
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A tensor [batch/8][height][width][channels/8][8][8] of fp16."""
+    """A tensor [batch/8][height][width][channels/8][8][8] of fp16, channels padded to whole words of ``word``."""
 
     tensor: Tensor
     batch: int
     channels: int
     height: int
     width: int
+    word: int = BLOCK
 
     def unplaced(self) -> "Activation":
         """The same shape without a place, so that equal problems compare equal."""
@@ -33,8 +34,18 @@ class Activation:
 
     @property
     def channel_blocks(self) -> int:
-        """Blocks of eight channels; also words per pixel."""
-        return blocks_of(self.channels)
+        """Blocks of eight channels, those of whole words."""
+        return blocks_of(self.channels, self.word)
+
+    @property
+    def word_blocks(self) -> int:
+        """Blocks of eight channels, or of eight samples, per word."""
+        return self.word // BLOCK
+
+    @property
+    def batch_words(self) -> int:
+        """Words of samples; the last one may hold fewer blocks than the others."""
+        return words_of(self.batch, self.word)
 
     @property
     def batch_blocks(self) -> int:
@@ -64,6 +75,6 @@ class Activation:
 
 def allocate(memory: MemoryImage, name: str, batch: int, channels: int, height: int, width: int) -> Activation:
     """Allocate an activation."""
-    size = block_bytes(batch, channels, height, width)
+    size = block_bytes(batch, channels, height, width, memory.word)
     tensor = memory.allocate(name, size, "blocks", (batch, channels, height, width))
-    return Activation(tensor, batch, channels, height, width)
+    return Activation(tensor, batch, channels, height, width, memory.word)

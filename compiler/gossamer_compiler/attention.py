@@ -11,6 +11,7 @@ from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.token_products import Heads, Product
 from gossamer_models.architecture import Architecture
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import VectorOp
 from gossamer_models.layers import Attention
 from gossamer_models.layouts import BLOCK, blocks_of
@@ -44,23 +45,33 @@ class AttentionLayer:
         self.tokens = target.pixels
         self.head_channels = target.channels // params.heads
         self.queries, self.keys, self.values = self._split(sources)
-        self.result = Heads(target, 0, self.head_channels // BLOCK)
+        self.result = Heads(target, 0, self._head_blocks)
         self.probabilities = self._scores("probabilities")
+
+    @property
+    def _head_blocks(self) -> int:
+        """Blocks of a head's channels; a head is whole words."""
+        if self.head_channels % self.memory.word:
+            raise UnsupportedError(
+                f"layer {self.node.name!r} has heads of {self.head_channels} channels",
+                f"multiples of {self.memory.word}",
+            )
+        return self.head_channels // BLOCK
 
     def _split(self, maps: list[Activation]) -> tuple[Heads, Heads, Heads]:
         """Heads of queries, keys and values, of one map each or all of one."""
-        words = self.head_channels // BLOCK
+        blocks = self._head_blocks
         if len(maps) == 1:
-            third = self.params.heads * words
-            one, two, three = (Heads(maps[0], number * third, words) for number in range(3))
+            third = self.params.heads * blocks
+            one, two, three = (Heads(maps[0], number * third, blocks) for number in range(3))
         else:
-            one, two, three = (Heads(held, 0, words) for held in maps)
+            one, two, three = (Heads(held, 0, blocks) for held in maps)
         return one, two, three
 
     def _scores(self, part: str) -> Heads:
-        words = blocks_of(self.tokens)
-        batch, channels = self.result.map.batch, self.params.heads * words * BLOCK
-        return Heads(allocate(self.memory, f"{self.node.name}.{part}", batch, channels, 1, self.tokens), 0, words)
+        blocks = blocks_of(self.tokens, self.memory.word)
+        batch, channels = self.result.map.batch, self.params.heads * blocks * BLOCK
+        return Heads(allocate(self.memory, f"{self.node.name}.{part}", batch, channels, 1, self.tokens), 0, blocks)
 
     def feed_forward(self) -> list[StageProgram]:
         """Probabilities, then their products with the values."""
@@ -72,7 +83,7 @@ class AttentionLayer:
     def back_propagate(self, gradient: Activation, new_gradient: Callable[[str], Activation]) -> list[StageProgram]:
         """Gradients of scores, values, queries and keys."""
         queries, keys, values = self._split([new_gradient(name) for name in self.node.sources])
-        given, scores = Heads(gradient, 0, self.result.words), self._scores("scores.gradient")
+        given, scores = Heads(gradient, 0, self.result.blocks), self._scores("scores.gradient")
         softmax = Epilogue(VectorOp.SOFTMAX_GRADIENT, self._scale, self.params.causal, self.probabilities)
         return [
             self._stage("scores", "bp", self._channels(given, self.values, scores), softmax),

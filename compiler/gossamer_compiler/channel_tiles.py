@@ -64,7 +64,7 @@ class ChannelMapping:
 
 def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
     """How the result channels of each bundle are cut into tiles."""
-    return Columns(gemm.grouping.bundles, gemm.bundle_targets, array.columns, lj)
+    return Columns(gemm.grouping.bundles, gemm.bundle_targets, array.columns, lj, gemm.word)
 
 
 def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
@@ -80,7 +80,7 @@ def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
 def store_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[Dim, ...]:
     """Dimensions of the store of one instruction's results, fp16 in VOUT as they left the accumulators.
 
-    Axis 0 counts samples, or rows of pixels if the image is cut into strips; axis 1 words of result channels; axis 2
+    Axis 0 counts samples, or rows of pixels if the image is cut into strips; axis 1 blocks of result channels; axis 2
     pixels of a row that Li spans, or of the whole row if it is cut.
     """
     target, (down, across) = gemm.target, mapping.strips
@@ -108,7 +108,7 @@ def store_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tupl
 
 
 def _column_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array, tiles: int) -> list[Dim]:
-    """Result channels of the bundles of one instruction, axis 1 counting the words of a bundle."""
+    """Result channels of the bundles of one instruction, axis 1 counting the blocks of a bundle."""
     cut, slot = channel_columns(gemm, array, mapping.lj), mapping.li * array.rows * array.columns * 2
     memory = [Digit(BLOCK, 2), Digit(0, BLOCK * BLOCK * 2)]
     if not cut.shared:

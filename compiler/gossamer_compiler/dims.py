@@ -6,11 +6,11 @@ have in common, which are the dimensions of a transfer.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import Dim
+from gossamer_models.isa.instructions import NO_INDEX, Dim
 
 __all__ = ["NO_AXIS", "Digit", "above", "below", "combine", "indexed", "merge", "plain", "refine"]
 
@@ -162,11 +162,19 @@ def merge(dims: Iterable[Dim]) -> tuple[Dim, ...]:
     return tuple(merged)
 
 
-def indexed(dims: Iterable[Dim], sample: Dim) -> tuple[tuple[Dim, ...], int]:
-    """Merged dimensions with one kept apart at its place, and the number of that place."""
-    merged = merge(dims)
-    place = sum(dim.mem_stride < sample.mem_stride for dim in merged)
-    return (*merged[:place], replace(sample, axis=NO_AXIS), *merged[place:]), place
+def indexed(dims: Iterable[Dim], entry: Dim, blocks: Iterable[Dim]) -> tuple[tuple[Dim, ...], int, int]:
+    """Merged dimensions with those that give entries their index kept apart; `index_dim` and `index_high` of a Load.
+
+    Parameters
+    ----------
+    entry : from one element of a block to the next.
+    blocks : from one block of a word to the next; none where a word is one block, or one dimension steps through it.
+    """
+    listed, places = list(merge(dims)), []
+    for dim in (entry, *blocks):
+        places.append(sum(other.mem_stride < dim.mem_stride for other in listed))
+        listed.insert(places[-1], dim)
+    return tuple(listed), places[0], (*places[1:], NO_INDEX)[0]
 
 
 def _continues(inner: Dim, outer: Dim) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from gossamer_compiler.activations import BLOCK_BYTES
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
@@ -184,15 +185,16 @@ class _Emitter:
         )
 
     def _load(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Load:
-        source, y, x = self.gemm.source, self.whole.y, self.whole.x
-        word = self.array.rows * BLOCK * 2
+        source, y, x, gemm_word = self.gemm.source, self.whole.y, self.whole.x, self.gemm.word
+        lanes, word = gemm_word * 2, self.array.rows * gemm_word * 2
         x_axis, low_x = (NO_AXIS, 0) if self.whole_rows else (2, x.low)
-        samples = [Digit(self.bank_samples, BLOCK * 2), Digit(self.mapping.batch_blocks, self.block_words * word)]
+        samples = [Digit(self.bank_samples, lanes), Digit(self.mapping.batch_blocks, self.block_words * word)]
         dims = [
             Dim(BLOCK, 2, 2, NO_AXIS, 0),
+            *plain(source.word_blocks, BLOCK_BYTES, BLOCK * 2),
             *refine(samples, [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1),
             *self._banks_of_strips(),
-            *plain(self.words, BLOCK * BLOCK * 2, word),
+            *plain(self.words, source.word_blocks * BLOCK_BYTES, word),
             *plain(self.width, source.pixel_bytes, self.words * word, x_axis, 0 if self.whole_rows else 1),
             *plain(y.extent(self.mapping.rows), source.row_bytes, self.width * self.words * word, 0, 1),
         ]  # fmt: skip
@@ -205,7 +207,7 @@ class _Emitter:
             step(Load, "axis0_base", y_level, y_step),
         ]
         if self.cut.units > 1:
-            modifiers.append(step(Load, "mem_base", j_level, self.words * BLOCK * BLOCK * 2))
+            modifiers.append(step(Load, "mem_base", j_level, self.words * source.word_blocks * BLOCK_BYTES))
         if x_level is not None:
             modifiers.append(step(Load, "mem_base", x_level, x_step * source.pixel_bytes))
             modifiers.append(step(Load, "axis2_base", x_level, x_step))
@@ -220,7 +222,7 @@ class _Emitter:
         """Strips across above the samples, strips down above them: each bank begins where its strip does."""
         if self.strips is None:
             return []
-        (down, across), source, bank = self.strips, self.gemm.source, self.bank_samples * BLOCK * 2
+        (down, across), source, bank = self.strips, self.gemm.source, self.bank_samples * self.gemm.word * 2
         x_step, y_step = self.gemm.x.outputs * self.gemm.x.step, self.gemm.y.outputs * self.gemm.y.step
         return [
             *(plain(across, x_step * source.pixel_bytes, bank, 2, x_step) if across > 1 else []),
@@ -302,9 +304,9 @@ class _Emitter:
     def _store(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Store:
         gemm, mapping, target = self.gemm, self.mapping, self.gemm.target
         spread_y, spread_x = gemm.y.spread * target.row_bytes, gemm.x.spread * target.pixel_bytes
-        j_blocks, slabs = self.cut.words_of(mapping.j_tiles), self.samples // BLOCK
+        j_blocks, slabs = self.cut.blocks_of(mapping.j_tiles), self.samples // BLOCK
         modifiers = [
-            step(Store, "mem_base", j_level, j_blocks * BLOCK * BLOCK * 2),
+            step(Store, "mem_base", j_level, j_blocks * BLOCK_BYTES),
             step(Store, "mem_base", b_level, slabs * target.slab_bytes),
             step(Store, "mem_base", y_level, mapping.rows * spread_y),
         ]
@@ -325,7 +327,7 @@ class _Emitter:
         store = Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
             mem_base=_phase_address(gemm.y, gemm.x, gemm), axis0_bound=rows_bound,
-            axis1_bound=blocks_of(self.cut.outputs),
+            axis1_bound=blocks_of(self.cut.outputs, gemm.word),
             axis2_bound=columns_bound, dims=store_dims(self.whole, mapping, self.array), modifiers=tuple(modifiers),
         )  # fmt: skip
         return _as_single(store, target.address) if self.single else store
@@ -366,7 +368,7 @@ def emit_zero_phase(builder: StageBuilder, y: Taps, x: Taps, gemm: ChannelGemm) 
     )
     dims = [
         Dim(BLOCK * BLOCK, 2, 2, NO_AXIS, 0),
-        *plain(blocks_of(target.channels), BLOCK * BLOCK * 2, 0),
+        *plain(target.channel_blocks, BLOCK_BYTES, 0),
         *plain(x.outputs, x.spread * target.pixel_bytes, 0),
         *plain(y.outputs, y.spread * target.row_bytes, 0),
         *plain(target.batch_blocks, target.slab_bytes, 0),

@@ -33,7 +33,6 @@ from gossamer_models.isa.instructions import (
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK
-from gossamer_models.roles import gradient_chunk_words
 
 __all__ = ["Companion", "companionable", "emit_companion", "emit_gradient_gemm"]
 
@@ -151,12 +150,13 @@ class _Emitter:
         self.cut = self.unit.columns(architecture.array, mapping.lj)
         # A transposing load brings whole blocks of eight channels, however few of them the rows take.
         self.held_blocks = mapping.held_blocks(self.array.rows)
-        self.channel_words = mapping.channel_blocks * self.array.rows // BLOCK
-        self.column_words = self.cut.words_of(mapping.j_tiles)
-        self.unit_words = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
+        self.input_blocks = mapping.channel_blocks * self.array.rows // BLOCK
+        self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
+        self.unit_blocks = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
+        self.word_blocks = gemm.source.word_blocks
         self.j_loops = self.cut.all_tiles // mapping.j_tiles
         self.i_loops = block_options(self.unit.inputs, self.array.rows)[-1] // mapping.channel_blocks
-        self.batch_loops = -(-gemm.gradient.batch_blocks // mapping.batch_words)
+        self.batch_loops = -(-gemm.gradient.batch_words // mapping.batch_words)
         self.y_loops = gemm.gradient.height // mapping.rows
 
     @property
@@ -187,43 +187,49 @@ class _Emitter:
                 builder.add(*map(part.place, (self.drain(), self.store(j_level, i_level))))
 
     def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
-        """Input of the layer, eight samples to a word: transposed in blocks on its way."""
-        source, word = self.gemm.source, self.array.rows * BLOCK * 2
+        """Input of the layer, samples along its words: transposed in blocks on its way."""
+        source, lanes = self.gemm.source, self.gemm.word * 2
+        word, slabs = self.array.rows * lanes, self.word_blocks
         low, y_step = -self.gemm.window.padding[0], self.mapping.rows * self.gemm.window.stride[0]
         dims = [
             Dim(BLOCK, 2, 2, NO_AXIS, 0),
             *refine(
-                [Digit(self.array.rows, BLOCK * 2), Digit(self.held_blocks, self.block_words * word)],
+                [Digit(self.array.rows, lanes), Digit(self.held_blocks, self.block_words * word)],
                 [Digit(BLOCK, BLOCK * 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
             ),
             *self._units(self.unit.inputs // BLOCK, BLOCK * BLOCK * 2, self.held_blocks * self.block_words * word),
             *plain(source.width, source.pixel_bytes, word),
             *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
-            *plain(self.mapping.batch_words, source.slab_bytes, self.source_rows * source.width * word, 2, 1),
+            *self._blocks(source.slab_bytes, BLOCK * 2),
+            *plain(
+                self.mapping.batch_words, slabs * source.slab_bytes, self.source_rows * source.width * word, 2, slabs
+            ),
         ]  # fmt: skip
         return Load(
             wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16, transpose=1,
             mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
             axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
             modifiers=(
-                step(Load, "mem_base", j_level, self.unit_words * BLOCK * BLOCK * 2),
-                step(Load, "axis1_base", j_level, self.unit_words),
-                step(Load, "mem_base", i_level, self.channel_words * BLOCK * BLOCK * 2),
-                step(Load, "axis1_base", i_level, self.channel_words),
-                step(Load, "mem_base", b_level, self.mapping.batch_words * source.slab_bytes),
-                step(Load, "axis2_base", b_level, self.mapping.batch_words),
+                step(Load, "mem_base", j_level, self.unit_blocks * BLOCK * BLOCK * 2),
+                step(Load, "axis1_base", j_level, self.unit_blocks),
+                step(Load, "mem_base", i_level, self.input_blocks * BLOCK * BLOCK * 2),
+                step(Load, "axis1_base", i_level, self.input_blocks),
+                step(Load, "mem_base", b_level, self.mapping.batch_words * slabs * source.slab_bytes),
+                step(Load, "axis2_base", b_level, self.mapping.batch_words * slabs),
                 step(Load, "mem_base", y_level, y_step * source.row_bytes),
                 step(Load, "axis0_base", y_level, y_step),
             ),
         )  # fmt: skip
 
     def load_gradient(self, j_level: int, b_level: int, y_level: int) -> tuple[Load, ...]:
-        """Gradient of the output as entries: dense ones, whose index is the sample in its block, or those kept."""
+        """Gradient of the output as entries: dense ones, whose index is the sample in its word, or those kept."""
         gradient, sampled = self.gemm.gradient, self.gemm.sampled
         if sampled is None:
-            dims, sample = indexed(self._gradient_dims(BLOCK, 2), self._entry_dim(BLOCK, 2))
+            blocks = self._blocks(gradient.slab_bytes, BLOCK * self.mapping.lj * self.array.columns * 2)
+            dims, low, high = indexed(self._gradient_dims(BLOCK, 2), self._entry_dim(BLOCK, 2), blocks)
             load = self._load_entries(Buffer.B, Format.FP16, gradient.address, dims, BLOCK, (j_level, b_level, y_level))
-            return (dataclasses.replace(load, wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, index_dim=sample),)
+            load = dataclasses.replace(load, index_dim=low, index_high=high)
+            return (dataclasses.replace(load, wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B),)
         loads = []
         for buffer, fmt, address in (
             (Buffer.B, Format.FP16, sampled.tensor.address),
@@ -243,17 +249,18 @@ class _Emitter:
         self, buffer: Buffer, fmt: Format, address: int, dims: tuple[Dim, ...], entries: int, levels: tuple[int, ...]
     ) -> Load:
         """Load of one part of the entries, without tokens; ``levels`` are those of columns, batch and rows."""
-        gradient, rows, batch_words = self.gemm.gradient, self.mapping.rows, self.mapping.batch_words
+        gradient, rows = self.gemm.gradient, self.mapping.rows
+        blocks = self.mapping.batch_words * self.word_blocks
         pixel = gradient.channel_blocks * entries * BLOCK * fmt.bytes
         j_level, b_level, y_level = levels
         return Load(
             buffer=buffer, format=fmt, mem_base=address, axis1_bound=gradient.channel_blocks,
             axis2_bound=gradient.batch_blocks, dims=dims,
             modifiers=(
-                step(Load, "mem_base", j_level, self.column_words * entries * BLOCK * fmt.bytes),
-                step(Load, "axis1_base", j_level, self.column_words),
-                step(Load, "mem_base", b_level, batch_words * gradient.pixels * pixel),
-                step(Load, "axis2_base", b_level, batch_words),
+                step(Load, "mem_base", j_level, self.column_blocks * entries * BLOCK * fmt.bytes),
+                step(Load, "axis1_base", j_level, self.column_blocks),
+                step(Load, "mem_base", b_level, blocks * gradient.pixels * pixel),
+                step(Load, "axis2_base", b_level, blocks),
                 step(Load, "mem_base", y_level, rows * gradient.width * pixel),
             ),
         )  # fmt: skip
@@ -263,9 +270,9 @@ class _Emitter:
         return Dim(entries, BLOCK * unit, self.mapping.lj * self.array.columns * unit, NO_AXIS, 0)
 
     def _gradient_dims(self, entries: int, unit: int) -> list[Dim]:
-        """Dimensions of the gradient apart from a word's entries, in elements of ``unit`` bytes."""
-        gradient, mapping = self.gemm.gradient, self.mapping
-        word = entries * mapping.lj * self.array.columns * unit
+        """Dimensions of whole words, of which a block holds so many entries, in elements of ``unit`` bytes."""
+        gradient, mapping, slabs = self.gemm.gradient, self.mapping, self.word_blocks
+        word = slabs * entries * mapping.lj * self.array.columns * unit
         image = mapping.rows * gradient.width * word
         block = entries * BLOCK * unit
         if self.cut.shared:
@@ -279,14 +286,20 @@ class _Emitter:
             *self._units(self.unit.outputs // BLOCK, block, mapping.batch_words * image),
             *plain(gradient.width, pixel, word),
             *plain(mapping.rows, gradient.width * pixel, gradient.width * word),
-            *plain(mapping.batch_words, gradient.pixels * pixel, image, 2, 1),
+            *plain(mapping.batch_words, slabs * gradient.pixels * pixel, image, 2, slabs),
         ]
 
-    def _units(self, words: int, block_bytes: int, buf_stride: int) -> list[Dim]:
-        """The step from one unit of an instruction to the next, on the axis of channel words."""
+    def _units(self, blocks: int, block_bytes: int, buf_stride: int) -> list[Dim]:
+        """The step from one unit of an instruction to the next, on the axis of channel blocks."""
         if self.mapping.units == 1:
             return []
-        return plain(self.mapping.units, words * block_bytes, buf_stride, 1, words)
+        return plain(self.mapping.units, blocks * block_bytes, buf_stride, 1, blocks)
+
+    def _blocks(self, slab_bytes: int, buf_stride: int) -> list[Dim]:
+        """The step from one block of a word's samples to the next, if there are several."""
+        if self.word_blocks == 1:
+            return []
+        return plain(self.word_blocks, slab_bytes, buf_stride, 2, 1)
 
     def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
         """One cut of the reduction over all taps and the block's channels."""
@@ -310,8 +323,7 @@ class _Emitter:
         return Gemm(
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
             dataflow=mapping.dataflow, log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
-            **ragged, **spatial, **self._real_channels(),
-            chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK), accumulate=1,
+            **ragged, **spatial, **self._real_channels(), chunk_words=self.gemm.chunk_words, accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
             a_j=self.held_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
             r0=columns,
@@ -339,7 +351,7 @@ class _Emitter:
     def _ragged_batch(self, b_level: int) -> tuple[dict[str, int], list[Modifier]]:
         """Entries per word; fewer words in the last block of samples, and fewer entries in the last word."""
         gradient, modifiers = self.gemm.gradient, []
-        rest = gradient.batch_blocks - (self.batch_loops - 1) * self.mapping.batch_words
+        rest = gradient.batch_words - (self.batch_loops - 1) * self.mapping.batch_words
         if rest != self.mapping.batch_words:
             modifiers.append(last(Gemm, "r2", [b_level], rest))
         entries, final = self.gemm.entries, self.gemm.last_entries
@@ -365,14 +377,14 @@ class _Emitter:
             bounds = {"axis0_bound": self.gemm.grouping.groups}
             steps = [step(Store, "axis0_base", j_level, mapping.units * unit.groups)]
         else:
-            bounds = {"axis0_bound": unit.in_words, "axis1_bound": unit.out_words}
-            steps = [step(Store, "axis0_base", i_level, self.channel_words)]
+            bounds = {"axis0_bound": unit.in_blocks, "axis1_bound": unit.out_blocks}
+            steps = [step(Store, "axis0_base", i_level, self.input_blocks)]
         if unit.count > 1:
             steps.append(step(Store, "mem_base", j_level, mapping.units * unit.bundles * unit.bundle_bytes))
         else:
-            steps.append(step(Store, "mem_base", j_level, self.column_words * BLOCK_BYTES))
-            steps.append(step(Store, "axis1_base", j_level, self.column_words))
-        steps.append(step(Store, "mem_base", i_level, self.channel_words * unit.out_words * BLOCK_BYTES))
+            steps.append(step(Store, "mem_base", j_level, self.column_blocks * BLOCK_BYTES))
+            steps.append(step(Store, "axis1_base", j_level, self.column_blocks))
+        steps.append(step(Store, "mem_base", i_level, self.input_blocks * unit.out_blocks * BLOCK_BYTES))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32,
             mem_base=self.gemm.target.address, axis2_bound=kw, dims=store_dims(self.gemm, mapping, self.array),

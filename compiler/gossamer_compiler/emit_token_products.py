@@ -65,6 +65,7 @@ class ProductEmitter:
         self.column_tiles = mapping.column_tiles(product, self.array)
         self.row_loops = product.row_blocks(self.array) // mapping.row_blocks
         self.tile_rows = mapping.row_blocks * self.array.rows
+        self.word_blocks = product.out.map.word_blocks
         self.entry_bytes = mapping.lj * self.array.columns * 2
         self.tile_words = mapping.i0 * mapping.li * mapping.lj * self.array.rows
 
@@ -86,8 +87,9 @@ class ProductEmitter:
     def load_b(self, b: int, h: int, s: int) -> Load:
         """Operand B as dense entries."""
         product, mapping, heads = self.product, self.mapping, self.product.b
-        word = BLOCK * self.entry_bytes
+        word = product.word * self.entry_bytes
         matrix = product.words * word
+        blocks: list[Dim] = []
         columns = [
             Digit(self.array.columns, 2), Digit(mapping.lj, self.array.columns * 2),
             Digit(self.column_tiles, mapping.matrices * matrix),
@@ -95,46 +97,49 @@ class ProductEmitter:
         if product.turned_b:
             apart = [
                 *refine(columns, [Digit(0, heads.map.pixel_bytes)], axis=0),
-                *plain(heads.words, BLOCK_BYTES, word),
+                *plain(product.words, self.word_blocks * BLOCK_BYTES, word),
             ]
             entry = Dim(BLOCK, 2, self.entry_bytes, NO_AXIS, 0)
+            blocks = plain(self.word_blocks, BLOCK_BYTES, BLOCK * self.entry_bytes)
         else:
             apart = [
                 *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK_BYTES)], axis=1, unit=BLOCK),
-                *plain(product.words, BLOCK * heads.map.pixel_bytes, word, 0, BLOCK),
+                *plain(product.words, product.word * heads.map.pixel_bytes, word, 0, product.word),
             ]
-            entry = Dim(BLOCK, heads.map.pixel_bytes, self.entry_bytes, 0, 1)
-        dims, place = _indexed([*apart, *self._matrices(heads, matrix)], entry)
+            entry = Dim(product.word, heads.map.pixel_bytes, self.entry_bytes, 0, 1)
+        dims, low, high = indexed([*apart, *self._matrices(heads, matrix)], entry, blocks)
         return Load(
-            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16, index_dim=place,
-            mem_base=heads.address, axis0_bound=heads.map.pixels, axis1_bound=heads.words, dims=dims,
-            modifiers=self._places(Load, heads, b, h, s),
+            wait=S.B_FREE, signal=S.B_FULL, advance=Advance.B, buffer=Buffer.B, format=Format.FP16,
+            mem_base=heads.address, axis0_bound=heads.map.pixels, axis1_bound=heads.blocks, dims=dims,
+            modifiers=self._places(Load, heads, b, h, s), index_dim=low, index_high=high,
         )  # fmt: skip
 
     def load_a(self, b: int, h: int, s: int, i: int) -> Load:
         """Operand A: words along r in the bank of their row."""
         product, mapping, heads = self.product, self.mapping, self.product.a
-        word = self.array.rows * ROW_BYTES
-        rows = [Digit(self.array.rows, ROW_BYTES), Digit(mapping.row_blocks, product.words * word)]
+        lanes = 2 * product.word
+        word = self.array.rows * lanes
+        rows = [Digit(self.array.rows, lanes), Digit(mapping.row_blocks, product.words * word)]
         matrices = self._matrices(heads, mapping.row_blocks * product.words * word)
         if product.turned_a:
-            lanes = [Dim(BLOCK, heads.map.pixel_bytes, 2, 0, 1)]
-            words = plain(product.words, BLOCK * heads.map.pixel_bytes, word, 0, BLOCK)
-            dims = [*refine(rows, [Digit(BLOCK, 2), Digit(0, BLOCK_BYTES)], axis=1, unit=BLOCK), *lanes, *words]
+            dims = refine(rows, [Digit(BLOCK, 2), Digit(0, BLOCK_BYTES)], axis=1, unit=BLOCK)
+            dims.append(Dim(product.word, heads.map.pixel_bytes, 2, 0, 1))
+            dims += plain(product.words, product.word * heads.map.pixel_bytes, word, 0, product.word)
             steps = (
                 step(Load, "mem_base", i, self.tile_rows // BLOCK * BLOCK_BYTES),
                 step(Load, "axis1_base", i, self.tile_rows // BLOCK),
             )
         else:
             dims = [Dim(BLOCK, 2, 2, NO_AXIS, 0), *refine(rows, [Digit(0, heads.map.pixel_bytes)], axis=0)]
-            dims += plain(product.words, BLOCK_BYTES, word)
+            dims += plain(self.word_blocks, BLOCK_BYTES, ROW_BYTES)
+            dims += plain(product.words, self.word_blocks * BLOCK_BYTES, word)
             steps = (
                 step(Load, "mem_base", i, self.tile_rows * heads.map.pixel_bytes),
                 step(Load, "axis0_base", i, self.tile_rows),
             )
         return Load(
             wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
-            mem_base=heads.address, axis0_bound=heads.map.pixels, axis1_bound=heads.words,
+            mem_base=heads.address, axis0_bound=heads.map.pixels, axis1_bound=heads.blocks,
             dims=merge([*dims, *matrices]), modifiers=(*self._places(Load, heads, b, h, s), *steps),
         )  # fmt: skip
 
@@ -142,11 +147,11 @@ class ProductEmitter:
         """One instruction over all column tiles of one matrix, or one per column tile over all matrices."""
         product, mapping = self.product, self.mapping
         alone = mapping.matrices == 1
-        words, entry = product.words, BLOCK * mapping.lj
+        words, entry = product.words, product.word * mapping.lj
         whole = Gemm(
             dataflow=mapping.dataflow, log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
-            entries=BLOCK,
-            entries_last=product.entries_last, last_level=0 if product.entries_last != BLOCK else NO_LEVEL,
+            entries=product.word,
+            entries_last=product.entries_last, last_level=0 if product.entries_last != product.word else NO_LEVEL,
             chunk_words=product.chunk_words, i0=mapping.i0, j=self.column_tiles if alone else mapping.matrices,
             r0=words, li_last=mapping.row_blocks - (mapping.i0 - 1) * mapping.li,
             a_i0=mapping.li * words, a_li=words, a_j=0 if alone else mapping.row_blocks * words, a_r0=1,
@@ -211,7 +216,7 @@ class ProductEmitter:
         return {
             "mem_base": heads.address,
             "axis0_bound": self.product.rows,
-            "axis1_bound": blocks_of(self.product.columns),
+            "axis1_bound": blocks_of(self.product.columns, self.product.word),
             "axis2_bound": self.product.batch,
             "dims": store_dims(self.product, self.mapping, self.array, heads),
             "modifiers": (
@@ -222,9 +227,3 @@ class ProductEmitter:
                 step(cls, "axis0_base", i, self.tile_rows),
             ),
         }
-
-
-def _indexed(apart: list[Dim], entry: Dim) -> tuple[tuple[Dim, ...], int]:
-    """Dimensions with the entry's kept whole, on its axis, and its number."""
-    dims, place = indexed(apart, entry)
-    return (*dims[:place], entry, *dims[place + 1 :]), place

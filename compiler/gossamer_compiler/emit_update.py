@@ -40,6 +40,7 @@ S = Semaphore
 
 _ELEMENTS = BLOCK * BLOCK
 _MASTER_BYTES = _ELEMENTS * 4
+_COUNTED = {8: "eight", 16: "sixteen"}
 _LEVELS = (0, 1, 2, 3)
 """Loops over a kernel's rows and columns, over j tiles or bundles, and over tiles of rows."""
 
@@ -79,10 +80,10 @@ def emit_update(
     Raises
     ------
     DoesNotFitError
-        One row of blocks (eight input channels of one tap) exceeds the vector or prune buffers.
+        A word of input channels of one tap exceeds the vector or prune buffers.
     """
     builder.add(*optimizer.loads())
-    limit = _row_limit(weights.out_words, bool(backward), architecture, layer)
+    limit = _row_limit(weights, bool(backward), architecture, layer)
     for group in _tap_groups(*weights.shape[2:], backward):
         for span in _spans(weights, group, limit):
             work = _Tile(weights, group, span)
@@ -90,64 +91,65 @@ def emit_update(
                 builder.loop(group.count[0]),
                 builder.loop(group.count[1]),
                 builder.loop(span.outer),
-                builder.loop(span.words // span.rows),
+                builder.loop(span.blocks // span.rows),
             ):
                 builder.add(work.load(), work.update(optimizer))
                 builder.add(*work.prunes(forward, forward_pattern))
                 builder.add(*(whole_pieces(store, architecture.memory) for store in work.stores(forward)))
 
 
-def _row_limit(out_words: int, has_backward: bool, architecture: Architecture, layer: str) -> int:
-    """Rows of blocks (eight input channels of one tap, all output channels) that fit the buffers."""
-    buffers = architecture.buffers
+def _row_limit(weights: Weights, has_backward: bool, architecture: Architecture, layer: str) -> int:
+    """Rows of blocks (eight input channels of one tap, all output channels) that fit the buffers, at least a word's."""
+    buffers, blocks = architecture.buffers, weights.word_blocks * weights.out_blocks
     limits = {
-        "vector_in_bytes": (3 * _MASTER_BYTES * out_words, buffers.vector_in_bytes),
-        "vector_out_bytes": ((2 * _MASTER_BYTES + 2 * _ELEMENTS) * out_words, buffers.vector_out_bytes),
-        "prune_entries": ((1 + has_backward) * _ELEMENTS * out_words, buffers.prune_entries),
+        "vector_in_bytes": (3 * _MASTER_BYTES * blocks, buffers.vector_in_bytes),
+        "vector_out_bytes": ((2 * _MASTER_BYTES + 2 * _ELEMENTS) * blocks, buffers.vector_out_bytes),
+        "prune_entries": ((1 + has_backward) * _ELEMENTS * blocks, buffers.prune_entries),
     }
     for name, (demand, bound) in limits.items():
         if demand > bound:
             raise DoesNotFitError(
-                f"layer {layer!r}: eight input channels of one tap exceed buffers.{name}",
+                f"layer {layer!r}: {_COUNTED[weights.word]} input channels of one tap exceed buffers.{name}",
                 demand, bound, "entries" if name == "prune_entries" else "bytes", f"raise buffers.{name}",
             )  # fmt: skip
-    return min(bound // demand for demand, bound in limits.values())
+    return weights.word_blocks * min(bound // demand for demand, bound in limits.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Rows of blocks ``start + outer_step * o + w`` for o below ``outer`` and w below ``words``, ``rows`` at a time.
+    """Rows of blocks ``start + outer_step * o + w`` for o below ``outer`` and w below ``blocks``, ``rows`` at a time.
 
-    An address in a backward stream is affine in the word within a j tile, and in the j tile or in the bundle, but not
-    across: hence one loop for either, and a span of its own for the words of a ragged last j tile.
+    All are whole words. An address in a backward stream is affine in the word within a j tile, and in the j tile or in
+    the bundle, but not across: hence one loop for either, and a span of its own for the words of a ragged last j tile.
     """
 
     start: int
     outer: int
     outer_step: int
-    words: int
+    blocks: int
     rows: int
     final: bool
 
 
 def _spans(weights: Weights, group: "_TapGroup", limit: int) -> list[_Span]:
-    bundles, words = weights.grouping.bundles, weights.bundle_in
+    bundles, blocks = weights.grouping.bundles, weights.bundle_in
     stream = group.backward.stream if group.backward else None
-    if weights.single_rows:
-        return [_Span(0, 1, bundles, bundles, _power_divisor(bundles, limit), True)]
-    width = stream.lj * stream.columns if stream else BLOCK
-    tile = words if width <= BLOCK else min(words, width // BLOCK)
-    count, rest = divmod(words, tile)
+    if weights.single_words:
+        rows = weights.rows
+        return [_Span(0, 1, rows, rows, _power_divisor(rows, limit), True)]
+    width = stream.lj * stream.columns if stream else weights.word
+    tile = blocks if width <= weights.word else min(blocks, width // BLOCK)
+    count, rest = divmod(blocks, tile)
     if bundles > 1:
         starts = [(n * tile, tile) for n in range(count)] + ([(count * tile, rest)] if rest else [])
-        return [_Span(start, bundles, words, size, _power_divisor(size, limit), False) for start, size in starts]
+        return [_Span(start, bundles, blocks, size, _power_divisor(size, limit), False) for start, size in starts]
     spans = [_Span(0, count, tile, tile, _power_divisor(tile, limit), not rest)]
     return spans + ([_Span(count * tile, 1, rest, rest, _power_divisor(rest, limit), True)] if rest else [])
 
 
-def _power_divisor(words: int, limit: int) -> int:
-    """Largest power of two that divides ``words`` and is at most ``limit``."""
-    return 1 << min((words & -words).bit_length(), limit.bit_length()) - 1
+def _power_divisor(blocks: int, limit: int) -> int:
+    """Largest power of two that divides ``blocks`` and is at most ``limit``."""
+    return 1 << min((blocks & -blocks).bit_length(), limit.bit_length()) - 1
 
 
 def _tap_groups(kh: int, kw: int, backward: Sequence[BackwardStream]) -> list[_TapGroup]:
@@ -169,13 +171,14 @@ class _Tile:
     def __init__(self, weights: Weights, group: _TapGroup, span: _Span) -> None:
         self.weights, self.group, self.span = weights, group, span
         self.kernel_width = weights.shape[3]
-        self.in_words, self.out_words, self.rows = weights.rows, weights.out_words, span.rows
-        self.blocks = span.rows * self.out_words
+        self.in_blocks, self.out_blocks, self.rows = weights.rows, weights.out_blocks, span.rows
+        self.word_blocks, self.word_rows = weights.word_blocks, span.rows // weights.word_blocks
+        self.blocks = span.rows * self.out_blocks
         self.master_bytes = self.blocks * _MASTER_BYTES
 
     def _kernel_steps(self, row_bytes: int) -> list[tuple[int, int]]:
         """(level, bytes) steps of an address that advances ``row_bytes`` per row of blocks, [kh][kw][c_in/8]."""
-        tap = self.in_words * row_bytes
+        tap = self.in_blocks * row_bytes
         return [
             (_LEVELS[0], self.group.pitch[0] * self.kernel_width * tap),
             (_LEVELS[1], self.group.pitch[1] * tap),
@@ -185,7 +188,7 @@ class _Tile:
 
     def _kernel_base(self, row_bytes: int) -> int:
         tap = self.group.first[0] * self.kernel_width + self.group.first[1]
-        return (tap * self.in_words + self.span.start) * row_bytes
+        return (tap * self.in_blocks + self.span.start) * row_bytes
 
     def load(self) -> Load:
         """Masters, momentum and gradient."""
@@ -200,7 +203,7 @@ class _Tile:
         self, cls: type[Load | Store], tensors: Sequence[Tensor]
     ) -> tuple[int, tuple[Dim, ...], tuple[Modifier, ...]]:
         """Address, dimensions and steps of one transfer of this tile of several tensors, back to back on chip."""
-        row_bytes = self.out_words * _MASTER_BYTES
+        row_bytes = self.out_blocks * _MASTER_BYTES
         distance = tensors[1].address - tensors[0].address
         dims = [*plain(self.master_bytes // 4, 4, 4), *plain(len(tensors), distance, self.master_bytes)]
         steps = tuple(step(cls, "mem_base", *item) for item in self._kernel_steps(row_bytes))
@@ -209,21 +212,22 @@ class _Tile:
     def update(self, optimizer: Optimizer) -> Vector:
         """New masters and momentum, and the fp16 copy behind them."""
         pattern = self.weights.pattern
+        apart = {"channels": self.out_blocks * BLOCK} if pattern.m > BLOCK else {}
         return Vector(
             wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL | S.WEIGHT_FULL,
             advance=Advance.VIN | Advance.VOUT,
             op=VectorOp.UPDATE, format=Format.FP32,
             count=self.blocks * _ELEMENTS, source1=self.master_bytes, source2=2 * self.master_bytes,
             target1=self.master_bytes, target2=2 * self.master_bytes, keep=pattern.n, of=pattern.m,
-            modifiers=(), **update_rule(optimizer),
+            modifiers=(), **apart, **update_rule(optimizer),
         )  # fmt: skip
 
     def prunes(self, forward: Stream, pattern: Pattern) -> list[Prune]:
         """Entries for FF along input channels, then for BP along output channels."""
         c_out, c_in, _, _ = self.weights.shape
-        valid_out = c_out if self.weights.grouping.bundles == 1 else self.out_words * BLOCK
-        shape = {"n1": self.rows, "n0": self.out_words, "source": 2 * self.master_bytes}
-        rest = c_in - (self.in_words - self.rows) * BLOCK
+        valid_out = c_out if self.weights.grouping.bundles == 1 else self.out_blocks * BLOCK
+        shape = {"n1": self.rows, "n0": self.out_blocks, "source": 2 * self.master_bytes}
+        rest = c_in - (self.in_blocks - self.rows) * BLOCK
         cut = self.span.final and rest != self.rows * BLOCK
         ragged = (last(Prune, "valid", _LEVELS[2:], rest),) if cut else ()
         backward, places = self.group.backward, self._places(forward)
@@ -245,7 +249,7 @@ class _Tile:
         return result
 
     def _entries(self, stream: Stream) -> int:
-        return self.blocks * stream.entries * BLOCK
+        return self.blocks // self.word_blocks * stream.entries * BLOCK
 
     def _places(self, forward: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
         """Byte addresses of (values in PRN, metadata in PRN_META), for FF and for BP."""
@@ -272,16 +276,16 @@ class _Tile:
         ]  # fmt: skip
 
     def _forward_stores(self, stream: Stream) -> list[Store]:
-        """PRN [row][c_out/8][entry][8 c_out] to [bundle][j tile][tap, c_in/8][entry][lj][column]."""
+        """PRN [word][c_out/8][entry][8 c_out] to [bundle][j tile][tap, word of c_in][entry][lj][column]."""
         stores = []
-        span, group, words = self.span, self.group, self.weights.bundle_in
-        padded = max(self.out_words, stream.bundle_tiles * stream.lj * stream.columns // BLOCK)
+        span, group, words = self.span, self.group, self.weights.bundle_in // self.word_blocks
+        padded = max(self.out_blocks, stream.bundle_tiles * stream.lj * stream.columns // BLOCK)
         for buffer, fmt, base, address in _parts(stream, self._places(stream)[0]):
             unit = fmt.bytes
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
-            row = bundle if self.weights.single_rows else word
-            outer = bundle if self.weights.grouping.bundles > 1 else span.outer_step * word
+            row = bundle if self.weights.single_words else word
+            outer = bundle if self.weights.grouping.bundles > 1 else span.outer_step // self.word_blocks * word
             dims = [
                 *refine(
                     [Digit(BLOCK, unit), Digit(padded, stream.entries * BLOCK * unit)],
@@ -290,43 +294,45 @@ class _Tile:
                     unit=BLOCK,
                 ),
                 *plain(stream.entries, entry, BLOCK * unit),
-                *plain(self.rows, row, self.out_words * stream.entries * BLOCK * unit),
+                *plain(self.word_rows, row, self.out_blocks * stream.entries * BLOCK * unit),
             ]
             steps = (
                 step(Store, "mem_base", _LEVELS[0], group.pitch[0] * self.kernel_width * words * word),
                 step(Store, "mem_base", _LEVELS[1], group.pitch[1] * words * word),
                 step(Store, "mem_base", _LEVELS[2], outer),
-                step(Store, "mem_base", _LEVELS[3], self.rows * row),
+                step(Store, "mem_base", _LEVELS[3], self.word_rows * row),
             )
-            start = (group.first[0] * self.kernel_width + group.first[1]) * words + span.start
+            start = (group.first[0] * self.kernel_width + group.first[1]) * words + span.start // self.word_blocks
             store = _entry_store(buffer, fmt, base, address + start * word, dims, steps)
-            stores.append(dataclasses.replace(store, axis0_bound=self.out_words))
+            stores.append(dataclasses.replace(store, axis0_bound=self.out_blocks))
         return stores
 
     def _backward_stores(self, stream: Stream, places: tuple[int, int]) -> list[Store]:
-        """PRN [c_in/8][c_out/8][entry][8 c_in] to [bundle][j tile][tap, c_out/8][entry][lj][column]."""
+        """PRN [c_in/8][word][entry][8 c_in] to [bundle][j tile][tap, word of c_out][entry][lj][column]."""
         stores = []
+        words = self.out_blocks // self.word_blocks
         for buffer, fmt, base, address in _parts(stream, places):
             unit = fmt.bytes
             entry = stream.lj * stream.columns * unit
             word, bundle = stream.entries * entry, stream.bundle_entries * unit
-            row, tap = self.out_words * stream.entries * BLOCK * unit, self.out_words * word
+            row, tap = words * stream.entries * BLOCK * unit, words * word
             columns = stream.column_digits(unit)
             outer = (
                 bundle
                 if self.weights.grouping.bundles > 1
                 else stream.column_offset(self.span.outer_step * BLOCK) * unit
             )
-            if self.weights.single_rows:
-                inner = self.rows * bundle
-                rows = [*refine([Digit(BLOCK, unit)], columns), *plain(self.rows, bundle, row)]
+            if self.weights.single_words:
+                inner = self.word_rows * bundle
+                rows = refine([Digit(BLOCK, unit), Digit(self.word_blocks, row)], columns)
+                rows += plain(self.word_rows, bundle, self.word_blocks * row)
             else:
                 inner = stream.column_offset(self.rows * BLOCK) * unit
                 rows = refine([Digit(BLOCK, unit), Digit(self.rows, row)], columns)
             dims = [
                 *rows,
                 *plain(stream.entries, entry, BLOCK * unit),
-                *plain(self.out_words, word, stream.entries * BLOCK * unit),
+                *plain(words, word, stream.entries * BLOCK * unit),
             ]
             steps = (
                 step(Store, "mem_base", _LEVELS[0], self.group.count[1] * tap),

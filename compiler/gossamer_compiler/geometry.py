@@ -13,7 +13,7 @@ from gossamer_compiler.sampled import Sampled
 from gossamer_models.grouping import UNGROUPED, Grouping
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
-from gossamer_models.roles import channel_chunk_words
+from gossamer_models.roles import channel_chunk_words, gradient_chunk_words
 from gossamer_models.sparsity import Pattern, entries_in_last_word
 
 __all__ = ["ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm"]
@@ -100,14 +100,19 @@ class ChannelGemm:
     grouping: Grouping = UNGROUPED
 
     @property
+    def word(self) -> int:
+        """Elements per word."""
+        return self.source.word
+
+    @property
     def kept(self) -> Pattern:
         """N:M of operand B within words, of a column's own group where several share a word."""
-        return self.grouping.kept(self.source.channels, self.pattern)
+        return self.grouping.kept(self.source.channels, self.pattern, self.word)
 
     @property
     def tap_words(self) -> int:
         """Words per tap."""
-        return self.grouping.bundle_words(self.source.channels)
+        return self.grouping.bundle_words(self.source.channels, self.word)
 
     @property
     def bundle_targets(self) -> int:
@@ -122,19 +127,19 @@ class ChannelGemm:
     @property
     def chunk_words(self) -> int:
         """Chunk length, a property of the layer."""
-        return channel_chunk_words(self.words, BLOCK)
+        return channel_chunk_words(self.words, self.word)
 
     @property
     def entries(self) -> int:
         """Entries per word."""
-        return self.kept.entries_per_word(BLOCK)
+        return self.kept.entries_per_word(self.word)
 
     @property
     def entries_last(self) -> int:
         """Entries of the last word of each tap."""
         if self.grouping.bundles > 1:
             return self.entries
-        return entries_in_last_word((self.source.channels - 1) % BLOCK + 1, self.kept, BLOCK)
+        return entries_in_last_word((self.source.channels - 1) % self.word + 1, self.kept, self.word)
 
     def strip(self, strips: tuple[int, int]) -> "ChannelGemm":
         """The part that one row bank computes if the image is cut into strips (down, across)."""
@@ -170,14 +175,29 @@ class GradientGemm:
     sampled: Sampled | None = None
 
     @property
+    def word(self) -> int:
+        """Samples per word."""
+        return self.source.word
+
+    @property
     def entries(self) -> int:
-        """Entries per word of eight samples."""
+        """Entries per word of samples."""
+        return self.sampled.entries if self.sampled else self.word
+
+    @property
+    def block_entries(self) -> int:
+        """Entries that a block of eight samples holds in DRAM."""
         return self.sampled.entries if self.sampled else BLOCK
+
+    @property
+    def chunk_words(self) -> int:
+        """Chunk length, a property of the layer."""
+        return gradient_chunk_words(self.gradient.pixels, self.word)
 
     @property
     def last_entries(self) -> int:
         """Entries of the last word."""
-        return self.sampled.last_entries if self.sampled else (self.gradient.batch - 1) % BLOCK + 1
+        return self.sampled.last_entries if self.sampled else (self.gradient.batch - 1) % self.word + 1
 
     @property
     def entry_bytes(self) -> int:
@@ -189,7 +209,7 @@ class GradientGemm:
         y, x = (_forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
         positions = y.valid_pairs() * x.valid_pairs()
         pairs = self.source.channels // self.grouping.groups * self.gradient.channels
-        samples = (self.gradient.batch_blocks - 1) * self.entries + self.last_entries
+        samples = (self.gradient.batch_words - 1) * self.entries + self.last_entries
         return samples * positions * pairs
 
 

@@ -31,7 +31,7 @@ class GradientMapping:
     channel_blocks : blocks of R input channels per tile.
     j_tiles : tiles along j per GEMM; divides all of them.
     units : units per GEMM.
-    batch_words : words of eight samples per GEMM.
+    batch_words : words of samples per GEMM.
     rows : output rows per GEMM; all of them unless ``batch_words`` is 1.
     """
 
@@ -65,7 +65,8 @@ class Unit:
     count : units of the layer, the last one perhaps with fewer groups.
     bundles, groups : bundles and groups per unit.
     inputs, outputs : channels per unit.
-    in_words, out_words : words of a bundle's channels.
+    in_blocks, out_blocks : blocks of a bundle's channels.
+    word : elements of a word.
     """
 
     count: int
@@ -73,30 +74,31 @@ class Unit:
     groups: int
     inputs: int
     outputs: int
-    in_words: int
-    out_words: int
+    in_blocks: int
+    out_blocks: int
+    word: int
 
     @property
     def bundle_bytes(self) -> int:
         """Bytes of one bundle's gradient of one tap."""
-        return self.in_words * self.out_words * BLOCK_BYTES
+        return self.in_blocks * self.out_blocks * BLOCK_BYTES
 
     def columns(self, array: Array, lj: int) -> Columns:
         """How output channels are cut into tiles."""
-        return Columns(self.count, self.outputs, array.columns, lj)
+        return Columns(self.count, self.outputs, array.columns, lj, self.word)
 
 
 def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     """Unit of a layer on an array."""
     grouping, c_in, c_out = gemm.grouping, gemm.source.channels, gemm.gradient.channels
     inputs, outputs = grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)
-    words = grouping.bundle_words(c_in), grouping.bundle_words(c_out)
+    blocks = *(grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out)), gemm.word
     if grouping.bundles == 1:
-        return Unit(1, 1, grouping.groups, inputs, outputs, *words)
+        return Unit(1, 1, grouping.groups, inputs, outputs, *blocks)
     aligned = array.rows % inputs == 0 and (array.columns % outputs == 0 or outputs % array.columns == 0)
     bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
-    return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *words)
+    return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *blocks)
 
 
 def last_rows(unit: Unit, array: Array) -> int:
@@ -104,14 +106,14 @@ def last_rows(unit: Unit, array: Array) -> int:
     if unit.groups > 1:
         return array.rows
     blocks = block_options(unit.inputs, array.rows)[-1]
-    return min(array.rows, unit.in_words * BLOCK - (blocks - 1) * array.rows)
+    return min(array.rows, unit.in_blocks * BLOCK - (blocks - 1) * array.rows)
 
 
 def store_dims(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> tuple[Dim, ...]:
     """Dimensions of the store behind one instruction.
 
-    Axis 2 counts taps across. Of a unit of one group, axis 0 counts words of input and axis 1 words of output channels;
-    of several groups, axis 0 counts groups.
+    Axis 2 counts taps across. Of a unit of one group, axis 0 counts blocks of input and axis 1 of output channels; of
+    several groups, axis 0 counts groups.
 
     Raises
     ------
@@ -145,11 +147,11 @@ def store_dims(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> tu
 
 
 def _block_dims(unit: Unit, rows: list[Digit], columns: list[Digit], cut: Columns) -> list[Dim]:
-    """All pairs of channels; words beyond the unit's are cut off."""
+    """All pairs of channels; blocks beyond the unit's are cut off."""
     bounded = {} if cut.shared else {"axis": 1, "unit": BLOCK}
     return [
         *refine(columns, [Digit(BLOCK, 4), Digit(0, BLOCK_BYTES)], **bounded),
-        *refine(rows, [Digit(BLOCK, ROW_BYTES), Digit(0, unit.out_words * BLOCK_BYTES)], axis=0, unit=BLOCK),
+        *refine(rows, [Digit(BLOCK, ROW_BYTES), Digit(0, unit.out_blocks * BLOCK_BYTES)], axis=0, unit=BLOCK),
     ]
 
 
@@ -160,8 +162,8 @@ def _diagonal_dims(gemm: GradientGemm, unit: Unit, rows: list[Digit], columns: l
     """
     groups = gemm.grouping.groups
     inputs, outputs = gemm.source.channels // groups, gemm.gradient.channels // groups
-    memory_rows = [Digit(BLOCK, ROW_BYTES), Digit(unit.in_words, unit.out_words * BLOCK_BYTES)]
-    memory_columns = [Digit(BLOCK, 4), Digit(unit.out_words, BLOCK_BYTES)]
+    memory_rows = [Digit(BLOCK, ROW_BYTES), Digit(unit.in_blocks, unit.out_blocks * BLOCK_BYTES)]
+    memory_columns = [Digit(BLOCK, 4), Digit(unit.out_blocks, BLOCK_BYTES)]
 
     def steps(count: int) -> list[Dim]:
         bundled = min(gemm.grouping.together, count)

@@ -32,7 +32,6 @@ from gossamer_models.layers import (
     Token,
     Tokens,
 )
-from gossamer_models.layouts import BLOCK
 from gossamer_models.network import Network
 from gossamer_models.shapes import LayerShape, Shape, infer
 
@@ -149,8 +148,8 @@ class _Links:
         return readers[0] if len(readers) == 1 and isinstance(readers[0].params, kind) else None
 
 
-def build_graph(network: Network, batch: int) -> Graph:
-    """Join a network's layers into nodes.
+def build_graph(network: Network, batch: int, word: int) -> Graph:
+    """Join a network's layers into nodes, for a machine with words of ``word`` elements.
 
     Raises
     ------
@@ -167,7 +166,7 @@ def build_graph(network: Network, batch: int) -> Graph:
         if layer.name in chains:
             nodes.append(chains[layer.name])
         elif isinstance(layer.params, Conv2d | Linear):
-            nodes.append(_multiply(layer, layer.params, shapes[links.name(layer.inputs[0])], links))
+            nodes.append(_multiply(layer, layer.params, shapes[links.name(layer.inputs[0])], links, word))
         elif isinstance(layer.params, MaxPool | AvgPool):
             nodes.append(_pool(layer, links))
         elif isinstance(layer.params, _TOKEN_LAYERS):
@@ -235,17 +234,17 @@ def _require_linear_behind_flatten(network: Network, layers: Sequence[LayerShape
                 )
 
 
-def _multiply(layer: LayerShape, params: Conv2d | Linear, source_shape: Shape, links: _Links) -> Multiply:
+def _multiply(layer: LayerShape, params: Conv2d | Linear, source_shape: Shape, links: _Links, word: int) -> Multiply:
     source = links.name(layer.inputs[0])
     if isinstance(params, Conv2d):
         window = Window(params.kernel, params.stride, params.padding)
-        grouping = grouping_of(layer.name, params.groups, source_shape[0], params.out_channels)
+        grouping = grouping_of(layer.name, params.groups, source_shape[0], params.out_channels, word)
     else:
         window, grouping = Window(source_shape[1:], (1, 1), (0, 0)), UNGROUPED
     if any(stride & (stride - 1) for stride in window.stride):
         raise UnsupportedError(f"layer {layer.name!r} has stride {list(window.stride)}", "powers of two")
     channels, out_shape = source_shape[0], layer.out_shape
-    patches = window if source == "input" and channels < BLOCK and grouping == UNGROUPED else None
+    patches = window if source == "input" and channels < word and grouping == UNGROUPED else None
     in_shape = source_shape
     if patches:
         in_shape = (channels * window.kernel[0] * window.kernel[1], *out_shape[1:])

@@ -19,7 +19,7 @@ from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, Dataflow, Gemm
-from gossamer_models.layouts import BLOCK, entry_tile
+from gossamer_models.layouts import entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
 
 __all__ = ["BOTH", "Edges", "channels_fit", "choose_channels", "map_channels"]
@@ -163,7 +163,7 @@ def _channel_cost(
         j_blocks * (batch_all // mapping.batch_blocks)
         * (gemm.y.outputs // mapping.rows) * (gemm.x.outputs // mapping.columns)
     )  # fmt: skip
-    word_bytes = array.rows * BLOCK * 2
+    word_bytes = array.rows * gemm.word * 2
     loaded = (
         instances * mapping.batch_blocks * words * word_bytes
         + j_all * mapping.lj * gemm.words * gemm.entries * array.columns * _ENTRY_BYTES

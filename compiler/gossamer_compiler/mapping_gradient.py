@@ -17,8 +17,6 @@ from gossamer_models.architecture import Architecture, Array
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
-from gossamer_models.layouts import BLOCK
-from gossamer_models.roles import gradient_chunk_words
 from gossamer_models.timing.gemm import gemm_cycles
 
 __all__ = ["choose_gradient", "gemm_rows", "gradient_fits", "map_gradient"]
@@ -103,9 +101,9 @@ def gemm_rows(gemm: GradientGemm, rows: int) -> int:
 
 def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
     """Legal (batch words, rows) per GEMM: cuts of r fall between chunks; largest first."""
-    chunk = gradient_chunk_words(gemm.gradient.pixels, BLOCK)
+    chunk = gemm.chunk_words
     height, width, pixels = gemm.gradient.height, gemm.gradient.width, gemm.gradient.pixels
-    words = gemm.gradient.batch_blocks
+    words = gemm.gradient.batch_words
     images = [n for n in _doublings(1, words) if n >= words or n * pixels % chunk == 0]
     return [(n, height) for n in reversed(images)] + [
         (1, rows) for rows in reversed(divisors(height)[:-1]) if rows * width % chunk == 0
@@ -168,7 +166,7 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
     unit = unit_of(gemm, array)
     i_blocks = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
     j_blocks = unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles
-    cuts = -(-gemm.gradient.batch_blocks // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
+    cuts = -(-gemm.gradient.batch_words // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
     compute, overhead = _gradient_cycles(gemm, mapping, architecture)
     instances = i_blocks * j_blocks * cuts
     words = (
@@ -179,7 +177,7 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
         * gemm.source.width
     )
     entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * gemm.entries
-    loaded = instances * (words * array.rows * BLOCK * 2 + entries * array.columns * gemm.entry_bytes)
+    loaded = instances * (words * array.rows * gemm.word * 2 + entries * array.columns * gemm.entry_bytes)
     bus = architecture.memory.bytes_per_cycle
     slowest = largest(compute + instances * overhead, loaded // bus)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
@@ -247,8 +245,8 @@ def _whole(
     whole = Gemm(
         dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
         entries=gemm.entries, entries_last=gemm.last_entries, last_level=2 if ragged else NO_LEVEL,
-        chunk_words=gradient_chunk_words(gemm.gradient.pixels, BLOCK),
-        r2=gemm.gradient.batch_blocks, r1=gemm.gradient.height, r0=gemm.gradient.width,
+        chunk_words=gemm.chunk_words,
+        r2=gemm.gradient.batch_words, r1=gemm.gradient.height, r0=gemm.gradient.width,
         rows_last=last_rows(unit, array) if held else array.rows,
         y_base=-gemm.window.padding[0], y_level=1, y_shift=gemm.window.stride[0].bit_length() - 1,
         y_size=gemm.source.height, x_base=-gemm.window.padding[1], x_level=0,

@@ -90,7 +90,7 @@ def _demands(
     tiles = mapping.column_tiles(product, array)
     demands = {
         "a_words": mapping.matrices * mapping.row_blocks * product.words,
-        "b_entries": tiles * mapping.matrices * product.words * BLOCK * mapping.lj,
+        "b_entries": tiles * mapping.matrices * product.words * product.word * mapping.lj,
         "accumulator_words": results,
         "vector_out_bytes": results * array.columns * 2,
     }
@@ -142,7 +142,7 @@ def product_actions(
         (instruction_actions(array, _at(emitter.vector(3), 0)), tiles),
         *((instruction_actions(array, _at(gemm, 0)), tiles) for gemm in emitter.gemms(3)),
     ]
-    results = 16 * product.batch * product.heads * product.rows * blocks_of(product.columns) * BLOCK
+    results = 16 * product.batch * product.heads * product.rows * blocks_of(product.columns, product.word) * BLOCK
     counted.append((Actions(vector_out_read_bits=results, dram_write_bits=results), 1))
     if epilogue.probabilities is not None:
         written = 16 * tiles * mapping.results(product, array) * array.columns

@@ -67,8 +67,8 @@ class MultiplyLayer:
         self.forward_choice = scheduler.channels(self.forward, node.name)
         self.forward_stream = self._stream("forward", self.forward, self.forward_choice.mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
-        masters = [self._master(part, shape) for part in ("weight", "momentum", "gradient")]
-        self.weights = Weights(masters[0], masters[1], masters[2], shape, self._patterns[0], node.grouping, rule)
+        master, momentum, gradient = (self._master(part, shape) for part in ("weight", "momentum", "gradient"))
+        self.weights = Weights(master, momentum, gradient, shape, self._patterns[0], node.grouping, rule, memory.word)
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
         self.sampled: Sampled | None = None
@@ -84,7 +84,8 @@ class MultiplyLayer:
 
     def _master(self, part: str, shape: tuple[int, int, int, int]) -> Tensor:
         (c_out, c_in, kh, kw), grouping = shape, self.node.grouping
-        blocks = grouping.bundles * grouping.bundle_words(c_in) * grouping.bundle_words(c_out)
+        word = self._memory.word
+        blocks = grouping.bundles * grouping.bundle_blocks(c_in, word) * grouping.bundle_blocks(c_out, word)
         size, name = kh * kw * blocks * BLOCK * BLOCK * 4, f"{self.node.name}.{part}"
         if grouping.groups == 1:
             return self._memory.allocate(name, size, "weights", shape)
@@ -94,7 +95,7 @@ class MultiplyLayer:
     def _vector(self, part: str) -> Tensor:
         channels = self.node.out_shape[0]
         return self._memory.allocate(
-            f"{self.node.name}.{part}", 4 * blocks_of(channels) * BLOCK, "channels", (channels,)
+            f"{self.node.name}.{part}", 4 * blocks_of(channels, self._memory.word) * BLOCK, "channels", (channels,)
         )
 
     def plan_backward(self, gradient: Activation, target: Activation) -> None:

@@ -52,14 +52,14 @@ def channel_actions(
     )
     cut_up = mapping.strips != WHOLE
     samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
-    read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * BLOCK
+    read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * gemm.word
     entries = cut.all_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns)
     results = loads * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
-    channels = cut.units * (cut.outputs if cut.shared else blocks_of(cut.outputs) * BLOCK)
+    channels = cut.units * (cut.outputs if cut.shared else blocks_of(cut.outputs, gemm.word) * BLOCK)
     stored = target.batch * channels * gemm.y.outputs * gemm.x.outputs
     return dataclasses.replace(
         product,
-        a_write_bits=loads * mapping.batch_blocks * array.rows * tile_words(gemm, mapping) * BLOCK * _HALF_BITS,
+        a_write_bits=loads * mapping.batch_blocks * array.rows * tile_words(gemm, mapping) * gemm.word * _HALF_BITS,
         b_write_bits=entries * (_HALF_BITS + entry_tag_bits(array)),
         accumulator_read_bits=product.accumulator_read_bits + results * _SINGLE_BITS,
         vector_out_write_bits=results * _HALF_BITS,
@@ -79,18 +79,18 @@ def gradient_actions(
     cut = unit.columns(array, mapping.lj)
     j_loops, i_loops = cut.all_tiles // mapping.j_tiles, block_options(unit.inputs, array.rows)[-1]
     i_loops = i_loops // mapping.channel_blocks
-    cuts = -(-gradient.batch_blocks // mapping.batch_words) * (gradient.height // mapping.rows)
+    cuts = -(-gradient.batch_words // mapping.batch_words) * (gradient.height // mapping.rows)
     stride, kernel, padding = gemm.window.stride[0], gemm.window.kernel[0], gemm.window.padding[0]
     held = mapping.units * mapping.held_blocks(array.rows) * array.rows
     source_rows = (mapping.rows - 1) * stride + kernel
-    loaded = j_loops * i_loops * cuts * held * mapping.batch_words * source_rows * source.width * BLOCK
+    loaded = j_loops * i_loops * cuts * held * mapping.batch_words * source_rows * source.width * gemm.word
     rows = each(mapping.rows, lambda rows: _inside(-padding, rows * stride, (rows - 1) * stride + kernel,
                                                     gradient.height // rows, source.height))  # fmt: skip
-    words = each(mapping.channel_blocks, lambda blocks: _input_words(gemm, unit, blocks, array))
-    input_reads = (j_loops if unit.count == 1 else 1) * words * source.batch_blocks * rows * source.width
+    blocks = each(mapping.channel_blocks, lambda blocks: _input_blocks(gemm, unit, blocks, array))
+    input_reads = (j_loops if unit.count == 1 else 1) * blocks * source.batch_blocks * rows * source.width
     entries = _columns(cut, mapping) * mapping.batch_words * mapping.rows * gradient.width * gemm.entries
-    output_words = _output_words(gemm, unit, cut)
-    entry_reads = i_loops * output_words * gradient.batch_blocks * gradient.pixels * gemm.entries * BLOCK
+    output_blocks = _output_blocks(gemm, unit, cut)
+    entry_reads = i_loops * output_blocks * gradient.batch_blocks * gradient.pixels * gemm.block_entries * BLOCK
     metadata = 0 if gemm.sampled is None else entry_reads * _METADATA_BITS
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     results = j_loops * i_loops * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns
@@ -131,8 +131,8 @@ def _reached(taps: Taps, outputs: int, strips: int) -> int:
     return _inside(taps.low, step, extent, tiles * strips, taps.size)
 
 
-def _input_words(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Array) -> int:
-    """Words of input channels that all units and their blocks read, real ones."""
+def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Array) -> int:
+    """Blocks of input channels that all units and their blocks read, real ones."""
     loops = block_options(unit.inputs, array.rows)[-1] // channel_blocks
     held = max(BLOCK, channel_blocks * array.rows) // BLOCK
     step = channel_blocks * array.rows // BLOCK
@@ -145,8 +145,8 @@ def _columns(cut: Columns, mapping: GradientMapping) -> int:
     return mapping.units * cut.outputs if cut.shared else mapping.j_tiles * cut.width
 
 
-def _output_words(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
-    """Words of output channels that all units read, real ones."""
+def _output_blocks(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
+    """Blocks of output channels that all units read, real ones."""
     channels = gemm.gradient.channel_blocks
     if unit.count == 1:
         return min(cut.tiles * cut.width // BLOCK, channels)
@@ -161,4 +161,4 @@ def _weights(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Ar
         return kernel * gemm.source.channels * gemm.gradient.channels // gemm.grouping.groups
     blocks = block_options(unit.inputs, array.rows)[-1]
     slots = blocks if mapping.over_taps else -(-blocks // mapping.li) * mapping.li
-    return kernel * unit.count * min(slots * array.rows, unit.in_words * BLOCK) * unit.out_words * BLOCK
+    return kernel * unit.count * min(slots * array.rows, unit.in_blocks * BLOCK) * unit.out_blocks * BLOCK

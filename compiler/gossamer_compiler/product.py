@@ -6,8 +6,6 @@ from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
 from gossamer_compiler.geometry import Window, forward_gemm
 from gossamer_compiler.mapping import map_channels
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import UnsupportedError
-from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, Program, Tensor
 from gossamer_models.sparsity import Pattern
 
@@ -29,12 +27,8 @@ def compile_product(i: int, r: int, j: int, pattern: Pattern, architecture: Arch
     ------
     DoesNotFitError
         A buffer cannot hold the smallest tile.
-    UnsupportedError
-        The architecture is outside what programs support.
     """
-    if architecture.array.group != BLOCK:
-        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
-    memory = MemoryImage()
+    memory = MemoryImage(word=architecture.array.group)
     gemm = forward_gemm(allocate(memory, "a", i, r, 1, 1), allocate(memory, "out", i, j, 1, 1), _POINT, pattern)
     mapping = map_channels(gemm, architecture, "product")
     layout = stream_of(gemm, mapping, architecture, Tensor("", 0, 0, "entries", ()))

@@ -66,7 +66,7 @@ def compile_picture(field: Field, camera: Camera, settings: Settings, architectu
     if field.shading == "deferred":
         raise UnsupportedError("a Program shades no picture deferred", "a field that is shaded per sample")
     if architecture.array.group != BLOCK:
-        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+        raise UnsupportedError(f"no frame has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
     return _Compiler(field.astype(np.float16), camera, settings, architecture, engine.block).compile()
 
 
@@ -146,7 +146,7 @@ class _Compiler:
             )
         )  # fmt: skip
         listed = self.memory.allocate(f"{name}.list", 8 * count, "raw", (count, 2))
-        size = 2 * block_bytes(count, 3, 1, 1)
+        size = 2 * block_bytes(count, 3, 1, 1, BLOCK)
         results = self.memory.allocate(f"{name}.results", size, "raw", (size // 4,))
         samples = Samples(products.tensor, listed, features.tensor, inputs.tensor, results, count)
         yield from self._sweeps(name, plan, samples)

@@ -50,7 +50,7 @@ def replays(
     ----------
     own, other : of the same network, batch and machine, scheduled by the same objective.
     """
-    graph = build_graph(network, batch)
+    graph = build_graph(network, batch, architecture.array.group)
     nodes = {node.name: node for node in graph.nodes if isinstance(node, Multiply)}
     theirs = {(stage.layer, stage.stage): stage.schedules for stage in other.stages}
     known: set[object] = set()
@@ -87,7 +87,8 @@ def _stage(
     graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Scheduler, given: tuple[Schedule, ...]
 ) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
-    memory, pattern = MemoryImage(), DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
+    memory = MemoryImage(word=scheduler.architecture.array.group)
+    pattern = DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
     source = allocate(memory, "source", batch, *(node.in_shape if node.patches else graph.shapes[node.source]))
     target = allocate(memory, "target", batch, *graph.shapes[node.output])
     kept = DENSE if stage.stage == "wu" else pattern

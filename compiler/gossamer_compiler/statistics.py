@@ -74,7 +74,7 @@ class ColumnVectors:
     def of(cls, gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> "ColumnVectors":
         """Take the columns of a scheduled GEMM."""
         cut = channel_columns(gemm, architecture.array, mapping.lj)
-        channels = blocks_of(gemm.target.channels) * BLOCK
+        channels = gemm.target.channel_blocks * BLOCK
         return cls(channels, mapping.j_tiles * cut.width, cut.units, cut.outputs, cut.tiles * cut.width)
 
     @property

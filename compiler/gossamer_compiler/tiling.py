@@ -32,12 +32,14 @@ class Columns:
     units : units of the layer.
     outputs : result channels of a unit.
     columns, lj : columns of the array and interleave.
+    word : elements of a word, which tiles of a layer without groups fill.
     """
 
     units: int
     outputs: int
     columns: int
     lj: int
+    word: int
 
     @property
     def width(self) -> int:
@@ -53,7 +55,7 @@ class Columns:
     @property
     def tiles(self) -> int:
         """Tiles per unit."""
-        return 1 if self.shared else column_tiles(self.outputs, self.width)
+        return 1 if self.shared else column_tiles(self.outputs, self.width, self.word)
 
     @property
     def all_tiles(self) -> int:
@@ -63,15 +65,15 @@ class Columns:
     def options(self) -> list[int]:
         """Tiles that an instruction may hold, ascending; each divides all of them."""
         if self.units == 1:
-            return [n for n in divisors(self.tiles) if n * self.width % BLOCK == 0]
+            return [n for n in divisors(self.tiles) if n * self.width % self.word == 0]
         return divisors(self.units) if self.shared else [self.tiles]
 
     def units_of(self, j_tiles: int) -> int:
         """Units of an instruction of ``j_tiles`` tiles."""
         return j_tiles if self.shared else 1
 
-    def words_of(self, j_tiles: int) -> int:
-        """Words of result channels from one instruction's columns to the next one's."""
+    def blocks_of(self, j_tiles: int) -> int:
+        """Blocks of result channels from one instruction's columns to the next one's."""
         if self.units == 1:
             return j_tiles * self.width // BLOCK
         return self.units_of(j_tiles) * self.outputs // BLOCK
@@ -82,14 +84,14 @@ class Columns:
         return [Digit(used, column_bytes), Digit(self.outputs // used, lj_bytes)]
 
 
-def granule(lanes: int) -> int:
-    """Blocks of ``lanes`` samples (channels) that make whole blocks of eight."""
-    return max(1, BLOCK // lanes)
+def granule(lanes: int, whole: int = BLOCK) -> int:
+    """Blocks of ``lanes`` samples (channels) that make ``whole`` ones."""
+    return max(1, whole // lanes)
 
 
-def column_tiles(channels: int, width: int) -> int:
-    """Tiles of ``width`` columns that cover whole blocks of eight channels."""
-    return _round_up(-(-channels // width), granule(width))
+def column_tiles(channels: int, width: int, word: int) -> int:
+    """Tiles of ``width`` columns that cover whole words of channels."""
+    return _round_up(-(-channels // width), granule(width, word))
 
 
 def block_options(size: int, lanes: int) -> list[int]:

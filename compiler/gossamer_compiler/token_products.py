@@ -14,7 +14,7 @@ from gossamer_compiler.dims import Digit, merge, plain, refine
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dataflow, Dim
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.layouts import BLOCK, words_of
 from gossamer_models.roles import channel_chunk_words
 
 __all__ = ["ROW_BYTES", "Heads", "Product", "ProductMapping", "store_dims"]
@@ -30,27 +30,27 @@ class Heads:
     Members
     -------
     map : tokens are its pixels.
-    word : first word of the first head's channels.
-    words : words of each head.
+    first : first block of the first head's channels.
+    blocks : blocks of each head, whole words.
     """
 
     map: Activation
-    word: int
-    words: int
+    first: int
+    blocks: int
 
     @property
     def address(self) -> int:
         """Byte address of the first token of the first head."""
-        return self.map.address + self.word * BLOCK_BYTES
+        return self.map.address + self.first * BLOCK_BYTES
 
     @property
     def head_bytes(self) -> int:
         """Bytes from one head to the next."""
-        return self.words * BLOCK_BYTES
+        return self.blocks * BLOCK_BYTES
 
     def unplaced(self) -> "Heads":
         """The same shape without a place, so that equal problems compare equal."""
-        return Heads(self.map.unplaced(), 0, self.words)
+        return Heads(self.map.unplaced(), 0, self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,22 @@ class Product:
     @property
     def words(self) -> int:
         """Words along r."""
-        return blocks_of(self.depth)
+        return words_of(self.depth, self.word)
+
+    @property
+    def word(self) -> int:
+        """Elements per word."""
+        return self.out.map.word
 
     @property
     def entries_last(self) -> int:
         """Entries of the last word."""
-        return (self.depth - 1) % BLOCK + 1
+        return (self.depth - 1) % self.word + 1
 
     @property
     def chunk_words(self) -> int:
         """Chunk length, a property of the layer."""
-        return channel_chunk_words(self.words, BLOCK)
+        return channel_chunk_words(self.words, self.word)
 
     @property
     def batch(self) -> int:
@@ -145,12 +150,12 @@ class ProductMapping:
 def store_dims(product: Product, mapping: ProductMapping, array: Array, heads: Heads) -> tuple[Dim, ...]:
     """Dimensions between results as they leave the accumulators, as fp16, and a map of the result's shape.
 
-    Axis 0 counts tokens, axis 1 words of a head's channels, axis 2 samples.
+    Axis 0 counts tokens, axis 1 blocks of a head's channels, axis 2 samples.
 
     Raises
     ------
     ValueError
-        A tile's columns straddle words of channels.
+        A tile's columns straddle blocks of channels.
     """
     slot = array.rows * array.columns * 2
     tile = mapping.li * mapping.lj * slot
@@ -161,7 +166,7 @@ def store_dims(product: Product, mapping: ProductMapping, array: Array, heads: H
         Digit(mapping.column_tiles(product, array), mapping.matrices * matrix),
     ]  # fmt: skip
     if math.prod(digit.count for digit in columns) % BLOCK:
-        raise ValueError("columns end inside a word")
+        raise ValueError("columns end inside a block")
     return merge(
         [
             *refine(columns, [Digit(BLOCK, 2), Digit(0, BLOCK_BYTES)], axis=1, unit=BLOCK),

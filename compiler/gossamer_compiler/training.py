@@ -98,12 +98,13 @@ def compile_training(
     UnsupportedError
         A layer or the architecture is outside what the machine supports.
     """
-    if architecture.array.group != BLOCK:
-        raise UnsupportedError(f"no program has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+    word = architecture.array.group
+    if method.samples_gradient and word != BLOCK:
+        raise UnsupportedError(f"no pass makes words of {word} samples", f"array.group: {BLOCK}, or another method")
     constants = hyperparameters or Hyperparameters()
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective)
-    compiler = _Compiler(build_graph(network, batch), batch, method, phase, scheduler, seed)
+    compiler = _Compiler(build_graph(network, batch, word), batch, method, phase, scheduler, seed)
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
@@ -132,7 +133,7 @@ class _Compiler:
         self.backward = pattern if method.prunes_backward else DENSE
         mode = PruneMode.TRANSPOSABLE if method.transposable else PruneMode.LARGEST
         self.rule = PruneRule(mode, pattern if phase.factor else None, phase.factor)
-        self.memory = MemoryImage()
+        self.memory = MemoryImage(word=scheduler.architecture.array.group)
         self.tensors: dict[str, Activation] = {}
         self.gradients: dict[str, list[Activation]] = {}
         self.multiplies: dict[str, MultiplyLayer] = {}

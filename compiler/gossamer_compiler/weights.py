@@ -6,6 +6,7 @@ import numpy as np
 
 from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import PruneMode
+from gossamer_models.layouts import BLOCK
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
@@ -51,6 +52,7 @@ class Weights:
     shape : (c_out, c_in, kh, kw), all groups together.
     pattern : N:M of SR-STE's term.
     rule : what is kept for FF and BP.
+    word : elements per word.
     grouping : groups of the channels; with one group there is one bundle.
     """
 
@@ -61,23 +63,29 @@ class Weights:
     pattern: Pattern
     grouping: Grouping
     rule: PruneRule
+    word: int
+
+    @property
+    def word_blocks(self) -> int:
+        """Blocks per word."""
+        return self.word // BLOCK
 
     @property
     def bundle_in(self) -> int:
-        """Words of a bundle's input channels."""
-        return self.grouping.bundle_words(self.shape[1])
+        """Blocks of a bundle's input channels."""
+        return self.grouping.bundle_blocks(self.shape[1], self.word)
 
     @property
     def rows(self) -> int:
-        """Rows of blocks of a tap: words of input channels, bundle after bundle."""
+        """Rows of blocks of a tap: blocks of input channels, bundle after bundle."""
         return self.grouping.bundles * self.bundle_in
 
     @property
-    def out_words(self) -> int:
-        """Words of a bundle's output channels."""
-        return self.grouping.bundle_words(self.shape[0])
+    def out_blocks(self) -> int:
+        """Blocks of a bundle's output channels."""
+        return self.grouping.bundle_blocks(self.shape[0], self.word)
 
     @property
-    def single_rows(self) -> bool:
-        """Whether each row of blocks is a bundle."""
-        return self.grouping.bundles > 1 and self.bundle_in == 1
+    def single_words(self) -> bool:
+        """Whether the rows of blocks of one word are a bundle."""
+        return self.grouping.bundles > 1 and self.bundle_in == self.word_blocks

@@ -18,13 +18,14 @@ from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
+from gossamer_models.loading import validate
 from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
 from gossamer_models.objectives import OBJECTIVES
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
-from gossamer_models.workload import MethodUse, Workload, load_workload
+from gossamer_models.workload import MethodUse, Training, Workload, load_workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import Result, simulation_result, versions, write_json
 from gossamer_reports.schedule import PhaseRun, schedule_result
@@ -65,19 +66,20 @@ def load(
     memory: str | None = None,
     objective: str | None = None,
     dataflow: str = "auto",
+    sparsity: str | None = None,
 ) -> tuple[Workload, Network, Architecture]:
     """Load a workload with what it refers to.
 
     Parameters
     ----------
     source : a workload file.
-    architecture, batch, memory, objective : used in place of the file's.
+    architecture, batch, memory, objective, sparsity : used in place of the file's; the sparsity is that of training.
     dataflow : ``os`` or ``ws`` limits the machine to one; ``auto`` leaves the choice to the compiler.
 
     Raises
     ------
     InputError
-        A file is missing or wrong, or the machine lacks the dataflow.
+        A file is missing or wrong, the machine lacks the dataflow, or M of a sparsity does not divide its words.
     """
     workload = load_workload(source)
     if batch is not None and batch < 1:
@@ -86,13 +88,29 @@ def load(
         raise InputError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r:.60}")
     changes: dict[str, Any] = {"batch": batch, "memory": memory, "objective": objective}
     workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
+    if sparsity is not None:
+        training = validate(Training, {**workload.training.model_dump(), "sparsity": sparsity}, "--sparsity")
+        workload = dataclasses.replace(workload, training=training)
     with _about(workload.source):
         network = load_any_network(workload.network, relative_to=workload.source)
-        if architecture is None:
+    if architecture is None:
+        with _about(workload.source):
             machine = load_architecture(workload.architecture, relative_to=workload.source)
-    if architecture is not None:
+    else:
         machine = load_architecture(architecture)
+    _check_words(workload, machine)
     return workload, network, machine.limited_to(dataflow)
+
+
+def _check_words(workload: Workload, machine: Architecture) -> None:
+    word = machine.array.group
+    for place, use in (("training", workload.training), ("baseline", workload.baseline)):
+        if use.pattern is not None and word % use.pattern.m:
+            raise InputError(
+                f"M of sparsity {use.sparsity} must divide the words of {machine.name}, which have {word} elements",
+                f"an M that divides {word}, or an architecture with `array.group: 16`",
+                str(workload.source), f"{place}.sparsity",
+            )  # fmt: skip
 
 
 @contextmanager
@@ -113,6 +131,7 @@ def simulate(
     memory: str | None = None,
     objective: str | None = None,
     dataflow: str = "auto",
+    sparsity: str | None = None,
     trace: bool = False,
     note: Note = silent,
 ) -> Simulation:
@@ -124,7 +143,7 @@ def simulate(
     Parameters
     ----------
     source : a workload file.
-    architecture, batch, memory, objective : used in place of the file's.
+    architecture, batch, memory, objective, sparsity : used in place of the file's.
     dataflow : ``os`` or ``ws`` limits the machine to one; ``auto`` leaves the choice to the compiler.
     trace : keep every instruction's start and end in ``timing``.
 
@@ -136,7 +155,8 @@ def simulate(
     """
     with collection_paused():
         loaded = load(
-            source, architecture=architecture, batch=batch, memory=memory, objective=objective, dataflow=dataflow
+            source, architecture=architecture, batch=batch, memory=memory, objective=objective, dataflow=dataflow,
+            sparsity=sparsity,
         )  # fmt: skip
         return _simulate(loaded, trace=trace, note=note)
 

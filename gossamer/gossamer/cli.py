@@ -64,6 +64,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workload", metavar="WORKLOAD.yaml")
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file, in place of the workload's")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
+    parser.add_argument("--sparsity", metavar="N:M", help="of training, in place of the workload's")
     parser.add_argument(
         "--memory",
         choices=MEMORY_MODELS,
@@ -143,6 +144,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
                 batch=arguments.batch,
                 memory=arguments.memory,
                 objective=arguments.objective,
+                sparsity=arguments.sparsity,
                 dataflow=arguments.dataflow,
                 trace=True,
                 note=note,

@@ -1,8 +1,11 @@
-"""What ``make sat`` runs: the networks of ``workloads/sat`` by every method, against dense training."""
+"""What ``make sat`` runs: the networks of ``workloads/sat`` by every method, against dense training.
+
+Once on their own machine, and once on its build with words of 16 elements at 2:16, against that build's dense run.
+"""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +17,7 @@ from gossamer_compiler.objective import objective_of
 from gossamer_compiler.training import compile_training
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
+from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import METHODS
 from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import MethodUse
@@ -26,27 +30,33 @@ from gossamer_sim.executor import Simulator
 
 __all__ = ["SPARSITIES", "main", "study"]
 
-SPARSITIES = ("2:4", "2:8")
+SPARSITIES: Mapping[int, Sequence[str]] = {8: ("2:4", "2:8"), 16: ("2:16",)}
+"""Of a study, by the elements of a word: the largest M is what a build is for."""
+
 _WORKLOADS = Path("workloads") / "sat"
 _DPI = 110
 
 
-def uses() -> Iterator[MethodUse]:
-    """Dense training, then every other method at every sparsity."""
+def uses(word: int) -> Iterator[MethodUse]:
+    """Dense training, then every other method at every sparsity that words of ``word`` elements are for."""
     yield MethodUse()
-    for sparsity in SPARSITIES:
-        for name in METHODS:
-            if name != "dense" and METHODS[name].trains and METHODS[name].takes(Pattern.parse(sparsity)):
+    for sparsity in SPARSITIES[word]:
+        for name, method in METHODS.items():
+            built = word == BLOCK or not method.samples_gradient
+            if name != "dense" and method.trains and method.takes(Pattern.parse(sparsity)) and built:
                 yield MethodUse(method=name, sparsity=sparsity)
 
 
-def study(folder: Path, advance: Callable[[str], None] = lambda _: None) -> Result:
+def study(
+    folder: Path, advance: Callable[[str, int], None] = lambda _, __: None, architecture: str | None = None
+) -> Result:
     """Simulate every workload of a folder by every method.
 
     Parameters
     ----------
     folder : workload files; their method is not read, networks of one architecture are expected.
-    advance : called with a line before each run.
+    advance : called with a line and the number of runs before each run.
+    architecture : used in place of the files'.
 
     Raises
     ------
@@ -58,14 +68,15 @@ def study(folder: Path, advance: Callable[[str], None] = lambda _: None) -> Resu
         raise InputError(f"folder {str(folder)!r:.80} holds no workload", "files of the form NAME.yaml")
     rows, machines = [], {}
     for file in files:
-        workload, network, machine = api.load(file)
+        workload, network, machine = api.load(file, architecture=architecture)
         machines[machine.name] = simulator = Simulator(machine, memory=workload.memory)
         if len(machines) > 1:
             raise InputError(f"{file}: `architecture` must be {next(iter(machines))!r} as in the others")
         objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
         dense = None
-        for use in uses():
-            advance(f"{network.name}, {use.method} {use.sparsity or ''}")
+        chosen = list(uses(machine.array.group))
+        for use in chosen:
+            advance(f"{network.name}, {use.method} {use.sparsity or ''}", len(files) * len(chosen))
             runs = []
             for phase in METHODS[use.method].phases(use.pattern or DENSE):
                 program = compile_training(
@@ -85,33 +96,36 @@ def main(arguments: Sequence[str] = ()) -> int:
 
     Parameters
     ----------
-    arguments : ``--workloads DIR``, ``--out DIR`` and ``--docs DIR``.
+    arguments : ``--workloads DIR``, ``--arch ARCH``, ``--name NAME``, ``--out DIR`` and ``--docs DIR``.
     """
     parser = argparse.ArgumentParser(prog="make sat", description="networks by methods against dense training")
     parser.add_argument("--workloads", type=Path, default=_WORKLOADS, help="folder of workloads")
-    parser.add_argument("--out", type=Path, default=Path("out") / "sat", help="folder for result.json")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for sat.md and img/sat.png")
+    parser.add_argument("--arch", metavar="ARCH", help="architecture in place of the workloads'")
+    parser.add_argument("--name", default="sat", help="of the documents")
+    parser.add_argument("--out", type=Path, help="folder for result.json, default out/NAME")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for NAME.md and img/NAME.png")
     chosen = parser.parse_args(arguments)
+    out, picture = chosen.out or Path("out") / chosen.name, f"img/{chosen.name}.png"
     try:
-        make_directory(chosen.out)
+        make_directory(out)
         make_directory(chosen.docs / "img")
-        count = len(list(uses())) * len(list(chosen.workloads.glob("*.yaml")))
         with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("starting", total=count)
+            task = progress.add_task("starting", total=None)
 
-            def advance(text: str) -> None:
-                progress.update(task, description=f"{text:40}", advance=1)
+            def advance(text: str, total: int) -> None:
+                progress.update(task, description=f"{text:40}", advance=1, total=total)
 
-            result = study(chosen.workloads, advance)
+            result = study(chosen.workloads, advance, chosen.arch)
     except InputError as error:
         print(f"make sat: {error}", file=sys.stderr)
         return 2
-    write_json(chosen.out / "result.json", result)
-    methods_figure(result).savefig(chosen.docs / "img" / "sat.png", dpi=_DPI)
-    (chosen.docs / "sat.md").write_text(study_document(result, "img/sat.png"), encoding="utf-8")
+    write_json(out / "result.json", result)
+    document = chosen.docs / f"{chosen.name}.md"
+    methods_figure(result).savefig(chosen.docs / picture, dpi=_DPI)
+    document.write_text(study_document(result, picture), encoding="utf-8")
     for mean in result["means"]:
         print(f"{METHODS[mean['method']].title:15} {mean['sparsity'] or '':4} {mean['speedup']:.2f}x")
-    print(f"table and figure in {chosen.docs / 'sat.md'}, result in {chosen.out}")
+    print(f"table and figure in {document}, result in {out}")
     return 0
 
 

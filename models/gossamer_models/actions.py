@@ -41,7 +41,6 @@ _HALF_BITS = 16
 _SINGLE_BITS = 32
 _PRUNED_METADATA_BITS = 8
 _VIEW_WORDS = 64
-_COMPARATORS = BLOCK * (BLOCK - 1) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def instruction_actions(array: Array, instruction: Instruction) -> Actions:
     if isinstance(instruction, Store):
         return _store(instruction)
     if isinstance(instruction, Prune):
-        return _prune(instruction)
+        return _prune(array, instruction)
     if isinstance(instruction, Vector):
         return _vector(instruction)
     raise GossamerError(f"no engine executes {type(instruction).__name__}")
@@ -225,10 +224,10 @@ def _store(g: Store) -> Actions:
     return Actions(dram_write_bits=bits, metadata_bits=metadata, **{f"{_MEMORIES[Buffer(g.buffer)]}_read_bits": read})
 
 
-def _prune(g: Prune) -> Actions:
+def _prune(array: Array, g: Prune) -> Actions:
     """Count a prune, padding included: all blocks are read, N of M elements leave with a byte of metadata each.
 
-    Every pair of a word's eight elements is compared, whatever M is. Not counted, as no table prices them: sums and
+    Every pair of a word's elements is compared, whatever M is. Not counted, as no table prices them: sums and
     random words of unbiased sampling, sums of transposable masks, products of decay.
     """
     kept, each = g.stored
@@ -236,7 +235,7 @@ def _prune(g: Prune) -> Actions:
     return Actions(
         vector_out_read_bits=elements * _HALF_BITS,
         prune_write_bits=elements * kept // each * (_HALF_BITS + _PRUNED_METADATA_BITS),
-        comparisons=elements // BLOCK * _COMPARATORS,
+        comparisons=elements * (array.group - 1) // 2,
     )
 
 

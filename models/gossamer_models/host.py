@@ -17,6 +17,7 @@ from gossamer_models.layouts import (
     unpack_blocks,
     unpack_grouped,
     unpack_weights,
+    words_of,
 )
 from gossamer_models.loss_scale import STATE_TENSOR, LossScale, scale_state
 from gossamer_models.network import Network
@@ -29,7 +30,6 @@ __all__ = [
     "write_weights",
 ]  # fmt: skip
 
-_WORD = 8
 _TOKEN_DEVIATION = 0.02
 _PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
 
@@ -43,14 +43,15 @@ def write(program: Program, name: str, values: NDArray[Any]) -> None:
         The image is symbolic, the name unknown or the shape another.
     """
     tensor, data = _tensor(program, name)
+    word = program.memory.word
     if values.shape != tensor.shape:
         raise GossamerError(f"tensor {name!r} has shape {list(tensor.shape)}, not {list(values.shape)}")
     if tensor.layout == "blocks":
-        packed: NDArray[Any] = pack_blocks(values.astype(np.float16))
+        packed: NDArray[Any] = pack_blocks(values.astype(np.float16), word)
     elif tensor.layout == "weights":
-        packed = pack_weights(values.astype(np.float32))
+        packed = pack_weights(values.astype(np.float32), word)
     elif tensor.layout == "grouped":
-        packed = pack_grouped(values.astype(np.float32), _together(tensor))
+        packed = pack_grouped(values.astype(np.float32), _together(tensor, word), word)
     elif tensor.layout == "halves":
         packed = values.astype(np.float16)
     else:
@@ -69,21 +70,22 @@ def read(program: Program, name: str) -> NDArray[Any]:
     """
     tensor, data = _tensor(program, name)
     shape: tuple[Any, ...] = tensor.shape
+    word = program.memory.word
     if tensor.layout == "blocks":
         return unpack_blocks(data.view(np.float16), shape)
     if tensor.layout == "weights":
-        return unpack_weights(data.view(np.float32), shape)
+        return unpack_weights(data.view(np.float32), shape, word)
     if tensor.layout == "grouped":
-        return unpack_grouped(data.view(np.float32), shape, _together(tensor))
+        return unpack_grouped(data.view(np.float32), shape, _together(tensor, word), word)
     if tensor.layout == "halves":
         return data.view(np.float16).reshape(shape).copy()
     values = data.view(np.float32)
     return values[: int(np.prod(tensor.shape))].reshape(tensor.shape).copy()
 
 
-def _together(tensor: Tensor) -> int:
+def _together(tensor: Tensor, word: int) -> int:
     groups, _, inputs, _, _ = tensor.shape
-    return min(groups, groups_per_word(inputs))
+    return min(groups, groups_per_word(inputs, word))
 
 
 def write_weights(program: Program, layer: str, values: NDArray[np.float32]) -> None:
@@ -191,10 +193,10 @@ def write_entries(program: Program, name: str, matrix: NDArray[np.float16], patt
     """
     tensor, data = _tensor(program, name)
     j_tiles, words, per_word, lj, columns = tensor.shape
-    held = j_tiles * lj * columns
-    if -(-matrix.shape[0] // _WORD) != words or matrix.shape[1] > held or pattern.entries_per_word(_WORD) != per_word:
+    held, word = j_tiles * lj * columns, program.memory.word
+    if words_of(matrix.shape[0], word) != words or matrix.shape[1] > held or pattern.entries_per_word(word) != per_word:
         raise GossamerError(f"tensor {name!r} takes {words} words by up to {held} columns, not {list(matrix.shape)}")
-    kept = compress(matrix, pattern, _WORD, axis=0)
+    kept = compress(matrix, pattern, word, axis=0)
     values = np.zeros((held, words, per_word), np.float16)
     metadata = np.zeros((held, words, per_word), np.uint8)
     values[: matrix.shape[1]] = kept.values
@@ -221,9 +223,9 @@ def write_input(program: Program, network: Network, images: NDArray[np.float16])
             continue
         _, data = _tensor(program, name)
         if isinstance(layer, Conv2d):
-            packed = pack_patches(images, layer.kernel, layer.stride, layer.padding)
+            packed = pack_patches(images, layer.kernel, layer.stride, layer.padding, program.memory.word)
         else:
-            packed = pack_blocks(images.reshape(len(images), -1, 1, 1))
+            packed = pack_blocks(images.reshape(len(images), -1, 1, 1), program.memory.word)
         data[:] = packed.reshape(-1).view(np.uint8)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Dataflow, Gemm, Instruction, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.layouts import BLOCK
 from gossamer_models.placement import unplaced
 from gossamer_models.recorded import SweepCounts
 
@@ -92,11 +93,16 @@ class MemoryImage:
 
     A symbolic image (``data`` is None) has addresses and sizes alone, so that a program for many gigabytes costs
     nothing to make and to simulate.
+
+    Members
+    -------
+    word : elements per word of the machine, which channels of ``blocks``, ``weights`` and ``grouped`` are padded to.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     size_bytes: int = 0
     data: NDArray[np.uint8] | None = None
+    word: int = BLOCK
 
     def allocate(self, name: str, size_bytes: int, layout: str, shape: tuple[int, ...]) -> Tensor:
         """Append a tensor, aligned so that no tensor shares an AXI page with another.

@@ -132,6 +132,7 @@ def load_program(path: str | Path) -> tuple[Program, Architecture]:
             for item in header.tensors
         },
         header.image_bytes,
+        word=header.architecture.array.group,
     )
     _check_image(header, members, source)
     if header.filled:

@@ -17,8 +17,8 @@ from gossamer_models.sparsity import Pattern
 
 __all__ = ["SPARSITY_SIZES", "MethodUse", "Optimizer", "Training", "Workload", "load_workload"]
 
-SPARSITY_SIZES = (2, 4, 8)
-"""The M of every N:M that is supported."""
+SPARSITY_SIZES = (2, 4, 8, 16)
+"""The M of every N:M that is supported; it must divide the words of the architecture, too."""
 
 Optimizer = Literal["sgd", "sgd-momentum"]
 

@@ -159,7 +159,7 @@ class CostBook:
             gemm = gemm_cycles(self._architecture.array, instruction)
             cycles = gemm.total
         elif isinstance(instruction, Prune):
-            cycles = prune_cycles(self._architecture.vector, instruction)
+            cycles = prune_cycles(self._architecture.vector, instruction, self._architecture.array.group)
         elif isinstance(instruction, Vector):
             cycles = vector_cycles(self._architecture, instruction, self._counts(instruction))
         else:

@@ -54,7 +54,7 @@ def gemms(layer: int) -> Iterator[ChannelGemm]:
     """FF and all phases of BP."""
     c_in, c_out, batch, size, kernel, stride, pattern, groups = LAYERS[layer]
     source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
-    grouping = grouping_of("layer", groups, c_in, c_out)
+    grouping = grouping_of("layer", groups, c_in, c_out, 8)
     yield forward_gemm(source, target, window, pattern, grouping)
     yield from (gemm for _, _, gemm in backward_phases(target, source, window, pattern, grouping) if gemm)
 
@@ -62,7 +62,7 @@ def gemms(layer: int) -> Iterator[ChannelGemm]:
 def gradient_gemm(layer: Layer) -> GradientGemm:
     c_in, c_out, batch, size, kernel, stride, _, groups = layer
     source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
-    return GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out))
+    return GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out, 8))
 
 
 def divisors(value: int) -> list[int]:

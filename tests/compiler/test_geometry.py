@@ -90,7 +90,7 @@ def test_useful_products(case: tuple[tuple[int, int], Window], groups: int, batc
     """FF, BP and WU multiply each sample, real position, and pair of channels of one group once."""
     size, window = case
     source, gradient = maps(size, window, 16, 32, batch)
-    grouping = grouping_of("layer", groups, 16, 32)
+    grouping = grouping_of("layer", groups, 16, 32, 8)
     positions = 1
     for axis in (0, 1):
         positions *= len(cross_correlation(size[axis], window.kernel[axis], window.stride[axis], window.padding[axis]))

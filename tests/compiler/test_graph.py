@@ -30,7 +30,7 @@ def net(*layers: dict[str, Any], channels: int = 9) -> Network:
 
 
 def graph(*layers: dict[str, Any], channels: int = 9) -> Graph:
-    return build_graph(net(*layers, channels=channels), 4)
+    return build_graph(net(*layers, channels=channels), 4, 8)
 
 
 def multiply(found: Graph, name: str) -> Multiply:

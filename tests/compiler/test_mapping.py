@@ -156,7 +156,7 @@ def test_groups_that_straddle_the_columns_are_an_error() -> None:
     source, target, window = maps(16, 96, 4, (4, 4), 3, 1)
     machine = TINY.model_copy(update={"array": TINY.array.model_copy(update={"columns": 16})})
     grouping = Grouping(4, 2)
-    assert grouping == grouping_of("layer", 4, 16, 96) != UNGROUPED
+    assert grouping == grouping_of("layer", 4, 16, 96, 8) != UNGROUPED
     with pytest.raises(UnsupportedError, match="groups of 24 output channels do not tile the array's 16 columns"):
         map_gradient(GradientGemm(source, target, NOWHERE, window, grouping), machine, "layer")
 

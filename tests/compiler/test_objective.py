@@ -101,9 +101,9 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
     size = rng.randint(1, 9) + kernel // 2, rng.randint(1, 9) + kernel // 2
     source, target, window = maps(c_in, c_out, rng.choice([1, 3, 8, 33, 64]), size, kernel, rng.choice([1, 2]))
     try:
-        grouping = grouping_of("layer", groups, c_in, c_out)
+        grouping = grouping_of("layer", groups, c_in, c_out, 8)
     except InputError:
-        grouping = grouping_of("layer", 1, c_in, c_out)
+        grouping = grouping_of("layer", 1, c_in, c_out, 8)
     pattern = rng.choice([DENSE, Pattern(2, 8), Pattern(1, 4)])
     forward = forward_gemm(source, target, window, pattern, grouping)
     backward = [gemm for _, _, gemm in backward_phases(target, source, window, pattern, grouping) if gemm]

@@ -101,7 +101,11 @@ WORKLOADS: dict[str, tuple[dict[str, str], str]] = {
         {"training": '{method: bdwp, sparsity: "1:3"}'},
         "training.sparsity: M of a sparsity N:M must be",
     ),
-    "M beyond the group": ({"training": '{method: bdwp, sparsity: "2:16"}'}, "not 16"),
+    "M beyond the group": (
+        {"training": '{method: bdwp, sparsity: "2:16"}'},
+        "training.sparsity: M of sparsity 2:16 must divide the words of tiny-4x4, which have 8 elements",
+    ),
+    "M beyond every group": ({"training": '{method: bdwp, sparsity: "2:32"}'}, "one of 2, 4, 8, 16, not 32"),
     "no N:M": ({"training": "{method: bdwp}"}, "method bdwp needs `sparsity`"),
     "unknown method": ({"training": '{method: bdpw, sparsity: "2:8"}'}, "did you mean 'bdwp'?"),
     "unknown network": ({"network": "resnet18-46"}, "did you mean 'resnet18-64'?"),

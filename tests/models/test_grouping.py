@@ -5,36 +5,45 @@ import pytest
 
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE, UNGROUPED, Grouping, grouping_of, groups_per_word
-from gossamer_models.layouts import blocks_of, pack_grouped, unpack_grouped
+from gossamer_models.layouts import blocks_of, pack_grouped, unpack_grouped, words_of
 from gossamer_models.sparsity import Pattern
 
 
 @pytest.mark.parametrize(
-    ("groups", "c_in", "c_out", "together", "bundles", "inputs", "outputs"),
+    ("word", "groups", "c_in", "c_out", "together", "bundles", "inputs", "outputs"),
     [
-        (1, 20, 36, 1, 1, 20, 36),
-        (16, 16, 16, 8, 2, 8, 8),
-        (12, 12, 12, 8, 2, 8, 8),
-        (3, 3, 6, 8, 1, 3, 6),
-        (4, 16, 32, 2, 2, 8, 16),
-        (2, 32, 48, 1, 2, 16, 24),
+        (8, 1, 20, 36, 1, 1, 20, 36),
+        (8, 16, 16, 16, 8, 2, 8, 8),
+        (8, 12, 12, 12, 8, 2, 8, 8),
+        (8, 3, 3, 6, 8, 1, 3, 6),
+        (8, 4, 16, 32, 2, 2, 8, 16),
+        (8, 2, 32, 48, 1, 2, 16, 24),
+        (16, 1, 20, 36, 1, 1, 20, 36),
+        (16, 32, 32, 32, 16, 2, 16, 16),
+        (16, 4, 32, 64, 2, 2, 16, 32),
+        (16, 2, 32, 96, 1, 2, 16, 48),
     ],
 )
-def test_bundles(groups: int, c_in: int, c_out: int, together: int, bundles: int, inputs: int, outputs: int) -> None:
-    grouping = grouping_of("layer", groups, c_in, c_out)
+def test_bundles(
+    word: int, groups: int, c_in: int, c_out: int, together: int, bundles: int, inputs: int, outputs: int
+) -> None:
+    grouping = grouping_of("layer", groups, c_in, c_out, word)
     assert grouping == Grouping(groups, together)
     assert grouping.bundles == bundles
     assert (grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)) == (inputs, outputs)
-    assert (grouping.bundle_words(c_in), grouping.bundle_words(c_out)) == (blocks_of(inputs), blocks_of(outputs))
+    for channels, of_bundle in ((c_in, inputs), (c_out, outputs)):
+        assert grouping.bundle_words(channels, word) == words_of(of_bundle, word)
+        assert grouping.bundle_blocks(channels, word) == blocks_of(of_bundle, word)
 
 
 def test_kept_is_the_own_group_or_the_pattern() -> None:
     pattern = Pattern(2, 8)
-    assert UNGROUPED.kept(64, pattern) == pattern
-    assert Grouping(2, 1).kept(32, pattern) == pattern
-    assert Grouping(16, 8).kept(16, pattern) == Pattern(1, 8)
-    assert Grouping(4, 2).kept(16, pattern) == Pattern(4, 8)
-    assert Grouping(4, 2).kept(64, pattern) == DENSE
+    assert UNGROUPED.kept(64, pattern, 8) == pattern
+    assert Grouping(2, 1).kept(32, pattern, 8) == pattern
+    assert Grouping(16, 8).kept(16, pattern, 8) == Pattern(1, 8)
+    assert Grouping(4, 2).kept(16, pattern, 8) == Pattern(4, 8)
+    assert Grouping(4, 2).kept(64, pattern, 8) == DENSE
+    assert Grouping(32, 16).kept(32, Pattern(2, 16), 16) == Pattern(1, 16)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +58,27 @@ def test_kept_is_the_own_group_or_the_pattern() -> None:
 )
 def test_what_does_not_bundle_is_an_error(groups: int, c_in: int, c_out: int, message: str) -> None:
     with pytest.raises(UnsupportedError, match=f"^layer 'layer' has {message}"):
-        grouping_of("layer", groups, c_in, c_out)
+        grouping_of("layer", groups, c_in, c_out, 8)
 
 
+def test_what_fills_words_of_eight_may_not_fill_those_of_sixteen() -> None:
+    grouping_of("layer", 2, 48, 48, 8)
+    with pytest.raises(UnsupportedError, match="groups of 24 input channels; expected 1, 2, 4, 8 or a multiple of 16"):
+        grouping_of("layer", 2, 48, 48, 16)
+
+
+@pytest.mark.parametrize("word", [8, 16])
 @pytest.mark.parametrize(
     "shape", [(16, 1, 1, 3, 2), (12, 1, 1, 1, 1), (3, 2, 1, 2, 2), (4, 8, 4, 1, 3), (2, 24, 16, 3, 1)]
 )
-def test_weights_of_groups_lie_on_the_diagonal(shape: tuple[int, int, int, int, int]) -> None:
+def test_weights_of_groups_lie_on_the_diagonal(shape: tuple[int, int, int, int, int], word: int) -> None:
     groups, outputs, inputs, _, _ = shape
-    together = min(groups, groups_per_word(inputs))
+    together = min(groups, groups_per_word(inputs, word))
     tensor = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape)
-    packed = pack_grouped(tensor, together)
+    packed = pack_grouped(tensor, together, word)
     for g, o, i, y, x in np.ndindex(shape):
         bundle, place = divmod(g, together)
         row, column = place * inputs + i, place * outputs + o
         assert packed[y, x, bundle, row // 8, column // 8, row % 8, column % 8] == tensor[g, o, i, y, x]
     assert np.count_nonzero(packed) == tensor.size
-    np.testing.assert_array_equal(unpack_grouped(packed, shape, together), tensor)
+    np.testing.assert_array_equal(unpack_grouped(packed, shape, together, word), tensor)

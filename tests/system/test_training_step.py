@@ -140,6 +140,15 @@ def test_random_networks(seed: int) -> None:
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
 
 
+@pytest.mark.parametrize("seed", range(400, 408))
+def test_random_networks_on_words_of_sixteen(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net, method = random_network(rng, word=16), NAMES[seed % 4]
+    pattern = None if method == "dense" else Pattern.parse(("2:16", "1:16", "2:8", "4:16")[int(rng.integers(4))])
+    machine = load_architecture(("tiny-4x4-g16", "vcu1525-32x32-g16")[int(rng.integers(2))])
+    assert_step(run_step(net, int(rng.choice([1, 3, 8, 11, 24])), method, pattern, machine, seed))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 8, 9])
 def test_linear_layer_reads_images_channel_outermost(channels: int) -> None:
     net = network(

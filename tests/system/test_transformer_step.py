@@ -124,17 +124,19 @@ def _check_learnt(case: Case, name: str, kind: str, gradient: NDArray[Any], chec
 VISION = [
     ("tiny-4x4", (4, 4), True, 3, "dense"), ("tiny-4x4", (6, 6), False, 8, "bdwp"),
     ("small-8x8", (4, 10), True, 11, "bdwp-mvue"), ("vcu1525-32x32", (4, 4), True, 3, "bdwp"),
+    ("tiny-4x4-g16", (6, 8), True, 9, "bdwp"),
 ]  # fmt: skip
 PARTS = [
     ("tiny-4x4", 1, 1, 2), ("tiny-4x4", 9, 4, 1), ("small-8x8", 7, 2, 3), ("small-8x8", 40, 2, 2),
-    ("vcu1525-32x32", 8, 1, 8),
+    ("vcu1525-32x32", 8, 1, 8), ("tiny-4x4-g16", 18, 2, 2), ("vcu1525-32x32-g16", 33, 1, 2),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("machine", "size", "class_token", "batch", "method"), VISION)
 def test_vision(machine: str, size: tuple[int, int], class_token: bool, batch: int, method: str) -> None:
-    net = vision(16, 2, size, class_token=class_token, packed=True, causal=False, gated=False)
-    pattern = None if method == "dense" else Pattern(2, 8)
+    word = load_architecture(machine).array.group
+    net = vision(2 * word, 2, size, class_token=class_token, packed=True, causal=False, gated=False)
+    pattern = None if method == "dense" else Pattern(2, word)
     assert_step(run_step(net, batch, method, pattern, load_architecture(machine), seed=batch))
 
 
@@ -151,8 +153,9 @@ def test_passes_beside_weight_gradients() -> None:
 
 @pytest.mark.parametrize(("machine", "tokens", "heads", "batch"), PARTS)
 def test_part_of_a_language_model(machine: str, tokens: int, heads: int, batch: int) -> None:
-    net = part(8 * heads, heads, tokens, packed=False, causal=True, gated=True)
-    assert_step(run_step(net, batch, "bdwp", Pattern(2, 4), load_architecture(machine), seed=tokens))
+    word = load_architecture(machine).array.group
+    net = part(word * heads, heads, tokens, packed=False, causal=True, gated=True)
+    assert_step(run_step(net, batch, "bdwp", Pattern(2, word // 2), load_architecture(machine), seed=tokens))
 
 
 @pytest.mark.parametrize(("accumulator_words", "rows", "gemms", "tiles"), [(256, 5, 3, 2), (96, 5, 1, 5)])

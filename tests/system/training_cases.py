@@ -34,8 +34,8 @@ def network(name: str, channels: int, size: tuple[int, int], classes: int, layer
     return Network(name, name, (channels, *size), classes, expand(file, name))
 
 
-def random_network(rng: np.random.Generator) -> Network:
-    """Two to five layers of every kind around one residual block, then a classifier."""
+def random_network(rng: np.random.Generator, word: int = 8) -> Network:
+    """Two to five layers of every kind around one residual block, then a classifier, legal for words of ``word``."""
     size = (int(rng.integers(4, 7)), int(rng.integers(4, 7)))
     wide = int(rng.choice([3, 8, 12, 20]))
     kernel = int(rng.choice([1, 3, 5]))
@@ -78,15 +78,15 @@ def random_network(rng: np.random.Generator) -> Network:
         place = next(number for number, layer in enumerate(layers) if layer["name"] == "left")
         for layer in layers:
             layer.update({"inputs": "grouped"} if layer.get("inputs") == trunk else {})
-        layers.insert(place, _grouped_layer(rng, wide, int(rng.integers(1, 4 - stride))))
+        layers.insert(place, _grouped_layer(rng, wide, int(rng.integers(1, 4 - stride)), word))
     return network("random", channels, size, layers[-2]["out_features"], layers)
 
 
-def _grouped_layer(rng: np.random.Generator, wide: int, stride: int) -> dict[str, Any]:
+def _grouped_layer(rng: np.random.Generator, wide: int, stride: int, word: int) -> dict[str, Any]:
     """Depthwise, or one of the legal numbers of groups; as many or twice as many outputs."""
-    legal = [groups for groups in (2, 4, 8, 16) if wide % 8 == 0 and wide % groups == 0]
+    legal = [groups for groups in (2, 4, 8, 16) if wide % word == 0 and wide % groups == 0]
     groups = int(rng.choice([wide, *legal]))
-    outputs = wide * int(rng.choice([1, 2])) if wide % 8 == 0 else wide
+    outputs = wide * int(rng.choice([1, 2])) if wide % word == 0 else wide
     return {
         "name": "grouped", "type": "conv2d", "out_channels": outputs, "kernel": 3, "padding": 1, "stride": stride,
         "groups": groups, "bias": bool(rng.integers(2)),
@@ -169,10 +169,11 @@ def run_step(
     dense = {name for name, shape in shapes.items() if shape.inputs[0] == "input"}
     dense |= {name for name, shape in shapes.items() if shape.inputs[0] in dense and shape.type == "linear"}
     # Several groups to a word keep their weights.
+    word = architecture.array.group
     dense |= {
         name
         for name, shape in shapes.items()
-        if isinstance(shape.params, Conv2d) and shape.params.groups > 1 and shape.weight_shape[1] < 8
+        if isinstance(shape.params, Conv2d) and shape.params.groups > 1 and shape.weight_shape[1] < word
     }
     kept = None if pattern is None else phase.pattern
     forward = {

@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import buffer_bytes
-from gossamer_models.isa.instructions import MAX_DIMS, Format, Load, Store
+from gossamer_models.isa.instructions import MAX_DIMS, NO_INDEX, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.registers import Fault
-from gossamer_models.timing.dma import BLOCK_BYTES, NO_INDEX
+from gossamer_models.timing.dma import BLOCK_BYTES
 
 __all__ = ["AXES", "FAULT_BITS", "RUN_BITS", "TransferDecoder", "conversions", "plan_layout"]
 
@@ -259,7 +259,7 @@ class TransferDecoder(wiring.Component):
         if not self._loads:
             return p.transpose
         count = Array(p.dims[k]["count"] for k in range(MAX_DIMS))[p.index_dim[:3]]
-        no_index = p.index_dim[3] | (count == 0) | (count > self._group)
+        no_index = p.index_dim[3] | (count == 0) | (count > self._group) | (p.index_high != NO_INDEX)
         return (p.transpose & (p.format != int(Format.FP16))) | (self.plan.indexed & no_index)
 
 

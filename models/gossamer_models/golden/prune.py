@@ -1,4 +1,4 @@
-"""Prune: N of every M along one axis of 8 x 8 blocks, as entries."""
+"""Prune: N of every M along one axis of 8 x 8 blocks, as entries of words of one block or two."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,22 @@ def prune(machine: Machine, instruction: Prune) -> None:
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, `valid` is zero or exceeds the axis, the mode does not take N:M, or the machine's
-        word is not one block wide.
+        An address leaves its buffer, `valid` is zero or exceeds the axis, the mode does not take N:M or words of 16, or
+        blocks along the axis do not fill words.
     InputError
         Not 1 <= N <= M, or M does not divide the word.
     """
     p = instruction
-    group = machine.architecture.array.group
-    if group != BLOCK:
-        raise ExecutionError(f"pruning works on words of {BLOCK} elements, not {group}")
+    word = machine.architecture.array.group
     length = (p.n1, p.n0)[p.axis] * BLOCK
+    if length % word:
+        raise ExecutionError(f"blocks along the axis must fill words of {word} elements, not end at {length}")
     if not 1 <= p.valid <= length:
         raise ExecutionError(f"`valid` must lie in 1..{length}, not {p.valid}")
     shape = (p.n2, p.n1, p.n0, BLOCK, BLOCK)
     blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * BLOCK**2).reshape(shape)
-    kept = _kept(p, blocks)
-    missing = [(0, 0)] * 3 + [(0, length // BLOCK - kept.values.shape[3]), (0, 0)]
+    kept = _kept(p, blocks, word)
+    missing = [(0, 0)] * 3 + [(0, length // word - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
     order = (0, 3, 1, 4, 2) if p.axis == 0 else (0, 1, 3, 4, 2)
     values = np.pad(kept.values, missing).transpose(order)
@@ -45,7 +45,7 @@ def prune(machine: Machine, instruction: Prune) -> None:
     machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)
 
 
-def _kept(p: Prune, blocks: Float16) -> Entries:
+def _kept(p: Prune, blocks: Float16, word: int) -> Entries:
     """Entries as (n2, blocks across the axis, the other 8, words along the axis, entry)."""
     along = (0, 2, 4, 1, 3) if p.axis == 0 else (0, 1, 3, 2, 4)
     turned = blocks.transpose(along)
@@ -53,20 +53,22 @@ def _kept(p: Prune, blocks: Float16) -> Entries:
     pattern = Pattern(p.keep, p.of)
     match PruneMode(p.mode):
         case PruneMode.LARGEST:
-            return compress(lines, pattern, BLOCK, axis=3)
+            return compress(lines, pattern, word, axis=3)
         case PruneMode.UNBIASED:
+            if word != BLOCK:
+                raise ExecutionError(f"mode unbiased takes words of {BLOCK} elements, not {word}")
             sample = _sampled(lines, pattern, _random(p))
             return compress(sample.values, pattern, BLOCK, axis=3, mask=sample.kept)
         case PruneMode.TRANSPOSABLE:
             if (p.keep, p.of) != (2, 4):
                 raise ExecutionError(f"mode transposable takes N:M = 2:4, not {pattern}")
             mask = transposable_mask(blocks).transpose(along).reshape(*turned.shape[:3], -1)[..., : p.valid]
-            return compress(lines, pattern, BLOCK, axis=3, mask=mask)
+            return compress(lines, pattern, word, axis=3, mask=mask)
         case PruneMode.DECAYED:
             factor = to_fp32(from_bits16(p.factor))
             mask = top_n_mask(lines, pattern.n, pattern.m, 3)
             decayed = np.where(mask, lines, to_fp16(to_fp32(lines) * factor))
-            return compress(decayed, Pattern(BLOCK, BLOCK), BLOCK, axis=3)
+            return compress(decayed, Pattern(word, word), word, axis=3)
 
 
 def _random(p: Prune) -> NDArray[np.int64]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.golden.state import ExecutionError, Machine
-from gossamer_models.isa.instructions import Dim, Format, Load, Store
+from gossamer_models.isa.instructions import NO_INDEX, Dim, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool, to_fp16, to_fp32
 from gossamer_models.sparsity import META_VALID
 
@@ -19,7 +20,6 @@ __all__ = ["LOADED", "STORED", "load", "store"]
 LOADED = frozenset({Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM})
 STORED = frozenset({Buffer.VOUT, Buffer.PRM, Buffer.PRN, Buffer.PRN_META})
 
-_NO_INDEX = 15
 _BLOCK_ELEMENTS = 1 << 18
 Unsigned: TypeAlias = type[np.unsignedinteger[Any]]
 _DTYPES: dict[Format, Unsigned] = {
@@ -40,7 +40,7 @@ class _Block:
     -------
     memory, buffer : element numbers in DRAM and in the buffer, shape (n,).
     inside : whether each element is in bounds, shape (n,).
-    index : index of each element in dimension `index_dim`, shape (n,); zeros if there is none.
+    index : index that `index_dim` and `index_high` give each element, shape (n,); zeros if there is none.
     """
 
     memory: Int64
@@ -53,7 +53,8 @@ def load(machine: Machine, instruction: Load) -> None:
     """Execute a load.
 
     In-bounds elements are copied, or converted; the others become zero. A load to B with an `index_dim` writes each
-    entry's metadata too: valid and the index in that dimension, or 0 out of bounds.
+    entry's metadata too: valid and the index in that dimension, plus 8 for each step of `index_high`, or 0 out of
+    bounds.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def load(machine: Machine, instruction: Load) -> None:
     memory_type, buffer_type = _dtypes(instruction)
     source = _elements(machine.memory, memory_type)
     target = _elements(machine.writable(instruction.engine, buffer), buffer_type)
-    indexed = buffer is Buffer.B and instruction.index_dim != _NO_INDEX
+    indexed = buffer is Buffer.B and instruction.index_dim != NO_INDEX
     metadata = machine.writable(instruction.engine, Buffer.B_META) if indexed else None
     for block in _blocks(instruction, indexed):
         _check_bounds(block, source.size, target.size, buffer)
@@ -147,7 +148,12 @@ def _blocks(instruction: Load | Store, indexed: bool) -> Iterator[_Block]:
     numbers = [number for number, _ in used]
     if indexed and instruction.index_dim not in numbers:
         raise ExecutionError(f"`index_dim` must name a dimension in use, not {instruction.index_dim}")
-    picks = [int(indexed and number == instruction.index_dim) for number in numbers]
+    if indexed and instruction.index_high not in (*numbers, NO_INDEX):
+        raise ExecutionError(f"`index_high` must name a dimension in use or none, not {instruction.index_high}")
+    picks = [
+        int(indexed and number == instruction.index_dim) + BLOCK * int(indexed and number == instruction.index_high)
+        for number in numbers
+    ]
     axes = (
         (instruction.axis0_base, instruction.axis0_bound),
         (instruction.axis1_base, instruction.axis1_bound),

@@ -21,7 +21,7 @@ from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFl
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.accumulate import add
-from gossamer_models.numerics.formats import Float32, canonical, to_fp16, to_fp32
+from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, to_fp16, to_fp32
 from gossamer_models.sparsity import top_n_mask
 
 __all__ = ["apply", "drain", "fill", "gradient", "multiply", "update"]
@@ -107,13 +107,26 @@ def gradient(machine: Machine, v: Vector) -> None:
         output(machine, v, v.target1, g)
 
 
+def _kept_largest(v: Vector, halves: Float16) -> Bool:
+    """Which masters are among the largest of their group."""
+    if v.of <= BLOCK:
+        return top_n_mask(halves.reshape(-1, BLOCK, BLOCK), v.keep, v.of, axis=1).ravel()
+    blocks = v.of // BLOCK
+    if v.channels < BLOCK or v.channels % BLOCK or v.count % (v.of * v.channels):
+        raise ExecutionError(f"`count` must be whole words of {v.of} by `channels`, not {v.count} by {v.channels}")
+    words = halves.reshape(-1, blocks, v.channels // BLOCK, BLOCK, BLOCK).transpose(0, 2, 1, 3, 4)
+    mask = top_n_mask(words.reshape(*words.shape[:2], v.of, BLOCK), v.keep, v.of, axis=2)
+    return mask.reshape(words.shape).transpose(0, 2, 1, 3, 4).ravel()
+
+
 def update(machine: Machine, v: Vector) -> None:
     """Stochastic gradient descent with momentum on fp32 masters.
 
     w, v, g = VIN[source0], VIN[source1], VIN[source2] fp32; rate, momentum, decay, lambda, inverse loss scale =
     scalar0 .. scalar4, the last PRM[parameter] with SCALED. g1 = g inverse; g2 = g1 + decay w. SR_STE: g2 = g2 + t,
     where t = +0 if fp16(w) is among the `keep` largest of its group, else lambda w; groups are `of` consecutive
-    elements along the first 8 of blocks [count / 64][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] =
+    elements along the first 8 of blocks [count / 64][8][8], if they are more than 8 along [2][8] of
+    [count / (16 channels)][2][channels / 8][8][8]. v' = momentum v + g2; w' = w - rate v'. VOUT[target0] =
     w' fp32, VOUT[target1] = v' fp32, VOUT[target2] = fp16(w'). `found_mode` 3 and the flag `found` set: w' = w and
     v' = v instead, in the same cycles.
     """
@@ -124,7 +137,7 @@ def update(machine: Machine, v: Vector) -> None:
     if has(v, VectorFlag.SR_STE):
         if v.count % BLOCK**2:
             raise ExecutionError(f"`count` must be a multiple of {BLOCK**2} with SR_STE, not {v.count}")
-        kept = top_n_mask(to_fp16(w).reshape(-1, BLOCK, BLOCK), v.keep, v.of, axis=1).ravel()
+        kept = _kept_largest(v, to_fp16(w))
         step = add(step, np.where(kept, np.float32(0), multiply(regularisation, w)))
     if v.found_mode != FoundMode.OBEY or v.found not in machine.found:
         velocity = add(multiply(momentum, velocity), step)

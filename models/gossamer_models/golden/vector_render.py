@@ -125,7 +125,7 @@ def render_products(machine: Machine, v: Vector) -> None:
     listed[:, 0] = NO_PIXEL
     listed[: len(products), 0] = job.pixels[part]
     listed[: len(products), 1] = job.weights[part].view(np.uint32)
-    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(rows[:, :, None, None]))
+    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(rows[:, :, None, None], BLOCK))
     machine.write(v.engine, Buffer.VOUT, v.target1, listed)
 
 
@@ -144,7 +144,7 @@ def render_inputs(machine: Machine, v: Vector) -> None:
     pixels, _ = _list(machine, v, tile)
     directions = _MACHINE.half(tile.rays.views[np.where(pixels == NO_PIXEL, 0, pixels)])
     found = network_inputs(_MACHINE, values, directions, of_features, of_directions)
-    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(to_fp16(found)[:, :, None, None]))
+    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(to_fp16(found)[:, :, None, None], BLOCK))
 
 
 def render_colours(machine: Machine, v: Vector) -> None:

@@ -15,16 +15,17 @@ from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 
 __all__ = [
     "INSTRUCTION_BYTES", "ISA_VERSION", "LOOP_LEVELS", "MAX_DIMS", "MAX_STAGE_INSTRUCTIONS", "MODELLED_OPERATIONS",
-    "NO_LEVEL",
+    "NO_INDEX", "NO_LEVEL",
     "Dataflow", "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier",
     "ModifierKind", "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 7
+ISA_VERSION = 8
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
 MAX_DIMS = 8
+NO_INDEX = 15
 NO_LEVEL = 3
 
 
@@ -157,7 +158,7 @@ class _Transfer(Instruction):
 
     buffer: int = bits(4, "buffer, see the buffer table")
     format: int = bits(2, "element format in the buffer")
-    index_dim: int = bits(4, "load to B: dimension whose index becomes the entry's index; 15 for none", default=15)
+    index_dim: int = bits(4, "load to B: dimension that gives entries their index; 15 for none", default=NO_INDEX)
     transpose: int = bits(1, "load of fp16: 1 sees DRAM with every block of 8 x 8 transposed")
     convert: int = bits(1, "1: DRAM holds fp32 where `format` says fp16, and the other way round")
     mem_base: int = bits(40, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
@@ -169,6 +170,11 @@ class _Transfer(Instruction):
     axis2_base: int = bits(24, "start of axis 2", signed=True)
     axis2_bound: int = bits(24, "first value of axis 2 that is out of bounds", default=1)
     dims: tuple[Dim, ...] = structs(Dim, MAX_DIMS, "loops of the transfer")
+    index_high: int = bits(
+        4,
+        "load to B: dimension whose steps add 8 each to that index; 15 for none",
+        default=NO_INDEX,
+    )
 
     @property
     def memory_format(self) -> Format:
@@ -313,6 +319,7 @@ class Prune(Instruction):
 
     ``axis`` 0 groups along n1 x first 8, ``axis`` 1 along n0 x second 8; `valid` counts the real elements
     along that axis. Entries leave as [n2][n1][n0][entry][8 of the other axis], values and metadata apart.
+    Where a word is two blocks (group 16), n1 or n0 along the grouped axis is even and entries are counted by it halved.
     N = M keeps everything. ``mode`` 0 keeps the N largest; 1 draws N with a mean equal to the group, its random words
     numbered from `word` on in the order [n2][n1][n0][8 of the other axis]; 2 keeps 2 of 4 along both axes at once;
     3 keeps everything, what is not among the N largest times `factor`.

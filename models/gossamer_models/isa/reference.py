@@ -37,6 +37,7 @@ _NOTES: dict[Opcode, Sequence[str]] = {
         "Addresses and strides are multiples of the element's size on their side.",
         "`convert` excludes bytes and `transpose`.",
         "A load to B with `index_dim` also writes B_META: bit 7 and the index in bounds, 0 elsewhere.",
+        "The index is that of `index_dim`, plus 8 for each step of `index_high` (words of 16 elements).",
     ),
     Opcode.STORE: (
         "Buffers: VOUT, PRM, PRN, PRN_META.",

@@ -20,14 +20,12 @@ from gossamer_models.isa.instructions import Dim, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
 
 __all__ = [
-    "BLOCK_BYTES", "LOAD_START_CYCLES", "NO_INDEX", "STORE_START_CYCLES", "Burst", "TransferPlan", "bursts",
+    "BLOCK_BYTES", "LOAD_START_CYCLES", "STORE_START_CYCLES", "Burst", "TransferPlan", "bursts",
     "misaligned", "scripted_load_cycles", "scripted_store_cycles", "transfer_cycles", "transfer_plan",
 ]  # fmt: skip
 
 BLOCK_BYTES = 128
 """A block of 8 x 8 fp16, which `transpose` turns."""
-
-NO_INDEX = 15
 
 LOAD_START_CYCLES = 18
 """Decoder, walker, address and data registers, write-back: what a load takes beyond its pieces and the latency."""
@@ -310,7 +308,11 @@ def _prefixes(
         clipped = dim.axis in _AXES and not whole[dim.axis]
         if clipped or dim.mem_stride != run or run * dim.count > _LARGEST_RUN:
             return atom, run, taken
-        in_atom = in_atom and dim.buf_stride * size == run * held and not (indexed and number == transfer.index_dim)
+        in_atom = (
+            in_atom
+            and dim.buf_stride * size == run * held
+            and not (indexed and number in (transfer.index_dim, transfer.index_high))
+        )
         run *= dim.count
         atom = run if in_atom else atom
     return atom, run, len(dims)

@@ -3,7 +3,7 @@
 from gossamer_models.architecture import Vector
 from gossamer_models.isa.instructions import Prune, PruneMode
 
-__all__ = ["DECAY_CYCLES", "SAMPLER_CYCLES", "SEARCH_CYCLES", "prune_cycles", "prune_overhead_cycles"]
+__all__ = ["DECAY_CYCLES", "PAIR_CYCLES", "SAMPLER_CYCLES", "SEARCH_CYCLES", "prune_cycles", "prune_overhead_cycles"]
 
 _WORDS = 8
 """Words of a block of 8 x 8; a lane takes one word per cycle, whatever N and M."""
@@ -21,6 +21,12 @@ SEARCH_CYCLES = 10
 
 Magnitudes to fixed point 1, sums of pairs 1, of two rows 1, of four 1, the largest of 90 by a tree 5, choice 1. A unit
 has 180 adders, so there is one to eight lanes: a block of four 4 x 4 takes it four cycles.
+"""
+
+PAIR_CYCLES = 2
+"""What a word of two blocks takes beyond a word of one: the second block, and ranks of four bits in place of three.
+
+There is half a network for each lane then, so that as many elements are read per cycle: modelled, no RTL takes it.
 """
 
 DECAY_CYCLES = 3
@@ -44,21 +50,25 @@ def prune_overhead_cycles(lanes: int) -> int:
     return max(lanes // _WORDS, 1) + 2 * max(_WORDS // lanes, 1) + 7 + int(lanes > _WORDS)
 
 
-def prune_cycles(vector: Vector, instruction: Prune) -> int:
+def prune_cycles(vector: Vector, instruction: Prune, word: int = _WORDS) -> int:
     """Cycles of a concrete instruction: ceil(8 blocks / L) + overhead, independent of N, M, axis and data.
 
     Other modes than LARGEST have a longer pipeline; the search for transposable masks takes a block four cycles.
+
+    Parameters
+    ----------
+    word : elements of a word, 8 or 16.
 
     Raises
     ------
     ValueError
         M does not divide a word.
     """
-    if not instruction.of or _WORDS % instruction.of:
-        raise ValueError(f"`of` must divide {_WORDS}, not {instruction.of}")
+    if not instruction.of or word % instruction.of:
+        raise ValueError(f"`of` must divide {word}, not {instruction.of}")
     lanes, mode = vector.prune_lanes, PruneMode(instruction.mode)
     blocks = instruction.n2 * instruction.n1 * instruction.n0
     steps = -(-_WORDS * blocks // lanes)
     if mode == PruneMode.TRANSPOSABLE:
         steps = max(steps, -(-_SEARCHES * blocks // max(lanes // _WORDS, 1)))
-    return steps + prune_overhead_cycles(lanes) + _EXTRA[mode]
+    return steps + prune_overhead_cycles(lanes) + _EXTRA[mode] + PAIR_CYCLES * (word > _WORDS)
