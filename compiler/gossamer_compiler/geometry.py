@@ -192,7 +192,7 @@ class GradientGemm:
     @property
     def chunk_words(self) -> int:
         """Chunk length, a property of the layer."""
-        return gradient_chunk_words(self.gradient.pixels, self.word)
+        return gradient_chunk_words(self.gradient.height, self.gradient.width, self.word)
 
     @property
     def last_entries(self) -> int:

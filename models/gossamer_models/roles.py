@@ -85,14 +85,18 @@ def channel_chunk_words(words: int, group: int) -> int:
     return -(-words // chunks)
 
 
-def gradient_chunk_words(pixels: int, group: int) -> int:
+def gradient_chunk_words(height: int, width: int, group: int) -> int:
     """Chunk length of a reduction over (batch word, y, x).
 
     Whole images while they fit (a power of two of them), else the largest divisor of an image, so that a reduction can
-    be cut between chunks at the end of an image or of a strip; an image without a usable divisor is not cut.
+    be cut between chunks at the end of an image or of a strip; where that ends inside a row, as many whole rows as
+    divide the image take its place, if a row fits. An image without a usable divisor is not cut.
     """
-    limit = MAX_CHUNK_ELEMENTS // group
+    limit, pixels = MAX_CHUNK_ELEMENTS // group, height * width
     if pixels <= limit:
         return pixels << (limit // pixels).bit_length() - 1
     divisor = next(length for length in range(limit, 0, -1) if pixels % length == 0)
+    if divisor % width and width <= limit:
+        rows = next(rows for rows in range(limit // width, 0, -1) if height % rows == 0)
+        divisor = rows * width if rows * width >= _SHORTEST_CHUNK else divisor
     return divisor if divisor >= _SHORTEST_CHUNK else limit

@@ -16,12 +16,19 @@ def test_channel_chunks_are_even_and_short_enough(words: int, group: int, expect
 
 
 @pytest.mark.parametrize(
-    ("pixels", "expected"), [(1, 512), (49, 392), (64, 512), (512, 512), (784, 392), (3136, 448), (12544, 448)]
-)
-def test_gradient_chunks_divide_images_or_hold_whole_ones(pixels: int, expected: int) -> None:
-    assert gradient_chunk_words(pixels, 8) == expected
+    ("height", "width", "group", "expected"),
+    [
+        (1, 1, 8, 512), (7, 7, 8, 392), (8, 8, 8, 512), (16, 32, 8, 512), (28, 28, 8, 392), (56, 56, 8, 448),
+        (112, 112, 8, 448), (7, 7, 16, 196), (64, 64, 16, 256), (56, 56, 16, 224), (1, 2048, 8, 512),
+        # 256 divides 112 x 112, but only every sixteenth row ends with it.
+        (112, 112, 16, 224),
+    ],
+)  # fmt: skip
+def test_gradient_chunks_divide_images_or_hold_whole_ones(height: int, width: int, group: int, expected: int) -> None:
+    pixels = height * width
+    assert gradient_chunk_words(height, width, group) == expected
     assert expected % pixels == 0 or pixels % expected == 0
 
 
 def test_an_image_without_divisors_is_not_cut() -> None:
-    assert gradient_chunk_words(1021, 8) == 512
+    assert gradient_chunk_words(1, 1021, 8) == 512

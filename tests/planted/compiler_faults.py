@@ -41,6 +41,13 @@ COMPILER_FAULTS = (
         "tests/system/test_training_step.py::test_digits_cnn[bdwp-mvue]",
     ),
     Fault(
+        "the blocks of a word of samples are stored one after the other, words apart",
+        "compiler/gossamer_compiler/emit_gradient.py",
+        "*self._blocks(source.slab_bytes, BLOCK * 2)",
+        "*self._blocks(source.slab_bytes, self.array.rows * lanes)",
+        "tests/system/test_training_bits.py::test_products[3-2-1-33-8-19-16]",
+    ),
+    Fault(
         "a phase of decay prunes FF all the same",
         "compiler/gossamer_compiler/training.py",
         "if method.prunes_forward and not phase.factor else DENSE",
@@ -78,7 +85,7 @@ COMPILER_FAULTS = (
     Fault(
         "WU takes chunks of a fixed length instead of the layer's own",
         "compiler/gossamer_compiler/emit_gradient.py",
-        "chunk_words=gradient_chunk_words(self.gemm.gradient.pixels, BLOCK)",
+        "chunk_words=self.gemm.chunk_words",
         "chunk_words=512",
         "tests/compiler/test_training_chunks.py::test_chunks_belong_to_the_layer",
     ),

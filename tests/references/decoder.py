@@ -40,7 +40,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
         """
     buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
     buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
-    axis2_base 750 24s | axis2_bound 774 24
+    axis2_base 750 24s | axis2_bound 774 24 | index_high 1518 4
     """,
     ),
     17: (
@@ -48,7 +48,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
         """
     buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
     buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
-    axis2_base 750 24s | axis2_bound 774 24
+    axis2_base 750 24s | axis2_bound 774 24 | index_high 1518 4
     """,
     ),
     32: (

@@ -101,7 +101,7 @@ def check_weights(case: Case, layer: Any, x: NDArray[np.float16], dy: NDArray[np
     for r, (n, oy, ox) in enumerate(order):
         if n < batch:
             b[r], b_keep[r] = dy[n, :, oy, ox], True
-    chunk = gradient_chunk_words(height * width, word) * word
+    chunk = gradient_chunk_words(height, width, word) * word
     taps = list(np.ndindex(layer.kernel))
     a, keep = gather(x, real, taps, layer.stride[0], 1, layer.padding[0], word)
     channels = pad(x.shape[1], word)

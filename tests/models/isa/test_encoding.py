@@ -104,19 +104,21 @@ def test_modifier_by_hand() -> None:
 def test_load_by_hand() -> None:
     instruction = Load(
         buffer=1, format=2, index_dim=4, transpose=1, convert=1, mem_base=-16, buf_base=7, axis0_base=-1, axis0_bound=3,
-        axis1_bound=0, axis2_base=-1, axis2_bound=9, dims=(Dim(5, 6, 7, 3, 8),),
+        axis1_bound=0, axis2_base=-1, axis2_bound=9, dims=(Dim(5, 6, 7, 3, 8),), index_high=6,
     )  # fmt: skip
     dim = 5 | 6 << 16 | 7 << 48 | 3 << 72 | 8 << 74
     expected = words(
         opcode=(16, 0), buffer=(1, 578), format=(2, 582), index_dim=(4, 584), transpose=(1, 588), convert=(1, 589),
         mem_base=((1 << 40) - 16, 590), buf_base=(7, 630), axis0_base=((1 << 24) - 1, 654), axis0_bound=(3, 678),
         axis2_base=((1 << 24) - 1, 750), axis2_bound=(9, 774), dim=(dim, 798),
+        index_high=(6, 1518),
     )  # fmt: skip
     assert encode(instruction) == expected
 
 
 def test_store_by_hand() -> None:
     defaults = {"index_dim": (15, 584), "axis0_bound": (1, 678), "axis1_bound": (1, 726), "axis2_bound": (1, 774)}
+    defaults["index_high"] = (15, 1518)
     last_dim = (1, 798 + 7 * 90)
     store = Store(dims=(Dim(),) * 7 + (Dim(count=1),))
     assert encode(store) == words(opcode=(17, 0), dim=last_dim, **defaults)

@@ -86,6 +86,7 @@ def test_the_header_encodes_what_the_encoder_encodes(tmp_path: Path) -> None:
         axis0_bound=0,
         axis1_bound=0,
         axis2_bound=0,
+        index_high=0,
         dims=(Dim(3), Dim(8, 16, 2, 3)),
     )
     assert bytes.fromhex(lines[0]) == encode(instruction)
