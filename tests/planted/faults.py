@@ -68,8 +68,8 @@ _TIMING = (
     Fault(
         "a weight gradient forgets how many input channels there are in the last rows",
         "compiler/gossamer_compiler/gradient_tiles.py",
-        "return min(array.rows, unit.in_words * BLOCK - (blocks - 1) * array.rows)",
-        "return min(array.rows, unit.in_words * BLOCK - blocks * array.rows + 8)",
+        "return min(array.rows, unit.in_blocks * BLOCK - (blocks - 1) * array.rows)",
+        "return min(array.rows, unit.in_blocks * BLOCK - blocks * array.rows + 8)",
         "tests/system/test_dataflows.py::test_a_step_has_the_same_bits",
     ),
     Fault(
