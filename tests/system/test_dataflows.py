@@ -1,6 +1,7 @@
 """Training steps output-stationary, weight-stationary and mixed: the same bits, and every instruction as it says."""
 
 import json
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.methods import METHODS
 from gossamer_models.program import Program
+from gossamer_models.roles import Case
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.executor import simulate
+from tests.system import test_rtl_roles
 from tests.system.training_cases import network
 
 SEED = 5
@@ -143,3 +146,14 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     arch.write_text(arch.read_text().replace("- os\n", ""))
     assert main(["simulate", str(work), "--arch", str(arch)]) == 2
     assert "`dataflows` must be [os] or [os, ws], not [ws]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", list(Case), ids=lambda case: case.name)
+def test_random_layers_of_every_role(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    """Against float64 loops, on rows that a ragged layer leaves idle."""
+    only = machine().limited_to("ws")
+    monkeypatch.setattr(test_rtl_roles, "MACHINE", only)
+    program = test_rtl_roles.ROWS[case](random.Random(f"{SEED} {case.name}"))
+    assert program.dataflows == ["ws"]
+    found = [simulate(program, only, memory="ideal", periodic=periodic).cycles for periodic in (True, False)]
+    assert found[0] == found[1]
