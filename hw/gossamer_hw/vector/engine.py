@@ -60,7 +60,7 @@ class VectorEngine(wiring.Component):
     architecture
         Lanes, columns and buffer sizes count.
     units
-        What executes which operations; an operation of none is illegal.
+        What executes which operations, the streaming unit among them; an operation of none is illegal.
 
     Members
     -------
@@ -130,6 +130,7 @@ class VectorEngine(wiring.Component):
         found = Cat(select & unit.set for select, unit in zip(chosen, self._units, strict=True)).any()
         self._flags(m, command.operands, checking, found, finished)
         self._buffers(m, chosen, beside)
+        self._lend(m, chosen)
         self._factor(m, command.operands, checking, starting)
         self._halves(m, command, ending)
         return m
@@ -196,6 +197,17 @@ class VectorEngine(wiring.Component):
                     m.d.comb += ours[name].enable.eq(port.enable)
                 if "data" not in outputs:
                     m.d.comb += port.data.eq(ours[name].data)
+
+    def _lend(self, m: Module, chosen: list[Value]) -> None:
+        """Give the streaming lanes' first multipliers and adders to the unit at work, if it has none."""
+        lanes = next(unit for unit in self._units if isinstance(unit, StreamUnit))
+        for select, unit in zip(chosen, self._units, strict=True):
+            if isinstance(unit, PoolUnit | MicroUnit):
+                count = len(unit.operands)
+                m.d.comb += unit.lent.as_value().eq(lanes.lent.as_value())
+                with m.If(select):
+                    m.d.comb += lanes.borrowed.eq(1)
+                    m.d.comb += [lanes.operands[n].eq(unit.operands[n]) for n in range(count)]
 
     @staticmethod
     def _ports(owner: Any) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow, widen
 from gossamer_hw.vector.micro_code import ENTRIES, PROGRAM, Base, Next, Operation, micro_layout
 from gossamer_hw.vector.micro_core import MicroCore
-from gossamer_hw.vector.ports import unit_members
+from gossamer_hw.vector.ports import borrower_members, unit_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import FoundMode, VectorOp
 from gossamer_models.registers import Fault
@@ -40,14 +40,14 @@ class MicroUnit(wiring.Component):
 
     Members
     -------
-    See :func:`~gossamer_hw.vector.ports.unit_members`.
+    See :func:`~gossamer_hw.vector.ports.unit_members` and :func:`~gossamer_hw.vector.ports.borrower_members`.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self._line_bytes = architecture.vector.line_bytes
         self._buffers = architecture.buffers
         self._core = MicroCore()
-        super().__init__(unit_members(architecture))
+        super().__init__(unit_members(architecture) | borrower_members(1))
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire program, addresses, core and buffers."""
@@ -65,6 +65,8 @@ class MicroUnit(wiring.Component):
             core.issue.eq(running),
             core.micro.eq(word),
             core.thread.eq(self._thread),
+            self.operands[0].eq(core.operands),
+            core.lent.eq(self.lent[0]),
             *(core.scalars[n].eq(self._scalar(m, pattern)) for n, pattern in enumerate(self._scalars())),
         ]
         operations = [Signal(Operation, name=f"operation_{n}") for n in range(5)]

@@ -7,21 +7,20 @@ from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, V
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.rounder import Parts, Scaled, SingleRounder, take_apart
-from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.micro_code import CONSTANTS, REGISTERS, SCALARS, Operation, micro_layout
 from gossamer_hw.vector.micro_units import Divider, negated
+from gossamer_hw.vector.stream_lane import LENT_LATENCY, Lent, Operands
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.numerics.special import EXP_HIGH, EXP_LOW, RSQRT
 from gossamer_models.timing.vector_micro import MICRO_THREADS
 
 __all__ = ["MicroCore"]
 
-_LATENCY = 4
+_LATENCY = LENT_LATENCY
 _THREAD_BITS = (MICRO_THREADS - 1).bit_length()
 _STEP_BITS = (len(EXP_HIGH) - 1).bit_length()
 _CELL_BITS = (len(RSQRT) // 2 - 1).bit_length()
@@ -41,6 +40,7 @@ class MicroCore(wiring.Component):
     scalars : the instruction's constants.
     loaded : cycle 5: what a load has brought.
     stored : cycle 2: operand a, for stores.
+    operands, lent : cycles 2 and 6: to and from a multiplier and an adder of another unit.
     """
 
     stored_cycle = 2
@@ -52,6 +52,8 @@ class MicroCore(wiring.Component):
     scalars: In(data.ArrayLayout(Single, len(SCALARS)))
     loaded: In(Relaxed)
     stored: Out(Relaxed)
+    operands: Out(Operands)
+    lent: In(Lent)
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages; `self._micro[n]` and `self._thread[n]` are the operation in cycle n."""
@@ -71,11 +73,7 @@ class MicroCore(wiring.Component):
         self._chosen = Signal(MICRO_THREADS)
         written, result = Signal(), Signal(Single)
         self._registers(m, live[7] & written, result)
-        adder, multiplier = SingleAdder(latency=_LATENCY), SingleMultiplier(latency=_LATENCY)
-        m.submodules.adder, m.submodules.multiplier = adder, multiplier
-        for unit in (adder, multiplier):
-            m.d.comb += [unit.a.eq(self._a), unit.b.eq(self._b)]
-        m.d.comb += self.stored.eq(self._a)
+        m.d.comb += [self.operands.a.eq(self._a), self.operands.b.eq(self._b), self.stored.eq(self._a)]
         simple = self._simple(m, live[2])
         parts = self._parts(m)
         table = self._table(m, parts)
@@ -84,8 +82,8 @@ class MicroCore(wiring.Component):
         chosen = Signal(Relaxed)
         with m.Switch(operation):
             for numbers, value in (
-                ((Operation.ADD,), adder.sum),
-                ((Operation.MULTIPLY,), multiplier.product),
+                ((Operation.ADD,), self.lent.sum),
+                ((Operation.MULTIPLY,), self.lent.product),
                 ((Operation.SIGNIFICAND, Operation.HEAD, Operation.ROOT_TABLE, Operation.EXP_HIGH,
                   Operation.EXP_LOW), table),
                 ((Operation.SCALE_EXP, Operation.SCALE_ROOT, Operation.QUOTIENT), scaled),

@@ -10,7 +10,7 @@ from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.vector.pool_lanes import PoolLanes
 from gossamer_hw.vector.pool_plan import PoolPlan, PoolShape
 from gossamer_hw.vector.pool_walk import PoolWalker, place_layout
-from gossamer_hw.vector.ports import unit_members
+from gossamer_hw.vector.ports import borrower_members, unit_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import VectorOp
 from gossamer_models.registers import Fault
@@ -42,7 +42,7 @@ class PoolUnit(wiring.Component):
 
     Members
     -------
-    See :func:`~gossamer_hw.vector.ports.unit_members`.
+    See :func:`~gossamer_hw.vector.ports.unit_members` and :func:`~gossamer_hw.vector.ports.borrower_members`.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -50,7 +50,7 @@ class PoolUnit(wiring.Component):
         self._plan = PoolPlan(self._shape)
         self._walker = PoolWalker(self._shape)
         self._lanes = PoolLanes(self._shape)
-        super().__init__(unit_members(architecture))
+        super().__init__(unit_members(architecture) | borrower_members(self._shape.elements))
 
     @property
     def _tail(self) -> int:
@@ -233,6 +233,8 @@ class PoolUnit(wiring.Component):
             lanes.match.eq(self._twice & ~step.finding),
             lanes.halves.eq(self.vin.data.word_select(self._within, 16 * shape.elements)),
             lanes.winners.eq(reads.data),
+            self.operands.eq(lanes.operands),
+            lanes.lent.eq(self.lent),
             lanes.factor.eq(Mux(self._twice, Const(_ONE, Relaxed).as_value(), average.as_value())),
         ]
 

@@ -10,13 +10,13 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.formats import Half, Relaxed
 from gossamer_hw.numerics.half import narrow, widen
-from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 from gossamer_hw.vector.pool_plan import PoolShape
+from gossamer_hw.vector.ports import borrower_members
+from gossamer_hw.vector.stream_lane import LENT_LATENCY
 from gossamer_models.timing.vector_pool import POOL_TURN
 
 __all__ = ["PoolLanes"]
 
-_MULTIPLY_LATENCY = 4
 _NAN = 0x7E00
 
 
@@ -39,12 +39,13 @@ class PoolLanes(wiring.Component):
     match : only elements whose winner is `own` count.
     halves, winners : the elements, and beside them winners.
     factor : constant.
+    operands, lent : a multiplier per lane, of another unit.
     best, best_place : :attr:`best_latency` cycles after a result's last elements: largest elements and their places.
     sums : :attr:`sum_latency` cycles after a result's last elements: their sums times the factor.
     """
 
     best_latency = 2
-    sum_latency = 3 + POOL_TURN + _MULTIPLY_LATENCY
+    sum_latency = 3 + POOL_TURN + LENT_LATENCY
 
     def __init__(self, shape: PoolShape) -> None:
         self._shape = shape
@@ -60,6 +61,7 @@ class PoolLanes(wiring.Component):
                 "halves": In(halves),
                 "winners": In(places),
                 "factor": In(Relaxed),
+                **borrower_members(shape.elements),
                 "best": Out(halves),
                 "best_place": Out(places),
                 "sums": Out(halves),
@@ -103,20 +105,19 @@ class PoolLanes(wiring.Component):
     def _add(self, m: Module, n: int, half: data.View, live: Value, first: Value) -> None:
         """Sum so far of each result by turns: what the adder's loop holds."""
         m.submodules[f"adder_{n}"] = adder = SingleAdder(latency=POOL_TURN - 1, subnormals=False)
-        m.submodules[f"multiplier_{n}"] = multiplier = SingleMultiplier(latency=_MULTIPLY_LATENCY)
         operand, held, total = (Signal(Relaxed, name=f"{name}_{n}") for name in ("operand", "held", "total"))
         zero = Const({}, Relaxed)
         m.d.sync += [
             operand.eq(Mux(live, widen(m, half).as_value(), zero.as_value())),
             held.eq(Mux(first, zero.as_value(), adder.sum.as_value())),
             total.eq(adder.sum),
-            self.sums[n].eq(narrow(m, multiplier.product)),
+            self.sums[n].eq(narrow(m, self.lent[n].product)),
         ]
         m.d.comb += [
             adder.a.eq(operand),
             adder.b.eq(held),
-            multiplier.a.eq(total),
-            multiplier.b.eq(self.factor),
+            self.operands[n].a.eq(total),
+            self.operands[n].b.eq(self.factor),
         ]
 
 

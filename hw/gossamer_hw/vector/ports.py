@@ -7,10 +7,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
+from gossamer_hw.vector.stream_lane import Lent, Operands
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Vector
 
-__all__ = ["LINE_WORD_BYTES", "PRM_READS", "buffer_members", "read_port", "unit_members", "write_port"]
+__all__ = [
+    "LINE_WORD_BYTES", "PRM_READS", "borrower_members", "buffer_members", "read_port", "unit_members", "write_port",
+]  # fmt: skip
 
 LINE_WORD_BYTES = 4
 """Bytes per lane in a line of VIN, VOUT or PRM: one fp32 or two fp16."""
@@ -75,6 +78,17 @@ def buffer_members(architecture: Architecture, *, halves: bool) -> dict[str, Any
         "prm_write": Out(write_port(prm_lines, parameters, lanes)),
         "acc": Out(read_port(buffers.accumulator_words, sums, halves=halves)),
     }
+
+
+def borrower_members(lanes: int) -> dict[str, Any]:
+    """Members of a unit that borrows the first multipliers and adders of streaming lanes.
+
+    Members
+    -------
+    operands : per lane, any while another unit is at work.
+    lent : per lane: product and sum of the operands :data:`~gossamer_hw.vector.stream_lane.LENT_LATENCY` cycles before.
+    """
+    return {"operands": Out(data.ArrayLayout(Operands, lanes)), "lent": In(data.ArrayLayout(Lent, lanes))}
 
 
 def unit_members(architecture: Architecture) -> dict[str, Any]:

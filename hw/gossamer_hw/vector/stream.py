@@ -5,11 +5,11 @@ from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.formats import Half, Relaxed
 from gossamer_hw.prune.block import delay
-from gossamer_hw.vector.ports import PRM_READS, unit_members
+from gossamer_hw.vector.ports import PRM_READS, borrower_members, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, samples_together, spread
 from gossamer_hw.vector.stream_lane import StreamLane
@@ -57,7 +57,14 @@ class StreamUnit(wiring.Component):
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes
-        super().__init__({**unit_members(architecture), "drained": Out(drained_layout(lanes))})
+        super().__init__(
+            {
+                **unit_members(architecture),
+                "drained": Out(drained_layout(lanes)),
+                "borrowed": In(1),
+                **wiring.Signature(borrower_members(lanes)).flip().members,
+            }
+        )
         vin_lines, vout_lines = 1 << len(self.vin.address), 1 << len(self.vout.address)
         self._pairs = PairReader(lanes=lanes, lines=vin_lines)
         self._sums = SumReader(lanes=lanes, columns=architecture.array.columns, words=1 << len(self.acc.address))
@@ -74,6 +81,11 @@ class StreamUnit(wiring.Component):
             m.submodules[name] = getattr(self, f"_{name}")
         for n, lane in enumerate(self._stream_lanes):
             add_shared(m, platform, lane, name=f"lane_{n}", module=LANE_MODULE)
+            m.d.comb += [
+                lane.borrowed.eq(self.borrowed),
+                lane.operands.eq(self.operands[n]),
+                self.lent[n].eq(lane.lent),
+            ]
         self._start_readers(m)
         m.d.comb += self.done.eq(
             delay(m, self._pairs.final | self._sums.final | self._update.final, _TAIL_CYCLES, name="final")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,9 +11,12 @@ from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 
-__all__ = ["MINUS_ZERO", "ONE", "StreamLane", "Terms"]
+__all__ = ["LENT_LATENCY", "MINUS_ZERO", "ONE", "Lent", "Operands", "StreamLane", "Terms"]
 
 _MULTIPLY_LATENCY, _ADD_LATENCY = 3, 4
+
+LENT_LATENCY = 4
+"""Cycles from the operands of another unit to what a lane makes of them."""
 
 ONE = Const({"number": {"exponent": 127}}, Relaxed)
 """Factor that changes no number."""
@@ -32,6 +35,20 @@ class Terms(data.Struct):
     u: Relaxed
 
 
+class Operands(data.Struct):
+    """What another unit gives to a lane's first multiplier and first adder."""
+
+    a: Relaxed
+    b: Relaxed
+
+
+class Lent(data.Struct):
+    """What becomes of it: a b and a + b, both rounded, behind combinational logic; the sum needs a register."""
+
+    product: Relaxed
+    sum: Relaxed
+
+
 class StreamLane(wiring.Component):
     """``result = (x0 y0 + x1 y1) + u``, every operation rounded on its own to nearest even.
 
@@ -45,13 +62,16 @@ class StreamLane(wiring.Component):
         In place of ``u`` add the product x0 y0 of the terms one cycle before; :attr:`take_delay` cycles after the terms
         that it belongs to.
     result : the result, :attr:`latency` cycles after the terms, from a register.
+    borrowed : the first multiplier and the first adder work for another unit; the terms are lost.
+    operands, lent : the other unit's; :data:`LENT_LATENCY` cycles from one to the other.
     """
 
     latency = 2 + _MULTIPLY_LATENCY + 2 * _ADD_LATENCY
     take_delay = 1 + _MULTIPLY_LATENCY
 
     def __init__(self) -> None:
-        super().__init__({"terms": In(Terms), "take": In(1), "result": Out(Relaxed)})
+        lending = {"borrowed": In(1), "operands": In(Operands), "lent": Out(Lent)}
+        super().__init__({"terms": In(Terms), "take": In(1), "result": Out(Relaxed), **lending})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain multipliers and adders, with `u` beside them."""
@@ -63,16 +83,17 @@ class StreamLane(wiring.Component):
         terms = Signal(Terms, reset_less=True)
         m.d.sync += terms.eq(self.terms)
         m.d.comb += [
-            products[0].a.eq(terms.x0),
-            products[0].b.eq(terms.y0),
+            products[0].a.eq(self._lends(self.operands.a, terms.x0)),
+            products[0].b.eq(self._lends(self.operands.b, terms.y0)),
             products[1].a.eq(terms.x1),
             products[1].b.eq(terms.y1),
-            adders[0].a.eq(products[0].product),
-            adders[0].b.eq(products[1].product),
+            adders[0].a.eq(self._lends(self.operands.a, products[0].product)),
+            adders[0].b.eq(self._lends(self.operands.b, products[1].product)),
             adders[1].a.eq(adders[0].sum),
         ]
         late = self._late(m, terms.u, _MULTIPLY_LATENCY, "u_multiply")
         before = register(m, products[0].product, when=True, name="product_before")
+        m.d.comb += [self.lent.product.eq(before), self.lent.sum.eq(adders[0].sum)]
         addend = Signal(Relaxed)
         m.d.comb += addend.eq(Mux(self.take, before.as_value(), late.as_value()))
         m.d.comb += adders[1].b.eq(self._late(m, addend, _ADD_LATENCY, "u_add"))
@@ -80,6 +101,9 @@ class StreamLane(wiring.Component):
         m.d.sync += result.eq(adders[1].sum)
         m.d.comb += self.result.eq(result)
         return m
+
+    def _lends(self, theirs: Any, ours: Any) -> Value:
+        return Mux(self.borrowed, theirs.as_value(), ours.as_value())
 
     def _late(self, m: Module, value: Any, cycles: int, name: str) -> Any:
         for n in range(cycles):

@@ -16,7 +16,7 @@ from gossamer_models.registers import Fault
 from gossamer_models.timing import vector_micro
 from gossamer_models.timing.vector_micro import micro_cycles
 from tests.hw.rig import Rig
-from tests.hw.vector.unit_bench import UnitBench, halves, machine_of, rig_of
+from tests.hw.vector.unit_bench import UnitBench, WithLanes, halves, machine_of, rig_of
 
 SEED = 3
 LANES = [8, 4, 16, 64]
@@ -160,7 +160,7 @@ def test_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     instruction = softmax(bench, 6, 1, 0)
     logits(bench, np.random.default_rng(SEED), instruction, 1.0, 0.0)
     whole, _, _ = bench.golden([instruction])
-    bench.rig = Rig(MicroUnit(bench.architecture))
+    bench.rig = Rig(WithLanes(MicroUnit(bench.architecture)))
     monkeypatch.setattr(micro, "_CHUNK_BITS", 2)
     monkeypatch.setattr(vector_micro, "_CHUNK", 4)
     monkeypatch.setattr(vector_softmax, "_CHUNK", 4)

@@ -5,8 +5,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from amaranth.hdl import Elaboratable, Module
 
 from gossamer_hw.layouts import operand_bits
+from gossamer_hw.vector.stream_lane import StreamLane
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.architecture import Vector as VectorLanes
 from gossamer_models.golden.state import Machine
@@ -39,10 +41,29 @@ def halves(rng: np.random.Generator, count: int, special: float) -> UInt8:
     return np.where(rng.random(count) < special, chosen, bits).astype(np.uint16).view(np.uint8)
 
 
+class WithLanes(Elaboratable):
+    """A unit that borrows arithmetic, and the lanes that lend it."""
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = unit
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.unit = self.unit
+        for n in range(len(self.unit.operands)):
+            m.submodules[f"lane_{n}"] = lane = StreamLane()
+            m.d.comb += [
+                lane.borrowed.eq(1),
+                lane.operands.eq(self.unit.operands[n]),
+                self.unit.lent[n].eq(lane.lent),
+            ]
+        return m
+
+
 @lru_cache(maxsize=3)
 def rig_of(unit: type[Any], architecture: Architecture) -> Rig:
     """A unit of an architecture, elaborated once."""
-    return Rig(unit(architecture))
+    return Rig(WithLanes(unit(architecture)))
 
 
 @dataclass
@@ -51,7 +72,7 @@ class UnitBench:
 
     Members
     -------
-    rig : the device under test.
+    rig : the unit under test, with lanes.
     vin, vout, prm : bytes of the buffers.
     flags : sticky flags that are set from the start.
     cycles : of each instruction so far.
@@ -89,7 +110,7 @@ class UnitBench:
 
     def execute(self, instructions: list[Vector], limit: int = 20_000) -> None:
         """Run instructions one after the other."""
-        unit, line = self.rig.dut, self.architecture.vector.line_bytes
+        unit, line = self.rig.dut.unit, self.architecture.vector.line_bytes
         reads = [(unit.vin, self.vin), *((port, self.prm) for port in unit.prm)]
         writes = [(unit.vout, self.vout, 1), (unit.prm_write, self.prm, 4)]
         self.rig.run(
@@ -99,7 +120,7 @@ class UnitBench:
         )
 
     def _driver(self, instructions: list[Vector], limit: int) -> Any:
-        unit = self.rig.dut
+        unit = self.rig.dut.unit
 
         async def drive(ctx: Any) -> None:
             for instruction in instructions:
