@@ -46,13 +46,13 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
     return text
 
 
-def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str]) -> list[str]:
-    """Place and route some engines alone, and the machine if it fits; return a table of clocks and of what is taken.
+def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str | None]) -> list[str]:
+    """Place and route engines alone; return a table of clocks and of what is taken, or nothing.
 
     Parameters
     ----------
     uses : what the engines take.
-    engines : instances to place alone.
+    engines : instances to place alone; None is the whole machine, left out where it does not fit.
     """
     from gossamer_hw.fpga.parts import Use, placed, shares
     from gossamer_hw.fpga.resources import SynthesisError
@@ -60,7 +60,7 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
 
     fits = max(shares(sum(uses.values(), Use()), part).values()) <= 1
     rows = []
-    for engine in (*engines, *([None] if fits else [])):
+    for engine in engines if fits else filter(None, engines):
         start = time.monotonic()
         try:
             found = placed(verilog, top=TOP_MODULE, engine=engine, goal_hz=_GOAL_HZ)
@@ -69,7 +69,7 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
             clock, amounts = str(error).splitlines()[-1], ["-"] * 4
         rows.append((engine or "whole machine", clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
         Console(highlight=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
-    return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows)
+    return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
 
 def main() -> int:
@@ -78,7 +78,7 @@ def main() -> int:
     known = (*_SMALL, *_LARGE)
     parser.add_argument("machines", nargs="*", metavar="MACHINE", help=f"{', '.join(known)}; default all of them")
     parser.add_argument("--clock", action="append", default=[], metavar="ENGINE", help="place this engine alone too")
-    parser.add_argument("--unplaced", action="store_true", help="resources only")
+    parser.add_argument("--unplaced", action="store_true", help="do not place the whole machine")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.machines) - set(known)):
         parser.error(f"there is no machine {unknown[0]!r} here: {', '.join(known)}")
@@ -89,8 +89,9 @@ def main() -> int:
         part = LFE5U_85F if name in _SMALL else VU9P
         verilog, uses = _measure(name, part)
         lines = [f"## {name} on {part.name}", "", *resources(uses, part), ""]
-        if part is LFE5U_85F and not arguments.unplaced:
-            lines += [*clocks(verilog, uses, part, arguments.clock), ""]
+        placing = [*arguments.clock, *([] if arguments.unplaced else [None])]
+        if part is LFE5U_85F and (found_clocks := clocks(verilog, uses, part, placing)):
+            lines += [*found_clocks, ""]
         found |= sections("\n".join([*lines, *provenance()]))
     ordered = [text for name in known for title, text in found.items() if title.startswith(f"{name} ")]
     _DOCUMENT.write_text("\n".join([*_introduction(), *ordered]), encoding="utf-8")

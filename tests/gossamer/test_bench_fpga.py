@@ -36,6 +36,6 @@ def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkey
     monkeypatch.setattr(
         parts, "placed", lambda verilog, *, engine, **_: Placed(90e6 if engine else 81e6, Use(7, 6, 5, 4))
     )
-    found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm"]))[2:]
+    found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm", None]))[2:]
     assert [row[0] for row in found] == placed
     assert found[0][1:] == ["90.0 MHz", "80 MHz", "7", "6", "5", "4"]
