@@ -22,7 +22,7 @@ from gossamer_models.isa.instructions import MAX_DIMS, Dataflow, Gemm
 from gossamer_models.layouts import entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["BOTH", "Edges", "channels_fit", "choose_channels", "map_channels"]
+__all__ = ["BOTH", "Edges", "choose_channels", "given_channels", "map_channels", "unplaced_channels"]
 
 _ENTRY_BYTES = 3
 
@@ -50,7 +50,7 @@ def choose_channels(
     DoesNotFitError
         No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     """
-    shape = dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
+    shape = unplaced_channels(gemm)
     best = _best_channels(shape, architecture, objective, edges)
     if best is None:
         candidates = _channel_candidates(shape, architecture)
@@ -80,10 +80,28 @@ def _best_channels(
     return None
 
 
-def channels_fit(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> bool:
-    """Whether a schedule of a product of these sizes is one of this product."""
+def given_channels(
+    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, objective: Objective, edges: Edges = BOTH
+) -> Choice[ChannelMapping] | None:
+    """A schedule of a product of these sizes as one of this product; None if it does not fit.
+
+    It is one of those that the search examined, whatever it predicted of it.
+    """
+    best = _best_channels(unplaced_channels(gemm), architecture, objective, edges)
     fitting = fits(_channel_demands(gemm, mapping, architecture), architecture.buffers)
-    return fitting and len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS
+    if best is None or not fitting or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS:
+        return None
+
+    def actions() -> Actions:
+        return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
+
+    keys = objective.keys(_channel_cost(gemm, mapping, architecture, edges), actions)
+    return Choice(mapping, schedule_of(mapping, objective, keys, actions, best.schedule.examined))
+
+
+def unplaced_channels(gemm: ChannelGemm) -> ChannelGemm:
+    """The product without its places, so that equal ones compare equal."""
+    return dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:

@@ -19,7 +19,7 @@ from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["choose_gradient", "gemm_rows", "gradient_fits", "map_gradient"]
+__all__ = ["choose_gradient", "gemm_rows", "given_gradient", "map_gradient", "unplaced_gradient"]
 
 
 def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
@@ -39,10 +39,7 @@ def choose_gradient(
     UnsupportedError
         Groups of channels straddle the array's rows or columns.
     """
-    shape = dataclasses.replace(
-        gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
-        target=dataclasses.replace(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
-    )  # fmt: skip
+    shape = unplaced_gradient(gemm)
     best = _best_gradient(shape, architecture, objective)
     if best is None:
         _require_storable(gemm, architecture.array, layer)
@@ -88,10 +85,31 @@ def _best_gradient(
     return None
 
 
-def gradient_fits(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> bool:
-    """Whether a schedule of a product of these sizes is one of this product."""
+def given_gradient(
+    gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, objective: Objective
+) -> Choice[GradientMapping] | None:
+    """A schedule of a product of these sizes as one of this product; None if it does not fit.
+
+    It is one of those that the search examined, whatever it predicted of it.
+    """
+    best = _best_gradient(unplaced_gradient(gemm), architecture, objective)
     fitting = fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
-    return fitting and _storable(gemm, mapping, architecture.array)
+    if best is None or not fitting or not _storable(gemm, mapping, architecture.array):
+        return None
+
+    def actions() -> Actions:
+        return gradient_actions(gemm, mapping, _gradient_product(gemm, mapping, architecture), architecture)
+
+    keys = objective.keys(_gradient_cost(gemm, mapping, architecture), actions)
+    return Choice(mapping, schedule_of(mapping, objective, keys, actions, best.schedule.examined))
+
+
+def unplaced_gradient(gemm: GradientGemm) -> GradientGemm:
+    """The product without its places and seed, so that equal ones compare equal."""
+    return dataclasses.replace(
+        gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
+        target=dataclasses.replace(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
+    )  # fmt: skip
 
 
 def gemm_rows(gemm: GradientGemm, rows: int) -> int:

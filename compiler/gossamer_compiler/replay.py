@@ -9,7 +9,7 @@ from gossamer_compiler.graph import Graph, Multiply, build_graph
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.objective import Objective
 from gossamer_compiler.sampled import allocate_sampled
-from gossamer_compiler.scheduler import DoesNotReplayError, Replay, Scheduler
+from gossamer_compiler.scheduler import DoesNotReplayError, Given, Replay, Scheduler
 from gossamer_compiler.weights import PruneRule
 from gossamer_models.architecture import Architecture
 from gossamer_models.grouping import DENSE
@@ -28,10 +28,12 @@ class Replayed:
     -------
     own : with its run's schedules.
     other : with the other run's; None if they do not fit.
+    given : those schedules, by product.
     """
 
     own: StageProgram
     other: StageProgram | None
+    given: Given
 
 
 def replays(
@@ -64,28 +66,28 @@ def replays(
         key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, _sizes(stage.schedules), _sizes(schedules)
         if key not in known:
             known.add(key)
-            yield Replayed(
-                _stage(graph, node, batch, stage, scheduler, stage.schedules),
-                _replayed(graph, node, batch, stage, scheduler, schedules),
-            )
+            mine = _stage(graph, node, batch, stage, _replay(scheduler, stage, stage.schedules))
+            replay = _replay(scheduler, stage, schedules)
+            yield Replayed(mine, _replayed(graph, node, batch, stage, replay), replay.used)
 
 
 def _sizes(schedules: tuple[Schedule, ...]) -> tuple[tuple[tuple[str, int], ...], ...]:
     return tuple(schedule.sizes for schedule in schedules)
 
 
-def _replayed(
-    graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Scheduler, given: tuple[Schedule, ...]
-) -> StageProgram | None:
+def _replay(scheduler: Scheduler, stage: StageProgram, schedules: tuple[Schedule, ...]) -> Replay:
+    """A layer's FF is scheduled in any case, with its own schedule unless it is what is replayed."""
+    return Replay(scheduler, schedules if stage.stage == "ff" else (None, *schedules))
+
+
+def _replayed(graph: Graph, node: Multiply, batch: int, stage: StageProgram, replay: Replay) -> StageProgram | None:
     try:
-        return _stage(graph, node, batch, stage, scheduler, given)
+        return _stage(graph, node, batch, stage, replay)
     except DoesNotReplayError:
         return None
 
 
-def _stage(
-    graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Scheduler, given: tuple[Schedule, ...]
-) -> StageProgram:
+def _stage(graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Replay) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)
     pattern = DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
@@ -94,7 +96,7 @@ def _stage(
     kept = DENSE if stage.stage == "wu" else pattern
     layer = MultiplyLayer(
         node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(),
-        scheduler=Replay(scheduler, given if stage.stage == "ff" else (None, *given)),
+        scheduler=scheduler,
     )  # fmt: skip
     if stage.stage == "ff":
         return layer.feed_forward()

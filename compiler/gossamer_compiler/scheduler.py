@@ -1,14 +1,15 @@
 """Who decides on the schedules of a convolution or linear layer: a search, or another run that made one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_token_products import Epilogue
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping
-from gossamer_compiler.mapping import BOTH, Edges, channels_fit, choose_channels
-from gossamer_compiler.mapping_gradient import choose_gradient, gradient_fits
+from gossamer_compiler.mapping import BOTH, Edges, choose_channels, given_channels, unplaced_channels
+from gossamer_compiler.mapping_gradient import choose_gradient, given_gradient, unplaced_gradient
 from gossamer_compiler.mapping_tokens import choose_product
 from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.token_products import Product, ProductMapping
@@ -16,9 +17,14 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Dataflow
 from gossamer_models.program import Schedule
 
-__all__ = ["DoesNotReplayError", "Replay", "Scheduler"]
+__all__ = ["DoesNotReplayError", "Given", "Replay", "Scheduler"]
 
 _M = TypeVar("_M", ChannelMapping, GradientMapping)
+
+Given = Mapping[object, Choice[Any]]
+"""Schedules by the product, without its places, that they are for."""
+
+_NONE: Given = MappingProxyType({})
 
 
 class DoesNotReplayError(Exception):
@@ -31,18 +37,21 @@ class Scheduler:
     Parameters
     ----------
     objective : what they are chosen by.
+    given : schedules that are taken in place of a search's.
     """
 
-    def __init__(self, architecture: Architecture, objective: Objective) -> None:
-        self.architecture, self.objective = architecture, objective
+    def __init__(self, architecture: Architecture, objective: Objective, given: Given = _NONE) -> None:
+        self.architecture, self.objective, self._given = architecture, objective, given
 
     def channels(self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH) -> Choice[ChannelMapping]:
         """Schedule of FF or of a phase of BP, as :func:`~gossamer_compiler.mapping.choose_channels` gives it."""
-        return choose_channels(gemm, self.architecture, layer, self.objective, edges)
+        given = self._given.get((unplaced_channels(gemm), edges)) if self._given else None
+        return given or choose_channels(gemm, self.architecture, layer, self.objective, edges)
 
     def gradient(self, gemm: GradientGemm, layer: str) -> Choice[GradientMapping]:
         """Schedule of WU; raises as :func:`~gossamer_compiler.mapping_gradient.choose_gradient` does."""
-        return choose_gradient(gemm, self.architecture, layer, self.objective)
+        given = self._given.get(unplaced_gradient(gemm)) if self._given else None
+        return given or choose_gradient(gemm, self.architecture, layer, self.objective)
 
     def product(self, product: Product, epilogue: Epilogue, layer: str) -> Choice[ProductMapping]:
         """Schedule of an attention's product; raises as :func:`~gossamer_compiler.mapping_tokens.choose_product`."""
@@ -58,11 +67,16 @@ class Replay(Scheduler):
     ----------
     searching : decides where there is no such schedule.
     schedules : in the order of products; None where there is none.
+
+    Members
+    -------
+    used : schedules that products were given.
     """
 
     def __init__(self, searching: Scheduler, schedules: Iterable[Schedule | None]) -> None:
         super().__init__(searching.architecture, searching.objective)
         self._waiting = iter(schedules)
+        self.used: dict[object, Choice[Any]] = {}
 
     def channels(self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH) -> Choice[ChannelMapping]:
         """Schedule of FF or of a phase of BP."""
@@ -70,7 +84,8 @@ class Replay(Scheduler):
         if schedule is None:
             return super().channels(gemm, layer, edges)
         mapping = _mapping(ChannelMapping, schedule)
-        return _fitting(mapping, schedule, fits=channels_fit(gemm, mapping, self.architecture))
+        given = given_channels(gemm, mapping, self.architecture, self.objective, edges)
+        return self._fitting((unplaced_channels(gemm), edges), given)
 
     def gradient(self, gemm: GradientGemm, layer: str) -> Choice[GradientMapping]:
         """Schedule of WU."""
@@ -78,15 +93,16 @@ class Replay(Scheduler):
         if schedule is None:
             return super().gradient(gemm, layer)
         mapping = _mapping(GradientMapping, schedule)
-        return _fitting(mapping, schedule, fits=gradient_fits(gemm, mapping, self.architecture))
+        given = given_gradient(gemm, mapping, self.architecture, self.objective)
+        return self._fitting(unplaced_gradient(gemm), given)
+
+    def _fitting(self, product: object, given: Choice[_M] | None) -> Choice[_M]:
+        if given is None:
+            raise DoesNotReplayError
+        self.used[product] = given
+        return given
 
 
 def _mapping(cls: type[_M], schedule: Schedule) -> _M:
     sizes: dict[str, Any] = dict(schedule.sizes)
     return cls(**sizes | {"dataflow": Dataflow(sizes["dataflow"])})
-
-
-def _fitting(mapping: _M, schedule: Schedule, *, fits: bool) -> Choice[_M]:
-    if not fits:
-        raise DoesNotReplayError
-    return Choice(mapping, schedule)

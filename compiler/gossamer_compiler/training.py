@@ -21,7 +21,7 @@ from gossamer_compiler.normalise import BackwardPasses, ChainLayer
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
-from gossamer_compiler.scheduler import Scheduler
+from gossamer_compiler.scheduler import Given, Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.token_maps import TokensLayer
@@ -69,6 +69,7 @@ def compile_training(
     seed: int = 0,
     phase: Phase | None = None,
     objective: Objective = CYCLES,
+    given: Given | None = None,
 ) -> Program:
     """Compile one training iteration, or FF alone by a method that does not train.
 
@@ -85,6 +86,7 @@ def compile_training(
     seed : of unbiased pruning, if the method has it: another one for every step.
     phase : of the method's phases over a run; the last one by default.
     objective : what schedules are chosen by, product by product.
+    given : schedules that are taken in place of the search's.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def compile_training(
         raise UnsupportedError(f"no pass makes words of {word} samples", f"array.group: {BLOCK}, or another method")
     constants = hyperparameters or Hyperparameters()
     phase = phase or method.phases(pattern or DENSE)[-1]
-    scheduler = Scheduler(architecture, objective)
+    scheduler = Scheduler(architecture, objective, given or {})
     compiler = _Compiler(build_graph(network, batch, word), batch, method, phase, scheduler, seed)
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0

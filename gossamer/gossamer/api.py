@@ -2,18 +2,19 @@
 
 import dataclasses
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.fairness import Fairness, check_fairness, fairness_result
+from gossamer.fairness import Fairness, Ran, Taken, check_fairness, fairness_result, take_better
 from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer_compiler.importers.load import load_any_network
 from gossamer_compiler.objective import objective_of
+from gossamer_compiler.scheduler import Given
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError
@@ -22,7 +23,6 @@ from gossamer_models.loading import validate
 from gossamer_models.methods import METHODS, Phase
 from gossamer_models.network import Network
 from gossamer_models.objectives import OBJECTIVES
-from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
 from gossamer_models.workload import MethodUse, Training, Workload, load_workload
@@ -167,29 +167,38 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
     with _about(workload.source):
         objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
 
-    def one_run(what: str, use: MethodUse, phase: Phase) -> tuple[Program, SimResult]:
+    def one_run(what: str, use: MethodUse, phase: Phase, given: Given | None = None) -> Ran:
         note(f"{what}: compiling {network.name}, {_name(use)}")
         with _about(workload.source):
             program = compile_training(
                 network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
-                phase=phase, objective=objective,
+                phase=phase, objective=objective, given=given,
                 hyperparameters=Hyperparameters(loss_scale=workload.training.loss_scale),
             )  # fmt: skip
         note(f"{what}: simulating {len(program.stages)} stages")
         return program, simulator.run(program)
 
-    baseline = one_run("baseline", workload.baseline, _phases(workload.baseline)[-1])
-    runs, replayed, timing = [], list[Fairness](), baseline[1]
-    for phase in _phases(workload.training):
-        run = one_run("run", workload.training, phase)
-        runs.append(PhaseRun(phase, compare(run, baseline, machine)))
-        note("run: its schedules replayed on the baseline")
-        replayed.append(check_fairness(network, workload.batch, machine, objective, baseline[0], run[0], simulator))
-        timing = run[1]
-    comparison = runs[-1].comparison
-    schedule = schedule_result(runs) if len(runs) > 1 else None
-    result = simulation_result(comparison, workload, network.name, machine, fairness_result(replayed), schedule)
-    return Simulation(comparison, timing, result)
+    def beaten(own: Ran, other: Ran) -> Fairness:
+        return check_fairness(network, workload.batch, machine, objective, own[0], other[0], simulator)
+
+    def traded(what: str, use: MethodUse, phase: Phase, own: Ran, others: Iterable[Ran]) -> Taken:
+        found = tuple(beaten(own, other) for other in others)
+        return take_better(own, found, lambda given: one_run(what, use, phase, given), objective)
+
+    last, phases = _phases(workload.baseline)[-1], _phases(workload.training)
+    first = one_run("baseline", workload.baseline, last)
+    own = [one_run("run", workload.training, phase) for phase in phases]
+    note("both runs: the other's schedules replayed")
+    baseline = traded("baseline", workload.baseline, last, first, own)
+    lent = [traded("run", workload.training, phase, run, [first]) for phase, run in zip(phases, own, strict=True)]
+    runs = [run.ran for run in lent]
+    settled = not any(run.products for run in (baseline, *lent))
+    replayed = baseline.found if settled else [beaten(baseline.ran, run) for run in runs]
+    compared = [PhaseRun(phase, compare(run, baseline.ran, machine)) for phase, run in zip(phases, runs, strict=True)]
+    schedule = schedule_result(compared) if len(compared) > 1 else None
+    fairness = fairness_result(replayed, baseline)
+    result = simulation_result(compared[-1].comparison, workload, network.name, machine, fairness, schedule)
+    return Simulation(compared[-1].comparison, runs[-1][1], result)
 
 
 def _phases(use: MethodUse) -> tuple[Phase, ...]:

@@ -1,19 +1,28 @@
-"""Whether a comparison is fair: no stage of the baseline is better off with the run's schedule of it."""
+"""Whether a comparison is fair: no stage of the baseline is better off with the run's schedule of it.
 
-import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass
+A search goes by predictions. Where they mislead it, the other run may have found the better schedule: so each run takes
+the other's wherever a stage is better off with it, and what is left is an error.
+"""
 
-from gossamer_compiler.objective import Objective
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.replay import Replayed, replays
+from gossamer_compiler.scheduler import Given
+from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
-from gossamer_models.timeline import StageTiming
+from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_reports.result import Result
 from gossamer_sim.executor import Simulator
 
-__all__ = ["Beaten", "Fairness", "check_fairness", "fairness_result"]
+__all__ = ["Beaten", "Fairness", "Ran", "Taken", "check_fairness", "fairness_result", "take_better"]
+
+Ran = tuple[Program, SimResult]
+"""A program, and what the simulator says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,14 @@ class Beaten:
     Members
     -------
     own, other : what the objective says of it with either schedule: cycles, joules, or joules times cycles.
+    given : the other schedules, by product.
     """
 
     layer: str
     stage: str
     own: float
     other: float
+    given: Given = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,24 @@ class Fairness:
     differing: int
     replayed: int
     beaten: tuple[Beaten, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A run with schedules of the other one.
+
+    Members
+    -------
+    ran : with them.
+    products : that have one.
+    kept : layer and stage of those that would be better alone, and the run worse.
+    found : what replaying found of the run as it was.
+    """
+
+    ran: Ran
+    products: int
+    kept: frozenset[tuple[str, str]]
+    found: tuple[Fairness, ...]
 
 
 def check_fairness(
@@ -75,18 +104,48 @@ def _beaten(
 ) -> Beaten | None:
     both = simulator.run(Program("replay", machine.name, (item.own, other), MemoryImage())).stages
     own, replayed = (_value(objective, timing) for timing in both)
-    return Beaten(item.own.layer, item.own.stage, own, replayed) if replayed < own else None
+    return Beaten(item.own.layer, item.own.stage, own, replayed, item.given) if replayed < own else None
 
 
 def _value(objective: Objective, timing: StageTiming) -> float:
     return objective.value(timing.cycles, timing.actions)
 
 
-def fairness_result(found: Iterable[Fairness]) -> Result:
+def take_better(own: Ran, found: tuple[Fairness, ...], rerun: Callable[[Given], Ran], objective: Objective) -> Taken:
+    """Give a run the other's schedules that make a stage of it better, as long as the run does not get worse.
+
+    It may: what runs beside a stage depends on its schedule, too.
+
+    Parameters
+    ----------
+    rerun : compiles and simulates the run with given schedules.
+    """
+    given, kept = dict[object, Choice[Any]](), set[tuple[str, str]]()
+    for item in sorted((item for one in found for item in one.beaten), key=lambda item: item.other):
+        if not item.given or item.given.keys() <= given.keys():
+            continue
+        trial = rerun({**item.given, **given})
+        if _whole(objective, trial) <= _whole(objective, own):
+            own, given = trial, {**item.given, **given}
+        else:
+            kept.add((item.layer, item.stage))
+    return Taken(own, len(given), frozenset(kept), found)
+
+
+def _whole(objective: Objective, ran: Ran) -> float:
+    actions = Actions.total([(stage.actions, 1) for stage in ran[1].stages])
+    return objective.value(ran[1].cycles, actions)
+
+
+def fairness_result(found: Iterable[Fairness], baseline: Taken) -> Result:
     """What was found of all phases of a run, as JSON holds it."""
     found = list(found)
+    beaten = [item for one in found for item in one.beaten if (item.layer, item.stage) not in baseline.kept]
+    names = ("layer", "stage", "own", "other")
     return {
+        "taken": baseline.products,
+        "kept": len(baseline.kept),
         "differing": sum(item.differing for item in found),
         "replayed": sum(item.replayed for item in found),
-        "beaten": [dataclasses.asdict(beaten) for item in found for beaten in item.beaten],
+        "beaten": [{name: getattr(item, name) for name in names} for item in beaten],
     }

@@ -196,7 +196,7 @@ def fairness_line(result: Result) -> str:
     if not found["beaten"]:
         return (
             f"fair: of {found['differing']} stages that the baseline schedules differently, {found['replayed']} fit "
-            "the run's schedule, and none is better with it"
+            f"the run's schedule, and none is better with it{_traded(found)}"
         )
     first, unit = found["beaten"][0], _UNITS[result["workload"]["objective"]]
     more = f"; {len(found['beaten']) - 1} more" if len(found["beaten"]) > 1 else ""
@@ -204,6 +204,11 @@ def fairness_line(result: Result) -> str:
         f"not fair: {first['layer']} {first['stage']} of the baseline takes {first['own']:,.10g} {unit}, and "
         f"{first['other']:,.10g} with the run's schedule of it{more}"
     )
+
+
+def _traded(found: Mapping[str, Any]) -> str:
+    taken = f"; {found['taken']} of its products have the run's schedule already" if found["taken"] else ""
+    return taken + (f"; {found['kept']} would be, but the baseline worse" if found["kept"] else "")
 
 
 def _method_name(method: Mapping[str, Any]) -> str:

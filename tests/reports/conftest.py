@@ -13,7 +13,7 @@ from gossamer_models.workload import MethodUse, Training, Workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import simulation_result
 
-FAIR = {"differing": 0, "replayed": 0, "beaten": list[Any]()}
+FAIR = {"taken": 0, "kept": 0, "differing": 0, "replayed": 0, "beaten": list[Any]()}
 Run = tuple[Program, SimResult]
 
 

@@ -20,6 +20,7 @@ from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import Simulator
 
 MACHINE = load_architecture("vcu1525-32x32")
+FAIR = {"taken": 0, "kept": 0, "differing": 0, "replayed": 0, "beaten": []}
 WORKLOAD = Path(__file__).parents[2] / "workloads" / "digits-cnn-bdwp.yaml"
 
 
@@ -67,6 +68,40 @@ def test_runs_that_schedule_alike_have_nothing_to_replay() -> None:
     network = load_network("resnet9-32")
     dense = compiled(network, 64, "dense")
     assert list(replays(network, 64, MACHINE, CYCLES, dense, dense)) == []
+
+
+def workload(folder: Path, network: str, batch: int, machine: str) -> Path:
+    path = folder / "workload.yaml"
+    training = 'training: {method: bdwp-mvue, sparsity: "2:8"}'
+    path.write_text(f"network: {network}\nbatch: {batch}\n{training}\narchitecture: {machine}\n")
+    return path
+
+
+def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) -> None:
+    """Its prediction of a weight gradient is wrong by some cycles, and the run's is not."""
+    network, machine = load_network("digits-cnn"), load_architecture("tiny-4x4")
+    simulator = Simulator(machine)
+    programs = [
+        compile_training(network, 4, METHODS[name], pattern, machine)
+        for name, pattern in (("dense", None), ("bdwp-mvue", Pattern(2, 8)))
+    ]
+    found = check_fairness(network, 4, machine, CYCLES, programs[0], programs[1], simulator)
+    assert found.beaten
+    result = api.simulate(workload(tmp_path, "digits-cnn", 4, "tiny-4x4")).result
+    assert result["fairness"]["beaten"] == []
+    assert result["fairness"]["taken"] == sum(len(item.given) for item in found.beaten)
+    gain = sum(item.own - item.other for item in found.beaten)
+    before, after = simulator.run(programs[0]).cycles, result["baseline"]["totals"]["cycles"]
+    assert before - gain <= after < before
+
+
+def test_a_schedule_that_makes_the_whole_run_worse_is_not_taken(tmp_path: Path) -> None:
+    """A weight gradient carries another layer's pass, which the better schedule leaves no room for."""
+    result = api.simulate(workload(tmp_path, "digits-resnet", 8, "tiny-4x4")).result
+    machine = load_architecture("tiny-4x4")
+    dense = compile_training(load_network("digits-resnet"), 8, METHODS["dense"], None, machine)
+    assert result["fairness"] | {"differing": 0, "replayed": 0} == FAIR | {"kept": 1}
+    assert result["baseline"]["totals"]["cycles"] == Simulator(machine).run(dense).cycles
 
 
 def test_the_command_fails_and_keeps_its_results(
