@@ -2,9 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar
-
-import simpy
+from typing import TYPE_CHECKING, ClassVar
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.dram import DramTable
@@ -15,6 +13,9 @@ from gossamer_models.timing.sequencer import barrier_cycles
 from gossamer_models.timing.transfer import TransferShape, port_cycles, start_cycles
 from gossamer_sim.bank_bursts import ChannelBursts, channel_bursts, transfer_runs
 from gossamer_sim.bank_channel import BankChannel, Stream
+
+if TYPE_CHECKING:
+    import simpy
 
 __all__ = ["BankChannels", "BankMemory", "BankTransfer"]
 
@@ -61,7 +62,7 @@ class BankMemory:
     def lanes(self) -> None:
         """Nothing repeats here."""
 
-    def channel(self, environment: simpy.Environment) -> "BankChannels":
+    def channel(self, environment: "simpy.Environment") -> "BankChannels":
         """Channels at rest."""
         return BankChannels(environment, self)
 
@@ -79,7 +80,7 @@ class BankChannels:
     channels : each with its state.
     """
 
-    def __init__(self, environment: simpy.Environment, memory: BankMemory) -> None:
+    def __init__(self, environment: "simpy.Environment", memory: BankMemory) -> None:
         self._environment = environment
         self._units: Units = command_units(memory.table, memory.architecture.clock_hz)
         self._shortest = memory.table.timing_clocks.ccd_short * self._units.per_clock
@@ -88,7 +89,7 @@ class BankChannels:
             for _ in range(memory.architecture.memory.ports)
         ]
 
-    def stream(self, work: BankTransfer, *, write: bool) -> simpy.Event:
+    def stream(self, work: BankTransfer, *, write: bool) -> "simpy.Event":
         """Start a transfer's bursts; the event fires in the cycle after the last one's end."""
         now = self._advance()
         total = sum(len(bursts.banks) for bursts in work.channels)
@@ -110,7 +111,7 @@ class BankChannels:
             channel.advance(now)
         return now
 
-    def _follow(self, streams: list[Stream], done: simpy.Event) -> Generator[simpy.Event, None, None]:
+    def _follow(self, streams: list[Stream], done: "simpy.Event") -> Generator["simpy.Event", None, None]:
         """Wait for the earliest time at which all bursts can have been served, until they have."""
         while left := max(stream.remaining for stream in streams):
             shortest = (left - 1) * self._shortest

@@ -17,7 +17,7 @@ from operator import itemgetter
 import numpy as np
 
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.tokens import Engine, Semaphore, consumer
+from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 from gossamer_models.timeline import Skip, Span
 from gossamer_models.timing.dram import Epoch
 from gossamer_sim.engines import ENGINES, MAX_TOKENS, Tally
@@ -27,6 +27,7 @@ from gossamer_sim.work import Work
 __all__ = ["DataflowMachine", "DisorderError", "Mark"]
 
 _READER, _WRITER = ENGINES.index(Engine.LOAD), ENGINES.index(Engine.STORE)
+_PRODUCERS = tuple(ENGINES.index(producer(semaphore)) for semaphore in Semaphore)
 _CONSUMERS = tuple(ENGINES.index(consumer(semaphore)) for semaphore in Semaphore)
 _number = itemgetter(0)
 _BITS = range(len(ENGINES))
@@ -276,7 +277,7 @@ class DataflowMachine:
             if most > MAX_TOKENS:
                 signals = {work.number for work in self._works if bit in work.signals}
                 waits = {work.number for work in self._works if bit in work.waits}
-                ends = [end for part in self._done for number, _, end in part if number in signals]
+                ends = [end for number, _, end in self._done[_PRODUCERS[bit]] if number in signals]
                 starts = [start for number, start, _ in self._done[_CONSUMERS[bit]] if number in waits]
                 taken = np.searchsorted(np.array(starts, np.int64), ends, side="right")
                 if int((self._credits[bit] + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:

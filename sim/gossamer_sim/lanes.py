@@ -24,7 +24,7 @@ class Lanes:
     def __init__(self, base: Units, shared_paces: Callable[[Epoch, Epoch], tuple[int, int]]) -> None:
         self._units = base
         self._shared_paces = shared_paces
-        self._paces: dict[tuple[Epoch, Epoch], tuple[int, int]] = {}
+        self._paces: dict[tuple[int, int], tuple[tuple[int, int], Epoch, Epoch]] = {}
         self._lanes = (_Lane(), _Lane())
         self._since = 0
 
@@ -42,9 +42,10 @@ class Lanes:
         """Take events until a stream ends; return (write, end) of what has ended."""
         read, write = self._lanes
         per_cycle = self._units.per_cycle
-        for lane, other in ((read, write), (write, read)):
-            if other.start == other.end == _NEVER:
-                return self._alone(lane)
+        if write.start == write.end == _NEVER:
+            return self._alone(read)
+        if read.start == read.end == _NEVER:
+            return self._alone(write)
         ended: list[tuple[bool, int]] = []
         while not ended:
             now = min(read.start, read.end, write.start, write.end)
@@ -52,7 +53,7 @@ class Lanes:
                 break
             amount = (now - self._since) * per_cycle
             self._since = now
-            for lane in (read, write):
+            for lane in self._lanes:
                 if lane.start == now:
                     lane.start, lane.end, lane.bursts = _NEVER, now, lane.epoch.bursts
                 elif lane.end == now:
@@ -63,10 +64,10 @@ class Lanes:
                     lane.bursts = left if left > 0 else 0
             if read.end != _NEVER and write.end != _NEVER:
                 read.pace, write.pace = self._shared(read.epoch, write.epoch)
-            for lane in (read, write):
+            else:
+                read.pace, write.pace = read.pace_alone, write.pace_alone
+            for lane in self._lanes:
                 if lane.end != _NEVER:
-                    if read.end == _NEVER or write.end == _NEVER:
-                        lane.pace = lane.pace_alone
                     lane.end = now - (-lane.bursts * lane.pace // per_cycle)
         return ended
 
@@ -81,10 +82,12 @@ class Lanes:
         return [(lane is self._lanes[True], self._since)]
 
     def _shared(self, read: Epoch, write: Epoch) -> tuple[int, int]:
-        pair = read, write
-        if pair not in self._paces:
-            self._paces[pair] = self._shared_paces(read, write)
-        return self._paces[pair]
+        pair = id(read), id(write)
+        found = self._paces.get(pair)
+        if found is None:
+            # The epochs stay beside it, so that no other one gets their numbers.
+            found = self._paces[pair] = self._shared_paces(read, write), read, write
+        return found[0]
 
     def state(self, origin: int) -> tuple[object, ...]:
         """All that decides the future of the streams, relative to ``origin``."""

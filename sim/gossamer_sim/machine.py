@@ -8,9 +8,7 @@ hurry or stop but a full queue, deals ahead of time until it meets one.
 
 from collections import deque
 from collections.abc import Generator, Iterable
-from typing import TypeVar
-
-import simpy
+from typing import TYPE_CHECKING, TypeVar
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore
@@ -19,10 +17,13 @@ from gossamer_sim.engines import ENGINES, MAX_TOKENS, Tally
 from gossamer_sim.memory import SharedChannel
 from gossamer_sim.work import Work
 
+if TYPE_CHECKING:
+    import simpy
+
 __all__ = ["Fifo", "Machine", "Process", "Unit"]
 
 _T = TypeVar("_T")
-Process = Generator[simpy.Event, None, None]
+Process = Generator["simpy.Event", None, None]
 
 
 class Fifo(deque[_T]):
@@ -41,7 +42,7 @@ class Fifo(deque[_T]):
             alarm, self._alarm = self._alarm, None
             alarm.succeed()
 
-    def filled(self, environment: simpy.Environment) -> simpy.Event:
+    def filled(self, environment: "simpy.Environment") -> "simpy.Event":
         """Event that fires when the next item comes."""
         self._alarm = environment.event()
         return self._alarm
@@ -76,7 +77,7 @@ class Machine:
 
     def __init__(
         self,
-        environment: simpy.Environment,
+        environment: "simpy.Environment",
         queue_depth: int,
         tokens: dict[int, int],
         works: list[Work],

@@ -3,9 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
-
-import simpy
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gossamer_models.architecture import Architecture, Memory
 from gossamer_models.dram import load_dram
@@ -19,6 +17,9 @@ from gossamer_models.timing.transfer import TransferShape, ideal_transfer_cycles
 from gossamer_sim.bank_memory import BankMemory, BankTransfer
 from gossamer_sim.lanes import Lanes
 from gossamer_sim.scripted import ScriptedMemory
+
+if TYPE_CHECKING:
+    import simpy
 
 __all__ = [
     "Channel", "EpochMemory", "IdealMemory", "MemoryModel", "SharedChannel", "SharedWork",
@@ -43,7 +44,7 @@ class MemoryModel(Hashable, Protocol):
         """Cycles to the end, or to where the channel goes on with what stands beside them."""
         ...
 
-    def channel(self, environment: simpy.Environment) -> "SharedChannel | None":
+    def channel(self, environment: "simpy.Environment") -> "SharedChannel | None":
         """What a stage's transfers share, if anything."""
         ...
 
@@ -67,7 +68,7 @@ class IdealMemory:
         """Cycles from start to end, and no epoch."""
         return ideal_transfer_cycles(self.memory, transfer, shape), None
 
-    def channel(self, environment: simpy.Environment) -> None:
+    def channel(self, environment: "simpy.Environment") -> None:
         """Nothing is shared."""
         del environment
 
@@ -98,7 +99,7 @@ class EpochMemory:
         del address
         return barrier_cycles(self.dram.architecture.memory, instructions)
 
-    def channel(self, environment: simpy.Environment) -> "Channel":
+    def channel(self, environment: "simpy.Environment") -> "Channel":
         """A channel at rest."""
         return Channel(environment, self.dram)
 
@@ -110,7 +111,7 @@ class EpochMemory:
 class SharedChannel(Protocol):
     """What the transfers of a stage share."""
 
-    def stream(self, work: Any, *, write: bool) -> simpy.Event:
+    def stream(self, work: Any, *, write: bool) -> "simpy.Event":
         """Start a transfer's walk; the event fires in its last cycle."""
         ...
 
@@ -131,14 +132,14 @@ class Channel:
     dram : kind of memory and machine.
     """
 
-    def __init__(self, environment: simpy.Environment, dram: Dram) -> None:
+    def __init__(self, environment: "simpy.Environment", dram: Dram) -> None:
         self._environment = environment
         self._dram = dram
         self._units = dram.units
         self._active: dict[bool, _Stream] = {}
         self._since = 0
 
-    def stream(self, work: Epoch, *, write: bool) -> simpy.Event:
+    def stream(self, work: Epoch, *, write: bool) -> "simpy.Event":
         """Start streaming; the event fires in the cycle after the last burst."""
         self._advance()
         stream = _Stream(work, write, work.bursts, self._environment.event())
@@ -170,7 +171,7 @@ class Channel:
             timer = self._environment.timeout(self._units.cycles(stream.bursts * stream.pace))
             timer.callbacks.append(partial(self._expire, stream, stream.turn))
 
-    def _expire(self, stream: "_Stream", turn: int, _: simpy.Event) -> None:
+    def _expire(self, stream: "_Stream", turn: int, _: "simpy.Event") -> None:
         if stream.turn != turn:
             return  # a later event changed the pace and set a new timer
         self._advance()
@@ -188,7 +189,7 @@ class _Stream:
     epoch: Epoch
     write: bool
     bursts: int
-    done: simpy.Event
+    done: "simpy.Event"
     pace: int = 1
     turn: int = 0
 

@@ -5,9 +5,7 @@ Bursts are numbered from the memory's reset on, over all stages, so nothing repe
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
-
-import simpy
+from typing import TYPE_CHECKING, ClassVar
 
 from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import Load, Store
@@ -15,6 +13,9 @@ from gossamer_models.timing.dma import TransferPlan, scripted_load_cycles, scrip
 from gossamer_models.timing.scripted import Direction, latencies, ready_gaps
 from gossamer_models.timing.sequencer import Transaction, scripted_barrier_cycles
 from gossamer_models.timing.transfer import TransferShape
+
+if TYPE_CHECKING:
+    import simpy
 
 __all__ = ["ScriptedChannel", "ScriptedMemory"]
 
@@ -52,7 +53,7 @@ class ScriptedMemory:
         del shape
         return 0, transfer_plan(transfer, self.memory.port_bits // 8)
 
-    def channel(self, environment: simpy.Environment) -> "ScriptedChannel":
+    def channel(self, environment: "simpy.Environment") -> "ScriptedChannel":
         """The port, to a stage."""
         return ScriptedChannel(environment, self._scripts)
 
@@ -70,11 +71,11 @@ class ScriptedMemory:
 class ScriptedChannel:
     """Port of a :class:`ScriptedMemory` during one stage."""
 
-    def __init__(self, environment: simpy.Environment, scripts: dict[Direction, _Script]) -> None:
+    def __init__(self, environment: "simpy.Environment", scripts: dict[Direction, _Script]) -> None:
         self._environment = environment
         self._scripts = scripts
 
-    def stream(self, work: TransferPlan, *, write: bool) -> simpy.Event:
+    def stream(self, work: TransferPlan, *, write: bool) -> "simpy.Event":
         """Start a transfer; the event fires in its last cycle."""
         script = self._scripts[Direction.WRITE if write else Direction.READ]
         cycles = (scripted_store_cycles if write else scripted_load_cycles)(work, script.gaps, script.latencies)

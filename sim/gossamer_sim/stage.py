@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import simpy
+from typing import TYPE_CHECKING
 
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
@@ -21,6 +20,9 @@ from gossamer_sim.memory import MemoryModel
 from gossamer_sim.sequencer import Sequencer, compile_stage
 from gossamer_sim.walk import walk
 from gossamer_sim.work import CostBook, Work, WorkShop, cost_book
+
+if TYPE_CHECKING:
+    import simpy
 
 __all__ = ["StageRun", "ledger", "run_stage", "timing"]
 
@@ -62,7 +64,7 @@ def run_stage(
     address: int = 0,
     trace: bool = False,
     periodic: bool = True,
-    environment: simpy.Environment | None = None,
+    environment: "simpy.Environment | None" = None,
     recorded: tuple[SweepCounts, ...] = (),
 ) -> StageRun:
     """Run one stage on a machine of its own.
@@ -92,6 +94,8 @@ def run_stage(
             pass  # the long way says what is wrong, and when
         except (GossamerError, ValueError) as error:
             raise GossamerError(f"{name}: {error}") from error
+    import simpy
+
     environment = environment or simpy.Environment()
     shop = WorkShop(CostBook(architecture, memory, remember=periodic, recorded=recorded))
     channel = memory.channel(environment)
