@@ -114,15 +114,21 @@ def _value(objective: Objective, timing: StageTiming) -> float:
 def take_better(own: Ran, found: tuple[Fairness, ...], rerun: Callable[[Given], Ran], objective: Objective) -> Taken:
     """Give a run the other's schedules that make a stage of it better, as long as the run does not get worse.
 
-    It may: what runs beside a stage depends on its schedule, too.
+    It may: what runs beside a stage depends on its schedule, too. All are tried at once, and one by one if that fails.
 
     Parameters
     ----------
     rerun : compiles and simulates the run with given schedules.
     """
+    offered = sorted((item for one in found for item in one.beaten if item.given), key=lambda item: item.other)
     given, kept = dict[object, Choice[Any]](), set[tuple[str, str]]()
-    for item in sorted((item for one in found for item in one.beaten), key=lambda item: item.other):
-        if not item.given or item.given.keys() <= given.keys():
+    if len(offered) > 1:
+        together = {product: choice for item in reversed(offered) for product, choice in item.given.items()}
+        trial = rerun(together)
+        if _whole(objective, trial) <= _whole(objective, own):
+            return Taken(trial, len(together), frozenset(), found)
+    for item in offered:
+        if item.given.keys() <= given.keys():
             continue
         trial = rerun({**item.given, **given})
         if _whole(objective, trial) <= _whole(objective, own):
