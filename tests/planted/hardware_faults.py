@@ -306,6 +306,20 @@ _RENDER = (
         "tests/hw/render/test_factor_lane.py::test_points_under_pauses",
     ),
     Fault(
+        "an encoded row begins where the one before it begins",
+        "hw/gossamer_hw/render/encoded_bank.py",
+        "ends[(place - 1)[:_PLACE_BITS]]",
+        "ends[(place - 2)[:_PLACE_BITS]]",
+        "tests/hw/render/test_encoded_lane.py::test_rows_of_a_bank[3-5]",
+    ),
+    Fault(
+        "a row that goes on in the next word is read in its first word alone",
+        "hw/gossamer_hw/render/encoded_bank.py",
+        "(first + (sizes.units - 1 - number))",
+        "first",
+        "tests/hw/render/test_encoded_lane.py::test_rows_of_a_bank[3-5]",
+    ),
+    Fault(
         "texels are not counted from the first one that is held",
         "hw/gossamer_hw/render/texel_fetch.py",
         "texel.value - self.bases[axis]",

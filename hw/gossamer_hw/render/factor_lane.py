@@ -1,5 +1,6 @@
 """One plane and one line of a field at points: texels fetched and interpolated."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module
@@ -10,7 +11,6 @@ from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.render.interpolation import InterpolationLane
 from gossamer_hw.render.texel_fetch import TexelFetch
-from gossamer_models.timing.render_units import factor_cycles
 
 __all__ = ["FactorLane"]
 
@@ -38,16 +38,21 @@ class FactorLane(wiring.Component):
         A size is out of range.
     """
 
-    latency = factor_cycles()
-
     def __init__(self, *, components: int, columns: int, rows: int, length: int) -> None:
-        self._fetch = TexelFetch(components=components, columns=columns, rows=rows, length=length)
+        self._join(components, TexelFetch(components=components, columns=columns, rows=rows, length=length), {})
+
+    def _join(self, components: int, fetch: TexelFetch, more: Mapping[str, wiring.Member]) -> None:
+        self._fetch = fetch
         self._lane = InterpolationLane(components=components)
-        members = self._fetch.signature.members
         super().__init__(
-            {name: member for name, member in members.items() if member.flow is not Out}
-            | {"found": Out(1), "products": Out(data.ArrayLayout(Single, components))}
+            {name: member for name, member in fetch.signature.members.items() if member.flow is not Out}
+            | {"found": Out(1), "products": Out(data.ArrayLayout(Single, components)), **more}
         )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a point to its products."""
+        return self._fetch.latency + self._lane.latency
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the two."""

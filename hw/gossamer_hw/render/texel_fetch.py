@@ -4,11 +4,11 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import delayed_flags
+from gossamer_hw.numerics.bits import delayed, delayed_flags
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow
@@ -24,12 +24,13 @@ AXES = 3
 COORDINATE_BITS = 12
 _COLUMN, _ROW, _LINE = range(AXES)
 _ONE = np.float32(1)
+_POINT = 0
 
 
 class Texels(IntEnum):
     """What enters a fetch."""
 
-    POINT = 0
+    POINT = _POINT
     """A point between texels."""
     PLANE = 1
     """A texel of the plane."""
@@ -72,7 +73,8 @@ class TexelFetch(wiring.Component):
         A size is out of range.
     """
 
-    latency = FETCH_CYCLES
+    row_cycles = 1
+    """From a texel's place to its numbers."""
 
     def __init__(self, *, components: int, columns: int, rows: int, length: int) -> None:
         if components < 1 or min(columns, rows, length) < 2:
@@ -80,18 +82,15 @@ class TexelFetch(wiring.Component):
                 "`components` must be at least 1, `columns`, `rows` and `length` 2,"
                 f" not {components!r}, {columns!r}, {rows!r} and {length!r}"
             )
-        self._sizes = (columns, rows, length)
+        self._components, self._sizes = components, (columns, rows, length)
         numbers = data.ArrayLayout(Half, components)
         singles = data.ArrayLayout(Single, AXES)
         coordinates = data.ArrayLayout(COORDINATE_BITS, AXES)
         super().__init__(
             {
                 "valid": In(1),
-                "item": In(Texels),
+                **self._contents(),
                 "point": In(singles),
-                "column": In(range(max(columns, length))),
-                "row": In(range(rows)),
-                "numbers": In(numbers),
                 "spans": In(singles),
                 "highest": In(coordinates),
                 "bases": In(coordinates),
@@ -104,16 +103,31 @@ class TexelFetch(wiring.Component):
             }
         )
 
+    def _contents(self) -> dict[str, Any]:
+        """Return the members that write the banks, the kind of an item among them."""
+        columns, rows, length = self._sizes
+        return {
+            "item": In(Texels),
+            "column": In(range(max(columns, length))),
+            "row": In(range(rows)),
+            "numbers": In(data.ArrayLayout(Half, self._components)),
+        }
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a point to its rows and weights."""
+        return FETCH_CYCLES - 1 + self.row_cycles
+
     def elaborate(self, platform: Any) -> Elaboratable:
         """Find the texels and weights; the rows are read in the last cycle."""
         m = Module()
         p = Pipeline(m, "fetch")
         texels, fractions = zip(*(self._place(m, p, axis) for axis in range(AXES)), strict=True)
         self._weights(m, p, fractions)
-        places = [p.at(texel, self.latency - 1) for texel in texels]
+        places = [p.at(texel, FETCH_CYCLES - 1) for texel in texels]
         self._plane(m, places)
         self._line(m, places[_LINE])
-        found: Value = self.valid & (self.item == Texels.POINT)
+        found: Value = self.valid & (self.item == _POINT)
         m.d.comb += self.found.eq(delayed_flags(m, found, self.latency, name="found"))
         return m
 
@@ -142,43 +156,37 @@ class TexelFetch(wiring.Component):
 
     def _plane(self, m: Module, places: list[Value]) -> None:
         """Read a bank for each corner; which one it is changes with the lowest bits of the place."""
-        columns, rows, _ = self._sizes
         column, row = places[_COLUMN], places[_ROW]
-        column_bits, row_bits = ((-(-size // 2) - 1).bit_length() for size in (columns, rows))
-        writes = self.valid & (self.item == Texels.PLANE)
-        banks = []
-        for bank in range(CORNERS):
-            odd_column, odd_row = bank & 1, bank >> 1
-            read = Cat(_within(column, odd_column, column_bits), _within(row, odd_row, row_bits))
-            mine = (self.column[0] == odd_column) & (self.row[0] == odd_row)
-            write = Cat(_half(self.column, column_bits), _half(self.row, row_bits))
-            banks.append(self._bank(m, f"plane_{bank}", read, write, writes & mine))
-        parity = Signal(2, reset_less=True)
-        m.d.sync += parity.eq(Cat(column[0], row[0]))
+        column_bits, row_bits = (_half_bits(size) for size in self._sizes[:_LINE])
+        banks = [
+            self._bank(m, bank, _within(column, bank & 1, column_bits), _within(row, bank >> 1, row_bits))
+            for bank in range(CORNERS)
+        ]
+        parity = delayed(m, Cat(column[0], row[0]), self.row_cycles, name="plane_parity")
         for corner, numbers in enumerate(self.plane):
             m.d.comb += numbers.eq(Array(banks)[parity ^ corner])
 
     def _line(self, m: Module, place: Value) -> None:
-        bits = (-(-self._sizes[_LINE] // 2) - 1).bit_length()
-        writes = self.valid & (self.item == Texels.LINE)
-        banks = []
-        for bank in range(ENDS):
-            write = _half(self.column, bits)
-            mine = writes & (self.column[0] == bank)
-            banks.append(self._bank(m, f"line_{bank}", _within(place, bank, bits), write, mine))
-        parity = Signal(reset_less=True)
-        m.d.sync += parity.eq(place[0])
+        bits = _half_bits(self._sizes[_LINE])
+        banks = [self._bank(m, CORNERS + bank, _within(place, bank, bits), Const(0, 0)) for bank in range(ENDS)]
+        parity = delayed(m, place[0], self.row_cycles, name="line_parity")
         for end, numbers in enumerate(self.line):
             m.d.comb += numbers.eq(Array(banks)[parity ^ end])
 
-    def _bank(self, m: Module, name: str, read: Value, write: Value, writes: Value) -> Value:
-        m.submodules[name] = memory = RowMemory(unit_bits=len(self.numbers.as_value()), depth=1 << max(1, len(read)))
+    def _bank(self, m: Module, bank: int, column: Value, row: Value) -> Value:
+        """Return the numbers of a bank's texel, `row_cycles` later; banks of the line come last and have no rows."""
+        m.submodules[f"bank_{bank}"] = memory = RowMemory(
+            unit_bits=len(self.numbers.as_value()), depth=1 << max(1, len(column) + len(row))
+        )
+        of_line = bank >= CORNERS
+        writes = self.valid & (self.item == (Texels.LINE if of_line else Texels.PLANE))
+        mine = (self.column[0] == bank & 1) & (of_line or self.row[0] == bank >> 1)
         m.d.comb += [
             memory.read_enable.eq(self.step),
-            memory.read_address.eq(read),
-            memory.write_address.eq(write),
+            memory.read_address.eq(Cat(column, row)),
+            memory.write_address.eq(Cat(_half(self.column, len(column)), _half(self.row, len(row)))),
             memory.write_data.eq(self.numbers),
-            memory.write_mask.eq(self.step & writes),
+            memory.write_mask.eq(self.step & writes & mine),
         ]
         return memory.read_data
 
@@ -186,6 +194,11 @@ class TexelFetch(wiring.Component):
 def _within(place: Value, odd: int, bits: int) -> Value:
     """Return where in a bank of even or odd texels the one lies that is at a place or behind it."""
     return ((place >> 1) + (place[0] & (not odd)))[:bits] if bits else Const(0, 0)
+
+
+def _half_bits(size: int) -> int:
+    """Return the bits of a place along an axis in a bank of every other texel."""
+    return (-(-size // 2) - 1).bit_length()
 
 
 def _half(place: Value, bits: int) -> Value:

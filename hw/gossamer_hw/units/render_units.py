@@ -7,6 +7,7 @@ from amaranth.lib import data
 from gossamer_hw.render.ball import Balls, BallTest
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.compositor_lanes import CompositorLanes, item_layout, result_layout
+from gossamer_hw.render.encoded_lane import EncodedLane
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.logarithm import SoftplusUnit
@@ -23,17 +24,19 @@ from gossamer_models.timing.render_units import (
     LATTICE_CYCLES,
     PROJECTION_CYCLES,
     SOFTPLUS_CYCLES,
+    encoded_factor_cycles,
     factor_cycles,
 )
 
 __all__ = [
-    "RENDER_UNITS", "ball_unit", "compositor_lanes_unit", "compositor_unit", "exponential_unit", "factor_unit",
-    "projector_unit", "sampler_unit", "softplus_unit",
+    "RENDER_UNITS", "ball_unit", "compositor_lanes_unit", "compositor_unit", "encoded_unit", "exponential_unit",
+    "factor_unit", "projector_unit", "sampler_unit", "softplus_unit",
 ]  # fmt: skip
 
 _TILE_PIXELS = 80 * 80
 _LANES = 4
 _PATCH = (32, 32, 128)
+_BANK_BYTES = 1 << 13
 
 
 def exponential_unit() -> StreamUnit:
@@ -101,6 +104,22 @@ def factor_unit(components: int, columns: int, rows: int, length: int) -> Stream
         outputs=("products",),
         settings=("spans", "highest", "bases"),
     )
+
+
+def encoded_unit(lane: EncodedLane) -> StreamUnit:
+    """Return a lane out of encoded tables between streams."""
+    return StreamUnit(
+        lane,
+        inputs=("item", "point", "bank", "place", "data"),
+        outputs=("products", "malformed"),
+        settings=("spans", "highest", "bases"),
+    )
+
+
+def _encoded_lane(components: int) -> EncodedLane:
+    columns, rows, length = _PATCH
+    sizes = {"columns": columns, "rows": rows, "length": length}
+    return EncodedLane(components=components, payload_bytes=_BANK_BYTES, **sizes)
 
 
 def _fields(layout: data.StructLayout) -> str:
@@ -215,6 +234,26 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "row": "of the plane's texel",
             "numbers": "of the texel, fp16",
             "products": "fp32",
+            "spans": "texels of the whole plane and line less 1, three of fp32",
+            "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
+            "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
+        },
+    ),
+    "encoded-lane": Kind(
+        lambda array, components: encoded_unit(_encoded_lane(components)),
+        f"Multiplies a plane and a line of a field at points, all components, out of encoded tables: {_PATCH[0]} x"
+        f" {_PATCH[1]} texels of the plane and {_PATCH[2]} of the line in banks of {_BANK_BYTES} bytes of encoded rows,"
+        " of which each gives a row per cycle. Only points give results.",
+        lambda array, components: f"{encoded_factor_cycles(components)} cycles",
+        {
+            "item": "0: a point; 1: a header; 2: a word of a payload; nothing is written while a point is inside",
+            "point": "from 0 to 1 along columns, rows and the line, three of fp32",
+            "bank": "of what is written: of the plane x mod 2 + 2 (y mod 2), of the line 4 + x mod 2:"
+            " models/gossamer_models/render/banks.py",
+            "place": "which block of 16 rows, or which word",
+            "data": "the header as docs/fields.md has it, or the word, its first byte lowest",
+            "products": "of all components, fp32; meaningless if malformed",
+            "malformed": "a row that the point needs is no encoding",
             "spans": "texels of the whole plane and line less 1, three of fp32",
             "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
             "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, UInt8, UInt32
 
-__all__ = ["BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode", "find"]
+__all__ = ["BASE_BITS", "BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode", "find"]
 
 BLOCK_ROWS: Final = 16
 """Rows that share a base."""
 
 MAX_COMPONENTS: Final = 1 << 12
-_BASE_BITS: Final = 32
+BASE_BITS: Final = 32
 _VALUE_BYTES: Final = 2
 _CHUNK_ROWS: Final = 1 << 15  # rows that are worked on together, so that their bit masks stay small
 
@@ -99,7 +99,7 @@ class Layout:
     @property
     def header_bytes(self) -> int:
         """Bytes of a block's header."""
-        return -(-(_BASE_BITS + BLOCK_ROWS * (self.format_bits + self.offset_bits)) // 8)
+        return -(-(BASE_BITS + BLOCK_ROWS * (self.format_bits + self.offset_bits)) // 8)
 
     def coordinate_bytes(self, counts: Counts) -> Counts:
         """Return the bytes of the coordinates of rows with so many numbers."""
@@ -187,7 +187,7 @@ class Table:
         if layout.format_bits:
             fields = np.concatenate([formats[:, None], fields], axis=1)
         fields = fields.reshape(blocks, BLOCK_ROWS * fields.shape[1])
-        header = np.concatenate([_bits(self.bases.astype(np.int64), _BASE_BITS), fields], axis=1)
+        header = np.concatenate([_bits(self.bases.astype(np.int64), BASE_BITS), fields], axis=1)
         return np.packbits(header, axis=1, bitorder="little").tobytes() + self.payload.tobytes()
 
     @classmethod
@@ -206,8 +206,8 @@ class Table:
         blocks = -(-rows // BLOCK_ROWS)
         bits = np.unpackbits(raw[:size].reshape(blocks, layout.header_bytes), axis=1, bitorder="little")
         width = layout.format_bits + layout.offset_bits
-        fields = bits[:, _BASE_BITS : _BASE_BITS + BLOCK_ROWS * width].reshape(blocks * BLOCK_ROWS, width)[:rows]
-        bases = _numbers(bits[:, :_BASE_BITS]).astype(np.uint32)
+        fields = bits[:, BASE_BITS : BASE_BITS + BLOCK_ROWS * width].reshape(blocks * BLOCK_ROWS, width)[:rows]
+        bases = _numbers(bits[:, :BASE_BITS]).astype(np.uint32)
         ends = _numbers(fields[:, layout.format_bits :]).astype(np.uint32)
         table = cls(layout, bases, fields[:, 0].astype(np.bool_), ends, raw[size:])
         if not layout.format_bits:
@@ -238,8 +238,8 @@ def encode(rows: Float16, policy: Policy = Policy.HYBRID) -> Table:
     counts = np.count_nonzero(rows.view(np.uint16), axis=1).astype(np.int64)
     lengths = layout.row_bytes(counts)
     stops = np.cumsum(lengths)
-    if len(rows) and stops[-1] >= 1 << _BASE_BITS:
-        raise InputError(f"an encoded table must have less than {1 << _BASE_BITS} bytes, not {stops[-1]}")
+    if len(rows) and stops[-1] >= 1 << BASE_BITS:
+        raise InputError(f"an encoded table must have less than {1 << BASE_BITS} bytes, not {stops[-1]}")
     starts = stops - lengths
     bases = starts[::BLOCK_ROWS]
     ends = stops - np.repeat(bases, BLOCK_ROWS)[: len(rows)]

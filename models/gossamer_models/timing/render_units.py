@@ -7,9 +7,9 @@ __all__ = [
     "ADD_CYCLES", "BALL_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES",
     "LATTICE_CYCLES", "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES",
     "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
-    "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoder_cycles", "factor_cycles", "interpolation_cycles",
-    "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels", "projector_cycles", "sample_path_cycles",
-    "sampler_cycles", "tree_cycles",
+    "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles", "encoded_row_cycles", "encoder_cycles",
+    "factor_cycles", "interpolation_cycles", "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels",
+    "projector_cycles", "sample_path_cycles", "sampler_cycles", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -99,6 +99,16 @@ def interpolation_cycles() -> int:
 def factor_cycles() -> int:
     """Return the cycles from a point to the products of a plane and a line: fetch and interpolation."""
     return FETCH_CYCLES + interpolation_cycles()
+
+
+def encoded_row_cycles(components: int) -> int:
+    """Return the cycles from a row's place in a bank to its numbers: header 1, span 1, payload 1, turns 2, decoder."""
+    return 5 + decoder_cycles(components)
+
+
+def encoded_factor_cycles(components: int) -> int:
+    """Return the same as `factor_cycles` where texels are encoded: a row is found 1 and decoded instead of read 1."""
+    return factor_cycles() + encoded_row_cycles(components)
 
 
 def tree_cycles(terms: int) -> int:

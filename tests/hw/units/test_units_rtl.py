@@ -18,6 +18,7 @@ from tests.hw.units.unit_cases import (
     compositor_case,
     compositor_lanes_case,
     element_case,
+    encoded_case,
     exponential_case,
     factor_case,
     projector_case,
@@ -73,6 +74,10 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     }
     cases |= {f"ball_test_{pixels}": ball_case(some_candidates(pixels, 3, 120)) for pixels in (2, 33, 6400)}
     cases["sampler"] = sampler_case(33, 31, 20)
+    cases |= {
+        f"encoded_lane_{components}": encoded_case(components, grid, SEED, 200)
+        for components, grid in ((1, (4, 5, 3)), (5, (9, 7, 12)), (9, (3, 12, 40)))
+    }
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
     cases["projector"] = projector_case(some_view(0, 16, 200))
     stimulus: dict[str, Any] = {}

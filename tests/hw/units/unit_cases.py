@@ -9,6 +9,8 @@ from amaranth.lib.data import StructLayout
 from gossamer_hw.render.ball import Balls
 from gossamer_hw.render.compositor import Item
 from gossamer_hw.render.compositor_lanes import item_layout, result_layout
+from gossamer_hw.render.encoded_lane import Encoded, EncodedLane
+from gossamer_hw.render.interpolation import CORNERS
 from gossamer_hw.render.projector import PIXEL_BITS, Picture
 from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
@@ -18,6 +20,7 @@ from gossamer_hw.units.render_units import (
     ball_unit,
     compositor_lanes_unit,
     compositor_unit,
+    encoded_unit,
     exponential_unit,
     factor_unit,
     projector_unit,
@@ -30,6 +33,7 @@ from gossamer_models.numerics.formats import Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.numerics.special import exp, softplus
 from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.banks import line_banks, plane_banks
 from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
 from gossamer_models.render.field import Factors
@@ -40,12 +44,12 @@ from tests.hw.prune.prune_words import expected_entries, packed_words, random_wo
 from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
-from tests.hw.render.rows import packed, row_bytes, some_rows
+from tests.hw.render.rows import canonical, numbers, packed, row_bytes, some_rows
 
 __all__ = [
-    "ARRAY", "Case", "ball_case", "compositor_case", "compositor_lanes_case", "element_case", "exponential_case",
-    "exponents", "factor_case", "projector_case", "prune_case", "sampler_case", "softplus_case", "sparse_case",
-    "wave_case",
+    "ARRAY", "Case", "ball_case", "compositor_case", "compositor_lanes_case", "element_case", "encoded_case",
+    "exponential_case", "exponents", "factor_case", "projector_case", "prune_case", "sampler_case", "softplus_case",
+    "sparse_case", "wave_case",
 ]  # fmt: skip
 
 ARRAY = Array(rows=4, columns=4)
@@ -295,6 +299,56 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     return case
 
 
+def _points(rng: np.random.Generator, spans: Float32, count: int) -> Float32:
+    """Return points anywhere, on texels, and on corners and faces of the whole."""
+    anywhere = rng.random((count, 3), dtype=np.float32)
+    kinds = rng.integers(3, size=(count, 1))
+    return np.select([kinds == 0, kinds == 1], [anywhere, np.rint(anywhere * spans) / spans], np.rint(anywhere))
+
+
+def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
+    """Points of the held part of a plane and a line in encoded banks, largest and tiny numbers among the texels."""
+    rng = np.random.default_rng(seed)
+    x, y, z = grid
+    shapes = (y, x), (z, x), (z, y), (z,), (y,), (x,)
+    texels = [numbers(rng, *shape, components) for shape in shapes]
+    for part in texels:
+        part[~np.isfinite(part)] = np.finfo(np.float16).max
+        part[rng.random(part.shape) < 0.6] = 0
+        part[rng.random(part.shape[:-1]) < 0.2] = 0
+    xy, xz, yz, p, q, r = texels
+    golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
+    spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
+    points = _points(rng, spans, 9 * count)
+    below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
+    points = points[(below >= bases).all(axis=1)][:count]
+    with np.errstate(all="ignore"):
+        products = golden.products(points)[:, :components]
+    a, b, c = bases.tolist()
+    tables = [*plane_banks(xy[b:, a:]), *line_banks(p[c:])]
+    size = max(len(table.payload) for table in tables)
+    lane = EncodedLane(components=components, columns=x - a, rows=y - b, length=z - c, payload_bytes=size)
+    items: list[tuple[int, ...]] = []
+    for bank, table in enumerate(tables):
+        text, word_bytes = table.to_bytes(), lane.sizes[bank >= CORNERS].word_bytes
+        headers, each = table.layout.headers_bytes(table.rows), table.layout.header_bytes
+        for kind, written, width in (
+            (Encoded.HEADER, text[:headers], each),
+            (Encoded.PAYLOAD, text[headers:], word_bytes),
+        ):
+            cuts = [written[place : place + width] for place in range(0, len(written), width)]
+            items += [(kind, 0, bank, n, int.from_bytes(cut, "little")) for n, cut in enumerate(cuts)]
+    items += [(Encoded.POINT, packed(point), 0, 0, 0) for point in points]
+    results = [(_joined(canonical(product), 32), 0) for product in products]
+    case = _case(encoded_unit(lane), items, results)
+    case.settings.update(
+        spans=packed(spans),
+        highest=_joined([n - 2 for n in grid], COORDINATE_BITS),
+        bases=_joined([a, b, c], COORDINATE_BITS),
+    )
+    return case
+
+
 def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
     """Points of the held part of a plane and a line: anywhere, on texels, on corners and faces of the whole.
 
@@ -307,9 +361,7 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
     p, q, r = (rng.standard_normal((size, components)).astype(np.float16) for size in (z, y, x))
     golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
     spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
-    anywhere = rng.random((9 * count, 3), dtype=np.float32)
-    kinds = rng.integers(3, size=(9 * count, 1))
-    points = np.select([kinds == 0, kinds == 1], [anywhere, np.rint(anywhere * spans) / spans], np.rint(anywhere))
+    points = _points(rng, spans, 9 * count)
     below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
     points = points[(below >= bases).all(axis=1)][:count]
     products = golden.products(points)[:, :components] + np.float32(0)
