@@ -1,8 +1,9 @@
 """Area and clock of the hardware's parts, by Yosys and nextpnr, out of context."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from gossamer.bench_rates import rates
 from gossamer.bench_record import Measurement
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ _FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"
 _UNITS: Final = (
     ("sparse-encoder", 16), ("sparse-encoder", 48), ("sparse-decoder", 16), ("sparse-decoder", 48),
     ("prune", 1), ("pe", 1),
-    ("exponential", 1), ("softplus", 1), ("compositor", 1), ("projector", 1), ("ball-test", 1), ("sampler", 1),
-    ("factor-lane", 1),
+    ("exponential", 1), ("softplus", 1), ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
+    ("ball-test", 1), ("sampler", 1), ("factor-lane", 1),
 )  # fmt: skip
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 
@@ -77,6 +78,7 @@ def engines() -> Iterator[Measurement]:
 
 def units() -> Iterator[Measurement]:
     """Measure the units of the render engine, and those that can be had alone, on both families."""
+    from gossamer_hw.render.encoded_bank import EncodedBank
     from gossamer_hw.render.interpolation import InterpolationLane
     from gossamer_hw.render.light import LightUnit
     from gossamer_hw.render.search import SearchUnit
@@ -95,7 +97,8 @@ def units() -> Iterator[Measurement]:
         for family, title in _FAMILIES.items():
             area = _area(text.verilog, text.module, family)
             yield Measurement(f"unit {what}, {title}", area, command=f"{command} {family}")
-    parts = {
+    parts: dict[str, Any] = {
+        "encoded bank of 16 components, 256 rows in 8 KiB": EncodedBank(components=16, rows=256, payload_bytes=1 << 13),
         "search unit of 16 components": SearchUnit(width=16),
         "search unit of 48 components": SearchUnit(width=48),
         "sine and cosine": WaveUnit(),
@@ -109,6 +112,7 @@ def units() -> Iterator[Measurement]:
         verilog = emit_verilog(component, name="part")
         for family, title in _FAMILIES.items():
             yield Measurement(f"{what}, {title}", _area(verilog, "part", family))
+    yield from rates()
 
 
 def _area(verilog: str, top: str, family: "Family") -> str:

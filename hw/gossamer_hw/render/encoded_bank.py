@@ -55,6 +55,16 @@ class BankSizes:
         return self.units * _UNIT_BYTES
 
     @property
+    def places(self) -> int:
+        """Headers or words, whatever there are more of."""
+        return max(self.blocks, self.words)
+
+    @property
+    def data_bits(self) -> int:
+        """Bits of a header or a word, whatever has more."""
+        return max(self.header_bits, 8 * self.word_bytes)
+
+    @property
     def address_bits(self) -> int:
         """Bits of a byte's place in the payload, and of the place behind the last one."""
         return (self.words * self.word_bytes).bit_length()
@@ -90,8 +100,8 @@ class EncodedBank(wiring.Component):
                 "row": In(range(max(2, rows))),
                 "header_write": In(1),
                 "payload_write": In(1),
-                "place": In(range(max(sizes.blocks, sizes.words))),
-                "data": In(max(sizes.header_bits, 8 * sizes.word_bytes)),
+                "place": In(range(sizes.places)),
+                "data": In(sizes.data_bits),
                 "step": In(1, init=1),
                 "numbers": Out(data.ArrayLayout(Half, components)),
                 "malformed": Out(1),

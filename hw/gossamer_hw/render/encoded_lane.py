@@ -52,13 +52,11 @@ class EncodedFetch(TexelFetch):
         super().__init__(components=components, columns=columns, rows=rows, length=length)
 
     def _contents(self) -> dict[str, Any]:
-        plane, line = (EncodedBank(components=self._components, **sizes) for sizes in self._banks())
-        places, words = (max(len(getattr(bank, name)) for bank in (plane, line)) for name in ("place", "data"))
         return {
             "item": In(Encoded),
             "bank": In(range(CORNERS + ENDS)),
-            "place": In(places),
-            "data": In(words),
+            "place": In(range(max(sizes.places for sizes in self.bank_sizes))),
+            "data": In(max(sizes.data_bits for sizes in self.bank_sizes)),
             "malformed": Out(1),
         }
 

@@ -11,8 +11,9 @@ from gossamer_hw.units.render_units import compositor_lanes_unit
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
 from tests.hw.formal_proof import SOLVER, Claims, prove
+from tests.hw.units.case import Case
+from tests.hw.units.compositor_cases import compositor_lanes_case
 from tests.hw.units.test_stream_unit import pauses, play
-from tests.hw.units.unit_cases import Case, compositor_lanes_case
 
 SEED = 61
 

@@ -12,11 +12,10 @@ from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
 from tests.hw.render.candidates import some_candidates
 from tests.hw.render.cubes import some_view
+from tests.hw.units.compositor_cases import compositor_case, compositor_lanes_case
 from tests.hw.units.unit_cases import (
     Case,
     ball_case,
-    compositor_case,
-    compositor_lanes_case,
     element_case,
     encoded_case,
     exponential_case,

@@ -1,14 +1,8 @@
 """What stream units are given, and what must come out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from amaranth.lib.data import StructLayout
 
 from gossamer_hw.render.ball import Balls
-from gossamer_hw.render.compositor import Item
-from gossamer_hw.render.compositor_lanes import item_layout, result_layout
 from gossamer_hw.render.encoded_lane import Encoded, EncodedLane
 from gossamer_hw.render.interpolation import CORNERS
 from gossamer_hw.render.projector import PIXEL_BITS, Picture
@@ -18,8 +12,6 @@ from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.catalogue import UNITS
 from gossamer_hw.units.render_units import (
     ball_unit,
-    compositor_lanes_unit,
-    compositor_unit,
     encoded_unit,
     exponential_unit,
     factor_unit,
@@ -27,14 +19,13 @@ from gossamer_hw.units.render_units import (
     sampler_unit,
     softplus_unit,
 )
-from gossamer_hw.units.stream_unit import Field, StreamUnit
+from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.numerics.formats import Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.numerics.special import exp, softplus
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.banks import line_banks, plane_banks
-from gossamer_models.render.composite import Compositor, Shaded
 from gossamer_models.render.encoding import encode
 from gossamer_models.render.field import Factors
 from gossamer_models.render.interpolate import Interpolator
@@ -45,9 +36,10 @@ from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import canonical, numbers, packed, row_bytes, some_rows
+from tests.hw.units.case import Case, joined, laid, stream_case
 
 __all__ = [
-    "ARRAY", "Case", "ball_case", "compositor_case", "compositor_lanes_case", "element_case", "encoded_case",
+    "ARRAY", "Case", "ball_case", "element_case", "encoded_case",
     "exponential_case", "exponents", "factor_case", "projector_case", "prune_case", "sampler_case", "softplus_case",
     "sparse_case", "wave_case",
 ]  # fmt: skip
@@ -55,16 +47,6 @@ __all__ = [
 ARRAY = Array(rows=4, columns=4)
 PATTERN = Pattern(2, 8)
 PROJECTED = ("origin", "sides", "radius", "focal", "low", "high")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A unit, its items as ``s_axis_tdata`` takes them, and its results as ``m_axis_tdata`` gives them."""
-
-    unit: StreamUnit
-    items: list[int]
-    results: list[int]
-    settings: dict[str, int]
 
 
 def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
@@ -78,8 +60,8 @@ def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
     places = [(int(table.bases[n // 16]), int(table.ends[n])) for n in range(len(rows))]
     if name == "sparse-encoder":
         results = [(*one, *place) for one, place in zip(coded, places, strict=True)]
-        return _case(unit, plain, results)
-    return _case(unit, coded, [(numbers, 0) for numbers, _ in plain])
+        return stream_case(unit, plain, results)
+    return stream_case(unit, coded, [(numbers, 0) for numbers, _ in plain])
 
 
 def prune_case(seed: int, count: int) -> Case:
@@ -88,7 +70,7 @@ def prune_case(seed: int, count: int) -> Case:
     entries = expected_entries(words, real, PATTERN).astype(object)
     results = [(sum(int(entry) << 20 * k for k, entry in enumerate(row)),) for row in entries]
     items = [(word, int(n)) for word, n in zip(packed_words(words), real, strict=True)]
-    case = _case(UNITS["prune"].build(ARRAY, 1), items, results)
+    case = stream_case(UNITS["prune"].build(ARRAY, 1), items, results)
     case.settings.update(keep=PATTERN.n, of=PATTERN.m)
     return case
 
@@ -112,7 +94,7 @@ def element_case(seed: int, steps: int) -> Case:
         items.append((packed(word), int(value.view(np.uint16)), index, *map(int, valid), int(first), int(last)))
     # Sums leave behind further items.
     items += [(0,) * 7] * 12
-    return _case(UNITS["pe"].build(ARRAY, 1), items, results)
+    return stream_case(UNITS["pe"].build(ARRAY, 1), items, results)
 
 
 def wave_case() -> Case:
@@ -121,7 +103,7 @@ def wave_case() -> Case:
     x = bits.view(np.float16)
     unit = StreamUnit(WaveUnit(), inputs=("x",), outputs=("sine", "cosine"))
     results = np.stack([sine(x), cosine(x)], axis=1).view(np.uint16).tolist()
-    return _case(unit, [(number,) for number in bits.tolist()], results)
+    return stream_case(unit, [(number,) for number in bits.tolist()], results)
 
 
 def exponents(seed: int, count: int) -> Float32:
@@ -139,7 +121,7 @@ def exponential_case(seed: int, count: int) -> Case:
     """Powers of e."""
     x = exponents(seed, count)
     results = [(int(bits),) for bits in bits32(exp(x))]
-    return _case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results)
+    return stream_case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results)
 
 
 def softplus_case(seed: int, count: int) -> Case:
@@ -147,112 +129,20 @@ def softplus_case(seed: int, count: int) -> Case:
     x = np.concatenate([exponents(seed, count // 2), np.random.default_rng(seed).normal(0, 8, count // 2)])
     x = x.astype(np.float32)
     results = [(int(bits),) for bits in bits32(softplus(x))]
-    return _case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results)
-
-
-@dataclass(frozen=True, slots=True)
-class _Composed:
-    """An item of a compositor, and its result: shaded, ended, weight or colour."""
-
-    kind: Item
-    pixel: int
-    amount: int
-    colour: int
-    result: tuple[int, int, int] | None = None
-
-
-_CUT, _THRESHOLD, _BACKGROUND = np.float32(1e-3), np.float32(0.02), np.float32(0.75)
-
-
-def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
-    """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels."""
-    rng = np.random.default_rng(seed)
-    owner = rng.integers(pixels, size=count)
-    left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
-    left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
-    colour = rng.random((count, 3), dtype=np.float32)
-    order = np.argsort(owner, kind="stable")
-    # Without a cut golden gives the weights of all samples that count.
-    golden = Compositor(pixels, -1.0, float(_THRESHOLD))
-    golden.add(owner[order], order, left[order])
-    weighed = golden.shaded()
-    weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
-    kept = weighed.weights > _CUT
-    shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
-    sums = np.zeros((pixels, 3), np.float32)
-    shaded.add_to(sums, colour[shaded.k])
-    picture = golden.over(sums, float(_BACKGROUND))
-    items = [_Composed(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
-    waiting: list[_Composed] = []
-    for n, pixel in enumerate(owner.tolist()):
-        result = None
-        if n in weights:
-            is_shaded, weight = int(weights[n] > _CUT), int(bits32(weights[n]))
-            result = is_shaded, int(golden.last[pixel] == n), weight
-            if is_shaded:
-                waiting.append(_Composed(Item.COLOUR, pixel, weight, packed(colour[n])))
-        items.append(_Composed(Item.SAMPLE, pixel, int(bits32(left[n])), packed(colour[n]), result))
-        while waiting and rng.random() < 0.4:
-            items.append(waiting.pop(0))
-    items += waiting
-    for pixel in rng.permutation(pixels).tolist():
-        result = 0, 0, packed(picture[pixel])
-        items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
-    return items
-
-
-def compositor_case(pixels: int, seed: int, count: int) -> Case:
-    """Samples, colours and ends of a tile's pixels, one per cycle."""
-    items = _composed(pixels, seed, count)
-    results = [(one.pixel, int(one.kind == Item.FINISH), *one.result) for one in items if one.result]
-    entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
-    case = _case(compositor_unit(pixels), entering, results)
-    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
-    return case
-
-
-def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Case:
-    """The same for several pixels per cycle: each item with those before it as long as its lane has none yet."""
-    places = -(-pixels // lanes)
-    layouts = item_layout(places), result_layout(places)
-    vectors: list[list[_Composed | None]] = [[None] * lanes]
-    rng = np.random.default_rng(seed)
-    for one in _composed(pixels, seed, count):
-        if vectors[-1][one.pixel % lanes] or rng.random() < 0.1:
-            vectors.append([None] * lanes)
-        vectors[-1][one.pixel % lanes] = one
-    items, results = [], []
-    for vector in vectors:
-        entering, leaving = 0, 0
-        for lane, chosen in enumerate(vector):
-            if chosen is None:
-                continue
-            one, place = chosen, chosen.pixel // lanes
-            values = {"valid": 1, "item": one.kind, "place": place, "amount": one.amount, "colour": one.colour}
-            entering |= _laid(layouts[0], values) << layouts[0].size * lane
-            if one.result:
-                names = ("found", "place", "finished", "shaded", "ended", "result")
-                given = (1, place, int(one.kind == Item.FINISH), *one.result)
-                leaving |= _laid(layouts[1], dict(zip(names, given, strict=True))) << layouts[1].size * lane
-        items.append((entering,))
-        if leaving:
-            results.append((leaving,))
-    case = _case(compositor_lanes_unit(pixels, lanes), items, results)
-    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
-    return case
+    return stream_case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results)
 
 
 def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
     """Candidate pixels of cubes; a projector that is elaborated already may be used again."""
     projection = view.projection
     values = {name: packed(np.array(getattr(projection, name))) for name in PROJECTED}
-    values |= {"first": _joined(view.first, PIXEL_BITS), "last": _joined(view.last, PIXEL_BITS)}
+    values |= {"first": joined(view.first, PIXEL_BITS), "last": joined(view.last, PIXEL_BITS)}
     layout = Picture.as_shape()
-    items = [_joined(cube, CUBE_BITS) for cube in view.cubes.tolist()]
+    items = [joined(cube, CUBE_BITS) for cube in view.cubes.tolist()]
     results = []
     for cube, pixels in zip(items, view.pixels(), strict=True):
-        results += [(cube, _joined(pixel, PIXEL_BITS), int(pixel == pixels[-1])) for pixel in pixels]
-    case = _case(unit or projector_unit(), [(cube,) for cube in items], results)
+        results += [(cube, joined(pixel, PIXEL_BITS), int(pixel == pixels[-1])) for pixel in pixels]
+    case = stream_case(unit or projector_unit(), [(cube,) for cube in items], results)
     case.settings["picture"] = sum(value << layout[name].offset for name, value in values.items())
     return case
 
@@ -263,15 +153,15 @@ def ball_case(candidates: Candidates, unit: StreamUnit | None = None) -> Case:
     ball = candidates.ball
     items, results = [], []
     for cube, rays in zip(candidates.cubes.tolist(), candidates.rays, strict=True):
-        cell = _joined(cube, CUBE_BITS)
+        cell = joined(cube, CUBE_BITS)
         items += [
             (cell, ray.pixel, packed(ray.direction), int(ray.alive), int(ray is rays[-1])) for ray in rays
         ]  # fmt: skip
         met = [ray for ray in rays if ray.met]
         for ray in met:
             values = {"pixel": ray.pixel, "direction": packed(ray.direction), "first": ray.first, "last": ray.last}
-            results.append((_laid(layout, values), cell, int(ray is met[-1])))
-    case = _case(unit or ball_unit(candidates.pixels), items, results)
+            results.append((laid(layout, values), cell, int(ray is met[-1])))
+    case = stream_case(unit or ball_unit(candidates.pixels), items, results)
     fields = Balls.as_shape()
     case.settings["balls"] = sum(packed(np.array(getattr(ball, name))) << fields[name].offset for name, _ in fields)
     return case
@@ -284,12 +174,12 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     layout = pair_layout(pixels)
     items, results = [], []
     for cube in scene.cubes:
-        cell = _joined(cube.cell, CUBE_BITS)
+        cell = joined(cube.cell, CUBE_BITS)
         for pixel, first, last in zip(cube.pixels, cube.first, cube.last, strict=True):
             values = {"pixel": pixel, "direction": packed(scene.rays.directions[pixel]), "first": first, "last": last}
-            items.append((_laid(layout, values), cell, int(pixel == cube.pixels[-1])))
+            items.append((laid(layout, values), cell, int(pixel == cube.pixels[-1])))
         results += [(pixel, k, packed(point)) for pixel, k, point in scene.samples(cube)]
-    case = _case(unit, items, results)
+    case = stream_case(unit, items, results)
     rays = scene.rays
     case.settings.update(
         step_length=packed(np.array(rays.step)),
@@ -339,12 +229,12 @@ def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: 
             cuts = [written[place : place + width] for place in range(0, len(written), width)]
             items += [(kind, 0, bank, n, int.from_bytes(cut, "little")) for n, cut in enumerate(cuts)]
     items += [(Encoded.POINT, packed(point), 0, 0, 0) for point in points]
-    results = [(_joined(canonical(product), 32), 0) for product in products]
-    case = _case(encoded_unit(lane), items, results)
+    results = [(joined(canonical(product), 32), 0) for product in products]
+    case = stream_case(encoded_unit(lane), items, results)
     case.settings.update(
         spans=packed(spans),
-        highest=_joined([n - 2 for n in grid], COORDINATE_BITS),
-        bases=_joined([a, b, c], COORDINATE_BITS),
+        highest=joined([n - 2 for n in grid], COORDINATE_BITS),
+        bases=joined([a, b, c], COORDINATE_BITS),
     )
     return case
 
@@ -377,31 +267,10 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
             items.append(again)
         items.append((Texels.POINT, packed(point), 0, 0, 0))
         results.append((packed(product),))
-    case = _case(factor_unit(components, x - a, y - b, z - c), items, results)
+    case = stream_case(factor_unit(components, x - a, y - b, z - c), items, results)
     case.settings.update(
         spans=packed(spans),
-        highest=_joined([n - 2 for n in grid], COORDINATE_BITS),
-        bases=_joined([a, b, c], COORDINATE_BITS),
+        highest=joined([n - 2 for n in grid], COORDINATE_BITS),
+        bases=joined([a, b, c], COORDINATE_BITS),
     )
     return case
-
-
-def _laid(layout: StructLayout, values: Mapping[str, int]) -> int:
-    return sum(value << layout[name].offset for name, value in values.items())
-
-
-def _joined(values: Sequence[int], bits: int) -> int:
-    return sum(value << bits * place for place, value in enumerate(values))
-
-
-def _case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:
-    return Case(
-        unit,
-        [_whole(unit.input_fields, item) for item in items],
-        [_whole(unit.output_fields, result) for result in results],
-        {},
-    )
-
-
-def _whole(fields: Sequence[Field], values: Sequence[int]) -> int:
-    return sum(value << field.offset for field, value in zip(fields, values, strict=True))

@@ -1,0 +1,107 @@
+"""Samples, colours and ends of a tile's pixels, for one compositor and for several side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gossamer_hw.render.compositor import Item
+from gossamer_hw.render.compositor_lanes import item_layout, result_layout
+from gossamer_hw.units.render_units import compositor_lanes_unit, compositor_unit
+from gossamer_models.numerics.formats import bits32
+from gossamer_models.render.composite import Compositor, Shaded
+from tests.hw.render.rows import packed
+from tests.hw.units.case import Case, laid, stream_case
+
+__all__ = ["compositor_case", "compositor_lanes_case"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """An item of a compositor, and its result: shaded, ended, weight or colour."""
+
+    kind: Item
+    pixel: int
+    amount: int
+    colour: int
+    result: tuple[int, int, int] | None = None
+
+
+_CUT, _THRESHOLD, _BACKGROUND = np.float32(1e-3), np.float32(0.02), np.float32(0.75)
+
+
+def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
+    """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels."""
+    rng = np.random.default_rng(seed)
+    owner = rng.integers(pixels, size=count)
+    left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
+    left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
+    colour = rng.random((count, 3), dtype=np.float32)
+    order = np.argsort(owner, kind="stable")
+    # Without a cut golden gives the weights of all samples that count.
+    golden = Compositor(pixels, -1.0, float(_THRESHOLD))
+    golden.add(owner[order], order, left[order])
+    weighed = golden.shaded()
+    weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
+    kept = weighed.weights > _CUT
+    shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
+    sums = np.zeros((pixels, 3), np.float32)
+    shaded.add_to(sums, colour[shaded.k])
+    picture = golden.over(sums, float(_BACKGROUND))
+    items = [_Composed(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
+    waiting: list[_Composed] = []
+    for n, pixel in enumerate(owner.tolist()):
+        result = None
+        if n in weights:
+            is_shaded, weight = int(weights[n] > _CUT), int(bits32(weights[n]))
+            result = is_shaded, int(golden.last[pixel] == n), weight
+            if is_shaded:
+                waiting.append(_Composed(Item.COLOUR, pixel, weight, packed(colour[n])))
+        items.append(_Composed(Item.SAMPLE, pixel, int(bits32(left[n])), packed(colour[n]), result))
+        while waiting and rng.random() < 0.4:
+            items.append(waiting.pop(0))
+    items += waiting
+    for pixel in rng.permutation(pixels).tolist():
+        result = 0, 0, packed(picture[pixel])
+        items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
+    return items
+
+
+def compositor_case(pixels: int, seed: int, count: int) -> Case:
+    """Samples, colours and ends of a tile's pixels, one per cycle."""
+    items = _composed(pixels, seed, count)
+    results = [(one.pixel, int(one.kind == Item.FINISH), *one.result) for one in items if one.result]
+    entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
+    case = stream_case(compositor_unit(pixels), entering, results)
+    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
+    return case
+
+
+def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Case:
+    """The same for several pixels per cycle: each item with those before it as long as its lane has none yet."""
+    places = -(-pixels // lanes)
+    layouts = item_layout(places), result_layout(places)
+    vectors: list[list[_Composed | None]] = [[None] * lanes]
+    rng = np.random.default_rng(seed)
+    for one in _composed(pixels, seed, count):
+        if vectors[-1][one.pixel % lanes] or rng.random() < 0.1:
+            vectors.append([None] * lanes)
+        vectors[-1][one.pixel % lanes] = one
+    items, results = [], []
+    for vector in vectors:
+        entering, leaving = 0, 0
+        for lane, chosen in enumerate(vector):
+            if chosen is None:
+                continue
+            one, place = chosen, chosen.pixel // lanes
+            values = {"valid": 1, "item": one.kind, "place": place, "amount": one.amount, "colour": one.colour}
+            entering |= laid(layouts[0], values) << layouts[0].size * lane
+            if one.result:
+                names = ("found", "place", "finished", "shaded", "ended", "result")
+                given = (1, place, int(one.kind == Item.FINISH), *one.result)
+                leaving |= laid(layouts[1], dict(zip(names, given, strict=True))) << layouts[1].size * lane
+        items.append((entering,))
+        if leaving:
+            results.append((leaving,))
+    case = stream_case(compositor_lanes_unit(pixels, lanes), items, results)
+    case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
+    return case
