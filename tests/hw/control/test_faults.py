@@ -8,7 +8,7 @@ import pytest
 from gossamer_hw.driver import AsyncDriver, FaultReport
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.encoding import encode
-from gossamer_models.isa.instructions import EndLoop, Gemm, Instruction, Load, Loop, Modifier, Stage, Vector
+from gossamer_models.isa.instructions import Dataflow, EndLoop, Gemm, Instruction, Load, Loop, Modifier, Stage, Vector
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import Program
@@ -149,6 +149,7 @@ ILLEGAL_BYTES: dict[str, tuple[bytes, int | None]] = {
     "reserved bit of a header": (encode(Stage(length=1))[:191] + b"\1", None),
     "opcode 0": (encode(Stage(length=1)) + b"\0" * 192, 0),
     "reserved bit of a load": (encode(Stage(length=1)) + encode(Load())[:191] + b"\x80", 0),
+    "weight-stationary": (encode(Stage(length=1)) + encode(Gemm(dataflow=Dataflow.WS)), 0),
     "bit behind a vector instruction": (encode(Stage(length=1)) + encode(Vector())[:160] + b"\1" + bytes(31), 0),
 }
 
