@@ -29,7 +29,7 @@ def pinned_frames() -> Iterator[Measurement]:
     scene = load_scene("pinned")
     machines = {name: load_architecture(name) for name in dict.fromkeys(name for name, _, _ in _TARGETS)}
     edge = machines["rtnerf-edge"]
-    runs = ablation(scene.field)
+    runs = ablation(scene)
 
     begun, worked = time.perf_counter(), time.process_time()
     ended = count_frame(scene.field, scene.camera, scene.settings, edge.render_engine)

@@ -15,11 +15,12 @@ import torch
 from torch.nn import functional
 
 from gossamer.field_model import Shape, TorchField
-from gossamer.field_pruning import Pruning
+from gossamer.field_pruning import NetworkPruning, Pruning
 from gossamer_models.errors import InputError
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
-from gossamer_models.render.field import Field
+from gossamer_models.render.field import Field, Shading
+from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.views import Views
 from gossamer_models.sparsity import Pattern
 
@@ -50,8 +51,8 @@ class FitSettings:
     rays : per iteration
     cubes : occupancy cubes per axis
     sparsity : share of the planes' numbers that are pruned
-    network : N:M of basis and network, along their inputs; None for dense
-    network_tuning : iterations in and behind the pruning of these
+    networks : fine-tuned on the pruned planes: each its shading, and N:M of basis and layers along their inputs
+    network_tuning : iterations of each of these
     seed : of the parameters and of the choice of rays
     """
 
@@ -61,7 +62,7 @@ class FitSettings:
     rays: int = 768
     cubes: int = 64
     sparsity: float = 0.9
-    network: Pattern | None = None
+    networks: tuple[tuple[Shading, Pattern], ...] = ()
     network_tuning: int = 1100
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
@@ -69,18 +70,18 @@ class FitSettings:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """One field at three times of its training.
+    """One field at several times of its training.
 
     Members
     -------
     unpruned : dense, trained to the end
     pruned : its planes pruned while it was fine-tuned
-    sparse_network : basis and network N:M as well, fine-tuned once more; None without `FitSettings.network`
+    tuned : the latter with every network of `FitSettings.networks`, fine-tuned once more
     """
 
     unpruned: Field
     pruned: Field
-    sparse_network: Field | None
+    tuned: tuple[Field, ...]
 
 
 def fit(
@@ -110,8 +111,8 @@ def fit(
         raise InputError(f"sparsity must lie between 0 and 1, not {settings.sparsity:g}")
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise InputError(f"the box must have low < high along every axis, not {low} and {high}")
-    if settings.network:
-        settings.network.entries_per_word(BLOCK)
+    for _, pattern in settings.networks:
+        pattern.entries_per_word(BLOCK)
     torch.manual_seed(settings.seed)
     model = TorchField(settings.shape, settings.sides[0], low, high)
     occupancy = torch.from_numpy(hull(views, settings.cubes, np.array(low), np.array(high)))
@@ -130,16 +131,28 @@ def fit(
     unpruned = model.field(name, occupancy.numpy().copy())
     note(f"pruning to {settings.sparsity:.0%}; {int(occupancy.sum())} cubes are occupied")
     steps = range(settings.fine_tuning)
-    _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, None, steps))
+    _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, steps))
     occupancy &= _measure(model, settings.cubes)
-    pruned, sparse_network = model.field(name, occupancy.numpy().copy()), None
-    if settings.network:
-        note(f"basis and network to {settings.network}")
-        steps = range(settings.network_tuning)
-        _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, None, settings.network, steps))
-        sparse_network = model.field(f"{name} {settings.network}", occupancy.numpy().copy())
-        sparse_network = replace(sparse_network, shader=sparse_network.shader.pruned(settings.network))
-    return Fitted(unpruned, pruned, sparse_network)
+    pruned = model.field(name, occupancy.numpy().copy())
+    tuned = []
+    for shading, pattern in settings.networks:
+        note(f"network {shading}, {pattern}")
+        tuned.append(_tune(pruned, shading, pattern, rays, settings, note))
+    return Fitted(unpruned, pruned, tuple(tuned))
+
+
+def _tune(
+    field: Field, shading: Shading, pattern: Pattern, rays: "_Rays", settings: FitSettings, note: Callable[[str], None]
+) -> Field:
+    """Return a field with another network on the same factors."""
+    model = TorchField.of(replace(field, shading=shading))
+    for part in model.grids():
+        part.requires_grad_(False)
+    steps = range(settings.network_tuning)
+    pruning = None if pattern.is_dense else NetworkPruning(model, pattern, steps)
+    _train(model, rays, torch.from_numpy(field.occupancy), steps, len(steps), note, pruning)
+    found = model.field(f"{field.name}, {shading}, {pattern_name(pattern)}", field.occupancy)
+    return replace(found, shader=found.shader.pruned(pattern))
 
 
 def hull(views: Views, cubes: int, low: Any, high: Any) -> Bool:
@@ -202,7 +215,7 @@ def _train(
     steps: range,
     total: int,
     note: Callable[[str], None],
-    pruning: Pruning | None = None,
+    pruning: Pruning | NetworkPruning | None = None,
 ) -> None:
     """Train for some of `total` iterations, pruning on the way if that is wanted."""
     parts = (model.grids(), model.network())
@@ -215,7 +228,7 @@ def _train(
             pruning.apply(iteration)
         eyes, views, colours = rays.draw()
         loss = ((model.render(eyes, views, occupancy, thrift=_THRIFT) - colours) ** 2).mean()
-        sparse = sum(part.abs().mean() for part in model.planes())
+        sparse = sum(part.abs().mean() for part in model.planes() if part.requires_grad)
         optimizer.zero_grad()
         (loss + _SPARSE_WEIGHT * sparse).backward()
         optimizer.step()

@@ -74,6 +74,20 @@ class _Products(torch.autograd.Function):  # type: ignore[misc]
         return *gradients, None, None
 
 
+class _Kept(torch.autograd.Function):  # type: ignore[misc]
+    """Weights of which a mask leaves some; gradients go straight through to all of them."""
+
+    @staticmethod
+    def forward(_: Any, weights: Tensor, mask: Tensor) -> Tensor:
+        """Return the weights, and 0 where the mask has nothing."""
+        return weights * mask
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the weights."""
+        return gradient, None
+
+
 @dataclass(frozen=True, slots=True)
 class _Samples:
     """Samples in occupied cubes: points in [0, 1]^3, their ray, their place along it; (rays, places)."""
@@ -106,10 +120,12 @@ class TorchField:
     Members
     -------
     factors : planes of shape (side, side, components) and lines of shape (side, components) by quantity
+    masks : which weights of each of `matrices` take part; empty for all
     """
 
     def __init__(self, shape: Shape, side: int, low: tuple[float, ...], high: tuple[float, ...]) -> None:
         self.shape = shape
+        self.masks: list[Tensor] = []
         self.low, self.high = torch.tensor(low), torch.tensor(high)
         self.factors = {
             kind: [
@@ -173,8 +189,13 @@ class TorchField:
         return [plane for planes, _ in self.factors.values() for plane in planes]
 
     def matrices(self) -> list[Tensor]:
-        """Return basis and weights of the layers, shape (outputs, inputs)."""
+        """Return basis and weights of the layers, shape (outputs, inputs), whatever the masks are."""
         return [self.basis, *(weights for weights, _ in self.layers)]
+
+    def _kept(self, number: int) -> Tensor:
+        """Return what the masks leave of a matrix."""
+        matrix = self.layers[number - 1][0] if number else self.basis
+        return _Kept.apply(matrix, self.masks[number]) if self.masks else matrix
 
     def network(self) -> list[Tensor]:
         """Return basis and layers."""
@@ -222,16 +243,16 @@ class TorchField:
 
     def features(self, u: Tensor) -> Tensor:
         """Return features at u, shape (points, features)."""
-        return torch.cat(self.products("appearance", u), dim=1) @ self.basis.T
+        return torch.cat(self.products("appearance", u), dim=1) @ self._kept(0).T
 
     def colour(self, x: Tensor, views: Tensor) -> Tensor:
         """Return colours of features, shape (n, 3)."""
         scales = 2.0 ** torch.arange(self.shape.frequencies)
         angles = [(part[:, :, None] * scales).flatten(1) for part in (x, views)]
         x = torch.cat([x, views, *(wave(angle) for angle in angles for wave in (torch.sin, torch.cos))], dim=1)
-        for number, (weights, biases) in enumerate(self.layers):
-            x = torch.addmm(biases, x, weights.T)
-            if number + 1 < len(self.layers):
+        for number, (_, biases) in enumerate(self.layers, 1):
+            x = torch.addmm(biases, x, self._kept(number).T)
+            if number < len(self.layers):
                 x = torch.relu(x)
         return torch.sigmoid(x)
 
@@ -298,8 +319,9 @@ class TorchField:
             (x, y, z), (p, q, r) = ([array(part) for part in group] for group in self.factors[kind])
             return Factors((x, y, z), (p, q, r))
 
-        layers = tuple(Dense(array(weights), array(biases)) for weights, biases in self.layers)
-        shader = Shader(array(self.basis), layers, self.shape.frequencies, self.shape.frequencies)
+        basis, *weights = (array(self._kept(number)) for number in range(len(self.layers) + 1))
+        layers = tuple(Dense(part, array(biases)) for part, (_, biases) in zip(weights, self.layers, strict=True))
+        shader = Shader(basis, layers, self.shape.frequencies, self.shape.frequencies)
         low, high = (tuple(float(x) for x in corner) for corner in (self.low, self.high))
         return Field(
             name,

@@ -48,7 +48,7 @@ def render_scene(
     scene: Scene = load_scene(source)
     frames = count_frames(scene, machine, note)
     note("rendering cubes, front to back")
-    others = other_colourings(scene.field)
+    others = other_colourings(scene)
     picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True, variants=others)
     if scene.settings.exact:
         note("rendering uniform samples")

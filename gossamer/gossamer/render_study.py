@@ -8,7 +8,7 @@ from gossamer.notes import Note
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.grouping import DENSE
-from gossamer_models.render.field import Field, Shader
+from gossamer_models.render.field import Field, Shader, Shading
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.renderer import Colouring, Picture
@@ -46,12 +46,17 @@ class Variant:
     sparse: bool = False
     deferred: bool = False
 
-    def colouring(self, field: Field) -> Colouring:
-        """Return shader and shading that a field has in this run; dense, zeros are entries like other weights."""
-        shader = field.shader
+    def colouring(self, scene: Scene) -> Colouring:
+        """Return shader and shading of a scene in this run: what was fitted so if anything was, or else the field's."""
+        shading: Shading = "deferred" if self.deferred else "per-sample"
+        for field in (scene.field, *scene.tuned):
+            if field.shading == shading and is_dense(field.shader) != self.sparse:
+                return field.shader, shading
+        shader = scene.field.shader
         if not self.sparse or is_dense(shader):
+            # Zeros of an N:M network that is run dense are entries like other weights.
             shader = shader.pruned(_SPARSE if self.sparse else DENSE)
-        return shader, "deferred" if self.deferred else "per-sample"
+        return shader, shading
 
 
 _ALL = Variant(sweep=True, termination=True, encoded=True, sparse=True)
@@ -67,9 +72,9 @@ def own_variant(field: Field) -> Variant:
     return dataclasses.replace(_ALL, sparse=not is_dense(field.shader), deferred=field.shading == "deferred")
 
 
-def ablation(field: Field) -> dict[str, Variant]:
+def ablation(scene: Scene) -> dict[str, Variant]:
     """Return the runs of the ablation: without any idea, with each one alone, and with all of them."""
-    shader, _ = _ALL.colouring(field)
+    shader, _ = _ALL.colouring(scene)
     patterns = sorted({pattern_name(pattern) for pattern in shader.patterns} - {"dense"})
     return {
         "none": Variant(),
@@ -85,9 +90,9 @@ def ablation(field: Field) -> dict[str, Variant]:
     }
 
 
-def other_colourings(field: Field) -> list[Colouring]:
+def other_colourings(scene: Scene) -> list[Colouring]:
     """Return networks and shadings of `ablation` that are not the field's own, in the order of `_kinds`."""
-    return [variant.colouring(field) for variant in _kinds(field)[1:]]
+    return [variant.colouring(scene) for variant in _kinds(scene.field)[1:]]
 
 
 def _kinds(field: Field) -> list[Variant]:
@@ -106,7 +111,7 @@ def _qualities(scene: Scene, picture: Picture) -> dict[tuple[bool, bool], Result
         found[variant.sparse, variant.deferred] = {
             "psnr_db": psnr_db(image, scene.reference),
             "ssim": ssim(image, scene.reference),
-            "fitted": scene.is_fitted(*variant.colouring(scene.field)),
+            "fitted": scene.is_fitted(*variant.colouring(scene)),
         }
     return found
 
@@ -119,7 +124,7 @@ def simulate_variant(scene: Scene, machine: Architecture, frame: Frame, variant:
     frame : counted with or without termination, as the variant has it
     """
     jobs = sweep_jobs if variant.sweep else uniform_jobs
-    shade = ShadeTiming(machine, variant.colouring(scene.field)[0])
+    shade = ShadeTiming(machine, variant.colouring(scene)[0])
     run = simulate_frame(
         jobs(frame, machine.render_engine, encoded=variant.encoded),
         machine,
@@ -186,7 +191,7 @@ def with_costs(
     runs = {
         name: qualities[variant.sparse, variant.deferred]
         | simulate_variant(scene, machine, frames.ended if variant.termination else frames.whole, variant)
-        for name, variant in ablation(scene.field).items()
+        for name, variant in ablation(scene).items()
     }
     return result | {
         **simulate_variant(scene, machine, frames.ended, ours),

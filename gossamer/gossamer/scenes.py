@@ -14,6 +14,8 @@ import numpy as np
 from gossamer.field_quality import HeldOut
 from gossamer.folders import make_directory
 from gossamer_models.errors import InputError
+from gossamer_models.grouping import DENSE
+from gossamer_models.render.field import Shading
 from gossamer_models.render.field_file import SUFFIX, save_field
 from gossamer_models.render.raycast import BOX, cast_views
 from gossamer_models.render.shapes import SCENES, scene
@@ -24,6 +26,7 @@ from gossamer_reports.render import write_png
 __all__ = ["main"]
 
 _JUDGED_SIZE = 200
+_SHADINGS: tuple[Shading, Shading] = ("per-sample", "deferred")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=96, help="texels per axis, default 96")
     parser.add_argument("--network", metavar="N:M", help="write a field with such a basis and network as well")
     parser.add_argument("--deferred", action="store_true", help="fit for deferred shading")
+    parser.add_argument(
+        "--both", action="store_true", help="write fields whose networks shade in the other way as well"
+    )
     parser.add_argument("--effort", type=float, default=1.0, help="factor on all iterations, default 1")
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
@@ -68,6 +74,9 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         raise InputError(f"--side must lie between 8 and 1024, not {arguments.side}")
     if not 0 < arguments.effort <= 100:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
+    shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS
+    patterns = [DENSE, *([Pattern.parse(arguments.network)] if arguments.network else [])]
+    kinds = [(kind, pattern) for kind in (shading, *([other] if arguments.both else [])) for pattern in patterns]
     settings = replace(
         plain,
         sides=tuple(arguments.side * side // plain.sides[-1] for side in plain.sides),
@@ -75,16 +84,17 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         fine_tuning=max(1, round(arguments.effort * plain.fine_tuning)),
         network_tuning=max(1, round(arguments.effort * plain.network_tuning)),
         sparsity=arguments.sparsity,
-        network=Pattern.parse(arguments.network) if arguments.network else None,
-        shape=Shape(shading="deferred" if arguments.deferred else "per-sample"),
+        networks=tuple(kinds[1:]),
+        shape=Shape(shading=shading),
     )
     views = _views(source, arguments)
     begin = time.monotonic()
     fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
     logging.info("%s: fitted in %.0f s", name, time.monotonic() - begin)
     fields = {f"{name}-unpruned": fitted.unpruned, name: fitted.pruned.astype(np.float16)}
-    if fitted.sparse_network:
-        fields[f"{name}-{settings.network}".replace(":", "of")] = fitted.sparse_network.astype(np.float16)
+    for (kind, pattern), field in zip(settings.networks, fitted.tuned, strict=True):
+        stem = "-".join([name, *([kind] if kind != shading else []), *([] if pattern.is_dense else [str(pattern)])])
+        fields[stem.replace(":", "of")] = field.astype(np.float16)
     held_out = _held_out(source)
     for stem, field in fields.items():
         save_field(field, arguments.out / f"{stem}{SUFFIX}")

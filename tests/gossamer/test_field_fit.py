@@ -10,6 +10,7 @@ import pytest
 
 from gossamer.field_quality import HeldOut
 from gossamer_models.errors import InputError
+from gossamer_models.grouping import DENSE
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Shading
@@ -26,6 +27,7 @@ from torch.nn import functional  # noqa: E402
 
 from gossamer.field_fit import FitSettings, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
+from gossamer.field_pruning import NetworkPruning  # noqa: E402
 
 # Threads that wait for each other cost more than such small tensors.
 torch.set_num_threads(1)
@@ -50,12 +52,18 @@ def test_the_hull_holds_the_scene() -> None:
 def test_a_field_learns_and_is_pruned() -> None:
     notes: list[str] = []
     settings = FitSettings(
-        (12, 16), (50, 70), 30, 160, 16, sparsity=0.8, network=Pattern(2, 4), network_tuning=20, shape=SMALL
-    )
+        (12, 16), (50, 70), 30, 160, 16, sparsity=0.8, network_tuning=20, shape=SMALL,
+        networks=(("per-sample", Pattern(2, 4)), ("deferred", DENSE)),
+    )  # fmt: skip
     fitted = fit(VIEWS, "solid", LOW, HIGH, settings, notes.append)
-    assert fitted.sparse_network is not None
-    assert fitted.sparse_network.shader.patterns == (Pattern(2, 4),) * 3
-    for field in (fitted.pruned, fitted.sparse_network):
+    assert [field.shader.patterns for field in fitted.tuned] == [(Pattern(2, 4),) * 3, (DENSE,) * 3]
+    assert [field.shading for field in fitted.tuned] == ["per-sample", "deferred"]
+    for tuned in fitted.tuned:
+        factors = zip(fitted.pruned.density.arrays + fitted.pruned.appearance.arrays,
+                      tuned.density.arrays + tuned.appearance.arrays, strict=True)  # fmt: skip
+        assert all((one == other).all() for one, other in factors)
+        assert not np.array_equal(tuned.shader.basis, fitted.pruned.shader.basis)
+    for field in (fitted.pruned, *fitted.tuned):
         planes = [*field.density.planes, *field.appearance.planes]
         zeros = [sum(int((plane == 0).sum()) for plane in part) for part in (planes, field.density.planes)]
         assert zeros[0] / sum(plane.size for plane in planes) == pytest.approx(0.8, abs=0.01)
@@ -157,6 +165,30 @@ def test_thrift_is_right_on_average() -> None:
         whole, thrifty = (model.render(eyes, views, every, thrift=thrift) for thrift in (0.0, 0.1))
     assert (thrifty - whole).abs().max() > 0.05
     assert abs(float((thrifty - whole).mean())) < 0.01
+
+
+def test_weights_that_take_no_part_may_come_back() -> None:
+    """Gradients go to all weights while the N:M choice moves; then it stays."""
+    torch.manual_seed(5)
+    model = TorchField(SMALL, 9, LOW, HIGH)
+    pruning = NetworkPruning(model, Pattern(2, 4), range(20))
+    before = [weights.detach().clone() for weights in model.matrices()]
+    pruning.apply(0)
+    masks = [mask.clone() for mask in model.masks]
+    for weights, mask, old in zip(model.matrices(), masks, before, strict=True):
+        assert (weights[mask] == old[mask]).all()
+        assert (weights[~mask].abs() < old[~mask].abs()).all()
+    kept = model.field("m", np.ones((2, 2, 2), np.bool_)).shader
+    assert all((matrix[~mask.numpy()] == 0).all() for matrix, mask in zip(kept.matrices, masks, strict=True))
+    model.colour(model.features(torch.rand(50, 3)), torch.rand(50, 3)).sum().backward()
+    assert all((weights.grad[~mask] != 0).any() for weights, mask in zip(model.matrices(), masks, strict=True))
+    row, column = (int(place[0]) for place in (~masks[1]).nonzero(as_tuple=True))
+    with torch.no_grad():
+        model.matrices()[1][row, column] = 100.0
+    pruning.apply(19)
+    assert not model.masks[1][row, column]
+    pruning.apply(1)
+    assert model.masks[1][row, column]
 
 
 def test_wrong_settings() -> None:

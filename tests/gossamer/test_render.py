@@ -15,6 +15,7 @@ from gossamer_models.render.field_file import save_field
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import load_scene
 from gossamer_models.sparsity import Pattern
+from gossamer_reports.quality import psnr_db
 from tests.models.render.fields import random_field
 
 
@@ -105,6 +106,27 @@ def test_what_a_field_is_and_its_variants(tmp_path: Path, capsys: pytest.Capture
         assert turn.n_frames == 3  # type: ignore[attr-defined]
         first = np.asarray(turn.convert("RGB"), dtype=np.int64)
     assert np.abs(first - np.asarray(Image.open(tmp_path / "out" / "image.png"), dtype=np.int64)).max() < 32
+
+
+def test_tuned_networks_are_rendered_in_their_runs(tmp_path: Path) -> None:
+    """A network of the same factors that was fine-tuned 2:8, deferred, is that run's; the other runs are pruned."""
+    field = random_field(1)
+    layers = (*field.shader.layers[:-1], dataclasses.replace(field.shader.layers[-1], biases=np.ones(3, np.float32)))
+    other = dataclasses.replace(field.shader, layers=layers).pruned(Pattern(2, 8))
+    tuned = dataclasses.replace(field, shader=other, shading="deferred")
+    save_field(field, tmp_path / "a.field")
+    save_field(tuned, tmp_path / "b.field")
+    source = scene(tmp_path, field="a.field", tuned="[b.field]", size="12")
+    assert main(["render", source, "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    runs = result["ablation"]
+    assert {name for name, run in runs.items() if not run["fitted"]} == {
+        "2:8 network", "all, per sample", "deferred shading", "all, deferred, dense",
+    }  # fmt: skip
+    loaded = load_scene(source)
+    image = render(tuned, loaded.camera, "sweep", loaded.settings).image
+    assert runs["all, deferred"]["psnr_db"] == psnr_db(image, loaded.reference)
+    assert runs["all, per sample, dense"]["psnr_db"] == result["psnr_db"] != runs["all, deferred"]["psnr_db"]
 
 
 def test_what_was_not_fitted_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,7 @@ class _SceneFile(Schema):
     shading: Shading | None = None
     network: Annotated[str, Bounded(max_length=9)] | None = None
     unpruned: Annotated[str, Bounded(min_length=1)] | None = None
+    tuned: Annotated[tuple[Annotated[str, Bounded(min_length=1)], ...], Bounded(max_length=8)] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +72,7 @@ class Scene:
     stored : Field
         As it was fitted.
     unpruned : the field before pruning, or None
+    tuned : fields of the same factors whose networks were fine-tuned in other shadings or N:M
     camera : Camera
     reference : array of float32, shape (height, width, 3), on the background
     settings : Settings
@@ -81,15 +83,18 @@ class Scene:
     field: Field
     stored: Field
     unpruned: Field | None
+    tuned: tuple[Field, ...]
     camera: Camera
     reference: Float32
     settings: Settings
     described: dict[str, object]
 
     def is_fitted(self, shader: Shader, shading: Shading) -> bool:
-        """Return whether the field was fitted in a shading, with the same weights, if perhaps in another format."""
-        pairs = zip(shader.matrices, self.stored.shader.matrices, strict=True)
-        return shading == self.stored.shading and all(np.array_equal(one, other) for one, other in pairs)
+        """Return whether the field, or a tuned one, was fitted in a shading with the same weights, in any format."""
+        return any(
+            shading == fitted.shading and all(map(np.array_equal, shader.matrices, fitted.shader.matrices))
+            for fitted in (self.stored, *self.tuned)
+        )
 
 
 def field_names() -> tuple[str, ...]:
@@ -119,6 +124,7 @@ def load_scene(source: str | Path) -> Scene:
         unpruned = None
         if file.unpruned is not None:
             unpruned = load_field(_locate_field(file.unpruned, path, "unpruned"))
+        tuned = tuple(_tuned(name, path, f"tuned[{number}]", stored) for number, name in enumerate(file.tuned))
         camera, reference = _reference(file, path)
     except InputError as error:
         error.source = error.source or str(path)
@@ -131,7 +137,7 @@ def load_scene(source: str | Path) -> Scene:
         exact=camera.width * camera.height <= _EXACT_PIXELS,
     )
     described = file.model_dump(mode="json") | {"size": [camera.width, camera.height]}
-    return Scene(path.stem, field, stored, unpruned, camera, reference, settings, described)
+    return Scene(path.stem, field, stored, unpruned, tuned, camera, reference, settings, described)
 
 
 def _as_asked(field: Field, file: _SceneFile) -> Field:
@@ -144,6 +150,18 @@ def _as_asked(field: Field, file: _SceneFile) -> Field:
             raise
         field = replace(field, shader=field.shader.pruned(pattern))
     return field if file.shading is None else replace(field, shading=file.shading)
+
+
+def _tuned(name: str, beside: Path, key: str, field: Field) -> Field:
+    """Return a field that differs from another one in shading and network alone."""
+    found = load_field(_locate_field(name, beside, key))
+    factors = [(*part.density.arrays, *part.appearance.arrays, part.occupancy) for part in (field, found)]
+    plain = [(part.low, part.high, part.density_shift, part.distance_scale) for part in (field, found)]
+    if plain[0] != plain[1] or not all(map(np.array_equal, *factors)):
+        raise InputError(
+            f"{name!r:.80} has other factors than the scene's field", "its factors, box and cubes", path=key
+        )
+    return found
 
 
 def unseen_cameras(size: int, zoom: float = 1.0) -> list[Camera]:

@@ -107,6 +107,8 @@ def test_a_sparse_field_may_run_dense(folder: Path) -> None:
         ({"network": "sparse"}, "expected `dense`, or N:M"),
         ({"unpruned": "solids"}, "unpruned: unknown field 'solids', did you mean 'solid'?"),
         ({"field": "s.yaml"}, "is damaged"),
+        ({"tuned": "[a.field, b.field]"}, "tuned[1]: unknown field 'b.field'"),
+        ({"tuned": "[solid]"}, "tuned[0]: 'solid' has other factors than the scene's field"),
     ],
 )
 def test_faults_are_one_line(folder: Path, changes: dict[str, str], message: str) -> None:
