@@ -34,6 +34,7 @@ _THRIFT = 0.02  # share of the light below which samples are shaded by chance
 _MARGIN = 6  # pixels around what has alpha
 _FAR = 8  # one ray in so many is drawn from whole pictures
 _DILATION = 3  # cubes: a measured occupancy grows by one cube in every direction
+_SHORTER = 3  # times fewer iterations tune a network alone
 _NOTED = 50  # iterations whose mean error is told
 _SPARSE_WEIGHT = 5e-5  # of the planes' mean magnitudes, against the squared error
 _ALPHA_CUT = 1e-3  # of the light, per step, below which a cube counts as empty
@@ -51,8 +52,9 @@ class FitSettings:
     rays : per iteration
     cubes : occupancy cubes per axis
     sparsity : share of the planes' numbers that are pruned
-    networks : fine-tuned on the pruned planes: each its shading, and N:M of basis and layers along their inputs
-    network_tuning : iterations of each of these
+    networks : fine-tuned behind the pruning: each its shading, and N:M of basis and layers along their inputs; the
+        factors are tuned with the first and are those of all
+    network_tuning : iterations of the first one; the others take a third
     seed : of the parameters and of the choice of rays
     """
 
@@ -76,7 +78,7 @@ class Fitted:
     -------
     unpruned : dense, trained to the end
     pruned : its planes pruned while it was fine-tuned
-    tuned : the latter with every network of `FitSettings.networks`, fine-tuned once more
+    tuned : with every network of `FitSettings.networks`, all on the same factors
     """
 
     unpruned: Field
@@ -134,24 +136,27 @@ def fit(
     _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, steps))
     occupancy &= _measure(model, settings.cubes)
     pruned = model.field(name, occupancy.numpy().copy())
-    tuned = []
+    shared, tuned = pruned, list[Field]()
     for shading, pattern in settings.networks:
-        note(f"network {shading}, {pattern}")
-        tuned.append(_tune(pruned, shading, pattern, rays, settings, note))
+        note(f"network {shading}, {pattern_name(pattern)}")
+        start = next((field for field in tuned if pattern in field.shader.patterns), pruned)
+        start = replace(shared, name=name, shader=start.shader, shading=shading)
+        tuned.append(_tune(start, pattern, rays, settings, note, factors=not tuned))
+        shared = tuned[0]
     return Fitted(unpruned, pruned, tuple(tuned))
 
 
 def _tune(
-    field: Field, shading: Shading, pattern: Pattern, rays: "_Rays", settings: FitSettings, note: Callable[[str], None]
+    field: Field, pattern: Pattern, rays: "_Rays", settings: FitSettings, note: Callable[[str], None], *, factors: bool
 ) -> Field:
-    """Return a field with another network on the same factors."""
-    model = TorchField.of(replace(field, shading=shading))
+    """Return a field with its network tuned as N:M, and perhaps its factors, whose zeros stay."""
+    model = TorchField.of(field)
     for part in model.grids():
-        part.requires_grad_(False)
-    steps = range(settings.network_tuning)
-    pruning = None if pattern.is_dense else NetworkPruning(model, pattern, steps)
+        part.requires_grad_(factors)
+    steps = range(settings.network_tuning if factors else -(-settings.network_tuning // _SHORTER))
+    pruning = NetworkPruning(model, pattern, steps)
     _train(model, rays, torch.from_numpy(field.occupancy), steps, len(steps), note, pruning)
-    found = model.field(f"{field.name}, {shading}, {pattern_name(pattern)}", field.occupancy)
+    found = model.field(f"{field.name}, {field.shading}, {pattern_name(pattern)}", field.occupancy)
     return replace(found, shader=found.shader.pruned(pattern))
 
 

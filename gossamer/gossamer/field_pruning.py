@@ -62,7 +62,8 @@ class NetworkPruning:
     """N:M basis and layers, along their inputs, while the network is fine-tuned.
 
     At first the N largest of M take part as they are now, and gradients go straight through to all weights, so that
-    the choice changes; weights that take no part fade. Then the choice stays (after SR-STE, arXiv 2102.04010).
+    the choice changes; weights that take no part fade. Then the choice stays (after SR-STE, arXiv 2102.04010). Of
+    planes that are trained, zeros stay.
 
     Parameters
     ----------
@@ -74,10 +75,14 @@ class NetworkPruning:
     def __init__(self, model: TorchField, pattern: Pattern, steps: range) -> None:
         self._model, self._pattern = model, pattern
         self._moving = int(_MOVING * len(steps))
+        # Taken once: a step of the optimizer moves zeros until they are set to zero again.
+        self._zeros = [(plane, plane != 0) for plane in model.planes() if plane.requires_grad]
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def apply(self, iteration: int) -> None:
-        """Choose anew, as long as that is due."""
+        """Choose anew, as long as that is due; the planes' zeros stay."""
+        for plane, mask in self._zeros:
+            plane.mul_(mask)
         if iteration > self._moving:
             return
         matrices, n, m = self._model.matrices(), self._pattern.n, self._pattern.m

@@ -76,7 +76,9 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
     shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS
     patterns = [DENSE, *([Pattern.parse(arguments.network)] if arguments.network else [])]
-    kinds = [(kind, pattern) for kind in (shading, *([other] if arguments.both else [])) for pattern in patterns]
+    networks = [(kind, pattern) for kind in (shading, other) for pattern in patterns[::-1]]
+    if not arguments.both:
+        networks = networks[: len(patterns) - 1]
     settings = replace(
         plain,
         sides=tuple(arguments.side * side // plain.sides[-1] for side in plain.sides),
@@ -84,7 +86,7 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         fine_tuning=max(1, round(arguments.effort * plain.fine_tuning)),
         network_tuning=max(1, round(arguments.effort * plain.network_tuning)),
         sparsity=arguments.sparsity,
-        networks=tuple(kinds[1:]),
+        networks=tuple(networks),
         shape=Shape(shading=shading),
     )
     views = _views(source, arguments)

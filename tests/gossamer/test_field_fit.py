@@ -58,11 +58,14 @@ def test_a_field_learns_and_is_pruned() -> None:
     fitted = fit(VIEWS, "solid", LOW, HIGH, settings, notes.append)
     assert [field.shader.patterns for field in fitted.tuned] == [(Pattern(2, 4),) * 3, (DENSE,) * 3]
     assert [field.shading for field in fitted.tuned] == ["per-sample", "deferred"]
-    for tuned in fitted.tuned:
-        factors = zip(fitted.pruned.density.arrays + fitted.pruned.appearance.arrays,
-                      tuned.density.arrays + tuned.appearance.arrays, strict=True)  # fmt: skip
-        assert all((one == other).all() for one, other in factors)
-        assert not np.array_equal(tuned.shader.basis, fitted.pruned.shader.basis)
+    first, second = ((*field.density.arrays, *field.appearance.arrays) for field in fitted.tuned)
+    assert all((one == other).all() for one, other in zip(first, second, strict=True))
+    before = (*fitted.pruned.density.planes, *fitted.pruned.appearance.planes)
+    behind = (*fitted.tuned[0].density.planes, *fitted.tuned[0].appearance.planes)
+    for one, other in zip(behind, before, strict=True):
+        assert not one[other == 0].any()
+        assert not np.array_equal(one, other)
+    assert not np.array_equal(fitted.tuned[1].shader.basis, fitted.pruned.shader.basis)
     for field in (fitted.pruned, *fitted.tuned):
         planes = [*field.density.planes, *field.appearance.planes]
         zeros = [sum(int((plane == 0).sum()) for plane in part) for part in (planes, field.density.planes)]
