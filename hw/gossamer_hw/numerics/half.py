@@ -56,7 +56,7 @@ def narrow(m: Module, relaxed: data.View) -> data.View:
         shifted = Signal(12, name=f"narrowed_{step}")
         m.d.comb += shifted.eq(Mux(chosen, value[step:], value))
         value = shifted
-    rounded = Signal(16)
+    rounded = Signal(15)
     m.d.comb += [
         rounded.eq(Cat(value[1:11], Cat(low, ~high[0]) & (~small).replicate(5)) + (value[0] & (sticky | value[1]))),
         half.sign.eq(number.sign & ~relaxed.nan),
@@ -64,6 +64,7 @@ def narrow(m: Module, relaxed: data.View) -> data.View:
     ]
     with m.If(relaxed.nan):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7E00, 15))
-    with m.Elif((positive & high[:3].any()) | rounded[15] | rounded[10:15].all()):
+    # What rounds up to infinity has become it.
+    with m.Elif(positive & (high[:3].any() | low.all())):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7C00, 15))
     return half
