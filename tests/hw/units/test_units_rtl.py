@@ -71,11 +71,11 @@ def test_units_under_pauses(tmp_path: Path) -> None:
         f"compositor_lanes_{lanes}": compositor_lanes_case(pixels, lanes, SEED, 400)
         for lanes, pixels in ((1, 3), (2, 7), (4, 64))
     }
-    cases |= {f"ball_test_{pixels}": ball_case(some_candidates(pixels, 3, 120)) for pixels in (2, 33, 6400)}
+    cases["ball_test"] = ball_case(some_candidates(6400, 3, 120))
     cases["sampler"] = sampler_case(33, 31, 20)
     cases |= {
         f"encoded_lane_{components}": encoded_case(components, grid, SEED, 200)
-        for components, grid in ((1, (4, 5, 3)), (5, (9, 7, 12)), (9, (3, 12, 40)))
+        for components, grid in ((1, (4, 5, 3)), (2, (9, 7, 12)), (5, (3, 12, 40)))
     }
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
     cases["projector"] = projector_case(some_view(0, 16, 200))
