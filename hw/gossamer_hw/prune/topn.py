@@ -15,18 +15,20 @@ from gossamer_hw.numerics.formats import Half
 __all__ = ["GROUP", "TOP_MASK_MODULE", "TOP_N_MODULE", "TopMask", "TopN", "entries_layout", "word_layout"]
 
 GROUP = 8
+"""Elements of a word of the prune and vector engines; the networks alone take words of 16, too."""
+
 TOP_N_MODULE = "gossamer_top_n"
 TOP_MASK_MODULE = "gossamer_top_mask"
 
 
-def word_layout() -> data.ArrayLayout:
-    """Layout of a word: eight binary16 numbers."""
-    return data.ArrayLayout(Half, GROUP)
+def word_layout(group: int = GROUP) -> data.ArrayLayout:
+    """Layout of a word: ``group`` binary16 numbers."""
+    return data.ArrayLayout(Half, group)
 
 
-def entries_layout() -> data.ArrayLayout:
-    """Layout of what is left of a word: eight entries, valid ones first, in ascending order of their index."""
-    return data.ArrayLayout(entry_layout(GROUP), GROUP)
+def entries_layout(group: int = GROUP) -> data.ArrayLayout:
+    """Layout of what is left of a word: as many entries, valid ones first, in ascending order of their index."""
+    return data.ArrayLayout(entry_layout(group), group)
 
 
 class TopN(wiring.Component):
@@ -36,33 +38,39 @@ class TopN(wiring.Component):
     those that are larger, and equal ones of lower index; it is kept if its rank is below N. The order is that of the
     bits without the sign, so NaN > infinity > finite. Exactly :func:`gossamer_models.sparsity.compress`.
 
-    Fixed latency, one word per cycle, no flow control. 711 lookup tables and 474 flip-flops on UltraScale+, 150 MHz on
-    ECP5 (Yosys, nextpnr). The mask alone (:class:`TopMask`) takes 403 and 300; by Batcher's sorting network it takes
-    917 and 1611.
+    Fixed latency, one word per cycle, no flow control. For words of eight 711 lookup tables and 474 flip-flops on
+    UltraScale+, 150 MHz on ECP5 (Yosys, nextpnr). The mask alone (:class:`TopMask`) takes 403 and 300; by Batcher's
+    sorting network it takes 917 and 1611.
+
+    Parameters
+    ----------
+    group
+        Elements of a word, 8 or 16.
 
     Members
     -------
-    keep, of : N and M, 1 <= N <= M, M one of 1, 2, 4, 8; constant while a word is inside.
-    word : eight elements.
-    count : how many of them are real, the first ones; 0 to 8.
+    keep, of : N and M, 1 <= N <= M, M a power of two up to ``group``; constant while a word is inside.
+    word : the elements.
+    count : how many of them are real, the first ones; 0 to ``group``.
     entries : :attr:`latency` cycles after ``word``; an invalid entry is all zeros.
     """
 
     latency = 3
 
-    def __init__(self) -> None:
-        super().__init__({**_inputs(), "entries": Out(entries_layout())})
+    def __init__(self, group: int = GROUP) -> None:
+        self._group = group
+        super().__init__({**_inputs(group), "entries": Out(entries_layout(group))})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Compare, rank and place, gather."""
         m = Module()
         kept = _kept(m, self)
-        before = [_population(m, list(kept[:i])) for i in range(GROUP)]
-        places = [_place(m, kept, before, k) for k in range(GROUP)]
+        before = [_population(m, list(kept[:i])) for i in range(self._group)]
+        places = [_place(m, kept, before, k) for k in range(self._group)]
         word: Value = self.word.as_value()
         for n in (1, 2):
             word = register(m, word, when=True, name=f"word_{n}")
-        word = data.View(word_layout(), word)
+        word = data.View(word_layout(self._group), word)
 
         # Stage 3: entry k is none of the first k elements.
         for k, (entry, (valid, index)) in enumerate(zip(self.entries, places, strict=True)):
@@ -84,7 +92,7 @@ class TopMask(wiring.Component):
     latency = TopN.latency
 
     def __init__(self) -> None:
-        super().__init__({**_inputs(), "kept": Out(GROUP)})
+        super().__init__({**_inputs(GROUP), "kept": Out(GROUP)})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Compare, rank, wait."""
@@ -96,27 +104,29 @@ class TopMask(wiring.Component):
         return m
 
 
-def _inputs() -> dict[str, wiring.Member]:
-    return {"keep": In(5), "of": In(5), "word": In(word_layout()), "count": In(range(GROUP + 1))}
+def _inputs(group: int) -> dict[str, wiring.Member]:
+    return {"keep": In(5), "of": In(5), "word": In(word_layout(group)), "count": In(range(group + 1))}
 
 
 def _kept(m: Module, ports: Any) -> Signal:
     """Compare, a register, rank: which elements of the word one cycle ago are kept."""
+    group = len(ports.word)
+    levels = group.bit_length() - 1
     # Bit d: elements whose indices differ in bit d at most are of one group.
-    same = Cat(ports.of[1:4].any(), ports.of[2:4].any(), ports.of[3])
+    same = Cat(ports.of[bit + 1 : levels + 1].any() for bit in range(levels))
 
     # Stage 1: every pair once; `higher` where the element of higher index beats the other.
-    real = Cat(i < ports.count for i in range(GROUP))
+    real = Cat(i < ports.count for i in range(group))
     higher: dict[tuple[int, int], Value] = {}
-    for i, j in combinations(range(GROUP), 2):
+    for i, j in combinations(range(group), 2):
         larger = _magnitude(ports.word[j]) > _magnitude(ports.word[i])
         higher[i, j] = register(m, larger & real[j], when=True, name=f"higher_{i}_{j}")
     real = register(m, real, when=True, name="real")
 
     # Stage 2: ranks.
-    kept = Signal(GROUP)
-    for i in range(GROUP):
-        beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, GROUP)]
+    kept = Signal(group)
+    for i in range(group):
+        beaten = [same[_level(i, j)] & higher[i, j] for j in range(i + 1, group)]
         beaten += [same[_level(i, j)] & ~higher[j, i] for j in range(i)]
         m.d.comb += kept[i].eq(real[i] & _below(_population(m, beaten), ports.keep))
     return kept
@@ -133,14 +143,16 @@ def _level(i: int, j: int) -> int:
 
 def _choose(word: Any, index: Value, first: int) -> Value:
     """Return element `index` of a word, which lies at `first` or beyond."""
-    bits = (GROUP - 1 - first).bit_length()
-    candidates = {i % (1 << bits): word[i].as_value() for i in range(first, GROUP)}
+    group = len(word)
+    bits = (group - 1 - first).bit_length()
+    candidates = {i % (1 << bits): word[i].as_value() for i in range(first, group)}
     return Array(candidates.get(low, candidates[max(candidates)]) for low in range(1 << bits))[index[:bits]]
 
 
 def _population(m: Module, bits: Sequence[Value]) -> Value:
-    """Number of ones among up to seven bits, by full adders of plain gates: carry chains are for longer numbers."""
-    columns = [list(bits), [], []]
+    """Number of ones among up to 15 bits, by full adders of plain gates: carry chains are for longer numbers."""
+    places = 3 if len(bits) < GROUP else 4
+    columns: list[list[Value]] = [list(bits), *([] for _ in range(places - 1))]
     total = []
     for place, column in enumerate(columns):
         while len(column) > 1:
@@ -155,7 +167,7 @@ def _population(m: Module, bits: Sequence[Value]) -> Value:
 
 
 def _below(a: Value, b: Value) -> Value:
-    """Whether three bits `a` are a smaller number than `b`, in plain gates."""
+    """Whether `a` is a smaller number than `b`, of as many bits or more, in plain gates."""
     below: Value = Const(0, 1)
     for x, y in zip(a, b, strict=False):
         below = (~x & y) | (~(x ^ y) & below)
@@ -164,10 +176,11 @@ def _below(a: Value, b: Value) -> Value:
 
 def _place(m: Module, kept: Value, before: Sequence[Value], k: int) -> tuple[Signal, Signal]:
     """Whether more than `k` elements are kept, and the index of the one that `k` others precede; registered."""
-    valid, index = Signal(name=f"valid_{k}"), Signal(range(GROUP), name=f"index_{k}")
-    here = Signal(GROUP, name=f"is_{k}")
-    m.d.comb += [here[i].eq(kept[i] & (before[i] == k)) for i in range(k, GROUP)]
+    group = len(kept)
+    valid, index = Signal(name=f"valid_{k}"), Signal(range(group), name=f"index_{k}")
+    here = Signal(group, name=f"is_{k}")
+    m.d.comb += [here[i].eq(kept[i] & (before[i] == k)) for i in range(k, group)]
     m.d.sync += valid.eq(here.any())
-    bits = [Cat(here[i] for i in range(k, GROUP) if i >> bit & 1).any() for bit in range(len(index))]
+    bits = [Cat(here[i] for i in range(k, group) if i >> bit & 1).any() for bit in range(len(index))]
     m.d.sync += index.eq(Cat(bits))
     return valid, index

@@ -40,14 +40,14 @@ class TopNs(wiring.Component):
         return m
 
 
-def random_words(rng: np.random.Generator, count: int) -> tuple[UInt16, UInt8]:
+def random_words(rng: np.random.Generator, count: int, group: int = GROUP) -> tuple[UInt16, UInt8]:
     """Return words, a third of them of few distinct magnitudes and a third with special values, and real elements."""
-    words = rng.integers(0, 1 << 16, (count, GROUP), dtype=np.uint16)
+    words = rng.integers(0, 1 << 16, (count, group), dtype=np.uint16)
     kind = rng.integers(0, 3, (count, 1))
     few = rng.integers(0, 3, words.shape, dtype=np.uint16) + (words & 0x8000) + rng.integers(0, 0x7FFD, (count, 1))
     special = np.array(SPECIAL, np.uint16)[rng.integers(0, len(SPECIAL), words.shape)]
     words = np.select([kind == 1, kind == 2], [few, np.where(rng.random(words.shape) < 0.5, special, words)], words)
-    real = np.where(rng.random(count) < 0.7, GROUP, rng.integers(0, GROUP + 1, count))
+    real = np.where(rng.random(count) < 0.7, group, rng.integers(0, group + 1, count))
     return words.astype(np.uint16), real.astype(np.uint8)
 
 

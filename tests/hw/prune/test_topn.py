@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gossamer_hw.prune.topn import TopN
 from gossamer_models.numerics.formats import UInt8, UInt16
-from gossamer_models.sparsity import entries_in_last_word
+from gossamer_models.sparsity import Pattern, compress, entries_in_last_word
 from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
 SEED = 11
@@ -96,3 +96,50 @@ def test_a_ragged_word_has_as_many_entries_as_the_model_says(simulated: Simulate
     for number, pattern in enumerate(PATTERNS):
         by_count = [0] + [entries_in_last_word(n, pattern, 8) for n in range(1, 9)]
         assert valid[:, number].tolist() == [by_count[n] for n in simulated.real]
+
+
+@pytest.mark.parametrize(
+    "pattern", [Pattern(n, m) for n, m in ((1, 16), (2, 16), (7, 16), (16, 16), (2, 8), (1, 2))], ids=str
+)
+def test_words_of_sixteen(pattern: Pattern) -> None:
+    words, real = random_words(np.random.default_rng(SEED), 24, 16)
+    words[:2] = [[0x3C00, 0xBC00] * 8, [0x7E00] * 16]
+    real[0] = 16
+    dut = TopN(16)
+    found: list[list[tuple[int, int, int]]] = []
+
+    async def drive(ctx: Any) -> None:
+        ctx.set(dut.keep, pattern.n)
+        ctx.set(dut.of, pattern.m)
+        for word, count in zip(packed_words(words), real.tolist(), strict=True):
+            ctx.set(dut.word.as_value(), word)
+            ctx.set(dut.count, count)
+            await ctx.tick()
+
+    async def check(ctx: Any) -> None:
+        await ctx.tick().repeat(TopN.latency - 1)
+        for _ in words:
+            await ctx.tick()
+            entries = [dut.entries[place] for place in range(16)]
+            found.append([(ctx.get(e.value.as_value()), ctx.get(e.index), ctx.get(e.valid)) for e in entries])
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.add_testbench(check)
+    simulator.run()
+    for word, count, entries in zip(words, real.tolist(), found, strict=True):
+        kept = compress(word[None, :count].view(np.float16), pattern, 16, axis=1) if count else None
+        expected = (
+            []
+            if kept is None
+            else list(
+                zip(
+                    kept.values[0, 0].view(np.uint16).tolist(),
+                    kept.index[0, 0].tolist(),
+                    kept.valid[0, 0].tolist(),
+                    strict=True,
+                )
+            )
+        )
+        assert entries == expected + [(0, 0, 0)] * (16 - len(expected)), f"seed {SEED}, {pattern}: {word}, {count} real"

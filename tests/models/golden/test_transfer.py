@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer_models.architecture import load_architecture
 from gossamer_models.golden import transfer
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.transfer import load, store
@@ -198,6 +199,21 @@ def test_a_large_transfer_is_cut(machine: Machine) -> None:
     assert machine.read(Engine.LOAD, Buffer.VIN, np.uint8, 0, 10).tolist() == list(range(10))
 
 
+def test_words_of_sixteen_have_their_index_from_two_dimensions() -> None:
+    """Columns lie between the blocks of a word in DRAM; a block out of bounds gives invalid entries."""
+    architecture = load_architecture("tiny-4x4-g16")
+    machine = Machine(architecture, np.arange(1 << 10, dtype=np.uint16).view(np.uint8))
+    dims = (Dim(8, 16, 8), Dim(4, 2, 2), Dim(2, 128, 64, 2, 1))
+    load(machine, Load(buffer=Buffer.B, index_dim=0, index_high=2, axis2_bound=2, dims=dims))
+    metadata = machine.readable(Engine.LOAD, Buffer.B_META)[: 16 * 4].reshape(16, 4)
+    assert metadata.tolist() == [[0x80 + index] * 4 for index in range(16)]
+    values = machine.readable(Engine.LOAD, Buffer.B).view(np.uint16)[: 16 * 4].reshape(16, 4)
+    assert values.tolist() == [[8 * index + column for column in range(4)] for index in range(16)]
+    load(machine, Load(buffer=Buffer.B, index_dim=0, index_high=2, axis2_bound=1, dims=dims))
+    metadata = machine.readable(Engine.LOAD, Buffer.B_META)[: 16 * 4].reshape(16, 4)
+    assert metadata.tolist() == [[0x80 + index] * 4 for index in range(8)] + [[0] * 4] * 8
+
+
 @pytest.mark.parametrize(
     ("instruction", "message"),
     [
@@ -211,6 +227,14 @@ def test_a_large_transfer_is_cut(machine: Machine) -> None:
         (Load(buffer=Buffer.VIN, format=3), r"`format` must be one of \[0, 1, 2\], not 3"),
         (Load(buffer=Buffer.B, index_dim=0, dims=(Dim(9, 2, 2),)), "index must lie below the group of 8, not be 8"),
         (Load(buffer=Buffer.B, index_dim=1, dims=(Dim(9, 2, 2),)), "`index_dim` must name a dimension in use, not 1"),
+        (
+            Load(buffer=Buffer.B, index_dim=0, index_high=1, dims=(Dim(8, 2, 2),)),
+            "`index_high` must name a dimension in use or none, not 1",
+        ),
+        (
+            Load(buffer=Buffer.B, index_dim=0, index_high=1, dims=(Dim(8, 2, 2), Dim(2, 64, 16))),
+            "index must lie below the group of 8, not be 15",
+        ),
     ],
 )
 def test_bad_loads(machine: Machine, instruction: Load, message: str) -> None:
