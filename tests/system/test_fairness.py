@@ -78,7 +78,7 @@ def workload(folder: Path, network: str, batch: int, machine: str) -> Path:
 
 
 def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) -> None:
-    """Its prediction of a weight gradient is wrong by some cycles, and the run's is not."""
+    """Its prediction of one stage is wrong by some cycles, and the run's is not."""
     network, machine = load_network("digits-cnn"), load_architecture("tiny-4x4")
     simulator = Simulator(machine)
     programs = [

@@ -149,6 +149,12 @@ def test_random_networks_on_words_of_sixteen(seed: int) -> None:
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11, 24])), method, pattern, machine, seed))
 
 
+def test_masters_are_ranked_in_groups_of_sixteen() -> None:
+    """SR-STE's term spares the two largest of sixteen input channels of two blocks; the last group is short."""
+    net = convolution(3, 1, 1, 40, 24, (4, 5), 1)
+    assert_step(run_step(net, 5, "sr-ste", Pattern(2, 16), load_architecture("tiny-4x4-g16"), seed=3))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 8, 9])
 def test_linear_layer_reads_images_channel_outermost(channels: int) -> None:
     net = network(
