@@ -25,6 +25,7 @@ CREDITS: tuple[tuple[Semaphore, int], ...] = tuple(
         Semaphore.VIN_FREE,
         Semaphore.VOUT_FREE,
         Semaphore.PRN_FREE,
+        Semaphore.OPERAND_FREE,
     )
 )
 """Every double-buffered memory starts with both halves free."""

@@ -1,15 +1,16 @@
 """Tiles of FF and BP: what one instruction computes, and where its results go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.tiling import Columns
 from gossamer_models.architecture import Array
-from gossamer_models.isa.instructions import Dataflow, Dim
+from gossamer_models.isa.instructions import Dataflow, Dim, Format, Store
+from gossamer_models.isa.loops import field_number
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["WHOLE", "ChannelMapping", "channel_columns", "store_dims", "tile_words"]
+__all__ = ["WHOLE", "ChannelMapping", "as_single", "channel_columns", "store_dims", "tile_words"]
 
 WHOLE = (1, 1)
 """An image that is not cut into strips."""
@@ -29,6 +30,7 @@ class ChannelMapping:
     rows, columns : output pixels per tile, of a strip.
     down, across : strips of the image that lie in row banks of their own, above the index of the sample; then there is
         one batch block. Sizes and tiles are those of one strip, :meth:`ChannelGemm.strip`.
+    applies : 1 if the vector engine makes the inputs on their way to the A buffer; then tiles are whole rows.
     """
 
     li: int
@@ -42,6 +44,7 @@ class ChannelMapping:
     down: int = 1
     across: int = 1
     dataflow: Dataflow = Dataflow.OS
+    applies: int = 0
 
     @property
     def strips(self) -> tuple[int, int]:
@@ -116,3 +119,11 @@ def _column_dims(gemm: ChannelGemm, mapping: ChannelMapping, array: Array, tiles
         return refine(digits, memory, axis=1, unit=BLOCK)
     bundle = cut.outputs // BLOCK
     return [*refine(cut.digits(2, slot), memory), *plain(mapping.j_tiles, bundle * BLOCK * BLOCK * 2, tiles)]
+
+
+def as_single(store: Store, base: int) -> Store:
+    """The store of fp16 results as one of fp32: everything lies twice as far from a base and from each other."""
+    dims = tuple(replace(dim, mem_stride=2 * dim.mem_stride, buf_stride=2 * dim.buf_stride) for dim in store.dims)
+    number = field_number(Store, "mem_base")
+    modifiers = tuple(replace(m, value=2 * m.value) if m.field == number else m for m in store.modifiers)
+    return replace(store, format=Format.FP32, mem_base=2 * store.mem_base - base, dims=dims, modifiers=modifiers)

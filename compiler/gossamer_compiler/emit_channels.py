@@ -1,10 +1,11 @@
 """Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gossamer_compiler.activations import BLOCK_BYTES
+from gossamer_compiler.applied import Applied, AppliedTiles
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, as_single, channel_columns, store_dims, tile_words
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.statistics import Statistics
@@ -21,8 +22,8 @@ from gossamer_models.isa.instructions import (
     Vector,
     VectorFlag,
     VectorOp,
-)
-from gossamer_models.isa.loops import field_number, first, last, step
+)  # fmt: skip
+from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
 from gossamer_models.program import Tensor
@@ -97,33 +98,47 @@ def emit_channel_gemm(
     stream: Stream,
     architecture: Architecture,
     *,
-    bias: bool = False,
+    bias: Load | None = None,
     relu: bool = False,
     single: bool = False,
     statistics: Statistics | None = None,
+    applied: Applied | None = None,
 ) -> None:
     """Append one channel GEMM.
 
     Parameters
     ----------
-    bias : add PRM[channel] while results leave the accumulators.
+    bias : brings what is added per channel while results leave the accumulators.
     relu : and then clip them.
     single : results leave as fp32, in the same blocks of twice the bytes.
     statistics : sum the results for a normalisation, and leave its factors in DRAM.
+    applied : what operand A is made of on its way; None if it lies in DRAM.
     """
-    flags = (VectorFlag.AFFINE if bias else VectorFlag(0)) | (VectorFlag.RELU if relu else VectorFlag(0))
+    flags = (VectorFlag.AFFINE if bias is not None else VectorFlag(0)) | (VectorFlag.RELU if relu else VectorFlag(0))
     emitter = _Emitter(gemm, mapping, stream, architecture, flags=flags, single=single, statistics=statistics)
+    operand = None if applied is None else emitter.operand(applied)
+    if operand is not None:
+        builder.add(*operand.before())
+    if bias is not None:
+        builder.add(bias)
     if statistics is not None:
         builder.add(statistics.load())
-    with builder.loop(stream.j_tiles // mapping.j_tiles) as j_level:
+    part = emitter.gemm
+    counts = stream.j_tiles // mapping.j_tiles, emitter.batch_loops, part.y.outputs // mapping.rows
+    with builder.loop(counts[0]) as j_level:
         builder.add(*emitter.load_weights(j_level))
-        part = emitter.gemm
-        with builder.loop(emitter.batch_loops) as b_level, builder.loop(part.y.outputs // mapping.rows) as y_level:
-            if mapping.columns == part.x.outputs:
+        with builder.loop(counts[1]) as b_level, builder.loop(counts[2]) as y_level:
+            if operand is not None:
+                load, product, drain, store = emitter.tile(j_level, b_level, y_level, None)
+                loops = list(zip((j_level, b_level, y_level), counts, strict=True))
+                builder.add(*operand.tile(loops, load, product), drain, store)
+            elif mapping.columns == part.x.outputs:
                 builder.add(*emitter.tile(j_level, b_level, y_level, None))
             else:
                 with builder.loop(part.x.outputs // mapping.columns) as x_level:
                     builder.add(*emitter.tile(j_level, b_level, y_level, x_level))
+    if operand is not None:
+        builder.add(operand.behind())
     if statistics is not None:
         builder.add(*statistics.factors())
 
@@ -147,6 +162,7 @@ class _Emitter:
     ) -> None:
         self.flags, self.single, self.statistics = flags, single, statistics
         self.whole, self.mapping, self.stream, self.array = gemm, mapping, stream, architecture.array
+        self.architecture = architecture
         self.gemm = gemm = gemm.strip(mapping.strips)
         self.strips = mapping.strips if mapping.strips != WHOLE else None
         self.bank_samples = self.array.rows // (mapping.down * mapping.across)
@@ -173,6 +189,15 @@ class _Emitter:
             dims=merge(plain(entries, 1, 1)), modifiers=(step(Load, "mem_base", j_level, entries),),
         )  # fmt: skip
         return values, metadata
+
+    def operand(self, applied: Applied) -> AppliedTiles:
+        """What makes operand A of a tile of whole rows of pixels."""
+        word, row = self.array.rows * self.gemm.word, self.width * self.words
+        return AppliedTiles(
+            applied, self.gemm, self.architecture, self._load(0, 0, 0, None), samples=self.samples,
+            rows=self.mapping.rows * self.gemm.y.step, row_bytes=2 * row * word,
+            elements=self.mapping.batch_blocks * self.block_words * word,
+        )  # fmt: skip
 
     def tile(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> tuple[Load, Gemm, Vector, Store]:
         """Load A, multiply, drain and store one tile."""
@@ -330,15 +355,7 @@ class _Emitter:
             axis1_bound=blocks_of(self.cut.outputs, gemm.word),
             axis2_bound=columns_bound, dims=store_dims(self.whole, mapping, self.array), modifiers=tuple(modifiers),
         )  # fmt: skip
-        return _as_single(store, target.address) if self.single else store
-
-
-def _as_single(store: Store, base: int) -> Store:
-    """The store of fp16 results as one of fp32: everything lies twice as far from a base and from each other."""
-    dims = tuple(replace(dim, mem_stride=2 * dim.mem_stride, buf_stride=2 * dim.buf_stride) for dim in store.dims)
-    number = field_number(Store, "mem_base")
-    modifiers = tuple(replace(m, value=2 * m.value) if m.field == number else m for m in store.modifiers)
-    return replace(store, format=Format.FP32, mem_base=2 * store.mem_base - base, dims=dims, modifiers=modifiers)
+        return as_single(store, target.address) if self.single else store
 
 
 def _phase_address(y: Taps, x: Taps, gemm: ChannelGemm) -> int:

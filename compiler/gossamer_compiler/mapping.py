@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, store_dims, tile_words
 from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import ChannelGemm, Taps
@@ -25,6 +26,7 @@ from gossamer_models.timing.gemm import gemm_cycles
 __all__ = ["BOTH", "Edges", "choose_channels", "given_channels", "map_channels", "unplaced_channels"]
 
 _ENTRY_BYTES = 3
+_PASS_TILES = 8
 
 Edges = tuple[bool, bool]
 BOTH: Final = (True, True)
@@ -36,12 +38,18 @@ def map_channels(gemm: ChannelGemm, architecture: Architecture, layer: str) -> C
 
 
 def choose_channels(
-    gemm: ChannelGemm, architecture: Architecture, layer: str, objective: Objective, edges: Edges = BOTH
+    gemm: ChannelGemm,
+    architecture: Architecture,
+    layer: str,
+    objective: Objective,
+    edges: Edges = BOTH,
+    offer: Offer | None = None,
 ) -> Choice[ChannelMapping]:
     """Best schedule that fits.
 
     Parameters
     ----------
+    offer : a pass that the product may take over: one that does not is charged for it.
     edges : whether its stage begins and ends with the product; between two phases of a strided BP the first load and
         the last store hide behind the other phases.
 
@@ -51,7 +59,7 @@ def choose_channels(
         No schedule fits; names a buffer, what the least demanding schedule asks of it, and a remedy.
     """
     shape = unplaced_channels(gemm)
-    best = _best_channels(shape, architecture, objective, edges)
+    best = _best_channels(shape, architecture, objective, edges, offer)
     if best is None:
         candidates = _channel_candidates(shape, architecture)
         raise does_not_fit(layer, (_channel_demands(shape, m, architecture) for m in candidates), architecture.buffers)
@@ -60,20 +68,20 @@ def choose_channels(
 
 @cache
 def _best_channels(
-    gemm: ChannelGemm, architecture: Architecture, objective: Objective, edges: Edges
+    gemm: ChannelGemm, architecture: Architecture, objective: Objective, edges: Edges, offer: Offer | None
 ) -> Choice[ChannelMapping] | None:
     def actions(mapping: ChannelMapping) -> Actions:
         return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
 
     def rank(family: ChannelMapping) -> Ranks:
-        demands = _channel_demands(gemm, family, architecture)
-        cost = _channel_cost(gemm, family, architecture, edges)
+        demands = _channel_demands(gemm, family, architecture, offer)
+        cost = _channel_cost(gemm, family, architecture, edges, offer)
         return fits(demands, architecture.buffers), objective.keys(cost, lambda: actions(family))
 
     def demand(family: ChannelMapping) -> int:
-        return sum(_channel_demands(gemm, family, architecture).values())
+        return sum(_channel_demands(gemm, family, architecture, offer).values())
 
-    families, examined = limited(_channel_families(gemm, architecture), demand, objective.candidates)
+    families, examined = limited(_channel_families(gemm, architecture, offer), demand, objective.candidates)
     for mapping, keys in cheapest(families, rank):
         if len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS:
             return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
@@ -81,21 +89,31 @@ def _best_channels(
 
 
 def given_channels(
-    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, objective: Objective, edges: Edges = BOTH
+    gemm: ChannelGemm,
+    mapping: ChannelMapping,
+    architecture: Architecture,
+    objective: Objective,
+    edges: Edges = BOTH,
+    offer: Offer | None = None,
 ) -> Choice[ChannelMapping] | None:
     """A schedule of a product of these sizes as one of this product; None if it does not fit.
 
     It is one of those that the search examined, whatever it predicted of it.
     """
-    best = _best_channels(unplaced_channels(gemm), architecture, objective, edges)
-    fitting = fits(_channel_demands(gemm, mapping, architecture), architecture.buffers)
-    if best is None or not fitting or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS:
+    best = _best_channels(unplaced_channels(gemm), architecture, objective, edges, offer)
+    fitting = fits(_channel_demands(gemm, mapping, architecture, offer), architecture.buffers)
+    if (
+        best is None
+        or not fitting
+        or (mapping.applies and offer is None)
+        or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS
+    ):
         return None
 
     def actions() -> Actions:
         return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
 
-    keys = objective.keys(_channel_cost(gemm, mapping, architecture, edges), actions)
+    keys = objective.keys(_channel_cost(gemm, mapping, architecture, edges, offer), actions)
     return Choice(mapping, schedule_of(mapping, objective, keys, actions, best.schedule.examined))
 
 
@@ -110,7 +128,9 @@ def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterat
         yield from members(family)
 
 
-def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:
+def _channel_families(
+    gemm: ChannelGemm, architecture: Architecture, offer: Offer | None = None
+) -> Iterator[ChannelMapping]:
     """Every schedule, also those that exceed a buffer: tiles of whole rows, and parts of one row.
 
     A family has its interleave in common; all else is arrays with one element per schedule.
@@ -132,6 +152,11 @@ def _channel_families(gemm: ChannelGemm, architecture: Architecture) -> Iterator
             rows, columns = np.array(tiles)[places].T
             units = cut.units_of(j_tiles)
             yield ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns, *strips, dataflow)
+            if offer is not None and strips == WHOLE and dataflow == Dataflow.OS:
+                whole = [n for n, (_, columns) in enumerate(tiles) if columns == part.x.outputs]
+                j_tiles, blocks, places = crossed(cut.options(), usable, whole)
+                rows, columns = np.array(tiles)[places].T
+                yield ChannelMapping(li, lj, over_pixels, j_tiles, 1, blocks, rows, columns, applies=1)
 
 
 def _cuts(gemm: ChannelGemm, array: Array) -> Iterator[tuple[int, int]]:
@@ -155,20 +180,30 @@ def _cuts(gemm: ChannelGemm, array: Array) -> Iterator[tuple[int, int]]:
         yield from (strips for strips in cuts if pixels(strips) == fewest)
 
 
-def _channel_demands(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Mapping[str, int]:
+def _channel_demands(
+    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, offer: Offer | None = None
+) -> Mapping[str, int]:
     """What a schedule, or each of a family, asks of each buffer."""
     array = architecture.array
     results = mapping.tiles * mapping.li * mapping.lj * array.rows
+    words = mapping.batch_blocks * tile_words(gemm, mapping)
+    held, kept = (0, 0) if offer is None else (offer.inputs, offer.stored)
+    word_bytes = mapping.applies * array.rows * gemm.word * 2
     return {
-        "a_words": mapping.batch_blocks * tile_words(gemm, mapping),
+        "vector_in_bytes": held * words * word_bytes,
+        "a_words": words,
         "b_entries": mapping.j_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns) // array.columns,
         "accumulator_words": results,
-        "vector_out_bytes": results * array.columns * 2,
+        "vector_out_bytes": largest(results * array.columns * 2, kept * words * word_bytes),
     }
 
 
 def _channel_cost(
-    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, edges: Edges = BOTH
+    gemm: ChannelGemm,
+    mapping: ChannelMapping,
+    architecture: Architecture,
+    edges: Edges = BOTH,
+    offer: Offer | None = None,
 ) -> tuple[int, int]:
     """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt, of one or of a family."""
     array = architecture.array
@@ -181,20 +216,36 @@ def _channel_cost(
         j_blocks * (batch_all // mapping.batch_blocks)
         * (gemm.y.outputs // mapping.rows) * (gemm.x.outputs // mapping.columns)
     )  # fmt: skip
-    word_bytes = array.rows * gemm.word * 2
-    loaded = (
-        instances * mapping.batch_blocks * words * word_bytes
-        + j_all * mapping.lj * gemm.words * gemm.entries * array.columns * _ENTRY_BYTES
-    )
+    made = instances * mapping.batch_blocks * words * array.rows * gemm.word
+    weights = j_all * mapping.lj * gemm.words * gemm.entries * array.columns * _ENTRY_BYTES
     results = instances * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
-    bus = architecture.memory.bytes_per_cycle
-    slowest = largest(
-        compute + instances * overhead, loaded // bus, results * 2 // bus, results // architecture.vector.lanes
-    )
+    bus, lanes = architecture.memory.bytes_per_cycle, architecture.vector.lanes
+    loaded, stored, streamed, apart = 2 * made + weights, 2 * results, results // lanes, 0
+    if offer is not None:
+        applies = mapping.applies
+        loaded += applies * 2 * (offer.inputs - 1) * made
+        stored += applies * 2 * offer.stored * made
+        streamed = results // min(lanes, array.columns) + applies * made // lanes
+        apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
+    slowest = largest(compute + instances * overhead, loaded // bus, stored // bus, streamed)
     begins, ends = edges
-    moved = begins * loaded + ends * 2 * results
-    exposed = moved // bus // instances + ends * results // architecture.vector.lanes // instances
-    return slowest + exposed, instances
+    moved = begins * loaded + ends * stored
+    exposed = (
+        moved // bus // instances + ends * results // lanes // instances + mapping.applies * made // lanes // instances
+    )
+    return slowest + exposed + apart, instances
+
+
+def _pass_cycles(gemm: ChannelGemm, architecture: Architecture, offer: Offer) -> int:
+    """Predicted cycles of a pass of its own, its first load and last store of an eighth included."""
+    source, bus = gemm.source, architecture.memory.bytes_per_cycle
+    elements = source.batch_blocks * source.slab_bytes // 2
+    streamed, read, written = (
+        elements // architecture.vector.lanes,
+        2 * offer.inputs * elements // bus,
+        2 * elements // bus,
+    )
+    return max(streamed, read, written) + (read + written) // _PASS_TILES
 
 
 def _channel_cycles(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from gossamer_compiler.activations import Activation
+from gossamer_compiler.applied import Applied, Offer, appliable, factor_words
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import Stream, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable
@@ -19,7 +20,7 @@ from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.stage_book import stage_book
-from gossamer_compiler.statistics import Normalisation, Statistics, statistics_of
+from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
 from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
@@ -41,6 +42,11 @@ class MultiplyLayer:
     forward_pattern, backward_pattern : N:M of FF (and of SR-STE's term) and of BP.
     rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
     scheduler : decides on its schedules.
+    applied : what its input can be made of on its way.
+
+    Members
+    -------
+    applied : None if its input is read as it is.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class MultiplyLayer:
         architecture: Architecture,
         rule: PruneRule,
         scheduler: Scheduler,
+        applied: Applied | None = None,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
         self.scheduler = scheduler
@@ -64,7 +71,10 @@ class MultiplyLayer:
             rule = PruneRule()
         self._memory, self._book = memory, stage_book(architecture)
         self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
-        self.forward_choice = scheduler.channels(self.forward, node.name)
+        self.forward_choice = scheduler.channels(self.forward, node.name, offer=self._offer(applied))
+        if self.forward_choice.mapping.applies and not self._bias_fits_beside(applied):
+            self.forward_choice = scheduler.channels(self.forward, node.name)
+        self.applied = applied if self.forward_choice.mapping.applies else None
         self.forward_stream = self._stream("forward", self.forward, self.forward_choice.mapping)
         shape = (node.out_shape[0], node.in_shape[0], *node.window.kernel)
         master, momentum, gradient = (self._master(part, shape) for part in ("weight", "momentum", "gradient"))
@@ -73,6 +83,18 @@ class MultiplyLayer:
         self.phases: list[Phase] = []
         self.sampled: Sampled | None = None
         """Gradient of its output for WU, pruned along the batch; None if WU takes the dense one."""
+
+    def _offer(self, applied: Applied | None) -> Offer | None:
+        if applied is None or not appliable(self.forward, self.architecture, stored=applied.target is not None):
+            return None
+        return Offer(len(applied.inputs), int(applied.target is not None))
+
+    def _bias_fits_beside(self, applied: Applied | None) -> bool:
+        """Whether the bias leaves room for scale and shift in the parameter memory."""
+        words = 0 if applied is None else factor_words(applied.normalisation)
+        if self.node.bias:
+            words += ColumnVectors.of(self.forward, self.forward_choice.mapping, self.architecture).words
+        return words <= self.architecture.buffers.parameter_words
 
     def _stream(self, name: str, gemm: ChannelGemm, mapping: ChannelMapping) -> Stream:
         empty = Tensor("", 0, 0, "entries", ())
@@ -118,12 +140,15 @@ class MultiplyLayer:
         """How FF can give the normalisation that reads its output its statistics; None if it cannot."""
         if self.bias:
             return None
-        return statistics_of(normalisation, self.forward, self.forward_choice.mapping, self.architecture)
+        taken = 0 if self.applied is None else factor_words(self.applied.normalisation)
+        return statistics_of(normalisation, self.forward, self.forward_choice.mapping, self.architecture, taken)
 
     def feed_forward(self, statistics: Statistics | None = None) -> StageProgram:
         """FF, the bias added while results leave the accumulators; with ``statistics`` they are summed there."""
         bias = self.bias[0] if self.bias else None
-        work = FeedForward(self.forward, self.forward_choice, self.forward_stream, bias, statistics)
+        work = FeedForward(
+            self.forward, self.forward_choice, self.forward_stream, bias, statistics, applied=self.applied
+        )
         return self._book.stage(work, self.node.name, "ff")
 
     def back_propagate(self) -> StageProgram:

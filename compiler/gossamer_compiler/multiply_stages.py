@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
+from gossamer_compiler.applied import Applied
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase
@@ -45,6 +46,7 @@ class FeedForward:
     bias : added while results leave the accumulators.
     statistics : of the results, for a normalisation.
     relu, single : as in :func:`~gossamer_compiler.emit_channels.emit_channel_gemm`.
+    applied : what the inputs are made of on their way.
     """
 
     gemm: ChannelGemm
@@ -54,15 +56,15 @@ class FeedForward:
     statistics: Statistics | None
     relu: bool = False
     single: bool = False
+    applied: Applied | None = None
 
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
         builder = StageBuilder()
-        if self.bias is not None:
-            builder.add(self._load_bias(self.bias, architecture, layer))
         emit_channel_gemm(
-            builder, self.gemm, self.choice.mapping, self.stream, architecture, bias=self.bias is not None,
-            relu=self.relu, single=self.single, statistics=self.statistics,
+            builder, self.gemm, self.choice.mapping, self.stream, architecture,
+            bias=None if self.bias is None else self._load_bias(self.bias, architecture, layer), relu=self.relu,
+            single=self.single, statistics=self.statistics, applied=self.applied,
         )  # fmt: skip
         dense = dataclasses.replace(self.gemm, pattern=DENSE)
         return builder.finish(
@@ -174,6 +176,8 @@ def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
     text = f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}"
     if isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE:
         text += f", strips {mapping.down}x{mapping.across}"
+    if isinstance(mapping, ChannelMapping) and mapping.applies:
+        text += ", applied on load"
     return text
 
 

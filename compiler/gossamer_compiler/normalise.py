@@ -1,8 +1,11 @@
 """Stages of a chain: batch normalisation, add and ReLU, forward and backward."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
+from gossamer_compiler.applied import Applied
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass, float_bits, load_parameters, store_parameters
 from gossamer_compiler.found import SETS
@@ -19,7 +22,7 @@ from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 
-__all__ = ["BackwardPasses", "ChainLayer"]
+__all__ = ["BackwardPasses", "ChainLayer", "beside"]
 
 S = Semaphore
 
@@ -138,6 +141,12 @@ class ChainLayer:
         passes.append(Companion(before, work))
         return self._book.stage(Passes(tuple(passes)), self.node.name, "ff")
 
+    def applied(self, *, stored: bool) -> Applied:
+        """The same on the way to a layer that reads the result; the factors must lie in DRAM then."""
+        inputs = (self.source,) if self.residual is None else (self.source, self.residual)
+        flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
+        return Applied(flags, inputs, self.target if stored else None, self.normalisation)
+
     def _statistics(self, wanted: Normalisation) -> Companion:
         places = self.places
         flags = VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
@@ -208,3 +217,17 @@ class ChainLayer:
             return None
         work = VectorUpdate(optimizer, tuple(self.parameters), 2 * self.places.channels)
         return self._book.stage(work, self.node.name, "update")
+
+
+def beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
+    """Passes of a chain's BP behind those that add up its gradient; each reads what the one before has stored.
+
+    Quarters of a weight gradient, where there are sums: they move three maps, a chain's statistics three, its gradient
+    four or five.
+    """
+    chained = [dataclasses.replace(work, gives_stored=True, waits_stored=n > 0) for n, work in enumerate(sums)]
+    return [
+        *(Companion((), work) for work in chained),
+        Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums))),
+        Companion(passes.between, passes.gradient, share=max(1, 3 - len(sums)) if sums else 1),
+    ]

@@ -3,10 +3,13 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from gossamer_compiler.activations import allocate
-from gossamer_compiler.graph import Graph, Multiply, build_graph
+from gossamer_compiler.activations import Activation, allocate
+from gossamer_compiler.applied import Applied
+from gossamer_compiler.graph import Chain, Graph, Multiply, build_graph, sources_of
 from gossamer_compiler.multiply import MultiplyLayer
+from gossamer_compiler.normalise import ChainLayer
 from gossamer_compiler.objective import Objective
 from gossamer_compiler.sampled import allocate_sampled
 from gossamer_compiler.scheduler import DoesNotReplayError, Given, Replay, Scheduler
@@ -18,6 +21,8 @@ from gossamer_models.program import MemoryImage, Program, Schedule, StageProgram
 from gossamer_models.sparsity import Pattern
 
 __all__ = ["Replayed", "replays"]
+
+_APPLIES: Final = "applies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def replays(
     known: set[object] = set()
     scheduler = Scheduler(architecture, objective)
     for stage in own.stages:
-        schedules = theirs.get((stage.layer, stage.stage), ())
+        schedules = _applying(theirs.get((stage.layer, stage.stage), ()), stage.schedules)
         if stage.layer not in nodes or not schedules or _sizes(stage.schedules) == _sizes(schedules):
             continue
         node = nodes[stage.layer]
@@ -69,6 +74,16 @@ def replays(
             mine = _stage(graph, node, batch, stage, _replay(scheduler, stage, stage.schedules))
             replay = _replay(scheduler, stage, schedules)
             yield Replayed(mine, _replayed(graph, node, batch, stage, replay), replay.used)
+
+
+def _applying(schedules: tuple[Schedule, ...], own: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    """The other run's schedules, inputs made on their way where the own run makes them so."""
+    wanted = dict(own[0].sizes).get(_APPLIES) if own else None
+    if wanted is None:
+        return schedules
+    return tuple(
+        dataclasses.replace(one, sizes=tuple((dict(one.sizes) | {_APPLIES: wanted}).items())) for one in schedules
+    )
 
 
 def _sizes(schedules: tuple[Schedule, ...]) -> tuple[tuple[tuple[str, int], ...], ...]:
@@ -87,6 +102,17 @@ def _replayed(graph: Graph, node: Multiply, batch: int, stage: StageProgram, rep
         return None
 
 
+def _applied(
+    graph: Graph, target: Activation, name: str, memory: MemoryImage, architecture: Architecture
+) -> Applied | None:
+    """What a layer's input can be made of on its way, if a chain makes it."""
+    chain = next((node for node in graph.nodes if isinstance(node, Chain) and node.output == name), None)
+    if chain is None:
+        return None
+    source, *residual = (allocate(memory, read, target.batch, *chain.shape) for read in sources_of(chain))
+    return ChainLayer(chain, source, next(iter(residual), None), target, memory, architecture).applied(stored=True)
+
+
 def _stage(graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Replay) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)
@@ -94,9 +120,10 @@ def _stage(graph: Graph, node: Multiply, batch: int, stage: StageProgram, schedu
     source = allocate(memory, "source", batch, *(node.in_shape if node.patches else graph.shapes[node.source]))
     target = allocate(memory, "target", batch, *graph.shapes[node.output])
     kept = DENSE if stage.stage == "wu" else pattern
+    applied = _applied(graph, source, node.source, memory, scheduler.architecture) if stage.stage == "ff" else None
     layer = MultiplyLayer(
-        node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(),
-        scheduler=scheduler,
+        node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(), scheduler=scheduler,
+        applied=applied,
     )  # fmt: skip
     if stage.stage == "ff":
         return layer.feed_forward()

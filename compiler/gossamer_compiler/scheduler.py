@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_token_products import Epilogue
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm
@@ -43,10 +44,12 @@ class Scheduler:
     def __init__(self, architecture: Architecture, objective: Objective, given: Given = _NONE) -> None:
         self.architecture, self.objective, self._given = architecture, objective, given
 
-    def channels(self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH) -> Choice[ChannelMapping]:
+    def channels(
+        self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH, offer: Offer | None = None
+    ) -> Choice[ChannelMapping]:
         """Schedule of FF or of a phase of BP, as :func:`~gossamer_compiler.mapping.choose_channels` gives it."""
-        given = self._given.get((unplaced_channels(gemm), edges)) if self._given else None
-        return given or choose_channels(gemm, self.architecture, layer, self.objective, edges)
+        best = choose_channels(gemm, self.architecture, layer, self.objective, edges, offer)
+        return self._given.get(_product(gemm, edges, best.mapping)) or best if self._given else best
 
     def gradient(self, gemm: GradientGemm, layer: str) -> Choice[GradientMapping]:
         """Schedule of WU; raises as :func:`~gossamer_compiler.mapping_gradient.choose_gradient` does."""
@@ -78,14 +81,16 @@ class Replay(Scheduler):
         self._waiting = iter(schedules)
         self.used: dict[object, Choice[Any]] = {}
 
-    def channels(self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH) -> Choice[ChannelMapping]:
+    def channels(
+        self, gemm: ChannelGemm, layer: str, edges: Edges = BOTH, offer: Offer | None = None
+    ) -> Choice[ChannelMapping]:
         """Schedule of FF or of a phase of BP."""
         schedule = next(self._waiting, None)
         if schedule is None:
-            return super().channels(gemm, layer, edges)
+            return super().channels(gemm, layer, edges, offer)
         mapping = _mapping(ChannelMapping, schedule)
-        given = given_channels(gemm, mapping, self.architecture, self.objective, edges)
-        return self._fitting((unplaced_channels(gemm), edges), given)
+        given = given_channels(gemm, mapping, self.architecture, self.objective, edges, offer)
+        return self._fitting(_product(gemm, edges, mapping), given)
 
     def gradient(self, gemm: GradientGemm, layer: str) -> Choice[GradientMapping]:
         """Schedule of WU."""
@@ -101,6 +106,11 @@ class Replay(Scheduler):
             raise DoesNotReplayError
         self.used[product] = given
         return given
+
+
+def _product(gemm: ChannelGemm, edges: Edges, mapping: ChannelMapping) -> object:
+    """What a schedule is for: where the vector engine makes inputs on their way, other tiles are the best."""
+    return unplaced_channels(gemm), edges, mapping.applies
 
 
 def _mapping(cls: type[_M], schedule: Schedule) -> _M:

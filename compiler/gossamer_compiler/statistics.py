@@ -160,18 +160,26 @@ class Statistics:
 
 
 def statistics_of(
-    normalisation: Normalisation, gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture
+    normalisation: Normalisation,
+    gemm: ChannelGemm,
+    mapping: ChannelMapping,
+    architecture: Architecture,
+    taken: int = 0,
 ) -> Statistics | None:
     """Statistics of a GEMM without a bias, or None where the machine cannot sum exactly what it drains.
 
     Results of rows without a sample are zeros and change no sum, as long as only the last block of samples has any:
     others would be products of zeros with weights, which an infinite weight makes NaN. Strips must end with the image.
+
+    Parameters
+    ----------
+    taken : words at the end of PRM that are not free.
     """
     array, lanes = architecture.array, architecture.vector.lanes
     found = Statistics(normalisation, ColumnVectors.of(gemm, mapping, architecture), 0)
     blocks = block_options(gemm.source.batch, array.rows)[-1]
     rows_of_a_slot = mapping.li * array.rows * array.columns
-    fits = found.end <= architecture.buffers.parameter_words
+    fits = found.end + taken <= architecture.buffers.parameter_words
     part, (down, across) = gemm.strip(mapping.strips), mapping.strips
     if (part.y.outputs * down, part.x.outputs * across) != (gemm.y.outputs, gemm.x.outputs):
         return None

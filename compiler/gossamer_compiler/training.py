@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
+from gossamer_compiler.applied import Applied
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
@@ -17,7 +18,7 @@ from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, To
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.loss_scale import ScaleState, allocate_scale
 from gossamer_compiler.multiply import MultiplyLayer
-from gossamer_compiler.normalise import BackwardPasses, ChainLayer
+from gossamer_compiler.normalise import ChainLayer, beside
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled, allocate_sampled
@@ -186,7 +187,7 @@ class _Compiler:
         if isinstance(node, Multiply):
             return [self._multiply(node).feed_forward(self._statistics(node))]
         if isinstance(node, Chain):
-            return [self._chain(node).feed_forward(factors=not self.trains or node.name in self.given)]
+            return [] if self._taken_over(node) else [self._chain(node).feed_forward(factors=self._has_factors(node))]
         if isinstance(node, TokenStep):
             sources = [self._tensor(name) for name in node.sources]
             target = self._tensor(node.output)
@@ -211,6 +212,17 @@ class _Compiler:
             )
         return [builder.finish(node.name, "ff")]
 
+    def _has_factors(self, node: Chain) -> bool:
+        return not self.trains or node.name in self.given
+
+    def _taken_over(self, node: Chain) -> bool:
+        """Whether the first layer that reads a chain's output makes it on its way; its schedule is chosen here."""
+        reader = next((other for other in self.graph.nodes if node.output in sources_of(other)), None)
+        if not isinstance(reader, Multiply) or not (node.normalise is None or self._has_factors(node)):
+            return False
+        stored = self.trains or self.readers[node.output] > 1
+        return self._multiply(reader, self._chain(node).applied(stored=stored)).applied is not None
+
     def _statistics(self, node: Multiply) -> Statistics | None:
         """Statistics that a layer can give to the one normalisation that reads its output."""
         if not self.trains:
@@ -232,7 +244,9 @@ class _Compiler:
             )  # fmt: skip
         return self.chains[node.name]
 
-    def _multiply(self, node: Multiply) -> MultiplyLayer:
+    def _multiply(self, node: Multiply, applied: Applied | None = None) -> MultiplyLayer:
+        if node.name in self.multiplies:
+            return self.multiplies[node.name]
         if node.patches:
             source = allocate(self.memory, f"{node.name}.patches", self.batch, *node.in_shape)
         else:
@@ -240,7 +254,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            rule=self.rule, scheduler=self.scheduler,
+            rule=self.rule, scheduler=self.scheduler, applied=applied,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer
@@ -336,10 +350,10 @@ class _Compiler:
         sampled = self._sample(node.source, source_gradient) if self.readers[node.source] == 1 else None
         passes = chain.backward_passes(gradient, source_gradient, residual_gradient, sampled)
         if passes.sums is not None:
-            carried = self._carried(node, _beside(passes, passes.sums, sums))
+            carried = self._carried(node, beside(passes, passes.sums, sums))
             if carried is not None:
                 return [carried]
-            carried = self._carried(node, _beside(passes, passes.sums)) if sums else None
+            carried = self._carried(node, beside(passes, passes.sums)) if sums else None
             if carried is not None:
                 return [*self._sum_stages(node.output, sums), carried]
         return [*self._sum_stages(node.output, sums), chain.back_propagate(passes)]
@@ -382,17 +396,3 @@ class _Compiler:
         names = ["bp-sum", *(f"bp-sum-{number}" for number in range(2, len(sums) + 1))]
         works = (Passes((Companion((), work),)) for work in sums)
         return [self.book.stage(work, name, stage) for work, stage in zip(works, names, strict=False)]
-
-
-def _beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
-    """Passes of a chain's BP behind those that add up its gradient; each reads what the one before has stored.
-
-    Quarters of a weight gradient, where there are sums: they move three maps, a chain's statistics three, its gradient
-    four or five.
-    """
-    chained = [dataclasses.replace(work, gives_stored=True, waits_stored=n > 0) for n, work in enumerate(sums)]
-    return [
-        *(Companion((), work) for work in chained),
-        Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums))),
-        Companion(passes.between, passes.gradient, share=max(1, 3 - len(sums)) if sums else 1),
-    ]

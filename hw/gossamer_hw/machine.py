@@ -150,7 +150,7 @@ class Machine(wiring.Component):
     def _vector_ports(self, m: Module) -> None:
         """Buffers and accumulators of the vector engine."""
         scratchpads, vector = self._scratchpads, self._vector
-        for name in ("vin", "vout", "prm_write"):
+        for name in ("vin", "vout", "prm_write", *(("a",) if "a" in vector.signature.members else ())):
             wiring.connect(m, getattr(vector, name), getattr(scratchpads, f"vector_{name}"))
         for theirs, ours in zip(vector.prm, scratchpads.vector_prm, strict=True):
             wiring.connect(m, theirs, ours)

@@ -256,7 +256,9 @@ def _vector(g: Vector) -> Actions:
     read = g.count * (halves * _HALF_BITS + singles * _SINGLE_BITS)
     sums = _sums(op, flags) if g.size == 1 else 0
     labels = g.count // g.channels if op == VectorOp.SOFTMAX_CROSS_ENTROPY else 0  # one in, one probability out
+    to_a = bool(flags & VectorFlag.TO_A)
     return Actions(
+        a_write_bits=g.count * _HALF_BITS * to_a,
         accumulator_read_bits=g.count * _SINGLE_BITS if op in _FROM_ACCUMULATORS else 0,
         vector_in_read_bits=read + labels * _SINGLE_BITS,
         vector_out_write_bits=g.count * _result_bits(op, g) + labels * _SINGLE_BITS,
@@ -330,7 +332,8 @@ def _result_bits(op: VectorOp, g: Vector) -> int:
         return 2 * _SINGLE_BITS + _HALF_BITS
     if op in (VectorOp.FILL, VectorOp.DRAIN):
         return 8 * Format(g.format).bytes
-    return _HALF_BITS * (1 + bool(g.flags & VectorFlag.SECOND_OUTPUT or op in _TWO_RESULTS))
+    results = 1 + bool(g.flags & VectorFlag.SECOND_OUTPUT or op in _TWO_RESULTS)
+    return _HALF_BITS * (results - bool(g.flags & VectorFlag.TO_A))
 
 
 def _per_channel(g: Vector, read: int, written: int, multiplications: int, additions: int) -> Actions:

@@ -128,10 +128,17 @@ class Buffers(Schema):
 
 
 class Vector(Schema):
-    """Vector and prune engines: lanes work on one element (one word) per cycle each; ``prune_lanes`` a power of two."""
+    """Vector and prune engines: lanes work on one element (one word) per cycle each; ``prune_lanes`` a power of two.
+
+    Members
+    -------
+    feeds_array : the vector engine also writes buffer A, so that a layer reads what its input's normalisation is made
+        of; a line of the lanes is no longer than a word of every row then.
+    """
 
     lanes: Annotated[int, Field(ge=2, le=1024)] = 64
     prune_lanes: Positive = 32
+    feeds_array: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -224,6 +231,12 @@ class Architecture(Schema):
             raise ValueError(
                 f"`buffers.accumulator_words` must be a multiple of `array.rows` ({self.array.rows}),"
                 f" not {self.buffers.accumulator_words}"
+            )
+        row_bytes = 2 * self.array.group * self.array.rows
+        if self.vector.feeds_array and self.vector.line_bytes > row_bytes:
+            raise ValueError(
+                f"`vector.feeds_array` needs lines of at most the {row_bytes} bytes of a word of every row, not"
+                f" {self.vector.line_bytes} (4 per lane)"
             )
         return self
 

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Final, overload
 
 from gossamer_models.isa.fields import changed
-from gossamer_models.isa.instructions import Instruction, Load, Store
+from gossamer_models.isa.instructions import Instruction, Load, Modifier, ModifierKind, Store
+from gossamer_models.isa.loops import field_number
 
 __all__ = [
     "MAX_OPERANDS", "MAX_OPERAND_BYTES", "Blueprint", "Placed", "stand_in_address", "unplaced",
@@ -22,6 +23,7 @@ _REACH: Final = 1 << _PITCH_BITS - 1
 """Bytes that an address may lie beside its operand; a real one is less than that below zero."""
 MAX_OPERAND_BYTES: Final = 1 << _PITCH_BITS - 2
 MAX_OPERANDS: Final = 28
+_MEM_BASE: Final = field_number(Load, "mem_base")
 
 
 def stand_in_address(operand: int) -> int:
@@ -55,8 +57,15 @@ class Blueprint:
         for place, operand in self._addresses:
             item = placed[place]
             if isinstance(item, Load | Store):
-                placed[place] = changed(item, mem_base=item.mem_base + moves[operand])
+                move = moves[operand]
+                changes = [changed(one, value=one.value + move) if _moves(one) else one for one in item.modifiers]
+                placed[place] = changed(item, mem_base=item.mem_base + move, modifiers=tuple(changes))
         return tuple(placed)
+
+
+def _moves(modifier: Modifier) -> bool:
+    """Whether a modifier replaces an address."""
+    return modifier.field == _MEM_BASE and modifier.kind in (ModifierKind.FIRST, ModifierKind.LAST)
 
 
 class Placed(Sequence[Instruction]):

@@ -125,6 +125,7 @@ _PARAMETERS: dict[str, str] = {
     "VECTOR_OUT_BYTES": "bytes of a half of buffer VOUT",
     "PRUNE_ENTRIES": "entries in a half of buffer PRN",
     "PARAMETER_WORDS": "words of buffer PRM",
+    "FEEDS_ARRAY": "1: the vector engine can write buffer A",
 }
 
 
@@ -151,6 +152,7 @@ def identification(architecture: Architecture) -> dict[str, int]:
         "VECTOR_OUT_BYTES": buffers.vector_out_bytes,
         "PRUNE_ENTRIES": buffers.prune_entries,
         "PARAMETER_WORDS": buffers.parameter_words,
+        "FEEDS_ARRAY": int(architecture.vector.feeds_array),
     }
 
 

@@ -49,7 +49,7 @@ def test_repeated_blocks_are_written_once() -> None:
     stages = compiled("resnet50-224", "vcu1525-32x32", 64, "bdwp", "2:8").stages
     placed = [stage.instructions for stage in stages if isinstance(stage.instructions, Placed)]
     assert len(placed) > 0.95 * len(stages)
-    assert len({id(body.blueprint) for body in placed}) < 0.4 * len(placed)
+    assert len({id(body.blueprint) for body in placed}) < 0.42 * len(placed)
 
 
 @dataclass(frozen=True, slots=True)

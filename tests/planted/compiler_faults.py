@@ -229,4 +229,18 @@ COMPILER_FAULTS = (
         "return cls, *[handle",
         "tests/compiler/test_stage_book.py::test_equal_works_share_all_but_places",
     ),
+    Fault(
+        "what is applied on load for the next rows is stored a block of samples too low where rows begin anew",
+        "compiler/gossamer_compiler/applied.py",
+        "if carried != value:",
+        "if carried < 0:",
+        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[tiny-4x4-buffers0-second0-16]",
+    ),
+    Fault(
+        "an address that replaces another one stays a stand-in",
+        "models/gossamer_models/placement.py",
+        "modifier.kind in (ModifierKind.FIRST, ModifierKind.LAST)",
+        "modifier.kind == ModifierKind.FIRST",
+        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[tiny-4x4-buffers0-second0-16]",
+    ),
 )

@@ -9,77 +9,77 @@ Decoded = dict[str, int | list[Fields]]
 
 INSTRUCTION_BYTES = 192
 
-_HEADER = "wait 8 16 | signal 24 16 | advance 40 8"
+_HEADER = "wait 8 18 | signal 26 18 | advance 44 8"
 _MODIFIER = "field 0 7 | kind 7 2 | levels 9 4 | value 13 40s"
 _DIM = "count 0 16 | mem_stride 16 32 | buf_stride 48 24 | axis 72 2 | weight 74 16"
 # First bit, bits from one to the next, number of them.
-_MODIFIERS = (48, 53, 10)
-_DIMS = (798, 90, 8)
+_MODIFIERS = (52, 53, 10)
+_DIMS = (802, 90, 8)
 
 _OPCODES: dict[int, tuple[str, str]] = {
     1: (
         "STAGE",
         """
-    length 578 16 | credits 594 64
+    length 582 16 | credits 598 72
     """,
     ),
     2: (
         "LOOP",
         """
-    level 578 2 | count 580 32
+    level 582 2 | count 584 32
     """,
     ),
     3: (
         "END_LOOP",
         """
-    level 578 2
+    level 582 2
     """,
     ),
     16: (
         "LOAD",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
-    buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
-    axis2_base 750 24s | axis2_bound 774 24 | index_high 1518 4
+    buffer 582 4 | format 586 2 | index_dim 588 4 | transpose 592 1 | convert 593 1 | mem_base 594 40s
+    buf_base 634 24 | axis0_base 658 24s | axis0_bound 682 24 | axis1_base 706 24s | axis1_bound 730 24
+    axis2_base 754 24s | axis2_bound 778 24 | index_high 1522 4
     """,
     ),
     17: (
         "STORE",
         """
-    buffer 578 4 | format 582 2 | index_dim 584 4 | transpose 588 1 | convert 589 1 | mem_base 590 40s
-    buf_base 630 24 | axis0_base 654 24s | axis0_bound 678 24 | axis1_base 702 24s | axis1_bound 726 24
-    axis2_base 750 24s | axis2_bound 774 24 | index_high 1518 4
+    buffer 582 4 | format 586 2 | index_dim 588 4 | transpose 592 1 | convert 593 1 | mem_base 594 40s
+    buf_base 634 24 | axis0_base 658 24s | axis0_bound 682 24 | axis1_base 706 24s | axis1_bound 730 24
+    axis2_base 754 24s | axis2_bound 778 24 | index_high 1522 4
     """,
     ),
     32: (
         "GEMM",
         """
-    log2_li 578 3 | log2_lj 581 3 | entries 584 5 | entries_last 589 5 | last_level 594 2 | chunk_words 596 10
-    accumulate 606 1 | i2 607 16 | i1 623 16 | i0 639 16 | j 655 16 | r2 671 16 | r1 687 16 | r0 703 16
-    li_last 719 5 | rows_level 724 2 | rows_last 726 9 | a_base 735 24s | a_i2 759 24s | a_i1 783 24s
-    a_i0 807 24s | a_li 831 24s | a_j 855 24s | a_r2 879 24s | a_r1 903 24s | a_r0 927 24s | b_base 951 24
-    b_j 975 24 | b_r2 999 24 | b_r1 1023 24 | b_r0 1047 24 | acc_base 1071 24 | y_base 1095 20s | y_i2 1115 16s
-    y_i1 1131 16s | y_i0 1147 16s | y_li 1163 16s | y_level 1179 2 | y_shift 1181 3 | y_negative 1184 1
-    y_size 1185 20 | x_base 1205 20s | x_i2 1225 16s | x_i1 1241 16s | x_i0 1257 16s | x_li 1273 16s
-    x_level 1289 2 | x_shift 1291 3 | x_negative 1294 1 | x_size 1295 20 | dataflow 1315 1
+    log2_li 582 3 | log2_lj 585 3 | entries 588 5 | entries_last 593 5 | last_level 598 2 | chunk_words 600 10
+    accumulate 610 1 | i2 611 16 | i1 627 16 | i0 643 16 | j 659 16 | r2 675 16 | r1 691 16 | r0 707 16
+    li_last 723 5 | rows_level 728 2 | rows_last 730 9 | a_base 739 24s | a_i2 763 24s | a_i1 787 24s
+    a_i0 811 24s | a_li 835 24s | a_j 859 24s | a_r2 883 24s | a_r1 907 24s | a_r0 931 24s | b_base 955 24
+    b_j 979 24 | b_r2 1003 24 | b_r1 1027 24 | b_r0 1051 24 | acc_base 1075 24 | y_base 1099 20s | y_i2 1119 16s
+    y_i1 1135 16s | y_i0 1151 16s | y_li 1167 16s | y_level 1183 2 | y_shift 1185 3 | y_negative 1188 1
+    y_size 1189 20 | x_base 1209 20s | x_i2 1229 16s | x_i1 1245 16s | x_i0 1261 16s | x_li 1277 16s
+    x_level 1293 2 | x_shift 1295 3 | x_negative 1298 1 | x_size 1299 20 | dataflow 1319 1
     """,
     ),
     48: (
         "PRUNE",
         """
-    keep 578 5 | of 583 5 | axis 588 1 | n2 589 16 | n1 605 16 | n0 621 16 | valid 637 24 | source 661 24
-    values 685 24 | metadata 709 24 | mode 733 2 | seed 735 32 | word 767 32 | factor 799 16
+    keep 582 5 | of 587 5 | axis 592 1 | n2 593 16 | n1 609 16 | n0 625 16 | valid 641 24 | source 665 24
+    values 689 24 | metadata 713 24 | mode 737 2 | seed 739 32 | word 771 32 | factor 803 16
     """,
     ),
     64: (
         "VECTOR",
         """
-    op 578 6 | flags 584 10 | format 594 2 | count 596 32 | source0 628 24 | source1 652 24 | source2 676 24
-    target0 700 24 | target1 724 24 | target2 748 24 | parameter 772 24 | channels 796 24 | channel_low 820 16
-    channel_mid_period 836 32 | channel_mid_count 868 16 | channel_high_period 884 32 | size 916 32
-    samples 948 24 | sample_period 972 32 | height 1004 16 | width 1020 16 | kernel 1036 8 | kernel_x 1044 8
-    stride 1052 8 | padding 1060 8 | keep 1068 5 | of 1073 5 | scalar0 1078 32 | scalar1 1110 32
-    scalar2 1142 32 | scalar3 1174 32 | scalar4 1206 32 | found 1238 12 | found_mode 1250 2
+    op 582 6 | flags 588 11 | format 599 2 | count 601 32 | source0 633 24 | source1 657 24 | source2 681 24
+    target0 705 24 | target1 729 24 | target2 753 24 | parameter 777 24 | channels 801 24 | channel_low 825 16
+    channel_mid_period 841 32 | channel_mid_count 873 16 | channel_high_period 889 32 | size 921 32
+    samples 953 24 | sample_period 977 32 | height 1009 16 | width 1025 16 | kernel 1041 8 | kernel_x 1049 8
+    stride 1057 8 | padding 1065 8 | keep 1073 5 | of 1078 5 | scalar0 1083 32 | scalar1 1115 32
+    scalar2 1147 32 | scalar3 1179 32 | scalar4 1211 32 | found 1243 12 | found_mode 1255 2
     """,
     ),
 }

@@ -73,7 +73,8 @@ def _writer(
 ) -> StageWriter:
     doubled = frozenset(buffer for buffer in _DOUBLED if rng.random() < 0.5)
     stores_parameters = rng.random() < 0.5
-    return StageWriter(rng, architecture, output, stores_parameters, doubled, most_iterations, cleared)
+    feeds = architecture.vector.feeds_array and rng.random() < 0.4
+    return StageWriter(rng, architecture, output, stores_parameters, doubled, most_iterations, cleared, feeds)
 
 
 def _fill(w: StageWriter) -> None:
@@ -91,6 +92,8 @@ def _fill(w: StageWriter) -> None:
 def _finish(w: StageWriter, name: str) -> StageProgram:
     """Credits, and tokens on semaphores that are not needed."""
     held = {way.free: w.rng.randint(1, 2) if buffer in w.doubled else 1 for buffer, way in WAYS.items()}
+    if w.feeds:
+        held[S.OPERAND_FREE] = held[S.A_FREE]
     if w.stores_parameters:
         held[S.STORED] = 1
     used = S(0)

@@ -10,11 +10,21 @@ import numpy as np
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import buffer_bytes
-from gossamer_models.isa.instructions import EndLoop, Format, Instruction, Load, Loop, Store
+from gossamer_models.isa.instructions import (
+    EndLoop,
+    Format,
+    Instruction,
+    Load,
+    Loop,
+    Store,
+    Vector,
+    VectorFlag,
+    VectorOp,
+)
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from tests.system.random_transfers import contiguous, legal, scattered, stepped
 
-__all__ = ["INPUT_BYTES", "LABELS_BYTES", "WAYS", "Region", "StageWriter", "TooLargeError", "Way"]
+__all__ = ["APPLIED", "INPUT_BYTES", "LABELS_BYTES", "WAYS", "Region", "StageWriter", "TooLargeError", "Way"]
 
 S = Semaphore
 
@@ -54,6 +64,10 @@ class Region:
     size_bytes: int
 
 
+APPLIED = Way(S.OPERAND_FULL, S.OPERAND_FREE, Advance.A)
+"""The same of A where the vector engine writes it."""
+
+
 class TooLargeError(Exception):
     """A unit's operands exceed a buffer."""
 
@@ -70,6 +84,7 @@ class StageWriter:
     doubled : buffers that go back and forth between two halves.
     most_iterations : of nested loops together.
     cleared : sticky flags that the Program has cleared so far.
+    feeds : the vector engine writes A, not the load engine.
     items, loops : instructions so far; levels and counts of the loops that are open.
     """
 
@@ -80,6 +95,7 @@ class StageWriter:
     doubled: frozenset[Buffer]
     most_iterations: int
     cleared: set[int]
+    feeds: bool
     items: list[Instruction] = field(default_factory=list)
     loops: dict[int, int] = field(default_factory=dict)
 
@@ -106,6 +122,27 @@ class StageWriter:
         yield level
         self.items.append(EndLoop(level=level))
         del self.loops[level]
+
+    def way(self, buffer: Buffer) -> Way:
+        """How a scratchpad changes hands in this stage."""
+        return APPLIED if self.feeds and buffer is Buffer.A else WAYS[buffer]
+
+    def operand(self, size_bytes: int) -> None:
+        """Fill A from its start, and hand it over."""
+        if not self.feeds:
+            self.loads([Region(Buffer.A, 0, size_bytes)])
+            return
+        line = self.architecture.vector.line_bytes
+        x = self.regions(Buffer.VIN, [size_bytes] * self.rng.randint(1, 2), line)
+        self.loads(x)
+        flags = VectorFlag.TO_A | (VectorFlag.RESIDUAL if len(x) > 1 else 0) | self.rng.choice((0, VectorFlag.RELU))
+        vin, a = WAYS[Buffer.VIN], APPLIED
+        self.add(
+            Vector(
+                wait=vin.full | a.free, signal=vin.free | a.full, advance=self.half(Buffer.VIN, Buffer.A),
+                op=VectorOp.APPLY, flags=flags, count=size_bytes // 2, source0=x[0].address, source1=x[-1].address,
+            )
+        )  # fmt: skip
 
     def half(self, *buffers: Buffer) -> int:
         """Mask of the halves that an instruction leaves which is through with some buffers."""

@@ -22,7 +22,7 @@ from gossamer_models.isa.loops import first, last
 from gossamer_models.isa.tokens import Buffer, Semaphore
 from tests.references.gemm_instructions import random_instruction
 from tests.references.gemm_steps import walk_steps
-from tests.system.random_stage import INPUT_BYTES, LABELS_BYTES, WAYS, Region, StageWriter
+from tests.system.random_stage import INPUT_BYTES, LABELS_BYTES, Region, StageWriter
 
 __all__ = ["FLAGS", "UNITS", "again"]
 
@@ -72,8 +72,8 @@ def _samples(w: StageWriter, count: int, slab: int = _BLOCK) -> Fields:
 
 def _use(w: StageWriter, reads: Sequence[Buffer], writes: Sequence[Buffer], **further: Any) -> Fields:
     """Tokens of an instruction that takes whole halves over and hands them on."""
-    wait = sum(WAYS[buffer].full for buffer in reads) | sum(WAYS[buffer].free for buffer in writes)
-    signal = sum(WAYS[buffer].free for buffer in reads) | sum(WAYS[buffer].full for buffer in writes)
+    wait = sum(w.way(buffer).full for buffer in reads) | sum(w.way(buffer).free for buffer in writes)
+    signal = sum(w.way(buffer).free for buffer in reads) | sum(w.way(buffer).full for buffer in writes)
     return {"wait": wait, "signal": signal, "advance": w.half(*reads, *writes), **further}
 
 
@@ -156,7 +156,7 @@ def product(w: StageWriter) -> None:
     columns = w.architecture.array.columns
     b = Region(Buffer.B, 0, 2 * entries * columns)
     affine, sums = w.rng.random() < 0.4, w.rng.choice((0, 0, 1, 2))
-    w.loads([Region(Buffer.A, 0, a_bytes)])
+    w.operand(a_bytes)
     _entries(w, b)
     channels = -(-g.lj * g.j * columns // _GROUP) * _GROUP
     parameter = _parameters(w, 3 * channels) if affine or sums else 0

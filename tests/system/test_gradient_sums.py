@@ -7,6 +7,7 @@ import pytest
 
 import gossamer_compiler.emit_gradient
 import gossamer_compiler.multiply
+import gossamer_compiler.normalise
 import gossamer_compiler.training
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass
@@ -42,8 +43,8 @@ def test_bits_of_a_step(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """Companions that no loop can be cut for."""
         return [Companion((), sums[0], share=1 << 20)] if sums else beside(passes, statistics)
 
-    beside = gossamer_compiler.training._beside
-    monkeypatch.setattr(gossamer_compiler.training, "_beside", never)
+    beside = gossamer_compiler.normalise.beside
+    monkeypatch.setattr(gossamer_compiler.training, "beside", never)
     apart = step(batch)
     assert len([stage for stage in apart.stages if stage.stage == "bp-sum"]) == 2
     expected, got = bits(apart), bits(together)

@@ -45,6 +45,8 @@ def executed(program: Program) -> Counter[str]:
             found[VectorOp(item.op).name if isinstance(item, Vector) else type(item).__name__] += 1
             if isinstance(item, Vector) and item.flags & VectorFlag.STATISTICS and item.size == 1:
                 found["STATISTICS"] += 1
+            if isinstance(item, Vector) and item.flags & VectorFlag.TO_A:
+                found["TO_A"] += 1
     return found
 
 
@@ -88,6 +90,7 @@ def test_everything_occurs() -> None:
         total += executed(program)
     for name in [
         "STATISTICS",
+        "TO_A",
         *(op.name for op in VectorOp if op not in MODELLED_OPERATIONS),
         *(cls.__name__ for cls in (Load, Store, Gemm, Prune)),
     ]:

@@ -1,9 +1,13 @@
-"""Training steps of small networks on the whole machine in Verilator: statistics beside drains, sums beside WU."""
+"""Training steps of small networks on the whole machine in Verilator.
+
+Statistics beside drains, normalisations applied on load, sums beside WU.
+"""
 
 import pytest
 
 from gossamer_models.architecture import load_architecture
 from gossamer_models.sparsity import Pattern
+from tests.system import test_applied
 from tests.system.residual import residual_network
 from tests.system.rtl_programs import alternating, disagreements
 from tests.system.test_statistics import net
@@ -23,6 +27,8 @@ def test_executors_agree() -> None:
         (net({"out_channels": 20}), 2),
         (net({"groups": 16, "out_channels": 32}), 3),
         (net({"groups": 2, "out_channels": 48}), 8),
+        (test_applied.net(), 16),
+        (test_applied.net(kernel=3, stride=2), 8),
     ]
     # The image that a first step leaves is where the second one begins.
     programs = [run_step(network, batch, "bdwp", Pattern(2, 8), machine, 9).program for network, batch in cases]

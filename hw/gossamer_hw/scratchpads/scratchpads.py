@@ -55,8 +55,9 @@ class Scratchpads(wiring.Component):
     """VIN, VOUT, PRM and PRN, and the way to the gemm engine's own buffers.
 
     What is written can be read from the next cycle on, what is read is there one cycle later. A half belongs to one
-    writer or to its readers at a time, by tokens; PRM, which has no halves, to one writer at a time: load and vector
-    engine must not write it in the same cycle. Nothing is ever arbitrated. Fixed latency, no flow control.
+    writer or to its readers at a time, by tokens; PRM, which has no halves, and A, which has one port, to one writer
+    at a time: load and vector engine must not write them in the same cycle. Nothing is ever arbitrated. Fixed latency,
+    no flow control.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class Scratchpads(wiring.Component):
     -------
     load : see :func:`load_write_layout`.
     store, store_data : see :func:`store_read_layout`; the beat.
-    vector_vin, vector_vout, vector_prm, vector_prm_write
+    vector_vin, vector_vout, vector_prm, vector_prm_write, vector_a
         The vector engine's ports, see :func:`~gossamer_hw.vector.ports.buffer_members`.
     prune_read, prune_data : rows of VOUT.
     prune_values, prune_metadata : what the prune engine's banks write.
@@ -96,7 +97,8 @@ class Scratchpads(wiring.Component):
         self._prune_bytes = 16 * vector.prune_lanes
         self._prune_lanes = vector.prune_lanes
         ports = buffer_members(architecture, halves=True)
-        ours = ("vin", "vout", "prm", "prm_write")
+        ours = [name for name in ("vin", "vout", "prm", "prm_write", "a") if name in ports]
+        self._feeds_array = vector.feeds_array
         theirs = prune.signature.members
         super().__init__(
             {
@@ -209,6 +211,8 @@ class Scratchpads(wiring.Component):
             row, mask = self._row(port, load.data, load.mask, load.address >> log2(self._beat_bytes))
             m.d.comb += [port.data.eq(row), port.mask.eq(Mux(enable, mask, 0))]
             m.d.comb += port.address.eq(self._address(port, load.address >> log2(len(port.mask))))
+        if self._feeds_array:
+            self._lines_of_a(m)
 
         # A beat of B has half as many entries as one of B_META.
         tags, port = self._beat_bytes // _VALUE_BYTES, self.gemm_tags
@@ -233,6 +237,18 @@ class Scratchpads(wiring.Component):
             port.mask.eq(Mux(to_tags, by_beat[1], Mux(to_b & load.indexed, by_index[1], 0))),
             port.address.eq(self._address(port, entry >> log2(len(port.mask)))),
         ]
+
+    def _lines_of_a(self, m: Module) -> None:
+        """A: lines from the vector engine too."""
+        vector, port = self.vector_a, self.gemm_a
+        pieces = len(port.mask) // self._line_bytes
+        row, mask = spread(vector.data, vector.mask, vector.address, pieces=pieces)
+        with m.If(vector.enable):
+            m.d.comb += [
+                port.data.eq(row),
+                port.mask.eq(mask),
+                port.address.eq(Cat(fitted(vector.address >> log2(pieces), len(port.address) - 1), vector.half)),
+            ]
 
     def _row(self, port: Any, piece: Value, mask: Value, number: Value) -> tuple[Value, Value]:
         """Place a piece in a row of the gemm engine."""

@@ -38,7 +38,7 @@ UNITS: Units = (
 )
 _FLAG_BITS = 12
 _FLAG_WORD_BITS = 32
-_HALVES = {"acc": Advance.ACC, "vin": Advance.VIN, "vout": Advance.VOUT}
+_HALVES = {"acc": Advance.ACC, "vin": Advance.VIN, "vout": Advance.VOUT, "a": Advance.A}
 
 
 def vector_command() -> data.StructLayout:
@@ -68,7 +68,7 @@ class VectorEngine(wiring.Component):
     done : all results of an instruction are in the buffers.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
     rewind : return to half 0 of all buffers; only while idle.
-    vin, vout, prm, prm_write, acc : as :func:`~gossamer_hw.vector.ports.buffer_members` says.
+    vin, vout, prm, prm_write, acc, a : as :func:`~gossamer_hw.vector.ports.buffer_members` says.
 
     Raises
     ------
@@ -211,18 +211,21 @@ class VectorEngine(wiring.Component):
 
     @staticmethod
     def _ports(owner: Any) -> Iterator[tuple[str, Any]]:
-        for name in ("vin", "vout", "prm_write", "acc"):
-            yield name, getattr(owner, name)
+        for name in ("vin", "vout", "prm_write", "acc", "a"):
+            if name in owner.signature.members:
+                yield name, getattr(owner, name)
         for n in range(PRM_READS):
             yield f"prm_{n}", owner.prm[n]
 
     @staticmethod
     def _drives(name: str, member: str) -> bool:
-        return member == "address" or name in ("vout", "prm_write")
+        return member == "address" or name in ("vout", "prm_write", "a")
 
     def _halves(self, m: Module, command: Any, ending: Value) -> None:
         """Current half of each buffer."""
         for name, bit in _HALVES.items():
+            if name not in self.signature.members:
+                continue
             half = getattr(self, name).half
             with m.If(self.rewind):
                 m.d.sync += half.eq(0)

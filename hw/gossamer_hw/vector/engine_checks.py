@@ -20,17 +20,20 @@ _OP_BITS = 6
 _NORMALISATIONS = (VectorOp.NORM_FORWARD, VectorOp.NORM_BACKWARD)
 _PER_CHANNEL = (*_NORMALISATIONS, VectorOp.LOSS_SCALE)
 _LARGEST_EXPONENT = 253
+_SECOND = (VectorFlag.SECOND_OUTPUT, VectorFlag.TO_A)
 
 
 def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
     """Return the code of :class:`~gossamer_models.registers.Fault` that an instruction earns, 0 for a legal one.
 
-    Operands must lie at whole lines of VIN and VOUT, those of PRM at multiples of eight words; only operands that the
-    operation has are looked at. Bounds of buffers are not checked, but there must be sums for all channels.
+    Operands must lie at whole lines of VIN, VOUT and A, those of PRM at multiples of eight words; only operands that
+    the operation has are looked at. Bounds of buffers are not checked, but there must be sums for all channels.
     """
     lanes, columns = architecture.vector.lanes, architecture.array.columns
     formula = _bad_formula(command, columns)
-    illegal = Cat(_foreign(command), _bad_format(command), formula, _bad_sparsity(command), _bad_factors(command)).any()
+    illegal = Cat(
+        _foreign(command, architecture), _bad_format(command), formula, _bad_sparsity(command), _bad_factors(command)
+    ).any()
     misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes, columns)).any()
     many = _sums(command) & (command.channels > most_channels(architecture))
     fault = Signal(4, name="fault_code")
@@ -59,13 +62,16 @@ def _sums(command: Any) -> Value:
     return _of(command, VectorOp.REDUCE) | _drain_sums(command)
 
 
-def _foreign(command: Any) -> Value:
+def _foreign(command: Any, architecture: Architecture) -> Value:
     """The operation is unknown, exists in models only, or does not have one of the options."""
     known = {int(op) for op in VectorOp if op not in MODELLED_OPERATIONS}
     places = range(1 << _OP_BITS)
     flags = Array(Const(_flags(op) if op in known else 0, len(command.flags)) for op in places)
     modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)
-    return (command.flags & ~flags[command.op]).any() | ~modes[command.op].bit_select(command.found_mode, 1)
+    to_a = _with(command, VectorFlag.TO_A)
+    apart = _of(command, VectorOp.APPLY) & _with(command, VectorFlag.SECOND_OUTPUT) & ~to_a
+    feeds = apart if architecture.vector.feeds_array else apart | to_a
+    return (command.flags & ~flags[command.op]).any() | ~modes[command.op].bit_select(command.found_mode, 1) | feeds
 
 
 def _flags(op: int) -> int:
@@ -108,17 +114,18 @@ def _bad_factors(command: Any) -> Value:
 
 
 def _lines(command: Any, lanes: int) -> Value:
-    """An operand in VIN or VOUT does not start at a whole line."""
+    """An operand in VIN, VOUT or A does not start at a whole line."""
     op = VectorOp
     updates, softmax = _of(command, op.UPDATE), _of(command, op.SOFTMAX_CROSS_ENTROPY)
     gradient = _of(command, op.GRADIENT) & _with(command, VectorFlag.AFFINE)
     second = _with(command, VectorFlag.RESIDUAL) | _with(command, VectorFlag.PRODUCT) | gradient
+    to_a_alone = _with(command, VectorFlag.TO_A) & ~_with(command, VectorFlag.SECOND_OUTPUT)
     used = {
         "source0": ~_of(command, op.FILL, op.DRAIN, *_PER_CHANNEL),
         "source1": second | updates | softmax | _of(command, op.MAX_POOL_GRADIENT),
         "source2": _with(command, VectorFlag.MASK) | updates,
-        "target0": ~_of(command, op.REDUCE, *_PER_CHANNEL),
-        "target1": _with(command, VectorFlag.SECOND_OUTPUT) | updates | softmax,
+        "target0": ~(_of(command, op.REDUCE, *_PER_CHANNEL) | to_a_alone),
+        "target1": Cat(_with(command, flag) for flag in _SECOND).any() | updates | softmax,
         "target2": updates,
     }
     mask = LINE_WORD_BYTES * lanes - 1

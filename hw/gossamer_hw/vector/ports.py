@@ -9,7 +9,9 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.vector.stream_lane import Lent, Operands
 from gossamer_models.architecture import Architecture
+from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.instructions import Vector
+from gossamer_models.isa.tokens import Buffer
 
 __all__ = [
     "LINE_WORD_BYTES", "PRM_READS", "borrower_members", "buffer_members", "read_port", "unit_members", "write_port",
@@ -63,6 +65,7 @@ def buffer_members(architecture: Architecture, *, halves: bool) -> dict[str, Any
     prm : :data:`PRM_READS` ports that read lines of L words.
     prm_write : writes lines of L words, a mask bit per word.
     acc : reads accumulator words of C results, the flat elements C word .. C word + C - 1.
+    a : writes lines of 4 L bytes, a mask bit per byte; only where the architecture has ``vector.feeds_array``.
     """
     lanes, buffers = architecture.vector.lanes, architecture.buffers
     line_bytes = LINE_WORD_BYTES * lanes
@@ -71,13 +74,17 @@ def buffer_members(architecture: Architecture, *, halves: bool) -> dict[str, Any
     bits = unsigned(8 * line_bytes)
     prm_lines = -(-buffers.parameter_words // lanes)
     vin_lines, vout_lines = (-(-size // line_bytes) for size in (buffers.vector_in_bytes, buffers.vector_out_bytes))
-    return {
+    members = {
         "vin": Out(read_port(vin_lines, bits, halves=halves)),
         "vout": Out(write_port(vout_lines, bits, line_bytes, halves=halves)),
         "prm": Out(read_port(prm_lines, parameters)).array(PRM_READS),
         "prm_write": Out(write_port(prm_lines, parameters, lanes)),
         "acc": Out(read_port(buffers.accumulator_words, sums, halves=halves)),
     }
+    if not architecture.vector.feeds_array:
+        return members
+    a_lines = -(-buffer_bytes(architecture)[Buffer.A] // line_bytes)
+    return members | {"a": Out(write_port(a_lines, bits, line_bytes, halves=halves))}
 
 
 def borrower_members(lanes: int) -> dict[str, Any]:

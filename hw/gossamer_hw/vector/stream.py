@@ -57,6 +57,7 @@ class StreamUnit(wiring.Component):
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes = lanes = architecture.vector.lanes
+        self._feeds_array = architecture.vector.feeds_array
         super().__init__(
             {
                 **unit_members(architecture),
@@ -227,11 +228,11 @@ class StreamUnit(wiring.Component):
             writer.half_target.eq(Mux(c.op == VectorOp.UPDATE, 2, 0)),
             writer.tail.eq(tail),
             writer.output.eq(leaving.output),
-            self.vout.enable.eq(writer.vout.enable),
             self.vout.address.eq(writer.vout.address),
             self.vout.data.eq(writer.vout.data),
             self.vout.mask.eq(writer.vout.mask),
         ]
+        self._write(m, log2_line)
         infinite = []
         clips = has(c, VectorFlag.RELU)
         for n, lane in enumerate(self._stream_lanes):
@@ -244,6 +245,21 @@ class StreamUnit(wiring.Component):
             m.d.comb += writer.values[n].eq(Mux(real & ~clipped, value.as_value(), 0))
         looked_at = (leaving.output.single | leaving.output.half) & (c.op == VectorOp.DRAIN)
         m.d.sync += self.set.eq(looked_at & Cat(infinite).any())
+
+    def _write(self, m: Module, log2_line: int) -> None:
+        """Write lines to VOUT, to A, or to both."""
+        writer, c = self._writer, self.command
+        if not self._feeds_array:
+            m.d.comb += self.vout.enable.eq(writer.vout.enable)
+            return
+        to_a = has(c, VectorFlag.TO_A)
+        m.d.comb += [
+            self.vout.enable.eq(writer.vout.enable & (~to_a | has(c, VectorFlag.SECOND_OUTPUT))),
+            self.a.enable.eq(writer.vout.enable & to_a),
+            self.a.address.eq(c.target1[log2_line:] + writer.half_line),
+            self.a.data.eq(writer.vout.data),
+            self.a.mask.eq(writer.vout.mask),
+        ]
 
     def _extra(self, m: Module, group: Any, gradients: list[Any]) -> None:
         """Write GRADIENT's second output."""

@@ -57,6 +57,7 @@ class StreamWriter(wiring.Component):
     extra, extra_halves : a group of fp16 for target 1.
     vout : writes VOUT.
     rounded, rounded_halves : the group, one cycle later, in fp16.
+    half_line : lines of fp16 written so far, one that is being written left out.
     """
 
     def __init__(self, *, lanes: int, lines: int) -> None:
@@ -74,6 +75,7 @@ class StreamWriter(wiring.Component):
                 "vout": Out(write_port(lines, 32 * lanes, 4 * lanes)),
                 "rounded": Out(Output),
                 "rounded_halves": Out(data.ArrayLayout(Half, lanes)),
+                "half_line": Out(range(lines)),
             }
         )
 
@@ -89,7 +91,9 @@ class StreamWriter(wiring.Component):
             output.eq(self.output),
             halves.as_value().eq(Cat(narrow(m, value) for value in self.values)),
         ]
-        self._write_halves(m, output, halves.as_value(), tail, self._line(m, self.half_target), "half")
+        place = self._line(m, self.half_target)
+        m.d.comb += self.half_line.eq(place[0])
+        self._write_halves(m, output, halves.as_value(), tail, place, "half")
         extra, extra_halves = self._paired(m, self.extra, self.extra_halves.as_value())
         self._write_halves(m, extra, extra_halves, tail, self._line(m, Const(1)), "extra")
         return m

@@ -22,9 +22,9 @@ _NO_SAMPLES = frozenset({VectorOp.FILL, VectorOp.SOFTMAX_CROSS_ENTROPY, *_PER_CH
 def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     """Check a concrete instruction against the machine's lines and lanes.
 
-    Operands of a Vector in VIN and VOUT start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words, as
-    does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample period;
-    an operation that sums has them in the blocks that its sums take at a time.
+    Operands of a Vector in VIN, VOUT and A start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words,
+    as does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample
+    period; an operation that sums has them in the blocks that its sums take at a time.
     Transfers of a machine with one port obey :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule
     exists.
 
@@ -60,6 +60,10 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
         for name, place in places.items():
             if place % unit:
                 yield f"`{name}` must be a multiple of {unit}, not {place}"
+    if v.flags & VectorFlag.TO_A and not architecture.vector.feeds_array:
+        yield "TO_A needs an architecture with `vector.feeds_array`"
+    if v.op == VectorOp.APPLY and v.flags & VectorFlag.SECOND_OUTPUT and not v.flags & VectorFlag.TO_A:
+        yield "SECOND_OUTPUT of APPLY needs TO_A"
     if v.op == VectorOp.FILL and v.format == Format.BYTE:
         yield f"`format` of FILL must be {int(Format.FP16)} or {int(Format.FP32)}, not {v.format}"
     sums = v.op == VectorOp.REDUCE or bool(v.flags & VectorFlag.STATISTICS)

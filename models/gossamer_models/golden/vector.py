@@ -71,7 +71,9 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {
     VectorOp.DRAIN: VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.STATISTICS | VectorFlag.ACCUMULATE,
-    VectorOp.APPLY: VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU,
+    VectorOp.APPLY: (
+        VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU | VectorFlag.TO_A | VectorFlag.SECOND_OUTPUT
+    ),
     VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
     VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
     VectorOp.SOFTMAX_CROSS_ENTROPY: VectorFlag.SCALED,

@@ -76,7 +76,8 @@ def apply(machine: Machine, v: Vector) -> None:
     """Scale, shift, add and clip.
 
     y = VIN[source0] fp16. AFFINE: y = y PRM[parameter + channel] + PRM[parameter + channels + channel]. RESIDUAL:
-    y = y + VIN[source1] fp16. RELU: y = y > 0 ? y : +0, a NaN stays. VOUT[target0] = fp16(y).
+    y = y + VIN[source1] fp16. RELU: y = y > 0 ? y : +0, a NaN stays. VOUT[target0] = fp16(y). TO_A: A[target1] =
+    fp16(y) in its place, with SECOND_OUTPUT in both; only where the architecture has `vector.feeds_array`.
     """
     values = to_fp32(input16(machine, v, v.source0))
     if has(v, VectorFlag.AFFINE):
@@ -86,7 +87,11 @@ def apply(machine: Machine, v: Vector) -> None:
         values = add(values, to_fp32(input16(machine, v, v.source1)))
     if has(v, VectorFlag.RELU):
         values = relu(values)
-    output(machine, v, v.target0, values)
+    to_a = has(v, VectorFlag.TO_A)
+    if to_a:
+        output(machine, v, v.target1, values, buffer=Buffer.A)
+    if not to_a or has(v, VectorFlag.SECOND_OUTPUT):
+        output(machine, v, v.target0, values)
 
 
 def gradient(machine: Machine, v: Vector) -> None:

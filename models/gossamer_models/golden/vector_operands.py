@@ -51,13 +51,20 @@ def input32(machine: Machine, v: Vector, address: int, count: int) -> Float32:
     return canonical(machine.read(v.engine, Buffer.VIN, np.float32, address, count))
 
 
-def output(machine: Machine, v: Vector, address: int, values: Float32, element: Format = Format.FP16) -> None:
-    """Round results to their format and write them at a byte address of VOUT; elements that are not real become +0."""
+def output(
+    machine: Machine,
+    v: Vector,
+    address: int,
+    values: Float32,
+    element: Format = Format.FP16,
+    buffer: Buffer = Buffer.VOUT,
+) -> None:
+    """Round results to their format and write them at a byte address; elements that are not real become +0."""
     masked = np.where(real(v, values.size), values.ravel(), np.float32(0))
     if element is Format.FP32:
-        machine.write(v.engine, Buffer.VOUT, address, canonical(masked))
+        machine.write(v.engine, buffer, address, canonical(masked))
     elif element is Format.FP16:
-        machine.write(v.engine, Buffer.VOUT, address, to_fp16(masked))
+        machine.write(v.engine, buffer, address, to_fp16(masked))
     else:
         raise ExecutionError(f"`format` must be {Format.FP16.name} or {Format.FP32.name}, not {element.name}")
 

@@ -20,7 +20,7 @@ __all__ = [
     "ModifierKind", "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
 
-ISA_VERSION = 8
+ISA_VERSION = 9
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4
@@ -100,8 +100,8 @@ class Instruction:
     opcode: ClassVar[Opcode]
     engine: ClassVar[Engine]
 
-    wait: int = bits(16, "semaphores to take one token of before the start")
-    signal: int = bits(16, "semaphores to add one token to at the end")
+    wait: int = bits(18, "semaphores to take one token of before the start")
+    signal: int = bits(18, "semaphores to add one token to at the end")
     advance: int = bits(8, "buffers whose half to leave at the end")
     modifiers: tuple[Modifier, ...] = structs(Modifier, 10, "dependence of fields on loop counters")
 
@@ -118,7 +118,7 @@ class Stage(Instruction):
     engine: ClassVar[Engine] = Engine.SEQUENCER
 
     length: int = bits(16, "instructions of the stage, this one not counted")
-    credits: int = bits(64, "four bits per semaphore, semaphore 0 lowest")
+    credits: int = bits(72, "four bits per semaphore, semaphore 0 lowest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +371,7 @@ class VectorFlag(IntFlag):
     SR_STE = 128
     STATISTICS = 256
     SCALED = 512
+    TO_A = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,14 +382,14 @@ class Vector(Instruction):
     engine: ClassVar[Engine] = Engine.VECTOR
 
     op: int = bits(6, "operation")
-    flags: int = bits(10, "options")
+    flags: int = bits(11, "options")
     format: int = bits(2, "format of the result")
     count: int = bits(32, "elements of the (first) result; per-channel operations: channels; RENDER_...: see there")
     source0: int = bits(24, "byte address in VIN; DRAIN: word address in ACC")
     source1: int = bits(24, "byte address in VIN")
     source2: int = bits(24, "byte address in VIN")
     target0: int = bits(24, "byte address in VOUT")
-    target1: int = bits(24, "byte address in VOUT; DRAIN: word address in PRM")
+    target1: int = bits(24, "byte address in VOUT; DRAIN: word address in PRM; with TO_A: byte address in A")
     target2: int = bits(24, "byte address in VOUT; DRAIN: word address in PRM")
     parameter: int = bits(24, "word address in PRM; RENDER_...: number of the first sample or pixel")
     channels: int = bits(24, "channels, padded to whole blocks of 8", default=8)

@@ -92,6 +92,8 @@ class Semaphore(IntFlag):
     PRM_FULL = 1 << 13
     PRM_FREE = 1 << 14
     STORED = 1 << 15
+    OPERAND_FULL = 1 << 16
+    OPERAND_FREE = 1 << 17
 
 
 _ENDS: dict[Semaphore, tuple[Engine, Engine]] = {
@@ -111,6 +113,8 @@ _ENDS: dict[Semaphore, tuple[Engine, Engine]] = {
     Semaphore.PRM_FULL: (Engine.LOAD, Engine.VECTOR),
     Semaphore.PRM_FREE: (Engine.VECTOR, Engine.LOAD),
     Semaphore.STORED: (Engine.STORE, Engine.LOAD),
+    Semaphore.OPERAND_FULL: (Engine.VECTOR, Engine.GEMM),
+    Semaphore.OPERAND_FREE: (Engine.GEMM, Engine.VECTOR),
 }
 
 

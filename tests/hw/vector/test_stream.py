@@ -77,7 +77,7 @@ def streamed(generator: random.Random, lanes: int) -> Vector:
     )
     options = {
         VectorOp.DRAIN: [VectorFlag.AFFINE, VectorFlag.RELU],
-        VectorOp.APPLY: [VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU],
+        VectorOp.APPLY: [VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.TO_A],
         VectorOp.GRADIENT: [VectorFlag.MASK, VectorFlag.AFFINE, VectorFlag.SECOND_OUTPUT],
     }.get(op, [])
     count = generator.choice(
@@ -86,9 +86,12 @@ def streamed(generator: random.Random, lanes: int) -> Vector:
     line = 4 * lanes
     size = -(-4 * count // line) * line
     source = generator.randrange(8)
+    flags = sum(int(flag) for flag in options if generator.random() < 0.6)
+    if op == VectorOp.APPLY and flags & VectorFlag.TO_A:
+        flags |= generator.choice([0, VectorFlag.SECOND_OUTPUT])
     return Vector(
         op=op,
-        flags=sum(int(flag) for flag in options if generator.random() < 0.6),
+        flags=flags,
         format=generator.choice([Format.FP16, Format.FP32]),
         count=count,
         source0=source if op == VectorOp.DRAIN else source * line,
@@ -96,7 +99,7 @@ def streamed(generator: random.Random, lanes: int) -> Vector:
         source2=source * line + 2 * size,
         target0=generator.randrange(4) * line,
         target1=4 * line + size,
-        advance=generator.choice([0, Advance.VIN, Advance.VOUT | Advance.ACC, Advance.VIN | Advance.VOUT]),
+        advance=generator.choice([0, Advance.VIN | Advance.A, Advance.VOUT | Advance.ACC, Advance.VIN | Advance.VOUT]),
         **channels(generator, lanes),
         **samples(generator, count),
     )

@@ -18,19 +18,19 @@ from tests.hw.rig import Rig
 
 Contents = dict[Buffer, NDArray[np.uint8]]
 
-_PORTS = {"vin": Buffer.VIN, "vout": Buffer.VOUT, "acc": Buffer.ACC}
-_ADVANCES = {Buffer.VIN: Advance.VIN, Buffer.VOUT: Advance.VOUT, Buffer.ACC: Advance.ACC}
+_ADVANCES = {Buffer.VIN: Advance.VIN, Buffer.VOUT: Advance.VOUT, Buffer.ACC: Advance.ACC, Buffer.A: Advance.A}
 _MOST_CYCLES = 200_000
 
 
 def machine_of(lanes: int, columns: int) -> Architecture:
-    """Small machine with the given lanes and columns."""
+    """Small machine with the given lanes and columns, and rows enough for the lanes' lines to go to A."""
     tiny = load_architecture("tiny-4x4")
-    sizes = {"vector_in_bytes": 3 << 13, "vector_out_bytes": 3 << 13, "parameter_words": 1024, "accumulator_words": 512}
+    sizes = {"vector_in_bytes": 3 << 13, "vector_out_bytes": 3 << 13, "parameter_words": 1024, "accumulator_words": 512,
+             "a_words": 64}  # fmt: skip
     return tiny.model_copy(
         update={
-            "vector": VectorConfig(lanes=lanes, prune_lanes=4),
-            "array": tiny.array.model_copy(update={"columns": columns}),
+            "vector": VectorConfig(lanes=lanes, prune_lanes=4, feeds_array=True),
+            "array": tiny.array.model_copy(update={"columns": columns, "rows": max(4, lanes // 4)}),
             "buffers": tiny.buffers.model_copy(update=sizes),
         }
     )
@@ -39,7 +39,7 @@ def machine_of(lanes: int, columns: int) -> Architecture:
 def random_contents(architecture: Architecture, rng: np.random.Generator) -> Contents:
     """Random bytes for both halves of the vector engine's buffers, shape (halves, bytes)."""
     sizes = buffer_bytes(architecture)
-    halves = {Buffer.VIN: 2, Buffer.VOUT: 2, Buffer.ACC: 2, Buffer.PRM: 1}
+    halves = {Buffer.VIN: 2, Buffer.VOUT: 2, Buffer.ACC: 2, Buffer.A: 2, Buffer.PRM: 1}
     return {buffer: rng.integers(0, 256, (n, sizes[buffer]), dtype=np.uint8) for buffer, n in halves.items()}
 
 
@@ -119,7 +119,7 @@ class Bench:
                 self.faults.append(ctx.get(self.dut.fault))
 
         reads = ((self.dut.vin, Buffer.VIN), (self.dut.acc, Buffer.ACC), *((port, Buffer.PRM) for port in self.dut.prm))
-        writes = ((self.dut.vout, Buffer.VOUT, 1), (self.dut.prm_write, Buffer.PRM, 4))
+        writes = ((self.dut.vout, Buffer.VOUT, 1), (self.dut.a, Buffer.A, 1), (self.dut.prm_write, Buffer.PRM, 4))
         self._rig.run(
             drive,
             processes=[self._reader(port, buffer) for port, buffer in reads],

@@ -21,6 +21,11 @@ STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTI
     [
         ({"op": VectorOp.APPLY, "target0": 16}, "`target0` must be a multiple of 32, not 16"),
         ({"op": VectorOp.APPLY, "source1": 8}, "`source1` must be a multiple of 32, not 8"),
+        (
+            {"op": VectorOp.APPLY, "flags": VectorFlag.TO_A, "target1": 16},
+            "`target1` must be a multiple of 32, not 16",
+        ),
+        ({"op": VectorOp.APPLY, "flags": VectorFlag.SECOND_OUTPUT}, "SECOND_OUTPUT of APPLY needs TO_A"),
         ({"op": VectorOp.NORM_FORWARD, "source0": 12}, "`source0` must be a multiple of 8, not 12"),
         ({"op": VectorOp.DRAIN, "source0": 3, "parameter": 4}, "`parameter` must be a multiple of 8, not 4"),
         ({"op": VectorOp.FILL, "format": Format.BYTE}, "`format` of FILL must be 0 or 1, not 2"),
@@ -60,6 +65,13 @@ STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTI
 def test_vector(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ExecutionError, match=f"^{message}$"):
         check_legal(TINY, Vector(**fields))
+
+
+def test_not_every_machine_writes_a() -> None:
+    apply = Vector(op=VectorOp.APPLY, flags=VectorFlag.TO_A)
+    check_legal(TINY, apply)
+    with pytest.raises(ExecutionError, match=r"^TO_A needs an architecture with `vector\.feeds_array`$"):
+        check_legal(load_architecture("ecp5-4x4"), apply)
 
 
 def test_legal_ones_pass() -> None:

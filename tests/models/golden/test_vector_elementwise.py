@@ -115,6 +115,25 @@ def test_apply(machine: Machine, flags: int, samples: int) -> None:
     assert_same_bits(machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, COUNT), expected)
 
 
+@pytest.mark.parametrize("second", [0, VectorFlag.SECOND_OUTPUT])
+def test_apply_to_a(machine: Machine, second: int) -> None:
+    """What goes to A is what else goes to VOUT; what lies elsewhere in A stays."""
+    rng = np.random.default_rng(3)
+    x, factors = any_fp16(rng, COUNT), any_fp32(rng, 2 * CHANNELS)
+    (source,) = write_inputs(machine, x)
+    machine.write(Engine.LOAD, Buffer.PRM, 0, factors)
+    shape = {"op": VectorOp.APPLY, "count": COUNT, "source0": source, **LAYOUT}
+    vector(machine, Vector(flags=VectorFlag.AFFINE | VectorFlag.RELU, **shape))
+    expected = machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, COUNT)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, np.ones(COUNT, np.float16))
+    flags = VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.TO_A | second
+    vector(machine, Vector(flags=flags, target1=64, **shape))
+    given = machine.read(Engine.GEMM, Buffer.A, np.float16, 0, COUNT + 64)
+    assert_same_bits(given, [*np.zeros(32, np.float16), *expected, *np.zeros(32, np.float16)])
+    kept = machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, COUNT)
+    assert_same_bits(kept, expected if second else np.ones(COUNT, np.float16))
+
+
 @pytest.mark.parametrize("samples", [0, 9])
 @pytest.mark.parametrize("affine", [0, VectorFlag.AFFINE])
 @pytest.mark.parametrize("mask", [0, VectorFlag.MASK])

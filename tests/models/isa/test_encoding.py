@@ -73,32 +73,32 @@ def test_sequences_lie_back_to_back(sequence: list[Instruction]) -> None:
 
 
 def test_loop_by_hand() -> None:
-    # Opcode 2; wait, signal, advance 0; 10 modifiers of 53 bits from bit 48; level at 578, count at 580.
-    expected = words(opcode=(2, 0), level=(3, 578), count=(0xDEADBEEF, 580))
+    # Opcode 2; wait, signal, advance 0; 10 modifiers of 53 bits from bit 52; level at 582, count at 584.
+    expected = words(opcode=(2, 0), level=(3, 582), count=(0xDEADBEEF, 584))
     assert encode(Loop(level=3, count=0xDEADBEEF)) == expected
     assert expected[:1] == b"\x02"
-    # 578 = 72 * 8 + 2: level 3 in bits 2..3 of byte 72, the lowest four bits of the count above it.
-    assert expected[72:77] == bytes([0b1111_1100, 0xEE, 0xDB, 0xEA, 0x0D])
+    # 582 = 72 * 8 + 2: level 3 in bits 6..7 of byte 72, the count above it.
+    assert expected[72:77] == bytes([0b1100_0000, 0xEF, 0xBE, 0xAD, 0xDE])
 
 
 def test_stage_by_hand() -> None:
-    assert encode(Stage(length=0x1234, credits=1 << 60)) == words(opcode=(1, 0), length=(0x1234, 578), top=(1, 654))
+    assert encode(Stage(length=0x1234, credits=1 << 60)) == words(opcode=(1, 0), length=(0x1234, 582), top=(1, 658))
 
 
 def test_end_loop_by_hand() -> None:
-    assert encode(EndLoop(level=1)) == words(opcode=(3, 0), level=(1, 578))
+    assert encode(EndLoop(level=1)) == words(opcode=(3, 0), level=(1, 582))
 
 
 def test_header_by_hand() -> None:
     instruction = EndLoop(wait=Semaphore.STORED | Semaphore.A_FULL, signal=Semaphore.B_FREE, advance=Advance.PRN)
-    assert encode(instruction)[:6] == bytes([3, 0x01, 0x80, 0x08, 0x00, 0x20])
+    assert encode(instruction)[:7] == bytes([3, 0x01, 0x80, 0x20, 0x00, 0x00, 0x02])
 
 
 def test_modifier_by_hand() -> None:
     modifier = Modifier(field=5, kind=ModifierKind.LAST, levels=0b1010, value=-2)
     bits = 5 | 3 << 7 | 0b1010 << 9 | ((1 << 40) - 2) << 13
-    assert encode(EndLoop(modifiers=(modifier,))) == words(opcode=(3, 0), first=(bits, 48))
-    assert encode(EndLoop(modifiers=(Modifier(), modifier))) == words(opcode=(3, 0), second=(bits, 48 + 53))
+    assert encode(EndLoop(modifiers=(modifier,))) == words(opcode=(3, 0), first=(bits, 52))
+    assert encode(EndLoop(modifiers=(Modifier(), modifier))) == words(opcode=(3, 0), second=(bits, 52 + 53))
 
 
 def test_load_by_hand() -> None:
@@ -108,18 +108,18 @@ def test_load_by_hand() -> None:
     )  # fmt: skip
     dim = 5 | 6 << 16 | 7 << 48 | 3 << 72 | 8 << 74
     expected = words(
-        opcode=(16, 0), buffer=(1, 578), format=(2, 582), index_dim=(4, 584), transpose=(1, 588), convert=(1, 589),
-        mem_base=((1 << 40) - 16, 590), buf_base=(7, 630), axis0_base=((1 << 24) - 1, 654), axis0_bound=(3, 678),
-        axis2_base=((1 << 24) - 1, 750), axis2_bound=(9, 774), dim=(dim, 798),
-        index_high=(6, 1518),
+        opcode=(16, 0), buffer=(1, 582), format=(2, 586), index_dim=(4, 588), transpose=(1, 592), convert=(1, 593),
+        mem_base=((1 << 40) - 16, 594), buf_base=(7, 634), axis0_base=((1 << 24) - 1, 658), axis0_bound=(3, 682),
+        axis2_base=((1 << 24) - 1, 754), axis2_bound=(9, 778), dim=(dim, 802),
+        index_high=(6, 1522),
     )  # fmt: skip
     assert encode(instruction) == expected
 
 
 def test_store_by_hand() -> None:
-    defaults = {"index_dim": (15, 584), "axis0_bound": (1, 678), "axis1_bound": (1, 726), "axis2_bound": (1, 774)}
-    defaults["index_high"] = (15, 1518)
-    last_dim = (1, 798 + 7 * 90)
+    defaults = {"index_dim": (15, 588), "axis0_bound": (1, 682), "axis1_bound": (1, 730), "axis2_bound": (1, 778)}
+    defaults["index_high"] = (15, 1522)
+    last_dim = (1, 802 + 7 * 90)
     store = Store(dims=(Dim(),) * 7 + (Dim(count=1),))
     assert encode(store) == words(opcode=(17, 0), dim=last_dim, **defaults)
 
@@ -139,8 +139,8 @@ def test_gemm_by_hand() -> None:
         log2_li=1, entries=8, chunk_words=512, a_base=-1, b_r0=3, x_negative=1, x_size=5, dataflow=1, **ones, **zeros
     )
     assert encode(instruction) == words(
-        opcode=(32, 0), log2_li=(1, 578), entries=(8, 584), chunk_words=(512, 596), a_base=((1 << 24) - 1, 735),
-        b_r0=(3, 1047), x_negative=(1, 1294), x_size=(5, 1295), dataflow=(1, 1315),
+        opcode=(32, 0), log2_li=(1, 582), entries=(8, 588), chunk_words=(512, 600), a_base=((1 << 24) - 1, 739),
+        b_r0=(3, 1051), x_negative=(1, 1298), x_size=(5, 1299), dataflow=(1, 1319),
     )  # fmt: skip
 
 
@@ -162,9 +162,9 @@ def test_prune_by_hand() -> None:
         factor=0x3C00,
     )
     assert encode(instruction) == words(
-        opcode=(48, 0), keep=(2, 578), of=(8, 583), axis=(1, 588), n2=(3, 589), n1=(4, 605), n0=(5, 621),
-        valid=(6, 637), source=(7, 661), values=(8, 685), metadata=(9, 709), mode=(1, 733), seed=((1 << 32) - 1, 735),
-        word=(1 << 31, 767), factor=(0x3C00, 799),
+        opcode=(48, 0), keep=(2, 582), of=(8, 587), axis=(1, 592), n2=(3, 593), n1=(4, 609), n0=(5, 625),
+        valid=(6, 641), source=(7, 665), values=(8, 689), metadata=(9, 713), mode=(1, 737), seed=((1 << 32) - 1, 739),
+        word=(1 << 31, 771), factor=(0x3C00, 803),
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def test_vector_by_hand() -> None:
     pool: dict[str, Any] = dict.fromkeys(("sample_period", "height", "width", "kernel", "kernel_x", "stride"), 0)
     instruction = Vector(op=12, flags=128, count=64, target2=1, scalar4=0x3F800000, **zeros, **pool)
     assert encode(instruction) == words(
-        opcode=(64, 0), op=(12, 578), flags=(128, 584), count=(64, 596), target2=(1, 748), scalar4=(0x3F800000, 1206)
+        opcode=(64, 0), op=(12, 582), flags=(128, 588), count=(64, 601), target2=(1, 753), scalar4=(0x3F800000, 1211)
     )
 
 
@@ -184,7 +184,7 @@ def test_vector_by_hand() -> None:
         (b"\x02", "192 bytes"),
         (bytes(INSTRUCTION_BYTES), "opcode must be one of .* not 0"),
         (b"\xff" + bytes(INSTRUCTION_BYTES - 1), "not 255"),
-        (b"\x03" + bytes(INSTRUCTION_BYTES - 2) + b"\x80", "bits above 580 must be zero"),
+        (b"\x03" + bytes(INSTRUCTION_BYTES - 2) + b"\x80", "bits above 584 must be zero"),
     ],
 )
 def test_decoding_rejects(data: bytes, message: str) -> None:
