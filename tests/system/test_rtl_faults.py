@@ -265,6 +265,7 @@ RESET_IN: dict[str, tuple[str, str, _Picks]] = {
     "drain": ("conv2", "bp", of(VectorOp.DRAIN)),
     "drain that sums": ("conv2", "ff", of(VectorOp.DRAIN)),
     "apply": ("bn2", "ff", of(VectorOp.APPLY)),
+    "apply on load": ("conv2", "ff", of(VectorOp.APPLY)),
     "gradient": ("bn1", "bp", of(VectorOp.GRADIENT)),
     "update": ("conv2", "update", of(VectorOp.UPDATE)),
     "reduce": ("bn1", "bp", of(VectorOp.REDUCE)),
@@ -333,7 +334,7 @@ def test_soft_reset_at_any_time() -> None:
 def test_programs_with_wrong_bits() -> None:
     """Whatever a stage's words say, the machine ends in time and can be reset."""
     rng = np.random.default_rng(SEED)
-    cases = [case_with(*name) for name in (("mean", "ff"), ("conv3", "ff"), ("bn3", "ff"), ("conv1", "prepare"))]
+    cases = [case_with(*name) for name in (("mean", "ff"), ("conv3", "ff"), ("bn4", "ff"), ("conv1", "prepare"))]
     jobs, faults = [], set()
     for number in range(WRONG_PROGRAMS):
         case = cases[number % len(cases)]
