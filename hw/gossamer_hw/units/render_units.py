@@ -13,6 +13,7 @@ from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.logarithm import SoftplusUnit
 from gossamer_hw.render.projector import PIXEL_BITS, Picture, Projector
 from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
+from gossamer_hw.render.sweep import SweepLane
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.units.kind import Kind
 from gossamer_hw.units.stream_unit import StreamUnit
@@ -30,7 +31,7 @@ from gossamer_models.timing.render_units import (
 
 __all__ = [
     "RENDER_UNITS", "ball_unit", "compositor_lanes_unit", "compositor_unit", "encoded_unit", "exponential_unit",
-    "factor_unit", "projector_unit", "sampler_unit", "softplus_unit",
+    "factor_unit", "projector_unit", "sampler_unit", "softplus_unit", "sweep_unit",
 ]  # fmt: skip
 
 _TILE_PIXELS = 80 * 80
@@ -120,6 +121,20 @@ def _encoded_lane(components: int) -> EncodedLane:
     columns, rows, length = _PATCH
     sizes = {"columns": columns, "rows": rows, "length": length}
     return EncodedLane(components=components, payload_bytes=_BANK_BYTES, **sizes)
+
+
+def sweep_unit(pixels: int, components: int, patch: tuple[int, int, int], grid: tuple[int, int, int]) -> StreamUnit:
+    """Return a sweep lane of so many pixels and components between streams; sizes are those of what it holds."""
+    return StreamUnit(
+        SweepLane(pixels=pixels, components=components, patch=patch, grid=grid),
+        inputs=(
+            "task", "pair", "cube", "final", "axes", "column", "row", "numbers", "item", "pixel", "amount", "colour",
+        ),
+        outputs=("found_pixel", "finished", "shaded", "ended", "result", "index", "point"),
+        settings=(
+            "step_length", "origin", "cubes", "spans", "highest", "bases", "shift", "thickness", "cut", "threshold",
+        ),
+    )  # fmt: skip
 
 
 def _fields(layout: data.StructLayout) -> str:

@@ -15,6 +15,7 @@ when the cube has left. A job ends `PIPELINE_CYCLES` behind its last cube, the l
 its shaded samples are fetched: the same closed form with the components of appearance.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from gossamer_models.timing.render_units import sample_path_cycles
 
 __all__ = [
     "COMPOSE_CYCLES", "EXPONENTIALS", "PIPELINE_CYCLES", "PRODUCTS", "STAGES", "ceil_div", "compositor_cycles",
+    "compositor_entries",
     "fetch_cycles", "flow_cycles", "job_start_cycles", "lane_cycles", "rate_cycles", "sample_cycles", "unit_cycles",
 ]  # fmt: skip
 
@@ -82,6 +84,23 @@ def compositor_cycles(engine: RenderEngine, cubes: int, row_cube: Cycles, row_sa
     """
     taken = np.maximum(ceil_div(row_samples, engine.compositor_lanes), COMPOSE_CYCLES)
     return np.bincount(row_cube, taken, cubes).astype(np.int64)
+
+
+def compositor_entries(arrivals: Sequence[int], pixels: Sequence[int]) -> list[int]:
+    """Return when samples enter one compositor lane; all behind a sample that waits for its pixel wait as long.
+
+    Parameters
+    ----------
+    arrivals : cycle of each sample, ascending, if none ever waited
+    pixels : whose they are
+    """
+    entries, waited = [], 0
+    free: dict[int, int] = {}
+    for arrival, pixel in zip(arrivals, pixels, strict=True):
+        waited = max(waited, free.get(pixel, 0) - arrival)
+        entries.append(arrival + waited)
+        free[pixel] = entries[-1] + COMPOSE_CYCLES
+    return entries
 
 
 def unit_cycles(engine: RenderEngine, scanned: Cycles, tests: Cycles, samples: Cycles, components: int) -> list[Cycles]:

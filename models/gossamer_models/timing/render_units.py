@@ -1,6 +1,6 @@
 """Latencies of the render engine's units; each of them takes one item per cycle."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 __all__ = [
@@ -9,7 +9,7 @@ __all__ = [
     "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
     "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles", "encoded_row_cycles", "encoder_cycles",
     "factor_cycles", "interpolation_cycles", "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels",
-    "projector_cycles", "sample_path_cycles", "sampler_cycles", "tree_cycles",
+    "opacity_cycles", "projector_cycles", "sample_path_cycles", "sampler_cycles", "sampler_turns", "tree_cycles",
 ]  # fmt: skip
 
 SEARCH_CYCLES: Final = 2
@@ -131,14 +131,29 @@ def sampler_cycles(lengths: Sequence[int]) -> int:
     ----------
     lengths : samples of every ray, at least 1, in the order in which they come
     """
-    turn = list(lengths)
-    cycles = 0
-    while turn:
-        cycles += len(turn)
-        going = [length - 1 for length in turn if length > 1]
-        cycles += len(going) == 1 and turn[-1] > 1
-        turn = going
-    return cycles
+    return max((cycle + 1 for cycle, _, _ in sampler_turns(lengths)), default=0)
+
+
+def sampler_turns(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield cycle, ray and turn of every sample of a cube as the sampler takes it up; see :func:`sampler_cycles`."""
+    cycle = turn = 0
+    going = list(range(len(lengths)))
+    while going:
+        for ray in going:
+            yield cycle, ray, turn
+            cycle += 1
+        turn += 1
+        last, going = going[-1], [ray for ray in going if lengths[ray] > turn]
+        cycle += going == [last]
+
+
+def opacity_cycles(components: int) -> int:
+    """Return the cycles from a point to what it leaves of the light.
+
+    Factors, a tree of sums per axis pair, two sums of these, the shift; softplus, a product, an exponential.
+    """
+    sums = tree_cycles(components) + 3 * PIPELINE_ADD_CYCLES
+    return factor_cycles() + sums + SOFTPLUS_CYCLES + PIPELINE_MULTIPLY_CYCLES + EXPONENTIAL_CYCLES
 
 
 def projector_cycles(pixels: Sequence[int]) -> int:

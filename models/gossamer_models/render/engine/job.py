@@ -19,7 +19,7 @@ from gossamer_models.render.engine.view import View
 from gossamer_models.render.tiles import Tile, tile_order
 from gossamer_models.render.uniform import Evaluate
 
-__all__ = ["RAY_WORDS", "TILE_WORDS", "ShadedJob", "TileRays", "run_job"]
+__all__ = ["RAY_WORDS", "TILE_WORDS", "JobRays", "ShadedJob", "TileRays", "find_rays", "run_job"]
 
 RAY_WORDS: Final = 6
 """Words of a pixel: direction of its ray in coordinates of the box per world unit, then in the world."""
@@ -62,6 +62,27 @@ class ShadedJob:
     points: Float32
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JobRays:
+    """Rays that meet the balls of a job's cubes.
+
+    Members
+    -------
+    cubes : array of int64, shape (n, 3): those that some pixel of the tile may see, in the order of the sweep
+    passed : how many more there are
+    scanned : array of int64, shape (n,): pixels of their rectangles
+    which, pixels, first, last : arrays of int64: of each ray its cube and pixel, first and last sample in the ball
+    """
+
+    cubes: Index
+    passed: int
+    scanned: Index
+    which: Index
+    pixels: Index
+    first: Index
+    last: Index
+
+
 def run_job(
     view: View, rays: TileRays, compositor: Compositor, cubes: Index, evaluate: Evaluate
 ) -> tuple[ShadedJob, SweepCounts]:
@@ -73,14 +94,9 @@ def run_job(
     cubes : the block's occupied cubes, shape (n, 3)
     evaluate : what a sample leaves of the light
     """
-    x, y, z = view.axes
-    cubes = cubes[tile_order(cubes, view.eye_cell, view.block[0], (x, y, z))]
-    seen, which, pixel = _scanned(view, rays.tile, cubes)
-    passed, cubes = len(cubes) - len(seen), cubes[seen]
-    scanned = np.bincount(which, minlength=len(cubes))
-    going = compositor.alive(pixel)
-    which, pixel, first, last = _meet(view, rays, cubes, which[going], pixel[going])
-    lengths = last - first + 1
+    met = find_rays(view, rays, compositor, cubes)
+    cubes, which, pixel, first = met.cubes, met.which, met.pixels, met.first
+    lengths = met.last - first + 1
     pair = np.repeat(np.arange(len(which)), lengths)
     turn = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = np.lexsort((pair, turn, which[pair]))
@@ -94,14 +110,25 @@ def run_job(
     starts = np.flatnonzero(np.diff(cube, prepend=-1) | np.diff(turn, prepend=-1))
     counts = SweepCounts(
         components=view.components[0],
-        passed=passed,
-        scanned=_tuple(scanned),
+        passed=met.passed,
+        scanned=_tuple(met.scanned),
         tests=_tuple(np.bincount(which[pair], minlength=len(cubes))),
         samples=_tuple(np.bincount(cube, minlength=len(cubes))),
         row_cube=_tuple(cube[starts]),
         row_samples=_tuple(np.diff(starts, append=len(cube))),
     )
     return _shaded(compositor, owner, k, points), counts
+
+
+def find_rays(view: View, rays: TileRays, compositor: Compositor, cubes: Index) -> JobRays:
+    """Return a job's cubes in order, and the rays that meet their balls."""
+    x, y, z = view.axes
+    cubes = cubes[tile_order(cubes, view.eye_cell, view.block[0], (x, y, z))]
+    seen, which, pixel = _scanned(view, rays.tile, cubes)
+    scanned = np.bincount(which, minlength=len(seen))
+    going = compositor.alive(pixel)
+    met = _meet(view, rays, cubes[seen], which[going], pixel[going])
+    return JobRays(cubes[seen], len(cubes) - len(seen), scanned, *met)
 
 
 def _tuple(values: Index) -> tuple[int, ...]:

@@ -1,0 +1,174 @@
+"""A picture of opacity through the sweep lane: what it is given, and what golden makes of it."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gossamer_hw.render.compositor import Item
+from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
+from gossamer_hw.render.sweep import Task
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS
+from gossamer_hw.units.render_units import sweep_unit
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.composite import Compositor
+from gossamer_models.render.engine.job import JobRays, TileRays, find_rays, run_job
+from gossamer_models.render.engine.view import View, view_of
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
+from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.renderer import Settings, light_left
+from gossamer_models.render.tiles import Tile, tile_order
+from gossamer_models.timing.render_units import sampler_turns
+from tests.hw.render.rows import packed
+from tests.hw.units.case import Case, joined, stream_case
+from tests.models.render.fields import random_field
+from tests.models.render.test_renderer import EYES, camera
+
+__all__ = ["COMPONENTS", "Sample", "SweepCase", "sweep_case"]
+
+COMPONENTS: Final = 2
+_GRID: Final = (5, 6, 4)
+_CUBES: Final = (4, 4, 2)
+_BLOCK: Final = 2
+_TILE: Final = Tile(3, 2, 6, 5)
+_PIXELS: Final = _TILE.width * _TILE.height
+
+Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample that lies in its cube.
+
+    Members
+    -------
+    cycle : behind the entry of its job's first ray in which it is taken up, if none ever waits
+    pixel : whose it is
+    dropped : its pixel has ended
+    """
+
+    cycle: int
+    pixel: int
+    dropped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCase:
+    """Items and results, and of each job its first ray's place among the items and its samples."""
+
+    case: Case
+    jobs: list[tuple[int, list[Sample]]]
+
+
+def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
+    """Two blocks of cubes front to back, their planes of different fields, then all pixels over a background of 1."""
+    field, other = (
+        random_field(seed + n, _GRID, components=(COMPONENTS, 1), cubes=_CUBES, occupied=0.8, shift=1.0)
+        for n in range(2)
+    )
+    look = camera(EYES[eye], 12, 0.7)
+    rays = make_rays(field, look, 0.3)
+    view = view_of(field, look, rays, Settings(termination=termination, weight_cut=0.01), _BLOCK)
+    pixels = _TILE.pixels(look.width)
+    tile = TileRays(_TILE, rays.directions[pixels], rays.views[pixels])
+    light = Compositor(_PIXELS, float(view.cut[0]), view.termination)
+    items = [_pixel(Item.BEGIN, pixel) for pixel in range(_PIXELS)]
+    results: list[Numbers] = []
+    jobs: list[tuple[int, list[Sample]]] = []
+    x, y, z = view.axes
+    cubes = np.argwhere(field.occupancy)
+    cubes = cubes[tile_order(cubes, view.eye_cell, _BLOCK, (x, y, z))]
+    places = np.unique(cubes // _BLOCK, axis=0, return_index=True)[1]
+    for density, first in zip((field.density, other.density), np.sort(places)[:2], strict=True):
+        block = cubes[(cubes // _BLOCK == cubes[first] // _BLOCK).all(axis=1)]
+        mixed = dataclasses.replace(field, density=Factors(density.planes, field.density.lines))
+        evaluate = light_left(mixed, float(rays.step), Arithmetic.MACHINE)
+        items += _texels(mixed.density, lines=not jobs)
+        met = find_rays(view, tile, light, block)
+        begin = len(items)
+        items += _rays(met, tile)
+        samples, points, found = _samples(met, tile, view)
+        taken = list(_compose(light, samples, points, found, evaluate(points), view))
+        results += [result for result in taken if result]
+        shaded, _ = run_job(view, tile, light, block, evaluate)
+        weights = [result[4] for result in taken if result and result[2]]
+        assert weights == [packed(weight) for weight in shaded.weights], "golden's job weighs its samples otherwise"
+        jobs.append((begin, [Sample(c, p, not r) for (c, p), r in zip(samples, taken, strict=True)]))
+    items += [_pixel(Item.FINISH, pixel) for pixel in range(_PIXELS)]
+    results += [(pixel, 1, 0, 0, packed(np.repeat(t, 3)), 0, 0) for pixel, t in enumerate(light.transmittance)]
+    case = stream_case(sweep_unit(_PIXELS, COMPONENTS, _GRID, _GRID), items, results)
+    case.settings.update(
+        step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(_CUBES, np.float32)),
+        spans=packed(np.array(_GRID, np.float32) - np.float32(1)),
+        highest=joined([n - 2 for n in _GRID], COORDINATE_BITS), bases=0, shift=packed(view.shift),
+        thickness=packed(view.thickness), cut=packed(view.cut), threshold=packed(view.threshold),
+    )  # fmt: skip
+    return SweepCase(case, jobs)
+
+
+def _item(task: Task, **values: int) -> Numbers:
+    names = ("pair", "cube", "final", "axes", "column", "row", "numbers", "item", "pixel", "amount", "colour")
+    return (task, *(values.get(name, 0) for name in names))
+
+
+def _pixel(item: Item, pixel: int) -> Numbers:
+    white = packed(np.ones(3, np.float32)) if item is Item.FINISH else 0
+    return _item(Task.PIXEL, item=item, pixel=pixel, colour=white)
+
+
+def _texels(density: Factors, *, lines: bool) -> Iterator[Numbers]:
+    for pair, ((a, b), c) in enumerate(zip(PLANE_AXES, LINE_AXIS, strict=True)):
+        for row in range(_GRID[b]):
+            for column in range(_GRID[a]):
+                numbers = packed(density.planes[pair][row, column])
+                yield _item(Task.PLANE, axes=pair, column=column, row=row, numbers=numbers)
+        for n in range(_GRID[c]) if lines else ():
+            yield _item(Task.LINE, axes=pair, column=n, numbers=packed(density.lines[pair][n]))
+
+
+def _rays(met: JobRays, tile: TileRays) -> Iterator[Numbers]:
+    layout = pair_layout(_PIXELS)
+    following = np.append(met.which[1:], -1)
+    for cube, after, pixel, first, last in zip(met.which, following, met.pixels, met.first, met.last, strict=True):
+        direction = packed(tile.directions[pixel])
+        values = {"pixel": int(pixel), "direction": direction, "first": int(first), "last": int(last)}
+        pair = sum(value << layout[name].offset for name, value in values.items())
+        yield _item(Task.RAY, pair=pair, cube=joined(met.cubes[cube].tolist(), CUBE_BITS), final=int(after != cube))
+
+
+def _samples(met: JobRays, tile: TileRays, view: View) -> tuple[list[tuple[int, int]], Float32, list[int]]:
+    """Return cycle and pixel, place, and index of the samples that lie in their cubes, as they are taken up."""
+    found, directions, indices, start = [], [], [], 0
+    for cube in range(len(met.cubes)):
+        rays = np.flatnonzero(met.which == cube)
+        end = start
+        for cycle, ray, turn in sampler_turns((met.last - met.first + 1)[rays].tolist()):
+            place, end = rays[ray], start + cycle + 1
+            direction = tile.directions[met.pixels[place]]
+            k = met.first[place] + turn
+            point = view.lattice.points(direction[None], k[None])
+            if (view.lattice.cells(point) == met.cubes[cube]).all():
+                found.append((start + cycle, int(met.pixels[place])))
+                directions.append(direction)
+                indices.append(int(k))
+        start = end
+    return found, view.lattice.points(np.array(directions), np.array(indices)), indices
+
+
+def _compose(
+    light: Compositor, samples: list[tuple[int, int]], points: Float32, indices: list[int], left: Float32, view: View
+) -> Iterator[Numbers]:
+    """Yield every sample's result, nothing for those that are dropped; the light itself is left as it is."""
+    now, ended = light.transmittance.copy(), ~light.alive(np.arange(_PIXELS))
+    for (_, pixel), point, index, e in zip(samples, points, indices, left, strict=True):
+        if ended[pixel]:
+            yield ()
+            continue
+        weight = now[pixel] * (np.float32(1) - e)
+        now[pixel] *= e
+        ended[pixel] = now[pixel] < view.threshold[0]
+        shaded = weight > view.cut[0]
+        yield pixel, 0, int(shaded), int(ended[pixel]), packed(weight), index, packed(point)
