@@ -20,6 +20,7 @@ from gossamer_models.program_file import load_program, save_program
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.render.field import Field
 from gossamer_models.render.renderer import Settings, render
+from gossamer_models.render.scene import load_scene
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 from tests.models.render.test_renderer import EYES, FIELD, camera
@@ -51,9 +52,20 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
 
 @pytest.mark.parametrize("field", [FIELD, SPARSE], ids=["dense", "2:8"])
 @pytest.mark.parametrize("termination", [None, 0.1])
-@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("eye", ["outside", "inside", "on a cube's corner"])
 def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None, field: Field) -> None:
     picture(field, eye, machine(block=4), Settings(termination=termination))
+
+
+@pytest.mark.slow
+def test_the_shipped_field() -> None:
+    """A procedural scene, its factors and network as they were trained."""
+    scene = load_scene("solid")
+    architecture = machine(block=16)
+    program = compile_picture(scene.field, scene.camera.resized(16, 16), scene.settings, architecture)
+    executor.run(program, architecture)
+    wanted = render(scene.field, scene.camera.resized(16, 16), "sweep", scene.settings).image
+    np.testing.assert_array_equal(host.read(program, PICTURE).view(np.uint32), wanted.view(np.uint32))
 
 
 @pytest.mark.parametrize(("tile", "block"), [(8, 4), (16, 8)])

@@ -5,6 +5,7 @@ from tests.planted.fault import Fault
 __all__ = ["RENDER_FAULTS"]
 
 _RENDER = "models/gossamer_models/render"
+_PICTURE = "tests/compiler/test_render.py::test_the_picture_has_the_renderers_bits[outside-None-dense]"
 _AGAINST_FLOAT64 = "tests/models/render/test_renderer.py::test_against_float64"
 
 RENDER_FAULTS = (
@@ -147,5 +148,47 @@ RENDER_FAULTS = (
         "rows * (_HALVES * widths[0] + max",
         "rows * (widths[0] + max",
         "tests/models/timing/test_render_fit.py::test_two_batches_and_the_widest_layer_are_held",
+    ),
+    Fault(
+        "a block's patches end a texel early",
+        f"{_RENDER}/engine/patches.py",
+        "np.clip(np.floor(end * size + _SLACK), 0, highest).astype(np.int64) + 1",
+        "np.clip(np.floor(end * size + _SLACK), 0, highest).astype(np.int64)",
+        "tests/models/render/engine/test_patches.py::test_patches_hold_what_samples_of_their_block_read",
+    ),
+    Fault(
+        "blocks are swept back to front",
+        "compiler/gossamer_compiler/render.py",
+        "        for place in blocks:",
+        "        for place in blocks[::-1]:",
+        _PICTURE,
+    ),
+    Fault(
+        "the list of a part of samples is that of the part before",
+        "compiler/gossamer_compiler/emit_render.py",
+        "(samples.listed.address + _LIST_BYTES * first, self._aligned(size * count)",
+        "(samples.listed.address, self._aligned(size * count)",
+        _PICTURE,
+    ),
+    Fault(
+        "the last layer of a picture's network is clipped like the others",
+        "compiler/gossamer_compiler/render.py",
+        "relu = biases is not None and not final",
+        "relu = biases is not None",
+        _PICTURE,
+    ),
+    Fault(
+        "a machine knows a stage whose sweeps had other counts",
+        "sim/gossamer_sim/executor.py",
+        "self._key(unplaced(stage.instructions)), recorded",
+        "self._key(unplaced(stage.instructions)), ()",
+        "tests/sim/test_places.py::test_sweeps_of_other_counts_cost_their_own",
+    ),
+    Fault(
+        "a sample that waits for its pixel holds back nobody else",
+        "models/gossamer_models/timing/render.py",
+        "waited = max(waited, free.get(pixel, 0) - arrival)",
+        "waited = max(0, free.get(pixel, 0) - arrival)",
+        "tests/hw/render/test_sweep.py::test_waits_by_hand",
     ),
 )

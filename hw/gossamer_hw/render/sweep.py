@@ -10,8 +10,9 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.bits import delayed
 from gossamer_hw.render.compositor import Compositor, Item
 from gossamer_hw.render.opacity import OpacityUnit
-from gossamer_hw.render.sampler import INDEX_BITS, Sampler
+from gossamer_hw.render.sampler import Sampler
 from gossamer_hw.render.texel_fetch import Texels
+from gossamer_models.render.lattice import INDEX_BITS
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLES
 
 __all__ = ["SweepLane", "Task"]
