@@ -4,26 +4,22 @@ import pytest
 
 from gossamer_hw.render.opacity import OpacityUnit
 from gossamer_models.timing.render import compositor_entries
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLES, opacity_cycles
-from tests.hw.units.sweep_case import COMPONENTS, sweep_case
+from tests.hw.units.sweep_case import sweep_case
 from tests.hw.units.test_stream_unit import pauses, play
 
-SEED = 11
+SEED = 26
 
 
 @pytest.mark.slow
 def test_two_jobs() -> None:
-    sweep = sweep_case("outside", 0.2, SEED)
+    sweep = sweep_case("above", 0.1, SEED)
+    assert all(any(sample.dropped for sample in samples) for _, samples in sweep.jobs)
     found, entered, left = play(sweep.case, pauses(0, SEED), pauses(0, SEED))
     assert found == sweep.case.results, f"seed {SEED}"
-    latency = LATTICE_CYCLES + opacity_cycles(COMPONENTS) + COMPOSITOR_CYCLES
-    expected = []
-    for first, samples in sweep.jobs:
-        entries = compositor_entries([sample.cycle for sample in samples], [sample.pixel for sample in samples])
-        start = entered[first] + latency
-        expected += [start + entry for entry, sample in zip(entries, samples, strict=True) if not sample.dropped]
-        assert any(sample.dropped for sample in samples)
+    expected = sweep.cycles(entered)
     assert left[: len(expected)] == expected, f"seed {SEED}"
+    found, _, _ = play(sweep.case, pauses(0.3, SEED), pauses(0.4, SEED + 1))
+    assert found == sweep.case.results, f"seed {SEED}, under pauses"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A picture of opacity through the sweep lane: what it is given, and what golden makes of it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,8 @@ from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.renderer import Settings, light_left
 from gossamer_models.render.tiles import Tile, tile_order
-from gossamer_models.timing.render_units import sampler_turns
+from gossamer_models.timing.render import compositor_entries
+from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLES, opacity_cycles, sampler_turns
 from tests.hw.render.rows import packed
 from tests.hw.units.case import Case, joined, stream_case
 from tests.models.render.fields import random_field
@@ -30,10 +31,10 @@ from tests.models.render.test_renderer import EYES, camera
 __all__ = ["COMPONENTS", "Sample", "SweepCase", "sweep_case"]
 
 COMPONENTS: Final = 2
-_GRID: Final = (5, 6, 4)
+_GRID: Final = (3, 4, 3)
 _CUBES: Final = (4, 4, 2)
 _BLOCK: Final = 2
-_TILE: Final = Tile(3, 2, 6, 5)
+_TILE: Final = Tile(4, 4, 3, 2)
 _PIXELS: Final = _TILE.width * _TILE.height
 
 Numbers = tuple[int, ...]
@@ -62,11 +63,21 @@ class SweepCase:
     case: Case
     jobs: list[tuple[int, list[Sample]]]
 
+    def cycles(self, entered: Sequence[int]) -> list[int]:
+        """Return when the jobs' results leave, by the formulas, if items enter in these cycles and nothing pauses."""
+        latency = LATTICE_CYCLES + opacity_cycles(COMPONENTS) + COMPOSITOR_CYCLES
+        expected = []
+        for first, samples in self.jobs:
+            entries = compositor_entries([sample.cycle for sample in samples], [sample.pixel for sample in samples])
+            start = entered[first] + latency
+            expected += [start + entry for entry, sample in zip(entries, samples, strict=True) if not sample.dropped]
+        return expected
+
 
 def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
     """Two blocks of cubes front to back, their planes of different fields, then all pixels over a background of 1."""
     field, other = (
-        random_field(seed + n, _GRID, components=(COMPONENTS, 1), cubes=_CUBES, occupied=0.8, shift=1.0)
+        random_field(seed + n, _GRID, components=(COMPONENTS, 1), cubes=_CUBES, occupied=0.8, shift=-1.0)
         for n in range(2)
     )
     look = camera(EYES[eye], 12, 0.7)
