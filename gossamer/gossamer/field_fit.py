@@ -2,8 +2,8 @@
 
 The occupancy grid starts as the visual hull of the images' alpha (all cubes, where they have none) and is measured
 again before every phase but the first. Pruning keeps, over all planes of a quantity, the numbers whose magnitude times
-the root mean square of their line is largest, and of the network's weights the N largest of M inputs; more and more is
-pruned, and the last choice stays while the rest is fine-tuned.
+the root mean square of their line is largest; more and more is pruned, and the last choice stays while the rest is
+fine-tuned. Networks are tuned behind it, N:M straight through; all of them share the factors of the first.
 """
 
 from collections.abc import Callable

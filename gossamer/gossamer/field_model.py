@@ -313,7 +313,8 @@ class TorchField:
         """Return the field with float32 factors."""
 
         def array(part: Tensor) -> Any:
-            return np.ascontiguousarray(part.detach().numpy().astype(np.float32))
+            # Pruned negative numbers are -0, which is a number to the encoding.
+            return np.ascontiguousarray(part.detach().numpy().astype(np.float32)) + np.float32(0)
 
         def factors(kind: str) -> Factors:
             (x, y, z), (p, q, r) = ([array(part) for part in group] for group in self.factors[kind])

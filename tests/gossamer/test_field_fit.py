@@ -71,6 +71,7 @@ def test_a_field_learns_and_is_pruned() -> None:
         zeros = [sum(int((plane == 0).sum()) for plane in part) for part in (planes, field.density.planes)]
         assert zeros[0] / sum(plane.size for plane in planes) == pytest.approx(0.8, abs=0.01)
         assert zeros[1] / sum(plane.size for plane in field.density.planes) == pytest.approx(0.6, abs=0.01)
+        assert not any(np.signbit(plane[plane == 0]).any() for plane in planes)
         held_out = HeldOut([VIEWS.camera(3)], [VIEWS.over(1.0)[3]])
         assert held_out.psnr_db(held_out.render(field))[0] > 15
     assert all(kind.sparsity < 0.01 for kind in (fitted.unpruned.density, fitted.unpruned.appearance))

@@ -32,3 +32,16 @@ def test_the_pipelines_differ_by_no_more_than_five_hundredths_of_a_decibel() -> 
     uniform = render(SHIPPED.field, camera, "uniform", Settings(termination=None, exact=False))
     assert sweep.counts.samples < uniform.counts.samples
     assert abs(psnr_db(sweep.image, reference) - psnr_db(uniform.image, reference)) <= 0.05
+
+
+def test_tuned_networks_cost_at_most_half_a_decibel() -> None:
+    """2:8, deferred and both as shipped, beside dense per sample; at a small size pixels are not smoothed."""
+    scene = load_scene("glossy")
+    camera = scene.camera.resized(50, 50)
+    reference = scene.reference.reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
+    networks = [(field.shader, field.shading) for field in scene.tuned]
+    picture = render(scene.field, camera, "sweep", Settings(exact=False), variants=networks)
+    own, *others = (psnr_db(image, reference) for image in (picture.image, *picture.variants))
+    assert own > 27
+    assert [str(shader.basis_pattern) for shader, _ in networks].count("2:8") == 2
+    assert min(others) >= own - 0.5
