@@ -60,7 +60,7 @@ class FitSettings:
 
     sides: tuple[int, ...] = (32, 64, 96, 96)
     iterations: tuple[int, ...] = (300, 300, 350, 450)
-    fine_tuning: int = 900
+    fine_tuning: int = 1170
     rays: int = 768
     cubes: int = 64
     sparsity: float = 0.9
