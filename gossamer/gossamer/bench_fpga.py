@@ -34,8 +34,7 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
     total = sum(uses.values(), Use())
     found = shares(total, part)
     rows = [*uses.items(), ("sum", total), (f"{part.name} has", part.has)]
-    # Two engines of the same form have numbers behind their names.
-    lines = [(name.partition("$")[0], *map(_number, _amounts(use))) for name, use in rows]
+    lines = [(_plain(name), *map(_number, _amounts(use))) for name, use in rows]
     lines.append(("share", *(f"{found[name]:.0%}" if name in found else "-" for name in _HEADER[1:])))
     text = table(_HEADER, lines)
     for name, share in found.items():
@@ -67,7 +66,7 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
             clock, amounts = f"{found.clock_hz / 1e6:.1f} MHz", [_number(amount) for amount in _amounts(found.use)[:4]]
         except SynthesisError as error:
             clock, amounts = str(error).splitlines()[-1], ["-"] * 4
-        rows.append((engine or "whole machine", clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
+        rows.append((_plain(engine or "whole machine"), clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
         Console(highlight=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
@@ -89,7 +88,10 @@ def main() -> int:
         part = LFE5U_85F if name in _SMALL else VU9P
         verilog, uses = _measure(name, part)
         lines = [f"## {name} on {part.name}", "", *resources(uses, part), ""]
-        placing = [*arguments.clock, *([] if arguments.unplaced else [None])]
+        instances = {_plain(engine): engine for engine in uses}
+        if strange := sorted(set(arguments.clock) - instances.keys()):
+            parser.error(f"{name} has no engine {strange[0]!r}: {', '.join(instances)}")
+        placing = [*(instances[engine] for engine in arguments.clock), *([] if arguments.unplaced else [None])]
         if part is LFE5U_85F and (found_clocks := clocks(verilog, uses, part, placing)):
             lines += [*found_clocks, ""]
         found |= sections("\n".join([*lines, *provenance()]))
@@ -125,6 +127,11 @@ def _introduction() -> list[str]:
 
 def _amounts(use: "Use") -> tuple[float, ...]:
     return use.luts, use.flip_flops, use.dsps, use.block_rams, use.ultra_rams
+
+
+def _plain(engine: str) -> str:
+    """Two engines of the same form have numbers behind their names."""
+    return engine.partition("$")[0]
 
 
 def _number(amount: float) -> str:
