@@ -67,16 +67,11 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
     cases |= {"exponential": exponential_case(SEED, 2000), "softplus": softplus_case(SEED, 2000)}
     cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
-    cases |= {
-        f"compositor_lanes_{lanes}": compositor_lanes_case(pixels, lanes, SEED, 400)
-        for lanes, pixels in ((1, 3), (2, 7), (4, 64))
-    }
+    # Of these the other sizes are played in Amaranth's simulator: their models are large.
+    cases["compositor_lanes"] = compositor_lanes_case(7, 2, SEED, 400)
+    cases["encoded_lane"] = encoded_case(2, (9, 7, 12), SEED, 200)
     cases["ball_test"] = ball_case(some_candidates(6400, 3, 120))
     cases["sampler"] = sampler_case(33, 31, 20)
-    cases |= {
-        f"encoded_lane_{components}": encoded_case(components, grid, SEED, 200)
-        for components, grid in ((1, (4, 5, 3)), (2, (9, 7, 12)), (5, (3, 12, 40)))
-    }
     cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
     cases["projector"] = projector_case(some_view(0, 16, 200))
     stimulus: dict[str, Any] = {}
