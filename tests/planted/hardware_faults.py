@@ -324,7 +324,7 @@ _RENDER = (
         "hw/gossamer_hw/render/encoded_bank.py",
         "(first + (sizes.units - 1 - number))",
         "first",
-        "tests/hw/render/test_encoded_lane.py::test_rows_of_a_bank[3-5]",
+        "tests/hw/render/test_encoded_lane.py::test_rows_of_a_bank[16-50]",
     ),
     Fault(
         "texels are not counted from the first one that is held",
