@@ -155,7 +155,7 @@ def test_a_seed_is_a_program() -> None:
 def test_results_depend_on_the_data() -> None:
     """Most of what is written is neither NaN nor infinite nor zero, so that a wrong bit shows."""
     numbers = []
-    for program in random_programs(30, 0, TINY):
+    for program in random_programs(100, 0, TINY):
         assert program.memory.data is not None
         address = program.memory.tensors["output"].address
         before = program.memory.data[address:].copy()
