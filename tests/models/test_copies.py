@@ -32,7 +32,7 @@ def test_what_is_no_field_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("wait", 1 << 16, "must lie in 0..65535"),
+        ("wait", 1 << 18, "must lie in 0..262143"),
         ("wait", -1, "must lie"),
         ("modifiers", (Modifier(),) * 11, "at most 10"),
     ],
