@@ -14,8 +14,8 @@ from gossamer_models.objectives import OBJECTIVES
 WORKLOAD = Path(__file__).parents[2] / "workloads" / "digits-cnn-bdwp.yaml"
 
 
-def simulated(objective: str | None = None, source: Path = WORKLOAD) -> dict[str, Any]:
-    return api.simulate(source, architecture="vcu1525-32x32", objective=objective).result
+def simulated(objective: str | None = None, source: Path = WORKLOAD, batch: int | None = None) -> dict[str, Any]:
+    return api.simulate(source, architecture="vcu1525-32x32", objective=objective, batch=batch).result
 
 
 def schedules(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -25,7 +25,8 @@ def schedules(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_every_product_has_the_schedule_that_the_objective_chose() -> None:
-    found = {name: schedules(simulated(name)) for name in OBJECTIVES}
+    # Here neither run takes a schedule of the other's, which is better simulated and need not be predicted so.
+    found = {name: schedules(simulated(name, batch=64)) for name in OBJECTIVES}
     assert len({len(each) for each in found.values()}) == 1
     for cycles, energy, edp in zip(*found.values(), strict=True):
         assert cycles["joules"] is None
