@@ -25,9 +25,9 @@ RENDER_FAULTS = (
     ),
     Fault(
         "the ball of a cube is a little too small",
-        f"{_RENDER}/projection.py",
-        "0.5 * float(np.linalg.norm(sides)) + slack",
-        "0.49 * float(np.linalg.norm(sides)) - slack",
+        f"{_RENDER}/ball.py",
+        "radius = _HALF * float(np.linalg.norm(sides)) + 48",
+        "radius = 0.98 * _HALF * float(np.linalg.norm(sides)) - 48",
         "tests/models/render/test_renderer.py::test_the_corners_of_cubes_are_inside_their_balls",
     ),
     Fault(

@@ -38,6 +38,10 @@ def bits(program: Program) -> dict[str, bytes]:
 def test_bits_of_a_step(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     together = step(batch)
     assert not [stage for stage in together.stages if stage.stage == "bp-sum"]
+    for name in ("a0", "a1"):
+        carried = next(stage for stage in together.stages if (stage.layer, stage.stage) == (name, "wu"))
+        tokens = [type(i) for i in carried.instructions for m in i.modifiers if m.value == Semaphore.STORED]
+        assert tokens == [Store, Load], name
 
     def never(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
         """Companions that no loop can be cut for."""

@@ -37,7 +37,8 @@ def assert_bits(programs: list[Program]) -> None:
         assert program.memory.data is not None
         different = np.flatnonzero(found.image != program.memory.data)
         assert not different.size, f"{program.name}: {different.size} bytes differ, the first at {different[0]}"
-    assert runs[0].cycles != runs[-1].cycles
+    # A pause in one place may make up for one in another: the ends may be equal, not all that is in between.
+    assert not np.array_equal(runs[0].job.events, runs[-1].job.events)
 
 
 def test_random_programs() -> None:

@@ -184,9 +184,9 @@ def test_illegal_instructions() -> None:
         Trial(f"prune {field}", updating, changed(updating, prune, **field), Fault.ILLEGAL, Engine.PRUNE, prune)
         for field in (*({"mode": int(mode)} for mode in PruneMode if mode), {"of": 7}, {"valid": 0})
     ]
-    open_loop = dataclasses.replace(case.program.stages[0], instructions=(Loop(level=0, count=2), *items[load:vector]))
+    open_loop = dataclasses.replace(case.program.stages[0], instructions=(Loop(level=0, count=2), items[load]))
     left_open = dataclasses.replace(case.program, stages=(open_loop,))
-    run_trials([*trials, Trial("open loop", case, program_job(left_open), Fault.ILLEGAL, index=1 + vector - load)])
+    run_trials([*trials, Trial("open loop", case, program_job(left_open), Fault.ILLEGAL, index=2)])
 
 
 def test_illegal_places() -> None:

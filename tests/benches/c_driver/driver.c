@@ -125,6 +125,7 @@ static void begin_transfer(uint8_t *instruction, uint64_t opcode, uint64_t addre
     SET(transfer, LOAD_BUFFER, GOSSAMER_BUFFER_PRM);
     SET(transfer, LOAD_FORMAT, GOSSAMER_FORMAT_FP32);
     SET(transfer, LOAD_INDEX_DIM, 15);
+    SET(transfer, LOAD_INDEX_HIGH, 15);
     SET(transfer, LOAD_MEM_BASE, address);
     SET(transfer, LOAD_AXIS0_BOUND, 1);
     SET(transfer, LOAD_AXIS1_BOUND, 1);
