@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Vector, VectorFlag
 from gossamer_models.isa.loops import walk
 from gossamer_models.network import Network
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
-from tests.system.training_cases import network, run_step
+from tests.system.training_cases import bits, network, run_step
 
 
 def machine(name: str, **buffers: int) -> Architecture:
@@ -56,11 +55,6 @@ def net(**second: Any) -> Network:
         {"name": "fc", "type": "linear", "out_features": 3},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ])  # fmt: skip
-
-
-def bits(program: Program) -> dict[str, bytes]:
-    return {tensor.name: host.read(program, tensor.name).tobytes()
-            for tensor in program.memory.tensors.values() if tensor.layout != "entries"}  # fmt: skip
 
 
 def applied(program: Program) -> list[StageProgram]:

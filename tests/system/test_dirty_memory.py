@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from gossamer_models import host
 from gossamer_models.architecture import load_architecture
-from gossamer_models.program import MemoryImage, Program
+from gossamer_models.program import MemoryImage
 from gossamer_models.sparsity import Pattern
-from tests.system.training_cases import random_network, run_step
+from tests.system.training_cases import bits, random_network, run_step
 
 
 def dirty(image: MemoryImage) -> None:
@@ -16,11 +15,6 @@ def dirty(image: MemoryImage) -> None:
     for tensor in image.tensors.values():
         if tensor.layout == "blocks":
             image.data[tensor.address : tensor.address + tensor.size_bytes] = 0x7F
-
-
-def bits(program: Program) -> dict[str, bytes]:
-    tensors = program.memory.tensors.values()
-    return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -12,7 +12,6 @@ import gossamer_compiler.training
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.normalise import BackwardPasses
-from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import Load, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
@@ -20,18 +19,13 @@ from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
 from tests.system.residual import residual_network
 from tests.system.test_transformer_step import vision
-from tests.system.training_cases import run_step
+from tests.system.training_cases import bits, run_step
 
 TINY = load_architecture("tiny-4x4")
 
 
 def step(batch: int, order: int | None = None) -> Program:
     return run_step(residual_network(), batch, "bdwp", Pattern(2, 8), TINY, 3, order).program
-
-
-def bits(program: Program) -> dict[str, bytes]:
-    tensors = program.memory.tensors.values()
-    return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
 
 
 @pytest.mark.parametrize("batch", [8, 16])

@@ -200,6 +200,12 @@ def run_step(
     return Case(net, program, images, step, rule.decay, pattern)
 
 
+def bits(program: Program) -> dict[str, bytes]:
+    """Bytes of every tensor but compressed weights, by name."""
+    tensors = program.memory.tensors.values()
+    return {t.name: host.read(program, t.name).tobytes() for t in tensors if t.layout != "entries"}
+
+
 def _transposable(w: NDArray[np.float32], shapes: Any, name: str) -> NDArray[np.float16]:
     """Keep the best of the 4 x 4 patterns with two per row and column, tap by tap, by trying them all."""
     source, rounded = shapes[name].inputs[0], w.astype(np.float16)
