@@ -214,6 +214,10 @@ def collection_paused() -> Iterator[None]:
         yield
     finally:
         if running:
+            if not gc.get_freeze_count():
+                # Both together make all objects old ones, without looking at any.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -154,11 +154,14 @@ class Template:
     def unclipped_range(self, level: int, counters: list[int]) -> Range:
         """Iterations of ``level`` in which no stepped base clips, whatever the counters of the loops inside it.
 
-        A conservative answer: it holds for every choice of FIRST and LAST modifiers.
+        It holds between the first and the last iteration, where no FIRST or LAST modifier of the level acts, and for
+        every choice of the others.
         """
         if not self.sensitive(ModifierKind.STEP, level):
             return EVERYTHING
-        choices = [(False,) if rule.name in TOKENS else (False, True) for rule in self._conditions]
+        choices = [
+            (False,) if rule.name in TOKENS or level in rule.levels else (False, True) for rule in self._conditions
+        ]
         if sum(len(choice) > 1 for choice in choices) > _MAX_VARIANTS.bit_length() - 1:
             return NOTHING
         first, last = EVERYTHING

@@ -140,6 +140,15 @@ def test_first_and_last_stand_apart() -> None:
     assert (outer.alike, inner.alike) == ((1, 8), (0, 5))
 
 
+def test_a_last_iteration_that_clips_does_not_touch_those_before_it() -> None:
+    dims = (Dim(count=3, mem_stride=64, axis=0, weight=1),)
+    modifiers = (last(Load, "axis0_base", [1], -54), step(Load, "axis0_base", 1, 2))
+    outer, inner = loops([5, 28], Load(dims=dims, axis0_base=-1, axis0_bound=56, modifiers=modifiers))
+    assert inner.one_kind([0] * 4) == (1, 26)  # 2 i - 1 >= 0; the last one would lie at 2 * 27 - 54
+    assert outer.one_kind([0] * 4)[0] == 0
+    assert outer.one_kind([0] * 4)[1] >= 4
+
+
 def test_places_take_no_time() -> None:
     modifiers = (first(Gemm, "accumulate", [0], 1), last(Gemm, "advance", [0], 1), step(Gemm, "a_base", 0, 64))
     (node,) = loops([10], Gemm(log2_li=2, entries=8, chunk_words=4, modifiers=modifiers))
