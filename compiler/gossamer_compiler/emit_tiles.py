@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.found import SETS
+from gossamer_compiler.hand_over import give_stored, wait_stored
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
@@ -20,6 +22,7 @@ from gossamer_models.layouts import BLOCK
 __all__ = ["Operation", "Stream", "TilePass", "added_tiles", "channel_sums", "stream_of", "sums_ready"]
 
 S = Semaphore
+_T = TypeVar("_T", Load, Store)
 
 _MIN_TILES = 8
 _MAX_COPIES = 16
@@ -183,11 +186,9 @@ class TilePass:
         loads = _transfers(Load, self.loads, nest, architecture)
         stores = _transfers(Store, self.stores, nest, architecture)
         if self.waits_stored and nest.opens:
-            opening = first(Load, "wait", nest.levels, S.STORED)
-            loads[0] = dataclasses.replace(loads[0], modifiers=(*loads[0].modifiers, opening))
+            loads = wait_stored(loads, nest.levels)
         if self.gives_stored and nest.closes:
-            closing = last(Store, "signal", nest.levels, S.STORED)
-            stores[-1] = dataclasses.replace(stores[-1], modifiers=(*stores[-1].modifiers, closing))
+            stores = give_stored(stores, nest.levels)
         return [*loads, *_operations(self, nest, architecture), *stores]
 
 
@@ -242,9 +243,7 @@ def _places(streams: Sequence[Stream], tile: int, architecture: Architecture) ->
     return places
 
 
-def _transfers(
-    cls: type[Load | Store], streams: Sequence[Stream], nest: _Nest, architecture: Architecture
-) -> list[Load | Store]:
+def _transfers(cls: type[_T], streams: Sequence[Stream], nest: _Nest, architecture: Architecture) -> list[_T]:
     loads = cls is Load
     free, full = (S.VIN_FREE, S.VIN_FULL) if loads else (S.VOUT_FULL, S.VOUT_FREE)
     buffer, advance = (Buffer.VIN, Advance.VIN) if loads else (Buffer.VOUT, Advance.VOUT)

@@ -12,6 +12,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Pool
+from gossamer_compiler.hand_over import give_stored, wait_stored
 from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
@@ -225,11 +226,9 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Archite
     if stores:
         stores[0] = changed(stores[0], wait=stores[0].wait | S.VOUT_FULL)
     if work.waits_stored and nest.opens:
-        opening = first(Load, "wait", nest.levels, S.STORED)
-        loads[0] = changed(loads[0], modifiers=(*loads[0].modifiers, opening))
+        loads = wait_stored(loads, nest.levels)
     if work.gives_stored and nest.closes:
-        closing = last(Store, "signal", nest.levels, S.STORED)
-        stores[-1] = changed(stores[-1], modifiers=(*stores[-1].modifiers, closing))
+        stores = give_stored(stores, nest.levels)
     return [*loads, _operation(work, size, addresses, line, nest), *prunes, *stores]
 
 

@@ -203,9 +203,9 @@ COMPILER_FAULTS = (
     ),
     Fault(
         "a sum of gradients is loaded before it is stored",
-        "compiler/gossamer_compiler/emit_vector.py",
-        'opening = first(Load, "wait", nest.levels, S.STORED)',
-        'opening = first(Load, "wait", nest.levels, 0)',
+        "compiler/gossamer_compiler/hand_over.py",
+        'opening = first(Load, "wait", levels, Semaphore.STORED)',
+        'opening = first(Load, "wait", levels, 0)',
         "tests/system/test_gradient_sums.py::test_bits_of_a_step",
     ),
     Fault(

@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import ClassVar
 
-from gossamer_models.isa.fields import bits, check_range, structs
+from gossamer_models.isa.fields import bits, structs
+from gossamer_models.isa.header import (
+    INSTRUCTION_BYTES,
+    ISA_VERSION,
+    LOOP_LEVELS,
+    MAX_DIMS,
+    MAX_STAGE_INSTRUCTIONS,
+    NO_INDEX,
+    NO_LEVEL,
+    Instruction,
+    Modifier,
+    ModifierKind,
+    Opcode,
+)
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 
@@ -19,27 +32,6 @@ __all__ = [
     "Dataflow", "Dim", "EndLoop", "Format", "FoundMode", "Gemm", "Instruction", "Load", "Loop", "Modifier",
     "ModifierKind", "Opcode", "Prune", "PruneMode", "Stage", "Store", "Vector", "VectorFlag", "VectorOp",
 ]  # fmt: skip
-
-ISA_VERSION = 9
-INSTRUCTION_BYTES = 192
-MAX_STAGE_INSTRUCTIONS = 512
-LOOP_LEVELS = 4
-MAX_DIMS = 8
-NO_INDEX = 15
-NO_LEVEL = 3
-
-
-class Opcode(IntEnum):
-    """First byte of an instruction. 0 is left illegal so that erased memory never executes."""
-
-    STAGE = 1
-    LOOP = 2
-    END_LOOP = 3
-    LOAD = 16
-    STORE = 17
-    GEMM = 32
-    PRUNE = 48
-    VECTOR = 64
 
 
 class Format(IntEnum):
@@ -58,30 +50,6 @@ class Format(IntEnum):
 _CONVERTED = {Format.FP16: Format.FP32, Format.FP32: Format.FP16}
 
 
-class ModifierKind(IntEnum):
-    """How a modifier acts on its field."""
-
-    NONE = 0
-    STEP = 1
-    FIRST = 2
-    LAST = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Modifier:
-    """Dependence of one field on the sequencer's loop counters.
-
-    ``STEP`` adds value x counter (one level). ``FIRST`` and ``LAST`` act when the counters of *all* levels in
-    the mask are at their first or last value: they OR into mask fields (wait, signal, advance) and replace
-    any other field.
-    """
-
-    field: int = bits(7, "number of the field in the instruction's own table")
-    kind: int = bits(2, "0 unused, 1 step, 2 first, 3 last")
-    levels: int = bits(4, "mask of loop levels")
-    value: int = bits(40, "addend, mask or replacement", signed=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Dim:
     """One loop of a strided transfer; dimension 0 is innermost."""
@@ -91,23 +59,6 @@ class Dim:
     buf_stride: int = bits(24, "bytes in the buffer from one iteration to the next")
     axis: int = bits(2, "bounded axis that the index counts on: 0, 1, 2, or 3 for none")
     weight: int = bits(16, "what one iteration adds to the axis")
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """Header common to all instructions."""
-
-    opcode: ClassVar[Opcode]
-    engine: ClassVar[Engine]
-
-    wait: int = bits(18, "semaphores to take one token of before the start")
-    signal: int = bits(18, "semaphores to add one token to at the end")
-    advance: int = bits(8, "buffers whose half to leave at the end")
-    modifiers: tuple[Modifier, ...] = structs(Modifier, 10, "dependence of fields on loop counters")
-
-    def __post_init__(self) -> None:
-        """Check every field against its width."""
-        check_range(self)
 
 
 @dataclass(frozen=True, slots=True)
