@@ -67,6 +67,13 @@ def compile_picture(field: Field, camera: Camera, settings: Settings, architectu
         raise UnsupportedError("a Program shades no picture deferred", "a field that is shaded per sample")
     if architecture.array.group != BLOCK:
         raise UnsupportedError(f"no frame has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+    components = field.density.components, field.appearance.components
+    if components != engine.components or max(field.grid) > engine.grid:
+        raise UnsupportedError(
+            f"a render engine for {engine.components} components and {engine.grid} texels renders no field of"
+            f" {components} and {max(field.grid)}",
+            "raise or lower `render.components` and `render.grid`",
+        )
     return _Compiler(field.astype(np.float16), camera, settings, architecture, engine.block).compile()
 
 

@@ -9,6 +9,8 @@ from gossamer_models.schema import Schema
 __all__ = ["RenderEngine"]
 
 Count = Annotated[int, Field(ge=1, le=1 << 12)]
+Components = Annotated[int, Field(ge=2, le=64)]
+Texels = Annotated[int, Field(ge=2, le=1024)]
 Bytes = Annotated[int, Field(ge=1 << 10, le=1 << 22)]
 
 
@@ -31,6 +33,9 @@ class RenderEngine(Schema):
     line_bytes : the encoded lines of density and appearance, which stay for a picture.
     features : sums per pixel that deferred shading keeps for a tile.
     batch : samples or pixels that the array shades at once.
+    components : of density and appearance of the fields that Programs render.
+    grid, patch : texels along an axis of such a field, and of a block's part of it, at most.
+    kept : samples of a job that are shaded, at most.
     """
 
     tile: Annotated[int, Field(ge=8, le=256)] = 80
@@ -48,6 +53,10 @@ class RenderEngine(Schema):
     line_bytes: Bytes = 1 << 17
     features: Count = 27
     batch: Annotated[int, Field(ge=64, le=1 << 14)] = 1024
+    components: tuple[Components, Components] = (16, 48)
+    grid: Texels = 128
+    patch: Texels = 16
+    kept: Annotated[int, Field(ge=8, le=1 << 16)] = 1024
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -25,11 +25,12 @@ from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 from tests.models.render.test_renderer import EYES, FIELD, camera
 
-READY = load_architecture("render-8x8")
+SHIPPED = load_architecture("render-8x8")
+READY = SHIPPED.model_copy(update={"render": SHIPPED.render_engine.model_copy(update={"components": (4, 6)})})
 SPARSE = dataclasses.replace(FIELD, shader=FIELD.shader.pruned(Pattern(2, 8)))
 
 
-def machine(**changes: int) -> Architecture:
+def machine(**changes: int | tuple[int, int]) -> Architecture:
     """The ready machine with another tile, block and so on."""
     return READY.model_copy(update={"render": READY.render_engine.model_copy(update=changes)})
 
@@ -61,7 +62,7 @@ def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None,
 def test_the_shipped_field() -> None:
     """A procedural scene, its factors and network as they were trained."""
     scene = load_scene("solid")
-    architecture = machine(block=16)
+    architecture = machine(block=16, components=(16, 48))
     program = compile_picture(scene.field, scene.camera.resized(16, 16), scene.settings, architecture)
     executor.run(program, architecture)
     wanted = render(scene.field, scene.camera.resized(16, 16), "sweep", scene.settings).image

@@ -9,6 +9,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
+from gossamer_hw.render.engine import OPERATIONS, RenderUnit
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_hw.vector.engine_checks import vector_fault
 from gossamer_hw.vector.micro import MicroUnit
@@ -60,7 +61,8 @@ class VectorEngine(wiring.Component):
     architecture
         Lanes, columns and buffer sizes count.
     units
-        What executes which operations, the streaming unit among them; an operation of none is illegal.
+        What executes which operations, the streaming unit among them; an operation of none is illegal. By default
+        `UNITS`, and the render engine where the architecture has one.
 
     Members
     -------
@@ -76,10 +78,12 @@ class VectorEngine(wiring.Component):
         The number of lanes is no power of two from 2 to 64.
     """
 
-    def __init__(self, architecture: Architecture, *, units: Units = UNITS) -> None:
+    def __init__(self, architecture: Architecture, *, units: Units | None = None) -> None:
         lanes = architecture.vector.lanes
         if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
             raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
+        if units is None:
+            units = UNITS if architecture.render is None else (*UNITS, (RenderUnit, frozenset(OPERATIONS)))
         self._architecture = architecture
         self._units = [unit(architecture) for unit, _ in units]
         self._operations = [sorted(operations) for _, operations in units]

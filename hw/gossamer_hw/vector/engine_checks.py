@@ -10,6 +10,7 @@ from gossamer_hw.vector.stream_channels import BLOCK, ROW, channel_misaligned
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector import FLAGS, FOUND_MODES
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Format, FoundMode, VectorFlag, VectorOp
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector_stream import summed_elements
 
@@ -65,6 +66,8 @@ def _sums(command: Any) -> Value:
 def _foreign(command: Any, architecture: Architecture) -> Value:
     """The operation is unknown, exists in models only, or does not have one of the options."""
     known = {int(op) for op in VectorOp if op not in MODELLED_OPERATIONS}
+    if architecture.render is not None:
+        known |= RENDER_OPERATIONS
     places = range(1 << _OP_BITS)
     flags = Array(Const(_flags(op) if op in known else 0, len(command.flags)) for op in places)
     modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)
@@ -122,10 +125,13 @@ def _lines(command: Any, lanes: int) -> Value:
     to_a_alone = _with(command, VectorFlag.TO_A) & ~_with(command, VectorFlag.SECOND_OUTPUT)
     used = {
         "source0": ~_of(command, op.FILL, op.DRAIN, *_PER_CHANNEL),
-        "source1": second | updates | softmax | _of(command, op.MAX_POOL_GRADIENT),
+        "source1": second | updates | softmax | _of(command, op.MAX_POOL_GRADIENT, *RENDER_OPERATIONS),
         "source2": _with(command, VectorFlag.MASK) | updates,
         "target0": ~(_of(command, op.REDUCE, *_PER_CHANNEL) | to_a_alone),
-        "target1": Cat(_with(command, flag) for flag in _SECOND).any() | updates | softmax,
+        "target1": Cat(_with(command, flag) for flag in _SECOND).any()
+        | updates
+        | softmax
+        | _of(command, *RENDER_OPERATIONS),
         "target2": updates,
     }
     mask = LINE_WORD_BYTES * lanes - 1

@@ -36,6 +36,11 @@ class TileState:
         compositor = Compositor(pixels, float(view.cut[0]), view.termination)
         return cls(rays, compositor, np.zeros((pixels, 3), np.float32))
 
+    def restart(self, pixels: slice) -> None:
+        """Let all light of some pixels be left, and their colour be black."""
+        self.compositor.restart(pixels)
+        self.colours[pixels] = 0
+
 
 @dataclass(slots=True, eq=False)
 class RenderState:

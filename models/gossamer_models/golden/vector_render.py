@@ -40,10 +40,16 @@ def render_view(machine: Machine, v: Vector) -> None:
     until the next one, from stage to stage.
     """
     view = View.from_words(machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, VIEW_WORDS))
-    if machine.architecture.render is None:
+    engine = machine.architecture.render
+    if engine is None:
         raise ExecutionError(f"{machine.architecture.name} has no render engine")
-    if not all((*view.cubes, *view.components, *view.block)) or min(view.grid) < 2 or sorted(view.axes) != [0, 1, 2]:
+    if not all(view.cubes) or min(view.grid) < 2 or sorted(view.axes) != [0, 1, 2]:
         raise ExecutionError("the view's record is none: a size in it is zero")
+    if view.block != (engine.block,) or view.components != engine.components or max(view.grid) > engine.grid:
+        raise ExecutionError(
+            f"a field of {view.components} components, {view.grid} texels, blocks of {view.block[0]} cubes must have"
+            f" {engine.components}, at most {engine.grid}, {engine.block}"
+        )
     machine.render.view, machine.render.lines, machine.render.tile = view, None, None
 
 
@@ -62,8 +68,8 @@ def render_tile(machine: Machine, v: Vector) -> None:
     """Begin a tile of pixels.
 
     VIN[source0]: 16 words, left, top, width and height of the tile; VIN[source1]: 6 words of fp32 for each of `count`
-    pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. With `parameter` 0
-    all light is left and every colour black.
+    pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. All light of these
+    pixels is left, and their colour is black. The first words count with `parameter` 0 only.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     if not v.parameter:
@@ -71,12 +77,14 @@ def render_tile(machine: Machine, v: Vector) -> None:
         left, top, width, height = (int(word) for word in head[:4])
         empty = np.zeros((2, width * height, 3), np.float32)
         machine.render.tile = TileState.begin(TileRays(Tile(left, top, width, height), empty[0], empty[1]), view)
-    rays = _held(machine.render.tile, "RENDER_TILE").rays
+    tile = _held(machine.render.tile, "RENDER_TILE")
+    rays = tile.rays
     words = machine.read(v.engine, Buffer.VIN, np.float32, v.source1, v.count * RAY_WORDS).reshape(-1, RAY_WORDS)
     pixels = slice(v.parameter, v.parameter + v.count)
     if pixels.stop > len(rays.directions):
         raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(rays.directions)}")
     rays.directions[pixels], rays.views[pixels] = words[:, :3], words[:, 3:]
+    tile.restart(pixels)
 
 
 def render_sweep(machine: Machine, v: Vector) -> None:

@@ -103,6 +103,10 @@ class Compositor:
         self._threshold = None if termination is None else np.float32(termination)
         self._shaded: list[tuple[Index, Index, Float32]] = []
 
+    def restart(self, pixels: slice) -> None:
+        """Let all light of some pixels be left."""
+        self.transmittance[pixels], self.last[pixels] = 1, NEVER
+
     def alive(self, pixels: Index) -> Bool:
         """Return which pixels' rays go on."""
         going: Bool = self.last[pixels] == NEVER

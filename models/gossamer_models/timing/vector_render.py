@@ -26,11 +26,12 @@ from gossamer_models.timing.render_units import (
     factor_cycles,
 )
 
-__all__ = ["RENDER_OPERATIONS", "render_cycles"]
+__all__ = ["RENDER_OPERATIONS", "drain_cycles", "feed_cycles", "render_cycles"]
 
 _VIEW_BYTES: Final = 256
 _RAY_BYTES: Final = 24
 _PIXEL_BYTES: Final = 12
+_HEAD_CYCLES: Final = 4
 _CHANNELS: Final = 3
 _SIGMOID_LOOKUPS: Final = 2
 _SIGMOID_CYCLES: Final = EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
@@ -54,12 +55,11 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
     halves = timing.rate_cycles(2 * v.count * v.channels, line)
     match VectorOp(v.op):
         case VectorOp.RENDER_VIEW:
-            return timing.rate_cycles(_VIEW_BYTES, line)
+            return _VIEW_BYTES // line + 2
         case VectorOp.RENDER_LINES:
             return timing.rate_cycles(v.count, line)
         case VectorOp.RENDER_TILE:
-            pixels = timing.rate_cycles(v.count, engine.candidate_lanes)
-            return max(pixels, timing.rate_cycles(_RAY_BYTES * v.count, line))
+            return _HEAD_CYCLES + feed_cycles(v.count, _RAY_BYTES, line)
         case VectorOp.RENDER_SWEEP:
             if counts is None:
                 raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
@@ -72,10 +72,19 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
             sigmoids = timing.rate_cycles(_CHANNELS * _SIGMOID_LOOKUPS * v.count, engine.exp_units)
             return max(sigmoids, timing.rate_cycles(v.count, engine.compositor_lanes)) + _SIGMOID_CYCLES + COLOUR_CYCLES
         case VectorOp.RENDER_FINISH:
-            pixels = timing.rate_cycles(v.count, engine.compositor_lanes)
-            return max(pixels, timing.rate_cycles(_PIXEL_BYTES * v.count, line)) + COMPOSITOR_CYCLES
+            return v.count + COMPOSITOR_CYCLES + 1 + drain_cycles(v.count, _PIXEL_BYTES, line)
         case op:
             raise GossamerError(f"{op.name} is no operation of the render engine")
+
+
+def feed_cycles(count: int, record_bytes: int, line_bytes: int) -> int:
+    """Cycles of records that are read one after the other from a line on: one each, and two for every line."""
+    return count + 2 * timing.rate_cycles(record_bytes * count, line_bytes)
+
+
+def drain_cycles(count: int, record_bytes: int, line_bytes: int) -> int:
+    """Cycles of records that are written, behind the last one: one if it leaves something behind a line it fills."""
+    return int(0 < record_bytes * count % line_bytes < record_bytes)
 
 
 def _sweep_cycles(engine: RenderEngine, counts: SweepCounts) -> int:

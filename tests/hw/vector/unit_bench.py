@@ -42,7 +42,7 @@ def halves(rng: np.random.Generator, count: int, special: float) -> UInt8:
 
 
 class WithLanes(Elaboratable):
-    """A unit that borrows arithmetic, and the lanes that lend it."""
+    """A unit, and the lanes that lend it arithmetic if it borrows any."""
 
     def __init__(self, unit: Any) -> None:
         self.unit = unit
@@ -50,7 +50,7 @@ class WithLanes(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.unit = self.unit
-        for n in range(len(self.unit.operands)):
+        for n in range(len(getattr(self.unit, "operands", ()))):
             m.submodules[f"lane_{n}"] = lane = StreamLane()
             m.d.comb += [
                 lane.borrowed.eq(1),

@@ -110,15 +110,18 @@ def test_every_operation_has_a_cost() -> None:
 @pytest.mark.parametrize(
     ("op", "fields", "cycles"),
     [
-        (VectorOp.RENDER_VIEW, {}, 4),
+        (VectorOp.RENDER_VIEW, {}, 4 + 2),
         (VectorOp.RENDER_LINES, {"count": 130}, 3),
-        (VectorOp.RENDER_TILE, {"count": 10}, 10),
+        # 240 bytes are four lines
+        (VectorOp.RENDER_TILE, {"count": 10}, 4 + 10 + 2 * 4),
         # 24 cycles of rows of three words each, 24 of products, but 36 lines leave; then the pipeline
         (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 36 + 36),
         (VectorOp.RENDER_INPUTS, {"count": 8, "size": 120, "channels": 152}, 120 + 7),
         # two look-ups per channel; power, sum, reciprocal; product and sum
         (VectorOp.RENDER_COLOURS, {"count": 8}, 16 + 56 + 4 + 40 + 5),
-        (VectorOp.RENDER_FINISH, {"count": 20}, 20 + 6),
+        # the last pixel ends in a line of its own, then with one
+        (VectorOp.RENDER_FINISH, {"count": 11}, 11 + 6 + 1 + 1),
+        (VectorOp.RENDER_FINISH, {"count": 16}, 16 + 6 + 1),
         # 8 words of occupancy, 2 cubes beside the tile; 5 pixels, 7 tests, 4 samples in two rows of at least 4 cycles
         (VectorOp.RENDER_SWEEP, {}, 10 + 5 + 7 + 4 + 4 + 8 + PIPELINE_CYCLES),
     ],

@@ -14,19 +14,24 @@ from gossamer_models.render.lattice import Lattice, Rays
 from gossamer_models.render.projection import Projection
 from gossamer_models.render.renderer import Settings, optical_constants
 
-__all__ = ["VIEW_WORDS", "View", "sweep_axes", "view_of"]
+__all__ = ["INTEGERS", "SINGLES", "VIEW_WORDS", "View", "sweep_axes", "view_of"]
 
 VIEW_WORDS: Final = 64
 """Words of 32 bits of a record; those behind its last member are zero."""
 
 Index = NDArray[np.int64]
 
-_SINGLES: Final = {
+SINGLES: Final = {
     "origin": 3, "step": 1, "place": 3, "sides": 9, "radius": 1, "focal": 1, "low": 2, "high": 2, "way": 3, "cube": 3,
     "extent": 3, "square": 1, "per_step": 1, "below": 1, "above": 1, "shift": 1, "thickness": 1, "cut": 1,
     "threshold": 1, "background": 1,
 }  # fmt: skip
-_INTEGERS: Final = {"pixels": 2, "grid": 3, "cubes": 3, "axes": 3, "block": 1, "components": 2, "shading": 3}
+"""Numbers of fp32 of a record, in its order, and how many of each."""
+INTEGERS: Final = {
+    "pixels": 2, "grid": 3, "cubes": 3, "axes": 3, "block": 1, "components": 2, "shading": 3,
+    "eye": 3,
+}  # fmt: skip
+"""Unsigned integers behind them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +53,7 @@ class View:
     block : cubes along either side of a block
     components : of density and appearance
     shading : features, frequencies of their encoding and of the direction's
+    eye : cell of the eye in the grid of cubes along x, y and z, plus 1; 0 before the grid, cubes + 1 behind it
     """
 
     origin: Float32
@@ -77,11 +83,12 @@ class View:
     block: tuple[int, ...]
     components: tuple[int, ...]
     shading: tuple[int, ...]
+    eye: tuple[int, ...]
 
     def to_words(self) -> UInt32:
         """Return the record, shape (VIEW_WORDS,)."""
-        singles = np.concatenate([np.ravel(getattr(self, name)) for name in _SINGLES]).astype(np.float32)
-        integers = np.concatenate([getattr(self, name) for name in _INTEGERS]).astype(np.uint32)
+        singles = np.concatenate([np.ravel(getattr(self, name)) for name in SINGLES]).astype(np.float32)
+        integers = np.concatenate([getattr(self, name) for name in INTEGERS]).astype(np.uint32)
         words = np.zeros(VIEW_WORDS, np.uint32)
         words[: singles.size] = singles.view(np.uint32)
         words[singles.size : singles.size + integers.size] = integers
@@ -92,10 +99,10 @@ class View:
         """Return what a record says."""
         values: dict[str, Float32 | tuple[int, ...]] = {}
         place = 0
-        for name, size in _SINGLES.items():
+        for name, size in SINGLES.items():
             values[name] = words[place : place + size].view(np.float32)
             place += size
-        for name, size in _INTEGERS.items():
+        for name, size in INTEGERS.items():
             values[name] = tuple(int(word) for word in words[place : place + size])
             place += size
         return cls(**values)  # type: ignore[arg-type]
@@ -121,9 +128,8 @@ class View:
 
     @property
     def eye_cell(self) -> Index:
-        """The eye's cell of the grid of cubes, which may lie outside of it, shape (3,)."""
-        cell: Index = self.lattice.cells(self.origin[None])[0].astype(np.int64)
-        return cell
+        """The eye's cell of the grid of cubes; -1 before it and the number of cubes behind it, shape (3,)."""
+        return np.array(self.eye) - 1
 
     @property
     def termination(self) -> float | None:
@@ -151,6 +157,7 @@ def view_of(field: Field, camera: Camera, rays: Rays, settings: Settings, block:
         pixels=projection.sizes, grid=field.grid, cubes=rays.cubes, axes=sweep_axes(rays), block=(block,),
         components=(field.density.components, field.appearance.components),
         shading=(shader.features, shader.feature_frequencies, shader.direction_frequencies),
+        eye=tuple(1 + np.clip(rays.cells(rays.origin[None])[0], -1, rays.cubes).astype(int)),
     )  # fmt: skip
 
 

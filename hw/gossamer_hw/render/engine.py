@@ -1,0 +1,145 @@
+"""The render engine: a unit of the vector engine that executes the operations RENDER_...
+
+The shell holds what outlives an instruction and hands it to the parts that execute one operation each, as
+:mod:`gossamer_hw.render.operation` says. To plug one in, add its class to `OPERATIONS`.
+"""
+
+from typing import Any, Final
+
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from amaranth.lib import wiring
+
+from gossamer_hw.render.compositor import Compositor
+from gossamer_hw.render.finish_operation import FinishOperation
+from gossamer_hw.render.operation import AXES
+from gossamer_hw.render.tile_operation import TileOperation
+from gossamer_hw.render.view_operation import ViewOperation
+from gossamer_hw.row_memory import RowMemory
+from gossamer_hw.vector.ports import unit_members
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import VectorOp
+from gossamer_models.registers import Fault
+
+__all__ = ["NEEDS", "OPERATIONS", "RenderUnit"]
+
+_RAY_BITS = 32 * AXES
+
+OPERATIONS: Final[dict[VectorOp, type[Any]]] = {
+    VectorOp.RENDER_VIEW: ViewOperation,
+    VectorOp.RENDER_TILE: TileOperation,
+    VectorOp.RENDER_FINISH: FinishOperation,
+}
+"""What executes which operation; one that is not here is illegal."""
+
+_HELD: Final = {
+    VectorOp.RENDER_VIEW: "view",
+    VectorOp.RENDER_LINES: "lines",
+    VectorOp.RENDER_TILE: "tile",
+    VectorOp.RENDER_SWEEP: "job",
+}
+
+NEEDS: Final[dict[VectorOp, tuple[str, ...]]] = {
+    VectorOp.RENDER_VIEW: (),
+    VectorOp.RENDER_LINES: ("view",),
+    VectorOp.RENDER_TILE: ("view",),
+    VectorOp.RENDER_SWEEP: ("view", "lines", "tile"),
+    VectorOp.RENDER_PRODUCTS: ("view", "lines", "job"),
+    VectorOp.RENDER_INPUTS: ("view", "tile"),
+    VectorOp.RENDER_COLOURS: ("view", "tile"),
+    VectorOp.RENDER_FINISH: ("view", "tile"),
+}
+"""What must have been taken before an operation: by RENDER_VIEW, _LINES, _TILE, and samples by RENDER_SWEEP."""
+
+
+class RenderUnit(wiring.Component):
+    """Executes the operations of `OPERATIONS`; an instruction whose needs nothing has taken is illegal.
+
+    Takes :func:`gossamer_models.timing.vector_render.render_cycles` from ``start`` to ``done``.
+
+    Parameters
+    ----------
+    architecture
+        With a render engine of one lane of each kind, and at least 4 lanes of the vector engine.
+
+    Members
+    -------
+    See :func:`~gossamer_hw.vector.ports.unit_members`.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
+        self._parts = {op: part(architecture) for op, part in OPERATIONS.items()}
+        super().__init__(unit_members(architecture))
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Start the part of the operation, and give it the buffers and what is held."""
+        m = Module()
+        chosen = {op: self.command.op == op for op in self._parts}
+        legal = self._held(m)
+        refused = Signal()
+        m.d.sync += refused.eq(self.start & ~legal)
+        with m.If(refused):
+            m.d.comb += [self.done.eq(1), self.fault.eq(Fault.ILLEGAL)]
+        for op, part in self._parts.items():
+            m.submodules[op.name.removeprefix("RENDER_").lower()] = part
+            m.d.comb += [
+                part.start.eq(self.start & legal & chosen[op]),
+                part.command.eq(self.command),
+                part.view.eq(self._parts[VectorOp.RENDER_VIEW].held),
+                part.tile.eq(self._parts[VectorOp.RENDER_TILE].held),
+            ]
+            with m.If(part.done):
+                m.d.comb += [self.done.eq(1), self.fault.eq(part.fault)]
+        self._share(m, "vin", self.vin, chosen)
+        self._share(m, "vout", self.vout, chosen)
+        self._compose(m, chosen)
+        self._rays(m, chosen)
+        return m
+
+    def _held(self, m: Module) -> Value:
+        """Remember what has been taken; return whether that is all that the instruction needs."""
+        held = {name: Signal(name=f"{name}_held") for name in _HELD.values()}
+        for op, name in _HELD.items():
+            with m.If(self.done & (self.command.op == op)):
+                m.d.sync += held[name].eq(self.fault == Fault.NONE)
+                if op is VectorOp.RENDER_VIEW:
+                    m.d.sync += [held["lines"].eq(0), held["tile"].eq(0)]
+        return Cat((self.command.op == op) & Cat(held[name] for name in NEEDS[op]).all() for op in self._parts).any()
+
+    def _share(self, m: Module, name: str, ours: Any, chosen: dict[VectorOp, Value]) -> None:
+        """Give a port to the part at work, if it has one of the name."""
+        for op, part in self._parts.items():
+            if name in part.signature.members:
+                port = getattr(part, name)
+                for member, shape in port.signature.members.items():
+                    outside, inside = getattr(ours, member), getattr(port, member)
+                    if shape.flow is wiring.In:
+                        m.d.comb += inside.eq(outside)
+                    else:
+                        with m.If(chosen[op]):
+                            m.d.comb += outside.eq(inside)
+
+    def _compose(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
+        """Put the compositor behind the part at work."""
+        side = self._architecture.render_engine.tile
+        m.submodules.compositor = compositor = Compositor(pixels=side**2)
+        view = self._parts[VectorOp.RENDER_VIEW].held
+        m.d.comb += [compositor.cut.eq(view.cut), compositor.threshold.eq(view.threshold)]
+        self._share(m, "composing", compositor, chosen)
+
+    def _rays(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
+        """Keep the rays of the tile's pixels."""
+        tile = self._parts[VectorOp.RENDER_TILE]
+        for number, name in enumerate(("directions", "views")):
+            m.submodules[name] = memory = RowMemory(unit_bits=_RAY_BITS, depth=self._architecture.render_engine.tile**2)
+            m.d.comb += [
+                memory.write_mask.eq(tile.ray_write),
+                memory.write_address.eq(tile.ray_pixel),
+                memory.write_data.eq(tile.ray[number].as_value()),
+            ]
+            for op, part in self._parts.items():
+                if name in part.signature.members:
+                    port = getattr(part, name)
+                    m.d.comb += port.data.as_value().eq(memory.read_data)
+                    with m.If(chosen[op]):
+                        m.d.comb += [memory.read_enable.eq(port.enable), memory.read_address.eq(port.address)]

@@ -1,0 +1,105 @@
+"""The render engine's operations in Amaranth's simulator: bits as golden, cycles as the closed forms."""
+
+import dataclasses
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_hw.render.engine import RenderUnit
+from gossamer_models.architecture import Architecture
+from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.registers import Fault
+from gossamer_models.render.camera import Camera
+from gossamer_models.render.engine.job import TileRays
+from gossamer_models.render.engine.view import View, view_of
+from gossamer_models.render.field import Field
+from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.renderer import Settings
+from gossamer_models.render.tiles import Tile
+from gossamer_models.timing.vector import VECTOR_ENGINE_CYCLES, vector_cycles
+from tests.hw.render.machines import machine_of
+from tests.hw.vector.unit_bench import UnitBench, rig_of
+from tests.models.render.test_renderer import EYES, FIELD, camera
+
+TILE = Tile(3, 2, 5, 4)
+VIEW_AT, HEAD_AT, RAYS_AT, OUT_AT = 0, 256, 320, 128
+FINISH = Vector(op=VectorOp.RENDER_FINISH, count=20, target0=OUT_AT)
+
+
+@lru_cache
+def records(background: float) -> tuple[View, TileRays]:
+    view: Camera = camera(EYES["outside"])
+    field: Field = FIELD
+    rays = make_rays(field, view, Settings().step)
+    pixels = TILE.pixels(view.width)
+    record = view_of(field, view, rays, Settings(background=background), 4)
+    return record, TileRays(TILE, rays.directions[pixels], rays.views[pixels])
+
+
+def bench_of(lanes: int, view: View | None = None) -> UnitBench:
+    architecture: Architecture = machine_of(lanes)
+    bench = UnitBench(architecture, rig_of(RenderUnit, architecture))
+    record, tile = records(0.75)
+    for place, words in ((VIEW_AT, (view or record).to_words()), (HEAD_AT, tile.to_words())):
+        bench.vin[place : place + words.nbytes] = words.view(np.uint8)
+    return bench
+
+
+def begin(count: int = 20) -> list[Vector]:
+    """A view and the pixels of a tile, in two parts."""
+    parts = [(0, count - 6), (count - 6, 6)]
+    return [
+        Vector(op=VectorOp.RENDER_VIEW, source0=VIEW_AT, count=64),
+        *(Vector(op=VectorOp.RENDER_TILE, source0=HEAD_AT, source1=RAYS_AT, count=n, parameter=p) for p, n in parts),
+    ]
+
+
+@pytest.mark.parametrize("lanes", [8, 4])
+def test_an_empty_tile_is_background(lanes: int) -> None:
+    bench = bench_of(lanes)
+    finish = [FINISH, dataclasses.replace(FINISH, target0=1024, count=7, parameter=4)]
+    instructions = [*begin(), *finish]
+    expected, _, _ = bench.golden(instructions)
+    bench.execute(instructions)
+    assert bench.faults == [0] * len(instructions)
+    assert np.array_equal(bench.vout, expected)
+    assert bench.vout[OUT_AT : OUT_AT + 240].view(np.float32).tolist() == [0.75] * 60
+    wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
+    assert bench.cycles == wanted
+
+
+@pytest.mark.parametrize(
+    ("instructions", "fault"),
+    [
+        ([FINISH], Fault.ILLEGAL),
+        (begin()[1:], Fault.ILLEGAL),
+        ([*begin()[:1], FINISH], Fault.ILLEGAL),
+        ([*begin(), begin()[0], FINISH], Fault.ILLEGAL),
+        ([*begin(), dataclasses.replace(FINISH, count=21)], Fault.BUFFER),
+        ([*begin(21)], Fault.BUFFER),
+    ],
+    ids=[
+        "no view",
+        "a tile without a view",
+        "no tile",
+        "a view ends the tile",
+        "pixels beyond the tile",
+        "rays beyond",
+    ],
+)
+def test_refused(instructions: list[Vector], fault: Fault) -> None:
+    bench = bench_of(8)
+    bench.execute(instructions)
+    assert bench.faults[-1] == fault
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"components": (4, 5)}, {"block": (8,)}, {"grid": (9, 17, 12)}, {"axes": (0, 1, 1)}, {"cubes": (5, 0, 6)}],
+)
+def test_a_view_that_does_not_fit(changes: dict[str, Any]) -> None:
+    bench = bench_of(8, dataclasses.replace(records(0.75)[0], **changes))
+    bench.execute(begin()[:1])
+    assert bench.faults == [Fault.ILLEGAL]
