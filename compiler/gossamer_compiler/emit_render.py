@@ -1,7 +1,7 @@
 """Instructions of a picture: loads of records and patches, the render engine's operations, stores of what they give."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gossamer_compiler.builder import StageBuilder
@@ -21,6 +21,7 @@ from gossamer_models.render.tiles import Tile
 __all__ = ["JobPlan", "PictureEmitter", "Samples"]
 
 S = Semaphore
+Texels = tuple[int, int, int]
 
 _WORD: Final = 4
 _LIST_BYTES: Final = 8
@@ -50,12 +51,14 @@ class JobPlan:
     number : of the job in the Program
     record : of its block
     patches : of the block, one tensor per axis pair
+    texels : that they hold along x, y and z
     first, room : its first sample among the tile's, and how many it may shade: a multiple of 8
     """
 
     number: int
     record: Tensor
     patches: tuple[Tensor, ...]
+    texels: Texels
     first: int
     room: int
 
@@ -76,13 +79,16 @@ class PictureEmitter:
         self._in, self._out = architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes
         self._line = architecture.vector.line_bytes
 
-    def begin(self, builder: StageBuilder, view: Tensor, lines: Tensor) -> None:
-        """Load a view and its lines."""
-        records = (view, VectorOp.RENDER_VIEW, VIEW_WORDS), (lines, VectorOp.RENDER_LINES, lines.size_bytes)
-        for tensor, op, count in records:
+    def begin(self, builder: StageBuilder, view: Tensor, lines: Tensor, grid: Texels) -> None:
+        """Load a view and the lines of so many texels."""
+        records = (
+            (view, Vector(op=VectorOp.RENDER_VIEW, count=VIEW_WORDS)),
+            (lines, _with_texels(Vector(op=VectorOp.RENDER_LINES, count=lines.size_bytes), grid)),
+        )
+        for tensor, v in records:
             self._fits("the lines of a field do not fit the vector engine's input", tensor.size_bytes)
             builder.add(*self._take([(tensor.address, 0, tensor.size_bytes)]))
-            builder.add(Vector(wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN, op=op, count=count))
+            builder.add(replace(v, wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN))
 
     def tile(self, builder: StageBuilder, rays: Tensor, tile: Tile) -> None:
         """Begin a tile: its pixels' rays, part by part."""
@@ -115,9 +121,12 @@ class PictureEmitter:
         builder.add(*self._take(loads))
         leaves = samples is None or not job.room
         builder.add(
-            Vector(
+            _with_texels(
+                Vector(
                 wait=S.VIN_FULL, signal=S.VIN_FREE if leaves else 0, advance=Advance.VIN if leaves else 0,
                 op=VectorOp.RENDER_SWEEP, count=job.room, size=job.number, source1=source1,
+                ),
+                job.texels,
             )
         )  # fmt: skip
         if samples is not None and job.room:
@@ -130,6 +139,7 @@ class PictureEmitter:
 
         def emit(first: int, count: int, level: int | None) -> None:
             target1 = self._aligned(2 * channels * count)
+            x, y, z = job.texels
             ends = first + count == job.room
             modifiers = _steps(level, "parameter", count)
             if level is not None and job.room % count == 0:
@@ -143,7 +153,7 @@ class PictureEmitter:
                     wait=S.VOUT_FREE, signal=S.VOUT_FULL | (S.VIN_FREE if ends else 0),
                     advance=Advance.VOUT | (Advance.VIN if ends else 0), op=VectorOp.RENDER_PRODUCTS, count=count,
                     parameter=first, size=self._components, channels=channels, source1=source1, target1=target1,
-                    modifiers=modifiers,
+                    modifiers=modifiers, width=x, height=y, channel_low=z,
                 )
             )  # fmt: skip
             start = job.first + first
@@ -287,6 +297,12 @@ def _in_parts(builder: StageBuilder, total: int, part: int, emit: Callable[[int,
             emit(0, part, level)
     if rest:
         emit(whole * part, rest, None)
+
+
+def _with_texels(v: Vector, texels: Texels) -> Vector:
+    """Return an instruction that says how many texels the tables hold that it reads."""
+    x, y, z = texels
+    return replace(v, width=x, height=y, channel_low=z)
 
 
 def _steps(level: int | None, name: str, value: int) -> tuple[Modifier, ...]:

@@ -23,7 +23,7 @@ from gossamer_compiler.multiply_stages import FeedForward
 from gossamer_compiler.objective import CYCLES
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import UnsupportedError
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
 from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
 from gossamer_models.recorded import SweepCounts
@@ -114,7 +114,7 @@ class _Compiler:
         width, height = self.camera.width, self.camera.height
         picture = self.memory.allocate(PICTURE, 12 * width * height, "raw", (height, width, 3))
         begin = StageBuilder()
-        self.emitter.begin(begin, view, lines)
+        self.emitter.begin(begin, view, lines, self.field.grid)
         stages = [begin.finish(PICTURE, "begin")]
         blocks = self._blocks()
         for number, tile in enumerate(_tiles(width, height, self.architecture.render_engine.tile)):
@@ -220,11 +220,23 @@ class _Compiler:
             if not counts.scanned:
                 continue
             room = blocks_of(len(shaded.pixels)) * BLOCK
+            texels = record.texels.counts
+            self._fits(room, texels)
             tensors = tuple(self._patch(pair, place, record) for pair in range(len(PLANE_AXES)))
-            jobs.append(JobPlan(len(self.recorded), self._record_tensor(place, record), tensors, samples, room))
+            jobs.append(JobPlan(len(self.recorded), self._record_tensor(place, record), tensors, texels, samples, room))
             self.recorded.append(counts)
             samples += room
         return _TilePlan(tile, self._raw(f"{name}.rays", rays.to_words().view(np.uint8)), tuple(jobs), samples)
+
+    def _fits(self, room: int, texels: tuple[int, int, int]) -> None:
+        """Refuse a job that the engine cannot hold."""
+        engine = self.architecture.render_engine
+        limits = ((room, engine.kept, "samples", "kept"), (max(texels), engine.patch, "texels along an axis", "patch"))
+        for demand, bound, what, name in limits:
+            if demand > bound:
+                raise DoesNotFitError(
+                    "a job does not fit the render engine", demand, bound, what, f"raise render.{name}"
+                )
 
     def _blocks(self) -> Index:
         """Blocks with an occupied cube in the order of the sweep, shape (n, 3)."""

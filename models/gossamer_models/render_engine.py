@@ -56,7 +56,7 @@ class RenderEngine(Schema):
     components: tuple[Components, Components] = (16, 48)
     grid: Texels = 128
     patch: Texels = 16
-    kept: Annotated[int, Field(ge=8, le=1 << 16)] = 1024
+    kept: Annotated[int, Field(ge=8, le=1 << 16)] = 4096
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from gossamer_sim.executor import simulate
 from tests.models.render.test_renderer import EYES, FIELD, camera
 
 SHIPPED = load_architecture("render-8x8")
-READY = SHIPPED.model_copy(update={"render": SHIPPED.render_engine.model_copy(update={"components": (4, 6)})})
+ENGINE = SHIPPED.render_engine.model_copy(update={"components": (4, 6), "kept": 1 << 14})
+READY = SHIPPED.model_copy(update={"render": ENGINE})
 SPARSE = dataclasses.replace(FIELD, shader=FIELD.shader.pruned(Pattern(2, 8)))
 
 
@@ -168,6 +170,20 @@ def test_what_is_not_compiled() -> None:
         small = READY.model_copy(update={"buffers": READY.buffers.model_copy(update={name: size})})
         with pytest.raises(DoesNotFitError, match=message):
             compile_picture(FIELD, view, Settings(), small)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kept": 8}, "a job does not fit the render engine.*raise render.kept"),
+        ({"patch": 3}, "a job does not fit the render engine.*raise render.patch"),
+        ({"components": (4, 7)}, r"for \(4, 7\) components and 128 texels renders no field of \(4, 6\) and 12"),
+        ({"grid": 11}, r"for \(4, 6\) components and 11 texels renders no field of \(4, 6\) and 12"),
+    ],
+)
+def test_what_the_engine_cannot_hold(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compile_picture(FIELD, camera(EYES["outside"]), Settings(), machine(**changes))
 
 
 def test_a_program_file_keeps_the_counts(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from amaranth.lib import wiring
 
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.finish_operation import FinishOperation
+from gossamer_hw.render.lines_operation import LinesOperation
 from gossamer_hw.render.operation import AXES
+from gossamer_hw.render.tables import Tables
 from gossamer_hw.render.tile_operation import TileOperation
 from gossamer_hw.render.view_operation import ViewOperation
 from gossamer_hw.row_memory import RowMemory
@@ -26,6 +28,7 @@ _RAY_BITS = 32 * AXES
 
 OPERATIONS: Final[dict[VectorOp, type[Any]]] = {
     VectorOp.RENDER_VIEW: ViewOperation,
+    VectorOp.RENDER_LINES: LinesOperation,
     VectorOp.RENDER_TILE: TileOperation,
     VectorOp.RENDER_FINISH: FinishOperation,
 }
@@ -94,6 +97,7 @@ class RenderUnit(wiring.Component):
         self._share(m, "vout", self.vout, chosen)
         self._compose(m, chosen)
         self._rays(m, chosen)
+        self._read_tables(m, chosen)
         return m
 
     def _held(self, m: Module) -> Value:
@@ -126,6 +130,17 @@ class RenderUnit(wiring.Component):
         view = self._parts[VectorOp.RENDER_VIEW].held
         m.d.comb += [compositor.cut.eq(view.cut), compositor.threshold.eq(view.threshold)]
         self._share(m, "composing", compositor, chosen)
+
+    def _read_tables(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
+        """Let the part at work ask for tables; all parts see the texels."""
+        m.submodules.tables = tables = Tables(self._architecture)
+        self._share(m, "tables", tables.request, chosen)
+        m.d.comb += tables.vin.data.eq(self.vin.data)
+        with m.If(tables.vin.enable):
+            m.d.comb += [self.vin.enable.eq(1), self.vin.address.eq(tables.vin.address)]
+        for part in self._parts.values():
+            if "texel" in part.signature.members:
+                m.d.comb += part.texel.eq(tables.texel)
 
     def _rays(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
         """Keep the rays of the tile's pixels."""

@@ -22,7 +22,7 @@ texel : decoded texels of whatever tables are read, see :func:`texel_layout`; th
 
 from typing import Any, Final
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,7 @@ from gossamer_models.render_engine import RenderEngine
 
 __all__ = [
     "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "tables_request",
-    "texel_layout", "tile_layout", "view_layout",
+    "texel_layout", "texels_of", "tile_layout", "view_layout",
 ]  # fmt: skip
 
 AXES: Final = 3
@@ -61,6 +61,11 @@ def view_layout() -> data.StructLayout:
 def tile_layout() -> data.StructLayout:
     """Layout of a tile's place in the picture, in pixels."""
     return data.StructLayout(dict.fromkeys(("left", "top", "width", "height"), unsigned(TILE_BITS)))
+
+
+def texels_of(command: Any) -> list[Value]:
+    """Return the texels along x, y and z of what an instruction reads tables of."""
+    return [command.width, command.height, command.channel_low]
 
 
 def operation_members(architecture: Architecture) -> dict[str, Any]:

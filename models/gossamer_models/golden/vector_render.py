@@ -13,7 +13,14 @@ from gossamer_models.layouts import BLOCK, blocks_of, pack_blocks, unpack_blocks
 from gossamer_models.numerics.formats import Float32, UInt8, to_fp16
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS, TileRays, run_job
-from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, JobRecord, Texels, read_lines, read_patches
+from gossamer_models.render.engine.patches import (
+    JOB_HEADER_BYTES,
+    JobRecord,
+    Texels,
+    read_lines,
+    read_patches,
+    texels_of,
+)
 from gossamer_models.render.engine.view import VIEW_WORDS, View
 from gossamer_models.render.field import Factors, Shader
 from gossamer_models.render.interpolate import Interpolator
@@ -57,9 +64,10 @@ def render_lines(machine: Machine, v: Vector) -> None:
     """Take the lines of all factors.
 
     VIN[source0]: `count` bytes, the encoded tables of density along z, y and x, then of appearance
-    (`gossamer_models.render.engine.patches`).
+    (`gossamer_models.render.engine.patches`). `width`, `height`, `channel_low`: texels along x, y and z.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
+    _check_counts(v, view.grid)
     data = machine.read(v.engine, Buffer.VIN, np.uint8, v.source0, v.count)
     machine.render.lines = read_lines(data, _grid(view), view.components)
 
@@ -91,10 +99,11 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     """Take the samples of a block of cubes.
 
     VIN[source0]: the block's record; VIN[source1]: its patches, encoded tables of three axis pairs, density before
-    appearance. Cubes, rays and samples come in the order of `gossamer_models.render.engine.job`; a ray that has ended
-    gets no more samples from the next job on. Light: w = T (1 - e), T = T e with e = exp(-softplus(sum + shift)
-    thickness). Samples of w > cut are kept for RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number
-    of the job, under which golden records what it took; the machine has no use for it.
+    appearance; `width`, `height`, `channel_low`: their texels along x, y and z. Cubes, rays and samples come in the
+    order of `gossamer_models.render.engine.job`; a ray that has ended gets no more samples from the next job on. Light:
+    w = T (1 - e), T = T e with e = exp(-softplus(sum + shift) thickness). Samples of w > cut are kept for
+    RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
+    it took; the machine has no use for it.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, (factors, _) = _patches(machine, v, view)
@@ -213,8 +222,18 @@ def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[
     texels = record.texels
     if beyond.any() or any(not 0 <= a < b < n for a, b, n in zip(texels.first, texels.last, view.grid, strict=True)):
         raise ExecutionError("a block's cubes or texels lie outside of the field")
+    _check_counts(v, texels.counts)
+    engine = machine.architecture.render_engine
+    if max(texels.counts) > engine.patch:
+        raise ExecutionError(f"patches must have at most {engine.patch} texels along an axis, not {texels.counts}")
     data: UInt8 = machine.readable(v.engine, Buffer.VIN)[v.source1 :]
     return record, read_patches(data, texels, _grid(view), lines)
+
+
+def _check_counts(v: Vector, texels: tuple[int, ...]) -> None:
+    """Refuse an instruction that reads tables of other texels."""
+    if texels_of(v) != texels:
+        raise ExecutionError(f"`width`, `height`, `channel_low` must be the {texels} texels, not {texels_of(v)}")
 
 
 def _check_texels(density: Interpolator, texels: Texels, points: Float32) -> None:

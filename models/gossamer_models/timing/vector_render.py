@@ -14,8 +14,10 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.recorded import SweepCounts
+from gossamer_models.render.engine.patches import texels_of
 from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
+from gossamer_models.timing.render_tables import lines_cycles
 from gossamer_models.timing.render_units import (
     COLOUR_CYCLES,
     COMPOSITOR_CYCLES,
@@ -57,7 +59,7 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
         case VectorOp.RENDER_VIEW:
             return _VIEW_BYTES // line + 2
         case VectorOp.RENDER_LINES:
-            return timing.rate_cycles(v.count, line)
+            return lines_cycles(texels_of(v), engine.components, line)
         case VectorOp.RENDER_TILE:
             return _HEAD_CYCLES + feed_cycles(v.count, _RAY_BYTES, line)
         case VectorOp.RENDER_SWEEP:

@@ -13,6 +13,7 @@ from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.registers import Fault
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.engine.job import TileRays
+from gossamer_models.render.engine.patches import line_stream
 from gossamer_models.render.engine.view import View, view_of
 from gossamer_models.render.field import Field
 from gossamer_models.render.lattice import make_rays
@@ -25,6 +26,7 @@ from tests.models.render.test_renderer import EYES, FIELD, camera
 
 TILE = Tile(3, 2, 5, 4)
 VIEW_AT, HEAD_AT, RAYS_AT, OUT_AT = 0, 256, 320, 128
+LINES_AT = 1024
 FINISH = Vector(op=VectorOp.RENDER_FINISH, count=20, target0=OUT_AT)
 
 
@@ -68,6 +70,17 @@ def test_an_empty_tile_is_background(lanes: int) -> None:
     assert bench.vout[OUT_AT : OUT_AT + 240].view(np.float32).tolist() == [0.75] * 60
     wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
     assert bench.cycles == wanted
+
+
+def test_lines() -> None:
+    bench = bench_of(8)
+    data = line_stream(FIELD.density, FIELD.appearance)
+    bench.vin[LINES_AT : LINES_AT + data.size] = data
+    x, y, z = FIELD.grid
+    lines = Vector(op=VectorOp.RENDER_LINES, source0=LINES_AT, count=data.size, width=x, height=y, channel_low=z)
+    bench.execute([begin()[0], lines, dataclasses.replace(lines, width=x + 1)])
+    assert bench.faults == [Fault.NONE, Fault.NONE, Fault.BUFFER]
+    assert bench.cycles[1] == vector_cycles(bench.architecture, lines) - VECTOR_ENGINE_CYCLES
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
+from gossamer_models.isa.instructions import Vector
 from gossamer_models.numerics.formats import Bool, Float16, UInt8
 from gossamer_models.render.encoding import BLOCK_ROWS, Layout, Table, decode, encode
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors, Real
 
 __all__ = [
     "JOB_HEADER_BYTES", "TABLE_ALIGNMENT", "JobRecord", "Texels", "block_texels", "line_stream", "patch_stream",
-    "read_lines", "read_patches",
+    "read_lines", "read_patches", "texels_of",
 ]  # fmt: skip
 
 TABLE_ALIGNMENT: Final = 64
@@ -47,6 +48,11 @@ class Texels:
     def count(self, axis: int) -> int:
         """Return how many there are along an axis."""
         return self.last[axis] + 1 - self.first[axis]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many there are along x, y and z."""
+        return self.count(0), self.count(1), self.count(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +100,11 @@ def block_texels(grid: tuple[int, int, int], cubes: tuple[int, int, int], place:
     last = np.clip(np.floor(end * size + _SLACK), 0, highest).astype(np.int64) + 1
     (x, y, z), (right, below, behind) = first.tolist(), last.tolist()
     return Texels((x, y, z), (right, below, behind))
+
+
+def texels_of(v: Vector) -> tuple[int, int, int]:
+    """Return how many texels along x, y and z the tables hold that an instruction reads."""
+    return v.width, v.height, v.channel_low
 
 
 def patch_stream(density: Factors, appearance: Factors, pair: int, texels: Texels) -> UInt8:

@@ -1,0 +1,105 @@
+"""Encoded tables: texels as golden decodes them, cycles by the closed forms."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_hw.render.tables import Tables
+from gossamer_models.numerics.formats import UInt8
+from gossamer_models.render.engine.patches import Texels, line_stream, patch_stream
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
+from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
+from tests.hw.render.machines import machine_of
+from tests.hw.rig import Rig
+from tests.models.render.test_renderer import FIELD
+
+QUANTITIES = FIELD.density, FIELD.appearance
+PATCH = Texels((1, 2, 3), (7, 6, 8))
+PATCHES = np.concatenate([patch_stream(*QUANTITIES, pair, PATCH) for pair in range(3)])
+Texel = tuple[int, int, int, int, int, list[int]]
+
+
+@lru_cache
+def rig_of(lanes: int) -> Rig:
+    return Rig(Tables(machine_of(lanes)))
+
+
+def read(lanes: int, stream: UInt8, texels: tuple[int, int, int], **request: int) -> tuple[list[Texel], int, bool]:
+    """Texels that pass, cycles from start to end, and whether the tables are none."""
+    rig, line, first = rig_of(lanes), 4 * lanes, 256
+    vin = np.full(1 << 14, 0xA5, np.uint8)
+    vin[first : first + stream.size] = stream
+    tables = rig.dut
+    found: list[Texel] = []
+    count, malformed = 0, False
+
+    async def memory(ctx: Any) -> None:
+        async for _, _, enable, address in ctx.tick().sample(tables.vin.enable, tables.vin.address):
+            data = vin[line * address : line * (address + 1)] if enable else np.full(line, 0x5A, np.uint8)
+            ctx.set(tables.vin.data, int.from_bytes(data.tobytes(), "little"))
+
+    async def drive(ctx: Any) -> None:
+        nonlocal count, malformed
+        ctx.set(tables.request.address, first // line)
+        for axis, number in enumerate(texels):
+            ctx.set(tables.request.texels[axis], number)
+        for name, value in request.items():
+            ctx.set(getattr(tables.request, name), value)
+        ctx.set(tables.request.start, 1)
+        while not count or not ctx.get(tables.request.done):
+            texel = tables.texel
+            if ctx.get(texel.density | texel.appearance):
+                quantity = ctx.get(texel.appearance)
+                bits = ctx.get(texel.numbers.as_value())
+                numbers = [bits >> 16 * n & 0xFFFF for n in range(QUANTITIES[quantity].components)]
+                place = (ctx.get(texel.axes), ctx.get(texel.column), ctx.get(texel.row))
+                found.append((quantity, ctx.get(texel.line), *place, numbers))
+            await ctx.tick()
+            ctx.set(tables.request.start, 0)
+            count += 1
+            assert count < 5000
+        malformed = bool(ctx.get(tables.request.fault))
+        await ctx.tick()
+
+    rig.run(drive, processes=[memory])
+    return found, count, malformed
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 32])
+def test_lines(lanes: int) -> None:
+    found, cycles, malformed = read(lanes, line_stream(*QUANTITIES), FIELD.grid, lines=1, density=1, appearance=1)
+    assert not malformed
+    assert found == [
+        (quantity, 1, pair, n, 0, row.view(np.uint16).tolist())
+        for quantity, factors in enumerate(QUANTITIES)
+        for pair, line in enumerate(factors.lines)
+        for n, row in enumerate(line.astype(np.float16))
+    ]
+    assert cycles == lines_cycles(FIELD.grid, (4, 6), 4 * lanes)
+    assert [len(line) for line in FIELD.density.lines] == [FIELD.grid[axis] for axis in LINE_AXIS]
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("quantity", [0, 1])
+def test_patches(lanes: int, quantity: int) -> None:
+    wanted = {"density": 1 - quantity, "appearance": quantity}
+    found, cycles, malformed = read(lanes, PATCHES, PATCH.counts, lines=0, **wanted)
+    planes = QUANTITIES[quantity].planes
+    assert not malformed
+    assert found == [
+        (quantity, 0, pair, column, row, numbers.view(np.uint16).tolist())
+        for pair, (a, b) in enumerate(PLANE_AXES)
+        for row, texels in enumerate(planes[pair][PATCH.span(b), PATCH.span(a)].astype(np.float16))
+        for column, numbers in enumerate(texels)
+    ]
+    assert cycles == patches_cycles(PATCH.counts, (4, 6), 4 * lanes, quantity)
+
+
+def test_a_row_that_is_none() -> None:
+    """An end that lies a byte behind its row's: neither this row nor the next one has such a length."""
+    stream = line_stream(*QUANTITIES)
+    stream[4] += 1
+    assert read(8, stream, FIELD.grid, lines=1, density=1, appearance=1)[2]
+    assert not read(8, stream, FIELD.grid, lines=1, density=0, appearance=1)[2]
