@@ -33,7 +33,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.fields import FieldRangeError
-from gossamer_models.isa.instructions import PruneMode, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
 from gossamer_models.loss_scale import DEFAULT_SCALE, LossScale
 from gossamer_models.methods import Method, Phase
@@ -134,8 +134,7 @@ class _Compiler:
         self.trains = method.trains
         self.forward = pattern if method.prunes_forward and not phase.factor else DENSE
         self.backward = pattern if method.prunes_backward else DENSE
-        mode = PruneMode.TRANSPOSABLE if method.transposable else PruneMode.LARGEST
-        self.rule = PruneRule(mode, pattern if phase.factor else None, phase.factor)
+        self.rule = PruneRule.of(method, phase)
         self.memory = MemoryImage(word=scheduler.architecture.array.group)
         self.tensors: dict[str, Activation] = {}
         self.gradients: dict[str, list[Activation]] = {}

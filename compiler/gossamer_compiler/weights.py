@@ -1,16 +1,26 @@
 """Masters of a layer with what belongs to them, and what its update keeps of them."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import PruneMode
 from gossamer_models.layouts import BLOCK
+from gossamer_models.methods import Masks, Method, Phase
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
 __all__ = ["PruneRule", "Weights"]
+
+
+_MODES = {
+    Masks.APART: (PruneMode.LARGEST, PruneMode.LARGEST),
+    Masks.TRANSPOSABLE: (PruneMode.TRANSPOSABLE, PruneMode.TRANSPOSABLE),
+    Masks.NESTED: (PruneMode.LARGEST, PruneMode.MASKED),
+}
+"""Of the prune engine, for FF and for BP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +29,20 @@ class PruneRule:
 
     Members
     -------
-    mode : of the prune engine.
+    mode, backward_mode : of the prune engine for FF and for BP.
     decayed : N:M of mode decayed, whose entries are those of dense weights; None for others.
     factor : of mode decayed.
     """
 
     mode: PruneMode = PruneMode.LARGEST
+    backward_mode: PruneMode = PruneMode.LARGEST
     decayed: Pattern | None = None
     factor: float = 0.0
+
+    @classmethod
+    def of(cls, method: Method, phase: Phase) -> Self:
+        """What a method's update keeps in a phase of a run."""
+        return cls(*_MODES[method.masks], phase.pattern if phase.factor else None, phase.factor)
 
     def forward(self, pattern: Pattern) -> dict[str, int]:
         """Fields of the Prune for FF, whose entries are of ``pattern``."""
@@ -37,8 +53,7 @@ class PruneRule:
 
     def backward(self, pattern: Pattern) -> dict[str, int]:
         """Fields of the Prune for BP: decay is FF's."""
-        mode = PruneMode.LARGEST if self.decayed is not None else self.mode
-        return {"keep": pattern.n, "of": pattern.m, "mode": mode}
+        return {"keep": pattern.n, "of": pattern.m, "mode": self.backward_mode}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gossamer_models.isa.instructions import (
     Instruction,
     Load,
     Prune,
+    PruneMode,
     Store,
     Vector,
     VectorFlag,
@@ -227,15 +228,17 @@ def _store(g: Store) -> Actions:
 def _prune(array: Array, g: Prune) -> Actions:
     """Count a prune, padding included: all blocks are read, N of M elements leave with a byte of metadata each.
 
-    Every pair of a word's elements is compared, whatever M is. Not counted, as no table prices them: sums and
-    random words of unbiased sampling, sums of transposable masks, products of decay.
+    Every pair of a word's elements is compared, whatever M is, and twice where masks of both axes are found. Not
+    counted, as no table prices them: sums and random words of unbiased sampling, sums of transposable masks, products
+    of decay.
     """
     kept, each = g.stored
     elements = g.n2 * g.n1 * g.n0 * BLOCK * BLOCK
+    turns = 2 if g.mode == PruneMode.MASKED else 1
     return Actions(
         vector_out_read_bits=elements * _HALF_BITS,
         prune_write_bits=elements * kept // each * (_HALF_BITS + _PRUNED_METADATA_BITS),
-        comparisons=elements * (array.group - 1) // 2,
+        comparisons=turns * elements * (array.group - 1) // 2,
     )
 
 

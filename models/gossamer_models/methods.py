@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["METHODS", "SR_STE_LAMBDA", "Method", "Phase", "Schedule"]
+__all__ = ["METHODS", "SR_STE_LAMBDA", "Masks", "Method", "Phase", "Schedule"]
 
 SR_STE_LAMBDA = 2e-4
 """Decay of pruned weights in SR-STE (arXiv 2102.04010)."""
@@ -42,6 +42,14 @@ class Schedule(Enum):
     STRUCTURE_DECAY = "equal frames of M-1:M, M/2:M, M/4:M, ... down to N:M"
 
 
+class Masks(Enum):
+    """How the masks of FF and BP belong together."""
+
+    APART = "each way has its own"
+    TRANSPOSABLE = "one of 2:4 serves both ways"
+    NESTED = "BP's is part of FF's, after the best permutation of the output channels of a word"
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One way to train with N:M sparsity.
@@ -53,7 +61,7 @@ class Method:
     decay : lambda of SR-STE's term ``lambda (1 - m) w`` in the update; 0 for none.
     source : where the rule is published.
     samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
-    transposable : one mask of 2:4 serves both ways.
+    masks : of the weights in FF and BP.
     schedule : how pruning sets in.
     trains : False for FF alone, with statistics of normalisations given.
     """
@@ -78,7 +86,7 @@ class Method:
     decay: float
     source: str
     samples_gradient: bool = False
-    transposable: bool = False
+    masks: Masks = Masks.APART
     schedule: Schedule = Schedule.CONSTANT
     trains: bool = True
 
@@ -92,7 +100,7 @@ class Method:
 
     def takes(self, pattern: Pattern) -> bool:
         """Whether the method is defined for a pattern."""
-        return not self.transposable or (pattern.n, pattern.m) == (2, 4)
+        return self.masks is not Masks.TRANSPOSABLE or (pattern.n, pattern.m) == (2, 4)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -121,7 +129,16 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "weights trained by any of the others, arXiv 2102.04010",
                 trains=False,
             ),
-            Method("transposable", "transposable", True, True, 0.0, "arXiv 2102.08124", transposable=True),
+            Method("transposable", "transposable", True, True, 0.0, "arXiv 2102.08124", masks=Masks.TRANSPOSABLE),
+            Method(
+                "bi-mask",
+                "Bi-Mask",
+                True,
+                True,
+                SR_STE_LAMBDA,
+                "zyxxmu/Bi-Mask CnnModels/utils/conv_type.py; permutations within a word, the best of all",
+                masks=Masks.NESTED,
+            ),
             Method(
                 "mdgf",
                 "MDGF",

@@ -19,6 +19,7 @@ def test_every_method_has_a_source() -> None:
         ("bdwp-mvue", "2:4", 2.00),
         ("bdwp-mvue", "2:8", 4.00),
         ("transposable", "2:4", 1.50),
+        ("bi-mask", "2:8", 2.00),
         ("mdgf", "2:8", 3 / (0.5 * 3 + 0.5 * 2.25)),
         ("sdgf", "2:8", 3 / (2 + (7 / 8 + 4 / 8 + 2 / 8) / 3)),
     ],

@@ -68,7 +68,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
         "PRUNE",
         """
     keep 582 5 | of 587 5 | axis 592 1 | n2 593 16 | n1 609 16 | n0 625 16 | valid 641 24 | source 665 24
-    values 689 24 | metadata 713 24 | mode 737 2 | seed 739 32 | word 771 32 | factor 803 16
+    values 689 24 | metadata 713 24 | mode 737 3 | seed 740 32 | word 772 32 | factor 804 16
     """,
     ),
     64: (

@@ -221,6 +221,14 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
     assert min(shares.values()) == pytest.approx(0.5, abs=0.13)
 
 
+@pytest.mark.parametrize("seed", some_slow(range(400, 404), 402, 403))
+def test_random_networks_with_nested_masks(seed: int) -> None:
+    """BP keeps part of what FF keeps: after the best permutation of a word, hence as many of it as it has entries."""
+    rng = np.random.default_rng(seed)
+    architecture, pattern = load_architecture(("tiny-4x4", "small-8x8")[seed % 2]), Pattern(2, (4, 8)[seed // 2 % 2])
+    assert_step(run_step(random_network(rng), int(rng.choice([3, 8, 11])), "bi-mask", pattern, architecture, seed))
+
+
 @pytest.mark.parametrize("method", ["mdgf", "sdgf"])
 @pytest.mark.parametrize("seed", some_slow(range(300, 303), 302))
 def test_random_networks_in_every_phase(seed: int, method: str) -> None:

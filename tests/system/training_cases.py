@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.blocks import NetworkFile, expand
 from gossamer_models.golden.executor import run
 from gossamer_models.layers import Conv2d
-from gossamer_models.methods import METHODS, Phase
+from gossamer_models.methods import METHODS, Masks, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
@@ -187,9 +188,11 @@ def run_step(
     backward = {
         name: pruned(w, kept if rule.prunes_backward and name not in dense else None, 0) for name, w in weights.items()
     }
-    if rule.transposable:
+    if rule.masks is Masks.TRANSPOSABLE:
         masked = {name: _transposable(w, shapes, name) for name, w in weights.items() if name not in dense}
         forward, backward = forward | masked, backward | masked
+    if rule.masks is Masks.NESTED and pattern is not None:
+        backward |= {name: _nested(w, pattern, word) for name, w in forward.items() if name not in dense}
     learnt: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name, values in parameters.items():
         layer, _, part = name.rpartition(".")
@@ -230,6 +233,32 @@ def _transposable(w: NDArray[np.float32], shapes: Any, name: str) -> NDArray[np.
                 if row < part.shape[0] and c < part.shape[1]:
                     out[o + row, i + c, y, x] = part[row, c]
     return out.reshape(w.shape)
+
+
+def _nested(forward: NDArray[np.float16], pattern: Pattern, word: int) -> NDArray[np.float16]:
+    """Of FF's weights N of every M output channels, after the permutation of each word that keeps the most."""
+    flat = forward.reshape(len(forward), -1)
+    out = np.zeros_like(flat)
+    for first in range(0, len(flat), word):
+        for column, values in enumerate(np.abs(flat[first : first + word].T.astype(np.float64))):
+            places = max(_groupings(range(len(values)), pattern), key=lambda kept: values[list(kept)].sum())
+            for place in places:
+                out[first + place, column] = flat[first + place, column]
+    return out.reshape(forward.shape)
+
+
+def _groupings(places: Iterable[int], pattern: Pattern) -> set[frozenset[int]]:
+    """Every set of places that some permutation lets N of every M keep."""
+    places = list(places)
+    if len(places) <= pattern.m:
+        return {frozenset(kept) for kept in itertools.combinations(places, min(pattern.n, len(places)))}
+    found = set()
+    for rest in itertools.combinations(places[1:], pattern.m - 1):
+        group = {places[0], *rest}
+        others = _groupings((p for p in places if p not in group), pattern)
+        for kept in itertools.combinations(sorted(group), pattern.n):
+            found |= {other | set(kept) for other in others}
+    return found
 
 
 def _along_channels(w: NDArray[np.float32], pattern: Pattern | None, shapes: Any, name: str) -> NDArray[np.float16]:

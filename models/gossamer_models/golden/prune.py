@@ -9,7 +9,7 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Float16, UInt8, from_bits16, to_fp16, to_fp32
 from gossamer_models.sampling import Sample, random_parts, sample_groups
-from gossamer_models.sparsity import Entries, Pattern, compress, top_n_mask
+from gossamer_models.sparsity import Entries, Pattern, compress, entries_in_last_word, top_n_mask
 from gossamer_models.transposable import transposable_mask
 
 __all__ = ["prune"]
@@ -69,6 +69,28 @@ def _kept(p: Prune, blocks: Float16, word: int) -> Entries:
             mask = top_n_mask(lines, pattern.n, pattern.m, 3)
             decayed = np.where(mask, lines, to_fp16(to_fp32(lines) * factor))
             return compress(decayed, Pattern(word, word), word, axis=3)
+        case PruneMode.MASKED:
+            if p.axis != 1 or p.n1 * BLOCK % word:
+                raise ExecutionError(f"mode masked takes axis 1 and whole words of {word} elements along axis 0")
+            return _masked(p, blocks, pattern, word)
+
+
+def _masked(p: Prune, blocks: Float16, pattern: Pattern, word: int) -> Entries:
+    """What is kept along axis 0 and then, in each word along axis 1, is among the largest that have room."""
+    columns = blocks.transpose(0, 2, 4, 1, 3)
+    first = top_n_mask(columns.reshape(*columns.shape[:3], -1), pattern.n, pattern.m, 3).reshape(columns.shape)
+    lines, kept = (
+        x.transpose(order).reshape(p.n2, p.n1, BLOCK, -1)[..., : p.valid]
+        for x, order in ((blocks, (0, 1, 3, 2, 4)), (first, (0, 3, 4, 1, 2)))
+    )
+    left, whole = np.where(kept, lines, np.float16(0)), p.valid // word * word
+    room = Pattern(pattern.entries_per_word(word), word)
+    kept[..., :whole] &= top_n_mask(left[..., :whole], room.n, word, 3)
+    if p.valid > whole:
+        kept[..., whole:] &= top_n_mask(
+            left[..., whole:], entries_in_last_word(p.valid - whole, pattern, word), word, 3
+        )
+    return compress(left, room, word, axis=3, mask=kept)
 
 
 def _random(p: Prune) -> NDArray[np.int64]:

@@ -262,6 +262,7 @@ class PruneMode(IntEnum):
     UNBIASED = 1
     TRANSPOSABLE = 2
     DECAYED = 3
+    MASKED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,8 @@ class Prune(Instruction):
     Where a word is two blocks (group 16), n1 or n0 along the grouped axis is even and entries are counted by it halved.
     N = M keeps everything. ``mode`` 0 keeps the N largest; 1 draws N with a mean equal to the group, its random words
     numbered from `word` on in the order [n2][n1][n0][8 of the other axis]; 2 keeps 2 of 4 along both axes at once;
-    3 keeps everything, what is not among the N largest times `factor`.
+    3 keeps everything, what is not among the N largest times `factor`; 4, for `axis` 1, drops all but the N largest of
+    every M along axis 0 first, and keeps of each word of W as many of what is left as entries have room, W N / M.
     """
 
     opcode: ClassVar[Opcode] = Opcode.PRUNE
@@ -289,7 +291,7 @@ class Prune(Instruction):
     source: int = bits(24, "byte address in VOUT")
     values: int = bits(24, "byte address of the values in PRN")
     metadata: int = bits(24, "byte address of the metadata in PRN_META")
-    mode: int = bits(2, "0 the N largest, 1 unbiased sampling, 2 transposable, 3 decayed")
+    mode: int = bits(3, "0 the N largest, 1 unbiased sampling, 2 transposable, 3 decayed, 4 masked along axis 0 first")
     seed: int = bits(32, "of unbiased sampling")
     word: int = bits(32, "number of the first random word; numbers are taken modulo 2^32")
     factor: int = bits(16, "fp16 pattern, of mode decayed")

@@ -3,7 +3,15 @@
 from gossamer_models.architecture import Vector
 from gossamer_models.isa.instructions import Prune, PruneMode
 
-__all__ = ["DECAY_CYCLES", "PAIR_CYCLES", "SAMPLER_CYCLES", "SEARCH_CYCLES", "prune_cycles", "prune_overhead_cycles"]
+__all__ = [
+    "DECAY_CYCLES",
+    "MASK_CYCLES",
+    "PAIR_CYCLES",
+    "SAMPLER_CYCLES",
+    "SEARCH_CYCLES",
+    "prune_cycles",
+    "prune_overhead_cycles",
+]
 
 _WORDS = 8
 """Words of a block of 8 x 8; a lane takes one word per cycle, whatever N and M."""
@@ -32,12 +40,19 @@ There is half a network for each lane then, so that as many elements are read pe
 DECAY_CYCLES = 3
 """Multiplier behind the ranks: significands, rounding, choice."""
 
+MASK_CYCLES = 5
+"""A second turn through the top-N network, and choice, besides the transposition between both.
+
+The network is the same, so a word takes its lane two cycles.
+"""
+
 _SEARCHES = 4
 _EXTRA = {
     PruneMode.LARGEST: 0,
     PruneMode.UNBIASED: SAMPLER_CYCLES,
     PruneMode.TRANSPOSABLE: SEARCH_CYCLES,
     PruneMode.DECAYED: DECAY_CYCLES,
+    PruneMode.MASKED: MASK_CYCLES,
 }
 
 
@@ -53,7 +68,8 @@ def prune_overhead_cycles(lanes: int) -> int:
 def prune_cycles(vector: Vector, instruction: Prune, word: int = _WORDS) -> int:
     """Cycles of a concrete instruction: ceil(8 blocks / L) + overhead, independent of N, M, axis and data.
 
-    Other modes than LARGEST have a longer pipeline; the search for transposable masks takes a block four cycles.
+    Other modes than LARGEST have a longer pipeline; the search for transposable masks takes a block four cycles, and
+    MASKED sends every word through the network twice.
 
     Parameters
     ----------
@@ -71,4 +87,6 @@ def prune_cycles(vector: Vector, instruction: Prune, word: int = _WORDS) -> int:
     steps = -(-_WORDS * blocks // lanes)
     if mode == PruneMode.TRANSPOSABLE:
         steps = max(steps, -(-_SEARCHES * blocks // max(lanes // _WORDS, 1)))
+    if mode == PruneMode.MASKED:
+        steps = 2 * steps + max(_WORDS // lanes, 1)
     return steps + prune_overhead_cycles(lanes) + _EXTRA[mode] + PAIR_CYCLES * (word > _WORDS)

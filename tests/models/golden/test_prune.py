@@ -110,6 +110,28 @@ def test_transposable_masks_serve_both_axes(machine: Machine, valid: int) -> Non
     assert all((expected == found).all() for expected, found in kept)
 
 
+@pytest.mark.parametrize("pattern", [Pattern(2, 4), Pattern(1, 4), Pattern(2, 8), Pattern(1, 2)], ids=str)
+@pytest.mark.parametrize("valid", [16, 14, 11, 3])
+def test_nested_masks_keep_part_of_what_the_other_axis_keeps(machine: Machine, pattern: Pattern, valid: int) -> None:
+    blocks = np.random.default_rng(valid).standard_normal((1, 2, 2, 8, 8)).astype(np.float16)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, blocks)
+    prune(machine, Prune(keep=pattern.n, of=pattern.m, axis=1, mode=PruneMode.MASKED, n1=2, n0=2, valid=valid))
+    room = pattern.entries_per_word(8)
+    metadata = machine.read(Engine.STORE, Buffer.PRN_META, np.uint8, 0, 4 * room * 8).reshape(2, 2, room, 8)
+    values = machine.read(Engine.STORE, Buffer.PRN, np.float16, 0, 4 * room * 8).reshape(2, 2, room, 8)
+    for n1, n0, other in np.ndindex(2, 2, 8):
+        line = blocks[0, n1, n0, other]
+        kept_first = [n_of_m_mask(blocks[0, n1, n0, :, place], pattern.n, pattern.m, 0)[other] for place in range(8)]
+        real = max(0, min(8, valid - 8 * n0))
+        left = [place for place in range(real) if kept_first[place]]
+        full, rest = divmod(real, pattern.m)
+        left = sorted(left, key=lambda place: -abs(float(line[place])))[: full * pattern.n + min(rest, pattern.n)]
+        expected = [(float(line[place]), 0x80 + place) for place in sorted(left)]
+        expected += [(0.0, 0)] * (room - len(expected))
+        found = zip(values[n1, n0, :, other].tolist(), metadata[n1, n0, :, other].tolist(), strict=True)
+        assert list(found) == expected
+
+
 def test_decay_multiplies_what_is_not_among_the_largest(machine: Machine) -> None:
     block = any_fp16(np.random.default_rng(1), 64, 0.2).reshape(1, 1, 1, 8, 8)
     machine.write(Engine.VECTOR, Buffer.VOUT, 0, block)
@@ -134,6 +156,7 @@ def test_decay_multiplies_what_is_not_among_the_largest(machine: Machine) -> Non
         ({"source": 1}, "address 1 in VOUT must be a multiple of 2"),
         ({"source": 65536}, "must lie in VOUT"),
         ({"values": 49152}, "must lie in PRN"),
+        ({"mode": 4}, "mode masked takes axis 1 and whole words of 8 elements"),
         ({"mode": 2}, "mode transposable takes N:M = 2:4, not 2:8"),
     ],
 )

@@ -163,8 +163,8 @@ def test_prune_by_hand() -> None:
     )
     assert encode(instruction) == words(
         opcode=(48, 0), keep=(2, 582), of=(8, 587), axis=(1, 592), n2=(3, 593), n1=(4, 609), n0=(5, 625),
-        valid=(6, 641), source=(7, 665), values=(8, 689), metadata=(9, 713), mode=(1, 737), seed=((1 << 32) - 1, 739),
-        word=(1 << 31, 771), factor=(0x3C00, 803),
+        valid=(6, 641), source=(7, 665), values=(8, 689), metadata=(9, 713), mode=(1, 737), seed=((1 << 32) - 1, 740),
+        word=(1 << 31, 772), factor=(0x3C00, 804),
     )  # fmt: skip
 
 

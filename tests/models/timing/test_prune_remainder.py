@@ -6,6 +6,7 @@ from gossamer_models.architecture import Vector as Lanes
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.timing.prune import (
     DECAY_CYCLES,
+    MASK_CYCLES,
     SAMPLER_CYCLES,
     SEARCH_CYCLES,
     prune_cycles,
@@ -33,6 +34,13 @@ def test_sampler_only_lengthens_the_pipeline() -> None:
 def test_search_for_transposable_masks_takes_a_block_four_cycles(lanes: int, blocks: int, steps: int) -> None:
     found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), Prune(keep=2, of=4, n0=blocks, mode=PruneMode.TRANSPOSABLE))
     assert found == prune_overhead_cycles(lanes) + SEARCH_CYCLES + steps
+
+
+@pytest.mark.parametrize(("lanes", "blocks", "steps"), [(4, 10, 42), (8, 10, 21), (32, 10, 7), (1, 10, 168)])
+def test_nested_masks_take_a_word_two_turns_and_a_transposition(lanes: int, blocks: int, steps: int) -> None:
+    fields = {"keep": 2, "of": 4, "axis": 1, "n0": blocks, "modifiers": ()}
+    found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), Prune(mode=PruneMode.MASKED, **fields))
+    assert found == prune_overhead_cycles(lanes) + MASK_CYCLES + steps
 
 
 def test_decay_only_lengthens_the_pipeline() -> None:
