@@ -79,10 +79,9 @@ def _masked(p: Prune, blocks: Float16, pattern: Pattern, word: int) -> Entries:
     """What is kept along axis 0 and then, in each word along axis 1, is among the largest that have room."""
     columns = blocks.transpose(0, 2, 4, 1, 3)
     first = top_n_mask(columns.reshape(*columns.shape[:3], -1), pattern.n, pattern.m, 3).reshape(columns.shape)
-    lines, kept = (
-        x.transpose(order).reshape(p.n2, p.n1, BLOCK, -1)[..., : p.valid]
-        for x, order in ((blocks, (0, 1, 3, 2, 4)), (first, (0, 3, 4, 1, 2)))
-    )
+    shape = p.n2, p.n1, BLOCK, -1
+    lines = blocks.transpose(0, 1, 3, 2, 4).reshape(shape)[..., : p.valid]
+    kept = first.transpose(0, 3, 4, 1, 2).reshape(shape)[..., : p.valid]
     left, whole = np.where(kept, lines, np.float16(0)), p.valid // word * word
     room = Pattern(pattern.entries_per_word(word), word)
     kept[..., :whole] &= top_n_mask(left[..., :whole], room.n, word, 3)

@@ -38,8 +38,8 @@ def test_search_for_transposable_masks_takes_a_block_four_cycles(lanes: int, blo
 
 @pytest.mark.parametrize(("lanes", "blocks", "steps"), [(4, 10, 42), (8, 10, 21), (32, 10, 7), (1, 10, 168)])
 def test_nested_masks_take_a_word_two_turns_and_a_transposition(lanes: int, blocks: int, steps: int) -> None:
-    fields = {"keep": 2, "of": 4, "axis": 1, "n0": blocks, "modifiers": ()}
-    found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), Prune(mode=PruneMode.MASKED, **fields))
+    masked = Prune(keep=2, of=4, axis=1, n0=blocks, mode=PruneMode.MASKED)
+    found = prune_cycles(Lanes(lanes=8, prune_lanes=lanes), masked)
     assert found == prune_overhead_cycles(lanes) + MASK_CYCLES + steps
 
 
