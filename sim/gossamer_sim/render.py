@@ -5,8 +5,10 @@ Rules
 - Jobs run one after another, in order. A job's patches go to the half that the job before the last has left, so their
   load begins when the job before begins. Loads and stores share one channel and run in order.
 - Shaded samples fill a batch; a full one, and the last of a tile, goes to the array: basis, encodings, network, one
-  batch after another. Its half of the queue is free again once the basis is done. Deferred shading adds the features
-  of a tile's samples up, and its pixels go through the network behind the tile's last sample.
+  batch after another. Its half of the queue is free again once the basis is done.
+- Deferred shading adds the features of a tile's samples up. Pixels whose rays have ended go through the network in full
+  batches, once their last sample is added, while the array has no samples to work on; the others behind the tile's
+  last sample. A batch of pixels is encoded as soon as the network has read its inputs of the one before.
 - A tile's state has two halves as well: the pixels of a tile are stored before the loads of the tile after the next.
 - What one engine has done is seen by others a cycle later.
 
@@ -146,6 +148,9 @@ class _Machine:
         self._intake = [0, 0]  # when the halves of the batch queue are free
         self._stores: list[tuple[int, int]] = []  # tiles whose pixels wait: when they are done, how many
         self._colours = 0  # when the pixels of the latest batch are done
+        self._complete, self._partial = 0, 0  # finished pixels whose sums are complete, or lack the batch being filled
+        self._summed = 0  # when the latest sums were complete
+        self._inputs = 0  # when the network's inputs may be written
 
     def load(self, size_bytes: int, runs: int) -> int:
         """Load patches once the last job has begun; return when they are there."""
@@ -159,11 +164,12 @@ class _Machine:
         while len(self._stores) >= 2:
             self._wait("dram", self._store())  # the new tile takes the half that this one leaves
         self._spend("setup", timing.rate_cycles(tile.pixels, self._engine.candidate_lanes))
+        before = self._run.network
         for job in tile.jobs:
             self._job(job)
         self._flush()
-        if self._deferred and tile.shaded_pixels:
-            self._pixels(tile.shaded_pixels)
+        if self._deferred:
+            self._rest(tile.shaded_pixels - (self._run.network - before))
         self._stores.append((max(self._free, self._colours), tile.pixels))
 
     def finish(self) -> RenderRun:
@@ -200,6 +206,8 @@ class _Machine:
             self._run.unit_busy[name] += cycles
         self._run.jobs += 1
         self._shaded(job.shaded)
+        if self._deferred:
+            self._partial += job.finished
 
     def _shaded(self, samples: int) -> None:
         """Fetch the appearance of a job's samples, batch by batch."""
@@ -222,7 +230,10 @@ class _Machine:
         """Give the batch to the array."""
         if not self._filled:
             return
-        start = max(self._array, self._free + _HANDOVER)
+        there = self._free + _HANDOVER
+        while self._complete >= self._engine.batch and self._array < there:
+            self._pixels(self._engine.batch)
+        start = max(self._array, there)
         basis = self._shade.basis(self._filled)
         self._run.busy["array"] += basis
         if self._deferred:
@@ -233,28 +244,32 @@ class _Machine:
         self._array = start + basis
         self._run.batches += 1
         if self._deferred:
-            self._colours = self._array
+            self._summed = self._colours = self._array
+            self._complete, self._partial = self._complete + self._partial, 0
         else:
-            self._network(self._filled, self._shade.encoding(self._filled))
+            self._network(self._filled, self._array + self._shade.encoding(self._filled))
         self._filled = 0
 
-    def _network(self, count: int, encoding: int) -> None:
-        network = self._shade.network(count)
-        self._array += encoding + network
+    def _network(self, count: int, encoded: int) -> None:
+        """Let the array compute the network of a batch, once its inputs are encoded."""
+        start, network = max(self._array, encoded), self._shade.network(count)
+        self._inputs = start + self._shade.first_layer(count)
+        self._array = self._colours = start + network
         self._run.busy["array"] += network
         self._run.network_batches[count] += 1
         self._run.network += count
-        self._colours = self._array
 
     def _pixels(self, count: int) -> None:
-        """Shade a tile's pixels, whose features are complete."""
-        self._array = max(self._array, self._free + _HANDOVER)
-        before = 0
-        while count:
-            part = min(count, self._engine.batch)
-            self._network(part, self._shade.pixel_encoding(part, before))
-            before = part
-            count -= part
+        """Shade pixels whose sums are complete; a batch is encoded while the array works on the one before."""
+        self._complete -= count
+        self._network(count, max(self._summed, self._inputs) + self._shade.waves(count))
+
+    def _rest(self, pixels: int) -> None:
+        """Shade what is left of a tile's pixels, behind its last job."""
+        self._complete, self._partial = pixels, 0
+        self._summed = max(self._summed, self._free + _HANDOVER)
+        while self._complete:
+            self._pixels(min(self._complete, self._engine.batch))
 
     def _store(self) -> int:
         """Store a tile's pixels; return the end."""

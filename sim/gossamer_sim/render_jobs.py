@@ -28,6 +28,7 @@ class Job:
     units : work of each of `timing.STAGES` in cycles
     samples : whose density is used
     shaded : samples that are shaded
+    finished : pixels with a shaded sample whose ray ends in the job
     """
 
     load_bytes: int
@@ -37,6 +38,7 @@ class Job:
     units: tuple[int, ...]
     samples: int
     shaded: int
+    finished: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def _jobs(tile: TileWork, frame: Frame, engine: RenderEngine, *, encoded: bool) 
             tuple(int(cycles.sum()) for cycles in mine),
             int(counts.samples[begin:end].sum()),
             int(counts.shaded[begin:end].sum()),
+            int(counts.finished[number]),
         )
 
 
@@ -101,5 +104,5 @@ def uniform_jobs(frame: Frame, engine: RenderEngine, *, encoded: bool) -> Iterat
         size = touched.encoded_bytes if encoded else touched.dense_bytes
         runs = touched.patches * (2 if encoded else 1)
         flow = max(units) + timing.PIPELINE_CYCLES
-        job = Job(size, runs, 0, flow, units, counts.kept, int(counts.shaded.sum()))
+        job = Job(size, runs, 0, flow, units, counts.kept, int(counts.shaded.sum()), int(counts.finished.sum()))
         yield TileJobs(tile.pixels, counts.shaded_pixels, (job,))

@@ -89,9 +89,16 @@ RENDER_FAULTS = (
     Fault(
         "a basis that there is none of hides the waves of a tile's first pixels",
         "sim/gossamer_sim/render.py",
-        "self._shade.pixel_encoding(part, before)",
-        "self._shade.encoding(part)",
+        "self._inputs) + self._shade.waves(count)",
+        "self._inputs) + self._shade.encoding(count)",
         "tests/sim/test_render.py::test_the_first_pixels_of_a_tile_wait_for_their_waves",
+    ),
+    Fault(
+        "pixels are shaded before the batch with their last samples is added up",
+        "sim/gossamer_sim/render.py",
+        "            self._partial += job.finished",
+        "            self._complete += job.finished",
+        "tests/sim/test_render.py::test_pixels_whose_rays_have_ended_fill_the_rests_of_the_array",
     ),
     Fault(
         "a cube enters the projector before the one so many before it has left",

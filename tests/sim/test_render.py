@@ -228,8 +228,57 @@ def test_the_first_pixels_of_a_tile_wait_for_their_waves() -> None:
     assert one.ledger["mlp"] - none.ledger["mlp"] == waves + shade.network(batch) + 1
     assert three.cycles - one.cycles == 2 * shade.network(batch)
     one_layer = (Dense(np.zeros((3, 40), np.float32), np.zeros(3, np.float32)),)
-    shallow = dataclasses.replace(shade.shader, layers=one_layer)
-    assert dataclasses.replace(shade, shader=shallow).pixel_encoding(batch, batch) == waves
+    shallow = dataclasses.replace(shade, shader=dataclasses.replace(shade.shader, layers=one_layer))
+    parts = frame.density_components, frame.appearance_components
+    first, both = (
+        simulate_frame([TileJobs(1, pixels, (job,))], SMALL, shallow, parts, frame.line_bytes, deferred=True).cycles
+        for pixels in (batch, 2 * batch)
+    )
+    assert both - first == waves + shallow.first_layer(batch)
+
+
+def test_pixels_whose_rays_have_ended_fill_the_rests_of_the_array() -> None:
+    """Two jobs with a batch of samples each; behind the first one, a batch of pixels is finished and the array rests.
+
+    So its network is hidden by the flow of the second job, which no longer waits for it at the end.
+    """
+    frame = count()
+    batch = SMALL.render_engine.batch
+    shade = ShadeTiming(SMALL, FIELD.shader)
+    job = dataclasses.replace(next(sweep_jobs(frame, SMALL.render_engine, encoded=True)).jobs[0], shaded=batch)
+    network = shade.network(batch)
+    long = dataclasses.replace(job, flow=job.flow + 4 * network)
+
+    def cycles(finished: int) -> RenderRun:
+        jobs = (dataclasses.replace(job, finished=finished), long, long)
+        return run([TileJobs(1, 2 * batch, jobs)], frame, deferred=True)
+
+    late, none, early = (cycles(number) for number in (0, batch - 1, batch))
+    assert late.cycles == none.cycles == early.cycles + network
+    assert early.network == late.network == 2 * batch
+    # The last of their samples come with the second job's batch: there is no rest behind it.
+    first, second = dataclasses.replace(job, shaded=batch - 1), dataclasses.replace(long, shaded=1)
+    some, nothing = (
+        run([TileJobs(1, 2 * batch, (dataclasses.replace(first, finished=number), second))], frame, deferred=True)
+        for number in (batch, 0)
+    )
+    assert some.cycles == nothing.cycles
+
+
+def test_finished_pixels_are_those_whose_ray_ended_behind_a_shaded_sample() -> None:
+    ended, whole = count(), count(Settings(termination=None))
+    shaded = [tile.counts.shaded_pixels for tile in ended.tiles]
+    finished = [int(tile.counts.finished.sum()) for tile in ended.tiles]
+    assert all(some <= most for some, most in zip(finished, shaded, strict=True))
+    assert whole.total("finished") == 0 < ended.total("finished")
+    dark = render(FIELD, CAMERA, "sweep", SETTINGS).transmittance < np.float32(0.1)
+    assert ended.total("finished") == np.count_nonzero(dark)
+
+
+def test_a_sample_s_path_is_the_units() -> None:
+    """Projector, ball, lattice; encoded factors of 16 components, tree and sums, softplus, light; compositor."""
+    opacity = 36 + 10 + 16 + 3 * 4 + 107 + 4 + 56
+    assert 79 + 61 + 18 + opacity + 6 == timing.PIPELINE_CYCLES
 
 
 def test_what_does_not_fit_is_refused() -> None:

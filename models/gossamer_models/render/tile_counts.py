@@ -19,6 +19,7 @@ class TileCounts:
     Members
     -------
     low, high : arrays of int64, shape (jobs, 3): first and last cube along each axis that the tile may see
+    finished : array of int64, shape (jobs,): pixels with a shaded sample whose ray ends in the job
     job : array of int64, shape (cubes,): job of each cube
     scanned : array of int64, shape (cubes,): pixels of the cube's rectangle in the tile
     candidates, hits, tests, samples, shaded : arrays of int64, shape (cubes,)
@@ -33,6 +34,7 @@ class TileCounts:
 
     low: Index
     high: Index
+    finished: Index
     job: Index
     scanned: Index
     candidates: Index
@@ -72,4 +74,4 @@ def joined(parts: list[TileCounts], uniform: int, shaded_pixels: int) -> TileCou
 
 def _nothing() -> TileCounts:
     n, places, points = np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3), np.float32)
-    return TileCounts(places, places, n, n, n, n, n, n, n, n, n, 0, 0, 0, points, points)
+    return TileCounts(places, places, n, n, n, n, n, n, n, n, n, n, 0, 0, 0, points, points)

@@ -158,15 +158,16 @@ class _Scene:
             return np.bincount(place[cubes], weights, count).astype(np.int64)
 
         row_cube, row_samples = _rows(place[cube[computed]], owner[computed], pair[computed])
-        job_of = np.unique(job[worked], return_inverse=True)[1]
+        jobs, job_of = np.unique(job[worked], return_inverse=True)
+        finished = np.searchsorted(jobs, job[cube[ended]][state.shaded[owner[ended]]])
         starts = np.flatnonzero(np.diff(job_of, prepend=-1))
         inside = places[worked]
         low, high = (f.reduceat(inside, starts) if count else inside for f in (np.minimum, np.maximum))
         tests = per_cube(pairs.cube[met], (pairs.last - pairs.first + 1)[met])
         return TileCounts(
-            low, high, job_of, scanned[worked], per_cube(which[alive]), per_cube(pairs.cube[met]), tests,
-            per_cube(cube[computed]), per_cube(cube[shaded]), row_cube, row_samples, int(used.sum()), 0, 0,
-            points[computed], points[shaded],
+            low, high, np.bincount(finished, minlength=len(jobs)), job_of, scanned[worked], per_cube(which[alive]),
+            per_cube(pairs.cube[met]), tests, per_cube(cube[computed]), per_cube(cube[shaded]), row_cube, row_samples,
+            int(used.sum()), 0, 0, points[computed], points[shaded],
         )  # fmt: skip
 
 

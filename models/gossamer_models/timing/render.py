@@ -41,7 +41,7 @@ _WORD_CUBES: Final = 64
 _COMPONENTS: Final = 16
 _PLANE_TEXELS, _LINE_TEXELS, _PAIRS = 4, 2, 3
 _ROWS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS)
-PIPELINE_CYCLES: Final = sample_path_cycles(_PAIRS * _COMPONENTS)
+PIPELINE_CYCLES: Final = sample_path_cycles(_COMPONENTS)
 """From a cube's first pixel in the projector to its first sample's end in the compositor, without any wait."""
 
 PRODUCTS: Final = _PAIRS * (_PLANE_TEXELS + _LINE_TEXELS + 1)

@@ -181,16 +181,15 @@ def meeting_cycles(met: Sequence[bool]) -> list[int]:
     return [BALL_CYCLES + max(then, place + 1) for place, then in zip(places, after, strict=True)]
 
 
-def sample_path_cycles(products: int) -> int:
-    """Return the cycles from a cube in the projector to the end of its first sample in the compositor, without a wait.
+def sample_path_cycles(components: int) -> int:
+    """Return the cycles from a cube in the projector to the result of its first sample, without a wait.
 
-    Projection, ball, lattice, factors, their sum, softplus; light: a product, an exponential and what the compositor
-    makes of it.
+    Projection, ball, lattice, opacity with a row that is found and decoded, compositor.
 
     Parameters
     ----------
-    products : terms of a density's sum
+    components : of density, per axis pair
     """
-    light = PIPELINE_MULTIPLY_CYCLES + EXPONENTIAL_CYCLES + LIGHT_CYCLES
     ball = meeting_cycles([True])[0]
-    return PROJECTION_CYCLES + ball + LATTICE_CYCLES + factor_cycles() + tree_cycles(products) + SOFTPLUS_CYCLES + light
+    opacity = opacity_cycles(components) + encoded_row_cycles(components)
+    return PROJECTION_CYCLES + ball + LATTICE_CYCLES + opacity + COMPOSITOR_CYCLES

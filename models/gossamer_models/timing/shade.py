@@ -155,28 +155,20 @@ class ShadeTiming:
     def encoding(self, samples: int) -> int:
         """Return the cycles from the last feature of a batch of samples to the last wave of it."""
         tile = min(samples, self.architecture.array.rows * max(li for li, _ in self.architecture.array.interleaves))
-        return max(self._waves(tile), self._waves(samples) - self.basis(samples) + self.basis(tile))
+        return max(self.waves(tile), self.waves(samples) - self.basis(samples) + self.basis(tile))
 
-    def pixel_encoding(self, pixels: int, before: int) -> int:
-        """Return the cycles from the network of a batch of pixels to the last wave of the next batch.
+    def waves(self, pixels: int) -> int:
+        """Return the cycles of the waves of pixels, whose features are complete: no basis hides them."""
+        return rate_cycles(pixels * self.waves_per_sample, self.engine.sine_units)
 
-        Pixels' features are complete, so that no basis hides their waves, but the network of the pixels before does
-        from its second layer on: then the first one's inputs are free.
-
-        Parameters
-        ----------
-        before : pixels in the batch before; 0 for a tile's first batch, which begins with its waves
-        """
-        hidden = sum(self._layers(before)[1:]) if before else 0
-        return max(self._waves(pixels) - hidden, 0)
+    def first_layer(self, samples: int) -> int:
+        """Return the cycles in which the network reads its inputs; behind them those of the next batch may come."""
+        return self._layers(samples)[0]
 
     def network(self, samples: int) -> int:
         """Return the cycles of the network of a batch, to its colours."""
         sigmoids = 3 * _SIGMOID_LOOKUPS * min(samples, self.architecture.array.rows)
         return sum(self._layers(samples)) + rate_cycles(sigmoids, self.engine.exp_units)
-
-    def _waves(self, samples: int) -> int:
-        return rate_cycles(samples * self.waves_per_sample, self.engine.sine_units)
 
     def _layers(self, samples: int) -> list[int]:
         found = []

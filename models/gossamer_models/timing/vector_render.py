@@ -25,7 +25,7 @@ from gossamer_models.timing.render_units import (
     PIPELINE_ADD_CYCLES,
     RECIPROCAL_CYCLES,
     WAVE_CYCLES,
-    factor_cycles,
+    encoded_factor_cycles,
 )
 
 __all__ = ["RENDER_OPERATIONS", "drain_cycles", "feed_cycles", "render_cycles"]
@@ -67,7 +67,7 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
                 raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
             return _sweep_cycles(engine, counts)
         case VectorOp.RENDER_PRODUCTS:
-            return max(timing.sample_cycles(engine, v.count, v.size), halves) + factor_cycles()
+            return max(timing.sample_cycles(engine, v.count, v.size), halves) + encoded_factor_cycles(v.size)
         case VectorOp.RENDER_INPUTS:
             return max(timing.rate_cycles(v.count * v.size, engine.sine_units), halves) + WAVE_CYCLES
         case VectorOp.RENDER_COLOURS:

@@ -120,7 +120,7 @@ def test_every_operation_has_a_cost() -> None:
         # 240 bytes are four lines
         (VectorOp.RENDER_TILE, {"count": 10}, 4 + 10 + 2 * 4),
         # 24 cycles of rows of three words each, 24 of products, but 36 lines leave; then the pipeline
-        (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 36 + 36),
+        (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 36 + 47),
         (VectorOp.RENDER_INPUTS, {"count": 8, "size": 120, "channels": 152}, 120 + 7),
         # two look-ups per channel; power, sum, reciprocal; product and sum
         (VectorOp.RENDER_COLOURS, {"count": 8}, 16 + 56 + 4 + 40 + 5),
