@@ -70,12 +70,12 @@ class PictureEmitter:
     ----------
     architecture : with a render engine
     components : of appearance
-    shading : features, inputs of the network, waves per sample
+    shading : features, inputs of the network
     """
 
-    def __init__(self, architecture: Architecture, components: int, shading: tuple[int, int, int]) -> None:
+    def __init__(self, architecture: Architecture, components: int, shading: tuple[int, int]) -> None:
         self._architecture, self._components = architecture, components
-        self._features, self._inputs, self._waves = shading
+        self._features, self._inputs = shading
         self._in, self._out = architecture.buffers.vector_in_bytes, architecture.buffers.vector_out_bytes
         self._line = architecture.vector.line_bytes
 
@@ -177,7 +177,7 @@ class PictureEmitter:
             builder.add(
                 Vector(
                     wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
-                    op=VectorOp.RENDER_INPUTS, count=count, size=self._waves, channels=inputs, source1=source1,
+                    op=VectorOp.RENDER_INPUTS, count=count, size=features, channels=inputs, source1=source1,
                 )
             )  # fmt: skip
             builder.add(*self._give([(samples.inputs.address + 2 * inputs * first, 0, 2 * inputs * count)], level))

@@ -102,9 +102,8 @@ class _Compiler:
         self.patches: dict[tuple[int, int, int], Tensor] = {}
         self.records: dict[tuple[int, int, int], Tensor] = {}
         shader = field.shader
-        waves = 2 * (shader.features * shader.feature_frequencies + 3 * shader.direction_frequencies)
         inputs = Shader.inputs(shader.features, shader.feature_frequencies, shader.direction_frequencies)
-        self.emitter = PictureEmitter(architecture, field.appearance.components, (shader.features, inputs, waves))
+        self.emitter = PictureEmitter(architecture, field.appearance.components, (shader.features, inputs))
         self.inputs = inputs
 
     def compile(self) -> Program:

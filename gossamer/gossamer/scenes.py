@@ -43,6 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--box", type=float, default=BOX, help="half side of the box around the origin, default 1")
     parser.add_argument("--sparsity", type=float, default=0.9, help="share of the planes that is pruned, default 0.9")
     parser.add_argument("--side", type=int, default=96, help="texels per axis, default 96")
+    parser.add_argument("--cubes", type=int, default=64, help="occupancy cubes per axis, default 64")
+    parser.add_argument(
+        "--components", type=int, nargs=2, default=(16, 48), metavar="N", help="of density, appearance; default 16 48"
+    )
+    parser.add_argument(
+        "--hidden", type=int, nargs="+", default=(128, 128), metavar="N", help="widths of the network, default 128 128"
+    )
     parser.add_argument("--network", metavar="N:M", help="write a field with such a basis and network as well")
     parser.add_argument("--deferred", action="store_true", help="fit for deferred shading")
     parser.add_argument(
@@ -72,6 +79,12 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     plain = FitSettings()
     if not 8 <= arguments.side <= 1024:
         raise InputError(f"--side must lie between 8 and 1024, not {arguments.side}")
+    if not 2 <= arguments.cubes <= 256:
+        raise InputError(f"--cubes must lie between 2 and 256, not {arguments.cubes}")
+    for option in ("components", "hidden"):
+        for size in getattr(arguments, option):
+            if not 1 <= size <= 1024:
+                raise InputError(f"--{option} must lie between 1 and 1024, not {size}")
     if not 0 < arguments.effort <= 100:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
     shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS
@@ -87,7 +100,8 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         network_tuning=max(1, round(arguments.effort * plain.network_tuning)),
         sparsity=arguments.sparsity,
         networks=tuple(networks),
-        shape=Shape(shading=shading),
+        cubes=arguments.cubes,
+        shape=Shape(*arguments.components, hidden=tuple(arguments.hidden), shading=shading),
     )
     views = _views(source, arguments)
     begin = time.monotonic()

@@ -54,7 +54,7 @@ def pack_blocks(tensor: F16, word: int) -> F16:
     batch, channels, height, width = tensor.shape
     padded = np.zeros((blocks_of(batch) * BLOCK, blocks_of(channels, word) * BLOCK, height, width), np.float16)
     padded[:batch, :channels] = tensor
-    split = padded.reshape(blocks_of(batch), BLOCK, -1, BLOCK, height, width)
+    split = padded.reshape(blocks_of(batch), BLOCK, blocks_of(channels, word), BLOCK, height, width)
     return np.ascontiguousarray(split.transpose(0, 4, 5, 2, 1, 3))
 
 

@@ -13,7 +13,9 @@ from gossamer_hw.numerics.formats import Half
 from gossamer_models.numerics.sine import QUARTER, TURNS
 from gossamer_models.timing.render_units import WAVE_CYCLES
 
-__all__ = ["WaveUnit"]
+__all__ = ["OCTAVE_BITS", "WaveUnit"]
+
+OCTAVE_BITS = 4
 
 _PHASE_BITS = 64  # a turn; the number's unit is 2**-24, that of TURNS 2**-40
 _PLACE_BITS = 24
@@ -21,6 +23,7 @@ _REST_BITS = 16
 _CELLS = len(QUARTER) - 1
 _VALUE_BITS = 33  # 1 in units of 2**-32
 _NAN = 0x7E00
+_INFINITE = 31  # exponent
 
 
 class WaveUnit(wiring.Component):
@@ -35,19 +38,22 @@ class WaveUnit(wiring.Component):
     Members
     -------
     x : a number; of infinities and NaN both results are NaN.
+    octave : waves of ``2**octave x``, which is infinite as binary16 has it.
     sine, cosine : :attr:`latency` cycles later; within 2**-11.9 of the true values.
     """
 
     latency = WAVE_CYCLES
 
     def __init__(self) -> None:
-        super().__init__({"x": In(Half), "sine": Out(Half), "cosine": Out(Half)})
+        super().__init__({"x": In(Half), "octave": In(OCTAVE_BITS), "sine": Out(Half), "cosine": Out(Half)})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages."""
         m = Module()
         quadrant, places = self._quadrant(m)
-        nan = delayed(m, self.x.exponent.all(), self.latency - 1, name="nan")
+        # A subnormal number stays finite: it is below 2**-14.
+        infinite = (self.x.exponent != 0) & (self.x.exponent + self.octave >= _INFINITE)
+        nan = delayed(m, infinite, self.latency - 1, name="nan")
         m.submodules.table = table = Memory(
             shape=data.StructLayout({"start": 17, "rise": 9}),
             depth=_CELLS,
@@ -69,7 +75,8 @@ class WaveUnit(wiring.Component):
         # Cycle 1: the product.
         significand = Cat(self.x.mantissa, self.x.exponent.any())
         product = register(m, significand * TURNS, when=True, name="product")
-        shift = register(m, Mux(self.x.exponent.any(), self.x.exponent - 1, 0)[:5], when=True, name="shift")
+        places = (Mux(self.x.exponent.any(), self.x.exponent - 1, 0) + self.octave)[:5]
+        shift = register(m, places, when=True, name="shift")
         sign = delayed(m, self.x.sign, 2, name="sign")
 
         # Cycle 2: the phase, a turn is all bits.

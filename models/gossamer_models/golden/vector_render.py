@@ -10,7 +10,7 @@ from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK, blocks_of, pack_blocks, unpack_blocks
-from gossamer_models.numerics.formats import Float32, UInt8, to_fp16
+from gossamer_models.numerics.formats import Float32, UInt8, canonical, to_fp16, to_fp32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS, TileRays, run_job
 from gossamer_models.render.engine.patches import (
@@ -137,7 +137,7 @@ def render_products(machine: Machine, v: Vector) -> None:
     part = slice(v.parameter, v.parameter + v.count)
     products = Interpolator(appearance, _MACHINE).products(job.points[part])
     rows = np.zeros((v.count, width), np.float16)
-    rows[: len(products)] = to_fp16(products)
+    rows[: len(products)] = to_fp16(products + np.float32(0))  # a product that is -0 becomes +0
     listed = np.zeros((v.count, 2), np.uint32)
     listed[:, 0] = NO_PIXEL
     listed[: len(products), 0] = job.pixels[part]
@@ -151,13 +151,15 @@ def render_inputs(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: fp16 features of `count` samples in blocks; VIN[source1]: their list. VOUT[target0] = fp16 of the
     features, the direction, sines and cosines of 2^k features, then of 2^k direction, in blocks of `channels`. Sine and
-    cosine: `gossamer_models.numerics.sine`. `size`: waves per sample.
+    cosine: `gossamer_models.numerics.sine`. `size`: the features, padded to a block.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     features, of_features, of_directions = view.shading
-    _check_widths(v, 2 * (features * of_features + 3 * of_directions), Shader.inputs(*view.shading))
+    _check_widths(v, blocks_of(features) * BLOCK, Shader.inputs(*view.shading))
+    if not v.count:
+        return
     half = machine.read(v.engine, Buffer.VIN, np.float16, v.source0, v.count * blocks_of(features) * BLOCK)
-    values = unpack_blocks(half, (v.count, features, 1, 1))[:, :, 0, 0].astype(np.float32)
+    values = to_fp32(unpack_blocks(half, (v.count, features, 1, 1))[:, :, 0, 0])
     pixels, _ = _list(machine, v, tile)
     directions = _MACHINE.half(tile.rays.views[np.where(pixels == NO_PIXEL, 0, pixels)])
     found = network_inputs(_MACHINE, values, directions, of_features, of_directions)
@@ -175,8 +177,9 @@ def render_colours(machine: Machine, v: Vector) -> None:
     results = machine.read(v.engine, Buffer.VIN, np.float32, v.source0, v.count * BLOCK).reshape(-1, BLOCK)[:, :3]
     pixels, weights = _list(machine, v, tile)
     real = pixels != NO_PIXEL
-    parts = weights[real, None] * _MACHINE.sigmoid(results[real])
-    np.add.at(tile.colours, pixels[real], parts)
+    with np.errstate(invalid="ignore"):
+        np.add.at(tile.colours, pixels[real], weights[real, None] * _MACHINE.sigmoid(results[real]))
+    tile.colours = canonical(tile.colours)
 
 
 def render_finish(machine: Machine, v: Vector) -> None:

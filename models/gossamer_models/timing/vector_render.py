@@ -19,13 +19,10 @@ from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
 from gossamer_models.timing.render_tables import lines_cycles
 from gossamer_models.timing.render_units import (
-    COLOUR_CYCLES,
     COMPOSITOR_CYCLES,
-    EXPONENTIAL_CYCLES,
-    PIPELINE_ADD_CYCLES,
-    RECIPROCAL_CYCLES,
+    SIGMOID_CYCLES,
     WAVE_CYCLES,
-    encoded_factor_cycles,
+    factor_cycles,
 )
 
 __all__ = ["RENDER_OPERATIONS", "drain_cycles", "feed_cycles", "render_cycles"]
@@ -34,9 +31,11 @@ _VIEW_BYTES: Final = 256
 _RAY_BYTES: Final = 24
 _PIXEL_BYTES: Final = 12
 _HEAD_CYCLES: Final = 4
-_CHANNELS: Final = 3
-_SIGMOID_LOOKUPS: Final = 2
-_SIGMOID_CYCLES: Final = EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
+_GROUP: Final = 8
+_LOADING_CYCLES: Final = 3
+_INPUT_CYCLES: Final = WAVE_CYCLES + 3
+_PRODUCT_CYCLES: Final = factor_cycles() + 2
+_COLOUR_CYCLES: Final = 1 + SIGMOID_CYCLES + COMPOSITOR_CYCLES
 
 
 def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | None) -> int:
@@ -54,7 +53,6 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
         The architecture has no render engine.
     """
     engine, line = architecture.render_engine, architecture.vector.line_bytes
-    halves = timing.rate_cycles(2 * v.count * v.channels, line)
     match VectorOp(v.op):
         case VectorOp.RENDER_VIEW:
             return _VIEW_BYTES // line + 2
@@ -67,12 +65,11 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
                 raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
             return _sweep_cycles(engine, counts)
         case VectorOp.RENDER_PRODUCTS:
-            return max(timing.sample_cycles(engine, v.count, v.size), halves) + encoded_factor_cycles(v.size)
+            return _product_cycles(v)
         case VectorOp.RENDER_INPUTS:
-            return max(timing.rate_cycles(v.count * v.size, engine.sine_units), halves) + WAVE_CYCLES
+            return _input_cycles(v)
         case VectorOp.RENDER_COLOURS:
-            sigmoids = timing.rate_cycles(_CHANNELS * _SIGMOID_LOOKUPS * v.count, engine.exp_units)
-            return max(sigmoids, timing.rate_cycles(v.count, engine.compositor_lanes)) + _SIGMOID_CYCLES + COLOUR_CYCLES
+            return _colour_cycles(v)
         case VectorOp.RENDER_FINISH:
             return v.count + COMPOSITOR_CYCLES + 1 + drain_cycles(v.count, _PIXEL_BYTES, line)
         case op:
@@ -101,3 +98,21 @@ def _sweep_cycles(engine: RenderEngine, counts: SweepCounts) -> int:
     units = timing.unit_cycles(engine, scanned, tests, samples, counts.components)
     units.append(timing.compositor_cycles(engine, len(scanned), row_cube, row_samples))
     return start + timing.flow_cycles(units, engine.lag_cubes)
+
+
+def _product_cycles(v: Vector) -> int:
+    """A sample's words are written one by one, then its entry of the list."""
+    return (v.channels // _GROUP + 1) * v.count + _PRODUCT_CYCLES if v.count else 1
+
+
+def _input_cycles(v: Vector) -> int:
+    """Eight samples are loaded, a word of features or an entry per cycle, while the ones before give their inputs."""
+    groups, loads = v.count // _GROUP, v.size + _GROUP
+    if not groups:
+        return 1
+    return loads + _LOADING_CYCLES + (groups - 1) * max(loads, v.channels) + v.channels + _INPUT_CYCLES
+
+
+def _colour_cycles(v: Vector) -> int:
+    """A sample enters in as many cycles as keep two of one pixel apart, and its channels pass one sigmoid."""
+    return timing.COMPOSE_CYCLES * v.count + _COLOUR_CYCLES if v.count else 1

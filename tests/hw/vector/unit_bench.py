@@ -115,8 +115,8 @@ class UnitBench:
         writes = [(unit.vout, self.vout, 1), (unit.prm_write, self.prm, 4)]
         self.rig.run(
             self._driver(instructions, limit),
-            processes=[_reader(port, source, line) for port, source in reads],
-            background=[_writer(port, target, line, unit_bytes) for port, target, unit_bytes in writes],
+            processes=[reader(port, source, line) for port, source in reads],
+            background=[writer(port, target, line, unit_bytes) for port, target, unit_bytes in writes],
         )
 
     def _driver(self, instructions: list[Vector], limit: int) -> Any:
@@ -142,7 +142,7 @@ class UnitBench:
         return drive
 
 
-def _reader(port: Any, source: UInt8, line: int) -> Any:
+def reader(port: Any, source: UInt8, line: int) -> Any:
     """Memory behind a read port; without `enable` it gives garbage."""
     value = port.data if not hasattr(port.data, "as_value") else port.data.as_value()
 
@@ -154,7 +154,7 @@ def _reader(port: Any, source: UInt8, line: int) -> Any:
     return read
 
 
-def _writer(port: Any, target: UInt8, line: int, unit_bytes: int) -> Any:
+def writer(port: Any, target: UInt8, line: int, unit_bytes: int) -> Any:
     """Memory behind a write port."""
     value = port.data if not hasattr(port.data, "as_value") else port.data.as_value()
 

@@ -1,0 +1,162 @@
+"""RENDER_PRODUCTS: appearance of the samples that a sweep has kept, and their list."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.numerics.bits import delayed, delayed_flags, register
+from gossamer_hw.numerics.convert import relax
+from gossamer_hw.numerics.half import narrow
+from gossamer_hw.numerics.integers import from_integer
+from gossamer_hw.render.factor_lane import FactorLane
+from gossamer_hw.render.operation import AXES, kept_port, operation_members, texel_layout
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
+from gossamer_hw.vector.ports import buffer_members
+from gossamer_models.architecture import Architecture
+from gossamer_models.golden.vector_render import NO_PIXEL
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
+
+__all__ = ["ProductsOperation"]
+
+_WORD_BITS = 16 * BLOCK
+_WORD_BYTES = _WORD_BITS // 8
+_ENTRY_BITS = 64
+
+
+class ProductsOperation(wiring.Component):
+    """Products of a sample at once, then written, a word of eight per cycle, and its entry of the list.
+
+    A :class:`~gossamer_hw.render.factor_lane.FactorLane` per axis pair. Texels of appearance come past while lines and
+    the sweep's patches are read, and stay. :func:`gossamer_models.timing.vector_render.render_cycles` has the cycles;
+    ``done`` comes with the last write.
+
+    Parameters
+    ----------
+    architecture
+        With at least four lanes and a render engine, whose sizes count.
+
+    Members
+    -------
+    See :mod:`~gossamer_hw.render.operation`; and
+    bases : first texels of the patches along x, y and z, constant from ``start`` to ``done``.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than four lanes.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        if architecture.vector.lanes < _WORD_BYTES // 4:
+            raise ValueError(f"`lanes` must be at least {_WORD_BYTES // 4}, not {architecture.vector.lanes}")
+        engine = architecture.render_engine
+        self._line_bits = 32 * architecture.vector.lanes
+        self._components = components = engine.components[1]
+        self._blocks = blocks_of(AXES * components)
+        self._lanes = [
+            FactorLane(components=components, columns=engine.patch, rows=engine.patch, length=engine.grid)
+            for _ in range(AXES)
+        ]
+        super().__init__(
+            {
+                **operation_members(architecture),
+                "vout": buffer_members(architecture, halves=False)["vout"],
+                "kept": Out(kept_port(engine)),
+                "kept_count": In(range(engine.kept + 1)),
+                "texel": In(texel_layout(engine)),
+                "bases": In(data.ArrayLayout(COORDINATE_BITS, AXES)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Issue samples as fast as their words are written."""
+        m = Module()
+        issue, last, number = self._issue(m)
+        m.d.comb += [self.kept.enable.eq(issue), self.kept.address.eq(number)]
+        sample, there = self.kept.data, delayed(m, number < self.kept_count, 1, name="there")
+        products = [
+            narrow(m, relax(m, product)).as_value()
+            for pair in range(AXES)
+            for product in self._lane(m, pair, delayed_flags(m, issue, 1, name=f"enters_{pair}"))
+        ]
+        entry = Cat(Mux(there, sample.pixel, Const(NO_PIXEL, 32)), Mux(there, sample.weight.as_value(), 0))
+        latency = self._lanes[0].latency
+        listed = delayed(m, entry, latency, name="entry")
+        real = delayed(m, there, latency, name="real")
+        row = Signal(_WORD_BITS * (self._blocks + 1), reset_less=True)
+        fresh = Cat(Mux(real, Cat(products), 0), Const(0, _WORD_BITS * self._blocks - 16 * len(products)), listed)
+        arrives, ends = delayed_flags(m, Cat(issue, last), 1 + latency, name="arrives")
+        m.d.sync += row.eq(Mux(arrives, fresh, row >> _WORD_BITS))
+        self._write(m, row[:_WORD_BITS], delayed_flags(m, arrives, 1, name="begins"))
+        empty = Signal()
+        m.d.sync += empty.eq(self.start & (self.command.count == 0))
+        m.d.comb += self.done.eq(delayed_flags(m, ends, 1 + self._blocks, name="ending") | empty)
+        return m
+
+    def _issue(self, m: Module) -> tuple[Value, Value, Value]:
+        """Return whether a sample is read, whether it is the last one, and its number among those that are kept."""
+        left, number, wait = Signal(24), Signal(25), Signal(range(self._blocks + 1))
+        issue = (left != 0) & (wait == 0)
+        with m.If(self.start):
+            m.d.sync += [left.eq(self.command.count), number.eq(self.command.parameter), wait.eq(0)]
+        with m.Elif(issue):
+            m.d.sync += [left.eq(left - 1), number.eq(number + 1), wait.eq(self._blocks)]
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        return issue, issue & (left == 1), number
+
+    def _lane(self, m: Module, pair: int, enters: Value) -> Any:
+        """Return the products of an axis pair, and keep its texels."""
+        m.submodules[f"lane_{pair}"] = lane = self._lanes[pair]
+        (a, b), c, texel = PLANE_AXES[pair], LINE_AXIS[pair], self.texel
+        writes = texel.appearance & (texel.axes == pair)
+        m.d.comb += [
+            lane.valid.eq(enters | writes),
+            lane.item.eq(Mux(enters, Texels.POINT, Mux(texel.line, Texels.LINE, Texels.PLANE))),
+            lane.column.eq(texel.column),
+            lane.row.eq(texel.row),
+            lane.numbers.as_value().eq(texel.numbers.as_value()),
+            # The line is held from its first texel on.
+            *(lane.bases[place].eq(self.bases[axis]) for place, axis in enumerate((a, b))),
+        ]
+        for place, axis in enumerate((a, b, c)):
+            grid = self.view.grid[axis]
+            span = from_integer(m, (grid - 1)[:COORDINATE_BITS]).number
+            m.d.comb += [
+                lane.point[place].eq(self.kept.data.point[axis]),
+                lane.spans[place].eq(register(m, span, when=True, name=f"span_{pair}_{place}")),
+                lane.highest[place].eq(grid - 2),
+            ]
+        return lane.products
+
+    def _write(self, m: Module, word: Value, begins: Value) -> None:
+        """Write the words of a row, and then its entry."""
+        per_line = self._line_bits // _WORD_BITS
+        bits = (per_line - 1).bit_length()
+        turn, sample, group, entry = Signal(range(self._blocks + 1)), Signal(3), Signal(24), Signal(24)
+        lists = turn == self._blocks
+        place = (group + (turn << 3) + sample)[:24]
+        with m.If(self.start):
+            m.d.sync += [sample.eq(0), group.eq(self.command.target0 >> 4), entry.eq(self.command.target1 >> 3)]
+        with m.Elif(lists):
+            m.d.sync += [
+                turn.eq(0),
+                sample.eq(sample + 1),
+                group.eq(group + Mux(sample == BLOCK - 1, BLOCK * self._blocks, 0)),
+                entry.eq(entry + 1),
+            ]
+        with m.Elif(begins | (turn != 0)):
+            m.d.sync += turn.eq(turn + 1)
+        words = Const((1 << _WORD_BYTES) - 1, self._line_bits // 8) << (place[:bits] << 4)
+        entries = Const((1 << _ENTRY_BITS // 8) - 1, self._line_bits // 8) << (entry[: bits + 1] << 3)
+        m.d.comb += [
+            self.vout.enable.eq(begins | (turn != 0)),
+            self.vout.address.eq(Mux(lists, entry >> bits + 1, place >> bits)),
+            self.vout.data.eq(
+                Mux(lists, word[:_ENTRY_BITS].replicate(2 * per_line), word.replicate(per_line))
+            ),
+            self.vout.mask.eq(Mux(lists, entries, words)),
+        ]

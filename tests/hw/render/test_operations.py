@@ -1,0 +1,230 @@
+"""The network's side of the render engine in Amaranth's simulator: bits as golden, cycles as the closed form."""
+
+import dataclasses
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer_hw.render.colours_operation import ColoursOperation
+from gossamer_hw.render.inputs_operation import InputsOperation
+from gossamer_hw.render.products_operation import ProductsOperation
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS
+from gossamer_models.architecture import Architecture
+from gossamer_models.golden.render_state import TileState
+from gossamer_models.golden.state import Machine
+from gossamer_models.golden.vector import vector
+from gossamer_models.golden.vector_render import NO_PIXEL
+from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.isa.tokens import Buffer, Engine
+from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.numerics.formats import UInt8, UInt32, canonical
+from gossamer_models.render.engine.job import ShadedJob, TileRays
+from gossamer_models.render.engine.patches import JobRecord, Texels, patch_stream
+from gossamer_models.render.engine.view import View, view_of
+from gossamer_models.render.field import PLANE_AXES, Factors, Shader
+from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.renderer import Settings
+from gossamer_models.render.tiles import Tile
+from gossamer_models.timing.render import COMPOSE_CYCLES
+from gossamer_models.timing.vector_render import render_cycles
+from tests.hw.render.operation_bench import OperationBench, looked_up, render_machine
+from tests.hw.render.rows import numbers
+from tests.hw.rig import Rig, Role
+from tests.hw.vector.unit_bench import halves
+from tests.models.render.fields import random_field
+from tests.models.render.test_renderer import EYES, camera
+
+SEED = 31
+SIDE = 8
+PIXELS = SIDE**2
+
+
+@cache
+def some_view() -> View:
+    field = random_field(1)
+    eye = camera(EYES["outside"])
+    return view_of(field, eye, make_rays(field, eye, 0.5), Settings(), 8)
+
+
+def singles(rng: np.random.Generator, *shape: int) -> UInt32:
+    """Numbers of fp32: any bits, usual ones, and special ones."""
+    special = np.array([0, 1 << 31, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFA00001, 1, 0x3F800000], np.uint32)
+    kinds = [
+        rng.integers(0, 1 << 32, shape, dtype=np.uint32),
+        rng.normal(0, 4, shape).astype(np.float32).view(np.uint32),
+        special[rng.integers(0, len(special), shape)],
+    ]
+    return np.choose(rng.choice(3, shape, p=[0.1, 0.8, 0.1]), kinds).astype(np.uint32)
+
+
+def listed(rng: np.random.Generator, count: int, kind: str) -> UInt32:
+    """A list of pixels and weights: all of one pixel, none at all, or any."""
+    pixels = {"one": np.full(count, PIXELS - 1), "none": np.full(count, NO_PIXEL)}.get(kind)
+    if pixels is None:
+        pixels = np.where(rng.random(count) < 0.2, NO_PIXEL, rng.integers(0, PIXELS, count))
+    return np.stack([pixels.astype(np.uint32), singles(rng, count)], axis=1)
+
+
+def golden(architecture: Architecture, view: View, rays: TileRays, vin: UInt8, vout: UInt8) -> Machine:
+    """Golden's machine with a tile under way."""
+    machine = Machine(architecture, np.zeros(64, np.uint8))
+    machine.write(Engine.LOAD, Buffer.VIN, 0, vin)
+    machine.write(Engine.VECTOR, Buffer.VOUT, 0, vout)
+    machine.render.view, machine.render.tile = view, TileState.begin(rays, view)
+    return machine
+
+
+def some_rays(rng: np.random.Generator) -> TileRays:
+    views = rng.normal(0, 1, (PIXELS, 3)).astype(np.float32)
+    views[1] = [0, -0.0, 1e-7]
+    return TileRays(Tile(0, 0, SIDE, SIDE), views, views)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "shading", "counts", "kind"),
+    [
+        (16, (27, 2, 2), (24, 8, 0), "any"),
+        (4, (5, 0, 3), (16,), "any"),
+        (8, (9, 16, 0), (8,), "one"),
+        pytest.param(64, (8, 0, 0), (40, 40), "none", marks=pytest.mark.slow),
+        pytest.param(2**4, (1, 1, 1), (64,), "any", marks=pytest.mark.slow),
+    ],
+)
+def test_inputs(lanes: int, shading: tuple[int, int, int], counts: tuple[int, ...], kind: str) -> None:
+    rng = np.random.default_rng(SEED + lanes + shading[1])
+    architecture, view = render_machine(lanes), dataclasses.replace(some_view(), shading=shading)
+    bench = OperationBench(architecture, Rig(InputsOperation(architecture)), view)
+    features, inputs = blocks_of(shading[0]) * BLOCK, blocks_of(Shader.inputs(*shading)) * BLOCK
+    rays, line, place, instructions = some_rays(rng), architecture.vector.line_bytes, 0, []
+    target = line
+    for count in counts:
+        source1 = place + architecture.vector.align(2 * features * count)
+        bench.vin[place : place + 2 * features * count] = halves(rng, features * count, 0.1)
+        bench.vin[source1 : source1 + 8 * count] = listed(rng, count, kind).view(np.uint8).ravel()
+        instructions.append(
+            Vector(op=VectorOp.RENDER_INPUTS, count=count, size=features, channels=inputs, source0=place,
+                   source1=source1, target0=target)
+        )  # fmt: skip
+        place, target = source1 + architecture.vector.align(8 * count), target + 2 * inputs * count + line
+    machine = golden(architecture, view, rays, bench.vin, bench.vout)
+    for v in instructions:
+        vector(machine, v)
+    rows = [int.from_bytes(row.tobytes(), "little") for row in rays.views]
+    bench.execute(instructions, processes=[looked_up(bench.rig.dut.views, rows)])
+    different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
+    assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
+    assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+
+
+def texels_of(unit: ProductsOperation, appearance: Factors, texels: Texels) -> Role:
+    """Lines, then patches, come past."""
+
+    async def feed(ctx: Any) -> None:
+        port = unit.texel
+        ctx.set(unit.bases.as_value(), sum(first << COORDINATE_BITS * n for n, first in enumerate(texels.first)))
+        ctx.set(unit.kept_count, len(KEPT))
+        ctx.set(port.appearance, 1)
+        for pair, (a, b) in enumerate(PLANE_AXES):
+            patch = appearance.planes[pair][texels.span(b), texels.span(a)]
+            for line, rows in ((1, appearance.lines[pair][None]), (0, patch)):
+                for row, column in np.ndindex(rows.shape[:2]):
+                    for name, value in (("line", line), ("axes", pair), ("column", column), ("row", row)):
+                        ctx.set(getattr(port, name), value)
+                    ctx.set(port.numbers.as_value(), int.from_bytes(rows[row, column].tobytes(), "little"))
+                    await ctx.tick()
+        ctx.set(port.appearance, 0)
+        await ctx.tick()
+
+    return feed
+
+
+KEPT = range(13)
+
+
+@pytest.mark.parametrize("lanes", [16, pytest.param(4, marks=pytest.mark.slow)])
+def test_products(lanes: int) -> None:
+    rng = np.random.default_rng(SEED + lanes)
+    field = random_field(3)
+    view = some_view()
+    values = tuple(numbers(rng, *part.shape) for part in field.appearance.arrays)
+    planes, lines = ([np.where(np.isfinite(part), part, 0) for part in some] for some in (values[:3], values[3:]))
+    appearance = Factors((planes[0], planes[1], planes[2]), (lines[0], lines[1], lines[2]))
+    texels = Texels((2, 0, 5), (6, 4, 11))
+    architecture = render_machine(lanes, components=(4, 6), grid=12, patch=7, kept=32)
+    # Points on texels, between them, and at the ends of the patches.
+    spans = np.subtract(field.grid, 1)
+    low, high = (np.array(end) / spans for end in (texels.first, texels.last))
+    points = low + (high - low) * rng.random((len(KEPT), 3))
+    points[0], points[1], points[2] = low, high, (np.array(texels.first) + 1) / spans
+    points = points.astype(np.float32)
+    job = ShadedJob(rng.integers(0, PIXELS, len(KEPT)), singles(rng, len(KEPT)).view(np.float32), points)
+    bench = OperationBench(architecture, Rig(ProductsOperation(architecture)), view)
+    record = JobRecord((0, 0, 0), texels, np.zeros((8, 8, 8), np.bool_)).to_bytes()
+    patches = [patch_stream(field.density, appearance, pair, texels) for pair in range(3)]
+    source1 = architecture.vector.align(len(record))
+    bench.vin[: len(record)] = record
+    bench.vin[source1 : source1 + sum(map(len, patches))] = np.concatenate(patches)
+    line, channels = architecture.vector.line_bytes, 24
+    instructions = [
+        Vector(op=VectorOp.RENDER_PRODUCTS, count=count, parameter=first, size=6, channels=channels, source1=source1,
+               target0=target, target1=target + architecture.vector.align(2 * channels * count))
+        for first, count, target in ((0, 8, line), (8, 16, 2048), (0, 0, 0))
+    ]  # fmt: skip
+    machine = golden(architecture, view, some_rays(rng), bench.vin, bench.vout)
+    machine.render.lines, machine.render.job = (field.density, appearance), job
+    for v in instructions:
+        vector(machine, v)
+    unit = bench.rig.dut
+    kept = [
+        int(pixel) | int(weight) << 6 | int.from_bytes(point.tobytes(), "little") << 38
+        for pixel, weight, point in zip(job.pixels, job.weights.view(np.uint32), job.points, strict=True)
+    ] + [(1 << 134) - 1] * (32 - len(KEPT))
+    bench.execute(instructions, before=texels_of(unit, appearance, texels), processes=[looked_up(unit.kept, kept)])
+    different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
+    assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
+    assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "counts", "kind"),
+    [(16, (21, 0, 8), "any"), (4, (9,), "one"), pytest.param(8, (16,), "none", marks=pytest.mark.slow)],
+)
+def test_colours(lanes: int, counts: tuple[int, ...], kind: str) -> None:
+    rng = np.random.default_rng(SEED + lanes)
+    architecture, rays = render_machine(lanes), some_rays(rng)
+    bench = OperationBench(architecture, Rig(ColoursOperation(architecture)), some_view())
+    place, instructions, rows = 0, [], 4 * BLOCK
+    for count in counts:
+        source1 = place + architecture.vector.align(rows * count)
+        bench.vin[place : place + rows * count] = singles(rng, BLOCK * count).view(np.uint8)
+        bench.vin[source1 : source1 + 8 * count] = listed(rng, count, kind).view(np.uint8).ravel()
+        instructions.append(Vector(op=VectorOp.RENDER_COLOURS, count=count, source0=place, source1=source1))
+        place = source1 + architecture.vector.align(8 * count)
+    machine = golden(architecture, some_view(), rays, bench.vin, bench.vout)
+    for v in instructions:
+        vector(machine, v)
+    items: list[tuple[int, int, int, int]] = []
+    port = bench.rig.dut.composing
+
+    async def watch(ctx: Any) -> None:
+        ports = (port.pixel, port.amount.as_value(), port.colour.as_value())
+        cycle = 0
+        async for _, _, found, *item in ctx.tick().sample(port.valid, *ports):
+            cycle += 1
+            if found:
+                items.append((cycle, *item))
+
+    bench.execute(instructions, background=[watch])
+    sums = np.zeros((PIXELS, 3), np.float32)
+    for _, pixel, weight, colour in items:
+        parts = np.array([colour >> shift & 0xFFFFFFFF for shift in (0, 32, 64)], np.uint32).view(np.float32)
+        with np.errstate(invalid="ignore"):
+            sums[pixel] += np.array(weight, np.uint32).view(np.float32) * parts
+    assert machine.render.tile is not None
+    np.testing.assert_array_equal(canonical(sums).view(np.uint32), machine.render.tile.colours.view(np.uint32))
+    assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+    # Nobody needs to hold them back: no two are closer than a pixel's sums take.
+    assert all(b - a >= COMPOSE_CYCLES for (a, *_), (b, *_) in pairwise(items))
