@@ -92,6 +92,7 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     networks = [(kind, pattern) for kind in (shading, other) for pattern in patterns[::-1]]
     if not arguments.both:
         networks = networks[: len(patterns) - 1]
+    density, appearance = arguments.components
     settings = replace(
         plain,
         sides=tuple(arguments.side * side // plain.sides[-1] for side in plain.sides),
@@ -101,7 +102,7 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         sparsity=arguments.sparsity,
         networks=tuple(networks),
         cubes=arguments.cubes,
-        shape=Shape(*arguments.components, hidden=tuple(arguments.hidden), shading=shading),
+        shape=Shape(density, appearance, hidden=tuple(arguments.hidden), shading=shading),
     )
     views = _views(source, arguments)
     begin = time.monotonic()

@@ -4,13 +4,16 @@ The shell holds what outlives an instruction and hands it to the parts that exec
 :mod:`gossamer_hw.render.operation` says. To plug one in, add its class to `OPERATIONS`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 
+from gossamer_hw.render.colours_operation import ColoursOperation
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.finish_operation import FinishOperation
+from gossamer_hw.render.inputs_operation import InputsOperation
 from gossamer_hw.render.lines_operation import LinesOperation
 from gossamer_hw.render.operation import AXES
 from gossamer_hw.render.tables import Tables
@@ -26,10 +29,12 @@ __all__ = ["NEEDS", "OPERATIONS", "RenderUnit"]
 
 _RAY_BITS = 32 * AXES
 
-OPERATIONS: Final[dict[VectorOp, type[Any]]] = {
+OPERATIONS: Final[Mapping[VectorOp, type[Any]]] = {
     VectorOp.RENDER_VIEW: ViewOperation,
     VectorOp.RENDER_LINES: LinesOperation,
     VectorOp.RENDER_TILE: TileOperation,
+    VectorOp.RENDER_INPUTS: InputsOperation,
+    VectorOp.RENDER_COLOURS: ColoursOperation,
     VectorOp.RENDER_FINISH: FinishOperation,
 }
 """What executes which operation; one that is not here is illegal."""
@@ -63,15 +68,17 @@ class RenderUnit(wiring.Component):
     ----------
     architecture
         With a render engine of one lane of each kind, and at least 4 lanes of the vector engine.
+    operations
+        What executes which operation, RENDER_VIEW and RENDER_TILE among them.
 
     Members
     -------
     See :func:`~gossamer_hw.vector.ports.unit_members`.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, operations: Mapping[VectorOp, type[Any]] = OPERATIONS) -> None:
         self._architecture = architecture
-        self._parts = {op: part(architecture) for op, part in OPERATIONS.items()}
+        self._parts = {op: part(architecture) for op, part in operations.items()}
         super().__init__(unit_members(architecture))
 
     def elaborate(self, platform: Any) -> Elaboratable:

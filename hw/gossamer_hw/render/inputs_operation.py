@@ -18,6 +18,7 @@ from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.registers import Fault
 
 __all__ = ["InputsOperation"]
 
@@ -64,7 +65,8 @@ class InputsOperation(wiring.Component):
 
     Members
     -------
-    See :mod:`~gossamer_hw.render.operation`; an entry without a pixel has the direction of pixel 0.
+    See :mod:`~gossamer_hw.render.operation`. An entry without a pixel has the direction of pixel 0. Features that are
+    not the view's, or more than the engine keeps, are illegal.
 
     Raises
     ------
@@ -94,9 +96,18 @@ class InputsOperation(wiring.Component):
         m = Module()
         m.submodules.rows = rows = RowMemory(unit_bits=_WORD_BITS, units=self._blocks + 1, depth=_GROUPS * BLOCK)
         full = Signal(_GROUPS)
-        groups = self.command.count >> 3
+        features = (self.view.shading[0] + (BLOCK - 1)) >> 3
+        legal = Signal()
+        m.d.comb += legal.eq(
+            (self.command.size == features << 3)
+            & (features != 0)
+            & (features <= self._blocks)
+            & (self.command.channels >> 3 != 0)
+        )
+        groups = Mux(legal, self.command.count >> 3, 0)
         loaded, slot = self._load(m, rows, full, groups)
         freed = self._give(m, rows, full, groups)
+        m.d.comb += self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL))
         with m.If(self.start):
             m.d.sync += full.eq(0)
         with m.Else():

@@ -155,8 +155,6 @@ class ProductsOperation(wiring.Component):
         m.d.comb += [
             self.vout.enable.eq(begins | (turn != 0)),
             self.vout.address.eq(Mux(lists, entry >> bits + 1, place >> bits)),
-            self.vout.data.eq(
-                Mux(lists, word[:_ENTRY_BITS].replicate(2 * per_line), word.replicate(per_line))
-            ),
+            self.vout.data.eq(Mux(lists, word[:_ENTRY_BITS].replicate(2 * per_line), word.replicate(per_line))),
             self.vout.mask.eq(Mux(lists, entries, words)),
         ]

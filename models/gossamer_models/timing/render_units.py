@@ -6,8 +6,9 @@ from typing import Final
 __all__ = [
     "ADD_CYCLES", "BALL_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES",
     "LATTICE_CYCLES", "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES",
-    "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES", "SIGMOID_CYCLES",
-    "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles", "encoded_row_cycles", "encoder_cycles",
+    "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
+    "SIGMOID_CYCLES", "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles",
+    "encoded_row_cycles", "encoder_cycles",
     "factor_cycles", "interpolation_cycles", "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels",
     "opacity_cycles", "projector_cycles", "sample_path_cycles", "sampler_cycles", "sampler_turns", "tree_cycles",
 ]  # fmt: skip

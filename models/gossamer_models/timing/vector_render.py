@@ -1,8 +1,7 @@
-"""Cycles of the render engine's instructions. No RTL has them: they are the units' rates and latencies put together.
+"""Cycles of the render engine's instructions, as its operations in RTL take them; of lines and sweeps, as they will.
 
-Records and results pass at a line of the vector engine's buffers per cycle. A sweep takes what
-:mod:`gossamer_models.timing.render` says of the counts that golden has recorded of it; all else depends on the
-instruction alone.
+A sweep takes what :mod:`gossamer_models.timing.render` says of the counts that golden has recorded of it; all else
+depends on the instruction alone.
 """
 
 from typing import Final

@@ -18,7 +18,7 @@ from tests.hw.vector.unit_bench import reader, writer
 __all__ = ["OperationBench", "looked_up", "render_machine"]
 
 
-def render_machine(lanes: int, vin_bytes: int = 16384, vout_bytes: int = 16384, **changes: int) -> Architecture:
+def render_machine(lanes: int, vin_bytes: int = 16384, vout_bytes: int = 16384, **changes: Any) -> Architecture:
     """The ready machine for pictures, with so many lanes and small buffers."""
     ready = load_architecture("render-8x8")
     buffers = ready.buffers.model_copy(update={"vector_in_bytes": vin_bytes, "vector_out_bytes": vout_bytes})

@@ -1,14 +1,15 @@
 """The render engine's operations in Amaranth's simulator: bits as golden, cycles as the closed forms."""
 
 import dataclasses
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gossamer_hw.render.engine import RenderUnit
+from gossamer_hw.render.engine import OPERATIONS, RenderUnit
 from gossamer_models.architecture import Architecture
+from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.registers import Fault
 from gossamer_models.render.camera import Camera
@@ -24,9 +25,14 @@ from tests.hw.render.machines import machine_of
 from tests.hw.vector.unit_bench import UnitBench, rig_of
 from tests.models.render.test_renderer import EYES, FIELD, camera
 
+SEED = 5
 TILE = Tile(3, 2, 5, 4)
 VIEW_AT, HEAD_AT, RAYS_AT, OUT_AT = 0, 256, 320, 128
 LINES_AT = 1024
+SHADED = (VectorOp.RENDER_INPUTS, VectorOp.RENDER_COLOURS)
+BARE = (VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_FINISH)
+SHELL = partial(RenderUnit, operations={op: OPERATIONS[op] for op in BARE})
+SHADING = partial(RenderUnit, operations={op: part for op, part in OPERATIONS.items() if op in (*BARE, *SHADED)})
 FINISH = Vector(op=VectorOp.RENDER_FINISH, count=20, target0=OUT_AT)
 
 
@@ -40,9 +46,9 @@ def records(background: float) -> tuple[View, TileRays]:
     return record, TileRays(TILE, rays.directions[pixels], rays.views[pixels])
 
 
-def bench_of(lanes: int, view: View | None = None) -> UnitBench:
+def bench_of(lanes: int, view: View | None = None, unit: Any = SHELL) -> UnitBench:
     architecture: Architecture = machine_of(lanes)
-    bench = UnitBench(architecture, rig_of(RenderUnit, architecture))
+    bench = UnitBench(architecture, rig_of(unit, architecture))
     record, tile = records(0.75)
     for place, words in ((VIEW_AT, (view or record).to_words()), (HEAD_AT, tile.to_words())):
         bench.vin[place : place + words.nbytes] = words.view(np.uint8)
@@ -81,6 +87,30 @@ def test_lines() -> None:
     bench.execute([begin()[0], lines, dataclasses.replace(lines, width=x + 1)])
     assert bench.faults == [Fault.NONE, Fault.NONE, Fault.BUFFER]
     assert bench.cycles[1] == vector_cycles(bench.architecture, lines) - VECTOR_ENGINE_CYCLES
+
+
+@pytest.mark.slow
+def test_the_networks_side() -> None:
+    """Directions come from the tile, colours go to its pixels; features that are not the view's are refused."""
+    bench = bench_of(8, unit=SHADING)
+    rng = np.random.default_rng(SEED)
+    count, features_at, list_at, results_at = 24, 2048, 2560, 3072
+    bench.vin[features_at : features_at + 16 * count] = rng.normal(0, 1, 8 * count).astype(np.float16).view(np.uint8)
+    bench.vin[results_at : results_at + 32 * count] = rng.normal(0, 2, 8 * count).astype(np.float32).view(np.uint8)
+    pixels = np.where(rng.random(count) < 0.2, NO_PIXEL, rng.integers(0, 20, count)).astype(np.uint32)
+    weights = rng.random(count).astype(np.float32).view(np.uint32)
+    bench.vin[list_at : list_at + 8 * count] = np.stack([pixels, weights], axis=1).view(np.uint8).ravel()
+    inputs = Vector(
+        op=VectorOp.RENDER_INPUTS, count=count, size=8, channels=40, source0=features_at, source1=list_at, target0=2048
+    )
+    colours = Vector(op=VectorOp.RENDER_COLOURS, count=count, source0=results_at, source1=list_at)
+    instructions = [*begin(), inputs, colours, FINISH]
+    expected, _, _ = bench.golden(instructions)
+    wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
+    bench.execute([*instructions, dataclasses.replace(inputs, size=16)])
+    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL]
+    assert np.array_equal(bench.vout, expected), f"seed {SEED}"
+    assert bench.cycles[:-1] == wanted
 
 
 @pytest.mark.parametrize(
