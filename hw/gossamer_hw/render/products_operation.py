@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed, delayed_flags, register
@@ -11,12 +11,13 @@ from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.integers import from_integer
 from gossamer_hw.render.factor_lane import FactorLane
-from gossamer_hw.render.operation import AXES, kept_port, operation_members, texel_layout
+from gossamer_hw.render.operation import AXES, kept_port, operation_members, tables_request, texel_layout, texels_of
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.registers import Fault
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 
 __all__ = ["ProductsOperation"]
@@ -24,14 +25,16 @@ __all__ = ["ProductsOperation"]
 _WORD_BITS = 16 * BLOCK
 _WORD_BYTES = _WORD_BITS // 8
 _ENTRY_BITS = 64
+# Words of a block's record: where it lies, first texels, last texels.
+_RECORD_WORDS, _FIRST, _LAST = 9, range(3, 6), range(6, 9)
 
 
 class ProductsOperation(wiring.Component):
     """Products of a sample at once, then written, a word of eight per cycle, and its entry of the list.
 
-    A :class:`~gossamer_hw.render.factor_lane.FactorLane` per axis pair. Texels of appearance come past while lines and
-    the sweep's patches are read, and stay. :func:`gossamer_models.timing.vector_render.render_cycles` has the cycles;
-    ``done`` comes with the last write.
+    First the block's record and patches are read. A :class:`~gossamer_hw.render.factor_lane.FactorLane` per axis pair
+    keeps their texels, and the lines that have come past before.
+    :func:`gossamer_models.timing.vector_render.render_cycles` has the cycles; ``done`` comes with the last write.
 
     Parameters
     ----------
@@ -40,8 +43,7 @@ class ProductsOperation(wiring.Component):
 
     Members
     -------
-    See :mod:`~gossamer_hw.render.operation`; and
-    bases : first texels of the patches along x, y and z, constant from ``start`` to ``done``.
+    See :mod:`~gossamer_hw.render.operation`. Patches of other texels than the instruction says are refused.
 
     Raises
     ------
@@ -54,33 +56,38 @@ class ProductsOperation(wiring.Component):
             raise ValueError(f"`lanes` must be at least {_WORD_BYTES // 4}, not {architecture.vector.lanes}")
         engine = architecture.render_engine
         self._line_bits = 32 * architecture.vector.lanes
+        self._bytes_bits = architecture.vector.line_bytes.bit_length() - 1
         self._components = components = engine.components[1]
         self._blocks = blocks_of(AXES * components)
         self._lanes = [
             FactorLane(components=components, columns=engine.patch, rows=engine.patch, length=engine.grid)
             for _ in range(AXES)
         ]
+        self._record_lines = -(-_RECORD_WORDS // architecture.vector.lanes)
+        buffers = buffer_members(architecture, halves=False)
         super().__init__(
             {
                 **operation_members(architecture),
-                "vout": buffer_members(architecture, halves=False)["vout"],
+                "vin": buffers["vin"],
+                "vout": buffers["vout"],
+                "tables": Out(tables_request()),
                 "kept": Out(kept_port(engine)),
                 "kept_count": In(range(engine.kept + 1)),
                 "texel": In(texel_layout(engine)),
-                "bases": In(data.ArrayLayout(COORDINATE_BITS, AXES)),
             }
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Issue samples as fast as their words are written."""
         m = Module()
-        issue, last, number = self._issue(m)
+        bases, begin, refused = self._take(m)
+        issue, last, number = self._issue(m, begin)
         m.d.comb += [self.kept.enable.eq(issue), self.kept.address.eq(number)]
         sample, there = self.kept.data, delayed(m, number < self.kept_count, 1, name="there")
         products = [
             narrow(m, relax(m, product)).as_value()
             for pair in range(AXES)
-            for product in self._lane(m, pair, delayed_flags(m, issue, 1, name=f"enters_{pair}"))
+            for product in self._lane(m, pair, bases, delayed_flags(m, issue, 1, name=f"enters_{pair}"))
         ]
         entry = Cat(Mux(there, sample.pixel, Const(NO_PIXEL, 32)), Mux(there, sample.weight.as_value(), 0))
         latency = self._lanes[0].latency
@@ -92,15 +99,44 @@ class ProductsOperation(wiring.Component):
         m.d.sync += row.eq(Mux(arrives, fresh, row >> _WORD_BITS))
         self._write(m, row[:_WORD_BITS], delayed_flags(m, arrives, 1, name="begins"))
         empty = Signal()
-        m.d.sync += empty.eq(self.start & (self.command.count == 0))
-        m.d.comb += self.done.eq(delayed_flags(m, ends, 1 + self._blocks, name="ending") | empty)
+        m.d.sync += empty.eq(begin & (self.command.count == 0))
+        m.d.comb += self.done.eq(delayed_flags(m, ends, 1 + self._blocks, name="ending") | empty | refused)
         return m
 
-    def _issue(self, m: Module) -> tuple[Value, Value, Value]:
+    def _take(self, m: Module) -> tuple[Any, Value, Value]:
+        """Read record and patches; return the first texels, and whether samples begin or the instruction is refused."""
+        lines = self._record_lines
+        left, words = Signal(range(lines + 1)), Signal(lines * self._line_bits)
+        reads, comes, known = Signal(), Signal(), Signal()
+        first, last = ([words.word_select(n, 32)[:COORDINATE_BITS] for n in part] for part in (_FIRST, _LAST))
+        counts = texels_of(self.command)
+        same = Cat(b - a + 1 == count for a, b, count in zip(first, last, counts, strict=True)).all()
+        legal = same & (self.command.channels == BLOCK * self._blocks)
+        m.d.comb += [
+            reads.eq(left != 0),
+            self.vin.enable.eq(reads),
+            self.vin.address.eq((self.command.source0 >> self._bytes_bits) + (lines - left)),
+            self.tables.start.eq(known & legal),
+            self.tables.address.eq(self.command.source1 >> self._bytes_bits),
+            self.tables.appearance.eq(1),
+            *(ours.eq(theirs) for ours, theirs in zip(self.tables.texels, counts, strict=True)),
+            self.fault.eq(Mux(known, Fault.BUFFER, Mux(self.tables.fault, Fault.ILLEGAL, Fault.NONE))),
+        ]
+        with m.If(self.start):
+            m.d.sync += left.eq(lines)
+        with m.Elif(reads):
+            m.d.sync += left.eq(left - 1)
+        m.d.sync += [comes.eq(reads), known.eq(comes & ~reads)]
+        with m.If(comes):
+            m.d.sync += words.eq(Cat(words, self.vin.data)[self._line_bits :])
+        refused = (known & ~legal) | (self.tables.done & self.tables.fault)
+        return first, self.tables.done & ~self.tables.fault, refused
+
+    def _issue(self, m: Module, begin: Value) -> tuple[Value, Value, Value]:
         """Return whether a sample is read, whether it is the last one, and its number among those that are kept."""
         left, number, wait = Signal(24), Signal(25), Signal(range(self._blocks + 1))
         issue = (left != 0) & (wait == 0)
-        with m.If(self.start):
+        with m.If(begin):
             m.d.sync += [left.eq(self.command.count), number.eq(self.command.parameter), wait.eq(0)]
         with m.Elif(issue):
             m.d.sync += [left.eq(left - 1), number.eq(number + 1), wait.eq(self._blocks)]
@@ -108,7 +144,7 @@ class ProductsOperation(wiring.Component):
             m.d.sync += wait.eq(wait - 1)
         return issue, issue & (left == 1), number
 
-    def _lane(self, m: Module, pair: int, enters: Value) -> Any:
+    def _lane(self, m: Module, pair: int, bases: Any, enters: Value) -> Any:
         """Return the products of an axis pair, and keep its texels."""
         m.submodules[f"lane_{pair}"] = lane = self._lanes[pair]
         (a, b), c, texel = PLANE_AXES[pair], LINE_AXIS[pair], self.texel
@@ -120,7 +156,7 @@ class ProductsOperation(wiring.Component):
             lane.row.eq(texel.row),
             lane.numbers.as_value().eq(texel.numbers.as_value()),
             # The line is held from its first texel on.
-            *(lane.bases[place].eq(self.bases[axis]) for place, axis in enumerate((a, b))),
+            *(lane.bases[place].eq(bases[axis]) for place, axis in enumerate((a, b))),
         ]
         for place, axis in enumerate((a, b, c)):
             grid = self.view.grid[axis]

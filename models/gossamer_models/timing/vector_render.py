@@ -16,7 +16,7 @@ from gossamer_models.recorded import SweepCounts
 from gossamer_models.render.engine.patches import texels_of
 from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
-from gossamer_models.timing.render_tables import lines_cycles
+from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
 from gossamer_models.timing.render_units import (
     COMPOSITOR_CYCLES,
     SIGMOID_CYCLES,
@@ -30,6 +30,7 @@ _VIEW_BYTES: Final = 256
 _RAY_BYTES: Final = 24
 _PIXEL_BYTES: Final = 12
 _HEAD_CYCLES: Final = 4
+_RECORD_BYTES: Final = 36
 _GROUP: Final = 8
 _LOADING_CYCLES: Final = 3
 _INPUT_CYCLES: Final = WAVE_CYCLES + 3
@@ -64,7 +65,7 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
                 raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
             return _sweep_cycles(engine, counts)
         case VectorOp.RENDER_PRODUCTS:
-            return _product_cycles(v)
+            return _product_cycles(architecture, v)
         case VectorOp.RENDER_INPUTS:
             return _input_cycles(v)
         case VectorOp.RENDER_COLOURS:
@@ -99,9 +100,11 @@ def _sweep_cycles(engine: RenderEngine, counts: SweepCounts) -> int:
     return start + timing.flow_cycles(units, engine.lag_cubes)
 
 
-def _product_cycles(v: Vector) -> int:
-    """A sample's words are written one by one, then its entry of the list."""
-    return (v.channels // _GROUP + 1) * v.count + _PRODUCT_CYCLES if v.count else 1
+def _product_cycles(architecture: Architecture, v: Vector) -> int:
+    """Record and patches are read; then a sample's words are written one by one, and its entry of the list."""
+    line, components = architecture.vector.line_bytes, architecture.render_engine.components
+    reading = -(-_RECORD_BYTES // line) + 2 + patches_cycles(texels_of(v), components, line, decoded=1)
+    return reading + ((v.channels // _GROUP + 1) * v.count + _PRODUCT_CYCLES if v.count else 1)
 
 
 def _input_cycles(v: Vector) -> int:

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from gossamer_hw.render.colours_operation import ColoursOperation
 from gossamer_hw.render.inputs_operation import InputsOperation
 from gossamer_hw.render.products_operation import ProductsOperation
-from gossamer_hw.render.texel_fetch import COORDINATE_BITS
+from gossamer_hw.render.tables import Tables
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.render_state import TileState
 from gossamer_models.golden.state import Machine
@@ -22,9 +25,9 @@ from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.numerics.formats import UInt8, UInt32, canonical
 from gossamer_models.render.engine.job import ShadedJob, TileRays
-from gossamer_models.render.engine.patches import JobRecord, Texels, patch_stream
+from gossamer_models.render.engine.patches import JobRecord, Texels, line_stream, patch_stream
 from gossamer_models.render.engine.view import View, view_of
-from gossamer_models.render.field import PLANE_AXES, Factors, Shader
+from gossamer_models.render.field import Factors, Shader
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.renderer import Settings
 from gossamer_models.render.tiles import Tile
@@ -32,7 +35,7 @@ from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.vector_render import render_cycles
 from tests.hw.render.operation_bench import OperationBench, looked_up, render_machine
 from tests.hw.render.rows import numbers
-from tests.hw.rig import Rig, Role
+from tests.hw.rig import Rig
 from tests.hw.vector.unit_bench import halves
 from tests.models.render.fields import random_field
 from tests.models.render.test_renderer import EYES, camera
@@ -118,42 +121,63 @@ def test_inputs(lanes: int, shading: tuple[int, int, int], counts: tuple[int, ..
     assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
 
 
-def texels_of(unit: ProductsOperation, appearance: Factors, texels: Texels) -> Role:
-    """Lines, then patches, come past."""
+class WithTables(wiring.Component):
+    """RENDER_PRODUCTS and the reader of its tables, which reads the lines first.
 
-    async def feed(ctx: Any) -> None:
-        port = unit.texel
-        ctx.set(unit.bases.as_value(), sum(first << COORDINATE_BITS * n for n, first in enumerate(texels.first)))
-        ctx.set(unit.kept_count, len(KEPT))
-        ctx.set(port.appearance, 1)
-        for pair, (a, b) in enumerate(PLANE_AXES):
-            patch = appearance.planes[pair][texels.span(b), texels.span(a)]
-            for line, rows in ((1, appearance.lines[pair][None]), (0, patch)):
-                for row, column in np.ndindex(rows.shape[:2]):
-                    for name, value in (("line", line), ("axes", pair), ("column", column), ("row", row)):
-                        ctx.set(getattr(port, name), value)
-                    ctx.set(port.numbers.as_value(), int.from_bytes(rows[row, column].tobytes(), "little"))
-                    await ctx.tick()
-        ctx.set(port.appearance, 0)
-        await ctx.tick()
+    Members
+    -------
+    lines, begin, at : lines are to be read; a pulse; line of VIN at which they begin.
+    """
 
-    return feed
+    def __init__(self, architecture: Architecture) -> None:
+        self.unit, self.tables = ProductsOperation(architecture), Tables(architecture)
+        names = ("start", "command", "view", "done", "fault", "vin", "vout", "kept", "kept_count")
+        members = {name: self.unit.signature.members[name] for name in names}
+        super().__init__(members | {"lines": In(1), "begin": In(1), "at": In(24)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.unit, m.submodules.tables = unit, tables = self.unit, self.tables
+        for name in ("start", "command", "view", "kept_count"):
+            m.d.comb += getattr(unit, name).eq(getattr(self, name))
+        wiring.connect(m, unit.vout, wiring.flipped(self.vout))
+        wiring.connect(m, unit.kept, wiring.flipped(self.kept))
+        request = tables.request
+        for name in ("address", "appearance", "texels"):
+            m.d.comb += getattr(request, name).eq(getattr(unit.tables, name))
+        with m.If(self.lines):
+            m.d.comb += [request.address.eq(self.at), request.appearance.eq(1), request.lines.eq(1)]
+            m.d.comb += [ours.eq(theirs) for ours, theirs in zip(request.texels, self.view.grid, strict=True)]
+        m.d.comb += [
+            self.done.eq(unit.done),
+            self.fault.eq(unit.fault),
+            request.start.eq(unit.tables.start | self.begin),
+            unit.tables.done.eq(request.done & ~self.lines),
+            unit.tables.fault.eq(request.fault),
+            unit.texel.eq(tables.texel),
+            unit.vin.data.eq(self.vin.data),
+            tables.vin.data.eq(self.vin.data),
+            self.vin.enable.eq(unit.vin.enable | tables.vin.enable),
+            self.vin.address.eq(Mux(tables.vin.enable, tables.vin.address, unit.vin.address)),
+        ]
+        return m
 
 
 KEPT = range(13)
+LINES_AT = 8192
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [16])
 def test_products(lanes: int) -> None:
     rng = np.random.default_rng(SEED + lanes)
-    field = random_field(3)
-    view = some_view()
+    field = random_field(3, components=(2, 3))
+    view = dataclasses.replace(some_view(), components=(2, 3))
     values = tuple(numbers(rng, *part.shape) for part in field.appearance.arrays)
     planes, lines = ([np.where(np.isfinite(part), part, 0) for part in some] for some in (values[:3], values[3:]))
     appearance = Factors((planes[0], planes[1], planes[2]), (lines[0], lines[1], lines[2]))
     texels = Texels((2, 0, 5), (6, 4, 11))
-    architecture = render_machine(lanes, components=(4, 6), grid=12, patch=7, kept=32)
+    architecture = render_machine(lanes, components=(2, 3), grid=12, patch=7, kept=32)
     # Points on texels, between them, and at the ends of the patches.
     spans = np.subtract(field.grid, 1)
     low, high = (np.array(end) / spans for end in (texels.first, texels.last))
@@ -161,16 +185,21 @@ def test_products(lanes: int) -> None:
     points[0], points[1], points[2] = low, high, (np.array(texels.first) + 1) / spans
     weights = singles(rng, len(KEPT)).view(np.float32)
     job = ShadedJob(rng.integers(0, PIXELS, len(KEPT)), weights, points.astype(np.float32))
-    bench = OperationBench(architecture, Rig(ProductsOperation(architecture)), view)
+    bench = OperationBench(architecture, Rig(WithTables(architecture)), view)
     record = JobRecord((0, 0, 0), texels, np.zeros((8, 8, 8), np.bool_)).to_bytes()
     patches = [patch_stream(field.density, appearance, pair, texels) for pair in range(3)]
     source1 = architecture.vector.align(len(record))
-    bench.vin[: len(record)] = record
-    bench.vin[source1 : source1 + sum(map(len, patches))] = np.concatenate(patches)
-    line, channels = architecture.vector.line_bytes, 24
+    for place, data in (
+        (0, record),
+        (source1, np.concatenate(patches)),
+        (LINES_AT, line_stream(field.density, appearance)),
+    ):
+        bench.vin[place : place + len(data)] = data
+    line, channels = architecture.vector.line_bytes, 16
     instructions = [
-        Vector(op=VectorOp.RENDER_PRODUCTS, count=count, parameter=first, size=6, channels=channels, source1=source1,
-               target0=target, target1=target + architecture.vector.align(2 * channels * count))
+        Vector(op=VectorOp.RENDER_PRODUCTS, count=count, parameter=first, size=3, channels=channels, source1=source1,
+               target0=target, target1=target + architecture.vector.align(2 * channels * count),
+               width=texels.counts[0], height=texels.counts[1], channel_low=texels.counts[2])
         for first, count, target in ((0, 8, line), (8, 16, 2048), (0, 0, 0))
     ]  # fmt: skip
     machine = golden(architecture, view, some_rays(rng), bench.vin, bench.vout)
@@ -178,11 +207,26 @@ def test_products(lanes: int) -> None:
     for v in instructions:
         vector(machine, v)
     unit = bench.rig.dut
+
+    async def lines(ctx: Any) -> None:
+        for port, value in (
+            (unit.kept_count, len(KEPT)),
+            (unit.at, LINES_AT // line),
+            (unit.lines, 1),
+            (unit.begin, 1),
+        ):
+            ctx.set(port, value)
+        while not ctx.get(unit.tables.request.done):
+            await ctx.tick()
+            ctx.set(unit.begin, 0)
+        await ctx.tick()
+        ctx.set(unit.lines, 0)
+
     kept = [
         int(pixel) | int(weight) << 6 | int.from_bytes(point.tobytes(), "little") << 38
         for pixel, weight, point in zip(job.pixels, job.weights.view(np.uint32), job.points, strict=True)
     ] + [(1 << 134) - 1] * (32 - len(KEPT))
-    bench.execute(instructions, before=texels_of(unit, appearance, texels), processes=[looked_up(unit.kept, kept)])
+    bench.execute(instructions, before=lines, processes=[looked_up(unit.kept, kept)])
     different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
     assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
