@@ -174,8 +174,8 @@ def test_products(lanes: int) -> None:
     field = random_field(3, components=(2, 3))
     view = dataclasses.replace(some_view(), components=(2, 3))
     values = tuple(numbers(rng, *part.shape) for part in field.appearance.arrays)
-    planes, lines = ([np.where(np.isfinite(part), part, 0) for part in some] for some in (values[:3], values[3:]))
-    appearance = Factors((planes[0], planes[1], planes[2]), (lines[0], lines[1], lines[2]))
+    planes, ends = ([np.where(np.isfinite(part), part, 0) for part in some] for some in (values[:3], values[3:]))
+    appearance = Factors((planes[0], planes[1], planes[2]), (ends[0], ends[1], ends[2]))
     texels = Texels((2, 0, 5), (6, 4, 11))
     architecture = render_machine(lanes, components=(2, 3), grid=12, patch=7, kept=32)
     # Points on texels, between them, and at the ends of the patches.
@@ -208,7 +208,7 @@ def test_products(lanes: int) -> None:
         vector(machine, v)
     unit = bench.rig.dut
 
-    async def lines(ctx: Any) -> None:
+    async def read_lines(ctx: Any) -> None:
         for port, value in (
             (unit.kept_count, len(KEPT)),
             (unit.at, LINES_AT // line),
@@ -226,7 +226,7 @@ def test_products(lanes: int) -> None:
         int(pixel) | int(weight) << 6 | int.from_bytes(point.tobytes(), "little") << 38
         for pixel, weight, point in zip(job.pixels, job.weights.view(np.uint32), job.points, strict=True)
     ] + [(1 << 134) - 1] * (32 - len(KEPT))
-    bench.execute(instructions, before=lines, processes=[looked_up(unit.kept, kept)])
+    bench.execute(instructions, before=read_lines, processes=[looked_up(unit.kept, kept)])
     different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
     assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
