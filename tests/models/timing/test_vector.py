@@ -119,17 +119,6 @@ def test_every_operation_has_a_cost() -> None:
         ),
         # 240 bytes are four lines
         (VectorOp.RENDER_TILE, {"count": 10}, 4 + 10 + 2 * 4),
-<<<<<<< HEAD
-<<<<<<< HEAD
-        # 24 cycles of rows of three words each, 24 of products, but 36 lines leave; then the pipeline
-        (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 36 + 47),
-        (VectorOp.RENDER_INPUTS, {"count": 8, "size": 120, "channels": 152}, 120 + 7),
-        # two look-ups per channel; power, sum, reciprocal; product and sum
-        (VectorOp.RENDER_COLOURS, {"count": 8}, 16 + 56 + 4 + 40 + 5),
-=======
-        # 18 words of products and an entry per sample; the lanes, the sample's read and the row's write
-        (VectorOp.RENDER_PRODUCTS, {"count": 8, "size": 48, "channels": 144}, 19 * 8 + 36 + 2),
-=======
         # the record's line; three tables passed over and three of four rows; then 18 words of products and an entry per
         # sample, the lanes, a read and a write
         (
@@ -137,14 +126,12 @@ def test_every_operation_has_a_cost() -> None:
             {"count": 8, "size": 48, "channels": 144, "width": 2, "height": 2, "channel_low": 2},
             3 + 1 + 3 * (2 + 2 + 3 + 1) + 3 * (2 + 6 + 12 + 3 + 6 + 1) + 19 * 8 + 36 + 2,
         ),
->>>>>>> d8b55ed (hw.render: RENDER_PRODUCTS reads its patches and keeps their texels)
         # 32 words and 8 entries are loaded, then 19 words of each of 8 samples leave, then those of 8 more
         (VectorOp.RENDER_INPUTS, {"count": 8, "size": 32, "channels": 152}, 40 + 3 + 152 + 10),
         (VectorOp.RENDER_INPUTS, {"count": 16, "size": 32, "channels": 152}, 40 + 3 + 2 * 152 + 10),
         (VectorOp.RENDER_INPUTS, {"count": 16, "size": 32, "channels": 40}, 2 * 40 + 3 + 40 + 10),
         # four cycles per sample; power, sum, reciprocal; the compositor
         (VectorOp.RENDER_COLOURS, {"count": 8}, 4 * 8 + 1 + 56 + 4 + 40 + 6),
->>>>>>> 79d9498 (hw.render: inputs and colours behind the shell; what render instructions take is what these do)
         # the last pixel ends in a line of its own, then with one
         (VectorOp.RENDER_FINISH, {"count": 11}, 11 + 6 + 1 + 1),
         (VectorOp.RENDER_FINISH, {"count": 16}, 16 + 6 + 1),
