@@ -1,13 +1,13 @@
 """What the commands do, as Python functions: a workload in, a result and its files out."""
 
 import dataclasses
-import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer.collection import collection_paused
 from gossamer.fairness import Fairness, Ran, Taken, check_fairness, fairness_result, take_better
 from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from gossamer.verify_file import FileVerification
 
 __all__ = [
-    "Simulation", "collection_paused", "generate", "generate_unit", "load", "simulate", "verify_product",
-    "verify_program", "verify_workload", "write_simulation",
+    "Simulation", "generate", "generate_unit", "load", "simulate", "verify_product", "verify_program",
+    "verify_workload", "write_simulation",
 ]  # fmt: skip
 
 
@@ -203,22 +203,6 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
 
 def _phases(use: MethodUse) -> tuple[Phase, ...]:
     return METHODS[use.method].phases(use.pattern or DENSE)
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Look for no garbage: nearly all of the many objects that a simulation makes stay, or hold no cycle."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            if not gc.get_freeze_count():
-                # Both together make all objects old ones, without looking at any.
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
 def _name(use: MethodUse) -> str:

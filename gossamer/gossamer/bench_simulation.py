@@ -68,13 +68,18 @@ def usage(command: Sequence[str | Path]) -> Usage:
         The command failed.
     """
     start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_installed())
     _, status, resources = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} failed with exit code {process.returncode}")
     return Usage(wall, resources.ru_utime + resources.ru_stime, resources.ru_maxrss * 1024)
+
+
+def _installed() -> dict[str, str]:
+    """Environment in which a command finds its modules compiled, as installed ones are: the first run compiles them."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def costs() -> Iterator[Measurement]:

@@ -1,6 +1,8 @@
 """Command line: arguments in, exit code out. 0 success, 1 a check failed, 2 bad input (one line on stderr)."""
 
 import argparse
+import atexit
+import gc
 import logging
 import re
 import sys
@@ -9,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
+from gossamer.collection import collection_paused
 from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
 from gossamer_models.dataflows import DATAFLOWS
@@ -26,6 +29,7 @@ _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    atexit.register(gc.freeze)  # else Python looks at every object once more before it lets go of all
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
     try:
@@ -135,9 +139,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     directory = arguments.out or Path("out") / Path(arguments.workload).stem
     check_directory(directory)
     with nullcontext() if arguments.no_plots else Artist() as artist:
-        from gossamer import api
+        with _progress() as note, collection_paused():
+            from gossamer import api
 
-        with _progress() as note, api.collection_paused():
             simulation = api.simulate(
                 arguments.workload,
                 architecture=arguments.arch,

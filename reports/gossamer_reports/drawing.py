@@ -1,5 +1,6 @@
 """Plots drawn by a process of their own, which loads what drawing takes while the simulation still runs."""
 
+import gc
 import io
 import json
 import subprocess
@@ -85,4 +86,5 @@ def _get_ready() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # it draws once, and keeps nearly all that it makes until then
     sys.exit(_serve())

@@ -75,6 +75,12 @@ class LoopNode:
     stepping: tuple[Template, ...]
     alike: Range
 
+    @property
+    def instructions(self) -> "list[Item] | None":
+        """Items of a loop without loops inside."""
+        items = [item for item in self.items if isinstance(item, Item)]
+        return items if len(items) == len(self.items) else None
+
     def own_cycles(self) -> int:
         """Cycles of a loop that deals nothing."""
         inside = sum(item.own_cycles() for item in self.items if isinstance(item, LoopNode))

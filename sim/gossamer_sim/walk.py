@@ -2,7 +2,7 @@
 
 from gossamer_models.isa.instructions import LOOP_LEVELS
 from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
-from gossamer_sim.dataflow import DataflowMachine, Mark
+from gossamer_sim.dataflow import DataflowMachine, Job, Mark
 from gossamer_sim.sequencer import MAX_MEMORIES, LoopNode
 
 __all__ = ["walk"]
@@ -25,7 +25,7 @@ def _deal(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None
         if isinstance(item, LoopNode):
             _loop(machine, item, counters)
         else:
-            machine.deal(item.work(counters), item.deal_cycles)
+            machine.deal([(machine.job(item.work(counters)), item.deal_cycles)])
 
 
 def _loop(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None:
@@ -33,8 +33,9 @@ def _loop(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None
         machine.decode(node.own_cycles())
         return
     machine.decode(LOOP_CYCLES)
-    first, last = node.one_kind(counters)
+    first, last = alike = node.one_kind(counters)
     seen: dict[tuple[object, ...], tuple[int, Mark]] = {}
+    innermost, jobs = node.instructions, list[tuple[Job, int]]()
     index = 0
     while index < node.count:
         if first <= index < last:
@@ -54,7 +55,12 @@ def _loop(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None
                     last = -1
                     continue
         counters[node.level] = index
-        _deal(machine, node, counters)
+        if innermost is None:
+            _deal(machine, node, counters)
+        else:
+            if not jobs or not alike[0] < index <= alike[1]:
+                jobs = [(machine.job(item.work(counters)), item.deal_cycles) for item in innermost]
+            machine.deal(jobs)
         machine.decode(END_LOOP_CYCLES)
         index += 1
     counters[node.level] = 0

@@ -36,15 +36,15 @@ SIMULATOR_FAULTS = (
     Fault(
         "a token arrives in the cycle in which it is sent",
         "sim/gossamer_sim/dataflow.py",
-        " tokens[bit].append(end + 1)",
-        " tokens[bit].append(end)",
+        "signals:\n                    tokens.append(end + 1)",
+        "signals:\n                    tokens.append(end)",
         "tests/sim/test_machine.py::test_tokens_arrive_one_cycle_later",
     ),
     Fault(
         "a queue's slot is free in the cycle in which it is emptied",
         "sim/gossamer_sim/dataflow.py",
-        "slots.append(start + 1)",
-        "slots.append(start)",
+        "_slots[place].append(start + 1)",
+        "_slots[place].append(start)",
         "tests/sim/test_machine.py::test_full_queue_blocks_the_sequencer",
     ),
     Fault(
@@ -98,9 +98,23 @@ SIMULATOR_FAULTS = (
     ),
     Fault(
         "a skipped period adds the time of its own engines alone",
+        "sim/gossamer_sim/tally.py",
+        "again = begin[beyond], stops[beyond] - size[beyond]",
+        "again = begin[beyond], begin[beyond]",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
+    ),
+    Fault(
+        "a period that repeats inside one that repeats counts once",
         "sim/gossamer_sim/dataflow.py",
-        "pieces.append((0, last - period, 1 << place))",
-        "pieces.append((0, 0, 1 << place))",
+        "ring.times *= times + 1",
+        "ring.times += times",
+        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
+    ),
+    Fault(
+        "works of the first iteration serve those that are alike",
+        "sim/gossamer_sim/walk.py",
+        "if not jobs or not alike[0] < index <= alike[1]:",
+        "if not jobs:",
         "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
     ),
     Fault(
