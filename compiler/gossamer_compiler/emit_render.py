@@ -32,13 +32,17 @@ _PART: Final = 64  # parts of samples and pixels are multiples of it where they 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Tensors of a tile's shaded samples: products, list, features, inputs of the network and its results."""
+    """A tile's shaded samples, or the pixels that have any.
 
-    products: Tensor
+    Members
+    -------
+    rows : products of samples, or sums of pixels
+    listed : pixels and weights
+    count : how many there are, a multiple of 8
+    """
+
+    rows: Tensor
     listed: Tensor
-    features: Tensor
-    inputs: Tensor
-    results: Tensor
     count: int
 
 
@@ -158,39 +162,79 @@ class PictureEmitter:
             )  # fmt: skip
             start = job.first + first
             stores = [
-                (samples.products.address + 2 * channels * start, 0, 2 * channels * count),
+                (samples.rows.address + 2 * channels * start, 0, 2 * channels * count),
                 (samples.listed.address + _LIST_BYTES * start, target1, _LIST_BYTES * count),
             ]
             builder.add(*self._give(stores, level))
 
         _in_parts(builder, job.room, part, emit)
 
-    def inputs(self, builder: StageBuilder, samples: Samples) -> None:
-        """Make the network's inputs of all features."""
+    def inputs(self, builder: StageBuilder, samples: Samples, source: Tensor, target: Tensor) -> None:
+        """Make the network's inputs of all features, of samples or of pixels."""
         features, inputs = blocks_of(self._features) * BLOCK, blocks_of(self._inputs) * BLOCK
         limits = [(2 * features + _LIST_BYTES, self._in - self._line), (2 * inputs, self._out)]
         part = self._part(limits, "features of samples")
 
         def emit(first: int, count: int, level: int | None) -> None:
             source1 = self._aligned(2 * features * count)
-            self._from_list(builder, samples, samples.features, 2 * features, first, count, level)
+            self._from_list(builder, samples, source, 2 * features, first, count, level)
             builder.add(
                 Vector(
                     wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
                     op=VectorOp.RENDER_INPUTS, count=count, size=features, channels=inputs, source1=source1,
                 )
             )  # fmt: skip
-            builder.add(*self._give([(samples.inputs.address + 2 * inputs * first, 0, 2 * inputs * count)], level))
+            builder.add(*self._give([(target.address + 2 * inputs * first, 0, 2 * inputs * count)], level))
 
         _in_parts(builder, samples.count, part, emit)
 
-    def colours(self, builder: StageBuilder, samples: Samples) -> None:
+    def sums(self, builder: StageBuilder, samples: Samples, results: Tensor) -> None:
+        """Add the features of all samples to their pixels; as they drain they are fp32."""
+        features = blocks_of(self._features) * BLOCK
+        size = _WORD * features
+        part = self._part([(size + _LIST_BYTES, self._in - self._line)], "features of samples")
+
+        def emit(first: int, count: int, level: int | None) -> None:
+            source1 = self._aligned(size * count)
+            self._from_list(builder, samples, results, size, first, count, level)
+            builder.add(
+                Vector(
+                    wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN, op=VectorOp.RENDER_SUMS, count=count,
+                    size=features, source1=source1,
+                )
+            )  # fmt: skip
+
+        _in_parts(builder, samples.count, part, emit)
+
+    def pixels(self, builder: StageBuilder, pixels: Samples, tile: Tile) -> None:
+        """Store the sums of the pixels that have any, and their list."""
+        channels = blocks_of(self._features) * BLOCK
+        part = self._part([(2 * channels + _LIST_BYTES, self._out - self._line)], "sums of pixels")
+
+        def emit(first: int, count: int, level: int | None) -> None:
+            target1 = self._aligned(2 * channels * count)
+            builder.add(
+                Vector(
+                    wait=S.VOUT_FREE, signal=S.VOUT_FULL, advance=Advance.VOUT, op=VectorOp.RENDER_PIXELS, count=count,
+                    parameter=first, size=tile.width * tile.height, channels=channels, target1=target1,
+                    modifiers=_steps(level, "parameter", count),
+                )
+            )  # fmt: skip
+            stores = [
+                (pixels.rows.address + 2 * channels * first, 0, 2 * channels * count),
+                (pixels.listed.address + _LIST_BYTES * first, target1, _LIST_BYTES * count),
+            ]
+            builder.add(*self._give(stores, level))
+
+        _in_parts(builder, pixels.count, part, emit)
+
+    def colours(self, builder: StageBuilder, samples: Samples, results: Tensor) -> None:
         """Add the colours of all samples to their pixels."""
         part = self._part([(_RESULT_BYTES + _LIST_BYTES, self._in - self._line)], "colours of samples")
 
         def emit(first: int, count: int, level: int | None) -> None:
             source1 = self._aligned(_RESULT_BYTES * count)
-            self._from_list(builder, samples, samples.results, _RESULT_BYTES, first, count, level)
+            self._from_list(builder, samples, results, _RESULT_BYTES, first, count, level)
             builder.add(
                 Vector(
                     wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN, op=VectorOp.RENDER_COLOURS, count=count,
@@ -214,17 +258,21 @@ class PictureEmitter:
                     wait=S.VOUT_FREE, signal=S.VOUT_FULL, advance=Advance.VOUT, op=VectorOp.RENDER_FINISH,
                     count=some * tile.width, parameter=top * tile.width,
                 ),
-                whole_pieces(
-                    Store(
-                        wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT,
-                        format=Format.FP32, mem_base=address,
-                        dims=merge(
-                            [*plain(3 * tile.width, 4, 4), *plain(some, row, _PIXEL_BYTES * tile.width)]
-                        ),
-                    ),
-                    self._architecture.memory,
-                ),
+                *self._pixels(address, tile.width, some, row),
             )  # fmt: skip
+
+    def _pixels(self, address: int, width: int, height: int, row: int) -> Iterator[Store]:
+        """Store a rectangle of pixels; a single one word by word, since three words may lie in two data words."""
+        alone = width == height == 1
+        parts = 3 if alone else 1
+        for part in range(parts):
+            store = Store(
+                wait=0 if part else S.VOUT_FULL, signal=S.VOUT_FREE if part == parts - 1 else 0,
+                advance=Advance.VOUT if part == parts - 1 else 0, buffer=Buffer.VOUT, format=Format.FP32,
+                mem_base=address + _WORD * part, buf_base=_WORD * part,
+                dims=merge([*plain(1 if alone else 3 * width, 4, 4), *plain(height, row, _PIXEL_BYTES * width)]),
+            )  # fmt: skip
+            yield whole_pieces(store, self._architecture.memory)
 
     def _from_list(
         self,

@@ -39,7 +39,7 @@ def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
         return store
     size_bytes = Format(store.format).bytes
     atom_bytes = gcd(width_bytes, store.mem_base, store.buf_base, *_moves(store))
-    while atom_bytes > size_bytes:
+    while atom_bytes >= size_bytes:
         cut = dataclasses.replace(store, dims=_cut(store.dims, atom_bytes, size_bytes))
         if len(cut.dims) <= MAX_DIMS and not _misaligned(cut, width_bytes):
             return cut
@@ -71,7 +71,7 @@ def _cut(dims: Sequence[Dim], atom_bytes: int, size_bytes: int) -> tuple[Dim, ..
     while inner < atom_bytes and left:
         dim = left.pop(0)
         take = min(dim.count, atom_bytes // inner)
-        if dim.count % take:
+        if take == 1 or dim.count % take:
             return tuple(dims)
         atom.append(dataclasses.replace(dim, count=take))
         inner *= take

@@ -60,13 +60,16 @@ def compile_picture(field: Field, camera: Camera, settings: Settings, architectu
     DoesNotFitError
         A buffer holds no job, or no part of what else passes through it.
     UnsupportedError
-        The field is to be shaded deferred.
+        The engine is built for other fields, or the array has no frame for the network's words.
     """
     engine = architecture.render_engine
-    if field.shading == "deferred":
-        raise UnsupportedError("a Program shades no picture deferred", "a field that is shaded per sample")
     if architecture.array.group != BLOCK:
         raise UnsupportedError(f"no frame has words of {architecture.array.group} elements", f"array.group: {BLOCK}")
+    if field.shader.features > engine.features:
+        raise DoesNotFitError(
+            "a field's features do not fit the render engine", field.shader.features, engine.features, "features",
+            "raise render.features",
+        )  # fmt: skip
     components = field.density.components, field.appearance.components
     if components != engine.components or max(field.grid) > engine.grid:
         raise UnsupportedError(
@@ -83,6 +86,7 @@ class _TilePlan:
     rays: Tensor
     jobs: tuple[JobPlan, ...]
     samples: int
+    seen: int
 
 
 class _Compiler:
@@ -143,37 +147,59 @@ class _Compiler:
             yield builder.finish(name, "sweep")
 
     def _shade(self, name: str, plan: _TilePlan) -> Iterator[StageProgram]:
-        """Density, then basis and network of all samples that are shaded, then their colours."""
+        """Density and basis of all samples that are shaded; then the network and colours of these, or of the pixels."""
         shader, count = self.field.shader, plan.samples
-        products, features, inputs = (
-            allocate(self.memory, f"{name}.{part}", count, channels, 1, 1)
-            for part, channels in (
-                ("products", shader.basis.shape[1]), ("features", shader.features), ("inputs", self.inputs)
-            )
-        )  # fmt: skip
-        listed = self.memory.allocate(f"{name}.list", 8 * count, "raw", (count, 2))
-        size = 2 * block_bytes(count, 3, 1, 1, BLOCK)
-        results = self.memory.allocate(f"{name}.results", size, "raw", (size // 4,))
-        samples = Samples(products.tensor, listed, features.tensor, inputs.tensor, results, count)
+        products = allocate(self.memory, f"{name}.products", count, shader.basis.shape[1], 1, 1)
+        samples = Samples(products.tensor, self._list(f"{name}.list", count), count)
         yield from self._sweeps(name, plan, samples)
-        yield self._product(f"{name}.basis", shader.basis, shader.basis_pattern, products, features)
+        basis = f"{name}.basis", shader.basis, shader.basis_pattern, products
+        if self.field.shading == "per-sample":
+            features = allocate(self.memory, f"{name}.features", count, shader.features, 1, 1)
+            yield self._product(*basis, features)
+            yield from self._network(name, samples, features)
+            return
+        drained = self._results(f"{name}.drained", count, shader.features)
+        yield self._product(*basis, drained, single=True)
+        pixels = blocks_of(plan.seen) * BLOCK
+        sums = allocate(self.memory, f"{name}.sums", pixels, shader.features, 1, 1)
+        seen = Samples(sums.tensor, self._list(f"{name}.pixels", pixels), pixels)
+        add = StageBuilder()
+        self.emitter.sums(add, samples, drained.tensor)
+        yield add.finish(name, "sums")
+        give = StageBuilder()
+        self.emitter.pixels(give, seen, plan.tile)
+        yield give.finish(name, "pixels")
+        yield from self._network(name, seen, sums)
+
+    def _network(self, name: str, samples: Samples, features: Activation) -> Iterator[StageProgram]:
+        """Inputs, layers and colours."""
+        source = allocate(self.memory, f"{name}.inputs", samples.count, self.inputs, 1, 1)
         encode = StageBuilder()
-        self.emitter.inputs(encode, samples)
+        self.emitter.inputs(encode, samples, features.tensor, source.tensor)
         yield encode.finish(name, "inputs")
-        source = inputs
-        for number, layer in enumerate(shader.layers):
-            final = number == len(shader.layers) - 1
-            if final:
-                target = Activation(results, count, 3, 1, 1)
-            else:
-                target = allocate(self.memory, f"{name}.hidden{number}", count, len(layer.weights), 1, 1)
+        results = self._results(f"{name}.results", samples.count, 3)
+        layers = self.field.shader.layers
+        for number, layer in enumerate(layers):
+            final = number == len(layers) - 1
+            target = results
+            if not final:
+                target = allocate(self.memory, f"{name}.hidden{number}", samples.count, len(layer.weights), 1, 1)
+            part = f"{name}.layer{number}"
             yield self._product(
-                f"{name}.layer{number}", layer.weights, layer.pattern, source, target, layer.biases, final=final
+                part, layer.weights, layer.pattern, source, target, layer.biases, relu=not final, single=final
             )
             source = target
         colours = StageBuilder()
-        self.emitter.colours(colours, samples)
+        self.emitter.colours(colours, samples, results.tensor)
         yield colours.finish(name, "colours")
+
+    def _list(self, name: str, count: int) -> Tensor:
+        return self.memory.allocate(name, 8 * count, "raw", (count, 2))
+
+    def _results(self, name: str, count: int, channels: int) -> Activation:
+        """Results that drain fp32, in blocks."""
+        size = 2 * block_bytes(count, channels, 1, 1, BLOCK)
+        return Activation(self.memory.allocate(name, size, "raw", (size // 4,)), count, channels, 1, 1)
 
     def _product(
         self,
@@ -184,11 +210,12 @@ class _Compiler:
         target: Activation,
         biases: NDArray[np.float32] | None = None,
         *,
-        final: bool = False,
+        relu: bool = False,
+        single: bool = False,
     ) -> StageProgram:
         """Basis or a layer of the network, as a linear layer over the samples."""
         gemm = forward_gemm(source, target, _POINT, pattern)
-        choice = choose_channels(gemm, _for_results(self.architecture, single=final), name, CYCLES)
+        choice = choose_channels(gemm, _for_results(self.architecture, single=single), name, CYCLES)
         stream = self._weights(name, gemm, stream_of(gemm, choice.mapping, self.architecture, _nothing()), matrix)
         bias = None
         if biases is not None:
@@ -196,8 +223,7 @@ class _Compiler:
             padded[: len(biases)] = biases
             bias = self.memory.allocate(f"{name}.bias", padded.nbytes, "channels", (len(biases),))
             self.contents[bias.name] = padded.view(np.uint8)
-        relu = biases is not None and not final
-        work = FeedForward(gemm, choice, stream, bias, None, relu=relu, single=final)
+        work = FeedForward(gemm, choice, stream, bias, None, relu=relu, single=single)
         return dataclasses.replace(work.emit(self.architecture, name), layer=name, stage="ff")
 
     def _weights(self, name: str, gemm: ChannelGemm, layout: Stream, matrix: Real) -> Stream:
@@ -212,7 +238,7 @@ class _Compiler:
         rays = TileRays(tile, self.rays.directions[pixels], self.rays.views[pixels])
         compositor = Compositor(len(pixels), float(self.view.cut[0]), self.view.termination)
         jobs: list[JobPlan] = []
-        samples = 0
+        samples, seen = 0, np.zeros(len(pixels), np.bool_)
         for place in blocks:
             record = self._record(place)
             shaded, counts = run_job(self.view, rays, compositor, record.cubes(), self.light)
@@ -225,7 +251,9 @@ class _Compiler:
             jobs.append(JobPlan(len(self.recorded), self._record_tensor(place, record), tensors, texels, samples, room))
             self.recorded.append(counts)
             samples += room
-        return _TilePlan(tile, self._raw(f"{name}.rays", rays.to_words().view(np.uint8)), tuple(jobs), samples)
+            seen[shaded.pixels] = True
+        words = self._raw(f"{name}.rays", rays.to_words().view(np.uint8))
+        return _TilePlan(tile, words, tuple(jobs), samples, int(seen.sum()))
 
     def _fits(self, room: int, texels: tuple[int, int, int]) -> None:
         """Refuse a job that the engine cannot hold."""

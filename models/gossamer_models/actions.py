@@ -360,7 +360,9 @@ def _render(op: VectorOp, g: Vector) -> Actions:
             return Actions(vector_in_read_bits=8 * g.count)
         case VectorOp.RENDER_TILE:
             return Actions(vector_in_read_bits=6 * g.count * _SINGLE_BITS)
-        case VectorOp.RENDER_PRODUCTS:
+        case VectorOp.RENDER_SUMS:
+            return Actions(vector_in_read_bits=g.count * g.size * _SINGLE_BITS + listed)
+        case VectorOp.RENDER_PRODUCTS | VectorOp.RENDER_PIXELS:
             return Actions(vector_out_write_bits=padded + listed)
         case VectorOp.RENDER_INPUTS:
             return Actions(vector_in_read_bits=listed, vector_out_write_bits=padded)

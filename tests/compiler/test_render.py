@@ -10,7 +10,7 @@ import pytest
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.errors import DoesNotFitError, GossamerError, InputError, UnsupportedError
+from gossamer_models.errors import DoesNotFitError, GossamerError, InputError
 from gossamer_models.golden import executor
 from gossamer_models.golden.executor import Step
 from gossamer_models.golden.state import ExecutionError
@@ -24,7 +24,7 @@ from gossamer_models.render.renderer import Settings, render
 from gossamer_models.render.scene import load_scene
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
-from tests.models.render.test_renderer import EYES, FIELD, camera
+from tests.models.render.test_renderer import DEFERRED, EYES, FIELD, camera
 
 SHIPPED = load_architecture("render-8x8")
 ENGINE = SHIPPED.render_engine.model_copy(update={"components": (4, 6), "kept": 1 << 14})
@@ -53,7 +53,7 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
     return program
 
 
-@pytest.mark.parametrize("field", [FIELD, SPARSE], ids=["dense", "2:8"])
+@pytest.mark.parametrize("field", [FIELD, SPARSE, DEFERRED], ids=["dense", "2:8", "2:8, deferred"])
 @pytest.mark.parametrize("termination", [None, 0.1])
 @pytest.mark.parametrize("eye", ["outside", "inside", "on a cube's corner"])
 def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None, field: Field) -> None:
@@ -159,8 +159,6 @@ def test_samples_beyond_their_blocks_patches_are_noticed() -> None:
 
 def test_what_is_not_compiled() -> None:
     view = camera(EYES["outside"])
-    with pytest.raises(UnsupportedError, match="shades no picture deferred"):
-        compile_picture(dataclasses.replace(FIELD, shading="deferred"), view, Settings(), READY)
     with pytest.raises(InputError, match="has no render engine"):
         compile_picture(FIELD, view, Settings(), load_architecture("small-8x8"))
     for name, size, message in (
@@ -198,6 +196,7 @@ def test_a_program_file_keeps_the_counts(tmp_path: Path) -> None:
 
 
 def test_no_rtl_has_it() -> None:
-    program = compile_picture(FIELD, camera(EYES["outside"]), Settings(), READY)
-    assert set(program.modelled_operations) == {op.name for op in VectorOp if op.name.startswith("RENDER_")}
+    programs = [compile_picture(field, camera(EYES["outside"]), Settings(), READY) for field in (FIELD, DEFERRED)]
+    used = {name for program in programs for name in program.modelled_operations}
+    assert used == {op.name for op in VectorOp if op.name.startswith("RENDER_")}
     assert not READY.whole_in_rtl

@@ -25,7 +25,9 @@ from gossamer_models.golden.vector_render import (
     render_finish,
     render_inputs,
     render_lines,
+    render_pixels,
     render_products,
+    render_sums,
     render_sweep,
     render_tile,
     render_view,
@@ -67,6 +69,8 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
     VectorOp.RENDER_INPUTS: render_inputs,
     VectorOp.RENDER_COLOURS: render_colours,
     VectorOp.RENDER_FINISH: render_finish,
+    VectorOp.RENDER_SUMS: render_sums,
+    VectorOp.RENDER_PIXELS: render_pixels,
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {

@@ -10,7 +10,7 @@ from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK, blocks_of, pack_blocks, unpack_blocks
-from gossamer_models.numerics.formats import Float32, UInt8, canonical, to_fp16, to_fp32
+from gossamer_models.numerics.formats import Float16, Float32, UInt8, canonical, to_fp16, to_fp32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS, TileRays, run_job
 from gossamer_models.render.engine.patches import (
@@ -29,8 +29,8 @@ from gossamer_models.render.shade import network_inputs
 from gossamer_models.render.tiles import Tile
 
 __all__ = [
-    "NO_PIXEL", "render_colours", "render_finish", "render_inputs", "render_lines", "render_products", "render_sweep",
-    "render_tile", "render_view",
+    "NO_PIXEL", "render_colours", "render_finish", "render_inputs", "render_lines", "render_pixels", "render_products",
+    "render_sums", "render_sweep", "render_tile", "render_view",
 ]  # fmt: skip
 
 NO_PIXEL: Final = 0xFFFFFFFF
@@ -77,7 +77,7 @@ def render_tile(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: 16 words, left, top, width and height of the tile; VIN[source1]: 6 words of fp32 for each of `count`
     pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. All light of these
-    pixels is left, and their colour is black. The first words count with `parameter` 0 only.
+    pixels is left, their colour is black, their sums of features are +0. The first words count with `parameter` 0 only.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     if not v.parameter:
@@ -138,12 +138,7 @@ def render_products(machine: Machine, v: Vector) -> None:
     products = Interpolator(appearance, _MACHINE).products(job.points[part])
     rows = np.zeros((v.count, width), np.float16)
     rows[: len(products)] = to_fp16(products + np.float32(0))  # a product that is -0 becomes +0
-    listed = np.zeros((v.count, 2), np.uint32)
-    listed[:, 0] = NO_PIXEL
-    listed[: len(products), 0] = job.pixels[part]
-    listed[: len(products), 1] = job.weights[part].view(np.uint32)
-    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(rows[:, :, None, None], BLOCK))
-    machine.write(v.engine, Buffer.VOUT, v.target1, listed)
+    _write_list(machine, v, rows, job.pixels[part], job.weights[part])
 
 
 def render_inputs(machine: Machine, v: Vector) -> None:
@@ -180,6 +175,41 @@ def render_colours(machine: Machine, v: Vector) -> None:
     with np.errstate(invalid="ignore"):
         np.add.at(tile.colours, pixels[real], weights[real, None] * _MACHINE.sigmoid(results[real]))
     tile.colours = canonical(tile.colours)
+
+
+def render_sums(machine: Machine, v: Vector) -> None:
+    """Add samples' features to those of their pixels, for deferred shading.
+
+    VIN[source0]: fp32 features of `count` samples as the basis drains them, in blocks of `size`; VIN[source1]: their
+    list. sum = sum + w f, in the list's order; entries without a pixel do nothing. `size`: the features, padded to a
+    block.
+    """
+    view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
+    features = view.shading[0]
+    _check_widths(v, blocks_of(features) * BLOCK, v.channels)
+    single = machine.read(v.engine, Buffer.VIN, np.float32, v.source0, v.count * v.size)
+    values = single.reshape(-1, v.size // BLOCK, BLOCK, BLOCK).transpose(0, 2, 1, 3).reshape(-1, v.size)[:, :features]
+    pixels, weights = _list(machine, v, tile)
+    real = pixels != NO_PIXEL
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.add.at(tile.sums, pixels[real], weights[real, None] * values[real])
+    tile.sums = canonical(tile.sums)
+    tile.seen[pixels[real]] = True
+
+
+def render_pixels(machine: Machine, v: Vector) -> None:
+    """Give the sums of the pixels that have any, as if they were samples.
+
+    Those pixels, ascending, are numbered; numbers `parameter` .. `parameter` + `count` - 1 are given. VOUT[target0] =
+    fp16 of their sums in blocks of `channels`; VOUT[target1] = list of pixel in the tile and weight 1 - T. Behind the
+    last pixel sums and weights are +0 and pixels 0xFFFFFFFF. `size`: pixels of the tile.
+    """
+    view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
+    _check_widths(v, len(tile.seen), view.shading[0])
+    pixels = np.flatnonzero(tile.seen)[v.parameter : v.parameter + v.count]
+    rows = np.zeros((v.count, view.shading[0]), np.float16)
+    rows[: len(pixels)] = to_fp16(tile.sums[pixels])
+    _write_list(machine, v, rows, pixels, tile.compositor.covered(pixels))
 
 
 def render_finish(machine: Machine, v: Vector) -> None:
@@ -246,6 +276,15 @@ def _check_texels(density: Interpolator, texels: Texels, points: Float32) -> Non
         low, high = texels.first[axis], texels.last[axis] - 1
         if found.size and not low <= found.min() <= found.max() <= high:
             raise ExecutionError(f"texels {found.min()}..{found.max() + 1} must lie in the patches' {low}..{high + 1}")
+
+
+def _write_list(machine: Machine, v: Vector, rows: Float16, pixels: NDArray[np.int64], weights: Float32) -> None:
+    """Write rows in blocks, and the list of the first ones."""
+    listed = np.zeros((v.count, 2), np.uint32)
+    listed[:, 0] = NO_PIXEL
+    listed[: len(pixels), 0], listed[: len(pixels), 1] = pixels, weights.view(np.uint32)
+    machine.write(v.engine, Buffer.VOUT, v.target0, pack_blocks(rows[:, :, None, None], BLOCK))
+    machine.write(v.engine, Buffer.VOUT, v.target1, listed)
 
 
 def _list(machine: Machine, v: Vector, tile: TileState) -> tuple[NDArray[np.int64], Float32]:

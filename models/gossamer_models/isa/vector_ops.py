@@ -39,6 +39,8 @@ class VectorOp(IntEnum):
     RENDER_INPUTS = 28
     RENDER_COLOURS = 29
     RENDER_FINISH = 30
+    RENDER_SUMS = 31
+    RENDER_PIXELS = 32
 
 
 RENDER_OPERATIONS = frozenset(op for op in VectorOp if op.name.startswith("RENDER_"))

@@ -18,7 +18,9 @@ from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
 from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
 from gossamer_models.timing.render_units import (
+    COLOUR_CYCLES,
     COMPOSITOR_CYCLES,
+    PIPELINE_ADD_CYCLES,
     SIGMOID_CYCLES,
     WAVE_CYCLES,
     factor_cycles,
@@ -35,6 +37,8 @@ _GROUP: Final = 8
 _LOADING_CYCLES: Final = 3
 _INPUT_CYCLES: Final = WAVE_CYCLES + 3
 _PRODUCT_CYCLES: Final = factor_cycles() + 2
+_SUM_CYCLES: Final = 3 + COLOUR_CYCLES
+_PIXEL_CYCLES: Final = 3 + PIPELINE_ADD_CYCLES
 _COLOUR_CYCLES: Final = 1 + SIGMOID_CYCLES + COMPOSITOR_CYCLES
 
 
@@ -70,6 +74,10 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
             return _input_cycles(v)
         case VectorOp.RENDER_COLOURS:
             return _colour_cycles(v)
+        case VectorOp.RENDER_SUMS:
+            return max(v.size // _GROUP + 1, timing.COMPOSE_CYCLES) * v.count + _SUM_CYCLES
+        case VectorOp.RENDER_PIXELS:
+            return v.size + (v.channels // _GROUP + 1) * v.count + _PIXEL_CYCLES
         case VectorOp.RENDER_FINISH:
             return v.count + COMPOSITOR_CYCLES + 1 + drain_cycles(v.count, _PIXEL_BYTES, line)
         case op:
