@@ -56,6 +56,16 @@ def test_the_same_bytes_move_in_aligned_atoms(dims: tuple[Dim, ...], atom: int) 
         assert misaligned(dataclasses.replace(cut, mem_base=base), 32) is None
 
 
+def test_a_few_words_at_odd_places_move_one_by_one() -> None:
+    """Rows of one pixel, three words each: a fourth word would not belong to the atom."""
+    rows = dataclasses.replace(
+        STORE, mem_base=4, buf_base=0, format=1, modifiers=(), dims=(Dim(3, 4, 4), Dim(5, 100, 12))
+    )
+    cut = whole_pieces(rows, ONE_PORT)
+    assert moves(cut) == moves(rows)
+    assert transfer_plan(cut, 32).atom_bytes == 4
+
+
 def test_steps_along_an_axis_are_no_addresses() -> None:
     axis = Modifier(field_number(Load, "axis1_base"), ModifierKind.STEP, 1, 1)
     move = Modifier(field_number(Load, "mem_base"), ModifierKind.STEP, 1, 48)

@@ -132,6 +132,10 @@ def test_every_operation_has_a_cost() -> None:
         (VectorOp.RENDER_INPUTS, {"count": 16, "size": 32, "channels": 40}, 2 * 40 + 3 + 40 + 10),
         # four cycles per sample; power, sum, reciprocal; the compositor
         (VectorOp.RENDER_COLOURS, {"count": 8}, 4 * 8 + 1 + 56 + 4 + 40 + 6),
+        # four words and an entry per sample, or four cycles; of each pixel of the tile one, of each that is given five
+        (VectorOp.RENDER_SUMS, {"count": 8, "size": 32}, 5 * 8 + 3 + 5),
+        (VectorOp.RENDER_SUMS, {"count": 8, "size": 8}, 4 * 8 + 3 + 5),
+        (VectorOp.RENDER_PIXELS, {"count": 8, "size": 64, "channels": 32}, 64 + 5 * 8 + 3 + 4),
         # the last pixel ends in a line of its own, then with one
         (VectorOp.RENDER_FINISH, {"count": 11}, 11 + 6 + 1 + 1),
         (VectorOp.RENDER_FINISH, {"count": 16}, 16 + 6 + 1),
