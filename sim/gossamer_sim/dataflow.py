@@ -11,9 +11,9 @@ Time left out by the periodic shortcut is kept apart (``skipped``): all stamps a
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer
@@ -46,8 +46,9 @@ class Mark:
     rings: int
 
 
-Job = tuple[int, int, tuple[deque[int], ...], tuple[tuple[deque[int], int], ...], int, Epoch | None]
-"""A work as its machine executes it: number, place, tokens it takes, tokens it gives and to whom, cycles, epoch."""
+Job = tuple[int, int, tuple[deque[int], ...], tuple[tuple[deque[int], int], ...], int, tuple[Epoch, int] | None]
+"""A work as its machine executes it: number, place, tokens it takes, tokens it gives and to whom, cycles, and what it
+does on a shared memory, with its pace."""
 
 
 class DataflowMachine:
@@ -84,10 +85,11 @@ class DataflowMachine:
         found = self._jobs.get(work)
         if found is None:
             tokens = self._tokens
-            epoch = work.epoch if self._lanes is not None and isinstance(work.epoch, Epoch) else None
+            epoch = work.epoch
+            shared = (epoch, epoch.pace) if self._lanes is not None and isinstance(epoch, Epoch) else None
             waits = tuple([tokens[bit] for bit in work.waits])
             signals = tuple([(tokens[bit], _CONSUMERS[bit]) for bit in work.signals])
-            found = self._jobs[work] = work.number, work.place, waits, signals, work.cycles, epoch
+            found = self._jobs[work] = work.number, work.place, waits, signals, work.cycles, shared
         return found
 
     def decode(self, cycles: int) -> None:
@@ -222,7 +224,7 @@ class DataflowMachine:
             queue = self._queues[place]
             while queue and under_way[place] is None:
                 job, start = queue[0]
-                number, _, waits, signals, cycles, epoch = job
+                number, _, waits, signals, cycles, shared = job
                 missing = False
                 for tokens in waits:
                     if not tokens:
@@ -239,9 +241,9 @@ class DataflowMachine:
                     tokens.popleft()
                 self._slots[place].append(start + 1)
                 end = start + cycles
-                if epoch is not None and self._lanes is not None:
+                if shared is not None and self._lanes is not None:
                     under_way[place] = job, start
-                    self._lanes.expect(epoch, end, write=place == _WRITER)
+                    self._lanes.expect(*shared, end, write=place == _WRITER)
                     break
                 self._free[place] = end
                 self._done[place].append((number, start, end))
@@ -274,8 +276,8 @@ class DataflowMachine:
     def _check_semaphores(self) -> None:
         """Tokens held after each signal, those of waits that start in its last cycle taken off."""
         found = Executions.of(self._done)
-        gives = _masks([work.signals for work in self._works])[found.numbers]
-        takes = _masks([work.waits for work in self._works])[found.numbers]
+        gives = np.array([_mask(work.signals) for work in self._works], np.int64)[found.numbers]
+        takes = np.array([_mask(work.waits) for work in self._works], np.int64)[found.numbers]
         for bit, held in enumerate(self._credits):
             given = gives >> bit & 1 > 0
             if held + np.count_nonzero(given) > MAX_TOKENS:
@@ -285,5 +287,6 @@ class DataflowMachine:
                     raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
 
 
-def _masks(bits: Iterable[tuple[int, ...]]) -> NDArray[np.int64]:
-    return np.array([sum(1 << bit for bit in some) for some in bits], np.int64)
+@cache
+def _mask(bits: tuple[int, ...]) -> int:
+    return sum(1 << bit for bit in bits)

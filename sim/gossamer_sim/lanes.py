@@ -28,10 +28,10 @@ class Lanes:
         self._lanes = (_Lane(), _Lane())
         self._since = 0
 
-    def expect(self, work: Epoch, start: int, *, write: bool) -> None:
-        """Let a stream begin at a cycle not before the last event."""
+    def expect(self, work: Epoch, pace: int, start: int, *, write: bool) -> None:
+        """Let a stream of some pace begin at a cycle not before the last event."""
         lane = self._lanes[write]
-        lane.epoch, lane.start, lane.pace_alone = work, start, work.pace
+        lane.epoch, lane.start, lane.pace_alone = work, start, pace
 
     def next_event(self) -> int:
         """Cycle of the next start or end; past all others if there is none."""

@@ -217,12 +217,18 @@ def _bits(mask: int) -> tuple[int, ...]:
 
 
 def _check_ends(position: int, kind: Kind) -> None:
-    ends = [(bit, consumer, "waits for") for bit in kind.waits]
-    ends += [(bit, producer, "signals") for bit in kind.signals]
+    wrong = _wrong_end(kind.engine, kind.waits, kind.signals)
+    if wrong is not None:
+        raise GossamerError(f"instruction {position} on {kind.engine.name} {wrong}")
+
+
+@cache
+def _wrong_end(engine: Engine, waits: tuple[int, ...], signals: tuple[int, ...]) -> str | None:
+    """What an engine's instruction does with a semaphore whose end is another engine."""
+    ends = [(bit, consumer, "waits for") for bit in waits]
+    ends += [(bit, producer, "signals") for bit in signals]
     for bit, end, verb in ends:
         semaphore = Semaphore(1 << bit)
-        if end(semaphore) != kind.engine:
-            raise GossamerError(
-                f"instruction {position} on {kind.engine.name} {verb} {semaphore.name}, "
-                f"which belongs to {end(semaphore).name}"
-            )
+        if end(semaphore) != engine:
+            return f"{verb} {semaphore.name}, which belongs to {end(semaphore).name}"
+    return None

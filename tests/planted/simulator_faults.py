@@ -108,7 +108,7 @@ SIMULATOR_FAULTS = (
         "sim/gossamer_sim/dataflow.py",
         "ring.times *= times + 1",
         "ring.times += times",
-        "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
+        "tests/sim/test_sequencer.py::test_what_repeats_inside_what_repeats_counts_every_time[ddr4]",
     ),
     Fault(
         "works of the first iteration serve those that are alike",

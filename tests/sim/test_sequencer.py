@@ -119,6 +119,20 @@ def test_shortcut_equals_the_long_way(instructions: list[Instruction], memory: s
     assert totals(run(instructions, memory, periodic=True, clock=True)) == expected
 
 
+@pytest.mark.parametrize("memory", ["ideal", "ddr4"])
+def test_what_repeats_inside_what_repeats_counts_every_time(memory: str) -> None:
+    """Each iteration of the outer loop leaves out most of the inner one; most of those are left out themselves."""
+    inner: list[Instruction] = [
+        Load(wait=S.A_FREE, signal=S.A_FULL, dims=block(100), axis0_bound=3),
+        Gemm(wait=S.A_FULL, signal=S.A_FREE, log2_li=2, entries=8, chunk_words=4, r0=5),
+    ]
+    body = [Load(dims=block(300), axis0_bound=3), Loop(level=1, count=40), *inner, EndLoop(level=1)]
+    stage = [Loop(level=0, count=25), *body, EndLoop(level=0)]
+    found = run(stage, memory, periodic=True, trace=True)
+    assert {skip.level for skip in found.skips} == {0, 1}
+    assert totals(found) == totals(run(stage, memory, periodic=False))
+
+
 def test_equal_instructions_in_other_loops_have_kinds_of_their_own() -> None:
     item = Load(dims=block(100), axis0_bound=3, modifiers=(last(Load, "axis0_bound", [0], 1),))
     for count in (9, 4):
