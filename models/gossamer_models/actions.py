@@ -145,26 +145,27 @@ def _gemm(array: Array, g: Gemm) -> Actions:
 
     Per tile, with w words in its box, e entry steps over all chunks and n null steps:
 
-    - macs = Li Lj e R C, null_macs = Li Lj n R C;
-    - a word is read from every row bank where k = 0 and lj = 0: Li w R words; valid for the row or not;
-    - an entry is read from every column bank where li = 0: Lj e C entries;
-    - a chunk's sums go through the adder of their accumulator bank, which is read and written: Li Lj R C words;
-    - a word's registers change in all R C elements at each step if Li > 1, at each fetch if Li = 1;
-    - a sum shifts through (R / drain_ports + 1) / 2 elements on average, Li Lj + 1 registers each.
+    - macs = Li Lj Lr e R C, null_macs = Li Lj Lr n R C;
+    - a word is read from every row bank where k = 0 and lj = 0: Li Lr w R words; valid for the row or not;
+    - an entry is read from every column bank where li = 0: Lj Lr e C entries;
+    - a chunk's sums go through the adder of their accumulator bank, which is read and written: Li Lj Lr R C words;
+    - a word's registers change in all R C elements at each step if Li > 1, every Lj steps if only Lr > 1, else at each
+      fetch;
+    - a sum shifts through (R / drain_ports + 1) / 2 elements on average, Li Lj Lr + 1 registers each.
     """
-    slots, cells = g.li * g.lj, array.rows * array.columns
+    slots, cells = g.turns, array.rows * array.columns
     drain_steps = array.rows // array.drain_ports
     chunks = -(-(g.r2 * g.r1 * g.r0) // g.chunk_words)
     words = g.j * sum(tiles * prod(end - first for first, end in box) for box, tiles in boxes(g).items())
     cost = gemm_cycles(array, g)
     sums = g.tiles * chunks * slots * cells
-    changes = cost.issue + cost.drain if g.li > 1 else words
+    changes = words if g.li * g.lr == 1 else (cost.issue + cost.drain) // (g.lj if g.li == 1 else 1)
     return Actions(
         macs=cost.issue * cells,
         null_macs=cost.drain * cells,
         word_bits=changes * cells * (array.group - 1) * _HALF_BITS,
         chain_bits=sums * (drain_steps + 1) * (slots + 1) * _SINGLE_BITS // 2,
-        a_read_bits=words * g.li * array.rows * array.group * _HALF_BITS,
+        a_read_bits=words * g.li * g.lr * array.rows * array.group * _HALF_BITS,
         b_read_bits=cost.issue // g.li * array.columns * (_HALF_BITS + entry_tag_bits(array)),
         accumulator_read_bits=sums * _SINGLE_BITS,
         accumulator_write_bits=sums * _SINGLE_BITS,

@@ -50,6 +50,8 @@ class Array(Schema):
     drain_ports : shadow-register chains per column; divides ``rows``.
     multiply_latency_cycles : pipeline registers of the operand select and the multiplier.
     add_latency_cycles : length of the accumulate loop; at most ``slots``.
+    chunks : most chunks of a product's sum that run side by side (Lr), a power of two; at most ``slots``, and half of
+        the rows that a drain port serves.
     dataflows : ``os`` always; ``ws`` if the array can also keep weights in its elements.
     chain_slots : most Li x Lj of a weight-stationary tile, whose unfinished sums lie in memories below the columns.
     """
@@ -61,6 +63,7 @@ class Array(Schema):
     drain_ports: Annotated[int, Field(ge=1, le=256)] = 1
     multiply_latency_cycles: Annotated[int, Field(ge=2, le=8)] = 3
     add_latency_cycles: Annotated[int, Field(ge=2, le=7)] = 4
+    chunks: Annotated[int, Field(ge=1, le=8)] = 1
     dataflows: Annotated[tuple[DataflowName, ...], Field(min_length=1)] = ("os",)
     chain_slots: Annotated[int, Field(ge=1, le=16)] = 16
 
@@ -68,7 +71,7 @@ class Array(Schema):
     def _check(self) -> Self:
         if self.dataflows not in (("os",), ("os", "ws")):
             raise ValueError(f"`dataflows` must be [os] or [os, ws], not [{', '.join(self.dataflows)}]")
-        for name in ("rows", "columns", "slots", "drain_ports", "chain_slots"):
+        for name in ("rows", "columns", "slots", "drain_ports", "chunks", "chain_slots"):
             _require_power_of_two(name, getattr(self, name))
         if self.drain_ports > self.rows:
             raise ValueError(f"`drain_ports` must be at most `rows` ({self.rows}), not {self.drain_ports}")
@@ -76,6 +79,9 @@ class Array(Schema):
             raise ValueError(
                 f"`add_latency_cycles` must be at most `slots` ({self.slots}), not {self.add_latency_cycles}"
             )
+        most_chunks = min(self.slots, max(1, self.rows // self.drain_ports // 2))
+        if self.chunks > most_chunks:
+            raise ValueError(f"`chunks` must be at most {most_chunks} (`slots`, rows / drain_ports / 2), not {self.chunks}")
         drain_cycles = min(li * lj for li, lj in self.interleaves) * self.rows // self.drain_ports
         if drain_cycles <= self.add_latency_cycles:
             raise ValueError(
@@ -89,6 +95,19 @@ class Array(Schema):
         """Every legal (Li, Lj): powers of two with add latency <= Li * Lj <= S."""
         powers = [1 << n for n in range(self.slots.bit_length())]
         return tuple((li, lj) for li in powers for lj in powers if self.add_latency_cycles <= li * lj <= self.slots)
+
+    @property
+    def chunk_interleaves(self) -> tuple[tuple[int, int, int], ...]:
+        """Every legal (Li, Lj, Lr) with more than one chunk side by side."""
+        powers = [1 << n for n in range(self.slots.bit_length())]
+        fits = range(self.add_latency_cycles, self.slots + 1)
+        return tuple(
+            (li, lj, lr)
+            for lr in powers[1 : self.chunks.bit_length()]
+            for li in powers
+            for lj in powers
+            if li * lj * lr in fits
+        )
 
     @property
     def schedules(self) -> tuple[tuple[Dataflow, int, int], ...]:

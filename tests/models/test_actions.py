@@ -38,7 +38,7 @@ from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim import simulate
 from tests.references.gemm_instructions import random_instruction
-from tests.references.gemm_steps import walk_steps
+from tests.references.gemm_steps import walk_abreast
 from tests.system.training_cases import network, random_network
 
 TINY = load_architecture("tiny-4x4")
@@ -47,6 +47,7 @@ ARRAYS = {
     "8x4 two drains": Array(rows=8, columns=4, drain_ports=2),
     "4x8 eight slots": Array(rows=4, columns=8, slots=8),
     "4x4 words of sixteen": Array(rows=4, columns=4, group=16),
+    "8x4 four chunks": Array(rows=8, columns=4, slots=8, chunks=4),
 }
 WINDOWS = {VectorOp.MAX_POOL, VectorOp.MAX_POOL_GRADIENT, VectorOp.AVG_POOL, VectorOp.AVG_POOL_GRADIENT}
 
@@ -57,8 +58,8 @@ def walked(array: Array, g: Gemm) -> Actions:
     passed = sum(segment - row % segment for row in range(array.rows)) * array.columns
     tag_bits = {8: 3, 16: 4}[array.group] + 1
     counts: Counter[str] = Counter()
-    held = -1 if g.li > 1 else 0
-    for step in walk_steps(g, rows=array.rows, drain_steps=segment):
+    held = -1 if g.li * g.lr > 1 else 0
+    for step in walk_abreast(g, rows=array.rows, drain_steps=segment):
         counts["macs" if step.product else "null_macs"] += cells
         if step.a is not None:
             counts["a_read_bits"] += array.rows * array.group * 16
@@ -70,7 +71,7 @@ def walked(array: Array, g: Gemm) -> Actions:
         if step.last:
             counts["accumulator_read_bits"] += cells * 32
             counts["accumulator_write_bits"] += cells * 32
-            counts["chain_bits"] += passed * (g.li * g.lj + 1) * 32
+            counts["chain_bits"] += passed * (g.li * g.lj * g.lr + 1) * 32
     return Actions(**counts)
 
 

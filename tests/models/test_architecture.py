@@ -64,6 +64,12 @@ def test_bytes_on_chip_count_both_halves_and_metadata() -> None:
     assert sizes["accumulator"] == 2 * 4 * 2048 * 4
 
 
+def test_interleaves_with_chunks_side_by_side(tmp_path: Path) -> None:
+    array = load_architecture(written(tmp_path, {"array": {"rows": 8, "chunks": 4}})).array
+    assert set(array.chunk_interleaves) == {(1, 1, 4), (1, 2, 2), (2, 1, 2)}
+    assert not load_architecture("tiny-4x4").array.chunk_interleaves
+
+
 @pytest.mark.parametrize(
     ("slots", "latency", "expected"),
     [

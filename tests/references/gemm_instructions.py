@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tests.references.gemm_steps import walk_steps
 
 def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, max_words: int = 12) -> Gemm:
     """Return a legal instruction: any loops, strides of any sign, boxes that may be empty, chunks of any length."""
-    li, lj = rng.choice(array.interleaves)
+    li, lj, lr = rng.choice([(li, lj, 1) for li, lj in array.interleaves] + 2 * list(array.chunk_interleaves))
     tiles = _split(rng, max_tiles, 4)
     words = _split(rng, max_words, 3)
     entries = rng.choice((1, 1, 2, 2, 4, 8))
@@ -25,10 +26,11 @@ def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, 
     fields: dict[str, Any] = dict(
         log2_li=li.bit_length() - 1,
         log2_lj=lj.bit_length() - 1,
+        log2_lr=lr.bit_length() - 1,
         entries=entries,
         entries_last=rng.randint(1, entries),
         last_level=rng.choice((0, 1, 2, NO_LEVEL)),
-        chunk_words=rng.choice((1, 2, 3, 5, 9, 512)),
+        chunk_words=rng.choice([n for n in (1, 2, 3, 5, 9, 512) if lr == 1 or not prod(words) % n or n > prod(words)]),
         accumulate=rng.getrandbits(1),
         **dict(zip(("i2", "i1", "i0", "j"), tiles, strict=True)),
         **dict(zip(("r2", "r1", "r0"), words, strict=True)),
@@ -42,6 +44,8 @@ def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, 
         **_coordinate(rng, "y", y_level),
         **_coordinate(rng, "x", x_level),
     )
+    if lr > 1:
+        fields |= {"a_lr": rng.randint(-40, 40), "b_lr": rng.randint(0, 40), "y_lr": rng.choice((0, rng.randint(-3, 3)))}
     return Gemm(**fields)
 
 
@@ -77,8 +81,8 @@ def random_case(seed: int, architecture: Architecture) -> GemmCase:
     rng = random.Random(seed)
     instruction = random_instruction(rng, array)
     steps = walk_steps(instruction, rows=array.rows, drain_steps=array.rows // array.drain_ports)
-    words = [step.a for step in steps if step.a is not None and step.valid_rows]
-    entries = [step.b for step in steps if step.b is not None]
+    words = [step.a for step in steps if step and step.a is not None and step.valid_rows]
+    entries = [step.b for step in steps if step and step.b is not None]
     results = instruction.tiles * instruction.li * instruction.lj * array.rows
     free = (buffers.accumulator_words - results) // array.rows
     instruction = dataclasses.replace(

@@ -201,8 +201,8 @@ def _gemm(w: StageWriter) -> tuple[Gemm, int, int]:
     while True:
         g = random_instruction(w.rng, array, max_tiles=3, max_words=8)
         steps = walk_steps(g, rows=array.rows, drain_steps=array.rows // array.drain_ports)
-        words = [item.a for item in steps if item.a is not None and item.valid_rows] or [0]
-        entries = 1 + max((item.b for item in steps if item.b is not None), default=0)
+        words = [item.a for item in steps if item and item.a is not None and item.valid_rows] or [0]
+        entries = 1 + max((item.b for item in steps if item and item.b is not None), default=0)
         a_bytes = (max(words) - min(words) + 1) * array.rows * array.group * 2
         if a_bytes <= _MAX_A_BYTES and entries <= _MAX_B_ENTRIES:
             moved = dataclasses.replace(g, a_base=g.a_base - min(words), accumulate=0, advance=0)

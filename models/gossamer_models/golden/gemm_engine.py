@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer_models.architecture import Array
 from gossamer_models.golden.gemm import gemm_entries
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import NO_LEVEL, Dataflow, Gemm
@@ -58,8 +59,10 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
             raise ExecutionError("the array is built without the weight-stationary dataflow")
         if g.li * g.lj > array.chain_slots:
             raise ExecutionError(f"Li x Lj must be at most {array.chain_slots} (`chain_slots`), not {g.li} x {g.lj}")
+    _check_chunks(g, array)
     accumulators = _accumulators(machine, g)
-    words = g.r2 * g.r1 * g.r0
+    words = g.r2 * g.r1 * g.r0 * g.lr
+    chunk_words = g.chunk_words if g.lr == 1 else min(g.chunk_words, words // g.lr)
     all_slots = _slots(g)
     step = max(1, _GATHERED_ELEMENTS // max(1, g.li * array.rows * words * array.group)) * g.li
     for j in range(g.j):
@@ -72,7 +75,7 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
             # (tile, lj, li, row, column) as the accumulators have it <-> rows (tile, li, row), columns (lj, column).
             flat = target.transpose(0, 2, 3, 1, 4)
             partial = flat.reshape(a.shape[0], -1).copy() if g.accumulate else None
-            out = gemm_entries(a, a_valid, values, index, valid, g.chunk_words, partial)
+            out = gemm_entries(a, a_valid, values, index, valid, chunk_words, partial)
             flat[...] = out.reshape(flat.shape)
 
 
@@ -98,19 +101,35 @@ def _parts(slots: _Slots) -> tuple[Int64, Int64, Int64, Int64]:
     return slots.i2, slots.i1, slots.i0, slots.li
 
 
-def _r_indices(g: Gemm) -> tuple[Int64, Int64, Int64]:
-    """Return the (r0, r1, r2) index of every word, r0 fastest, each of shape (words,)."""
-    r2, r1, r0 = np.indices((g.r2, g.r1, g.r0), dtype=np.int64).reshape(3, -1)
-    return r0, r1, r2
+def _check_chunks(g: Gemm, array: Array) -> None:
+    if g.lr == 1:
+        return
+    if g.lr > array.chunks or g.dataflow == Dataflow.WS:
+        most = 1 if g.dataflow == Dataflow.WS else array.chunks
+        raise ExecutionError(f"Lr must be at most {most} (`chunks`; 1 weight-stationary), not {g.lr}")
+    words = g.r2 * g.r1 * g.r0
+    if 0 < g.chunk_words < words and words % g.chunk_words:
+        raise ExecutionError(f"chunks of {g.chunk_words} words side by side must divide the {words} words")
+
+
+def _r_indices(g: Gemm) -> tuple[Int64, Int64, Int64, Int64]:
+    """Return the (r0, r1, r2, lr) index of every word in the order of the chunks, each of shape (words,)."""
+    walked = np.indices((g.r2, g.r1, g.r0), dtype=np.int64).reshape(3, -1)
+    if g.lr == 1:
+        return walked[2], walked[1], walked[0], np.zeros_like(walked[0])
+    length = max(1, min(g.chunk_words, walked.shape[1]))
+    chunks = walked.reshape(3, -1, 1, length)
+    r2, r1, r0 = np.broadcast_to(chunks, (3, chunks.shape[1], g.lr, length)).reshape(3, -1)
+    return r0, r1, r2, np.arange(r0.size) // length % g.lr
 
 
 def _a_words(machine: Machine, g: Gemm, slots: _Slots, j: int) -> tuple[Float16, Bool]:
     """Return words, shape (slots R, words, group), and their valid bits, shape (slots R, words)."""
     array = machine.architecture.array
     bank_words = machine.readable(g.engine, Buffer.A).view(np.float16).reshape(-1, array.rows, array.group)
-    r0, r1, r2 = _r_indices(g)
+    r0, r1, r2, lr = _r_indices(g)
     start = g.a_base + j * g.a_j + slots.i2 * g.a_i2 + slots.i1 * g.a_i1 + slots.i0 * g.a_i0 + slots.li * g.a_li
-    address = start[:, None] + (r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0)
+    address = start[:, None] + (lr * g.a_lr + r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0)
     slot_valid = _inside(g, slots)
     used = address[slot_valid]
     if used.size and not 0 <= used.min() <= used.max() < bank_words.shape[0]:
@@ -125,7 +144,7 @@ def _inside(g: Gemm, slots: _Slots) -> Bool:
     """Whether each word is valid for each slot, rows apart, shape (slots, words)."""
     y = g.y_base + slots.i2 * g.y_i2 + slots.i1 * g.y_i1 + slots.i0 * g.y_i0 + slots.li * g.y_li
     x = g.x_base + slots.i2 * g.x_i2 + slots.i1 * g.x_i1 + slots.i0 * g.x_i0 + slots.li * g.x_li
-    along_y = y[:, None] + _moved(g, g.y_level, g.y_shift, g.y_negative)
+    along_y = y[:, None] + _moved(g, g.y_level, g.y_shift, g.y_negative) + _r_indices(g)[3] * g.y_lr
     along_x = x[:, None] + _moved(g, g.x_level, g.x_shift, g.x_negative)
     in_y = (along_y >= 0) & (along_y < g.y_size)
     in_x = (along_x >= 0) & (along_x < g.x_size)
@@ -159,12 +178,12 @@ def _entries(machine: Machine, g: Gemm, j: int) -> tuple[Float16, UInt8, Bool]:
     values = machine.readable(g.engine, Buffer.B).view(np.float16).reshape(-1, array.columns)
     metadata = machine.readable(g.engine, Buffer.B_META).reshape(-1, array.columns)
     indices = _r_indices(g)
-    r0, r1, r2 = indices
+    r0, r1, r2, lr = indices
     counts = np.full(r0.shape, g.entries)
     if g.last_level != NO_LEVEL:
         counts[indices[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1] = g.entries_last
     most = int(counts.max(initial=0))
-    start = g.b_base + j * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0
+    start = g.b_base + j * g.b_j + lr * g.b_lr + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0
     step = np.arange(most * g.lj).reshape(most, g.lj)
     address = start[:, None, None] + step
     used = np.broadcast_to(np.arange(most)[:, None] < counts[:, None, None], address.shape)

@@ -62,13 +62,20 @@ class _Axis:
     size: int
     step: int
     extent: int
+    chunk_steps: tuple[int, ...]
 
     @classmethod
     def of(cls, g: Gemm, coordinate: str) -> "_Axis":
         level, shift, negative, size, step = (
             getattr(g, f"{coordinate}_{name}") for name in ("level", "shift", "negative", "size", "li")
         )
-        return cls(level, shift, negative, size, step, (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1)
+        extent = (g.r0, g.r1, g.r2)[level] if level != NO_LEVEL else 1
+        steps = tuple(lr * g.y_lr if coordinate == "y" else 0 for lr in range(g.lr if g.y_lr else 1))
+        return cls(level, shift, negative, size, step, extent, steps)
+
+    def offsets(self, limit: int) -> list[int]:
+        """How far each slot lies from the tile's origin: li below ``limit``, then chunks side by side."""
+        return [chunk + li * self.step for chunk in self.chunk_steps for li in range(limit)]
 
     def range(self, base: int) -> Range:
         """Indices q in 0..extent-1 with 0 <= base +- (q << shift) < size, as (first, end)."""
@@ -91,10 +98,11 @@ def _range_kinds(
     for indices, stride in levels:
         origins = _spread(origins, indices, stride, 0)
     known: dict[int, Range] = {}  # neighbouring tiles share positions
+    offsets = axis.offsets(limit)
     kinds: Counter[tuple[Range, ...]] = Counter()
     for (origin, _), tiles in origins.items():
         slots = []
-        for position in range(origin, origin + limit * axis.step, axis.step) if axis.step else [origin] * limit:
+        for position in [origin + offset for offset in offsets]:
             if position not in known:
                 known[position] = axis.range(position)
             slots.append(known[position])
@@ -103,9 +111,9 @@ def _range_kinds(
 
 
 def _slot_ranges(g: Gemm, coordinate: str, origin: int, limit: int) -> tuple[Range, ...]:
-    """Valid indices of the r level that moves a coordinate, for each valid li."""
+    """Valid indices of the r level that moves a coordinate, for each valid li of each chunk side by side."""
     axis = _Axis.of(g, coordinate)
-    return tuple(axis.range(origin + li * axis.step) for li in range(limit))
+    return tuple(axis.range(origin + offset) for offset in axis.offsets(limit))
 
 
 def _box(g: Gemm, ys: tuple[Range, ...], xs: tuple[Range, ...]) -> Box:

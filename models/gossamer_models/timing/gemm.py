@@ -2,7 +2,7 @@
 
 An output-stationary tile takes ``Li Lj sum over chunks of max(entries in the chunk, R / drain_ports)`` cycles (design:
 the array issues one entry step per cycle and drains a chunk's results through shadow registers while the next chunk
-computes);
+computes); with Lr chunks side by side it takes ``Li Lj Lr`` times the sum over those that the r loops walk;
 an instruction adds the constants of :func:`gemm_overhead_cycles`. Weight-stationary tiles are those of
 :mod:`gossamer_models.timing.weight_stationary`.
 """
@@ -67,7 +67,7 @@ def without_places(instruction: Gemm) -> Gemm:
 
 @lru_cache(maxsize=4096)
 def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
-    slots = instruction.li * instruction.lj
+    slots = instruction.turns
     if instruction.dataflow == Dataflow.WS:
         work = stationary_work(array, instruction)
         return GemmCycles(work.points, work.cycles - work.points, stationary_overhead_cycles(array, slots))
@@ -79,7 +79,7 @@ def _cycles(array: Array, instruction: Gemm) -> GemmCycles:
         tiles *= instruction.j * slots
         issue += tiles * steps
         drain += tiles * bubbles
-    return GemmCycles(issue, drain, gemm_overhead_cycles(array, slots))
+    return GemmCycles(issue, drain, gemm_overhead_cycles(array, slots, instruction.lr))
 
 
 @lru_cache(maxsize=4096)

@@ -8,23 +8,25 @@ __all__ = ["GEMM_START_CYCLES", "gemm_overhead_cycles", "stationary_overhead_cyc
 GEMM_START_CYCLES = 11
 
 
-def gemm_overhead_cycles(array: Array, slots: int) -> int:
+def gemm_overhead_cycles(array: Array, slots: int, chunks: int = 1) -> int:
     """Cycles of a GEMM instruction beyond its issue and drain steps.
 
     Parameters
     ----------
     array : the array it runs on.
-    slots : Li * Lj of the instruction.
+    slots : Li * Lj * Lr of the instruction.
+    chunks : its Lr.
 
     Returns
     -------
     int
         Start of the address generator, which looks at one slot per cycle; skew over rows and columns; multiplier, adder
-        and drain lane; the drain of the last chunk.
+        and drain lane; the drain of the last chunk. Each chunk beside another one runs a turn of all slots behind it.
     """
     skew = array.rows + array.columns
     last_drain = slots * (array.rows // array.drain_ports)
-    return GEMM_START_CYCLES + slots + skew + array.multiply_latency_cycles + 2 * array.add_latency_cycles + last_drain
+    arithmetic = array.multiply_latency_cycles + 2 * array.add_latency_cycles
+    return GEMM_START_CYCLES + slots + skew + arithmetic + last_drain + (chunks - 1) * slots
 
 
 def stationary_overhead_cycles(array: Array, slots: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.golden import gemm_engine
 from gossamer_models.golden.gemm_engine import gemm
@@ -53,9 +54,15 @@ def fill(machine: Machine, seed: int) -> tuple[Float16, Float16, UInt8, Float32]
     )
 
 
-def coordinate(g: Gemm, axis: str, i: dict[str, int], r: tuple[int, int, int]) -> bool:
+def with_chunks(architecture: Architecture, chunks: int) -> Architecture:
+    return architecture.model_copy(update={"array": architecture.array.model_copy(update={"chunks": chunks})})
+
+
+def coordinate(g: Gemm, axis: str, i: dict[str, int], lr: int, r: tuple[int, int, int]) -> bool:
     field = {name: getattr(g, f"{axis}_{name}") for name in ("base", "level", "shift", "negative", "size")}
     value = field["base"] + sum(getattr(g, f"{axis}_{name}") * i[name] for name in ("i2", "i1", "i0", "li"))
+    if axis == "y":
+        value += lr * g.y_lr
     if field["level"] != NO_LEVEL:
         moved = r[field["level"]] << field["shift"]
         value += -moved if field["negative"] else moved
@@ -81,9 +88,10 @@ def cell(
 ) -> np.float32:
     """Value of one result."""
     words = list(product(range(g.r2), range(g.r1), range(g.r0)))
-    for start in range(0, len(words), g.chunk_words):
+    chunks = [words[start : start + g.chunk_words] for start in range(0, len(words), g.chunk_words)]
+    for chunk, lr in product(chunks, range(g.lr)):
         total = np.float32(0)
-        for r2, r1, r0 in words[start : start + g.chunk_words]:
+        for r2, r1, r0 in chunk:
             r = (r0, r1, r2)
             ragged = {
                 0: i["i0"] == g.i0 - 1 and i["li"] == g.li_last - 1,
@@ -94,13 +102,13 @@ def cell(
                 continue
             if ragged.get(g.rows_level, False) and row >= g.rows_last:
                 continue
-            if not (coordinate(g, "y", i, r) and coordinate(g, "x", i, r)):
+            if not (coordinate(g, "y", i, lr, r) and coordinate(g, "x", i, lr, r)):
                 continue
-            address = g.a_base + sum(i[name] * getattr(g, f"a_{name}") for name in i)
+            address = g.a_base + lr * g.a_lr + sum(i[name] * getattr(g, f"a_{name}") for name in i)
             word = a[address + r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0]
             last = g.last_level != NO_LEVEL and r[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1
             for k in range(g.entries_last if last else g.entries):
-                entry = g.b_base + i["j"] * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0 + k * g.lj + lj
+                entry = g.b_base + lr * g.b_lr + i["j"] * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0 + k * g.lj + lj
                 if meta[entry] & 0x80:
                     with np.errstate(all="ignore"):
                         total = fp32(np.float32(word[meta[entry] & 7]) * np.float32(b[entry]) + total)
@@ -113,6 +121,7 @@ def cell(
 @pytest.mark.parametrize("seed", range(40))
 def test_random_instructions(machine: Machine, monkeypatch: pytest.MonkeyPatch, seed: int, gathered: int) -> None:
     monkeypatch.setattr(gemm_engine, "_GATHERED_ELEMENTS", gathered)
+    machine.architecture = with_chunks(machine.architecture, 1 + seed % 2)
     g = random_instruction(random.Random(seed), machine.architecture.array, max_tiles=4, max_words=9)
     g = dataclasses.replace(g, a_base=g.a_base + A_OFFSET)
     a, b, meta, acc = fill(machine, seed)
@@ -172,3 +181,24 @@ def test_empty_halves_are_not_read(machine: Machine, missing: Buffer) -> None:
     accumulate = int(missing is Buffer.ACC)
     with pytest.raises(ExecutionError, match=f"half 0 of {missing.name}, which nothing has filled"):
         gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, accumulate=accumulate))
+
+
+def test_chunks_side_by_side_must_be_built_and_divide_the_words(machine: Machine) -> None:
+    fill(machine, 0)
+    g = Gemm(log2_lj=1, log2_lr=1, entries=8, chunk_words=2, r0=3)
+    with pytest.raises(ExecutionError, match="Lr must be at most 1"):
+        gemm(machine, g)
+    machine.architecture = with_chunks(machine.architecture, 2)
+    with pytest.raises(ExecutionError, match="must divide the 3 words"):
+        gemm(machine, g)
+
+
+def test_chunks_side_by_side_are_added_in_their_order(machine: Machine) -> None:
+    """Chunks 0, 1, 2, 3 of one word each, two by two: the bits of the same chunks one by one."""
+    *_, acc = fill(machine, 0)
+    machine.architecture = with_chunks(machine.architecture, 2)
+    gemm(machine, Gemm(log2_lj=2, entries=8, chunk_words=1, r0=4, a_r0=1, b_r0=32))
+    one_by_one = acc[:16].copy()
+    beside = Gemm(log2_lj=2, log2_lr=1, entries=8, chunk_words=1, r0=2, a_r0=2, b_r0=64, a_lr=1, b_lr=32)
+    gemm(machine, beside)
+    assert_same_bits(acc[:16], one_by_one)

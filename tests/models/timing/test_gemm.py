@@ -17,12 +17,13 @@ from gossamer_models.timing.pipeline import gemm_overhead_cycles
 Word = tuple[int, int, int]
 
 
-def coordinate(g: Gemm, name: str, indices: Word, li: int, word: Word) -> int:
+def coordinate(g: Gemm, name: str, indices: Word, li: int, word: Word, lr: int = 0) -> int:
     """One coordinate of one word by the instruction's formula."""
     base, i2, i1, i0, step, level, shift, negative = (
         getattr(g, f"{name}_{part}") for part in ("base", "i2", "i1", "i0", "li", "level", "shift", "negative")
     )
     value: int = base + indices[0] * i2 + indices[1] * i1 + indices[2] * i0 + li * step
+    value += lr * g.y_lr if name == "y" else 0
     if level != NO_LEVEL:
         value += (-1 if negative else 1) * (word[2 - level] << shift)
     return value
@@ -39,9 +40,9 @@ def walked_box(g: Gemm, indices: Word) -> list[Word]:
         word
         for word in words(g)
         if any(
-            0 <= coordinate(g, "y", indices, li, word) < g.y_size
-            and 0 <= coordinate(g, "x", indices, li, word) < g.x_size
-            for li in range(limit)
+            0 <= coordinate(g, "y", indices, li, word, lr) < g.y_size
+            and 0 <= coordinate(g, "x", indices, li, word, lr) < g.x_size
+            for li, lr in itertools.product(range(limit), range(g.lr))
         )
     ]
     if not valid:
@@ -73,8 +74,9 @@ def random_instruction(rng: random.Random) -> Gemm:
     log2_li = n(0, 2)
     y_level = rng.choice([1, 2, NO_LEVEL])
     x_level = rng.choice([level for level in (0, 1, NO_LEVEL) if level != y_level or level == NO_LEVEL])
+    log2_lr = n(0, 2)
     return Gemm(
-        log2_li=log2_li, log2_lj=2 - log2_li, entries=4, entries_last=n(1, 4), last_level=n(0, 3), chunk_words=n(1, 9),
+        log2_lr=log2_lr, y_lr=n(-2, 2), log2_li=log2_li, log2_lj=2 - log2_li, entries=4, entries_last=n(1, 4), last_level=n(0, 3), chunk_words=n(1, 9),
         i2=n(1, 2), i1=n(1, 3), i0=n(1, 3), j=n(1, 2), r2=n(1, 3), r1=n(1, 4), r0=n(1, 4), li_last=n(1, 1 << log2_li),
         y_base=n(-3, 3), y_i2=n(0, 1), y_i1=n(0, 2), y_li=n(0, 1), y_level=y_level, y_shift=n(0, 2), y_negative=n(0, 1),
         y_size=n(1, 5), x_base=n(-3, 3), x_i1=rng.choice([0, 0, 1]), x_i0=n(0, 2), x_li=n(0, 2), x_level=x_level,
@@ -95,10 +97,11 @@ def test_boxes_chunks_and_cycles_equal_the_walk(seed: int) -> None:
             found[bounds(box)] += 1
             chunks = walked_chunks(g, box)
             assert chunk_entries(g, bounds(box)).tolist() == chunks, f"seed {seed}: {g}"
-            issue += 4 * g.j * sum(chunks)
-            steps += 4 * g.j * sum(max(entries, array.rows) for entries in chunks)
+            issue += g.turns * g.j * sum(chunks)
+            steps += g.turns * g.j * sum(max(entries, array.rows) for entries in chunks)
         assert boxes(g) == found, f"seed {seed}: {g}"
         cycles = gemm_cycles(array, g)
+        assert cycles.overhead == gemm_overhead_cycles(array, g.turns) + (g.lr - 1) * g.turns
         assert (cycles.issue, cycles.issue + cycles.drain) == (issue, steps), f"seed {seed}: {g}"
 
 
