@@ -65,9 +65,8 @@ def walk_abreast(g: Gemm, *, rows: int, drain_steps: int) -> list[Step]:
                 ends = position == count - 1
                 place = g.acc_base + tile.number * g.li * g.lj * rows
                 for slot in range(g.li * g.lj * g.lr):
-                    announces = ends and slot % (g.li * g.lj) == 0
-                    stores = chunk == 0 and slot == 0 and not g.accumulate
-                    store, accumulator = (stores, place) if announces else (None, None)
+                    announced = (chunk == 0 and not g.accumulate, place)
+                    store, accumulator = announced if ends and slot == 0 else (None, None)
                     operands = _operands(g, tile, visit, slot, rows)
                     final = ends and tile is tiles[-1] and chunk == chunks - 1 and slot == g.li * g.lj * g.lr - 1
                     step = Step(position == 0, ends, store=store, accumulator=accumulator, final=final, **operands)

@@ -69,6 +69,7 @@ class SystolicArray(wiring.Component):
         multiply_latency: int,
         add_latency: int,
         accumulator_words: int,
+        chunks: int = 1,
     ) -> None:
         if rows < 1 or columns < 1 or drain_ports < 1 or rows % drain_ports:
             raise ValueError(f"`drain_ports` must divide `rows` ({rows!r}), not be {drain_ports!r}")
@@ -77,6 +78,7 @@ class SystolicArray(wiring.Component):
         self._rows, self._columns, self._segments = rows, columns, drain_ports
         self._segment_rows = rows // drain_ports
         self._blocks = accumulator_words // rows
+        self._chunks = chunks
         self._element = ElementParameters(
             group=group, slots=slots, multiply_latency=multiply_latency, add_latency=add_latency
         )
@@ -88,6 +90,8 @@ class SystolicArray(wiring.Component):
                 f"`drain_ports` must leave each at least {self._lane_latency} sums of a chunk, "
                 f"not {self._interleaves[0] * self._segment_rows}"
             )
+        if chunks > 1 and self._segment_rows < 2 * chunks:
+            raise ValueError(f"`chunks` must be at most half of the {self._segment_rows} rows of a port, not {chunks}")
         members: dict[str, wiring.Member] = {
             "row": In(row_edge(group)).array(rows),
             "column": In(column_edge(group)).array(columns),
@@ -98,6 +102,8 @@ class SystolicArray(wiring.Component):
         }
         if len(self._interleaves) > 1:
             members["interleave"] = In(range(len(self._interleaves)))
+        if chunks > 1:
+            members["beside"] = In(range(chunks.bit_length()))
         super().__init__(members)
 
     @property
@@ -172,9 +178,12 @@ class SystolicArray(wiring.Component):
         interleave = self._interleaves[0]
         in_flight = -(-self.first_sum_latency(segment, interleave) // (interleave * self._segment_rows))
         sequencer = DrainSequencer(
-            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves
-        )
+            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves,
+            chunks=self._chunks,
+        )  # fmt: skip
         m.d.comb += [sequencer.push.eq(self.announce), sequencer.chunk.eq(self.chunk)]
         if len(self._interleaves) > 1:
             m.d.comb += sequencer.interleave.eq(self.interleave)
+        if self._chunks > 1:
+            m.d.comb += sequencer.beside.eq(self.beside)
         return sequencer

@@ -56,8 +56,10 @@ def _check(architecture: Architecture, g: Gemm) -> None:
     array, words = architecture.array, architecture.buffers.accumulator_words
     if g.dataflow != Dataflow.OS:
         raise UnsupportedError("no RTL has the weight-stationary dataflow", "--dataflow os")
-    if (g.li, g.lj) not in array.interleaves:
+    if g.lr == 1 and (g.li, g.lj) not in array.interleaves:
         raise InputError(f"Li x Lj must be one of {array.interleaves}, not {(g.li, g.lj)}")
+    if g.lr > 1 and (g.li, g.lj, g.lr) not in array.chunk_interleaves:
+        raise InputError(f"Li x Lj x Lr must be one of {array.chunk_interleaves}, not {(g.li, g.lj, g.lr)}")
     if g.modifiers:
         raise InputError("an instruction must be concrete, without modifiers")
     if g.acc_base % array.rows or g.acc_base + g.tiles * g.li * g.lj * array.rows > words:

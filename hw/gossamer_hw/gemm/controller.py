@@ -20,32 +20,32 @@ class IssueController(wiring.Component):
     """Steps of a :class:`~gossamer_models.isa.instructions.Gemm` without a gap from the first to the last.
 
     Three stages run ahead of one another: tiles with their boxes, words with their chunks, steps. A tile takes
-    Li x Lj cycles to prepare, a word one, the first word of a tile two; neither ever takes less to issue, so the steps
+    Li x Lj x Lr cycles to prepare, a word one, the first word of a tile two; neither ever takes less to issue, so the steps
     never wait.
 
     The instruction must hold: entries from 1 on; r2 * r1 * r0 and every coordinate of a slot within 24 bits (signed for
-    coordinates); Li x Lj legal and at least 2.
+    coordinates); Li x Lj x Lr legal and at least 2.
 
     Parameters
     ----------
     places
         Address widths.
-    rows, slots, drain_ports
+    rows, slots, drain_ports, chunks
         Of the array.
 
     Members
     -------
     start : begin; only while idle, which lasts from reset or the ``final`` step to the next ``start``.
     instruction : constant from ``start`` until the ``final`` step.
-    step : what happens in this cycle; the first step comes ``latency + Li * Lj`` cycles after ``start``.
+    step : what happens in this cycle; the first step comes ``latency + Li * Lj * Lr`` cycles after ``start``.
     """
 
     latency = TileGenerator.latency + 3
 
-    def __init__(self, places: Places, *, rows: int, slots: int, drain_ports: int) -> None:
-        self._tiles = TileGenerator(places, rows=rows, slots=slots)
+    def __init__(self, places: Places, *, rows: int, slots: int, drain_ports: int, chunks: int = 1) -> None:
+        self._tiles = TileGenerator(places, rows=rows, slots=slots, chunks=chunks)
         self._words = WordGenerator(places)
-        self._steps = StepIssuer(places, rows=rows, slots=slots, drain_ports=drain_ports)
+        self._steps = StepIssuer(places, rows=rows, slots=slots, drain_ports=drain_ports, chunks=chunks)
         super().__init__(
             {
                 "start": In(1),

@@ -82,7 +82,7 @@ class GemmEngine(wiring.Component):
             accumulator_bits=(buffers.accumulator_words - 1).bit_length(),
         )
         self._controller = IssueController(
-            self.places, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports
+            self.places, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports, chunks=array.chunks
         )
         self._array = SystolicArray(
             rows=array.rows,
@@ -93,6 +93,7 @@ class GemmEngine(wiring.Component):
             multiply_latency=array.multiply_latency_cycles,
             add_latency=array.add_latency_cycles,
             accumulator_words=(1 << self.places.accumulator_bits) + buffers.accumulator_words,
+            chunks=array.chunks,
         )
         b_bits, tag = self.places.b_bits + 1, tag_layout(array.group)
         value_bits, tag_bits = b_bits - _log2(self.value_banks), b_bits - _log2(self.tag_banks)
@@ -134,6 +135,9 @@ class GemmEngine(wiring.Component):
         busy = Signal()
         accepted = Signal()
         log2_slots = command.operands.log2_li + command.operands.log2_lj
+        if self._config.chunks > 1:
+            log2_slots = log2_slots + command.operands.log2_lr
+            m.d.comb += self._array.beside.eq(command.operands.log2_lr)
         m.d.comb += [
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),

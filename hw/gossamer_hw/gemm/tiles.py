@@ -16,18 +16,18 @@ __all__ = ["TileGenerator"]
 
 
 class TileGenerator(wiring.Component):
-    """Tiles in the order j, i2, i1, i0 (innermost), one per Li x Lj cycles unless the output stalls.
+    """Tiles in the order j, i2, i1, i0 (innermost), one per Li x Lj x Lr cycles unless the output stalls.
 
     A tile's slots pass through a pipeline, one per cycle. The first tile stands at the output
-    ``latency + Li * Lj`` cycles after ``start``. Only the distance from a tile's origin to the low corner of its box
+    ``latency + Li * Lj * Lr`` cycles after ``start``. Only the distance from a tile's origin to the low corner of its box
     takes multiplications, once per tile; every other address is an incremental sum.
 
     Parameters
     ----------
     places
         Address widths.
-    rows, slots
-        R and S of the array.
+    rows, slots, chunks
+        R, S and the largest Lr of the array.
 
     Members
     -------
@@ -39,8 +39,9 @@ class TileGenerator(wiring.Component):
 
     latency = BoxFinder.latency + 2
 
-    def __init__(self, places: Places, *, rows: int, slots: int) -> None:
+    def __init__(self, places: Places, *, rows: int, slots: int, chunks: int = 1) -> None:
         self._layout = tile_layout(places)
+        self._chunks = chunks
         self._rows = rows
         self._slots = slots
         super().__init__(
@@ -92,16 +93,17 @@ class TileGenerator(wiring.Component):
         running, closing = Signal(), Signal()
         slot = Signal(range(self._slots))
         log2_slots = g.log2_li + g.log2_lj
+        log2_turns = log2_slots + g.log2_lr if self._chunks > 1 else log2_slots
         accumulator = Signal(tile.accumulator.shape())
         m.d.comb += [
-            closing.eq(running & (slot == ((1 << log2_slots) - 1))),
+            closing.eq(running & (slot == ((1 << log2_turns) - 1))),
             *(tile[name].eq(total.value) for name, total in sums.items()),
             tile.accumulator.eq(accumulator),
             tile.final.eq(loops.finished),
             tile.limit.eq(Mux(loops.at_last[0], g.li_last, 1 << g.log2_li)),
             tile.short.eq(((g.rows_level == 1) & loops.at_last[1]) | ((g.rows_level == 2) & loops.at_last[2])),
             tile.short_final.eq((g.rows_level == 0) & loops.at_last[0]),
-            box.live.eq(running & (slot < tile.limit)),
+            box.live.eq(running & self._live(slot, tile)),
             box.opens.eq(slot == 0),
         ]
         with m.If(enable & running):
@@ -122,20 +124,50 @@ class TileGenerator(wiring.Component):
                 total.start(m, g[f"{name}_base"])
         for name, coordinate, stride in (("y", box.y, g.y_li), ("x", box.x, g.x_li)):
             self._slot_coordinate(
-                m, sums[name], coordinate, stride, enable=enable, closing=closing, base=g[f"{name}_base"]
-            )
+                m, sums[name], coordinate, stride, enable=enable, closing=closing, base=g[f"{name}_base"],
+                chunk=self._chunk_stride(slot, name),
+            )  # fmt: skip
         return closing, tile
 
+    def _live(self, slot: Value, tile: Any) -> Value:
+        """Whether a slot adds to the box: of those that differ in lj alone, one does. Here li is fastest, lj slowest."""
+        g = self.instruction
+        if self._chunks == 1:
+            return slot < tile.limit
+        return (self._li(slot) < tile.limit) & ((slot >> g.log2_li) < (1 << g.log2_lr))
+
+    def _li(self, slot: Value) -> Value:
+        return slot & ((1 << self.instruction.log2_li) - 1)
+
+    def _chunk_stride(self, slot: Value, name: str) -> tuple[Value, Value] | None:
+        """Whether the chunk beside begins with the next slot, and what that adds to a coordinate."""
+        g = self.instruction
+        if self._chunks == 1:
+            return None
+        return self._li(slot) == (1 << g.log2_li) - 1, g.y_lr if name == "y" else Const(0, 1)
+
     def _slot_coordinate(
-        self, m: Module, tile: StridedSum, slot: Value, stride: Value, *, enable: Value, closing: Value, base: Value
-    ) -> None:
-        """Coordinate of the slot under way: from the tile's on, one stride per slot."""
+        self, m: Module, tile: StridedSum, slot: Value, stride: Value, *, enable: Value, closing: Value, base: Value,
+        chunk: tuple[Value, Value] | None,
+    ) -> None:  # fmt: skip
+        """Coordinate of the slot under way: from the tile's on, one stride per slot, from where its chunk begins."""
         current = Signal(signed(COORDINATE_BITS))
         m.d.comb += slot.eq(current)
+        following: Value = current + stride
+        if chunk is not None:
+            ends, step = chunk
+            begin = Signal(signed(COORDINATE_BITS))
+            following = Mux(ends, begin + step, following)
+            with m.If(self.start):
+                m.d.sync += begin.eq(base)
+            with m.Elif(enable & closing):
+                m.d.sync += begin.eq(tile.following)
+            with m.Elif(enable & ends):
+                m.d.sync += begin.eq(begin + step)
         with m.If(self.start):
             m.d.sync += current.eq(base)
         with m.Elif(enable):
-            m.d.sync += current.eq(Mux(closing, tile.following, current + stride))
+            m.d.sync += current.eq(Mux(closing, tile.following, following))
 
     def _bound(self, m: Module, box: BoxFinder, tile: Any) -> Any:
         """Take a tile's extent and coordinates from its box."""
