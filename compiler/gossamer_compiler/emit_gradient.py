@@ -13,7 +13,7 @@ from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, last_rows, store_dims, unit_of
-from gossamer_compiler.mapping_gradient import gemm_rows
+from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
@@ -304,7 +304,7 @@ class _Emitter:
     def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
         """One cut of the reduction over all taps and the block's channels."""
         mapping, window, width = self.mapping, self.gemm.window, self.gemm.source.width
-        (stride_y, stride_x), li = window.stride, mapping.li
+        li = mapping.li
         i2, i1, i0 = self.i_levels
         if mapping.over_taps:
             spatial = {
@@ -318,26 +318,23 @@ class _Emitter:
             }  # fmt: skip
         rows, columns = mapping.rows, self.gemm.gradient.width
         word = self.gemm.entries * mapping.lj
+        walk = reduction(self.gemm, mapping.batch_words, rows, mapping.lr, word)
+        y_step = 0 if walk["y_level"] == NO_LEVEL else rows * window.stride[0]
         ragged, ragged_modifiers = self._ragged_batch(b_level)
-        reduction = [b_level, y_level]
+        levels = [b_level, y_level]
         return Gemm(
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
             dataflow=mapping.dataflow, log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
-            **ragged, **spatial, **self._real_channels(), chunk_words=self.gemm.chunk_words, accumulate=1,
+            log2_lr=mapping.lr.bit_length() - 1, **walk, **ragged, **spatial, **self._real_channels(), chunk_words=self.gemm.chunk_words, accumulate=1,
             i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
-            a_j=self.held_blocks * self.block_words if self.cut.shared else 0, r2=mapping.batch_words, r1=rows,
-            r0=columns,
-            a_base=-window.padding[1], a_r2=self.source_rows * width, a_r1=stride_y * width, a_r0=stride_x,
-            b_j=mapping.batch_words * rows * columns * word, b_r2=rows * columns * word, b_r1=columns * word,
-            b_r0=word,
-            y_base=-window.padding[0], y_level=1, y_shift=stride_y.bit_length() - 1, y_size=self.gemm.source.height,
-            x_base=-window.padding[1], x_level=0, x_shift=stride_x.bit_length() - 1, x_size=width,
+            a_j=self.held_blocks * self.block_words if self.cut.shared else 0, a_base=-window.padding[1],
+            b_j=mapping.batch_words * rows * columns * word,
             modifiers=(
-                first(Gemm, "wait", reduction, S.ACC_FREE),
-                first(Gemm, "accumulate", reduction, 0),
-                last(Gemm, "signal", reduction, S.ACC_FULL),
-                last(Gemm, "advance", reduction, Advance.ACC),
-                step(Gemm, "y_base", y_level, rows * stride_y),
+                first(Gemm, "wait", levels, S.ACC_FREE),
+                first(Gemm, "accumulate", levels, 0),
+                last(Gemm, "signal", levels, S.ACC_FULL),
+                last(Gemm, "advance", levels, Advance.ACC),
+                *([step(Gemm, "y_base", y_level, y_step)] if y_step else []),
                 *ragged_modifiers,
             ),
         )  # fmt: skip

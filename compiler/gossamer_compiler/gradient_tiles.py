@@ -26,7 +26,7 @@ class GradientMapping:
 
     Members
     -------
-    li, lj : interleave, or slots of a weight-stationary tile.
+    li, lj, lr : interleave, or slots of a weight-stationary tile.
     over_taps : Li spans taps across instead of channel blocks.
     channel_blocks : blocks of R input channels per tile.
     j_tiles : tiles along j per GEMM; divides all of them.
@@ -44,6 +44,7 @@ class GradientMapping:
     batch_words: int
     rows: int
     dataflow: Dataflow = Dataflow.OS
+    lr: int = 1
 
     def held_blocks(self, rows: int) -> int:
         """Blocks of R = ``rows`` input channels in buffer A: whole blocks of eight channels."""

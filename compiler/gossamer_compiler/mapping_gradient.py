@@ -1,6 +1,7 @@
 """Schedules of WU: every interleave and tile size that fits, and the best of them by an objective."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
 
@@ -9,6 +10,7 @@ import numpy as np
 from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping, last_rows, store_dims, unit_of
+from gossamer_compiler.gradient_walk import gemm_rows, reduction, walkable
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
 from gossamer_compiler.predicted_actions import each_actions, gradient_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
@@ -19,7 +21,7 @@ from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
 from gossamer_models.timing.gemm import gemm_cycles
 
-__all__ = ["choose_gradient", "gemm_rows", "given_gradient", "map_gradient", "unplaced_gradient"]
+__all__ = ["choose_gradient", "given_gradient", "map_gradient", "unplaced_gradient"]
 
 
 def map_gradient(gemm: GradientGemm, architecture: Architecture, layer: str) -> GradientMapping:
@@ -112,11 +114,6 @@ def unplaced_gradient(gemm: GradientGemm) -> GradientGemm:
     )  # fmt: skip
 
 
-def gemm_rows(gemm: GradientGemm, rows: int) -> int:
-    """Source rows that ``rows`` output rows reach."""
-    return (rows - 1) * gemm.window.stride[0] + gemm.window.kernel[0]
-
-
 def _strips(gemm: GradientGemm) -> list[tuple[int, int]]:
     """Legal (batch words, rows) per GEMM: cuts of r fall between chunks; largest first."""
     chunk = gemm.chunk_words
@@ -145,15 +142,20 @@ def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterat
     # The diagonal of a unit is stored at once.
     blocks_used = blocks_options if unit.groups == 1 else blocks_options[-1:]
     strips = _strips(gemm)
-    for dataflow, li, lj in array.schedules:
+    schedules = [(*schedule, 1) for schedule in array.schedules]
+    schedules += [(Dataflow.OS, *beside) for beside in array.chunk_interleaves if "os" in array.dataflows]
+    for dataflow, li, lj, lr in schedules:
         cut = unit.columns(array, lj)
+        walked = [strip for strip in strips if walkable(gemm, *strip, lr)]
+        if not walked:
+            continue
         j_options = cut.options() if unit.groups == 1 or cut.shared else [cut.tiles]
         for over_taps in (False, True) if li > 1 else (False,):
             usable = [n for n in blocks_used if over_taps or not n % li or n == blocks_options[-1]]
-            blocks, j_tiles, places = crossed(usable, j_options, range(len(strips)))
-            words, rows = np.array(strips)[places].T
+            blocks, j_tiles, places = crossed(usable, j_options, range(len(walked)))
+            words, rows = np.array(walked)[places].T
             units = cut.units_of(j_tiles)
-            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, units, words, rows, dataflow)
+            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, units, words, rows, dataflow, lr)
 
 
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:
@@ -207,28 +209,35 @@ def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: A
 
 def _gradient_cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
     """Issue and drain cycles of the whole problem, and overhead per instruction."""
-    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.over_taps
+    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
 
-    def cycles(held: int) -> int:
-        return _whole_cycles(gemm, *kind, bool(held), architecture)[0]
+    def cycles(case: int) -> int:
+        return _whole_cycles(gemm, *kind, case, architecture)[0]
 
-    compute = each(_holds_all(gemm, mapping, architecture), cycles)
-    return compute, _whole_cycles(gemm, *kind, False, architecture)[1]
+    compute = each(_cases(gemm, mapping, architecture), cycles)
+    case = int(np.max(_cases(gemm, mapping, architecture))) if mapping.lr > 1 else 0
+    return compute, _whole_cycles(gemm, *kind, case, architecture)[1]
 
 
 def _gradient_product(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
     """Actions of the multiply-adds of the whole problem."""
-    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.over_taps
+    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
 
-    def actions(held: int) -> Actions:
-        whole, repeats = _whole(gemm, *kind, bool(held), architecture)
-        return Actions.total([(instruction_actions(architecture.array, whole), repeats)])
+    def actions(case: int) -> Actions:
+        parts = _wholes(gemm, *kind, case, architecture)
+        return Actions.total((instruction_actions(architecture.array, whole), repeats) for whole, repeats in parts)
 
-    return each_actions(_holds_all(gemm, mapping, architecture), actions)
+    return each_actions(_cases(gemm, mapping, architecture), actions)
 
 
-def _holds_all(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> int:
-    """1 if an instruction has all input channels and leaves out those that do not exist, else 0."""
+def _cases(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> int:
+    """What tells the cycles of schedules of one interleave apart.
+
+    With chunks side by side the output pixels of an instruction, in words. Weight-stationary 1 if an instruction has
+    all input channels and leaves out those that do not exist, else 0.
+    """
+    if mapping.lr > 1:
+        return mapping.batch_words * mapping.rows
     if mapping.dataflow == Dataflow.OS:
         return 0
     blocks = block_options(unit_of(gemm, architecture.array).inputs, architecture.array.rows)[-1]
@@ -237,18 +246,25 @@ def _holds_all(gemm: GradientGemm, mapping: GradientMapping, architecture: Archi
 
 @cache
 def _whole_cycles(
-    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, over_taps: bool, held: bool, architecture: Architecture
-) -> tuple[int, int]:
-    whole, repeats = _whole(gemm, dataflow, li, lj, over_taps, held, architecture)
-    cycles = gemm_cycles(architecture.array, whole)
-    return (cycles.issue + cycles.drain) * repeats, cycles.overhead
+    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, case: int,
+    architecture: Architecture,
+) -> tuple[int, int]:  # fmt: skip
+    compute = overhead = 0
+    for whole, repeats in _wholes(gemm, dataflow, li, lj, lr, over_taps, case, architecture):
+        cycles = gemm_cycles(architecture.array, whole)
+        compute, overhead = compute + (cycles.issue + cycles.drain) * repeats, cycles.overhead
+    return compute, overhead
 
 
-def _whole(
-    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, over_taps: bool, held: bool, architecture: Architecture
-) -> tuple[Gemm, int]:
-    """All taps, samples and input channels as one instruction, and how often that repeats over output channels."""
-    array, (kh, kw) = architecture.array, gemm.window.kernel
+def _wholes(
+    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, case: int,
+    architecture: Architecture,
+) -> list[tuple[Gemm, int]]:  # fmt: skip
+    """All taps, samples and input channels as few instructions, and how often each repeats over output channels.
+
+    With chunks side by side they are those that the samples and rows are cut into.
+    """
+    array, (kh, kw), gradient = architecture.array, gemm.window.kernel, gemm.gradient
     unit = unit_of(gemm, array)
     blocks = block_options(unit.inputs, array.rows)[-1]
     ragged = gemm.last_entries != gemm.entries
@@ -260,17 +276,27 @@ def _whole(
         tiles = -(-blocks // li)
         loops = {"i2": kh, "i1": kw, "i0": tiles, "li_last": blocks - (tiles - 1) * li, "rows_level": 0}
         loops |= {"y_i2": 1, "x_i1": 1}
+    samples, rows = gradient.batch_words, gradient.height
+    if lr > 1:
+        samples, rows = (1, case) if case < rows else (case // rows, rows)
     whole = Gemm(
-        dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
+        dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, log2_lr=lr.bit_length() - 1,
         entries=gemm.entries, entries_last=gemm.last_entries, last_level=2 if ragged else NO_LEVEL,
         chunk_words=gemm.chunk_words,
-        r2=gemm.gradient.batch_words, r1=gemm.gradient.height, r0=gemm.gradient.width,
-        rows_last=last_rows(unit, array) if held else array.rows,
-        y_base=-gemm.window.padding[0], y_level=1, y_shift=gemm.window.stride[0].bit_length() - 1,
-        y_size=gemm.source.height, x_base=-gemm.window.padding[1], x_level=0,
-        x_shift=gemm.window.stride[1].bit_length() - 1, x_size=gemm.source.width,
+        rows_last=last_rows(unit, array) if dataflow == Dataflow.WS and case else array.rows,
+        **reduction(gemm, samples, rows, lr, gemm.entries * lj),
     )  # fmt: skip
-    return changed(whole, **loops), unit.columns(array, lj).all_tiles
+    repeats = unit.columns(array, lj).all_tiles * (gradient.batch_words // samples)
+    return [(changed(whole, **loops, y_base=y), strips * repeats) for y, strips in _origins(gemm, whole, rows).items()]
+
+
+def _origins(gemm: GradientGemm, first: Gemm, rows: int) -> Counter[int]:
+    """Coordinates that the instructions of an image begin at; where none reaches an edge, one stands for all."""
+    if first.y_level == NO_LEVEL:
+        return Counter({0: gemm.gradient.height // rows})
+    last = gemm.source.height - gemm_rows(gemm, rows)
+    origins = (first.y_base + n * rows * gemm.window.stride[0] for n in range(gemm.gradient.height // rows))
+    return Counter(0 if 0 <= y <= last else y for y in origins)
 
 
 def _doublings(start: int, limit: int) -> Iterable[int]:
