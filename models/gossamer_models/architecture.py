@@ -81,7 +81,9 @@ class Array(Schema):
             )
         most_chunks = min(self.slots, max(1, self.rows // self.drain_ports // 2))
         if self.chunks > most_chunks:
-            raise ValueError(f"`chunks` must be at most {most_chunks} (`slots`, rows / drain_ports / 2), not {self.chunks}")
+            raise ValueError(
+                f"`chunks` must be at most {most_chunks} (`slots`, rows / drain_ports / 2), not {self.chunks}"
+            )
         drain_cycles = min(li * lj for li, lj in self.interleaves) * self.rows // self.drain_ports
         if drain_cycles <= self.add_latency_cycles:
             raise ValueError(

@@ -110,7 +110,10 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
     cuts = [n for n in (1, 2, 4, 8, 16, 32) if n >= words or n * height * width % chunk == 0]
     samples = [(n, height) for n in cuts if n < 2 * words]
     strips = [(1, rows) for rows in divisors(height)[:-1] if rows * width % chunk == 0]
-    for (li, lj), over_taps, (n, rows) in itertools.product(array.interleaves, (False, True), samples + strips):
+    interleaves = [(li, lj, 1) for li, lj in array.interleaves] + list(array.chunk_interleaves)
+    for (li, lj, lr), over_taps, (n, rows) in itertools.product(interleaves, (False, True), samples + strips):
+        if lr > 1 and not side_by_side(gemm, n, rows, chunk, lr):
+            continue
         tile = array.columns * lj
         padded = -(-gemm.gradient.channels // max(8, tile)) * max(8, tile)
         for j, blocks in itertools.product(divisors(padded // tile), divisors(total)):
@@ -118,7 +121,7 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
                 continue
             if not over_taps and blocks % li and blocks != total:
                 continue
-            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows)
+            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows, lr=lr)
             taps = kh * -(-kw // li) * blocks if over_taps else kh * kw * -(-blocks // li)
             results = j * taps * li * lj * array.rows
             held = max(blocks, 8 // array.rows) * n * ((rows - 1) * gemm.window.stride[0] + kh) * gemm.source.width
@@ -130,3 +133,14 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
                 and len(store_dims(gemm, mapping, array)) <= MAX_DIMS
             ):
                 yield mapping
+
+
+def side_by_side(gemm: GradientGemm, n: int, rows: int, chunk: int, lr: int) -> bool:
+    """Whether three loops over r reach every lr-th chunk of n words of samples, and a stride the ones between."""
+    width, image = gemm.gradient.width, gemm.gradient.height * gemm.gradient.width
+    chunks, rest = divmod(n * rows * width, chunk)
+    if rest or chunks % lr or gemm.gradient.batch % (8 * n):
+        return False
+    pixel_by_pixel = gemm.window.kernel == (1, 1) and gemm.window.stride == (1, 1)
+    whole_rows = n > 1 or chunk % width == 0
+    return pixel_by_pixel or chunk == image or (chunks == lr and whole_rows)

@@ -80,8 +80,11 @@ def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Archi
     assert len(every) > 10
 
 
-# Two of one chunk, one cut between batches (eight images a chunk), one between strips of twelve rows.
-GRADIENTS = [LAYERS[0], LAYERS[3], (8, 24, 200, (8, 8), 3, 1, DENSE, 1), (16, 40, 8, (24, 24), 1, 1, DENSE, 1)]
+# Two of one chunk, two cut between batches (eight images a chunk, one), two between strips of twelve rows.
+GRADIENTS = [
+    LAYERS[0], LAYERS[3], (8, 24, 256, (8, 8), 3, 1, DENSE, 1), (8, 4, 32, (17, 17), 3, 1, DENSE, 1),
+    (16, 40, 8, (24, 24), 1, 1, DENSE, 1), (8, 4, 8, (24, 24), 3, 1, DENSE, 1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", [MEDIUM, LARGE], ids=["medium", "large"])
@@ -98,6 +101,11 @@ def test_the_cheapest_of_all_weight_gradients_is_chosen(layer: Layer, architectu
     demands = {mapping: gradient._gradient_demands(gemm, mapping, architecture) for mapping in searched}
     assert {mapping for mapping, demand in demands.items() if fits(demand, architecture.buffers)} == set(every)
     assert len(every) >= 4
+
+
+def test_chunks_side_by_side_are_among_the_schedules() -> None:
+    several = [{m.lr for m in every_gradient_mapping(gradient_gemm(layer), LARGE)} for layer in GRADIENTS[2:]]
+    assert several == [{1, 2}] * 4
 
 
 @pytest.mark.parametrize("layer", range(len(LAYERS)))

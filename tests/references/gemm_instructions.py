@@ -45,7 +45,11 @@ def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, 
         **_coordinate(rng, "x", x_level),
     )
     if lr > 1:
-        fields |= {"a_lr": rng.randint(-40, 40), "b_lr": rng.randint(0, 40), "y_lr": rng.choice((0, rng.randint(-3, 3)))}
+        fields |= {
+            "a_lr": rng.randint(-40, 40),
+            "b_lr": rng.randint(0, 40),
+            "y_lr": rng.choice((0, rng.randint(-3, 3))),
+        }
     return Gemm(**fields)
 
 

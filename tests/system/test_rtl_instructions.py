@@ -9,12 +9,13 @@ from gossamer_models.timing.gemm import gemm_cycles
 from tests.references.gemm_golden import golden_accumulators
 from tests.references.gemm_instructions import random_case
 
-CASES = 300
+CASES = 240
 
 
 @pytest.mark.slow
-def test_random_instructions_match_golden_in_bits_and_timing_in_cycles() -> None:
-    architecture = load_architecture("tiny-4x4")
+@pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8"])
+def test_random_instructions_match_golden_in_bits_and_timing_in_cycles(name: str) -> None:
+    architecture = load_architecture(name)
     cases = [random_case(seed, architecture) for seed in range(CASES)]
     wanted = golden_accumulators(architecture, cases)
     for seed, (case, run, accumulators) in enumerate(zip(cases, run_gemms(architecture, cases), wanted, strict=True)):

@@ -38,10 +38,11 @@ def operands(word: Value, cls: type[Instruction]) -> Value:
     return word[OPERANDS_START : _end(cls)]
 
 
-def illegal(word: Value) -> Value:
+def illegal(word: Value, chunks: int) -> Value:
     """Whether the opcode is none, or a bit is set that its format does not have.
 
-    Sequencer instructions have no use for the common header: it must be zero there. No RTL is weight-stationary.
+    Sequencer instructions have no use for the common header: it must be zero there. No RTL is weight-stationary, and
+    this one has at most ``chunks`` chunks side by side.
     """
     # Formats that end early look at all that the others look at too: every bit is looked at once.
     behind: dict[int, Value] = {}
@@ -56,6 +57,7 @@ def illegal(word: Value) -> Value:
             extra = extra | word[OPCODE_BITS:OPERANDS_START].any()
         if cls is Gemm:
             extra = extra | field(word, Gemm, "dataflow").any()
+            extra = extra | (field(word, Gemm, "log2_lr") >= chunks.bit_length())
         found = Mux(word[:OPCODE_BITS] == int(opcode), extra, found)
     return found
 

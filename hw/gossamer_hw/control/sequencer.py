@@ -69,7 +69,8 @@ class Sequencer(wiring.Component):
     fault, index : pulse, and the place in the stage of whose fault it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chunks: int = 1) -> None:
+        self._chunks = chunks
         super().__init__(
             {
                 "begin": In(1),
@@ -197,7 +198,7 @@ class Sequencer(wiring.Component):
 
     def _decode(self, m: Module, word: Value) -> None:
         """Take headers and loops at once; send the others on."""
-        with m.If(illegal(word)):
+        with m.If(illegal(word, self._chunks)):
             m.d.comb += self.fault.eq(Fault.ILLEGAL)
         with m.Elif(self._in_header):
             self._decode_header(m, word)

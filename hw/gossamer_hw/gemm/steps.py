@@ -112,19 +112,18 @@ class StepIssuer(wiring.Component):
     def _delay(self, m: Module, step: Any, lr: Value) -> None:
         """Let steps of lr wait lr turns. All of a slot's are equally far apart: one at most comes out per cycle."""
         g = self.instruction
-        history: list[tuple[Any, Any]] = [(step, lr)]
-        for age in range((self._chunks - 1) * self._slots + 1):
-            aged, aged_lr = Signal(step.shape(), name=f"step_{age}"), Signal.like(lr, name=f"lr_{age}")
-            m.d.sync += [aged.eq(history[-1][0]), aged_lr.eq(history[-1][1])]
-            history.append((aged, aged_lr))
-        log2_turns = g.log2_li + g.log2_lj + g.log2_lr
-        with m.If(history[1][1] == 0):
-            m.d.comb += self.step.eq(history[1][0])
-        for late in range(1, self._chunks):
-            for log2 in range(self._slots.bit_length()):
-                waited, waited_lr = history[1 + (late << log2)]
-                with m.If((log2_turns == log2) & (waited_lr == late)):
-                    m.d.comb += self.step.eq(waited)
+        longest = (self._chunks - 1) * self._slots
+        wait = Signal(range(longest + 1))
+        m.d.comb += wait.eq(lr << (g.log2_li + g.log2_lj + g.log2_lr))
+        history: list[tuple[Any, Any]] = [(step, wait)]
+        for age in range(longest + 1):
+            aged, aged_wait = Signal(step.shape(), name=f"step_{age}"), Signal.like(wait, name=f"wait_{age}")
+            m.d.sync += [aged.eq(history[-1][0]), aged_wait.eq(history[-1][1])]
+            history.append((aged, aged_wait))
+        for age in sorted({late << log2 for late in range(self._chunks) for log2 in range(self._slots.bit_length())}):
+            aged, aged_wait = history[1 + age]
+            with m.If(aged_wait == age):
+                m.d.comb += self.step.eq(aged)
 
     def _address(self, m: Module, step: Any, *, li: Value, ends: "_Ends") -> None:
         """Addresses and validity of the slot, relative to the word's."""

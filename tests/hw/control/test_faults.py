@@ -150,6 +150,7 @@ ILLEGAL_BYTES: dict[str, tuple[bytes, int | None]] = {
     "opcode 0": (encode(Stage(length=1)) + b"\0" * 192, 0),
     "reserved bit of a load": (encode(Stage(length=1)) + encode(Load())[:191] + b"\x80", 0),
     "weight-stationary": (encode(Stage(length=1)) + encode(Gemm(dataflow=Dataflow.WS)), 0),
+    "more chunks side by side than are built": (encode(Stage(length=1)) + encode(Gemm(log2_lr=3)), 0),
     "bit behind a vector instruction": (encode(Stage(length=1)) + encode(Vector())[:160] + b"\1" + bytes(31), 0),
 }
 

@@ -32,7 +32,9 @@ ARRAYS = {
 
 def issue(array: Array, instructions: Sequence[Gemm]) -> list[tuple[int, list[dict[str, int]]]]:
     """Run instructions back to back; for each the cycles from start to the first step, and the steps."""
-    dut = IssueController(PLACES, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports, chunks=array.chunks)
+    dut = IssueController(
+        PLACES, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports, chunks=array.chunks
+    )
     runs = []
 
     async def drive(ctx: Any) -> None:

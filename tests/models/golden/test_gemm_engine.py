@@ -108,7 +108,9 @@ def cell(
             word = a[address + r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0]
             last = g.last_level != NO_LEVEL and r[g.last_level] == (g.r0, g.r1, g.r2)[g.last_level] - 1
             for k in range(g.entries_last if last else g.entries):
-                entry = g.b_base + lr * g.b_lr + i["j"] * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0 + k * g.lj + lj
+                entry = (
+                    g.b_base + lr * g.b_lr + i["j"] * g.b_j + r2 * g.b_r2 + r1 * g.b_r1 + r0 * g.b_r0 + k * g.lj + lj
+                )
                 if meta[entry] & 0x80:
                     with np.errstate(all="ignore"):
                         total = fp32(np.float32(word[meta[entry] & 7]) * np.float32(b[entry]) + total)
