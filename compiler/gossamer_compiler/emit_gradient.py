@@ -325,8 +325,8 @@ class _Emitter:
         return Gemm(
             wait=S.A_FULL | S.B_FULL, signal=S.A_FREE | S.B_FREE, advance=Advance.A | Advance.B,
             dataflow=mapping.dataflow, log2_li=li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
-            log2_lr=mapping.lr.bit_length() - 1, **walk, **ragged, **spatial, **self._real_channels(), chunk_words=self.gemm.chunk_words, accumulate=1,
-            i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
+            log2_lr=mapping.lr.bit_length() - 1, **walk, **ragged, **spatial, **self._real_channels(),
+            chunk_words=self.gemm.chunk_words, accumulate=1, i2=i2, i1=i1, i0=i0, j=mapping.j_tiles,
             a_j=self.held_blocks * self.block_words if self.cut.shared else 0, a_base=-window.padding[1],
             b_j=mapping.batch_words * rows * columns * word,
             modifiers=(

@@ -284,8 +284,8 @@ def _wholes(
         entries=gemm.entries, entries_last=gemm.last_entries, last_level=2 if ragged else NO_LEVEL,
         chunk_words=gemm.chunk_words,
         rows_last=last_rows(unit, array) if dataflow == Dataflow.WS and case else array.rows,
-        **reduction(gemm, samples, rows, lr, gemm.entries * lj),
     )  # fmt: skip
+    whole = changed(whole, **reduction(gemm, samples, rows, lr, gemm.entries * lj))
     repeats = unit.columns(array, lj).all_tiles * (gradient.batch_words // samples)
     return [(changed(whole, **loops, y_base=y), strips * repeats) for y, strips in _origins(gemm, whole, rows).items()]
 

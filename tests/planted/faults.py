@@ -45,6 +45,13 @@ _ISA = (
 
 _TIMING = (
     Fault(
+        "chunks beside others end when these do",
+        "models/gossamer_models/timing/pipeline.py",
+        " + last_drain + (chunks - 1) * slots",
+        " + last_drain",
+        "tests/models/timing/test_gemm.py::test_boxes_chunks_and_cycles_equal_the_walk[0]",
+    ),
+    Fault(
         "a short chunk waits one step too few for its drain",
         "models/gossamer_models/timing/gemm.py",
         "np.maximum(drain_steps - entries, 0)",
@@ -169,6 +176,13 @@ _NUMERICS = (
 )
 
 _GOLDEN = (
+    Fault(
+        "chunks side by side are added the other way round",
+        "models/gossamer_models/golden/gemm_engine.py",
+        "np.arange(r0.size) // length % g.lr",
+        "(-1 - np.arange(r0.size) // length) % g.lr",
+        "tests/models/golden/test_gemm_engine.py::test_chunks_side_by_side_are_added_in_their_order",
+    ),
     Fault(
         "entries of a word's second block have the index of the first one's",
         "models/gossamer_models/golden/transfer.py",

@@ -41,6 +41,20 @@ _GEMM = (
         "tests/hw/gemm/test_controller.py::test_steps_are_those_of_the_loops_walked_literally",
     ),
     Fault(
+        "the chunk beside takes the entries behind the first one's",
+        "hw/gossamer_hw/gemm/steps.py",
+        "b.eq(b + 1 - back)",
+        "b.eq(b + 1)",
+        "tests/hw/gemm/test_controller.py::test_steps_of_chunks_side_by_side",
+    ),
+    Fault(
+        "the sums of a chunk beside replace those of the chunk before",
+        "hw/gossamer_hw/array/sequencer.py",
+        "self.target.accumulate.eq(1)",
+        "self.target.accumulate.eq(0)",
+        "tests/hw/array/test_sequencer.py::test_every_sum_finds_its_place[4-interleaves0-2]",
+    ),
+    Fault(
         "sums drain to the rows from the first to the last",
         "hw/gossamer_hw/array/sequencer.py",
         "row.eq(row - 1)",

@@ -88,7 +88,7 @@ class Control(wiring.Component):
         m.submodules.registers = registers = self._registers
         m.submodules.run = self._run = run = Run()
         clear = ResetInserter(run.clear)
-        self._sequencer = Sequencer(architecture.array.chunks)
+        self._sequencer = Sequencer(self._architecture.array.chunks)
         m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
         m.submodules.fetcher = clear(self._fetcher)
         self._semaphores = Semaphores()

@@ -20,8 +20,8 @@ class IssueController(wiring.Component):
     """Steps of a :class:`~gossamer_models.isa.instructions.Gemm` without a gap from the first to the last.
 
     Three stages run ahead of one another: tiles with their boxes, words with their chunks, steps. A tile takes
-    Li x Lj x Lr cycles to prepare, a word one, the first word of a tile two; neither ever takes less to issue, so the steps
-    never wait.
+    Li x Lj x Lr cycles to prepare, a word one, the first word of a tile two; neither ever takes less to issue, so the
+    steps never wait.
 
     The instruction must hold: entries from 1 on; r2 * r1 * r0 and every coordinate of a slot within 24 bits (signed for
     coordinates); Li x Lj x Lr legal and at least 2.

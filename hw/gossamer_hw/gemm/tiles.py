@@ -19,7 +19,7 @@ class TileGenerator(wiring.Component):
     """Tiles in the order j, i2, i1, i0 (innermost), one per Li x Lj x Lr cycles unless the output stalls.
 
     A tile's slots pass through a pipeline, one per cycle. The first tile stands at the output
-    ``latency + Li * Lj * Lr`` cycles after ``start``. Only the distance from a tile's origin to the low corner of its box
+    ``latency + Li * Lj * Lr`` cycles after ``start``. Only the distance from a tile's origin to its box's low corner
     takes multiplications, once per tile; every other address is an incremental sum.
 
     Parameters
@@ -130,7 +130,7 @@ class TileGenerator(wiring.Component):
         return closing, tile
 
     def _live(self, slot: Value, tile: Any) -> Value:
-        """Whether a slot adds to the box: of those that differ in lj alone, one does. Here li is fastest, lj slowest."""
+        """Whether a slot adds to the box: of those that differ in lj alone, one does. Here lj is the slowest index."""
         g = self.instruction
         if self._chunks == 1:
             return slot < tile.limit

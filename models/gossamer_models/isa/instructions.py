@@ -169,18 +169,18 @@ class Gemm(Instruction):
     Tiles run in the order j, i2, i1, i0 (innermost); a tile has Li x Lj slots, slot = lj * Li + li. Tile t,
     slot s, row r of column c ends at accumulator word acc_base + (t * Li * Lj + s) * R + r of bank c.
 
-    A word address = a_base + i2 a_i2 + i1 a_i1 + i0 a_i0 + li a_li + lr a_lr + j a_j + r2 a_r2 + r1 a_r1 + r0 a_r0.
-    Entry k of column lj of word (r2, r1, r0) lies at b_base + lr b_lr + j b_j + r2 b_r2 + r1 b_r1 + r0 b_r0 + k Lj + lj.
+    A word address = a_base + i2 a_i2 + i1 a_i1 + i0 a_i0 + li a_li + j a_j + r2 a_r2 + r1 a_r1 + r0 a_r0 + lr a_lr.
+    Entry k of column lj of word (r2, r1, r0) is at b_base + j b_j + r2 b_r2 + r1 b_r1 + r0 b_r0 + lr b_lr + k Lj + lj.
 
     Lr > 1 chunks of each slot run side by side: the r loops walk the words of every Lr-th chunk, and those of the
     lr-th chunk behind it lie lr strides further. They are added in the order of the chunks, lr fastest. The chunk
     length then divides r2 r1 r0 or exceeds it, and Li Lj Lr is what Li Lj is otherwise.
 
     Each coordinate q of y, x is q_base + i2 q_i2 + i1 q_i1 + i0 q_i0 + li q_li + (+-) (index of r level q_level
-    << q_shift), y also + lr y_lr. A word is valid for a slot if both coordinates lie in 0..size-1, li is below `li_last` in the
-    last i0, and the row is below `rows_last` where `rows_level` says so. Per tile the r loops run over the
-    smallest box of indices that holds every word valid for some slot; words outside it take no cycle. Chunks
-    are counted in r positions, skipped ones included.
+    << q_shift), and y has + lr y_lr. A word is valid for a slot if both coordinates lie in 0..size-1, li is below
+    `li_last` in the last i0, and the row is below `rows_last` where `rows_level` says so. Per tile the r loops run
+    over the smallest box of indices that holds every word valid for some slot; words outside it take no cycle.
+    Chunks are counted in r positions, skipped ones included.
 
     Weight-stationary, PE row k holds entry k of R in the stream of a chunk, which may begin inside a word, and the
     points of a tile go by; points that do not exist take no cycle. Both dataflows add in the same order.

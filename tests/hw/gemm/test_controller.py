@@ -43,7 +43,8 @@ def issue(array: Array, instructions: Sequence[Gemm]) -> list[tuple[int, list[di
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            delay, steps = 1, []
+            delay = 1
+            steps: list[dict[str, int]] = []
             while not ctx.get(dut.step.active):
                 delay += 1
                 await ctx.tick()
@@ -115,7 +116,7 @@ def test_steps_of_chunks_side_by_side() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARRAYS)
 def test_steps_of_many_instructions(name: str) -> None:
-    check(ARRAYS[name], range(8, 108))
+    check(ARRAYS[name], range(8, 108 if ARRAYS[name].chunks == 1 else 48))
 
 
 def test_random_instructions_reach_the_corners() -> None:

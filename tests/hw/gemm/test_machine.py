@@ -22,14 +22,6 @@ SHAPES = {
     "2x2 eight slots": {"rows": 2, "columns": 2, "slots": 8},
     "2x2 other depths": {"rows": 2, "columns": 2, "multiply_latency_cycles": 2, "add_latency_cycles": 3},
     "4x2 two chunks": {"rows": 4, "columns": 2, "chunks": 2},
-    "8x2 four chunks of eight slots": {"rows": 8, "columns": 2, "slots": 8, "chunks": 4},
-    "16x2 two chunks, two drains, short adder": {
-        "rows": 16,
-        "columns": 2,
-        "chunks": 4,
-        "drain_ports": 2,
-        "add_latency_cycles": 3,
-    },
     "2x2 group 16": {"rows": 2, "columns": 2, "group": 16},
 }
 

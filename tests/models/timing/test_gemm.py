@@ -76,7 +76,8 @@ def random_instruction(rng: random.Random) -> Gemm:
     x_level = rng.choice([level for level in (0, 1, NO_LEVEL) if level != y_level or level == NO_LEVEL])
     log2_lr = n(0, 2)
     return Gemm(
-        log2_lr=log2_lr, y_lr=n(-2, 2), log2_li=log2_li, log2_lj=2 - log2_li, entries=4, entries_last=n(1, 4), last_level=n(0, 3), chunk_words=n(1, 9),
+        log2_lr=log2_lr, y_lr=n(-2, 2), log2_li=log2_li, log2_lj=2 - log2_li,
+        entries=4, entries_last=n(1, 4), last_level=n(0, 3), chunk_words=n(1, 9),
         i2=n(1, 2), i1=n(1, 3), i0=n(1, 3), j=n(1, 2), r2=n(1, 3), r1=n(1, 4), r0=n(1, 4), li_last=n(1, 1 << log2_li),
         y_base=n(-3, 3), y_i2=n(0, 1), y_i1=n(0, 2), y_li=n(0, 1), y_level=y_level, y_shift=n(0, 2), y_negative=n(0, 1),
         y_size=n(1, 5), x_base=n(-3, 3), x_i1=rng.choice([0, 0, 1]), x_i0=n(0, 2), x_li=n(0, 2), x_level=x_level,
