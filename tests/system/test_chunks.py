@@ -26,7 +26,7 @@ def machine(chunks: int) -> Architecture:
 
 @cache
 def step(name: str, chunks: int) -> Program:
-    """The image is that before the step only as far as the step does not write it."""
+    """A training step, its image as golden leaves it."""
     kernel, side, batch = LAYERS[name]
     layer = {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": kernel, "padding": kernel // 2}
     net = network(name, 8, (side, side), 8, [layer, {"name": "end", "type": "boundary"}])
