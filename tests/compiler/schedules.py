@@ -18,11 +18,12 @@ NOWHERE = Tensor("", 0, 0, "blocks", ())
 DENSE = Pattern(8, 8)
 
 
-def with_buffers(**sizes: int) -> Architecture:
-    return TINY.model_copy(update={"buffers": TINY.buffers.model_copy(update=sizes)})
+def with_buffers(chunks: int = 1, **sizes: int) -> Architecture:
+    array = TINY.array.model_copy(update={"chunks": chunks})
+    return TINY.model_copy(update={"array": array, "buffers": TINY.buffers.model_copy(update=sizes)})
 
 
-LARGE = with_buffers(a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
+LARGE = with_buffers(chunks=2, a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
 MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
 SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
 
