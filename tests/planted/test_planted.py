@@ -1,11 +1,13 @@
 """Every planted bug is noticed by the test that is named for it."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,26 +39,35 @@ def environment(copy: Path) -> dict[str, str]:
     return kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run_tests(copy: Path, *names: str) -> tuple[ElementTree.Element, str]:
-    """Return pytest's JUnit record and output for tests run in the copy."""
-    record = copy / "record.xml"
-    record.unlink(missing_ok=True)
-    options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "tests.planted.no_shrink", f"--junitxml={record}")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *names],
-        cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
-    )  # fmt: skip
-    output = done.stdout + done.stderr
-    assert done.returncode in (0, 1), f"pytest did not run the tests:\n{output}"
-    suite = ElementTree.parse(record).getroot().find("testsuite")
-    assert suite is not None, output
-    return suite, output
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy of the packages and their tests in a folder, and the process that runs tests there."""
+
+    folder: Path
+    server: subprocess.Popen[str]
+
+    def run_tests(self, *names: str) -> tuple[ElementTree.Element, str]:
+        """Return pytest's JUnit record and output."""
+        record = self.folder / "record.xml"
+        record.unlink(missing_ok=True)
+        options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "tests.planted.no_shrink", f"--junitxml={record}")
+        # Of packages imported before pytest can rewrite their assertions.
+        ignored = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps([*options, *ignored, *names]), file=self.server.stdin, flush=True)
+        code = self.server.stdout.readline().strip()
+        output = (self.folder / "output").read_text()
+        assert code in ("0", "1"), f"pytest did not run the tests: {code}\n{output}"
+        suite = ElementTree.parse(record).getroot().find("testsuite")
+        assert suite is not None, output
+        return suite, output
 
 
 @contextmanager
-def planted(copy: Path, fault: Fault) -> Iterator[None]:
+def planted(copy: Copy, fault: Fault) -> Iterator[None]:
     """Replace the line of a fault in the copy, and put it back."""
-    file = copy / fault.file
+    file = copy.folder / fault.file
     sound = file.read_text(encoding="utf-8")
     file.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
     try:
@@ -66,8 +77,8 @@ def planted(copy: Path, fault: Fault) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy of the packages and their tests, without bytecode, that child processes import."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """Copy without bytecode; its tests import the copy."""
     target = tmp_path_factory.mktemp("planted")
     for folder in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
@@ -79,7 +90,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=target, env=environment(target), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True,
     )  # fmt: skip
     assert [Path(line).parents[1] for line in found.stdout.split()] == [target / folder for folder in PACKAGES]
-    return target
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.planted.server", str(LIMIT_SECONDS)],
+        cwd=target, env=environment(target), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        yield Copy(target, server)
+        assert server.stdin is not None
+        server.stdin.close()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -96,17 +113,17 @@ def test_faults_are_many_and_different() -> None:
 
 
 @pytest.mark.slow
-def test_without_faults_the_named_tests_pass(copy: Path) -> None:
+def test_without_faults_the_named_tests_pass(copy: Copy) -> None:
     names = sorted({fault.caught_by for fault in FAULTS})
-    suite, output = run_tests(copy, *names)
+    suite, output = copy.run_tests(*names)
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "0"), output
     assert int(suite.get("tests", 0)) >= len(names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault_is_caught(copy: Path, fault: Fault) -> None:
+def test_fault_is_caught(copy: Copy, fault: Fault) -> None:
     with planted(copy, fault):
-        suite, output = run_tests(copy, fault.caught_by)
+        suite, output = copy.run_tests(fault.caught_by)
     assert suite.get("errors") == "0", f"the test broke instead of failing:\n{output}"
     assert suite.get("failures") == "1", f"nothing noticed that {fault.name}:\n{output}"
