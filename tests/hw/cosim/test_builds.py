@@ -1,5 +1,6 @@
 """What a build is keyed by, and what its errors say."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ def test_other_source_or_flag_is_another_build(no_tools: list[Path]) -> None:
         build(TOP.format(value="clk"), top="top", arguments=["-DX"]),
     ]
     assert len({b.directory for b in builds}) == len(no_tools) == 3
+
+
+def test_verilator_s_own_objects_are_compiled_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further build finds those of the first in its folder, one with other flags does not."""
+    found: list[bool] = []
+
+    def compile_once(directory: Path, top: str, arguments: Sequence[str]) -> None:
+        objects = directory / "model" / "verilated_vpi.o"
+        found.append(objects.exists())
+        objects.write_bytes(b"compiled")
+
+    monkeypatch.setattr("gossamer_hw.cosim.builds._verilate", compile_once)
+    for value, arguments in (("clk", []), ("rst", []), ("rst", ["-DX"]), ("q", [])):
+        build(TOP.format(value=value), top="top", arguments=arguments)
+    assert found == [False, True, False, True]
 
 
 def test_only_ports_are_visible(no_tools: list[Path]) -> None:
