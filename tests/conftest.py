@@ -1,5 +1,6 @@
 """Settings shared by the whole suite."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -26,3 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group") and in_verilator(item.path):
             item.add_marker(pytest.mark.xdist_group("verilator"))
+
+
+def pytest_collection_finish() -> None:
+    """Look less often for garbage, and not among what stays: modules and tests."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.collection import collection_paused
 from gossamer.fairness import Fairness, Ran, Taken, check_fairness, fairness_result, take_better
 from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
@@ -17,6 +16,7 @@ from gossamer_compiler.objective import objective_of
 from gossamer_compiler.scheduler import Given
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.collection import collection_paused
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.loading import validate

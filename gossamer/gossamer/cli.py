@@ -11,9 +11,9 @@ from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
-from gossamer.collection import collection_paused
 from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
+from gossamer_models.collection import collection_paused
 from gossamer_models.dataflows import DATAFLOWS
 from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
