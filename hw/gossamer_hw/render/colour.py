@@ -38,6 +38,7 @@ class ColourUnit(wiring.Component):
     -------
     pixel : whose.
     weight, values : what is added.
+    fresh : the pixel's sums are +0, whatever is in memory.
     restart : the pixel's sums become +0, whatever is added.
     stores : what is added stays; if neither is set, nothing changes.
     step : everything moves on; whoever holds the unit by an enable clears it as well, for its memory.
@@ -62,6 +63,7 @@ class ColourUnit(wiring.Component):
                 "pixel": In(range(pixels)),
                 "weight": In(Single),
                 "values": In(values),
+                "fresh": In(1),
                 "restart": In(1),
                 "stores": In(1),
                 "step": In(1, init=1),
@@ -82,7 +84,8 @@ class ColourUnit(wiring.Component):
             memory.write_data.eq(Mux(restart, 0, self.sums.as_value())),
             memory.write_mask.eq(self.step & (restart | stores)),
         ]
-        before = data.View(self.values.shape(), memory.read_data)
+        fresh = delayed(m, self.fresh, _MULTIPLY, name="fresh")
+        before = data.View(self.values.shape(), Mux(fresh, 0, memory.read_data))
         weight = relax(m, self.weight)
         for channel in range(self._channels):
             product, total = SingleMultiplier(latency=_MULTIPLY - 1), SingleAdder(latency=_ADD)

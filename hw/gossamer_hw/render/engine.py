@@ -16,6 +16,8 @@ from gossamer_hw.render.finish_operation import FinishOperation
 from gossamer_hw.render.inputs_operation import InputsOperation
 from gossamer_hw.render.lines_operation import LinesOperation
 from gossamer_hw.render.operation import AXES
+from gossamer_hw.render.pixels_operation import PixelsOperation
+from gossamer_hw.render.sums_operation import SumsOperation
 from gossamer_hw.render.tables import Tables
 from gossamer_hw.render.tile_operation import TileOperation
 from gossamer_hw.render.view_operation import ViewOperation
@@ -36,6 +38,8 @@ OPERATIONS: Final[Mapping[VectorOp, type[Any]]] = {
     VectorOp.RENDER_INPUTS: InputsOperation,
     VectorOp.RENDER_COLOURS: ColoursOperation,
     VectorOp.RENDER_FINISH: FinishOperation,
+    VectorOp.RENDER_SUMS: SumsOperation,
+    VectorOp.RENDER_PIXELS: PixelsOperation,
 }
 """What executes which operation; one that is not here is illegal."""
 
@@ -55,6 +59,8 @@ NEEDS: Final[dict[VectorOp, tuple[str, ...]]] = {
     VectorOp.RENDER_INPUTS: ("view", "tile"),
     VectorOp.RENDER_COLOURS: ("view", "tile"),
     VectorOp.RENDER_FINISH: ("view", "tile"),
+    VectorOp.RENDER_SUMS: ("view", "tile"),
+    VectorOp.RENDER_PIXELS: ("view", "tile"),
 }
 """What must have been taken before an operation: by RENDER_VIEW, _LINES, _TILE, and samples by RENDER_SWEEP."""
 
@@ -104,6 +110,7 @@ class RenderUnit(wiring.Component):
         self._share(m, "vout", self.vout, chosen)
         self._compose(m, chosen)
         self._rays(m, chosen)
+        self._sums(m)
         self._read_tables(m, chosen)
         return m
 
@@ -165,3 +172,12 @@ class RenderUnit(wiring.Component):
                     m.d.comb += port.data.as_value().eq(memory.read_data)
                     with m.If(chosen[op]):
                         m.d.comb += [memory.read_enable.eq(port.enable), memory.read_address.eq(port.address)]
+
+    def _sums(self, m: Module) -> None:
+        """Tell who keeps sums of features which pixels begin, and let them be read."""
+        tile, sums, pixels = (
+            self._parts.get(op) for op in (VectorOp.RENDER_TILE, VectorOp.RENDER_SUMS, VectorOp.RENDER_PIXELS)
+        )
+        if tile and sums and pixels:
+            m.d.comb += [sums.begins.eq(tile.ray_write), sums.begun_pixel.eq(tile.ray_pixel)]
+            wiring.connect(m, pixels.sums, sums.held)

@@ -12,6 +12,7 @@ from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.integers import from_integer
 from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.operation import AXES, kept_port, operation_members, tables_request, texel_layout, texels_of
+from gossamer_hw.render.row_writer import WORD_BITS, RowWriter
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
@@ -22,9 +23,6 @@ from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 
 __all__ = ["ProductsOperation"]
 
-_WORD_BITS = 16 * BLOCK
-_WORD_BYTES = _WORD_BITS // 8
-_ENTRY_BITS = 64
 # Words of a block's record: where it lies, first texels, last texels.
 _RECORD_WORDS, _FIRST, _LAST = 9, range(3, 6), range(6, 9)
 
@@ -52,8 +50,8 @@ class ProductsOperation(wiring.Component):
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        if architecture.vector.lanes < _WORD_BYTES // 4:
-            raise ValueError(f"`lanes` must be at least {_WORD_BYTES // 4}, not {architecture.vector.lanes}")
+        if architecture.vector.lanes < WORD_BITS // 32:
+            raise ValueError(f"`lanes` must be at least {WORD_BITS // 32}, not {architecture.vector.lanes}")
         engine = architecture.render_engine
         self._line_bits = 32 * architecture.vector.lanes
         self._bytes_bits = architecture.vector.line_bytes.bit_length() - 1
@@ -93,11 +91,20 @@ class ProductsOperation(wiring.Component):
         latency = self._lanes[0].latency
         listed = delayed(m, entry, latency, name="entry")
         real = delayed(m, there, latency, name="real")
-        row = Signal(_WORD_BITS * (self._blocks + 1), reset_less=True)
-        fresh = Cat(Mux(real, Cat(products), 0), Const(0, _WORD_BITS * self._blocks - 16 * len(products)), listed)
+        row = Signal(WORD_BITS * (self._blocks + 1), reset_less=True)
+        fresh = Cat(Mux(real, Cat(products), 0), Const(0, WORD_BITS * self._blocks - 16 * len(products)), listed)
         arrives, ends = delayed_flags(m, Cat(issue, last), 1 + latency, name="arrives")
-        m.d.sync += row.eq(Mux(arrives, fresh, row >> _WORD_BITS))
-        self._write(m, row[:_WORD_BITS], delayed_flags(m, arrives, 1, name="begins"))
+        m.d.sync += row.eq(Mux(arrives, fresh, row >> WORD_BITS))
+        m.submodules.writer = writer = RowWriter(lanes=self._line_bits // 32, lines=1 << len(self.vout.address))
+        wiring.connect(m, writer.port, wiring.flipped(self.vout))
+        m.d.comb += [
+            writer.start.eq(self.start),
+            writer.rows.eq(self.command.target0 >> 4),
+            writer.entries.eq(self.command.target1 >> 3),
+            writer.blocks.eq(self._blocks),
+            writer.begins.eq(delayed_flags(m, arrives, 1, name="begins")),
+            writer.word.eq(row),
+        ]
         empty = Signal()
         m.d.sync += empty.eq(begin & (self.command.count == 0))
         m.d.comb += self.done.eq(delayed_flags(m, ends, 1 + self._blocks, name="ending") | empty | refused)
@@ -167,30 +174,3 @@ class ProductsOperation(wiring.Component):
                 lane.highest[place].eq(grid - 2),
             ]
         return lane.products
-
-    def _write(self, m: Module, word: Value, begins: Value) -> None:
-        """Write the words of a row, and then its entry."""
-        per_line = self._line_bits // _WORD_BITS
-        bits = (per_line - 1).bit_length()
-        turn, sample, group, entry = Signal(range(self._blocks + 1)), Signal(3), Signal(24), Signal(24)
-        lists = turn == self._blocks
-        place = (group + (turn << 3) + sample)[:24]
-        with m.If(self.start):
-            m.d.sync += [sample.eq(0), group.eq(self.command.target0 >> 4), entry.eq(self.command.target1 >> 3)]
-        with m.Elif(lists):
-            m.d.sync += [
-                turn.eq(0),
-                sample.eq(sample + 1),
-                group.eq(group + Mux(sample == BLOCK - 1, BLOCK * self._blocks, 0)),
-                entry.eq(entry + 1),
-            ]
-        with m.Elif(begins | (turn != 0)):
-            m.d.sync += turn.eq(turn + 1)
-        words = Const((1 << _WORD_BYTES) - 1, self._line_bits // 8) << (place[:bits] << 4)
-        entries = Const((1 << _ENTRY_BITS // 8) - 1, self._line_bits // 8) << (entry[: bits + 1] << 3)
-        m.d.comb += [
-            self.vout.enable.eq(begins | (turn != 0)),
-            self.vout.address.eq(Mux(lists, entry >> bits + 1, place >> bits)),
-            self.vout.data.eq(Mux(lists, word[:_ENTRY_BITS].replicate(2 * per_line), word.replicate(per_line))),
-            self.vout.mask.eq(Mux(lists, entries, words)),
-        ]

@@ -30,9 +30,11 @@ TILE = Tile(3, 2, 5, 4)
 VIEW_AT, HEAD_AT, RAYS_AT, OUT_AT = 0, 256, 320, 128
 LINES_AT = 1024
 SHADED = (VectorOp.RENDER_INPUTS, VectorOp.RENDER_COLOURS)
+SUMMED = (VectorOp.RENDER_SUMS, VectorOp.RENDER_PIXELS)
 BARE = (VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_FINISH)
 SHELL = partial(RenderUnit, operations={op: OPERATIONS[op] for op in BARE})
 SHADING = partial(RenderUnit, operations={op: part for op, part in OPERATIONS.items() if op in (*BARE, *SHADED)})
+SUMMING = partial(RenderUnit, operations={op: part for op, part in OPERATIONS.items() if op in (*BARE, *SUMMED)})
 FINISH = Vector(op=VectorOp.RENDER_FINISH, count=20, target0=OUT_AT)
 
 
@@ -111,6 +113,36 @@ def test_the_networks_side() -> None:
     assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL]
     assert np.array_equal(bench.vout, expected), f"seed {SEED}"
     assert bench.cycles[:-1] == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("features", "lanes"), [(20, 8), (5, 16)])
+def test_sums_of_pixels(features: int, lanes: int) -> None:
+    """Special numbers, a pixel's samples one behind the other, parts of the pixels that have any, a tile anew."""
+    bench = bench_of(lanes, dataclasses.replace(records(0.75)[0], shading=(features, 1, 1)), SUMMING)
+    rng = np.random.default_rng(SEED + lanes)
+    count, size, rows_at, list_at = 16, -(-features // 8) * 8, 2048, 1024
+    numbers = rng.normal(0, 2, size * count).astype(np.float32)
+    numbers[:: 7 * 8] = [np.nan, np.inf, -np.inf, 3e38, 1e-40][features % 5]
+    bench.vin[rows_at : rows_at + numbers.nbytes] = numbers.view(np.uint8)
+    pixels = np.where(rng.random(count) < 0.2, NO_PIXEL, rng.integers(0, 20, count)).astype(np.uint32)
+    pixels[3:6] = 19
+    weights = rng.random(count).astype(np.float32).view(np.uint32)
+    bench.vin[list_at : list_at + 8 * count] = np.stack([pixels, weights], axis=1).view(np.uint8).ravel()
+    add = Vector(op=VectorOp.RENDER_SUMS, count=count, size=size, source0=rows_at, source1=list_at)
+    give = Vector(op=VectorOp.RENDER_PIXELS, size=20, channels=size)
+    parts = [
+        dataclasses.replace(give, count=n, parameter=first, target0=at, target1=at + 1024)
+        for n, first, at in ((8, 0, 2048), (16, 3, 4096), (0, 0, 0))
+    ]
+    instructions = [*begin(), add, add, *parts, *begin()[1:], add, dataclasses.replace(parts[0], target0=6144)]
+    expected, _, _ = bench.golden(instructions)
+    wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
+    bench.execute([*instructions, dataclasses.replace(add, size=size + 8), dataclasses.replace(parts[0], size=19)])
+    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL] * 2
+    different = np.flatnonzero(bench.vout != expected)
+    assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
+    assert bench.cycles[: len(wanted)] == wanted
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_every_operation_has_a_cost() -> None:
         # four words and an entry per sample, or four cycles; of each pixel of the tile one, of each that is given five
         (VectorOp.RENDER_SUMS, {"count": 8, "size": 32}, 5 * 8 + 3 + 5),
         (VectorOp.RENDER_SUMS, {"count": 8, "size": 8}, 4 * 8 + 3 + 5),
-        (VectorOp.RENDER_PIXELS, {"count": 8, "size": 64, "channels": 32}, 64 + 5 * 8 + 3 + 4),
+        (VectorOp.RENDER_PIXELS, {"count": 8, "size": 64, "channels": 32}, 64 + 5 * 8 + 6 + 4),
         # the last pixel ends in a line of its own, then with one
         (VectorOp.RENDER_FINISH, {"count": 11}, 11 + 6 + 1 + 1),
         (VectorOp.RENDER_FINISH, {"count": 16}, 16 + 6 + 1),
