@@ -14,7 +14,12 @@ _NOWHERE = Tensor("", 0, 0, "blocks", ())
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A tensor [batch/8][height][width][channels/8][8][8] of fp16, channels padded to whole words of ``word``."""
+    """A tensor [batch/8][height][width][channels/8][8][8] of fp16, channels padded to whole words of ``word``.
+
+    Members
+    -------
+    turned : blocks are [8 channels][8 samples], as BP of a pruned gradient leaves them; only passes read such maps.
+    """
 
     tensor: Tensor
     batch: int
@@ -22,6 +27,7 @@ class Activation:
     height: int
     width: int
     word: int = BLOCK
+    turned: bool = False
 
     def unplaced(self) -> "Activation":
         """The same shape without a place, so that equal problems compare equal."""
@@ -73,8 +79,10 @@ class Activation:
         return self.height * self.row_bytes
 
 
-def allocate(memory: MemoryImage, name: str, batch: int, channels: int, height: int, width: int) -> Activation:
+def allocate(
+    memory: MemoryImage, name: str, batch: int, channels: int, height: int, width: int, *, turned: bool = False
+) -> Activation:
     """Allocate an activation."""
     size = block_bytes(batch, channels, height, width, memory.word)
-    tensor = memory.allocate(name, size, "blocks", (batch, channels, height, width))
-    return Activation(tensor, batch, channels, height, width, memory.word)
+    tensor = memory.allocate(name, size, "turned" if turned else "blocks", (batch, channels, height, width))
+    return Activation(tensor, batch, channels, height, width, memory.word, turned)

@@ -39,6 +39,7 @@ class Stream:
     pixel_bytes : bytes of a pixel.
     block_bytes : bytes from one block of eight samples to the next; 0 if all blocks share it.
     held : dimensions of one pixel whose samples share it, and its bytes on chip; None if it is as in DRAM.
+    turned : loads turn its blocks of 8 x 8.
     """
 
     address: int
@@ -46,6 +47,7 @@ class Stream:
     block_bytes: int
     format: Format = Format.FP16
     held: tuple[tuple[Dim, ...], int] | None = None
+    turned: bool = False
 
     @property
     def held_bytes(self) -> int:
@@ -66,7 +68,7 @@ class Stream:
 def stream_of(activation: Activation, *, first_pixel: int = 0) -> Stream:
     """A feature map, from one of its pixels on."""
     address = activation.address + first_pixel * activation.pixel_bytes
-    return Stream(address, activation.pixel_bytes, activation.slab_bytes)
+    return Stream(address, activation.pixel_bytes, activation.slab_bytes, turned=activation.turned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ def _transfers(cls: type[_T], streams: Sequence[Stream], nest: _Nest, architectu
             advance=advance if number == end else 0, buffer=buffer, format=stream.format,
             mem_base=stream.address + nest.offset * stream.pixel_bytes, buf_base=place,
             dims=stream.dims(nest.tile, bounded=nest.bound is not None), modifiers=nest.modifiers(cls, stream),
-            **nest.axis(),
+            **nest.axis(), **({"transpose": int(stream.turned)} if loads else {}),
         )
         for number, (stream, place) in enumerate(zip(streams, _places(streams, nest.tile, architecture), strict=True))
     ]  # fmt: skip

@@ -264,6 +264,8 @@ class _Tile:
         entries = self._forward_stores(forward)
         if self.group.backward:
             entries += self._backward_stores(self.group.backward.stream, self._places(forward)[1])
+        if self.weights.halves is not None:
+            entries.insert(0, self._halves(self.weights.halves))
         first, *others, final = entries
         place, dims, steps = self._together(Store, (self.weights.master, self.weights.momentum))
         masters = Store(
@@ -274,6 +276,15 @@ class _Tile:
             dataclasses.replace(first, wait=S.VOUT_FULL | S.PRN_FULL), *others,
             dataclasses.replace(final, signal=S.PRN_FREE, advance=Advance.PRN), masters,
         ]  # fmt: skip
+
+    def _halves(self, copy: Tensor) -> Store:
+        """The dense fp16 copy, as the masters lie."""
+        row_bytes = self.out_blocks * _ELEMENTS * 2
+        return Store(
+            buffer=Buffer.VOUT, format=Format.FP16, mem_base=copy.address + self._kernel_base(row_bytes),
+            buf_base=2 * self.master_bytes, dims=merge(plain(self.blocks * _ELEMENTS, 2, 2)),
+            modifiers=tuple(step(Store, "mem_base", *item) for item in self._kernel_steps(row_bytes)),
+        )  # fmt: skip
 
     def _forward_stores(self, stream: Stream) -> list[Store]:
         """PRN [word][c_out/8][entry][8 c_out] to [bundle][j tile][tap, word of c_in][entry][lj][column]."""

@@ -202,6 +202,7 @@ def _tile_instructions(work: Pass, size: int, nest: _Nest, architecture: Archite
         Load(
             buffer=Buffer.VIN, format=Format.FP16, mem_base=source.address + nest.offset, buf_base=place * line,
             dims=_stretch(size), modifiers=tuple(step(Load, "mem_base", *item) for item in nest.steps),
+            transpose=int(source.turned),
         )
         for place, source in enumerate(sources)
     ]  # fmt: skip

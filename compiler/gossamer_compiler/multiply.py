@@ -9,12 +9,21 @@ from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import Stream, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable
 from gossamer_compiler.emit_tiles import TilePass, sums_ready
+from gossamer_compiler.emit_turned import Halves
 from gossamer_compiler.emit_update import BackwardStream
 from gossamer_compiler.emit_vector import Pass, store_parameters
-from gossamer_compiler.geometry import ChannelGemm, GradientGemm, backward_phases, forward_gemm
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
-from gossamer_compiler.multiply_stages import BackPropagation, FeedForward, Phase, Update, WeightGradient
+from gossamer_compiler.multiply_stages import (
+    BackPropagation,
+    FeedForward,
+    Phase,
+    TurnedBackPropagation,
+    TurnedPhase,
+    Update,
+    WeightGradient,
+)
 from gossamer_compiler.objective import Choice
 from gossamer_compiler.optimizer import Optimizer
 from gossamer_compiler.sampled import Sampled
@@ -81,6 +90,7 @@ class MultiplyLayer:
         self.weights = Weights(master, momentum, gradient, shape, self._patterns[0], node.grouping, rule, memory.word)
         self.bias = [self._vector(part) for part in ("bias", "bias.momentum", "bias.gradient")] if node.bias else []
         self.phases: list[Phase] = []
+        self.turned: TurnedBackPropagation | None = None
         self.sampled: Sampled | None = None
         """Gradient of its output for WU, pruned along the batch; None if WU takes the dense one."""
 
@@ -120,14 +130,23 @@ class MultiplyLayer:
             f"{self.node.name}.{part}", 4 * blocks_of(channels, self._memory.word) * BLOCK, "channels", (channels,)
         )
 
-    def plan_backward(self, gradient: Activation, target: Activation) -> None:
-        """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`."""
-        phases = list(backward_phases(gradient, target, self.node.window, self._patterns[1], self.node.grouping))
+    def plan_backward(self, gradient: Activation, target: Activation, pruned: Sampled | None = None) -> None:
+        """Schedule BP and allocate its weights; the update writes them, so this comes before :meth:`update`.
+
+        Parameters
+        ----------
+        pruned : entries along the channels of ``gradient``: they are operand B then, and ``target`` is turned.
+        """
+        pattern = self._patterns[1] if pruned is None else pruned.pattern
+        phases = list(backward_phases(gradient, target, self.node.window, pattern, self.node.grouping))
         real = [number for number, (_, _, gemm) in enumerate(phases) if gemm is not None]
         if not real:
             raise UnsupportedError(
                 f"layer {self.node.name!r}: no tap of its kernel reaches the image", "less padding or a smaller stride"
             )
+        if pruned is not None:
+            self.turned = self._turned_phases(phases, real, pruned)
+            return
         for number, (y, x, gemm) in enumerate(phases):
             if gemm is None:
                 self.phases.append(Phase(y, x, None, None, None))
@@ -135,6 +154,21 @@ class MultiplyLayer:
             choice = self.scheduler.channels(gemm, self.node.name, (number == real[0], number == real[-1]))
             stream = self._stream(f"backward.{number}", gemm, choice.mapping)
             self.phases.append(Phase(y, x, gemm, choice, stream))
+
+    def _turned_phases(
+        self, phases: Sequence[tuple[Taps, Taps, ChannelGemm | None]], real: Sequence[int], pruned: Sampled
+    ) -> TurnedBackPropagation:
+        weights = self.weights
+        copy = self._memory.allocate(f"{self.node.name}.halves", weights.master.size_bytes // 2, "halves",
+                                     (weights.master.size_bytes // 4,))  # fmt: skip
+        self.weights = dataclasses.replace(weights, halves=copy)
+        planned = []
+        for number, (y, x, gemm) in enumerate(phases):
+            edges = number == real[0], number == real[-1]
+            choice = None if gemm is None else self.scheduler.turned(gemm, self.node.name, edges)
+            planned.append(TurnedPhase(y, x, gemm, choice))
+        halves = Halves(copy, weights.shape[3], weights.rows, weights.out_blocks)
+        return TurnedBackPropagation(tuple(planned), halves, pruned)
 
     def statistics(self, normalisation: Normalisation) -> Statistics | None:
         """How FF can give the normalisation that reads its output its statistics; None if it cannot."""
@@ -153,6 +187,8 @@ class MultiplyLayer:
 
     def back_propagate(self) -> StageProgram:
         """BP, phase by phase; pixels without taps get zeros."""
+        if self.turned is not None:
+            return self._book.stage(self.turned, self.node.name, "bp")
         return self._book.stage(BackPropagation(tuple(self.phases), self._patterns[1]), self.node.name, "bp")
 
     def weight_gradient(

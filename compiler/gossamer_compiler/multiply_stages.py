@@ -8,13 +8,16 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
 from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase
 from gossamer_compiler.emit_gradient import Companion, emit_companion, emit_gradient_gemm
+from gossamer_compiler.emit_turned import Halves, emit_turned_gemm
 from gossamer_compiler.emit_update import BackwardStream, emit_update
 from gossamer_compiler.emit_vector import load_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.objective import Choice
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.statistics import ColumnVectors, Statistics
+from gossamer_compiler.turned import TurnedMapping
 from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
@@ -23,7 +26,9 @@ from gossamer_models.isa.instructions import Load
 from gossamer_models.program import StageProgram, Tensor
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["BackPropagation", "FeedForward", "Phase", "Update", "WeightGradient"]
+__all__ = [
+    "BackPropagation", "FeedForward", "Phase", "TurnedBackPropagation", "TurnedPhase", "Update", "WeightGradient",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,52 @@ class BackPropagation:
         flows = dict.fromkeys(_dataflow(choice.mapping) for choice in choices)
         return builder.finish(
             layer, "bp", dataflow=", ".join(flows), sparsity=_text(self.pattern), macs=macs, macs_dense=macs_dense,
+            schedules=tuple(choice.schedule for choice in choices),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedPhase:
+    """One phase of BP with the gradient as operand B; without taps it has no GEMM."""
+
+    y: Taps
+    x: Taps
+    gemm: ChannelGemm | None
+    choice: Choice[TurnedMapping] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedBackPropagation:
+    """BP with the gradient as operand B, pruned along its channels.
+
+    Members
+    -------
+    weights : operand A.
+    pruned : operand B.
+    """
+
+    phases: tuple[TurnedPhase, ...]
+    weights: Halves
+    pruned: Sampled
+
+    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
+        """The stage."""
+        builder = StageBuilder()
+        gemms: list[ChannelGemm] = []
+        choices: list[Choice[TurnedMapping]] = []
+        any_gemm = next(phase.gemm for phase in self.phases if phase.gemm is not None)
+        for phase in self.phases:
+            if phase.gemm is None or phase.choice is None:
+                emit_zero_phase(builder, phase.y, phase.x, any_gemm)
+                continue
+            emit_turned_gemm(builder, phase.gemm, phase.choice.mapping, self.weights, self.pruned, architecture)
+            gemms.append(phase.gemm)
+            choices.append(phase.choice)
+        flows = dict.fromkeys(f"os {choice.mapping.li}x{choice.mapping.lj}, turned" for choice in choices)
+        return builder.finish(
+            layer, "bp", dataflow=", ".join(flows), sparsity=_text(self.pruned.pattern),
+            macs=sum(gemm.macs() for gemm in gemms),
+            macs_dense=sum(dataclasses.replace(gemm, pattern=DENSE).macs() for gemm in gemms),
             schedules=tuple(choice.schedule for choice in choices),
         )  # fmt: skip
 

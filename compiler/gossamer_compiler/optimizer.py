@@ -13,11 +13,22 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
+from gossamer_models.loss_scale import DEFAULT_SCALE, LossScale
 from gossamer_models.program import Tensor
 
-__all__ = ["Optimizer", "emit_vector_update", "update_rule"]
+__all__ = ["Hyperparameters", "Optimizer", "emit_vector_update", "update_rule"]
 
 S = Semaphore
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """Constants that the Program carries."""
+
+    rate: float = 0.1
+    momentum: float = 0.9
+    decay: float = 5e-4
+    loss_scale: float | LossScale = DEFAULT_SCALE
 
 
 @dataclass(frozen=True, slots=True)

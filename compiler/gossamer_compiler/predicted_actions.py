@@ -21,7 +21,7 @@ from gossamer_models.actions import Actions, entry_tag_bits
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
 
-__all__ = ["channel_actions", "each_actions", "gradient_actions"]
+__all__ = ["between", "channel_actions", "each_actions", "gradient_actions", "reached"]
 
 _HALF_BITS, _SINGLE_BITS, _METADATA_BITS = 16, 32, 8
 _BLOCK_ELEMENTS = BLOCK * BLOCK
@@ -45,10 +45,10 @@ def channel_actions(
         * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
     )  # fmt: skip
     whole_rows = gemm.x.outputs if mapping.across == 1 else None
-    rows = each(mapping.rows, lambda rows: _reached(gemm.y, rows, mapping.down))
+    rows = each(mapping.rows, lambda rows: reached(gemm.y, rows, mapping.down))
     columns = each(
         mapping.columns,
-        lambda columns: source.width if columns == whole_rows else _reached(gemm.x, columns, mapping.across),
+        lambda columns: source.width if columns == whole_rows else reached(gemm.x, columns, mapping.across),
     )
     cut_up = mapping.strips != WHOLE
     samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
@@ -84,7 +84,7 @@ def gradient_actions(
     held = mapping.units * mapping.held_blocks(array.rows) * array.rows
     source_rows = (mapping.rows - 1) * stride + kernel
     loaded = j_loops * i_loops * cuts * held * mapping.batch_words * source_rows * source.width * gemm.word
-    rows = each(mapping.rows, lambda rows: _inside(-padding, rows * stride, (rows - 1) * stride + kernel,
+    rows = each(mapping.rows, lambda rows: between(-padding, rows * stride, (rows - 1) * stride + kernel,
                                                     gradient.height // rows, source.height))  # fmt: skip
     blocks = each(mapping.channel_blocks, lambda blocks: _input_blocks(gemm, unit, blocks, array))
     input_reads = (j_loops if unit.count == 1 else 1) * blocks * source.batch_blocks * rows * source.width
@@ -118,17 +118,17 @@ def each_actions(values: int, count: Callable[[int], Actions]) -> Actions:
     return Actions(**columns)
 
 
-def _inside(low: int, step: int, extent: int, steps: int, size: int) -> int:
+def between(low: int, step: int, extent: int, steps: int, size: int) -> int:
     """Positions 0..size-1 that ``steps`` windows of ``extent`` reach, the first from ``low``, counted per window."""
     begins = low + step * np.arange(steps)
     return int(np.maximum(np.minimum(begins + extent, size) - np.maximum(begins, 0), 0).sum())
 
 
-def _reached(taps: Taps, outputs: int, strips: int) -> int:
+def reached(taps: Taps, outputs: int, strips: int) -> int:
     """Real source positions that all tiles of ``outputs`` of all strips read."""
     tiles = taps.strip(strips).outputs // outputs
     step, extent = outputs * taps.step, taps.extent(outputs)
-    return _inside(taps.low, step, extent, tiles * strips, taps.size)
+    return between(taps.low, step, extent, tiles * strips, taps.size)
 
 
 def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Array) -> int:
@@ -137,7 +137,7 @@ def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Ar
     held = max(BLOCK, channel_blocks * array.rows) // BLOCK
     step = channel_blocks * array.rows // BLOCK
     units = range(0, unit.count * unit.inputs // BLOCK, unit.inputs // BLOCK) if unit.count > 1 else (0,)
-    return sum(_inside(first, step, held, loops, gemm.source.channel_blocks) for first in units)
+    return sum(between(first, step, held, loops, gemm.source.channel_blocks) for first in units)
 
 
 def _columns(cut: Columns, mapping: GradientMapping) -> int:
@@ -151,7 +151,7 @@ def _output_blocks(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
     if unit.count == 1:
         return min(cut.tiles * cut.width // BLOCK, channels)
     step = unit.outputs // BLOCK
-    return _inside(0, step, step if cut.shared else cut.tiles * cut.width // BLOCK, unit.count, channels)
+    return between(0, step, step if cut.shared else cut.tiles * cut.width // BLOCK, unit.count, channels)
 
 
 def _weights(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Array) -> int:

@@ -66,6 +66,8 @@ def replays(
         schedules = _applying(theirs.get((stage.layer, stage.stage), ()), stage.schedules)
         if stage.layer not in nodes or not schedules or _sizes(stage.schedules) == _sizes(schedules):
             continue
+        if _kind(stage.schedules) != _kind(schedules):
+            continue  # one of them computes BP turned
         node = nodes[stage.layer]
         shape = dataclasses.replace(node, name="", source="", output="")
         key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, _sizes(stage.schedules), _sizes(schedules)
@@ -84,6 +86,10 @@ def _applying(schedules: tuple[Schedule, ...], own: tuple[Schedule, ...]) -> tup
     return tuple(
         dataclasses.replace(one, sizes=tuple((dict(one.sizes) | {_APPLIES: wanted}).items())) for one in schedules
     )
+
+
+def _kind(schedules: tuple[Schedule, ...]) -> list[str]:
+    return [name for name, _ in schedules[0].sizes] if schedules else []
 
 
 def _sizes(schedules: tuple[Schedule, ...]) -> tuple[tuple[tuple[str, int], ...], ...]:

@@ -1,7 +1,8 @@
-"""Gradients that are pruned along the batch without bias: operand B of WU in place of dense ones.
+"""Gradients that are pruned: along the batch without bias as operand B of WU, or along channels as operand B of BP.
 
 The pass that makes a gradient prunes it on its way out: its result in VOUT goes through the prune engine, and entries
-and metadata are stored beside the dense tensor, which BP reads. WU then loads N entries for every M of a word.
+and metadata are stored beside the dense tensor, which BP, or WU, reads. Its reader then loads N entries for every M of
+a word.
 """
 
 import dataclasses
@@ -26,20 +27,24 @@ _NOWHERE = Tensor("", 0, 0, "entries", ())
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Entries [batch/8][y][x][c/8][entry][8 c] of a gradient: fp16 values, then as many metadata bytes.
+    """Entries [batch/8][y][x][c/8][entry][8] of a gradient: fp16 values, then as many metadata bytes.
+
+    Entries of eight channels, or of eight samples, lie side by side: those that are not along the words.
 
     Members
     -------
     tensor : where they lie.
     gradient : the dense gradient.
-    pattern : N:M along the batch.
+    pattern : N:M along the batch, or along channels.
     seed : of the random words, numbered as the words of eight samples lie: no tiling changes them.
+    along_channels : the largest of a word of channels are kept, else some of a word of samples without bias.
     """
 
     tensor: Tensor
     gradient: Activation
     pattern: Pattern
-    seed: int
+    seed: int = 0
+    along_channels: bool = False
 
     def unplaced(self) -> "Sampled":
         """The same shape without a place or seed, so that equal problems compare equal."""
@@ -47,7 +52,7 @@ class Sampled:
 
     @property
     def entries(self) -> int:
-        """Entries per word of eight samples."""
+        """Entries per word of eight."""
         return self.pattern.entries_per_word(BLOCK)
 
     @property
@@ -72,12 +77,20 @@ def _lines(gradient: Activation, entries: int) -> int:
     return -(-count // ENTRY_LINE) * ENTRY_LINE
 
 
-def allocate_sampled(memory: MemoryImage, name: str, gradient: Activation, pattern: Pattern, seed: int) -> Sampled:
+def allocate_sampled(
+    memory: MemoryImage,
+    name: str,
+    gradient: Activation,
+    pattern: Pattern,
+    seed: int = 0,
+    *,
+    along_channels: bool = False,
+) -> Sampled:
     """Allocate the entries of a gradient."""
     entries = pattern.entries_per_word(BLOCK)
     shape = (gradient.batch_blocks, gradient.pixels, gradient.channel_blocks, entries, BLOCK)
     tensor = memory.allocate(name, 3 * _lines(gradient, entries), "entries", shape)
-    return Sampled(tensor, gradient, pattern, seed)
+    return Sampled(tensor, gradient, pattern, seed, along_channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,12 @@ class Tile:
 
 def prune_tile(sampled: Sampled, tile: Tile) -> Prune:
     """Prune the dense tile at the start of VOUT."""
+    if sampled.along_channels:
+        return Prune(
+            wait=S.WEIGHT_FULL | S.PRN_FREE, signal=S.PRN_FULL, advance=Advance.VOUT | Advance.PRN, axis=1,
+            keep=sampled.pattern.n, of=sampled.pattern.m, n2=tile.pixels, n0=sampled.gradient.channel_blocks,
+            valid=sampled.gradient.channels,
+        )  # fmt: skip
     words = sampled.gradient.channel_blocks * BLOCK
     modifiers = [step(Prune, "word", level, pixels * words) for level, pixels in tile.steps]
     if tile.ragged:

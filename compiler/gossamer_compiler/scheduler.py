@@ -14,6 +14,7 @@ from gossamer_compiler.mapping_gradient import choose_gradient, given_gradient, 
 from gossamer_compiler.mapping_tokens import choose_product
 from gossamer_compiler.objective import Choice, Objective
 from gossamer_compiler.token_products import Product, ProductMapping
+from gossamer_compiler.turned import TurnedMapping, choose_turned
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Dataflow
 from gossamer_models.program import Schedule
@@ -50,6 +51,10 @@ class Scheduler:
         """Schedule of FF or of a phase of BP, as :func:`~gossamer_compiler.mapping.choose_channels` gives it."""
         best = choose_channels(gemm, self.architecture, layer, self.objective, edges, offer)
         return self._given.get(_product(gemm, edges, best.mapping)) or best if self._given else best
+
+    def turned(self, gemm: ChannelGemm, layer: str, edges: Edges) -> Choice[TurnedMapping]:
+        """Schedule of a phase of BP whose gradient is operand B."""
+        return choose_turned(gemm, self.architecture, layer, self.objective, edges)
 
     def gradient(self, gemm: GradientGemm, layer: str) -> Choice[GradientMapping]:
         """Schedule of WU; raises as :func:`~gossamer_compiler.mapping_gradient.choose_gradient` does."""

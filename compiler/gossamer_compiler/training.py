@@ -4,7 +4,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
@@ -20,8 +19,9 @@ from gossamer_compiler.loss_scale import ScaleState, allocate_scale
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer, beside
 from gossamer_compiler.objective import CYCLES, Objective
-from gossamer_compiler.optimizer import Optimizer
-from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_compiler.optimizer import Hyperparameters, Optimizer
+from gossamer_compiler.pruned_gradients import PrunedGradients, read_by_passes
+from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Given, Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Statistics
@@ -35,26 +35,14 @@ from gossamer_models.grouping import DENSE
 from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.instructions import VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK
-from gossamer_models.loss_scale import DEFAULT_SCALE, LossScale
 from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
-from gossamer_models.sampling import stream_seed
 from gossamer_models.sparsity import Pattern
 
 __all__ = ["Hyperparameters", "compile_training"]
 
 _NO_STEP = Optimizer(rate=0.0, momentum=0.0, decay=0.0, loss_scale=1.0, obeys=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Hyperparameters:
-    """Constants that the Program carries."""
-
-    rate: float = 0.1
-    momentum: float = 0.9
-    decay: float = 5e-4
-    loss_scale: float | LossScale = DEFAULT_SCALE
 
 
 def compile_training(
@@ -102,8 +90,8 @@ def compile_training(
         A layer or the architecture is outside what the machine supports.
     """
     word = architecture.array.group
-    if method.samples_gradient and word != BLOCK:
-        raise UnsupportedError(f"no pass makes words of {word} samples", f"array.group: {BLOCK}, or another method")
+    if (method.samples_gradient or method.prunes_gradient) and word != BLOCK:
+        raise UnsupportedError(f"no pass prunes words of {word}", f"array.group: {BLOCK}, or another method")
     constants = hyperparameters or Hyperparameters()
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective, given or {})
@@ -144,8 +132,7 @@ class _Compiler:
         self.given: set[str] = set()
         self.waiting: list[tuple[MultiplyLayer, Activation]] = []
         self.totals: dict[str, Activation] = {}
-        self.samples_by = (pattern, seed) if method.samples_gradient else None
-        self.sampled: dict[str, Sampled] = {}
+        self.pruned = PrunedGradients(method, pattern, seed, self.memory)
         self.readers = Counter(name for node in graph.nodes for name in sources_of(node))
 
     def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
@@ -176,11 +163,15 @@ class _Compiler:
             self.tensors[name] = allocate(self.memory, name, self.batch, *self.graph.shapes[name])
         return self.tensors[name]
 
-    def _new_gradient(self, name: str) -> Activation:
+    def _new_gradient(self, name: str, *, turned: bool = False) -> Activation:
         held = self.gradients.setdefault(name, [])
         suffix = f".{len(held)}" if held else ""
-        held.append(allocate(self.memory, f"{name}.grad{suffix}", self.batch, *self.graph.shapes[name]))
+        shape = self.graph.shapes[name]
+        held.append(allocate(self.memory, f"{name}.grad{suffix}", self.batch, *shape, turned=turned))
         return held[-1]
+
+    def _allocate_turned(self, name: str) -> Activation:
+        return allocate(self.memory, f"{name}.grad.turned", self.batch, *self.graph.shapes[name], turned=True)
 
     def _forward(self, node: Node, loss_scale: float | ScaleState) -> list[StageProgram]:
         if isinstance(node, Multiply):
@@ -272,10 +263,9 @@ class _Compiler:
         if isinstance(node, Multiply):
             layer = self.multiplies[node.name]
             stages += self._sample_apart(node, gradient)
-            layer.sampled = self.sampled.get(node.output)
+            layer.sampled = self.pruned.for_gradient(node.output)
             if not node.first:
-                layer.plan_backward(gradient, self._new_gradient(node.source))
-                stages.append(layer.back_propagate())
+                stages += self._multiply_backward(layer, gradient)
             self.waiting.append((layer, gradient))
             updates.append(layer.update(rule))
         elif isinstance(node, TokenStep):
@@ -291,6 +281,19 @@ class _Compiler:
         else:
             stages.append(self._pool_backward(node, gradient))
         return stages
+
+    def _multiply_backward(self, layer: MultiplyLayer, gradient: Activation) -> list[StageProgram]:
+        """BP; where its blocks come out turned and another reader than a pass follows, a pass turns them back."""
+        pruned, name = self.pruned.for_backward(layer.node.output), layer.node.source
+        if pruned is None:
+            layer.plan_backward(gradient, self._new_gradient(name))
+            return [layer.back_propagate()]
+        passed = read_by_passes(self.graph, name)
+        made = self._new_gradient(name, turned=True) if passed else self._allocate_turned(name)
+        layer.plan_backward(gradient, made, pruned)
+        work = [] if passed else [Pass(VectorOp.APPLY, VectorFlag(0), {0: made}, (self._new_gradient(name),))]
+        turns = [self.book.stage(Passes((Companion((), one),)), layer.node.name, "bp-turn") for one in work]
+        return [layer.back_propagate(), *turns]
 
     def _step_backward(self, node: TokenStep, work: Companion) -> list[StageProgram]:
         """A step's only pass, and behind it the sums of its input's gradients if this was the last of them."""
@@ -320,18 +323,13 @@ class _Compiler:
         return self.book.stage(Passes((companion,)), name, "bp")
 
     def _sample(self, name: str, gradient: Activation) -> Sampled | None:
-        """Entries of the complete gradient of a tensor, if WU of the layer that made it is to read entries."""
+        """Entries of the complete gradient of a tensor, if the layer that made it is to read entries."""
         made_by = next((layer for layer in self.multiplies.values() if layer.node.output == name), None)
-        if self.samples_by is None or made_by is None or made_by.node.first or made_by.node.grouping.diagonal:
-            return None
-        pattern, seed = self.samples_by
-        stream = stream_seed(seed, len(self.sampled))
-        self.sampled[name] = allocate_sampled(self.memory, f"{name}.sampled", gradient, pattern, stream)
-        return self.sampled[name]
+        return self.pruned.new(name, gradient, None if made_by is None else made_by.node)
 
     def _sample_apart(self, node: Multiply, gradient: Activation) -> list[StageProgram]:
         """Prune a gradient in a pass of its own where the stage that made it does not."""
-        sampled = None if node.output in self.sampled else self._sample(node.output, gradient)
+        sampled = None if node.output in self.pruned else self._sample(node.output, gradient)
         if sampled is None:
             return []
         work = Companion((), Pass(VectorOp.APPLY, VectorFlag(0), {0: gradient}, sampled=sampled))

@@ -69,6 +69,7 @@ class Weights:
     rule : what is kept for FF and BP.
     word : elements per word.
     grouping : groups of the channels; with one group there is one bundle.
+    halves : dense fp16 copy in the same order, if BP reads one.
     """
 
     master: Tensor
@@ -79,6 +80,7 @@ class Weights:
     grouping: Grouping
     rule: PruneRule
     word: int
+    halves: Tensor | None = None
 
     @property
     def word_blocks(self) -> int:

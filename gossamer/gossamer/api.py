@@ -1,34 +1,30 @@
 """What the commands do, as Python functions: a workload in, a result and its files out."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.fairness import Fairness, Ran, Taken, check_fairness, fairness_result, take_better
 from gossamer.folders import make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
+from gossamer.runner import Runner
 from gossamer_compiler.importers.load import load_any_network
-from gossamer_compiler.objective import objective_of
-from gossamer_compiler.scheduler import Given
-from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.collection import collection_paused
 from gossamer_models.errors import InputError
-from gossamer_models.grouping import DENSE
 from gossamer_models.loading import validate
-from gossamer_models.methods import METHODS, Phase
+from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
 from gossamer_models.objectives import OBJECTIVES
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
-from gossamer_models.workload import MethodUse, Training, Workload, load_workload
-from gossamer_reports.compare import Comparison, compare
+from gossamer_models.workload import Training, Workload, load_workload
+from gossamer_reports.compare import Comparison
 from gossamer_reports.result import Result, simulation_result, versions, write_json
-from gossamer_reports.schedule import PhaseRun, schedule_result
+from gossamer_reports.schedule import schedule_result
 from gossamer_sim.executor import Simulator
 from gossamer_sim.trace import write_trace
 
@@ -165,48 +161,11 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
     workload, network, machine = loaded
     simulator = Simulator(machine, memory=workload.memory, trace=trace)
     with _about(workload.source):
-        objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
-
-    def one_run(what: str, use: MethodUse, phase: Phase, given: Given | None = None) -> Ran:
-        note(f"{what}: compiling {network.name}, {_name(use)}")
-        with _about(workload.source):
-            program = compile_training(
-                network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
-                phase=phase, objective=objective, given=given,
-                hyperparameters=Hyperparameters(loss_scale=workload.training.loss_scale),
-            )  # fmt: skip
-        note(f"{what}: simulating {len(program.stages)} stages")
-        return program, simulator.run(program)
-
-    def beaten(own: Ran, other: Ran) -> Fairness:
-        return check_fairness(network, workload.batch, machine, objective, own[0], other[0], simulator)
-
-    def traded(what: str, use: MethodUse, phase: Phase, own: Ran, others: Iterable[Ran]) -> Taken:
-        found = tuple(beaten(own, other) for other in others)
-        return take_better(own, found, lambda given: one_run(what, use, phase, given), objective)
-
-    last, phases = _phases(workload.baseline)[-1], _phases(workload.training)
-    first = one_run("baseline", workload.baseline, last)
-    own = [one_run("run", workload.training, phase) for phase in phases]
-    note("both runs: the other's schedules replayed")
-    baseline = traded("baseline", workload.baseline, last, first, own)
-    lent = [traded("run", workload.training, phase, run, [first]) for phase, run in zip(phases, own, strict=True)]
-    runs = [run.ran for run in lent]
-    settled = not any(run.products for run in (baseline, *lent))
-    replayed = baseline.found if settled else [beaten(baseline.ran, run) for run in runs]
-    compared = [PhaseRun(phase, compare(run, baseline.ran, machine)) for phase, run in zip(phases, runs, strict=True)]
-    schedule = schedule_result(compared) if len(compared) > 1 else None
-    fairness = fairness_result(replayed, baseline)
-    result = simulation_result(compared[-1].comparison, workload, network.name, machine, fairness, schedule)
-    return Simulation(compared[-1].comparison, runs[-1][1], result)
-
-
-def _phases(use: MethodUse) -> tuple[Phase, ...]:
-    return METHODS[use.method].phases(use.pattern or DENSE)
-
-
-def _name(use: MethodUse) -> str:
-    return f"{use.method} {use.sparsity or ''}".strip()
+        compared = Runner(workload, network, machine, simulator, note).compare(workload.baseline, workload.training)
+    schedule = schedule_result(compared.phases) if len(compared.phases) > 1 else None
+    comparison = compared.phases[-1].comparison
+    result = simulation_result(comparison, workload, network.name, machine, compared.fairness, schedule)
+    return Simulation(comparison, compared.timing, result)
 
 
 def write_simulation(simulation: Simulation, directory: Path, *, plots: bool = True, note: Note = silent) -> list[Path]:

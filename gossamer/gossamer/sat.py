@@ -13,19 +13,15 @@ from rich.progress import Progress
 
 from gossamer import api
 from gossamer.folders import make_directory
-from gossamer_compiler.objective import objective_of
-from gossamer_compiler.training import compile_training
+from gossamer.runner import Runner
 from gossamer_models.errors import InputError
-from gossamer_models.grouping import DENSE
 from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import METHODS
 from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import MethodUse
-from gossamer_reports.compare import compare
 from gossamer_reports.method_study import study_document, study_result, study_row
 from gossamer_reports.plots_methods import methods_figure
 from gossamer_reports.result import Result, write_json
-from gossamer_reports.schedule import PhaseRun
 from gossamer_sim.executor import Simulator
 
 __all__ = ["SPARSITIES", "main", "study"]
@@ -42,7 +38,7 @@ def uses(word: int) -> Iterator[MethodUse]:
     yield MethodUse()
     for sparsity in SPARSITIES[word]:
         for name, method in METHODS.items():
-            built = word == BLOCK or not method.samples_gradient
+            built = word == BLOCK or not (method.samples_gradient or method.prunes_gradient)
             if name != "dense" and method.trains and method.takes(Pattern.parse(sparsity)) and built:
                 yield MethodUse(method=name, sparsity=sparsity)
 
@@ -50,7 +46,9 @@ def uses(word: int) -> Iterator[MethodUse]:
 def study(
     folder: Path, advance: Callable[[str, int], None] = lambda _, __: None, architecture: str | None = None
 ) -> Result:
-    """Simulate every workload of a folder by every method.
+    """Simulate every workload of a folder by every method, each beside its baseline as ``gossamer simulate`` does.
+
+    ``result["unfair"]`` names stages of baselines that the run's schedules would make better.
 
     Parameters
     ----------
@@ -66,29 +64,23 @@ def study(
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise InputError(f"folder {str(folder)!r:.80} holds no workload", "files of the form NAME.yaml")
-    rows, machines = [], {}
+    rows, unfair, machines = [], list[str](), {}
     for file in files:
         workload, network, machine = api.load(file, architecture=architecture)
         machines[machine.name] = simulator = Simulator(machine, memory=workload.memory)
         if len(machines) > 1:
             raise InputError(f"{file}: `architecture` must be {next(iter(machines))!r} as in the others")
-        objective = objective_of(workload.objective, machine, workload.memory or machine.memory.model)
-        dense = None
+        runner, dense = Runner(workload, network, machine, simulator), MethodUse()
+        baseline = runner.run("baseline", dense)
         chosen = list(uses(machine.array.group))
         for use in chosen:
             advance(f"{network.name}, {use.method} {use.sparsity or ''}", len(files) * len(chosen))
-            runs = []
-            for phase in METHODS[use.method].phases(use.pattern or DENSE):
-                program = compile_training(
-                    network, workload.batch, METHODS[use.method], use.pattern, machine, workload.training.optimizer,
-                    phase=phase, objective=objective,
-                )  # fmt: skip
-                simulated = program, simulator.run(program)
-                dense = dense or simulated
-                runs.append(PhaseRun(phase, compare(simulated, dense, machine)))
-            rows.append(study_row(runs, network.name, workload.batch, use))
-        memory_model = runs[0].comparison.memory_model
-    return study_result(rows, next(iter(machines)), memory_model)
+            compared = runner.compare(dense, use, baseline)
+            beaten = [(network.name, use.method, item["layer"], item["stage"]) for item in compared.fairness["beaten"]]
+            unfair += [", ".join(names) for names in beaten]
+            rows.append(study_row(compared.phases, network.name, workload.batch, use))
+        memory_model = compared.phases[0].comparison.memory_model
+    return {**study_result(rows, next(iter(machines)), memory_model), "unfair": unfair}
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -126,6 +118,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     for mean in result["means"]:
         print(f"{METHODS[mean['method']].title:15} {mean['sparsity'] or '':4} {mean['speedup']:.2f}x")
     print(f"table and figure in {document}, result in {out}")
+    if result["unfair"]:
+        print(f"make sat: not fair, better with the run's schedule: {result['unfair'][0]}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -9,6 +9,7 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.grouping import groups_per_word
 from gossamer_models.layers import BatchNorm, Conv2d, LayerNorm, Linear, RmsNorm, Rotary, Tokens
 from gossamer_models.layouts import (
+    BLOCK,
     entry_tile,
     pack_blocks,
     pack_grouped,
@@ -73,6 +74,8 @@ def read(program: Program, name: str) -> NDArray[Any]:
     word = program.memory.word
     if tensor.layout == "blocks":
         return unpack_blocks(data.view(np.float16), shape)
+    if tensor.layout == "turned":
+        return unpack_blocks(data.view(np.float16).reshape(-1, BLOCK, BLOCK).swapaxes(1, 2).ravel(), shape)
     if tensor.layout == "weights":
         return unpack_weights(data.view(np.float32), shape, word)
     if tensor.layout == "grouped":

@@ -62,6 +62,7 @@ class Method:
     source : where the rule is published.
     samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
     masks : of the weights in FF and BP.
+    prunes_gradient : the output's gradient is pruned along its channels for BP, in place of weights.
     schedule : how pruning sets in.
     trains : False for FF alone, with statistics of normalisations given.
     """
@@ -87,6 +88,7 @@ class Method:
     source: str
     samples_gradient: bool = False
     masks: Masks = Masks.APART
+    prunes_gradient: bool = False
     schedule: Schedule = Schedule.CONSTANT
     trains: bool = True
 
@@ -94,7 +96,7 @@ class Method:
         """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities over a run."""
         if not self.trains:
             return 1 / pattern.density
-        pruned = int(self.prunes_forward) + int(self.prunes_backward) + int(self.samples_gradient)
+        pruned = sum((self.prunes_forward, self.prunes_backward or self.prunes_gradient, self.samples_gradient))
         densities = [(phase.share, 1.0 if phase.factor else phase.pattern.density) for phase in self.phases(pattern)]
         return 3 / float(sum(share * (3 - pruned + pruned * density) for share, density in densities))
 
@@ -109,6 +111,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for method in (
             Method("dense", "dense training", False, False, 0.0, "baseline"),
             Method("sr-ste", "SR-STE", True, False, SR_STE_LAMBDA, "arXiv 2102.04010"),
+            Method(
+                "sdgp",
+                "SDGP",
+                False,
+                False,
+                0.0,
+                "arXiv 2202.00774; BradMcDanel/sdgp sdgp.py, its variant max: what is kept is not rescaled",
+                prunes_gradient=True,
+            ),
             Method("sdwp", "SDWP", False, True, 0.0, "SAT, arXiv 2309.13015"),
             Method("bdwp", "BDWP", True, True, 0.0, "SAT, arXiv 2309.13015"),
             Method(

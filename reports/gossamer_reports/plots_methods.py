@@ -1,6 +1,6 @@
 """Several networks by several methods: speed-up under both ceilings, and below it the cycles that are lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gossamer_models.methods import METHODS
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["methods_figure"]
 
 _WIDTH = 0.86
+_PUBLISHED: Mapping[str, Any] = {
+    "marker": "D", "linestyle": "none", "color": "white", "markeredgecolor": "black", "markersize": 6,
+}  # fmt: skip
 _LOSSES = {name: color for name, color in LEDGER_COLORS.items() if name != "ideal"}
 
 
@@ -43,10 +46,12 @@ def methods_figure(result: Result) -> "Figure":
             dense = [row for row in result["rows"] if not row["sparsity"]]
             _draw_ledgers(axes[2 * number + 1], [*dense, *chosen], networks, len(groups))
             axes[2 * number + 1].set_title(f"{sparsity}: cycles beyond the useful multiply-adds, dense training first")
-        if "2:8" in sparsities:
+        published = "bdwp" in methods and "2:8" in sparsities
+        if published:
             _draw_published(axes[2 * sparsities.index("2:8")], networks, methods)
+        key = _key(methods, published=published)
         for place, panel in enumerate(axes):
-            panel.legend(handles=_losses() if place % 2 else _key(methods), loc="center left", bbox_to_anchor=(1, 0.5))
+            panel.legend(handles=_losses() if place % 2 else key, loc="center left", bbox_to_anchor=(1, 0.5))
         figure.suptitle(f"One training iteration on {result['architecture']}, memory model {result['memory_model']}")
         lay_out(figure)
     return figure
@@ -79,9 +84,8 @@ def _draw_speedups(axes: "Axes", rows: Sequence[Result], groups: Sequence[str], 
 
 
 def _draw_published(axes: "Axes", networks: Sequence[str], methods: Sequence[str]) -> None:
-    if "bdwp" in methods:
-        x = _places([*networks, "mean"], methods)["mean", "bdwp"]
-        axes.plot([x], [SAT_SPEEDUP], marker="D", color="white", markeredgecolor="black", markersize=6, zorder=3)
+    x = _places([*networks, "mean"], methods)["mean", "bdwp"]
+    axes.plot([x], [SAT_SPEEDUP], zorder=3, **_PUBLISHED)
 
 
 def _draw_ledgers(axes: "Axes", rows: Sequence[Result], networks: Sequence[str], groups: int) -> None:
@@ -104,7 +108,7 @@ def _label(axes: "Axes", groups: Sequence[str]) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def _key(methods: Sequence[str]) -> list[Any]:
+def _key(methods: Sequence[str], *, published: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -112,7 +116,7 @@ def _key(methods: Sequence[str]) -> list[Any]:
         *(Patch(color=METHOD_COLORS[method], label=METHODS[method].title) for method in methods),
         Line2D([], [], **IDEAL, label="ideal ceiling"),
         Line2D([], [], **MACHINE, label="ceiling of the array"),
-        Line2D([], [], marker="D", color="white", markeredgecolor="black", label=f"SAT, BDWP 2:8: {SAT_SPEEDUP}×"),
+        *([Line2D([], [], label=f"SAT, BDWP 2:8: {SAT_SPEEDUP}×", **_PUBLISHED)] if published else []),
     ]
 
 

@@ -1,6 +1,5 @@
 """Look of the plots: colours that colour-blind readers tell apart (Okabe and Ito), and settings that leave no trace."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ __all__ = [
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _YELLOW, _BLUE, _VERMILION, _PURPLE, _GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"
+_INDIGO, _OLIVE, _WINE = "#332288", "#999933", "#882255"
 
 STAGE_COLORS: Final[Mapping[str, str]] = {"ff": _BLUE, "bp": _ORANGE, "wu": _GREEN, "update": _PURPLE}
 """Colour of each stage; others are grey, the total is black."""
@@ -49,7 +49,11 @@ RENDER_COLORS: Final[Mapping[str, str]] = {
 """Colour of each column of a rendering's ledger, in the order in which bars are stacked."""
 
 METHOD_COLORS: Final[Mapping[str, str]] = dict(
-    zip(METHODS, itertools.cycle((_GREY, _SKY, _YELLOW, _ORANGE, _GREEN, _PURPLE, _BLUE, _VERMILION)), strict=False)
+    zip(
+        METHODS,
+        (_GREY, _SKY, _INDIGO, _YELLOW, _ORANGE, _GREEN, _OLIVE, _PURPLE, _WINE, _BLUE, _VERMILION),
+        strict=True,
+    )
 )
 """Colour of each training method."""
 

@@ -12,6 +12,7 @@ def test_every_method_has_a_source() -> None:
     ("method", "sparsity", "ceiling"),
     [
         ("dense", "2:8", 1.0),
+        ("sdgp", "2:8", 4 / 3),
         ("sdwp", "2:4", 1.20),
         ("sr-ste", "2:8", 4 / 3),
         ("bdwp", "2:4", 1.50),

@@ -58,7 +58,7 @@ _OPCODES: dict[int, tuple[str, str]] = {
     accumulate 610 1 | i2 611 16 | i1 627 16 | i0 643 16 | j 659 16 | r2 675 16 | r1 691 16 | r0 707 16
     li_last 723 5 | rows_level 728 2 | rows_last 730 9 | a_base 739 24s | a_i2 763 24s | a_i1 787 24s
     a_i0 811 24s | a_li 835 24s | a_j 859 24s | a_r2 883 24s | a_r1 907 24s | a_r0 931 24s | b_base 955 24
-    b_j 979 24 | b_r2 1003 24 | b_r1 1027 24 | b_r0 1051 24 | acc_base 1075 24 | y_base 1099 20s | y_i2 1119 16s
+    b_j 979 24 | b_r2 1003 24s | b_r1 1027 24s | b_r0 1051 24 | acc_base 1075 24 | y_base 1099 20s | y_i2 1119 16s
     y_i1 1135 16s | y_i0 1151 16s | y_li 1167 16s | y_level 1183 2 | y_shift 1185 3 | y_negative 1188 1
     y_size 1189 20 | x_base 1209 20s | x_i2 1229 16s | x_i1 1245 16s | x_i0 1261 16s | x_li 1277 16s
     x_level 1293 2 | x_shift 1295 3 | x_negative 1298 1 | x_size 1299 20 | dataflow 1319 1 | log2_lr 1320 2

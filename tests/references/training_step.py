@@ -41,6 +41,7 @@ class Replay:
     check : called with (what, reference, stored, noise); noise bounds what fp32 rounding of large terms that cancel
         adds.
     sampled : gives the gradient that a layer's weight gradient is made of, from its name and the complete gradient.
+    pruned : gives the gradient that its data gradient is made of.
     """
 
     layers: tuple[Any, ...]
@@ -49,6 +50,7 @@ class Replay:
     stored_gradient: Callable[[str], Array | None]
     check: Callable[[str, Array, Array, float], None]
     sampled: Callable[[str, Array], Array]
+    pruned: Callable[[str, Array], Array] = lambda _, dy: dy
     values: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
@@ -145,11 +147,12 @@ class Replay:
                 on_weights(layer.name, dw, dy.sum(axis=(0, 2, 3)) if layer.bias else None, float(size))
                 if layer.inputs[0] != "input":
                     w = self.step.backward_weights[layer.name]
-                    dx = naive.conv2d_data_gradient(dy, w, x.shape, *window)
+                    dx = naive.conv2d_data_gradient(self.pruned(layer.name, dy), w, x.shape, *window)
                     self._give(layer.inputs[0], dx)
             case "linear":
                 w = self.step.backward_weights[layer.name]
-                dx, _, bias = naive.linear_gradients(x[:, :, 0, 0], w, dy[:, :, 0, 0])
+                dx, _, _ = naive.linear_gradients(x[:, :, 0, 0], w, self.pruned(layer.name, dy)[:, :, 0, 0])
+                bias = dy[:, :, 0, 0].sum(axis=0)
                 kept = self.sampled(layer.name, dy)[:, :, 0, 0]
                 dw = naive.gemm_float64(kept.T, x[:, :, 0, 0])
                 size = (abs(kept).T @ abs(x[:, :, 0, 0])).max()

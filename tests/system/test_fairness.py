@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gossamer import api
+from gossamer import api, runner
 from gossamer.cli import main
 from gossamer.fairness import Beaten, Fairness, check_fairness
 from gossamer_compiler.objective import CYCLES, Objective, objective_of
@@ -111,7 +111,7 @@ def test_the_command_fails_and_keeps_its_results(
     arguments = ["simulate", str(WORKLOAD), "--no-plots", "--out", str(tmp_path)]
     assert main(arguments) == 0
     assert "fair: of " in capsys.readouterr().out
-    monkeypatch.setattr(api, "check_fairness", lambda *_: Fairness(3, 2, (beaten, beaten)))
+    monkeypatch.setattr(runner, "check_fairness", lambda *_: Fairness(3, 2, (beaten, beaten)))
     assert main(arguments) == 1
     printed = capsys.readouterr()
     line = "not fair: conv2 wu of the baseline takes 1,234 cycles, and 1,233 with the run's schedule of it; 1 more"

@@ -127,3 +127,17 @@ def test_sampling_all_is_dense(seed: int) -> None:
     sampled = run_step(net, 11, "bdwp-mvue", Pattern(4, 4), architecture, seed).program
     assert any(name.endswith(".sampled") for name in sampled.memory.tensors)
     assert results(sampled) == dense
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_as_operand_b_change_no_bit(seed: int) -> None:
+    """All entries kept, BP turned is BP: the order of its sums belongs to the layer."""
+    net, architecture = (
+        random_network(np.random.default_rng(seed)),
+        load_architecture(("tiny-4x4", "small-8x8")[seed % 2]),
+    )
+    dense = results(run_step(net, (11, 24)[seed // 2], "dense", None, architecture, seed).program)
+    turned = run_step(net, (11, 24)[seed // 2], "sdgp", Pattern(8, 8), architecture, seed).program
+    assert any(tensor.layout == "turned" for tensor in turned.memory.tensors.values())
+    found = results(turned)
+    assert {name: found[name] for name in dense} == dense

@@ -12,6 +12,7 @@ from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.sampling import random_parts, sample_groups, stream_seed
 from gossamer_models.sparsity import Pattern
+from tests.references.naive import n_of_m_mask
 from tests.references.training_step import Replay
 from tests.system.training_cases import DECAY, LOSS_SCALE, RATE, Case, convolution, network, random_network, run_step
 
@@ -42,7 +43,7 @@ def whole_sample(case: Case, name: str, dy: NDArray[Any], shape: tuple[int, int,
 def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
     """A layer's entries as a dense gradient, checked: at most N of M samples, signs and sums of magnitudes kept."""
     tensor = case.program.memory.tensors.get(f"{name}.sampled")
-    if tensor is None:
+    if tensor is None or not case.method.samples_gradient:
         return dy
     assert case.pattern is not None
     data = case.program.memory.data
@@ -69,6 +70,14 @@ def sampled_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
+def pruned_gradient(case: Case, name: str, dy: NDArray[Any]) -> NDArray[Any]:
+    """The largest of a layer's gradient along its channels, where BP reads entries."""
+    if f"{name}.sampled" not in case.program.memory.tensors or not case.method.prunes_gradient:
+        return dy
+    assert case.pattern is not None
+    return np.where(n_of_m_mask(dy.astype(np.float16), case.pattern.n, case.pattern.m, 1), dy, 0)
+
+
 def assert_step(case: Case) -> None:
     """Every stored tensor lies within its bound of the reference."""
     memory = case.program.memory.tensors
@@ -90,6 +99,7 @@ def assert_step(case: Case) -> None:
     replay = Replay(
         case.network.layers, case.step, stored, stored_gradient, check,
         sampled=lambda name, dy: sampled_gradient(case, name, dy),
+        pruned=lambda name, dy: pruned_gradient(case, name, dy),
     )  # fmt: skip
     replay.forward(case.images)
 
@@ -119,8 +129,8 @@ def _check_update(case: Case, name: str, check: Any) -> None:
         before, kept = before.transpose(0, 2, 3, 1), kept.transpose(0, 2, 3, 1)
     before, kept = before.reshape(found.shape), kept.reshape(found.shape)
     gradient = host.read(case.program, f"{name}.gradient").astype(np.float64) / LOSS_SCALE + DECAY * before
-    if case.decay:
-        gradient += np.where(kept, 0, case.decay * before)
+    if case.method.decay:
+        gradient += np.where(kept, 0, case.method.decay * before)
     check(f"{name} updated weights", before - RATE * gradient, found, 0.0, 2.0**-22)
 
 
@@ -219,6 +229,17 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
     assert_step(case)
     shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage in ("ff", "bp") and s.macs}
     assert min(shares.values()) == pytest.approx(0.5, abs=0.13)
+
+
+@pytest.mark.parametrize("seed", some_slow(range(500, 508), 503, 505, 506, 507))
+def test_random_networks_with_pruned_gradients(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
+    architecture = load_architecture(("tiny-4x4", "small-8x8", "vcu1525-32x32")[seed % 3])
+    case = run_step(net, int(rng.choice([1, 3, 8, 11, 24])), "sdgp", pattern, architecture, seed)
+    assert_step(case)
+    shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage == "bp" and s.macs}
+    assert min(shares.values()) < 1
 
 
 @pytest.mark.parametrize("seed", some_slow(range(400, 404), 402, 403))

@@ -16,7 +16,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.blocks import NetworkFile, expand
 from gossamer_models.golden.executor import run
 from gossamer_models.layers import Conv2d
-from gossamer_models.methods import METHODS, Masks, Phase
+from gossamer_models.methods import METHODS, Masks, Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
@@ -120,7 +120,7 @@ class Case:
     program: Program
     images: NDArray[np.float16]
     step: Step
-    decay: float
+    method: Method
     pattern: Pattern | None
 
 
@@ -200,7 +200,7 @@ def run_step(
             learnt.setdefault(layer, {})[part] = values.astype(np.float16).astype(np.float32)
     step = Step(weights, forward, backward, norms, biases, labels, LOSS_SCALE, learnt)
     run(program, architecture, seed=order)
-    return Case(net, program, images, step, rule.decay, pattern)
+    return Case(net, program, images, step, rule, pattern)
 
 
 def bits(program: Program) -> dict[str, bytes]:
