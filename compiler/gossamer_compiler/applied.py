@@ -2,7 +2,8 @@
 
 The vector engine has one queue. What it applies for tile k + 1 must stand in front of the drain of tile k, or the array
 would wait for both: its APPLY runs one tile ahead of the loops, and so does the store of what it applied. A first one
-stands in front of the loops, and the last one inside them has nothing to do.
+stands in front of the loops, and the last one inside them has nothing to do. Where what it applied is stored, it shares
+a half of VOUT with the drain behind it, so that either is stored while the other half is written.
 """
 
 import dataclasses
@@ -66,10 +67,12 @@ class Offer:
     -------
     inputs : maps that it reads.
     stored : whether its result is stored as well, 0 or 1.
+    factors : words of scale and shift.
     """
 
     inputs: int
     stored: int
+    factors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,24 +161,31 @@ class AppliedTiles:
         target = self._applied.target
         return [*found, apply, *([] if target is None else [self._store(target)])]
 
-    def tile(self, loops: Sequence[tuple[int, int]], load: Load, gemm: Gemm) -> list[Instruction]:
-        """Inside: operands of this tile, its product, and the next tile.
+    def tile(
+        self, loops: Sequence[tuple[int, int]], load: Load, gemm: Gemm, drain: Vector, store: Store
+    ) -> list[Instruction]:
+        """Inside: operands of this tile, its product, the next tile, and the results of this one.
 
         Parameters
         ----------
         loops : (level, iterations) of the loops over columns, samples and rows of pixels.
-        load, gemm : of a tile, as they would be without anything to apply.
+        load, gemm, drain, store : of a tile, as they would be without anything to apply.
         """
         product = dataclasses.replace(
             gemm, wait=gemm.wait & ~S.A_FULL | S.OPERAND_FULL, signal=gemm.signal & ~S.A_FREE | S.OPERAND_FREE
         )
-        none = last(Vector, "count", [level for level, _ in loops], 0)
+        apply = dataclasses.replace(self._apply(), modifiers=(last(Vector, "count", [level for level, _ in loops], 0),))
         target = self._applied.target
+        if target is None:
+            return [*self._loads(load), product, apply, drain, store]
+        behind = self._architecture.vector.align(2 * self._elements)
         return [
             *self._loads(load),
             product,
-            dataclasses.replace(self._apply(), modifiers=(none,)),
-            *([] if target is None else [self._next_store(target, loops)]),
+            dataclasses.replace(apply, advance=apply.advance & ~Advance.VOUT),
+            dataclasses.replace(self._next_store(target, loops), signal=0, advance=0),
+            dataclasses.replace(drain, wait=drain.wait & ~S.VOUT_FREE, target0=behind),
+            dataclasses.replace(store, buf_base=store.buf_base + behind),
         ]
 
     def behind(self) -> Load:

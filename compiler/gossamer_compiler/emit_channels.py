@@ -131,7 +131,7 @@ def emit_channel_gemm(
             if operand is not None:
                 load, product, drain, store = emitter.tile(j_level, b_level, y_level, None)
                 loops = list(zip((j_level, b_level, y_level), counts, strict=True))
-                builder.add(*operand.tile(loops, load, product), drain, store)
+                builder.add(*operand.tile(loops, load, product, drain, store))
             elif mapping.columns == part.x.outputs:
                 builder.add(*emitter.tile(j_level, b_level, y_level, None))
             else:

@@ -14,7 +14,7 @@ from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_colum
 from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
 from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
-from gossamer_compiler.predicted_actions import channel_actions, each_actions
+from gossamer_compiler.predicted_actions import channel_actions, each_actions, offered_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
@@ -71,7 +71,7 @@ def _best_channels(
     gemm: ChannelGemm, architecture: Architecture, objective: Objective, edges: Edges, offer: Offer | None
 ) -> Choice[ChannelMapping] | None:
     def actions(mapping: ChannelMapping) -> Actions:
-        return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
+        return _all_actions(gemm, mapping, architecture, offer)
 
     def rank(family: ChannelMapping) -> Ranks:
         demands = _channel_demands(gemm, family, architecture, offer)
@@ -111,10 +111,20 @@ def given_channels(
         return None
 
     def actions() -> Actions:
-        return channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
+        return _all_actions(gemm, mapping, architecture, offer)
 
     keys = objective.keys(_channel_cost(gemm, mapping, architecture, edges, offer), actions)
     return Choice(mapping, schedule_of(mapping, objective, keys, actions, best.schedule.examined))
+
+
+def _all_actions(
+    gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, offer: Offer | None
+) -> Actions:
+    """Actions of a product, and of the pass that it is offered."""
+    product = channel_actions(gemm, mapping, _channel_product(gemm, mapping, architecture), architecture)
+    if offer is None:
+        return product
+    return Actions.total([(product, 1), (offered_actions(gemm, mapping, offer, architecture.array), 1)])
 
 
 def unplaced_channels(gemm: ChannelGemm) -> ChannelGemm:
@@ -194,7 +204,7 @@ def _channel_demands(
         "a_words": words,
         "b_entries": mapping.j_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns) // array.columns,
         "accumulator_words": results,
-        "vector_out_bytes": largest(results * array.columns * 2, kept * words * word_bytes),
+        "vector_out_bytes": results * array.columns * 2 + kept * architecture.vector.align(words * word_bytes),
     }
 
 

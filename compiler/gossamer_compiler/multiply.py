@@ -97,7 +97,7 @@ class MultiplyLayer:
     def _offer(self, applied: Applied | None) -> Offer | None:
         if applied is None or not appliable(self.forward, self.architecture, stored=applied.target is not None):
             return None
-        return Offer(len(applied.inputs), int(applied.target is not None))
+        return Offer(len(applied.inputs), int(applied.target is not None), factor_words(applied.normalisation))
 
     def _bias_fits_beside(self, applied: Applied | None) -> bool:
         """Whether the bias leaves room for scale and shift in the parameter memory."""

@@ -1,9 +1,10 @@
 """What a product does under a schedule, counted before any instruction exists.
 
 The counts are those of :func:`~gossamer_models.actions.instruction_actions` over the instructions that the schedule
-would take, and equal them: operands in, multiply-adds, results out. What a stage does beside its product (bias,
-statistics, another layer's passes) hardly depends on the schedule and is not counted. All is arithmetic on the sizes,
-so that a family of schedules (:mod:`gossamer_compiler.families`) is counted at once.
+would take, and equal them: operands in, multiply-adds, results out, and the pass that makes operand A, whether the
+product takes it over or not. What a stage does beside its product (bias, statistics, another layer's passes) hardly
+depends on the schedule and is not counted. All is arithmetic on the sizes, so that a family of schedules
+(:mod:`gossamer_compiler.families`) is counted at once.
 """
 
 import dataclasses
@@ -12,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
 from gossamer_compiler.families import each
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping, Unit, unit_of
 from gossamer_compiler.tiling import Columns, block_options
-from gossamer_models.actions import Actions, entry_tag_bits
+from gossamer_models.actions import Actions, entry_tag_bits, instruction_actions
 from gossamer_models.architecture import Architecture, Array
+from gossamer_models.isa.instructions import Format, Vector, VectorFlag, VectorOp
 from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
 
-__all__ = ["between", "channel_actions", "each_actions", "gradient_actions", "reached"]
+__all__ = ["between", "channel_actions", "each_actions", "gradient_actions", "offered_actions", "reached"]
 
 _HALF_BITS, _SINGLE_BITS, _METADATA_BITS = 16, 32, 8
 _BLOCK_ELEMENTS = BLOCK * BLOCK
@@ -36,23 +39,9 @@ def channel_actions(
     ----------
     product : of the multiply-adds alone.
     """
-    array, source, target = architecture.array, gemm.source, gemm.target
+    array, target = architecture.array, gemm.target
     cut = channel_columns(gemm, array, mapping.lj)
-    batch_blocks = block_options(source.batch, array.rows)[-1]
-    part = gemm.strip(mapping.strips)
-    loads = (
-        cut.all_tiles // mapping.j_tiles * (batch_blocks // mapping.batch_blocks)
-        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
-    )  # fmt: skip
-    whole_rows = gemm.x.outputs if mapping.across == 1 else None
-    rows = each(mapping.rows, lambda rows: reached(gemm.y, rows, mapping.down))
-    columns = each(
-        mapping.columns,
-        lambda columns: source.width if columns == whole_rows else reached(gemm.x, columns, mapping.across),
-    )
-    cut_up = mapping.strips != WHOLE
-    samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
-    read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * gemm.word
+    loads, read = _operand_loads(gemm, mapping, array)
     entries = cut.all_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns)
     results = loads * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
     channels = cut.units * (cut.outputs if cut.shared else blocks_of(cut.outputs, gemm.word) * BLOCK)
@@ -68,6 +57,55 @@ def channel_actions(
         dram_write_bits=stored * _HALF_BITS,
         metadata_bits=entries * _METADATA_BITS,
     )
+
+
+def _operand_loads(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[int, int]:
+    """Loads of operand A, and real elements that they read together."""
+    source, cut = gemm.source, channel_columns(gemm, array, mapping.lj)
+    batch_blocks = block_options(source.batch, array.rows)[-1]
+    part = gemm.strip(mapping.strips)
+    loads = (
+        cut.all_tiles // mapping.j_tiles * (batch_blocks // mapping.batch_blocks)
+        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
+    )  # fmt: skip
+    whole_rows = gemm.x.outputs if mapping.across == 1 else None
+    rows = each(mapping.rows, lambda rows: reached(gemm.y, rows, mapping.down))
+    columns = each(
+        mapping.columns,
+        lambda columns: source.width if columns == whole_rows else reached(gemm.x, columns, mapping.across),
+    )
+    cut_up = mapping.strips != WHOLE
+    samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
+    read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * gemm.word
+    return loads, read
+
+
+def offered_actions(gemm: ChannelGemm, mapping: ChannelMapping, offer: Offer, array: Array) -> Actions:
+    """What a pass does by itself, or adds to a product that takes it over."""
+    whole = gemm.source.batch_blocks * gemm.source.slab_bytes // 2
+    flags = VectorFlag.AFFINE if offer.factors else VectorFlag(0)
+    flags |= VectorFlag.RESIDUAL if offer.inputs > 1 else VectorFlag(0)
+    if not mapping.applies:
+        made, read, stored = whole, offer.inputs * whole, whole
+        written = read
+    else:
+        flags |= VectorFlag.TO_A | (VectorFlag.SECOND_OUTPUT if offer.stored else VectorFlag(0))
+        loads, once = _operand_loads(gemm, mapping, array)
+        made = loads * mapping.batch_blocks * array.rows * tile_words(gemm, mapping) * gemm.word
+        # Behind the last tile a block is loaded for an APPLY that has nothing to do.
+        passes = channel_columns(gemm, array, mapping.lj).all_tiles // mapping.j_tiles
+        read, stored = (offer.inputs - 1) * once + _BLOCK_ELEMENTS, offer.stored * passes * whole
+        written = offer.inputs * made + _BLOCK_ELEMENTS
+    eight = instruction_actions(array, Vector(op=VectorOp.APPLY, flags=flags, format=Format.FP16, count=BLOCK))
+    moved = Actions(
+        vector_in_write_bits=written * _HALF_BITS,
+        vector_out_read_bits=stored * _HALF_BITS,
+        parameter_write_bits=offer.factors * _SINGLE_BITS,
+        dram_read_bits=read * _HALF_BITS + offer.factors * _SINGLE_BITS,
+        dram_write_bits=stored * _HALF_BITS,
+    )
+    # What A receives is counted with the product.
+    return Actions.total([(dataclasses.replace(eight, a_write_bits=0), made // BLOCK), (moved, 1)])
 
 
 def gradient_actions(

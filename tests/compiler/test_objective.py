@@ -12,23 +12,26 @@ from gossamer_compiler import mapping as channels
 from gossamer_compiler import mapping_gradient as gradients
 from gossamer_compiler import mapping_tokens as tokens
 from gossamer_compiler.activations import Activation, allocate
+from gossamer_compiler.applied import Applied, Offer, factor_words
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping, store_dims
 from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.emit_token_products import Epilogue, emit_product
+from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters
 from gossamer_compiler.families import limited, members
-from gossamer_compiler.geometry import ChannelGemm, GradientGemm, backward_phases, forward_gemm
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.objective import Choice, Objective, objective_of
 from gossamer_compiler.predicted_actions import channel_actions, gradient_actions
 from gossamer_compiler.sampled import allocate_sampled
+from gossamer_compiler.statistics import Normalisation
 from gossamer_compiler.token_products import Heads, Product
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import grouping_of
-from gossamer_models.isa.instructions import MAX_DIMS, VectorOp
+from gossamer_models.isa.instructions import MAX_DIMS, VectorFlag, VectorOp
 from gossamer_models.isa.loops import walk
 from gossamer_models.objectives import OBJECTIVES, ObjectiveName
 from gossamer_models.program import MemoryImage
@@ -127,6 +130,38 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
             assert at(together, place) == expected, (seed, each[place])
             checked += 1
     assert checked > 4
+
+
+@pytest.mark.parametrize(("inputs", "stored"), [(1, False), (2, False), (1, True), (2, True)])
+@pytest.mark.parametrize("machine", ["tiny-4x4", "vcu1525-32x32"])
+def test_predicted_actions_of_a_pass_that_is_taken_over_or_not(machine: str, inputs: int, stored: bool) -> None:
+    architecture, image = load_architecture(machine), MemoryImage()
+    sums, others, made = (allocate(image, name, 16, 20, 6, 5) for name in ("sums", "others", "made"))
+    target = allocate(image, "target", 16, 40, 6, 5)
+    given = Normalisation(image.allocate("p", 192, "channels", (2, 24)).address, image.allocate(
+        "factors", 384, "channels", (4, 24)).address, 24, 0, 0)  # fmt: skip
+    flags, maps_in = VectorFlag.RELU, (sums, others)[:inputs]
+    applied = Applied(flags, maps_in, made if stored else None, given)
+    gemm = forward_gemm(made, target, Window((3, 3), (1, 1), (1, 1)), Pattern(2, 8))
+    offer = Offer(inputs, int(stored), factor_words(given))
+    flags |= VectorFlag.AFFINE | (VectorFlag.RESIDUAL if inputs > 1 else VectorFlag(0))
+    checked = set()
+    for family in channels._channel_families(gemm, architecture, offer):
+        together = channels._all_actions(gemm, family, architecture, offer)
+        for place, mapping in list(enumerate(members(family)))[::7]:
+            if mapping.strips != (1, 1) or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS:
+                continue
+            builder, stream = StageBuilder(), stream_of(gemm, mapping, architecture, NOWHERE)
+            if not mapping.applies:
+                builder.add(load_parameters(given.factors, 48, 0, last_one=True))
+                work = Pass(VectorOp.APPLY, flags, dict(enumerate(maps_in)), (made,), waits_parameters=True)
+                emit_pass(builder, work, architecture, "layer")
+            emit_channel_gemm(
+                builder, gemm, mapping, stream, architecture, applied=applied if mapping.applies else None
+            )
+            assert at(together, place) == counted(architecture, builder).as_dict(), mapping
+            checked.add(mapping.applies)
+    assert checked == {0, 1}
 
 
 @pytest.mark.parametrize("pattern", [Pattern(2, 8), Pattern(1, 2)], ids=str)

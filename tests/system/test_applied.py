@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Vector, VectorFlag
 from gossamer_models.isa.loops import walk
-from gossamer_models.network import Network
+from gossamer_models.methods import METHODS
+from gossamer_models.network import Network, load_network
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.sparsity import Pattern
+from gossamer_sim.executor import Simulator
 from tests.system.training_cases import bits, network, run_step
 
 
@@ -81,6 +84,36 @@ def compare(machine_with: Architecture, second: dict[str, Any], batch: int, name
     expected, got = bits(plain), bits(found)
     assert [name for name in expected if expected[name] != got[name]] == []
     return stages
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "method"),
+    [
+        ("mobilenetv2-224", 64, "bdwp"),
+        pytest.param("mobilenetv2-224", 512, "dense", marks=pytest.mark.slow),
+        pytest.param("resnet50-224", 32, "inference", marks=pytest.mark.slow),
+        pytest.param("resnet50-224", 512, "bdwp", marks=pytest.mark.slow),
+    ],
+)
+def test_no_layer_is_worse_off(name: str, batch: int, method: str) -> None:
+    """A layer that applies takes no longer than the pass and the layer that does not."""
+    ready, pattern = load_network(name), None if method == "dense" else Pattern(2, 8)
+    cycles: list[dict[str, int]] = []
+    for feeds in (True, False):
+        built = load_architecture("vcu1525-32x32")
+        built = built.model_copy(update={"vector": built.vector.model_copy(update={"feeds_array": feeds})})
+        program = compile_training(ready, batch, METHODS[method], pattern, built)
+        stages = Simulator(built).run(program).stages
+        cycles.append({stage.layer: stage.cycles for stage in stages if stage.stage == "ff"})
+    found, plain = cycles
+    saved = 0
+    for layer, apart in plain.items():
+        if layer not in found:
+            saved += apart
+        elif saved:
+            assert found[layer] <= apart + saved, layer
+            saved = 0
+    assert len(found) < len(plain)
 
 
 def test_bits_of_a_step() -> None:
