@@ -18,6 +18,7 @@ class Case(Enum):
     """Row of the operand-role table."""
 
     CHANNELS = "FF, BP of convolution and linear"
+    TURNED = "BP of convolution and linear, gradient as operand B"
     GRADIENT = "WU"
     STRIPS = "FF, BP of convolution, batch < R a power of two"
     PATCHES = "first layer, c_in < group"
@@ -54,6 +55,8 @@ ROLES: dict[Case, Role] = {
         Role(Case.CHANNELS, "batch", "channels", ("kh", "kw", "channel word"), ("batch blocks", "pixels"), "batch / R"),
         Role(Case.STRIPS, "sample, then strip across, then strip down", "channels", ("kh", "kw", "channel word"),
              ("pixels of a strip",), "pixels / strips, rounded up, of whole strips"),
+        Role(Case.TURNED, "input channel", "output channels", ("kh", "kw", "channel word"),
+             ("blocks of input channels",), "c_in / R, batch / C"),
         Role(Case.GRADIENT, "input channel", "batch", ("batch word", "y", "x"), ("channel blocks", "taps"), "c_in / R"),
         Role(Case.PATCHES, "batch (FF), patch element (WU)", "patch element (FF), batch (WU)",
              ("patch word (FF)", "batch word, y, x (WU)"), ("batch blocks", "pixels"), "batch / R, kh kw c_in / R"),

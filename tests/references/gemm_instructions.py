@@ -39,7 +39,7 @@ def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, 
         rows_last=rng.randint(1, array.rows),
         **{f"a_{name}": rng.randint(-40, 40) for name in ("i2", "i1", "i0", "li", "j", "r2", "r1", "r0")},
         a_base=rng.randint(-50, 50),
-        **{f"b_{name}": rng.randint(0, 40) for name in ("base", "j", "r2", "r1", "r0")},
+        **_entry_places(rng, words),
         acc_base=rng.randint(0, 7) * array.rows,
         **_coordinate(rng, "y", y_level),
         **_coordinate(rng, "x", x_level),
@@ -51,6 +51,14 @@ def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, 
             "y_lr": rng.choice((0, rng.randint(-3, 3))),
         }
     return Gemm(**fields)
+
+
+def _entry_places(rng: random.Random, words: list[int]) -> dict[str, int]:
+    """Strides of B, along taps also backwards, and a base that keeps all words in the buffer."""
+    strides = {"r2": rng.randint(-40, 40), "r1": rng.randint(-40, 40), "r0": rng.randint(0, 40)}
+    back = sum(min(0, stride) * (count - 1) for stride, count in zip(strides.values(), words, strict=True))
+    places = strides | {"base": rng.randint(0, 40) - back, "j": rng.randint(0, 40)}
+    return {f"b_{name}": value for name, value in places.items()}
 
 
 def _split(rng: random.Random, limit: int, parts: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Training steps of small networks on the whole machine in Verilator.
 
-Statistics beside drains, normalisations applied on load, sums beside WU.
+Statistics beside drains, normalisations applied on load, sums beside WU, gradients as operand B.
 """
 
 import pytest
@@ -32,5 +32,6 @@ def test_executors_agree() -> None:
     ]
     # The image that a first step leaves is where the second one begins.
     programs = [run_step(network, batch, "bdwp", Pattern(2, 8), machine, 9).program for network, batch in cases]
+    programs.append(run_step(residual_network(), 8, "sdgp", Pattern(2, 8), machine, 9).program)
     wrong = disagreements(programs, machine, alternating(len(programs)))
     assert not wrong, wrong

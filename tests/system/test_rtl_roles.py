@@ -33,7 +33,12 @@ PATTERNS = ["1:2", "1:4", "2:4", "1:8", "2:8", "4:8"]
 
 
 def convolutional(
-    rng: random.Random, c_in: int, c_out: int, groups: int = 1, batches: Sequence[int] = (1, 3, 5, 8)
+    rng: random.Random,
+    c_in: int,
+    c_out: int,
+    groups: int = 1,
+    batches: Sequence[int] = (1, 3, 5, 8),
+    method: str = "bdwp",
 ) -> Program:
     """One training step around a random convolution, checked against float64 loops."""
     kernel, stride = rng.choice([1, 3]), rng.choice([1, 2])
@@ -41,7 +46,7 @@ def convolutional(
     image = tuple(rng.randint(kernel - 2 * padding, 4) for _ in range(2))
     net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups)
     batch, seed = rng.choice(batches), rng.randrange(1 << 16)
-    case = run_step(net, batch, "bdwp", Pattern.parse(rng.choice(PATTERNS)), MACHINE, seed)
+    case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), MACHINE, seed)
     assert_step(case)
     return case.program
 
@@ -97,6 +102,7 @@ def assert_product(program: Program, product: Product) -> None:
 ROWS: dict[Case, Callable[[random.Random], Program]] = {
     Case.CHANNELS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24)),
     Case.STRIPS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24), batches=(1, 2)),
+    Case.TURNED: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(8, 24), method="sdgp"),
     Case.GRADIENT: lambda rng: convolutional(rng, rng.choice([9, 17, 32]), rng.choice([7, 16, 33])),
     Case.PATCHES: lambda rng: convolutional(rng, rng.randint(1, 7), rng.randint(1, 20)),
     Case.GROUPS: lambda rng: convolutional(rng, *rng.choice([(16, 16, 2), (32, 32, 4), (16, 48, 2), (24, 24, 3)])),

@@ -188,8 +188,8 @@ def _entries(machine: Machine, g: Gemm, j: int) -> tuple[Float16, UInt8, Bool]:
     address = start[:, None, None] + step
     used = np.broadcast_to(np.arange(most)[:, None] < counts[:, None, None], address.shape)
     reached = address[used]
-    if reached.size and reached.max() >= values.shape[0]:
-        raise ExecutionError(f"B entries up to {reached.max()} must lie in 0..{values.shape[0] - 1}")
+    if reached.size and not 0 <= reached.min() <= reached.max() < values.shape[0]:
+        raise ExecutionError(f"B entries {reached.min()}..{reached.max()} must lie in 0..{values.shape[0] - 1}")
     place = np.where(used, address, 0)
     shape = (r0.size, most, g.lj * array.columns)
     meta = metadata[place]

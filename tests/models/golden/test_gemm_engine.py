@@ -153,7 +153,7 @@ def test_only_the_tiles_are_written(machine: Machine) -> None:
         ({"acc_base": 2033}, r"accumulator words 2033\.\.2048 exceed the 2048 there are"),
         ({"a_base": 2048}, r"A words 2048\.\.2048 must lie in 0\.\.2047"),
         ({"a_base": -1}, r"A words -1\.\.-1"),
-        ({"b_base": 4090}, r"B entries up to 4105 must lie in 0\.\.4095"),
+        ({"b_base": 4090}, r"B entries 4090\.\.4105 must lie in 0\.\.4095"),
         ({"rows_last": 5}, "`rows_last` must be at most 4, not 5"),
     ],
 )
