@@ -16,7 +16,7 @@ __all__ = [
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _YELLOW, _BLUE, _VERMILION, _PURPLE, _GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"
-_INDIGO, _OLIVE, _WINE = "#332288", "#999933", "#882255"
+_LILAC, _OLIVE, _TAN = "#A79BE8", "#B5B35C", "#C9A27C"
 
 STAGE_COLORS: Final[Mapping[str, str]] = {"ff": _BLUE, "bp": _ORANGE, "wu": _GREEN, "update": _PURPLE}
 """Colour of each stage; others are grey, the total is black."""
@@ -51,7 +51,7 @@ RENDER_COLORS: Final[Mapping[str, str]] = {
 METHOD_COLORS: Final[Mapping[str, str]] = dict(
     zip(
         METHODS,
-        (_GREY, _SKY, _INDIGO, _YELLOW, _ORANGE, _GREEN, _OLIVE, _PURPLE, _WINE, _BLUE, _VERMILION),
+        (_GREY, _SKY, _LILAC, _YELLOW, _ORANGE, _GREEN, _OLIVE, _PURPLE, _TAN, _BLUE, _VERMILION),
         strict=True,
     )
 )

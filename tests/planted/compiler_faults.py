@@ -216,6 +216,27 @@ COMPILER_FAULTS = (
         "tests/models/golden/test_prune.py::test_nested_masks_keep_part_of_what_the_other_axis_keeps",
     ),
     Fault(
+        "BP with the gradient as operand B begins at the wrong end of the taps",
+        "compiler/gossamer_compiler/emit_turned.py",
+        "base = (y.origin - y.low) * self.row + (x.origin - x.low) * self.pixel",
+        "base = (x.origin - x.low) * self.pixel",
+        "tests/system/test_metamorphic.py::test_gradients_as_operand_b_change_no_bit[0]",
+    ),
+    Fault(
+        "blocks of a gradient that came out turned are read as they lie",
+        "compiler/gossamer_compiler/emit_vector.py",
+        "transpose=int(source.turned)",
+        "transpose=0",
+        "tests/system/test_metamorphic.py::test_gradients_as_operand_b_change_no_bit[0]",
+    ),
+    Fault(
+        "results drain over what was applied for the next tile",
+        "compiler/gossamer_compiler/applied.py",
+        "wait=drain.wait & ~S.VOUT_FREE, target0=behind",
+        "wait=drain.wait & ~S.VOUT_FREE, target0=0",
+        "tests/system/test_applied.py::test_bits_of_a_step",
+    ),
+    Fault(
         "a sum of gradients is loaded before it is stored",
         "compiler/gossamer_compiler/hand_over.py",
         'opening = first(Load, "wait", levels, Semaphore.STORED)',
