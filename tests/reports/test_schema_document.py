@@ -120,7 +120,7 @@ def test_schedules_are_documented(tmp_path: Path) -> None:
 
 def test_an_unfair_comparison_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     unfair = Fairness(2, 1, (Beaten("conv2", "wu", 1234, 1233),))
-    monkeypatch.setattr(api, "check_fairness", lambda *_: unfair)
+    monkeypatch.setattr(runner, "check_fairness", lambda *_: unfair)
     found = walk("Simulation", simulation("tiny-4x4"))
     assert found.seen["Beaten"] == names("Beaten").keys()
 
