@@ -12,7 +12,7 @@ import gossamer.verify
 import gossamer.verify_file
 import gossamer_hw.fpga.parts
 import gossamer_hw.generate
-from gossamer import api, sat
+from gossamer import api, runner, sat
 from gossamer.fairness import Beaten, Fairness
 from gossamer.notes import silent
 from gossamer.render import render_scene
