@@ -13,6 +13,7 @@ __all__ = ["Banks", "memory_banks", "memory_component", "render_banks"]
 _BANK_BITS: Final = 64
 _HALVES: Final = 2
 _PIXEL_NUMBERS: Final = 4
+_AXIS_PAIRS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def render_banks(engine: RenderEngine) -> Mapping[str, Banks]:
     """Banks of the render engine: patches and lines by place, axes and quantity; numbers of a pixel apart."""
     return {
         "patch": Banks(_HALVES * engine.patch_banks, -(-engine.patch_bytes // engine.patch_banks)),
+        "patch_table": Banks(_AXIS_PAIRS, -(-4 * engine.patch_table // _AXIS_PAIRS)),
         "line": Banks(engine.line_banks, -(-engine.line_bytes // engine.line_banks)),
         "pixel": Banks(_HALVES * _PIXEL_NUMBERS, 4 * engine.tile**2),
         "feature": Banks(engine.features, 4 * engine.tile**2),

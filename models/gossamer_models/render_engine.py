@@ -29,7 +29,9 @@ class RenderEngine(Schema):
     exp_units, sine_units : table look-ups per cycle.
     compositor_lanes : samples that are accumulated per cycle.
     lag_cubes : cubes of one job under way at once; behind so many the projector sees that a ray has ended.
-    patch_bytes : one half of the buffer of encoded patches, for density and appearance together.
+    patch_bytes : one half of the buffer of encoded patches, for density and appearance together: so much of what was
+        loaded before a job is kept, and a job may load half as much.
+    patch_table : words of 32 bits, one for each patch of the planes: where it lies in that buffer.
     line_bytes : the encoded lines of density and appearance, which stay for a picture.
     features : sums per pixel that deferred shading keeps for a tile.
     batch : samples or pixels that the array shades at once.
@@ -50,6 +52,7 @@ class RenderEngine(Schema):
     compositor_lanes: Count = 2
     lag_cubes: Annotated[int, Field(ge=1, le=1024)] = 64
     patch_bytes: Bytes = 1 << 17
+    patch_table: Annotated[int, Field(ge=64, le=1 << 20)] = 1 << 12
     line_bytes: Bytes = 1 << 17
     features: Count = 27
     batch: Annotated[int, Field(ge=64, le=1 << 14)] = 1024
@@ -79,6 +82,7 @@ class RenderEngine(Schema):
         pixels = self.tile**2
         return {
             "patch": 2 * self.patch_bytes,
+            "patch_table": 4 * self.patch_table,
             "line": self.line_bytes,
             "pixel": 2 * 4 * 4 * pixels,
             "feature": 4 * self.features * pixels,

@@ -2,7 +2,7 @@
 
 Rules
 -----
-- Jobs run one after another, in order. A job's patches go to the half that the job before the last has left, so their
+- Jobs run one after another, in order. A job's patches go where nothing lies that it or the job before needs, so their
   load begins when the job before begins. Loads and stores share one channel and run in order.
 - Shaded samples fill a batch; a full one, and the last of a tile, goes to the array: basis, encodings, network, one
   batch after another. Its half of the queue is free again once the basis is done.
@@ -186,10 +186,11 @@ class _Machine:
         return run
 
     def _job(self, job: Job) -> None:
-        if self._fits and job.load_bytes > self._engine.patch_bytes:
+        most = self._engine.patch_bytes // 2
+        if self._fits and job.load_bytes > most:
             raise DoesNotFitError(
-                "the patches of a block of cubes do not fit half of the buffer of patches", job.load_bytes,
-                self._engine.patch_bytes, "bytes", "raise `render.patch_bytes` or lower `render.block`",
+                "the patches that a block of cubes loads do not fit a quarter of their buffer", job.load_bytes, most,
+                "bytes", "raise `render.patch_bytes` or lower `render.block`",
             )  # fmt: skip
         there = self.load(job.load_bytes, job.load_runs)
         self._wait("mlp", min(self._channel.held, there))

@@ -101,6 +101,13 @@ RENDER_FAULTS = (
         "tests/sim/test_render.py::test_pixels_whose_rays_have_ended_fill_the_rests_of_the_array",
     ),
     Fault(
+        "a patch is taken from the buffer where a job's own loads overwrite it",
+        f"{_RENDER}/patches.py",
+        "covered & (part < begin - kept)",
+        "covered & (part < begin - 2 * kept)",
+        "tests/models/render/test_patches.py::test_loads_against_a_walk_patch_by_patch",
+    ),
+    Fault(
         "a cube enters the projector before the one so many before it has left",
         "models/gossamer_models/timing/render.py",
         "left[begin - lag_cubes : begin - lag_cubes + count] if begin",

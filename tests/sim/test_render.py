@@ -192,14 +192,6 @@ def test_no_idea_costs_time_by_construction() -> None:
     assert run(slower, frame).cycles >= run(encoded, frame).cycles
 
 
-def test_samples_read_nothing_but_their_jobs_patches() -> None:
-    """A tile's patches, each once, are never more than what its jobs load."""
-    frame = count()
-    for tile in frame.tiles:
-        assert tile.touched.encoded_bytes <= int(tile.loads.encoded_bytes.sum())
-        assert tile.touched.dense_bytes <= int(tile.loads.dense_bytes.sum())
-
-
 def test_the_array_never_rests_between_batches() -> None:
     """One job of six batches: the array is slower, so it never rests between the first batch and the last."""
     frame = count()
@@ -285,8 +277,10 @@ def test_what_does_not_fit_is_refused() -> None:
     frame = count()
     jobs = list(sweep_jobs(frame, SMALL.render_engine, encoded=True))
     large = [TileJobs(1, 0, (dataclasses.replace(jobs[0].jobs[0], load_bytes=1 << 20),))]
-    with pytest.raises(DoesNotFitError, match="patches"):
+    with pytest.raises(DoesNotFitError, match="do not fit a quarter of their buffer"):
         run(large, frame)
+    with pytest.raises(DoesNotFitError, match="table of patches: needs 27 patches, has 26"):
+        count(architecture=machine(patch_table=26))
     with pytest.raises(InputError, match="no render engine"):
         load_architecture("tiny-4x4").render_engine  # noqa: B018
 

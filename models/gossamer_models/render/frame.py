@@ -3,17 +3,18 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer_models.errors import DoesNotFitError
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.engine.view import sweep_axes
 from gossamer_models.render.fetches import FetchCounter, Fetches
 from gossamer_models.render.field import Field, Shader
 from gossamer_models.render.lattice import Rays, make_rays
-from gossamer_models.render.patches import PatchLoads, PatchMap, Touched
+from gossamer_models.render.patches import PatchLoads, PatchMap, PatchRing, Touched
 from gossamer_models.render.renderer import Settings, light_left
 from gossamer_models.render.sweep import Rectangles, project
 from gossamer_models.render.tile_counts import TileCounts
@@ -104,29 +105,35 @@ def count_frame(
     Parameters
     ----------
     field, camera, settings : what is rendered; `settings.exact` has no effect on counts
-    engine : tile, block and lag count
+    engine : tile, block, lag and the buffer of patches count
     note : is told how many tiles of how many are done
 
     Raises
     ------
     InputError
         The field has no occupied cube, or the step is out of range.
+    DoesNotFitError
+        Its planes have more patches than the engine's table.
     """
     rays = make_rays(field, camera, settings.step)
     found = project(field, rays)
     eye = np.floor(rays.origin * np.array(rays.cubes, dtype=np.float32)).astype(np.int64)
     order = tile_order(found.cubes, eye, engine.block, sweep_axes(rays))
     worker = _Worker(field, rays, found, order, settings, engine)
+    patches, table = sum(sizes.size for sizes in worker.patches.sizes(encoded=True)), engine.patch_table
+    if patches > table:
+        what = f"the planes of field {field.name!r:.60} do not fit the render engine's table of patches"
+        raise DoesNotFitError(what, patches, table, "patches", "raise `render.patch_table`")
     side = engine.tile
     tiles = [
         Tile(left, top, min(side, camera.width - left), min(side, camera.height - top))
         for top in range(0, camera.height, side)
         for left in range(0, camera.width, side)
     ]
-    works = []
+    works, ring = [], PatchRing(worker.patches, engine.patch_bytes)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), len(tiles))) as pool:
         for done, work in enumerate(pool.map(worker.run, tiles), 1):
-            works.append(work)
+            works.append(replace(work, loads=ring.loads(work.counts)))
             if note:
                 note(done, len(tiles))
     return Frame(
@@ -150,14 +157,14 @@ class _Worker:
     def run(self, tile: Tile) -> TileWork:
         """Count a tile."""
         counts = count_tile(self._found, self._order, self._rays, tile, self._tiling, self._evaluate)
-        x, y, z = (counts.low // self._tiling.block).T
+        x, y, z = (counts.first_cubes // self._tiling.block).T
         density, appearance = self._counters
         reads, shaded_reads = density.reads(counts.points), appearance.reads(counts.shaded_points)
         return TileWork(
             tile.width * tile.height,
             counts.without_points(),
             self._occupied[x, y, z],
-            self.patches.loads(counts.low, counts.high),
+            PatchLoads.none(),
             self.patches.touched(reads, shaded_reads),
             density.count(reads),
             appearance.count(shaded_reads),

@@ -18,7 +18,7 @@ class TileCounts:
 
     Members
     -------
-    low, high : arrays of int64, shape (jobs, 3): first and last cube along each axis that the tile may see
+    places : array of int64, shape (cubes, 3): the cubes
     finished : array of int64, shape (jobs,): pixels with a shaded sample whose ray ends in the job
     job : array of int64, shape (cubes,): job of each cube
     scanned : array of int64, shape (cubes,): pixels of the cube's rectangle in the tile
@@ -32,8 +32,7 @@ class TileCounts:
     points, shaded_points : arrays of float32, shape (n, 3): where samples were computed, and shaded
     """
 
-    low: Index
-    high: Index
+    places: Index
     finished: Index
     job: Index
     scanned: Index
@@ -50,6 +49,11 @@ class TileCounts:
     points: Float32
     shaded_points: Float32
 
+    @property
+    def first_cubes(self) -> Index:
+        """The first cube of every job, shape (jobs, 3)."""
+        return self.places[np.searchsorted(self.job, np.arange(len(self.finished)))]
+
     def without_points(self) -> "TileCounts":
         """Return the counts alone, which are small."""
         return replace(self, points=self.points[:0], shaded_points=self.shaded_points[:0])
@@ -61,7 +65,7 @@ def joined(parts: list[TileCounts], uniform: int, shaded_pixels: int) -> TileCou
     moved = []
     for part in parts:
         moved.append(replace(part, job=part.job + jobs, row_cube=part.row_cube + cubes))
-        jobs, cubes = jobs + len(part.low), cubes + len(part.job)
+        jobs, cubes = jobs + len(part.finished), cubes + len(part.job)
     fresh = _nothing()
     arrays = {
         name: np.concatenate([getattr(fresh, name), *(getattr(part, name) for part in moved)])
@@ -74,4 +78,4 @@ def joined(parts: list[TileCounts], uniform: int, shaded_pixels: int) -> TileCou
 
 def _nothing() -> TileCounts:
     n, places, points = np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3), np.float32)
-    return TileCounts(places, places, n, n, n, n, n, n, n, n, n, n, 0, 0, 0, points, points)
+    return TileCounts(places, n, n, n, n, n, n, n, n, n, n, 0, 0, 0, points, points)

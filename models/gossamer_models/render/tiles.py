@@ -160,12 +160,9 @@ class _Scene:
         row_cube, row_samples = _rows(place[cube[computed]], owner[computed], pair[computed])
         jobs, job_of = np.unique(job[worked], return_inverse=True)
         finished = np.searchsorted(jobs, job[cube[ended]][state.shaded[owner[ended]]])
-        starts = np.flatnonzero(np.diff(job_of, prepend=-1))
-        inside = places[worked]
-        low, high = (f.reduceat(inside, starts) if count else inside for f in (np.minimum, np.maximum))
         tests = per_cube(pairs.cube[met], (pairs.last - pairs.first + 1)[met])
         return TileCounts(
-            low, high, np.bincount(finished, minlength=len(jobs)), job_of, scanned[worked], per_cube(which[alive]),
+            places[worked], np.bincount(finished, minlength=len(jobs)), job_of, scanned[worked], per_cube(which[alive]),
             per_cube(pairs.cube[met]), tests, per_cube(cube[computed]), per_cube(cube[shaded]), row_cube, row_samples,
             int(used.sum()), 0, 0, points[computed], points[shaded],
         )  # fmt: skip
