@@ -25,6 +25,7 @@ _NAN_FP16 = np.uint16(NAN_FP16_BITS).view(np.float16)
 _SIGN, _EXPONENT = np.uint32(0x80000000), np.uint32(0x7F800000)
 _FP16_NORMAL = np.float32(2**-14)
 _FP16_OVERFLOW = 65520.0  # and above: infinite in fp16
+_FP16_TOP = np.uint32(0x47000000)  # 2**15: what is as large may overflow
 _INFINITY = np.float32(np.inf)
 _RAISED = np.float32(1.5 * 2**13)
 
@@ -59,28 +60,32 @@ def to_fp16(x: Float32) -> Float16:
     return np.where(nan, _NAN_FP16, rounded) if nan.any() else rounded
 
 
-def through_fp16(x: Float32) -> Float32:
+def through_fp16(x: Float32, *, signed: bool = True) -> Float32:
     """Round fp32 to fp16 and widen it again: the same bits as `to_fp32(to_fp16(x))`, some 40 times as fast.
 
     Parameters
     ----------
     x : array of float32
         Any shape.
+    signed : whether a number may be negative, or -0
     """
-    if not max(float(x.max(initial=0)), -float(x.min(initial=0))) < _FP16_OVERFLOW:
-        return to_fp32(to_fp16(x))
     # Beside 1.5 * 2**13 times its power of two, or that of the smallest normal fp16 if that is more, a number's last
     # place is that of fp16: the sum rounds, and the difference is exact.
     pattern = x.view(np.uint32)
-    large = np.asarray(pattern & _EXPONENT).view(np.float32)
+    powers = np.asarray(pattern & _EXPONENT)
+    may_overflow = powers.max(initial=0) >= _FP16_TOP
+    if may_overflow and not max(float(x.max(initial=0)), -float(x.min(initial=0))) < _FP16_OVERFLOW:
+        return to_fp32(to_fp16(x))
+    large = powers.view(np.float32)
     np.clip(large, _FP16_NORMAL, _INFINITY, out=large)
     large *= _RAISED
     rounded = np.asarray(x + large)
     rounded -= large
-    # A number that becomes zero keeps its sign.
-    bits, sign = rounded.view(np.uint32), large.view(np.uint32)
-    np.bitwise_and(pattern, _SIGN, out=sign)
-    bits |= sign
+    if signed:
+        # A number that becomes zero keeps its sign.
+        bits = rounded.view(np.uint32)
+        np.bitwise_and(pattern, _SIGN, out=powers)
+        bits |= powers
     return rounded
 
 

@@ -12,8 +12,8 @@ from gossamer_models.render.lattice import Rays
 
 __all__ = ["Evaluate", "march_uniform"]
 
-_RAYS: Final = 1 << 12
-_BLOCK: Final = 32  # samples of a ray between two looks at whether it has ended
+_RAYS: Final = 1 << 13
+_BLOCK: Final = 16  # samples of a ray between two looks at whether it has ended
 
 Evaluate = Callable[[Float32], Float32]
 """Returns e of points, shape (points, 3) to (points,)."""

@@ -47,6 +47,11 @@ def test_through_fp16_is_the_round_trip() -> None:
         np.testing.assert_array_equal(
             formats.bits32(formats.through_fp16(part)), formats.bits32(formats.to_fp32(formats.to_fp16(part)))
         )
+    plain = x[~np.signbit(x)]
+    for part in (plain, plain[plain < 65520], plain[plain < 32768]):
+        np.testing.assert_array_equal(
+            formats.bits32(formats.through_fp16(part, signed=False)), formats.bits32(formats.through_fp16(part))
+        )
     assert formats.through_fp16(x[:0]).size == 0
     turned = np.asfortranarray(x)
     np.testing.assert_array_equal(formats.bits32(formats.through_fp16(turned)), formats.bits32(formats.through_fp16(x)))
