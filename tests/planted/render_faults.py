@@ -187,8 +187,8 @@ RENDER_FAULTS = (
     Fault(
         "the last layer of a picture's network is clipped like the others",
         "compiler/gossamer_compiler/render.py",
-        "relu = biases is not None and not final",
-        "relu = biases is not None",
+        "relu=not final",
+        "relu=True",
         _PICTURE,
     ),
     Fault(
@@ -204,5 +204,26 @@ RENDER_FAULTS = (
         "waited = max(waited, free.get(pixel, 0) - arrival)",
         "waited = max(0, free.get(pixel, 0) - arrival)",
         "tests/hw/render/test_sweep.py::test_waits_by_hand",
+    ),
+    Fault(
+        "sines and cosines of the network's inputs change places",
+        "hw/gossamer_hw/render/inputs_operation.py",
+        "Mux(cosine, _Kind.COSINE, _Kind.SINE)",
+        "Mux(cosine, _Kind.SINE, _Kind.COSINE)",
+        "tests/hw/render/test_operations.py::test_inputs[4-shading0-counts0-any]",
+    ),
+    Fault(
+        "a pixel's sums go on from those of the tile before",
+        "hw/gossamer_hw/render/sums_operation.py",
+        "sums.fresh.eq(~seen.bit_select(pixel, 1))",
+        "sums.fresh.eq(0)",
+        "tests/hw/render/test_engine.py::test_sums_of_pixels[5-16]",
+    ),
+    Fault(
+        "deferred, a pixel's colour is weighted by the light that passes",
+        "models/gossamer_models/golden/vector_render.py",
+        "tile.compositor.covered(pixels)",
+        "tile.compositor.transmittance[pixels]",
+        _PICTURE.replace("dense", "2:8, deferred"),
     ),
 )
