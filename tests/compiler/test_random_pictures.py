@@ -20,7 +20,7 @@ from tests.compiler.test_render import machine
 from tests.models.render.fields import random_field
 from tests.models.render.test_renderer import camera
 
-EXAMPLES = 60
+EXAMPLES = 50
 TINY = machine(tile=8, block=4, grid=16, patch=16, kept=512)
 SHADINGS: tuple[Shading, ...] = ("per-sample", "deferred")
 
