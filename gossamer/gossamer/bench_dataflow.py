@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gossamer.bench_hardware import synthesised_area
 from gossamer.bench_record import Measurement
 
 if TYPE_CHECKING:
@@ -21,13 +22,17 @@ _CHUNKS: Final = 4
 
 
 def dataflows() -> Iterator[Measurement]:
-    """Simulate one training iteration, BDWP 2:8, with chunks one by one and side by side, then with both dataflows."""
+    """Simulate one training iteration, BDWP 2:8, with chunks one by one and side by side, then with both dataflows.
+
+    And synthesise what chunks side by side change.
+    """
     from gossamer_models.architecture import load_architecture
     from gossamer_models.network import load_network
 
     built = load_architecture(_ARCHITECTURE)
     array = built.array.model_copy(update={"dataflows": ("os", "ws"), "chunks": _CHUNKS})
     machine = built.model_copy(update={"array": array})
+    yield from _chunk_area(machine)
     for name, batch in _BATCHES.items():
         found = dataflow_cycles(load_network(name), batch, machine)
         run = f"{name}, batch {batch}, BDWP 2:8: cycles saved"
@@ -42,6 +47,31 @@ def dataflows() -> Iterator[Measurement]:
             f"{found.stationary / found.beside - 1:+.2%}",
             "1% to build it",
         )
+
+
+def _chunk_area(machine: "Architecture") -> Iterator[Measurement]:
+    """Both parts that know of chunks side by side, without and with them."""
+    from gossamer_hw.array.sequencer import DrainSequencer
+    from gossamer_hw.gemm.controller import IssueController
+    from gossamer_hw.gemm.records import Places
+    from gossamer_hw.verilog import emit_verilog
+
+    array, buffers = machine.array, machine.buffers
+    sizes = (buffers.a_words, buffers.b_entries, buffers.accumulator_words)
+    places = Places(*((size - 1).bit_length() for size in sizes))
+    for chunks in (1, array.chunks):
+        parts = {
+            "issue controller": IssueController(
+                places, rows=array.rows, slots=array.slots, drain_ports=array.drain_ports, chunks=chunks
+            ),
+            "drain sequencer": DrainSequencer(
+                rows=array.rows, blocks=2 * buffers.accumulator_words // array.rows, depth=4,
+                interleaves=(array.slots,), chunks=chunks,
+            ),
+        }  # fmt: skip
+        for name, part in parts.items():
+            area = synthesised_area(emit_verilog(part, name="part"), "part", "xilinx")
+            yield Measurement(f"{name} of {_ARCHITECTURE}, chunks: {chunks}, UltraScale+", area)
 
 
 @dataclass(frozen=True, slots=True)

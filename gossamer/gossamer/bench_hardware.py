@@ -9,7 +9,7 @@ from gossamer.bench_record import Measurement
 if TYPE_CHECKING:
     from gossamer_hw.fpga.resources import Family
 
-__all__ = ["element", "engines", "units"]
+__all__ = ["element", "engines", "synthesised_area", "units"]
 
 _MACHINE: Final = "tiny-4x4"
 _SEEDS: Final = (1, 2, 3)
@@ -40,7 +40,7 @@ def element() -> Iterator[Measurement]:
     verilog = emit_verilog(ProcessingElement(parameters), name="element")
     what = f"processing element (accumulate loop of {array.add_latency_cycles} cycles)"
     for family, target in _TARGETS.items():
-        yield Measurement(f"{what}, {_FAMILIES[family]}", _area(verilog, "element", family), target)
+        yield Measurement(f"{what}, {_FAMILIES[family]}", synthesised_area(verilog, "element", family), target)
     clocks = [ecp5_clock_hz(verilog, top="element", seed=seed) for seed in _SEEDS]
     yield Measurement(
         f"{what}, clock on ECP5 (LFE5UM5G-85, speed 8), placement seeds {', '.join(map(str, _SEEDS))}",
@@ -73,7 +73,9 @@ def engines() -> Iterator[Measurement]:
         f"prune engine, {machine.vector.prune_lanes} words per cycle": PruneEngine(machine),
     }
     for what, component in parts.items():
-        yield Measurement(f"{what}, UltraScale+", _area(emit_verilog(component, name="part"), "part", "xilinx"))
+        yield Measurement(
+            f"{what}, UltraScale+", synthesised_area(emit_verilog(component, name="part"), "part", "xilinx")
+        )
 
 
 def units() -> Iterator[Measurement]:
@@ -95,7 +97,7 @@ def units() -> Iterator[Measurement]:
         what = f"{name} of {components} components" if sparse else name
         command = f"gossamer generate --unit {name}{f' --components {components}' if sparse else ''} --synth"
         for family, title in _FAMILIES.items():
-            area = _area(text.verilog, text.module, family)
+            area = synthesised_area(text.verilog, text.module, family)
             yield Measurement(f"unit {what}, {title}", area, command=f"{command} {family}")
     parts: dict[str, Any] = {
         "encoded bank of 16 components, 256 rows in 8 KiB": EncodedBank(components=16, rows=256, payload_bytes=1 << 13),
@@ -111,11 +113,12 @@ def units() -> Iterator[Measurement]:
     for what, component in parts.items():
         verilog = emit_verilog(component, name="part")
         for family, title in _FAMILIES.items():
-            yield Measurement(f"{what}, {title}", _area(verilog, "part", family))
+            yield Measurement(f"{what}, {title}", synthesised_area(verilog, "part", family))
     yield from rates()
 
 
-def _area(verilog: str, top: str, family: "Family") -> str:
+def synthesised_area(verilog: str, top: str, family: "Family") -> str:
+    """What a module takes, as text."""
     from gossamer_hw.fpga.resources import synthesise
 
     found = synthesise(verilog, top=top, family=family)
