@@ -31,6 +31,7 @@ from gossamer_sim.trace import write_trace
 if TYPE_CHECKING:
     from gossamer.verify import Verification
     from gossamer.verify_file import FileVerification
+    from gossamer_reports.drawing import Artist
 
 __all__ = [
     "Simulation", "generate", "generate_unit", "load", "simulate", "verify_product", "verify_program",
@@ -168,8 +169,19 @@ def _simulate(loaded: tuple[Workload, Network, Architecture], *, trace: bool, no
     return Simulation(comparison, compared.timing, result)
 
 
-def write_simulation(simulation: Simulation, directory: Path, *, plots: bool = True, note: Note = silent) -> list[Path]:
+def write_simulation(
+    simulation: Simulation,
+    directory: Path,
+    *,
+    plots: bool = True,
+    artist: "Artist | None" = None,
+    note: Note = silent,
+) -> list[Path]:
     """Write ``result.json``, ``trace.json`` and the plots; return the files.
+
+    Parameters
+    ----------
+    artist : draws the plots from when the result is there, beside the rest; then leave ``plots`` out here.
 
     Raises
     ------
@@ -179,6 +191,8 @@ def write_simulation(simulation: Simulation, directory: Path, *, plots: bool = T
     make_directory(directory)
     note("writing result and trace")
     write_json(directory / "result.json", simulation.result)
+    if artist is not None:
+        artist.draw(directory / "result.json")
     write_trace(simulation.timing, directory / "trace.json")
     files = [directory / "result.json", directory / "trace.json"]
     if plots:

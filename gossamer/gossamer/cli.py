@@ -153,9 +153,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
                 trace=True,
                 note=note,
             )
-            api.write_simulation(simulation, directory, plots=False, note=note)
-            if artist is not None:
-                artist.draw(directory / "result.json")
+            api.write_simulation(simulation, directory, plots=False, artist=artist, note=note)
         from rich.console import Console
 
         from gossamer_reports.tables import fairness_line, print_simulation
