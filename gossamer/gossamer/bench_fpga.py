@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL: Final = ("tiny-4x4", "ecp5-4x4")
+_SMALL: Final = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2")
 _LARGE: Final = ("vu9p-32x32",)
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75

@@ -7,7 +7,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
-READY = ("tiny-4x4", "ecp5-4x4", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
+READY = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
 """Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
 
@@ -46,7 +46,7 @@ def test_large_machine_fits_its_part() -> None:
 
 def test_what_exists_whole_in_rtl() -> None:
     found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
-    assert found == {"tiny-4x4", "ecp5-4x4", "small-8x8", "vu9p-32x32"}
+    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32"}
 
 
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:

@@ -8,13 +8,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Hierarchy", "VerilogModule"]
+__all__ = ["Hierarchy", "VerilogModule", "escaped"]
 
 _MODULE = re.compile(r"^module (\\\S+ |\w+)(.*?)^endmodule\n", re.MULTILINE | re.DOTALL)
 # An instance: its module, its parameters if there are any, its name.
 _INSTANCE = re.compile(r"^  (\\\S+|\w+) +(?:#\(\n((?:    \..*\n)*?)  \) )?(\\\S+ |\w+) ?\($", re.MULTILINE)
 _PARAMETER = re.compile(r"\.(\w+)\(\d+'[ds](\d+)\)")
 _NUMBERED = re.compile(r"\\\S*\$\d+\S*")
+# A port for a value without a name is called by its place in the whole netlist.
+_NAMELESS = re.compile(r"\\port\$\d+\$\d+(?= )")
+_WHOLE_INSTANCE = re.compile(
+    r"^  (\\\S+|\w+) +(?:#\(\n(?:    \..*\n)*?  \) )?(?:\\\S+ |\w+) ?\(\n(?:    \..*\n)*?  \);\n", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Hierarchy:
     """
 
     def __init__(self, verilog: str) -> None:
-        found = [_parsed(match) for match in _MODULE.finditer(verilog)]
+        found = [_parsed(match) for match in _MODULE.finditer(_steady(verilog))]
         self._all = {module.name: module for module in found}
         if len(self._all) < len(found):
             raise ValueError("`verilog` must have modules of different names")
@@ -105,17 +110,39 @@ class Hierarchy:
 
     def _renamed(self, module: VerilogModule) -> VerilogModule:
         """Return the module with the first of each kind for its submodules."""
-        text = _INSTANCE.sub(lambda match: match[0].replace(match[1], self._escaped(match[1]), 1), module.text)
+        text = _INSTANCE.sub(lambda match: match[0].replace(match[1], self._chosen(match[1]), 1), module.text)
         instances = Counter[tuple[str, tuple[tuple[str, int], ...]]]()
         for (child, parameters), count in module.instances.items():
             instances[self._same.get(child, child), parameters] += count
         children = {instance: self._same.get(child, child) for instance, child in module.children.items()}
         return VerilogModule(module.name, text, instances, children)
 
-    def _escaped(self, name: str) -> str:
+    def _chosen(self, name: str) -> str:
         plain = name.removeprefix("\\")
-        same = self._same.get(plain, plain)
-        return same if re.fullmatch(r"\w+", same) else f"\\{same}"
+        return escaped(self._same.get(plain, plain))
+
+
+def escaped(name: str) -> str:
+    """Return a name as Verilog has it, without the space behind."""
+    return name if re.fullmatch(r"\w+", name) else f"\\{name}"
+
+
+def _steady(verilog: str) -> str:
+    """Number ports without names by their order in their own module: a change elsewhere leaves them as they are."""
+    names: dict[str, dict[str, str]] = {}
+    for match in _MODULE.finditer(verilog):
+        ports = _NAMELESS.findall(match[2].partition(";")[0])
+        names[match[1].strip()] = {port: f"\\port${number}" for number, port in enumerate(ports)}
+
+    def connected(match: re.Match[str]) -> str:
+        known = names.get(match[1], {})
+        return re.sub(r"(?<=^    \.)(\S+)", lambda port: known.get(port[1], port[1]), match[0], flags=re.MULTILINE)
+
+    def renamed(match: re.Match[str]) -> str:
+        own = names[match[1].strip()]
+        return _NAMELESS.sub(lambda port: own.get(port[0], port[0]), _WHOLE_INSTANCE.sub(connected, match[0]))
+
+    return _MODULE.sub(renamed, verilog)
 
 
 def _parsed(match: re.Match[str]) -> VerilogModule:

