@@ -1,7 +1,8 @@
 """What a whole machine takes of an FPGA, engine by engine, its modules synthesised as they are: without flattening.
 
-Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ buffers
-are counted by arithmetic; smaller memories, such as queues, and all of ECP5 are mapped.
+Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ large
+modules are synthesised once and alone and count as often as they occur, and buffers are counted by arithmetic; smaller
+memories, such as queues, and all of ECP5 are mapped.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,9 @@ class Use:
             self.ultra_rams + other.ultra_rams,
         )
 
+    def __mul__(self, times: int) -> "Use":
+        return Use(*(times * amount for amount in astuple(self)))
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -70,6 +74,8 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
 }
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
 _ULTRA_WORTH: Final = 4
+# A module of UltraScale+ with a longer text is synthesised once and without the modules around it.
+_ALONE_CHARACTERS: Final = 200_000
 
 
 def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
@@ -161,12 +167,33 @@ def _use(hierarchy: Hierarchy, top: str, family: Family) -> Use:
     modules = hierarchy.below(top)
     if family == "ecp5":
         return _logic("".join(module.text for module in modules), modules[0].name, family)
-    texts = [_stub(module) if module.name == MEMORY_MODULE else module.text for module in modules]
-    use = _logic("".join(texts), modules[0].name, family)
+    total = Use()
     for (name, parameters), times in hierarchy.instances(top).items():
         if name == MEMORY_MODULE:
-            use += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times)
-    return use
+            total += _memory(Shape(*(dict(parameters)[key] for key in ("UNIT", "UNITS", "DEPTH"))), times)
+        elif name == modules[0].name or _alone(hierarchy.modules[name]):
+            total += _logic(_portion(hierarchy, name), name, family) * times
+    return total
+
+
+def _alone(module: VerilogModule) -> bool:
+    return module.name == MEMORY_MODULE or len(module.text) > _ALONE_CHARACTERS
+
+
+def _portion(hierarchy: Hierarchy, top: str) -> str:
+    """Return a module and what it is made of; what is synthesised alone has only ports."""
+    pending, texts = [top], dict[str, str]()
+    while pending:
+        name = pending.pop()
+        module = hierarchy.modules[name]
+        if name in texts:
+            continue
+        if name != top and _alone(module):
+            texts[name] = _stub(module)
+        else:
+            texts[name] = module.text
+            pending += sorted(set(module.children.values()) & hierarchy.modules.keys(), reverse=True)
+    return "".join(texts.values())
 
 
 def _memory(shape: Shape, times: int) -> Use:
