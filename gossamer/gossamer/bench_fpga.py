@@ -119,8 +119,9 @@ def _introduction() -> list[str]:
         "route. Modules are synthesised one by one and not flattened, so lookup tables are an upper estimate. On",
         "UltraScale+ buffers are counted by arithmetic: a memory takes UltraRAM where one stands for at least four",
         "block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of",
-        "18 x 18. A machine without a table of clocks is mapped only. Clocks are those of speed grade 8, out of",
-        "context: ports are not pins. What a placed machine takes includes the ends of its carry chains.",
+        "18 x 18. A machine without a table of clocks is mapped only. Clocks are those of speed grade 8, of a module",
+        "between registers that feed its ports, which count; before 2026-11-28 14:00 out of context instead. What is",
+        "placed takes the ends of its carry chains as well. Large modules of UltraScale+ are synthesised once, alone.",
         "",
     ]
 
