@@ -17,9 +17,6 @@ from gossamer_models.isa.instructions import (
     Load,
     Loop,
     Store,
-    Vector,
-    VectorFlag,
-    VectorOp,
 )
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from tests.system.random_transfers import contiguous, legal, scattered, stepped
@@ -126,23 +123,6 @@ class StageWriter:
     def way(self, buffer: Buffer) -> Way:
         """How a scratchpad changes hands in this stage."""
         return APPLIED if self.feeds and buffer is Buffer.A else WAYS[buffer]
-
-    def operand(self, size_bytes: int) -> None:
-        """Fill A from its start, and hand it over."""
-        if not self.feeds:
-            self.loads([Region(Buffer.A, 0, size_bytes)])
-            return
-        line = self.architecture.vector.line_bytes
-        x = self.regions(Buffer.VIN, [size_bytes] * self.rng.randint(1, 2), line)
-        self.loads(x)
-        flags = VectorFlag.TO_A | (VectorFlag.RESIDUAL if len(x) > 1 else 0) | self.rng.choice((0, VectorFlag.RELU))
-        vin, a = WAYS[Buffer.VIN], APPLIED
-        self.add(
-            Vector(
-                wait=vin.full | a.free, signal=vin.free | a.full, advance=self.half(Buffer.VIN, Buffer.A),
-                op=VectorOp.APPLY, flags=flags, count=size_bytes // 2, source0=x[0].address, source1=x[-1].address,
-            )
-        )  # fmt: skip
 
     def half(self, *buffers: Buffer) -> int:
         """Mask of the halves that an instruction leaves which is through with some buffers."""

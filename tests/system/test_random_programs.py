@@ -30,11 +30,14 @@ from gossamer_models.program import Program
 from gossamer_models.program_file import load_program
 from gossamer_models.timing.dma import misaligned
 from gossamer_sim.executor import simulate
+from tests.system.random_fields import FLAGS
 from tests.system.random_programs import programs, random_program, random_programs
-from tests.system.random_units import FLAGS
 from tests.system.shrink import is_legal, save_shrunk, shrink
 
 TINY, SMALL = load_architecture("tiny-4x4"), load_architecture("small-8x8")
+
+# Options of APPLY where it writes operand A.
+APPLIED = (VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.SECOND_OUTPUT)
 
 
 def executed(program: Program) -> Counter[str]:
@@ -47,6 +50,7 @@ def executed(program: Program) -> Counter[str]:
                 found["STATISTICS"] += 1
             if isinstance(item, Vector) and item.flags & VectorFlag.TO_A:
                 found["TO_A"] += 1
+                found.update(f"TO_A {flag.name}" for flag in APPLIED if item.flags & flag)
     return found
 
 
@@ -90,7 +94,7 @@ def test_everything_occurs() -> None:
         total += executed(program)
     for name in [
         "STATISTICS",
-        "TO_A",
+        *("TO_A", *(f"TO_A {flag.name}" for flag in APPLIED)),
         *(op.name for op in VectorOp if op not in MODELLED_OPERATIONS),
         *(cls.__name__ for cls in (Load, Store, Gemm, Prune)),
     ]:
