@@ -46,7 +46,10 @@ def product(w: StageWriter) -> None:
         else:
             changes = [first(Gemm, "wait", [level], tokens["wait"]), last(Gemm, "signal", [level], tokens["signal"])]
             changes += [last(Gemm, "advance", [level], tokens["advance"]), first(Gemm, "accumulate", [level], 0)]
-            changes += [last(Gemm, "chunk_words", [level], w.rng.choice((1, 4, 512)))] if w.rng.random() < 0.5 else []
+            words = g.r2 * g.r1 * g.r0
+            # Chunks side by side are equally long.
+            chunks = [n for n in (1, 4, 512) if g.lr == 1 or not words % n or n > words]
+            changes += [last(Gemm, "chunk_words", [level], w.rng.choice(chunks))] if w.rng.random() < 0.5 else []
             w.add(dataclasses.replace(g, accumulate=1, modifiers=tuple(w.rng.sample(changes, len(changes)))))
     count = g.tiles * g.li * g.lj * w.architecture.array.rows * columns
     element = Format.FP16 if sums else w.rng.choice((Format.FP16, Format.FP32))
