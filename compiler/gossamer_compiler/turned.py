@@ -16,6 +16,7 @@ from gossamer_compiler.predicted_actions import between, reached
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, entry_tag_bits, instruction_actions
 from gossamer_models.architecture import Architecture, Array
+from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import gemm_cycles
@@ -78,7 +79,13 @@ def choose_turned(
     ------
     DoesNotFitError
         No schedule fits.
+    UnsupportedError
+        The machine is limited to the weight-stationary dataflow, which has no such product.
     """
+    if "os" not in architecture.array.dataflows:
+        raise UnsupportedError(
+            f"layer {layer!r}: BP with its gradient as operand B is output-stationary", "--dataflow os or auto"
+        )
     shape = unplaced_channels(gemm)
     best = _best(shape, architecture, objective, edges)
     if best is None:

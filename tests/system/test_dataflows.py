@@ -153,6 +153,10 @@ def test_random_layers_of_every_role(monkeypatch: pytest.MonkeyPatch, case: Case
     """Against float64 loops, on rows that a ragged layer leaves idle."""
     only = machine().limited_to("ws")
     monkeypatch.setattr(test_rtl_roles, "MACHINE", only)
+    if case is Case.TURNED:
+        with pytest.raises(UnsupportedError, match="BP with its gradient as operand B is output-stationary"):
+            test_rtl_roles.ROWS[case](random.Random(f"{SEED} {case.name}"))
+        return
     program = test_rtl_roles.ROWS[case](random.Random(f"{SEED} {case.name}"))
     assert program.dataflows == ["ws"]
     found = [simulate(program, only, memory="ideal", periodic=periodic).cycles for periodic in (True, False)]
