@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gossamer_compiler.importers.onnx_folding import fold_shapes
 from gossamer_compiler.importers.onnx_numbers import numbers_of
 from gossamer_compiler.importers.onnx_records import Attribute, Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_shapes import infer_dims, stored_integers, with_reshapes
@@ -49,6 +50,7 @@ def read_onnx(path: Path) -> Tensors:
     if not all(isinstance(text, str) for text in _texts(graph)):
         raise InputError("its names are not UTF-8", "a file that an ONNX exporter wrote", str(path))
     _open_batch(graph)
+    fold_shapes(model)
     operators = tuple(_operator(node) for node in graph.node if node.output)
     _require_single_makers(operators, str(path))
     integers = stored_integers(graph)

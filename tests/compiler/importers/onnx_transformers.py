@@ -93,15 +93,30 @@ class TokenWriter(Writer):
 
 def vit(
     writer: TokenWriter, patch: int, depth: int, hidden: int, classes: int, *, style: Style = "packed",
-    gelu: Gelu = "erf",
+    gelu: Gelu = "erf", traced: bool = False,
 ) -> str:  # fmt: skip
-    """A vision transformer with a class token; return the logits."""
+    """A vision transformer with a class token; return the logits.
+
+    Parameters
+    ----------
+    traced : `flatten(2)` and `expand(batch, -1, -1)` as PyTorch's tracer writes them, by computed shapes.
+    """
     width, batch = writer.width, writer.batch
     parameters = writer.weight("patch.weight", width, 3, patch, patch), writer.weight("patch.bias", width)
     x = writer.op("Conv", "x", *parameters, name="patches", kernel_shape=[patch] * 2, strides=[patch] * 2)
     side = writer.inputs[0].type.tensor_type.shape.dim[2].dim_value // patch
-    x = writer.op("Transpose", writer.reshape(x, batch, width, side * side), perm=[0, 2, 1])
-    token = writer.op("Expand", writer.weight("cls", 1, 1, width), writer.integers("samples", batch, 1, 1))
+    if traced:
+        ends = [writer.integers(f"flat_{value}", value) for value in (0, 2)]
+        kept = writer.op("Slice", writer.op("Shape", x), *ends, writer.integers("flat_axis", 0))
+        flat = writer.op("Reshape", x, writer.op("Concat", kept, writer.integers("rest", -1), axis=0))
+        one, wanted = numpy_helper.from_array(np.array([1], np.int64)), writer.integers("wanted", batch, -1, -1)
+        ones = writer.op("ConstantOfShape", writer.integers("three", 3), value=one)
+        open_ends = writer.op("Equal", wanted, writer.op("Mul", ones, writer.scalar(-1)))
+        samples = writer.op("Where", open_ends, ones, wanted)
+    else:
+        flat, samples = writer.reshape(x, batch, width, side * side), writer.integers("samples", batch, 1, 1)
+    x = writer.op("Transpose", flat, perm=[0, 2, 1])
+    token = writer.op("Expand", writer.weight("cls", 1, 1, width), samples)
     x = writer.op("Concat", token, x, axis=1, name="tokens")
     tokens = side * side + 1
     x = writer.op("Add", x, writer.weight("positions", 1, tokens, width))

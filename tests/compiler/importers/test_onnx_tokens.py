@@ -29,10 +29,15 @@ def imported(tmp_path: Path, writer: TokenWriter, output: str, opset: int = 20) 
     return load_any_network(writer.save(tmp_path, output, opset))
 
 
-@pytest.mark.parametrize(("style", "gelu"), [("packed", "erf"), ("torch", "operator"), ("packed", "halved")])
-def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(tmp_path: Path, style: Style, gelu: Gelu) -> None:
+@pytest.mark.parametrize(
+    ("style", "gelu", "traced"),
+    [("packed", "erf", False), ("torch", "operator", False), ("packed", "halved", False), ("packed", "erf", True)],
+)
+def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(
+    tmp_path: Path, style: Style, gelu: Gelu, traced: bool
+) -> None:
     writer = TokenWriter(32, 512, 8)
-    found = imported(tmp_path, writer, vit(writer, 4, 6, 512, 100, style=style, gelu=gelu))
+    found = imported(tmp_path, writer, vit(writer, 4, 6, 512, 100, style=style, gelu=gelu, traced=traced))
     ready = load_network("vit-32")
     assert sum(s.parameters for s in infer(found)) == sum(s.parameters for s in infer(ready))
     assert sum(s.macs for s in infer(found)) == sum(s.macs for s in infer(ready))
