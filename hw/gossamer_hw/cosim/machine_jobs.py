@@ -60,7 +60,7 @@ class Job:
     claimed_bytes : what the machine is told instead; 0 for the truth.
     memory, seed : one of :data:`MEMORIES`, and what it draws from.
     failure : of a burst, or None.
-    watchdog_cycles : 0 for none.
+    watchdog_cycles : 0 for none; by default longer than any instruction of a step that can be verified.
     reset_cycles : after how many cycles from its start the run is ended by a soft reset; 0 for never.
     limit_cycles : a run that takes longer is abandoned: its state is ``RUNNING``, and a soft reset follows.
     """
@@ -73,7 +73,7 @@ class Job:
     memory: str = "ideal"
     seed: int = 0
     failure: Failure | None = None
-    watchdog_cycles: int = 100_000
+    watchdog_cycles: int = 1_000_000
     reset_cycles: int = 0
     limit_cycles: int = 100_000_000
 
