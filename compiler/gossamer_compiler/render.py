@@ -70,6 +70,11 @@ def compile_picture(field: Field, camera: Camera, settings: Settings, architectu
             "a field's features do not fit the render engine", field.shader.features, engine.features, "features",
             "raise render.features",
         )  # fmt: skip
+    if not engine.in_rtl:
+        raise UnsupportedError(
+            f"the render engine of {architecture.name} executes no Program",
+            "render.candidate_lanes: 1, sampler_lanes: 1, compositor_lanes: 1",
+        )
     components = field.density.components, field.appearance.components
     if components != engine.components or max(field.grid) > engine.grid:
         raise UnsupportedError(
@@ -242,7 +247,7 @@ class _Compiler:
         for place in blocks:
             record = self._record(place)
             shaded, counts = run_job(self.view, rays, compositor, record.cubes(), self.light)
-            if not counts.scanned:
+            if not counts.cubes:
                 continue
             room = blocks_of(len(shaded.pixels)) * BLOCK
             texels = record.texels.counts

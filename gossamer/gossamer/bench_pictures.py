@@ -27,7 +27,7 @@ def pictures() -> Iterator[Measurement]:
     program = compile_picture(scene.field, scene.camera.resized(_SIDE, _SIDE), scene.settings, machine)
     items = [item for stage in program.stages for item in stage.instructions]
     rooms = sum(item.count for item in items if isinstance(item, Vector) and item.op == VectorOp.RENDER_SWEEP)
-    samples = sum(sum(sweep.samples) for sweep in program.recorded)
+    samples = sum(sweep.samples for sweep in program.recorded)
     yield Measurement(
         "jobs; samples; room for shaded ones", f"{len(program.recorded)}; {samples:,}; {rooms:,}", "", _COMMAND
     )

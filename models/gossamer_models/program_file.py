@@ -62,13 +62,9 @@ class _Stage(Schema):
 
 
 class _Sweep(Schema):
-    components: Count
-    passed: Count
-    scanned: tuple[Count, ...]
-    tests: tuple[Count, ...]
-    samples: tuple[Count, ...]
-    row_cube: tuple[Count, ...]
-    row_samples: tuple[Count, ...]
+    cubes: Count
+    samples: Count
+    cycles: Count
 
 
 class _Header(Schema):

@@ -68,6 +68,11 @@ class RenderEngine(Schema):
         return self
 
     @property
+    def in_rtl(self) -> bool:
+        """Whether it exists in RTL: one lane of each kind."""
+        return self.candidate_lanes == self.sampler_lanes == self.compositor_lanes == 1
+
+    @property
     def patch_banks(self) -> int:
         """Banks of one half of the patch buffer: even and odd texels along both axes, three planes, two quantities."""
         return 2 * 2 * 3 * 2

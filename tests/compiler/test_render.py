@@ -10,7 +10,7 @@ import pytest
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.errors import DoesNotFitError, GossamerError, InputError
+from gossamer_models.errors import DoesNotFitError, GossamerError, InputError, UnsupportedError
 from gossamer_models.golden import executor
 from gossamer_models.golden.executor import Step
 from gossamer_models.golden.state import ExecutionError
@@ -96,7 +96,7 @@ def test_the_simulator_takes_one_time_both_ways() -> None:
 
 
 def test_time_depends_on_data_through_recorded_counts_alone() -> None:
-    """Without them there is none; with twice the samples of a cube a sweep takes longer."""
+    """Without them there is none; with more cycles of a sweep there are more."""
     architecture = machine(block=4)
     program = picture(FIELD, "outside", architecture, Settings())
     before = simulate(program, architecture)
@@ -105,7 +105,7 @@ def test_time_depends_on_data_through_recorded_counts_alone() -> None:
     with pytest.raises(GossamerError, match="no counts of job 0 were recorded"):
         simulate(dataclasses.replace(program, recorded=()), architecture)
     first = program.recorded[0]
-    more = dataclasses.replace(first, samples=tuple(2 * n for n in first.samples))
+    more = dataclasses.replace(first, cycles=first.cycles + 5000)
     after = simulate(dataclasses.replace(program, recorded=(more, *program.recorded[1:])), architecture)
     assert after.cycles > before.cycles
 
@@ -195,8 +195,11 @@ def test_a_program_file_keeps_the_counts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(host.read(again, PICTURE), host.read(program, PICTURE))
 
 
-def test_no_rtl_has_it() -> None:
+def test_one_lane_of_each_kind_executes_programs() -> None:
     programs = [compile_picture(field, camera(EYES["outside"]), Settings(), READY) for field in (FIELD, DEFERRED)]
     used = {name for program in programs for name in program.modelled_operations}
     assert used == {op.name for op in VectorOp if op.name.startswith("RENDER_")}
     assert not READY.whole_in_rtl
+    several = machine(compositor_lanes=2)
+    with pytest.raises(UnsupportedError, match="of render-8x8 executes no Program"):
+        compile_picture(FIELD, camera(EYES["outside"]), Settings(), several)

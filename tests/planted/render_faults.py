@@ -226,4 +226,25 @@ RENDER_FAULTS = (
         "tile.compositor.transmittance[pixels]",
         _PICTURE.replace("dense", "2:8, deferred"),
     ),
+    Fault(
+        "of two cubes as near to the eye's cell the lower one comes first",
+        "hw/gossamer_hw/render/block_scan.py",
+        "up + down + 1 <= (nearest << 1)",
+        "up + down + 1 < (nearest << 1)",
+        "tests/hw/render/test_block_scan.py::test_order[within-axes0]",
+    ),
+    Fault(
+        "where the next table begins is taken from the first header of one that is passed over",
+        "hw/gossamer_hw/render/table_reader.py",
+        "Mux(self.skip, (blocks - 1) * self._header_bytes, 0)",
+        "0",
+        "tests/hw/render/test_tables.py::test_patches[0-8]",
+    ),
+    Fault(
+        "the last texel of a patch's row begins the next one",
+        "hw/gossamer_hw/render/tables.py",
+        "with m.If(column + 1 == columns):",
+        "with m.If(column + 2 == columns):",
+        "tests/hw/render/test_tables.py::test_patches[0-8]",
+    ),
 )

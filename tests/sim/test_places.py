@@ -32,7 +32,7 @@ from gossamer_sim.places import PLACES
 from gossamer_sim.work import CostBook
 
 ARCHITECTURE = load_architecture("render-8x8")
-SWEEP = SweepCounts(4, 1, scanned=(30, 2), tests=(9, 9), samples=(4, 3), row_cube=(0, 1), row_samples=(4, 3))
+SWEEP = SweepCounts(cubes=2, samples=7, cycles=900)
 DIMS = (
     Dim(count=8, mem_stride=2, buf_stride=2, axis=3),
     Dim(count=5, mem_stride=64, buf_stride=16, axis=0, weight=1),
@@ -95,7 +95,7 @@ def test_softmaxes_of_other_rows_cost_their_own() -> None:
 def test_sweeps_of_other_counts_cost_their_own() -> None:
     """One simulator, two Programs whose instructions are the same."""
     stage = StageProgram("a", "sweep", (Vector(op=Op.RENDER_SWEEP, count=8),))
-    counts = SWEEP, dataclasses.replace(SWEEP, samples=(40, 30))
+    counts = SWEEP, dataclasses.replace(SWEEP, cycles=901)
     programs = [Program("one", ARCHITECTURE.name, (stage,), MemoryImage(), (recorded,)) for recorded in counts]
     simulator = Simulator(ARCHITECTURE)
     together = [simulator.run(program).cycles for program in programs]

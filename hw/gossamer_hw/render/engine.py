@@ -7,18 +7,24 @@ The shell holds what outlives an instruction and hands it to the parts that exec
 from collections.abc import Mapping
 from typing import Any, Final
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from gossamer_hw.numerics.convert import canonical
+from gossamer_hw.numerics.integers import from_integer
 from gossamer_hw.render.colours_operation import ColoursOperation
 from gossamer_hw.render.compositor import Compositor
 from gossamer_hw.render.finish_operation import FinishOperation
 from gossamer_hw.render.inputs_operation import InputsOperation
 from gossamer_hw.render.lines_operation import LinesOperation
-from gossamer_hw.render.operation import AXES
+from gossamer_hw.render.operation import AXES, composing
 from gossamer_hw.render.pixels_operation import PixelsOperation
+from gossamer_hw.render.products_operation import ProductsOperation
 from gossamer_hw.render.sums_operation import SumsOperation
+from gossamer_hw.render.sweep import SweepLane, Task
+from gossamer_hw.render.sweep_operation import SweepOperation
 from gossamer_hw.render.tables import Tables
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.render.tile_operation import TileOperation
 from gossamer_hw.render.view_operation import ViewOperation
 from gossamer_hw.row_memory import RowMemory
@@ -35,6 +41,8 @@ OPERATIONS: Final[Mapping[VectorOp, type[Any]]] = {
     VectorOp.RENDER_VIEW: ViewOperation,
     VectorOp.RENDER_LINES: LinesOperation,
     VectorOp.RENDER_TILE: TileOperation,
+    VectorOp.RENDER_SWEEP: SweepOperation,
+    VectorOp.RENDER_PRODUCTS: ProductsOperation,
     VectorOp.RENDER_INPUTS: InputsOperation,
     VectorOp.RENDER_COLOURS: ColoursOperation,
     VectorOp.RENDER_FINISH: FinishOperation,
@@ -66,7 +74,7 @@ NEEDS: Final[dict[VectorOp, tuple[str, ...]]] = {
 
 
 class RenderUnit(wiring.Component):
-    """Executes the operations of `OPERATIONS`; an instruction whose needs nothing has taken is illegal.
+    """Executes its operations; an instruction whose needs nothing has taken is illegal.
 
     Takes :func:`gossamer_models.timing.vector_render.render_cycles` from ``start`` to ``done``.
 
@@ -75,7 +83,8 @@ class RenderUnit(wiring.Component):
     architecture
         With a render engine of one lane of each kind, and at least 4 lanes of the vector engine.
     operations
-        What executes which operation, RENDER_VIEW and RENDER_TILE among them.
+        What executes which operation, those of view and tile among them; without a sweep there is no sweep lane, its
+        compositor alone.
 
     Members
     -------
@@ -85,6 +94,7 @@ class RenderUnit(wiring.Component):
     def __init__(self, architecture: Architecture, *, operations: Mapping[VectorOp, type[Any]] = OPERATIONS) -> None:
         self._architecture = architecture
         self._parts = {op: part(architecture) for op, part in operations.items()}
+        self._tables = Tables(architecture)
         super().__init__(unit_members(architecture))
 
     def elaborate(self, platform: Any) -> Elaboratable:
@@ -108,10 +118,12 @@ class RenderUnit(wiring.Component):
                 m.d.comb += [self.done.eq(1), self.fault.eq(part.fault)]
         self._share(m, "vin", self.vin, chosen)
         self._share(m, "vout", self.vout, chosen)
+        self._read_tables(m, chosen)
         self._compose(m, chosen)
         self._rays(m, chosen)
         self._sums(m)
-        self._read_tables(m, chosen)
+        if VectorOp.RENDER_SWEEP in self._parts:
+            self._kept(m, chosen)
         return m
 
     def _held(self, m: Module) -> Value:
@@ -131,23 +143,92 @@ class RenderUnit(wiring.Component):
                 port = getattr(part, name)
                 for member, shape in port.signature.members.items():
                     outside, inside = getattr(ours, member), getattr(port, member)
-                    if shape.flow is wiring.In:
+                    if shape.flow is wiring.In and len(Value.cast(inside)) > 1:
                         m.d.comb += inside.eq(outside)
+                    elif shape.flow is wiring.In:
+                        # What ends is the business of the part at work alone.
+                        m.d.comb += inside.eq(outside & chosen[op])
                     else:
                         with m.If(chosen[op]):
                             m.d.comb += outside.eq(inside)
 
     def _compose(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
-        """Put the compositor behind the part at work."""
-        side = self._architecture.render_engine.tile
-        m.submodules.compositor = compositor = Compositor(pixels=side**2)
+        """Put the compositor, at the end of the sweep lane if there is one, behind the part at work."""
+        engine = self._architecture.render_engine
+        items = composing(engine).create()
+        self._share(m, "composing", items, chosen)
+        if VectorOp.RENDER_SWEEP in self._parts:
+            lane: Any = self._lane(m, items.valid)
+            valid = self._parts[VectorOp.RENDER_SWEEP].ray_valid | self._tables.texel.density | items.valid
+        else:
+            m.submodules.compositor = lane = Compositor(pixels=engine.tile**2)
+            valid = items.valid
         view = self._parts[VectorOp.RENDER_VIEW].held
-        m.d.comb += [compositor.cut.eq(view.cut), compositor.threshold.eq(view.threshold)]
-        self._share(m, "composing", compositor, chosen)
+        m.d.comb += [
+            lane.valid.eq(valid),
+            *(getattr(lane, name).eq(getattr(items, name)) for name in ("item", "pixel", "amount", "colour")),
+            *(getattr(lane, name).eq(getattr(view, name)) for name in ("cut", "threshold")),
+            items.ready.eq(lane.ready),
+            items.found.eq(lane.found & lane.finished),
+            items.result.eq(lane.result),
+        ]
+
+    def _lane(self, m: Module, composes: Value) -> SweepLane:
+        """Give the sweep lane rays, and texels of density."""
+        engine = self._architecture.render_engine
+        m.submodules.lane = lane = SweepLane(
+            pixels=engine.tile**2,
+            components=engine.components[0],
+            patch=(engine.patch,) * AXES,
+            grid=(engine.grid,) * AXES,
+        )
+        sweep, texel = self._parts[VectorOp.RENDER_SWEEP], self._tables.texel
+        self._settings(m, lane)
+        m.d.comb += [
+            lane.pair.eq(sweep.ray.pair),
+            lane.cube.eq(sweep.ray.cube),
+            lane.final.eq(sweep.ray.final),
+            lane.axes.eq(texel.axes),
+            lane.column.eq(texel.column),
+            lane.row.eq(texel.row),
+            *(ours.eq(theirs) for ours, theirs in zip(lane.numbers, texel.numbers, strict=False)),
+            sweep.ray_ready.eq(lane.ready),
+            sweep.lane_idle.eq(lane.idle),
+            sweep.sample.found.eq(lane.found & ~lane.finished),
+            sweep.sample.pixel.eq(lane.found_pixel),
+            sweep.sample.shaded.eq(lane.shaded),
+            sweep.sample.ended.eq(lane.ended),
+            sweep.sample.weight.eq(lane.result[0]),
+            sweep.sample.point.eq(lane.point),
+        ]
+        with m.If(composes):
+            m.d.comb += lane.task.eq(Task.PIXEL)
+        with m.Elif(texel.density):
+            m.d.comb += lane.task.eq(Mux(texel.line, Task.LINE, Task.PLANE))
+        with m.Else():
+            m.d.comb += lane.task.eq(Task.RAY)
+        return lane
+
+    def _settings(self, m: Module, lane: SweepLane) -> None:
+        """Give the lane the picture's constants."""
+        view, record = self._parts[VectorOp.RENDER_VIEW].held, self._parts[VectorOp.RENDER_SWEEP].record
+        m.d.comb += [
+            lane.step_length.eq(view.step),
+            *(getattr(lane, name).eq(getattr(view, name)) for name in ("origin", "shift", "thickness")),
+        ]
+        for axis in range(AXES):
+            texels = Signal(COORDINATE_BITS, name=f"texels_{axis}")
+            m.d.comb += [
+                texels.eq(view.grid[axis] - 1),
+                lane.spans[axis].eq(canonical(m, from_integer(m, texels))),
+                lane.cubes[axis].eq(canonical(m, from_integer(m, view.cubes[axis][:COORDINATE_BITS]))),
+                lane.highest[axis].eq(view.grid[axis] - 2),
+                lane.bases[axis].eq(record.first[axis]),
+            ]
 
     def _read_tables(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
         """Let the part at work ask for tables; all parts see the texels."""
-        m.submodules.tables = tables = Tables(self._architecture)
+        m.submodules.tables = tables = self._tables
         self._share(m, "tables", tables.request, chosen)
         m.d.comb += tables.vin.data.eq(self.vin.data)
         with m.If(tables.vin.enable):
@@ -155,6 +236,15 @@ class RenderUnit(wiring.Component):
         for part in self._parts.values():
             if "texel" in part.signature.members:
                 m.d.comb += part.texel.eq(tables.texel)
+
+    def _kept(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
+        """Let parts read the samples that the sweep has kept, and tell it which pixels begin."""
+        sweep, tile = self._parts[VectorOp.RENDER_SWEEP], self._parts[VectorOp.RENDER_TILE]
+        m.d.comb += [sweep.begins.eq(tile.ray_write), sweep.begun_pixel.eq(tile.ray_pixel)]
+        self._share(m, "kept", sweep.kept_samples, chosen)
+        for part in self._parts.values():
+            if "kept" in part.signature.members:
+                m.d.comb += part.kept_count.eq(sweep.kept_count)
 
     def _rays(self, m: Module, chosen: dict[VectorOp, Value]) -> None:
         """Keep the rays of the tile's pixels."""

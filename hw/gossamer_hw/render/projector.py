@@ -124,6 +124,7 @@ class Projector(wiring.Component):
     valid, ready : a cube enters.
     cube : its place along x, y and z.
     picture : constant while anything is inside.
+    hold : in this cycle nothing enters and nothing leaves.
     found : there is a pixel; the first one of a cube comes :attr:`latency` cycles behind it if nothing is in its way.
     candidate_cube, pixel, final : its cube; x and y in the tile; the cube's last one.
     """
@@ -134,6 +135,7 @@ class Projector(wiring.Component):
     ready: Out(1)
     cube: In(data.ArrayLayout(CUBE_BITS, _SPACE))
     picture: In(Picture)
+    hold: In(1)
     found: Out(1)
     candidate_cube: Out(data.ArrayLayout(CUBE_BITS, _SPACE))
     pixel: Out(data.ArrayLayout(PIXEL_BITS, _PLANE))
@@ -154,20 +156,22 @@ class Projector(wiring.Component):
         rectangle, begun = unit.rectangle, Signal()
         place, now = Signal(self.pixel.shape()), Signal(self.pixel.shape())
         ends = [now[axis] == rectangle.last[axis] for axis in range(_PLANE)]
+        some = occupied & rectangle.some
         m.d.comb += [
             now.eq(Mux(begun, place.as_value(), rectangle.first.as_value())),
-            self.found.eq(occupied & rectangle.some),
+            self.found.eq(some & ~self.hold),
             self.final.eq(ends[0] & ends[1]),
-            moves.eq(~self.found | self.final),
+            moves.eq((~some | self.final) & ~self.hold),
             self.ready.eq(moves),
             self.candidate_cube.eq(cube),
             *(self.pixel[axis].eq(now[axis] - self.picture.first[axis]) for axis in range(_PLANE)),
         ]
-        m.d.sync += [
-            begun.eq(self.found & ~self.final),
-            place[0].eq(Mux(ends[0], rectangle.first[0], now[0] + 1)),
-            place[1].eq(now[1] + ends[0]),
-        ]
+        with m.If(~self.hold):
+            m.d.sync += [
+                begun.eq(some & ~self.final),
+                place[0].eq(Mux(ends[0], rectangle.first[0], now[0] + 1)),
+                place[1].eq(now[1] + ends[0]),
+            ]
         return m
 
 

@@ -67,6 +67,7 @@ class SweepLane(wiring.Component):
     found : a result of the compositor: a sample of a pixel that had not ended, or a finished pixel; then
     found_pixel, finished, shaded, ended, result : see there.
     index, point : of a sample: its place on the ray and in the box.
+    idle : all samples have reached the compositor, whose latency later they have left.
 
     Raises
     ------
@@ -94,6 +95,7 @@ class SweepLane(wiring.Component):
                 "step": In(1, init=1),
                 "index": Out(INDEX_BITS),
                 "point": Out(sampler["point"].shape),
+                "idle": Out(1),
             }
         )
 
@@ -144,6 +146,7 @@ class SweepLane(wiring.Component):
         others = idle & (~is_pixel | self._compositor.ready)
         m.d.comb += [
             idle.eq((since == most) & sampler.ready),
+            self.idle.eq(idle),
             self.ready.eq(Mux(is_ray, sampler.ready & moves, others)),
         ]
         with m.If(ray | ~sampler.ready):

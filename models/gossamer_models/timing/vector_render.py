@@ -1,19 +1,17 @@
-"""Cycles of the render engine's instructions, as its operations in RTL take them; of lines and sweeps, as they will.
+"""Cycles of the render engine's instructions, as its operations in RTL take them.
 
-A sweep takes what :mod:`gossamer_models.timing.render` says of the counts that golden has recorded of it; all else
-depends on the instruction alone.
+A sweep's samples take what golden has recorded of them (:mod:`gossamer_models.timing.render_sweep`); all else depends
+on the instruction alone.
 """
 
 from typing import Final
-
-import numpy as np
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.recorded import SweepCounts
-from gossamer_models.render.engine.patches import texels_of
+from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, texels_of
 from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
 from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
@@ -67,7 +65,7 @@ def render_cycles(architecture: Architecture, v: Vector, counts: SweepCounts | N
         case VectorOp.RENDER_SWEEP:
             if counts is None:
                 raise GossamerError(f"no counts of job {v.size} were recorded, on which the time of its sweep depends")
-            return _sweep_cycles(engine, counts)
+            return _sweep_cycles(engine, v, counts, line)
         case VectorOp.RENDER_PRODUCTS:
             return _product_cycles(architecture, v)
         case VectorOp.RENDER_INPUTS:
@@ -94,18 +92,11 @@ def drain_cycles(count: int, record_bytes: int, line_bytes: int) -> int:
     return int(0 < record_bytes * count % line_bytes < record_bytes)
 
 
-def _sweep_cycles(engine: RenderEngine, counts: SweepCounts) -> int:
-    """Occupancy, cubes beside the tile, and the flow of the others through projector, sampler, fetch, tables, light."""
-    scanned, tests, samples, row_cube, row_samples = (
-        np.array(part, np.int64)
-        for part in (counts.scanned, counts.tests, counts.samples, counts.row_cube, counts.row_samples)
-    )
-    start = int(timing.job_start_cycles(engine, np.array(counts.passed, np.int64)))
-    if not scanned.size:
-        return start
-    units = timing.unit_cycles(engine, scanned, tests, samples, counts.components)
-    units.append(timing.compositor_cycles(engine, len(scanned), row_cube, row_samples))
-    return start + timing.flow_cycles(units, engine.lag_cubes)
+def _sweep_cycles(engine: RenderEngine, v: Vector, counts: SweepCounts, line_bytes: int) -> int:
+    """The block's record, its patches of density, and the samples."""
+    record = timing.rate_cycles(JOB_HEADER_BYTES + engine.block**3 // 8, line_bytes) + 2
+    patches = patches_cycles(texels_of(v), engine.components, line_bytes, 0)
+    return record + patches + 1 + counts.cycles
 
 
 def _product_cycles(architecture: Architecture, v: Vector) -> int:

@@ -6,18 +6,20 @@ of every ray that may lie in the ball, then the second ones. Samples that lie in
 of their ray they are dropped.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.numerics.formats import Float32, UInt32
+from gossamer_models.numerics.formats import Bool, Float32, UInt32
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.render.composite import Compositor
 from gossamer_models.render.engine.view import View
 from gossamer_models.render.tiles import Tile, tile_order
 from gossamer_models.render.uniform import Evaluate
+from gossamer_models.timing.render_sweep import SweptCube, SweptRay, flow_cycles
 
 __all__ = ["RAY_WORDS", "TILE_WORDS", "JobRays", "ShadedJob", "TileRays", "find_rays", "run_job"]
 
@@ -69,14 +71,13 @@ class JobRays:
     Members
     -------
     cubes : array of int64, shape (n, 3): those that some pixel of the tile may see, in the order of the sweep
-    passed : how many more there are
-    scanned : array of int64, shape (n,): pixels of their rectangles
+    candidates, ray : arrays of int64: of each pixel of a cube's rectangle the cube, and its ray, -1 if it is none
     which, pixels, first, last : arrays of int64: of each ray its cube and pixel, first and last sample in the ball
     """
 
     cubes: Index
-    passed: int
-    scanned: Index
+    candidates: Index
+    ray: Index
     which: Index
     pixels: Index
     first: Index
@@ -101,22 +102,16 @@ def run_job(
     turn = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = np.lexsort((pair, turn, which[pair]))
     pair, turn = pair[order], turn[order]
-    k, owner, cube = turn + first[pair], pixel[pair], which[pair]
+    k, owner = turn + first[pair], pixel[pair]
     points = view.lattice.points(rays.directions[owner], k)
-    inside = np.flatnonzero((view.lattice.cells(points) == cubes[cube]).all(axis=1))
-    k, owner, cube, turn, points = k[inside], owner[inside], cube[inside], turn[inside], points[inside]
+    inside = np.flatnonzero((view.lattice.cells(points) == cubes[which[pair]]).all(axis=1))
+    k, owner, points, pair, turn = k[inside], owner[inside], points[inside], pair[inside], turn[inside]
     along = np.lexsort((k, owner))
     compositor.add(owner[along], k[along], evaluate(points[along]))
-    starts = np.flatnonzero(np.diff(cube, prepend=-1) | np.diff(turn, prepend=-1))
-    counts = SweepCounts(
-        components=view.components[0],
-        passed=met.passed,
-        scanned=_tuple(met.scanned),
-        tests=_tuple(np.bincount(which[pair], minlength=len(cubes))),
-        samples=_tuple(np.bincount(cube, minlength=len(cubes))),
-        row_cube=_tuple(cube[starts]),
-        row_samples=_tuple(np.diff(starts, append=len(cube))),
-    )
+    taken = np.zeros(lengths.sum(), np.bool_)
+    taken[(np.cumsum(lengths) - lengths)[pair] + turn] = True
+    cycles = flow_cycles(list(_swept(view, met, taken)), view.block[0] ** 3, view.components[0])
+    counts = SweepCounts(len(cubes), len(owner), cycles)
     return _shaded(compositor, owner, k, points), counts
 
 
@@ -125,14 +120,31 @@ def find_rays(view: View, rays: TileRays, compositor: Compositor, cubes: Index) 
     x, y, z = view.axes
     cubes = cubes[tile_order(cubes, view.eye_cell, view.block[0], (x, y, z))]
     seen, which, pixel = _scanned(view, rays.tile, cubes)
-    scanned = np.bincount(which, minlength=len(seen))
-    going = compositor.alive(pixel)
-    met = _meet(view, rays, cubes[seen], which[going], pixel[going])
-    return JobRays(cubes[seen], len(cubes) - len(seen), scanned, *met)
+    hits, first, last = view.ball.meet(view.ball.ways(cubes[seen])[which], rays.directions[pixel])
+    met = np.flatnonzero(hits & compositor.alive(pixel))
+    ray = np.full(len(which), -1)
+    ray[met] = np.arange(len(met))
+    return JobRays(cubes[seen], which, ray, which[met], pixel[met], first[met], last[met])
 
 
-def _tuple(values: Index) -> tuple[int, ...]:
-    return tuple(values.tolist())
+def _swept(view: View, met: JobRays, inside: Bool) -> Iterator[SweptCube]:
+    """Yield a job's cubes and their candidates; `inside` says of all rays' samples whether they lie in the cube."""
+    x, y, z = view.axes
+    block = view.block[0]
+    base = met.cubes // block * block
+    cells = np.argwhere(np.ones((block,) * 3)) + base.max(axis=0, initial=0)
+    place = np.argsort(tile_order(cells, view.eye_cell, block, (x, y, z)))
+    local = np.ravel_multi_index(tuple((met.cubes - base).T), (block,) * 3)
+    lengths = met.last - met.first + 1
+    ends = np.cumsum(lengths)
+    rays = [
+        SweptRay(pixel, inside[begin:end].tolist())
+        for pixel, begin, end in zip(met.pixels.tolist(), ends - lengths, ends, strict=True)
+    ]
+    found: list[list[SweptRay | None]] = [[] for _ in met.cubes]
+    for cube, ray in zip(met.candidates.tolist(), met.ray.tolist(), strict=True):
+        found[cube].append(rays[ray] if ray >= 0 else None)
+    return (SweptCube(int(place[n]), candidates) for n, candidates in zip(local, found, strict=True))
 
 
 def _scanned(view: View, tile: Tile, cubes: Index) -> tuple[Index, Index, Index]:
@@ -147,12 +159,6 @@ def _scanned(view: View, tile: Tile, cubes: Index) -> tuple[Index, Index, Index]
     which = np.repeat(np.arange(len(seen)), pairs)
     row, column = np.divmod(np.arange(len(which)) - np.repeat(np.cumsum(pairs) - pairs, pairs), width[which])
     return seen, which, (row + top[which]) * tile.width + column + left[which]
-
-
-def _meet(view: View, rays: TileRays, cubes: Index, which: Index, pixel: Index) -> tuple[Index, Index, Index, Index]:
-    """Return the pairs whose ray meets the ball, with first and last sample that may lie in it."""
-    met, first, last = view.ball.meet(view.ball.ways(cubes)[which], rays.directions[pixel])
-    return which[met], pixel[met], first[met], last[met]
 
 
 def _shaded(compositor: Compositor, owner: Index, k: Index, points: Float32) -> ShadedJob:

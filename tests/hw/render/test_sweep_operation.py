@@ -1,0 +1,130 @@
+"""Jobs of a tile in Amaranth's simulator: golden's light and samples, the cycles that golden records."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gossamer_hw.render.engine import OPERATIONS, RenderUnit
+from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.numerics.formats import UInt8
+from gossamer_models.recorded import SweepCounts
+from gossamer_models.registers import Fault
+from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.composite import Compositor
+from gossamer_models.render.engine.job import TILE_WORDS, ShadedJob, TileRays, run_job
+from gossamer_models.render.engine.patches import JobRecord, block_texels, line_stream, patch_stream
+from gossamer_models.render.engine.view import view_of
+from gossamer_models.render.lattice import make_rays
+from gossamer_models.render.renderer import Settings, light_left
+from gossamer_models.render.tiles import Tile
+from gossamer_models.timing.vector import VECTOR_ENGINE_CYCLES, vector_cycles
+from tests.hw.render.machines import machine_of
+from tests.hw.vector.unit_bench import UnitBench, rig_of
+from tests.models.render.fields import random_field
+from tests.models.render.test_renderer import EYES, camera
+
+SEED = 3
+TILE = Tile(2, 1, 5, 3)
+MACHINE = machine_of(8, (2, 2))
+FIELD = random_field(SEED, (9, 7, 8), components=(2, 2), cubes=(5, 4, 6), occupied=0.4)
+LOOK = camera(EYES["outside"], 8)
+RAYS = make_rays(FIELD, LOOK, 0.5)
+VIEW = view_of(FIELD, LOOK, RAYS, Settings(termination=0.3, weight_cut=1e-3, background=0.75), 4)
+ROOM = 64
+SWEEPING = (
+    VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_SWEEP, VectorOp.RENDER_PRODUCTS,
+    VectorOp.RENDER_FINISH,
+)  # fmt: skip
+UNIT = partial(RenderUnit, operations={op: OPERATIONS[op] for op in SWEEPING})
+
+
+class Buffer:
+    """VIN as it is filled, at multiples of 64 bytes."""
+
+    def __init__(self, data: UInt8) -> None:
+        self._data, self._place = data, 0
+
+    def put(self, values: NDArray[Any]) -> int:
+        """Append values; return where they begin."""
+        raw, place = np.ascontiguousarray(values).view(np.uint8).ravel(), self._place
+        self._data[place : place + raw.size] = raw
+        self._place += -(-raw.size // 64) * 64
+        return place
+
+
+def begin(buffer: Buffer, tile: TileRays) -> Iterator[Vector]:
+    """View, lines and the tile."""
+    lines, words = line_stream(FIELD.density, FIELD.appearance), tile.to_words()
+    x, y, z = FIELD.grid
+    yield Vector(op=VectorOp.RENDER_VIEW, source0=buffer.put(VIEW.to_words()), count=64)
+    place = buffer.put(lines)
+    yield Vector(op=VectorOp.RENDER_LINES, source0=place, count=lines.size, width=x, height=y, channel_low=z)
+    head, rays = buffer.put(words[:TILE_WORDS]), buffer.put(words[TILE_WORDS:])
+    yield Vector(op=VectorOp.RENDER_TILE, source0=head, source1=rays, count=TILE.width * TILE.height)
+
+
+def sweep(
+    buffer: Buffer, place: tuple[int, int, int], tile: TileRays, light: Compositor
+) -> tuple[Vector, SweepCounts, ShadedJob]:
+    """A job, and what golden makes of it."""
+    part = FIELD.occupancy[tuple(slice(4 * n, 4 * n + 4) for n in place)]
+    occupied = np.zeros((4, 4, 4), np.bool_)
+    occupied[: part.shape[0], : part.shape[1], : part.shape[2]] = part
+    x, y, z = FIELD.occupancy.shape
+    record = JobRecord(place, block_texels(FIELD.grid, (x, y, z), np.array(place), 4), occupied)
+    source0 = buffer.put(record.to_bytes())
+    source1 = buffer.put(
+        np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, record.texels) for pair in range(3)])
+    )
+    evaluate = light_left(FIELD, float(RAYS.step), Arithmetic.MACHINE)
+    shaded, counts = run_job(VIEW, tile, light, record.cubes(), evaluate)
+    x, y, z = record.texels.counts
+    item = Vector(
+        op=VectorOp.RENDER_SWEEP, source0=source0, source1=source1, count=ROOM, width=x, height=y, channel_low=z
+    )
+    return item, counts, shaded
+
+
+def products(item: Vector, job: ShadedJob, target: int) -> Vector:
+    """Products of all samples of a job, and their list behind them."""
+    count = -(-len(job.pixels) // 8) * 8
+    return dataclasses.replace(
+        item, op=VectorOp.RENDER_PRODUCTS, count=count, size=2, channels=8, target0=target, target1=target + 1024
+    )
+
+
+@pytest.mark.slow
+def test_jobs_of_a_tile() -> None:
+    """Three jobs, rays that end in one of them, products of what they keep; then a job without room."""
+    bench = UnitBench(MACHINE, rig_of(UNIT, MACHINE))
+    buffer = Buffer(bench.vin)
+    pixels = TILE.pixels(LOOK.width)
+    tile = TileRays(TILE, RAYS.directions[pixels], RAYS.views[pixels])
+    light = Compositor(len(pixels), float(VIEW.cut[0]), VIEW.termination)
+    instructions = list(begin(buffer, tile))
+    begins = instructions[-1]
+    counts: list[SweepCounts | None] = [None] * len(instructions)
+    jobs = [sweep(buffer, place, tile, light) for place in ((0, 0, 0), (1, 0, 0), (0, 0, 1))]
+    ended = ~light.alive(np.arange(len(pixels)))
+    assert 0 < ended.sum() < len(pixels)
+    for number, (item, found, shaded) in enumerate(jobs):
+        instructions += [item, products(item, shaded, 2048 * (number + 1))]
+        counts += [found, None]
+    instructions.append(Vector(op=VectorOp.RENDER_FINISH, count=len(pixels), target0=64))
+    expected, _, _ = bench.golden(instructions)
+    again, found, shaded = jobs[0]
+    instructions += [begins, dataclasses.replace(again, count=len(shaded.pixels) - 1)]
+    counts += [None, None, found]
+    bench.execute(instructions)
+    wanted = [
+        vector_cycles(MACHINE, item, found) - VECTOR_ENGINE_CYCLES
+        for item, found in zip(instructions, counts, strict=True)
+    ]
+    assert bench.faults == [Fault.NONE] * (len(instructions) - 1) + [Fault.BUFFER]
+    assert np.array_equal(bench.vout, expected), f"seed {SEED}"
+    assert bench.cycles == wanted, f"seed {SEED}"
