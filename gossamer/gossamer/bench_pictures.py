@@ -16,7 +16,7 @@ _PARTS: Final = {"rays": "rays", "sweep": "sweeps", "ff": "basis and network", "
 
 
 def pictures() -> Iterator[Measurement]:
-    """The scene `solid` at 32 x 32 as a Program for `render-8x8` (the render operations' cycles are modelled)."""
+    """The scene `solid` at 32 x 32 as a Program for `render-8x8`, whose render operations take what their RTL takes."""
     from gossamer_compiler.render import compile_picture
     from gossamer_models.architecture import load_architecture
     from gossamer_models.isa.instructions import Vector, VectorOp
