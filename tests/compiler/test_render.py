@@ -64,7 +64,7 @@ def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None,
 def test_the_shipped_field() -> None:
     """A procedural scene, its factors and network as they were trained."""
     scene = load_scene("solid")
-    architecture = machine(block=16, components=(16, 48))
+    architecture = machine(block=16, patch=32, components=(16, 48))
     program = compile_picture(scene.field, scene.camera.resized(16, 16), scene.settings, architecture)
     executor.run(program, architecture)
     wanted = render(scene.field, scene.camera.resized(16, 16), "sweep", scene.settings).image
