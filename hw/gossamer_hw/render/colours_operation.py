@@ -39,17 +39,10 @@ class ColoursOperation(wiring.Component):
     Members
     -------
     See :mod:`~gossamer_hw.render.operation`; items never wait.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than four lanes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        self._lanes = lanes = architecture.vector.lanes
-        if lanes < COMPOSE_CYCLES:
-            raise ValueError(f"`lanes` must be at least {COMPOSE_CYCLES}, not {lanes}")
+        self._lanes = architecture.vector.lanes
         super().__init__(
             {
                 **operation_members(architecture),

@@ -67,16 +67,9 @@ class InputsOperation(wiring.Component):
     -------
     See :mod:`~gossamer_hw.render.operation`. An entry without a pixel has the direction of pixel 0. Features that are
     not the view's, or more than the engine keeps, are illegal.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than four lanes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        if architecture.vector.lanes < _WORD_BYTES // 4:
-            raise ValueError(f"`lanes` must be at least {_WORD_BYTES // 4}, not {architecture.vector.lanes}")
         engine = architecture.render_engine
         self._blocks = blocks_of(engine.features)
         self._line_bits = 32 * architecture.vector.lanes

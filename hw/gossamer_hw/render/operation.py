@@ -44,6 +44,7 @@ __all__ = [
 AXES: Final = 3
 TILE_BITS: Final = 16
 _WORD: Final = 32
+_LEAST_LANES: Final = 4  # a line holds a word of eight fp16 numbers
 
 
 def view_layout() -> data.StructLayout:
@@ -69,7 +70,15 @@ def texels_of(command: Any) -> list[Value]:
 
 
 def operation_members(architecture: Architecture) -> dict[str, Any]:
-    """Members of every operation; see the module."""
+    """Members of every operation; see the module.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than four lanes.
+    """
+    if architecture.vector.lanes < _LEAST_LANES:
+        raise ValueError(f"`lanes` must be at least {_LEAST_LANES}, not {architecture.vector.lanes}")
     return {
         "start": In(1),
         "command": In(operand_layout(Vector)),

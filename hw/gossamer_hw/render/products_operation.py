@@ -42,16 +42,9 @@ class ProductsOperation(wiring.Component):
     Members
     -------
     See :mod:`~gossamer_hw.render.operation`. Patches of other texels than the instruction says are refused.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than four lanes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        if architecture.vector.lanes < WORD_BITS // 32:
-            raise ValueError(f"`lanes` must be at least {WORD_BITS // 32}, not {architecture.vector.lanes}")
         engine = architecture.render_engine
         self._line_bits = 32 * architecture.vector.lanes
         self._bytes_bits = architecture.vector.line_bytes.bit_length() - 1
