@@ -70,4 +70,5 @@ def _value(node: "onnx.NodeProto", known: dict[str, NDArray[Any]], dims: dict[st
         result: Any = ReferenceEvaluator(node).run(None, {name: known[name] for name in node.input if name})
         return np.asarray(result[0])
     except Exception:
+        # Operators of onnx and of numpy raise what they like; the importer names one that stays and is not supported.
         return None
