@@ -29,6 +29,9 @@ RTL_GROUP = 8
 RTL_LANES = 64
 """Most lanes of a vector engine that exists in RTL."""
 
+LEAST_RENDER_LANES = 8
+"""Fewest lanes beside a render engine that executes Programs: sums of features come from a line of eight."""
+
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
 AddressDigit = Literal["group", "column", "bank"]
@@ -258,6 +261,11 @@ class Architecture(Schema):
             raise ValueError(
                 f"`vector.feeds_array` needs lines of at most the {row_bytes} bytes of a word of every row, not"
                 f" {self.vector.line_bytes} (4 per lane)"
+            )
+        if self.render is not None and self.render.in_rtl and self.vector.lanes < LEAST_RENDER_LANES:
+            raise ValueError(
+                f"`vector.lanes` must be at least {LEAST_RENDER_LANES} beside a render engine that executes Programs"
+                f" (one lane of each kind), not {self.vector.lanes}"
             )
         return self
 

@@ -1,6 +1,6 @@
 """Schema of the render engine: an optional part of an architecture."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ __all__ = ["RenderEngine"]
 Count = Annotated[int, Field(ge=1, le=1 << 12)]
 Components = Annotated[int, Field(ge=2, le=64)]
 Texels = Annotated[int, Field(ge=2, le=1024)]
+_KEPT_BYTES: Final = 20
+"""Of a sample that is kept: its pixel, its weight, its place."""
+
 Bytes = Annotated[int, Field(ge=1 << 10, le=1 << 22)]
 
 
@@ -83,7 +86,10 @@ class RenderEngine(Schema):
         return 2 * 3 * 2
 
     def on_chip_bytes(self) -> dict[str, int]:
-        """Bytes of each memory: both halves of patches and of light and colour of a tile's pixels, all else once."""
+        """Bytes of each memory: both halves of patches and of light and colour of a tile's pixels, all else once.
+
+        ``kept`` is of engines that execute Programs: others hand shaded samples to the array in batches.
+        """
         pixels = self.tile**2
         return {
             "patch": 2 * self.patch_bytes,
@@ -91,4 +97,5 @@ class RenderEngine(Schema):
             "line": self.line_bytes,
             "pixel": 2 * 4 * 4 * pixels,
             "feature": 4 * self.features * pixels,
+            **({"kept": self.kept * _KEPT_BYTES} if self.in_rtl else {}),
         }

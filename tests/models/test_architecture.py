@@ -25,6 +25,11 @@ FILE: dict[str, Any] = {
     },
 }
 
+ONE_LANE = {
+    "candidate_lanes": 1, "sampler_lanes": 1, "compositor_lanes": 1, "search_units": 2, "interpolation_lanes": 1,
+    "exp_units": 1, "sine_units": 1,
+}  # fmt: skip
+
 
 def written(folder: Path, changes: dict[str, Any]) -> Path:
     """Write FILE with changed sections in YAML's flow form."""
@@ -64,6 +69,12 @@ def test_bytes_on_chip_count_both_halves_and_metadata() -> None:
     assert sizes["accumulator"] == 2 * 4 * 2048 * 4
 
 
+def test_bytes_on_chip_of_a_render_engine() -> None:
+    """Samples that are kept count where Programs keep them: 20 bytes each."""
+    assert load_architecture("render-8x8").on_chip_bytes()["kept"] == 4096 * 20
+    assert "kept" not in load_architecture("nerf-1k").on_chip_bytes()
+
+
 def test_interleaves_with_chunks_side_by_side(tmp_path: Path) -> None:
     array = load_architecture(written(tmp_path, {"array": {"rows": 8, "chunks": 4}})).array
     assert set(array.chunk_interleaves) == {(1, 1, 4), (1, 2, 2), (2, 1, 2)}
@@ -97,6 +108,10 @@ def test_interleaves(tmp_path: Path, slots: int, latency: int, expected: set[tup
         ({"buffers": {"a_words": "many"}}, "buffers.a_words"),
         ({"clock_hz": 0}, "clock_hz"),
         ({"memory": {"ports": 3}}, "`ports` must be a power of two, not 3"),
+        (
+            {"vector": {"lanes": 4, "prune_lanes": 4}, "render": ONE_LANE},
+            "`vector.lanes` must be at least 8 beside a render engine that executes Programs",
+        ),
     ],
 )
 def test_faults_name_their_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -8,12 +8,13 @@ from amaranth.lib.wiring import Out
 
 from gossamer_hw.numerics.bits import delayed, delayed_flags
 from gossamer_hw.render.compositor import CHANNELS, Item
-from gossamer_hw.render.operation import composing, operation_members
+from gossamer_hw.render.operation import composing, operation_members, strange_pixel
 from gossamer_hw.render.sigmoid import SigmoidUnit
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.layouts import BLOCK
+from gossamer_models.registers import Fault
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
 
@@ -38,7 +39,7 @@ class ColoursOperation(wiring.Component):
 
     Members
     -------
-    See :mod:`~gossamer_hw.render.operation`; items never wait.
+    See :mod:`~gossamer_hw.render.operation`; items never wait. A pixel beyond the tile is a fault of the buffer.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -70,6 +71,7 @@ class ColoursOperation(wiring.Component):
                 (ends, lag + COMPOSITOR_CYCLES, "ending"),
             )
         )
+        strange = strange_pixel(m, self, entry[:_WORD_BITS], running & (turn == _LAST_TURN))
         empty = Signal()
         m.d.sync += empty.eq(self.start & (self.command.count == 0))
         m.d.comb += [
@@ -79,6 +81,7 @@ class ColoursOperation(wiring.Component):
             self.composing.amount.as_value().eq(then[_WORD_BITS:]),
             self.composing.colour.as_value().eq(Cat(shares)),
             self.done.eq(done | empty),
+            self.fault.eq(Mux(strange, Fault.BUFFER, Fault.NONE)),
         ]
         return m
 

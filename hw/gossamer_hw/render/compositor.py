@@ -29,14 +29,16 @@ class Item(IntEnum):
     """A shaded sample of weight `amount` has the colour `colour`."""
     FINISH = 3
     """The pixel's colour, with the light that is left falling on the background `colour`."""
+    LIGHT = 4
+    """The light that is left, falling on `colour`, without the pixel's own colour."""
 
 
 class Compositor(wiring.Component):
     """Composes samples front to back, as :class:`gossamer_models.render.composite.Compositor` does.
 
-    A sample of a pixel that has not ended gives a result, its weight; so does the finish of a pixel, its colour. They
-    come in the order of their items, :attr:`latency` cycles behind them. One item per cycle of different pixels; an
-    item of a pixel that has one on its way waits (see :class:`~gossamer_hw.render.light.Scoreboard`).
+    A sample of a pixel that has not ended gives a result, its weight; so do the finish and the light of a pixel, a
+    colour. They come in the order of their items, :attr:`latency` cycles behind them. One item per cycle of different
+    pixels; an item of a pixel that has one on its way waits (see :class:`~gossamer_hw.render.light.Scoreboard`).
 
     Parameters
     ----------
@@ -102,14 +104,15 @@ class Compositor(wiring.Component):
             light.pixel.eq(self.pixel),
             light.left.eq(self.amount),
             light.restart.eq(kinds[Item.BEGIN]),
-            light.look.eq(kinds[Item.COLOUR] | kinds[Item.FINISH]),
+            light.look.eq(kinds[Item.COLOUR] | kinds[Item.FINISH] | kinds[Item.LIGHT]),
             *(getattr(light, name).eq(getattr(self, name)) for name in ("cut", "threshold", "step")),
             colours.step.eq(self.step),
         ]
         entering = self.valid & self.ready
-        finishes, begins, adds = Signal(), Signal(), Signal()
+        finishes, begins, adds, alone = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
-            finishes.eq(entering & kinds[Item.FINISH]),
+            finishes.eq(entering & (kinds[Item.FINISH] | kinds[Item.LIGHT])),
+            alone.eq(kinds[Item.LIGHT]),
             begins.eq(entering & kinds[Item.BEGIN]),
             adds.eq(entering & kinds[Item.COLOUR]),
         ]
@@ -118,6 +121,7 @@ class Compositor(wiring.Component):
             colours.pixel.eq(delayed(m, self.pixel, 1, name="pixel")),
             colours.values.eq(delayed(m, self.colour, 1, name="colour")),
             colours.weight.as_value().eq(Mux(finishes, light.transmittance.as_value(), amount.as_value())),
+            colours.fresh.eq(alone),
             colours.restart.eq(begins),
             colours.stores.eq(adds),
         ]

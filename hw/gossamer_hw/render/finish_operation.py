@@ -46,10 +46,9 @@ class FinishOperation(wiring.Component):
         m.submodules.drain = drain = WordDrain(words=CHANNELS, lanes=lanes, lines=1 << len(self.vout.address))
         side = self._architecture.render_engine.tile
         left, due = Signal(range(side**2 + 1)), Signal(range(side**2 + 1))
-        pixels, number = Signal(range(side**2 + 1)), Signal(range(side**2))
-        checks = Signal()
-        beyond = (self.command.parameter + self.command.count > pixels) | (self.command.count == 0)
-        m.d.sync += [pixels.eq(self.tile.width * self.tile.height), checks.eq(self.start)]
+        number, checks = Signal(range(side**2)), Signal()
+        beyond = (self.command.parameter + self.command.count > self.tile.pixels) | (self.command.count == 0)
+        m.d.sync += checks.eq(self.start)
         port = self.composing
         with m.If(checks & ~beyond):
             m.d.sync += [left.eq(self.command.count), due.eq(self.command.count), number.eq(self.command.parameter)]

@@ -11,7 +11,7 @@ from gossamer_hw.numerics.bits import delayed, delayed_flags, register
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.numerics.half import narrow
-from gossamer_hw.render.operation import AXES, operation_members, ray_port
+from gossamer_hw.render.operation import AXES, operation_members, ray_port, strange_pixel
 from gossamer_hw.render.waves import OCTAVE_BITS, WaveUnit
 from gossamer_hw.row_memory import RowMemory
 from gossamer_hw.vector.ports import buffer_members
@@ -66,7 +66,7 @@ class InputsOperation(wiring.Component):
     Members
     -------
     See :mod:`~gossamer_hw.render.operation`. An entry without a pixel has the direction of pixel 0. Features that are
-    not the view's, or more than the engine keeps, are illegal.
+    not the view's, or more than the engine keeps, are illegal; a pixel beyond the tile is a fault of the buffer.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -98,17 +98,17 @@ class InputsOperation(wiring.Component):
             & (self.command.channels >> 3 != 0)
         )
         groups = Mux(legal, self.command.count >> 3, 0)
-        loaded, slot = self._load(m, rows, full, groups)
+        loaded, slot, strange = self._load(m, rows, full, groups)
         freed = self._give(m, rows, full, groups)
-        m.d.comb += self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL))
+        m.d.comb += self.fault.eq(Mux(legal, Mux(strange, Fault.BUFFER, Fault.NONE), Fault.ILLEGAL))
         with m.If(self.start):
             m.d.sync += full.eq(0)
         with m.Else():
             m.d.sync += full.eq((full | Mux(loaded, 1 << slot, 0)) & ~freed)
         return m
 
-    def _load(self, m: Module, rows: RowMemory, full: Value, groups: Value) -> tuple[Value, Value]:
-        """Load groups into free slots; return whether a slot is filled, and which."""
+    def _load(self, m: Module, rows: RowMemory, full: Value, groups: Value) -> tuple[Value, Value, Value]:
+        """Load groups into free slots; return whether a slot is filled, which, and whether an entry was strange."""
         per_line = self._line_bits // _WORD_BITS
         left, step, listing = Signal(len(self.command.count)), Signal(range(self._blocks * BLOCK)), Signal()
         word, entry, slot = Signal(24), Signal(24), Signal(range(_GROUPS))
@@ -150,7 +150,7 @@ class InputsOperation(wiring.Component):
             rows.write_mask.eq(Cat(Mux(words, 1 << block, 0)[: self._blocks], entries)),
             rows.write_data.eq(Cat(taken.replicate(self._blocks), *direction)),
         ]
-        return ends, row[3:]
+        return ends, row[3:], strange_pixel(m, self, number, delayed_flags(m, running & listing, 1, name="names"))
 
     def _word(self, select: Value) -> Value:
         return self.vin.data.word_select(select, _WORD_BITS) if len(select) else self.vin.data

@@ -22,7 +22,7 @@ texel : decoded texels of whatever tables are read, see :func:`texel_layout`; th
 
 from typing import Any, Final
 
-from amaranth.hdl import Value, unsigned
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,13 +32,14 @@ from gossamer_hw.render.compositor import CHANNELS, Item
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.vector.ports import read_port
 from gossamer_models.architecture import Architecture
+from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.render.engine.view import INTEGERS, SINGLES
 from gossamer_models.render_engine import RenderEngine
 
 __all__ = [
-    "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "tables_request",
-    "texel_layout", "texels_of", "tile_layout", "view_layout",
+    "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "strange_pixel",
+    "tables_request", "texel_layout", "texels_of", "tile_layout", "view_layout",
 ]  # fmt: skip
 
 AXES: Final = 3
@@ -60,8 +61,24 @@ def view_layout() -> data.StructLayout:
 
 
 def tile_layout() -> data.StructLayout:
-    """Layout of a tile's place in the picture, in pixels."""
-    return data.StructLayout(dict.fromkeys(("left", "top", "width", "height"), unsigned(TILE_BITS)))
+    """Layout of a tile's place in the picture, in pixels, and how many it has."""
+    place = dict.fromkeys(("left", "top", "width", "height"), unsigned(TILE_BITS))
+    return data.StructLayout(place | {"pixels": unsigned(2 * TILE_BITS)})
+
+
+def strange_pixel(m: Module, operation: Any, number: Value, listed: Value) -> Signal:
+    """Return whether a list has named a pixel beyond the tile since the operation started.
+
+    Parameters
+    ----------
+    number, listed : 32 bits of an entry, and whether they are one; counts from the next cycle on.
+    """
+    strange = Signal(name="strange_pixel")
+    with m.If(operation.start):
+        m.d.sync += strange.eq(0)
+    with m.Elif(listed & (number != NO_PIXEL) & (number >= operation.tile.pixels)):
+        m.d.sync += strange.eq(1)
+    return strange
 
 
 def texels_of(command: Any) -> list[Value]:

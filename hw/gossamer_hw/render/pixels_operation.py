@@ -32,9 +32,8 @@ _ONE = np.float32(1)
 class PixelsOperation(wiring.Component):
     """Looks at a pixel per cycle, and gives those that have sums, a word per cycle and then the entry of the list.
 
-    What light is left of a pixel is its colour over white, as long as it is black: nothing has been added to its colour
-    before. :func:`gossamer_models.timing.vector_render.render_cycles` has the cycles; ``done`` comes with the last
-    write.
+    What light is left of a pixel is what falls on white.
+    :func:`gossamer_models.timing.vector_render.render_cycles` has the cycles; ``done`` comes with the last write.
 
     Parameters
     ----------
@@ -62,8 +61,7 @@ class PixelsOperation(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Walk over the pixels; what is found is written behind the longer one of two ways."""
         m = Module()
-        pixels, legal, blocks = Signal(range(self._pixels + 1)), Signal(), self.command.channels >> 3
-        m.d.sync += pixels.eq(self.tile.width * self.tile.height)
+        pixels, legal, blocks = self.tile.pixels, Signal(), self.command.channels >> 3
         m.d.comb += [
             legal.eq((self.command.size == pixels) & (pixels != 0) & (blocks == (self.view.shading[0] + 7) >> 3)),
             self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL)),
@@ -76,7 +74,7 @@ class PixelsOperation(wiring.Component):
             self.sums.pixel.eq(pixel),
             self.sums.block.eq(turn),
             self.composing.valid.eq(gives & real & lists),
-            self.composing.item.eq(Item.FINISH),
+            self.composing.item.eq(Item.LIGHT),
             self.composing.pixel.eq(pixel),
             *(channel.as_value().eq(int(bits32(np.array(_ONE)))) for channel in self.composing.colour),
         ]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.render.colour import ColourUnit
-from gossamer_hw.render.operation import operation_members
+from gossamer_hw.render.operation import operation_members, strange_pixel
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
@@ -59,7 +59,7 @@ class SumsOperation(wiring.Component):
     Members
     -------
     See :mod:`~gossamer_hw.render.operation`. Features that are not the view's, or more than the engine keeps, are
-    illegal. And
+    illegal; a pixel beyond the tile is a fault of the buffer. And
     begins, begun_pixel : a pixel begins: it has no sums.
     held : read port of the sums, see :func:`sums_port`.
 
@@ -92,7 +92,6 @@ class SumsOperation(wiring.Component):
         m.d.comb += [
             blocks.eq((self.view.shading[0] + (BLOCK - 1)) >> 3),
             legal.eq((self.command.size == blocks << 3) & (blocks != 0) & (blocks <= self._blocks)),
-            self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL)),
             self.done.eq(delayed_flags(m, ends, _SETTLE_CYCLES, name="ending")),
         ]
         turn, reads, sample, last = self._turns(m, blocks, legal)
@@ -102,7 +101,9 @@ class SumsOperation(wiring.Component):
         # A word comes a cycle behind its turn; its sample's entry is there by then.
         number, block = entry[: len(self.begun_pixel)], Signal(range(self._blocks + 1))
         m.d.sync += block.eq(turn - 1)
-        adds = delayed_flags(m, reads & (turn != 0) & (turn <= blocks), 1, name="adds") & (entry[:_WORD] != NO_PIXEL)
+        comes = delayed_flags(m, reads & (turn != 0) & (turn <= blocks), 1, name="comes")
+        adds, strange = comes & (entry[:_WORD] != NO_PIXEL), strange_pixel(m, self, entry[:_WORD], comes)
+        m.d.comb += self.fault.eq(Mux(legal, Mux(strange, Fault.BUFFER, Fault.NONE), Fault.ILLEGAL))
         seen = Signal(self._pixels)
         with m.If(adds & (block + 1 == blocks)):
             m.d.sync += seen.bit_select(number, 1).eq(1)

@@ -57,8 +57,7 @@ class TileOperation(wiring.Component):
         m.submodules.feed = feed = WordFeed(words=RAY_WORDS, lanes=lanes, lines=1 << len(self.vin.address))
         reads, comes, checks, takes = Signal(), Signal(), Signal(), Signal()
         side = self._architecture.render_engine.tile
-        pixels, number = Signal(range(side**2 + 1)), Signal(range(side**2))
-        head = self.held
+        number, head = Signal(range(side**2)), self.held
         m.d.sync += [reads.eq(self.start), comes.eq(reads), checks.eq(comes), takes.eq(checks)]
         with m.If(comes & (self.command.parameter == 0)):
             m.d.sync += [
@@ -66,8 +65,8 @@ class TileOperation(wiring.Component):
                 for n, name in enumerate(("left", "top", "width", "height"))
             ]
         small = (head.width <= side) & (head.height <= side)
-        beyond = ~small | (self.command.parameter + self.command.count > pixels) | (self.command.count == 0)
-        m.d.sync += pixels.eq(head.width * head.height)
+        beyond = ~small | (self.command.parameter + self.command.count > head.pixels) | (self.command.count == 0)
+        m.d.sync += head.pixels.eq(head.width * head.height)
         with m.If(takes):
             m.d.sync += number.eq(self.command.parameter)
         m.d.comb += [

@@ -162,12 +162,13 @@ RENDER_UNITS: Mapping[str, Kind] = {
         " and colours. Only samples of pixels that have not ended and finished pixels give a result.",
         lambda array, components: f"{COMPOSITOR_CYCLES} cycles; items of one pixel enter {COMPOSE_CYCLES} cycles apart",
         {
-            "item": "0: the pixel begins; 1: a sample; 2: the colour of a shaded sample; 3: the pixel is finished",
+            "item": "0: the pixel begins; 1: a sample; 2: the colour of a shaded sample; 3: the pixel is finished;"
+            " 4: the light that is left falls on `colour`, without what has been added",
             "pixel": f"whose, below {_TILE_PIXELS}",
             "amount": "fp32: of a sample the share of the light that it leaves, of its colour its weight",
             "colour": "three of fp32: of a shaded sample, or of the background behind a finished pixel",
             "found_pixel": "the sample's, or the one that is finished",
-            "finished": "a finished pixel's colour, not a sample's weight",
+            "finished": "a colour, of a finished pixel or of light, not a sample's weight",
             "shaded": "the sample weighs more than the cut",
             "ended": "the sample has ended its pixel: all later ones are dropped",
             "result": "fp32: the sample's weight, or three of a finished pixel's colour",

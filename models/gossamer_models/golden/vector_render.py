@@ -146,7 +146,8 @@ def render_inputs(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: fp16 features of `count` samples in blocks; VIN[source1]: their list. VOUT[target0] = fp16 of the
     features, the direction, sines and cosines of 2^k features, then of 2^k direction, in blocks of `channels`. Sine and
-    cosine: `gossamer_models.numerics.sine`. `size`: the features, padded to a block.
+    cosine: `gossamer_models.numerics.sine`. `size`: the features, padded to a block. A pixel beyond the tile is an
+    error.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     features, of_features, of_directions = view.shading
@@ -166,7 +167,7 @@ def render_colours(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: fp32 results of the network's last layer for `count` samples, in blocks [`count` / 8][8 samples][8];
     VIN[source1]: their list. colour = colour + w c, c = 1 / (1 + exp(-x)), in the list's order; entries without a pixel
-    do nothing.
+    do nothing, a pixel beyond the tile is an error.
     """
     tile = _held(machine.render.tile, "RENDER_TILE")
     results = machine.read(v.engine, Buffer.VIN, np.float32, v.source0, v.count * BLOCK).reshape(-1, BLOCK)[:, :3]
@@ -181,8 +182,8 @@ def render_sums(machine: Machine, v: Vector) -> None:
     """Add samples' features to those of their pixels, for deferred shading.
 
     VIN[source0]: fp32 features of `count` samples as the basis drains them, in blocks of `size`; VIN[source1]: their
-    list. sum = sum + w f, in the list's order; entries without a pixel do nothing. `size`: the features, padded to a
-    block.
+    list. sum = sum + w f, in the list's order; entries without a pixel do nothing, a pixel beyond the tile is an error.
+    `size`: the features, padded to a block.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     features = view.shading[0]

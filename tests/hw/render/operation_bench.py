@@ -76,6 +76,8 @@ class OperationBench:
 
         async def drive(ctx: Any) -> None:
             ctx.set(unit.view.as_value(), int.from_bytes(self.view.to_words().tobytes(), "little"))
+            if hasattr(unit, "tile"):
+                ctx.set(unit.tile.pixels, self.architecture.render_engine.tile**2)
             if before:
                 await before(ctx)
             for instruction in instructions:

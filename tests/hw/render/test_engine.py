@@ -9,6 +9,7 @@ import pytest
 
 from gossamer_hw.render.engine import OPERATIONS, RenderUnit
 from gossamer_models.architecture import Architecture
+from gossamer_models.golden.state import ExecutionError
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.registers import Fault
@@ -30,7 +31,7 @@ TILE = Tile(3, 2, 5, 4)
 VIEW_AT, HEAD_AT, RAYS_AT, OUT_AT = 0, 256, 320, 128
 LINES_AT = 1024
 SHADED = (VectorOp.RENDER_INPUTS, VectorOp.RENDER_COLOURS)
-SUMMED = (VectorOp.RENDER_SUMS, VectorOp.RENDER_PIXELS)
+SUMMED = (VectorOp.RENDER_SUMS, VectorOp.RENDER_PIXELS, VectorOp.RENDER_COLOURS)
 BARE = (VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_FINISH)
 SHELL = partial(RenderUnit, operations={op: OPERATIONS[op] for op in BARE})
 SHADING = partial(RenderUnit, operations={op: part for op, part in OPERATIONS.items() if op in (*BARE, *SHADED)})
@@ -66,6 +67,14 @@ def begin(count: int = 20) -> list[Vector]:
     ]
 
 
+def beyond_at(bench: UnitBench, place: int, list_at: int, count: int) -> int:
+    """Copy a list to a place; its last entry but one is of the first pixel beyond the tile."""
+    entries = bench.vin[list_at : list_at + 8 * count].copy()
+    entries.view(np.uint32)[-4] = TILE.width * TILE.height
+    bench.vin[place : place + entries.size] = entries
+    return place
+
+
 @pytest.mark.parametrize("lanes", [8, 4])
 def test_an_empty_tile_is_background(lanes: int) -> None:
     bench = bench_of(lanes)
@@ -93,7 +102,7 @@ def test_lines() -> None:
 
 @pytest.mark.slow
 def test_the_networks_side() -> None:
-    """Directions come from the tile, colours go to its pixels; features that are not the view's are refused."""
+    """Directions come from the tile, colours go to its pixels; other features and pixels are refused."""
     bench = bench_of(8, unit=SHADING)
     rng = np.random.default_rng(SEED)
     count, features_at, list_at, results_at = 24, 2048, 2560, 3072
@@ -109,16 +118,23 @@ def test_the_networks_side() -> None:
     instructions = [*begin(), inputs, colours, FINISH]
     expected, _, _ = bench.golden(instructions)
     wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
-    bench.execute([*instructions, dataclasses.replace(inputs, size=16)])
-    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL]
+    beyond = [dataclasses.replace(item, source1=beyond_at(bench, 4096, list_at, count)) for item in (inputs, colours)]
+    for item in beyond:
+        with pytest.raises(ExecutionError, match="pixel 20 of a list must lie in a tile of 20"):
+            bench.golden([*begin(), item])
+    bench.execute([*instructions, dataclasses.replace(inputs, size=16), *beyond, inputs])
+    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL, Fault.BUFFER, Fault.BUFFER, 0]
     assert np.array_equal(bench.vout, expected), f"seed {SEED}"
-    assert bench.cycles[:-1] == wanted
+    assert bench.cycles[: len(wanted)] == wanted
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("features", "lanes"), [(20, 8), (5, 16)])
 def test_sums_of_pixels(features: int, lanes: int) -> None:
-    """Special numbers, a pixel's samples one behind the other, parts of the pixels that have any, a tile anew."""
+    """Special numbers, a pixel's samples one behind the other, parts of the pixels that have any, a tile anew.
+
+    Colours that have been added change nothing of the light that is left.
+    """
     bench = bench_of(lanes, dataclasses.replace(records(0.75)[0], shading=(features, 1, 1)), SUMMING)
     rng = np.random.default_rng(SEED + lanes)
     count, size, rows_at, list_at = 16, -(-features // 8) * 8, 2048, 1024
@@ -131,15 +147,18 @@ def test_sums_of_pixels(features: int, lanes: int) -> None:
     bench.vin[list_at : list_at + 8 * count] = np.stack([pixels, weights], axis=1).view(np.uint8).ravel()
     add = Vector(op=VectorOp.RENDER_SUMS, count=count, size=size, source0=rows_at, source1=list_at)
     give = Vector(op=VectorOp.RENDER_PIXELS, size=20, channels=size)
+    colours = Vector(op=VectorOp.RENDER_COLOURS, count=count, source0=rows_at, source1=list_at)
     parts = [
         dataclasses.replace(give, count=n, parameter=first, target0=at, target1=at + 1024)
         for n, first, at in ((8, 0, 2048), (16, 3, 4096), (0, 0, 0))
     ]
-    instructions = [*begin(), add, add, *parts, *begin()[1:], add, dataclasses.replace(parts[0], target0=6144)]
+    instructions = [*begin(), add, add, colours, *parts, *begin()[1:], add, dataclasses.replace(parts[0], target0=6144)]
     expected, _, _ = bench.golden(instructions)
     wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
-    bench.execute([*instructions, dataclasses.replace(add, size=size + 8), dataclasses.replace(parts[0], size=19)])
-    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL] * 2
+    refused = dataclasses.replace(add, size=size + 8), dataclasses.replace(parts[0], size=19)
+    beyond = dataclasses.replace(add, source1=beyond_at(bench, 1536, list_at, count))
+    bench.execute([*instructions, *refused, beyond, add])
+    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL] * 2 + [Fault.BUFFER, 0]
     different = np.flatnonzero(bench.vout != expected)
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
     assert bench.cycles[: len(wanted)] == wanted

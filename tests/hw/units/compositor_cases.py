@@ -61,6 +61,9 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
             items.append(waiting.pop(0))
     items += waiting
     for pixel in rng.permutation(pixels).tolist():
+        left_on = golden.transmittance[pixel] * colour[pixel % count]
+        items.append(_Composed(Item.LIGHT, pixel, 0, packed(colour[pixel % count]), (0, 0, packed(left_on))))
+    for pixel in rng.permutation(pixels).tolist():
         result = 0, 0, packed(picture[pixel])
         items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
     return items
@@ -69,7 +72,7 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
 def compositor_case(pixels: int, seed: int, count: int) -> Case:
     """Samples, colours and ends of a tile's pixels, one per cycle."""
     items = _composed(pixels, seed, count)
-    results = [(one.pixel, int(one.kind == Item.FINISH), *one.result) for one in items if one.result]
+    results = [(one.pixel, int(one.kind in (Item.FINISH, Item.LIGHT)), *one.result) for one in items if one.result]
     entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
     case = stream_case(compositor_unit(pixels), entering, results)
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
@@ -97,7 +100,7 @@ def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Cas
             entering |= laid(layouts[0], values) << layouts[0].size * lane
             if one.result:
                 names = ("found", "place", "finished", "shaded", "ended", "result")
-                given = (1, place, int(one.kind == Item.FINISH), *one.result)
+                given = (1, place, int(one.kind in (Item.FINISH, Item.LIGHT)), *one.result)
                 leaving |= laid(layouts[1], dict(zip(names, given, strict=True))) << layouts[1].size * lane
         items.append((entering,))
         if leaving:
