@@ -41,7 +41,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 scenes: $(READY)
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) 'torch==2.13.0+cpu' 2>/dev/null || $(PIP) -e '.[torch]'
 	$(BIN)/python -m gossamer.scenes solid cluttered $(FIT)
-	$(BIN)/python -m gossamer.scenes glossy --network 2:8 --both $(FIT)
+	$(BIN)/python -m gossamer.scenes glossy --network 2:8 2:4 --both $(FIT)
 	$(BIN)/python -m gossamer.scenes thin --side 144 --size 200 --effort 1.5 $(FIT)
 
 # Each proof is a process of its own: they may share the workers, unlike other slow tests.

@@ -50,7 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--hidden", type=int, nargs="+", default=(128, 128), metavar="N", help="widths of the network, default 128 128"
     )
-    parser.add_argument("--network", metavar="N:M", help="write a field with such a basis and network as well")
+    parser.add_argument(
+        "--network",
+        nargs="+",
+        default=(),
+        metavar="N:M",
+        help="write fields with such a basis and network as well; the factors are tuned with the first",
+    )
     parser.add_argument("--deferred", action="store_true", help="fit for deferred shading")
     parser.add_argument(
         "--both", action="store_true", help="write fields whose networks shade in the other way as well"
@@ -88,8 +94,8 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     if not 0 < arguments.effort <= 100:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
     shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS
-    patterns = [DENSE, *([Pattern.parse(arguments.network)] if arguments.network else [])]
-    networks = [(kind, pattern) for kind in (shading, other) for pattern in patterns[::-1]]
+    patterns = [*(Pattern.parse(text) for text in arguments.network), DENSE]
+    networks = [(kind, pattern) for kind in (shading, other) for pattern in patterns]
     if not arguments.both:
         networks = networks[: len(patterns) - 1]
     density, appearance = arguments.components
@@ -105,9 +111,10 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         shape=Shape(density, appearance, hidden=tuple(arguments.hidden), shading=shading),
     )
     views = _views(source, arguments)
-    begin = time.monotonic()
+    begin = time.monotonic(), time.process_time()
     fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
-    logging.info("%s: fitted in %.0f s", name, time.monotonic() - begin)
+    took = time.monotonic() - begin[0], time.process_time() - begin[1]
+    logging.info("%s: fitted in %.0f s, %.0f s of processor time", name, *took)
     fields = {f"{name}-unpruned": fitted.unpruned, name: fitted.pruned.astype(np.float16)}
     for (kind, pattern), field in zip(settings.networks, fitted.tuned, strict=True):
         stem = "-".join([name, *([kind] if kind != shading else []), *([] if pattern.is_dense else [str(pattern)])])

@@ -77,7 +77,7 @@ def through_fp16(x: Float32, *, signed: bool = True) -> Float32:
     if may_overflow and not max(float(x.max(initial=0)), -float(x.min(initial=0))) < _FP16_OVERFLOW:
         return to_fp32(to_fp16(x))
     large = powers.view(np.float32)
-    np.clip(large, _FP16_NORMAL, _INFINITY, out=large)
+    large.clip(_FP16_NORMAL, _INFINITY, out=large)
     large *= _RAISED
     rounded = np.asarray(x + large)
     rounded -= large

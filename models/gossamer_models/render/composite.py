@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Bool, Float32
+from gossamer_models.render.lattice import INDEX_BITS
 
 __all__ = ["NEVER", "Compositor", "Counts", "Shaded"]
 
@@ -155,7 +156,7 @@ class Compositor:
         """Return all samples that are shaded."""
         parts = self._shaded or [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
         pixels, k, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-        order = np.lexsort((k, pixels))
+        order = np.argsort(pixels << INDEX_BITS | k, kind="stable")
         return Shaded(pixels[order], k[order], weights[order])
 
     def take_shaded(self) -> Shaded:

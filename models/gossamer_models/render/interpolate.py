@@ -100,7 +100,7 @@ class Interpolator:
             for number, (x, y) in enumerate(((near, near), (far, near), (near, far), (far, far))):
                 np.multiply(x[a], y[b], out=share[number])
             share[4], share[5] = near[c], far[c]
-        weights = half(shares)[..., None]
+        weights = half(shares, signed=False)[..., None]
         for pair, (plane, line) in enumerate(zip(self._planes, self._lines, strict=True)):
             (a, b), c = PLANE_AXES[pair], LINE_AXIS[pair]
             width = self._grid[a]

@@ -84,7 +84,7 @@ class ShaderUnit:
             if number + 1 < len(self._layers):
                 # A sum is -0 only if the bias is.
                 signed = bool(np.signbit(layer.biases[layer.biases == 0]).any())
-                x = self._arithmetic.half(np.clip(x, np.float32(0), np.float32(np.inf), out=x), signed=signed)
+                x = self._arithmetic.half(x.clip(np.float32(0), np.float32(np.inf), out=x), signed=signed)
         return self._arithmetic.sigmoid(x)
 
 

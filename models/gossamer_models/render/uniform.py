@@ -44,8 +44,8 @@ def march_uniform(rays: Rays, evaluate: Evaluate, compositor: Compositor, used: 
         while len(pixels):
             k = start + np.arange(_BLOCK)
             chosen = (k >= begin[:, None]) & (k <= end[:, None])
-            which, where = np.nonzero(chosen)
-            accesses += _accumulate(rays, evaluate, compositor, used, pixels[which], k[where])
+            flat = np.flatnonzero(chosen)
+            accesses += _accumulate(rays, evaluate, compositor, used, pixels[flat // _BLOCK], start + flat % _BLOCK)
             start += _BLOCK
             going = (end >= start) & compositor.alive(pixels)
             pixels, begin, end = pixels[going], begin[going], end[going]
