@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
 
-__all__ = ["MAX_SIDE", "Camera", "check_pose", "look_at", "sphere_poses"]
+__all__ = ["MAX_COORDINATE", "MAX_SIDE", "Camera", "check_pose", "look_at", "sphere_poses"]
 
 Float64 = NDArray[np.float64]
 
 MAX_SIDE: Final = 8192
 """Largest width or height of an image in pixels."""
 
+MAX_COORDINATE: Final = 1e6
+"""Largest magnitude of a coordinate of eyes and boxes in world units: far from where fp32 ends."""
+
 _RIGID: Final = 1e-3
+_FOCAL: Final = (1e-3, 1e9)
 # The golden angle spreads points evenly over a sphere, however many there are.
 _GOLDEN_ANGLE: Final = np.pi * (3 - np.sqrt(5))
 
@@ -39,7 +43,7 @@ class Camera:
     Raises
     ------
     InputError
-        A size of zero, a focal length that is not positive, or a pose that is not rigid.
+        A size of zero, a focal length that no camera has, or a pose that is not rigid.
     """
 
     pose: Float64
@@ -50,8 +54,10 @@ class Camera:
     def __post_init__(self) -> None:
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
             raise InputError(f"an image must have 1 to {MAX_SIDE} pixels per side, not {self.width}x{self.height}")
-        if not (np.isfinite(self.focal) and self.focal > 0):
-            raise InputError(f"the focal length must be positive, not {self.focal:g} pixels")
+        if not _FOCAL[0] <= self.focal <= _FOCAL[1]:
+            raise InputError(
+                f"the focal length must lie between {_FOCAL[0]:g} and {_FOCAL[1]:g} pixels, not {self.focal:g}"
+            )
         check_pose(self.pose, "the camera's pose")
 
     @property
@@ -85,13 +91,15 @@ def check_pose(pose: NDArray[Any], what: str) -> None:
     Raises
     ------
     InputError
-        It is no finite 4 x 4 matrix of a rotation and a shift.
+        It is no 4 x 4 matrix of a rotation and a shift of at most `MAX_COORDINATE`.
     """
     expected = "a rotation and a shift, last row 0 0 0 1"
     if pose.shape != (4, 4):
         raise InputError(f"{what} must be a 4x4 matrix, not of shape {pose.shape}", expected)
     if not np.isfinite(pose).all():
         raise InputError(f"{what} must be finite, not infinite or NaN", expected)
+    if np.abs(pose).max() > MAX_COORDINATE:
+        raise InputError(f"{what} has a number beyond {MAX_COORDINATE:g}", expected)
     turn = pose[:3, :3]
     error = max(np.abs(turn @ turn.T - np.eye(3)).max(), np.abs(pose[3] - (0, 0, 0, 1)).max())
     if error > _RIGID or np.linalg.det(turn) < 0:

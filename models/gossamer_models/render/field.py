@@ -17,6 +17,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
+from gossamer_models.render.camera import MAX_COORDINATE
 from gossamer_models.sparsity import Pattern, overfull_groups, top_n_mask
 
 __all__ = ["LINE_AXIS", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader", "Shading"]
@@ -34,6 +35,7 @@ LINE_AXIS: Final = (2, 1, 0)
 """Axis of the line that belongs to each plane."""
 
 _AXES: Final = "xyz"
+_MAX_CONSTANT: Final = 1e6  # of what makes a density of a sum
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,6 +244,11 @@ class Field:
     def __post_init__(self) -> None:
         if not (np.isfinite([*self.low, *self.high]).all() and np.less(self.low, self.high).all()):
             raise InputError(f"the box must have low < high along every axis, not {self.low} and {self.high}")
+        if max(map(abs, (*self.low, *self.high))) > MAX_COORDINATE or self.extent.min() < 1 / MAX_COORDINATE:
+            raise InputError(
+                f"the box must lie within {MAX_COORDINATE:g} of the origin and be at least {1 / MAX_COORDINATE:g} wide,"
+                f" not {self.low} to {self.high}"
+            )
         if self.density.grid != self.appearance.grid:
             raise InputError(
                 f"density and appearance must share a grid, not {self.density.grid} and {self.appearance.grid}"
@@ -252,8 +259,11 @@ class Field:
             )
         if self.occupancy.ndim != 3 or 0 in self.occupancy.shape:
             raise InputError(f"occupancy must have three axes, not shape {self.occupancy.shape}")
-        if not (np.isfinite([self.density_shift, self.distance_scale]).all() and self.distance_scale > 0):
-            raise InputError("density_shift must be finite and distance_scale positive")
+        if not (abs(self.density_shift) <= _MAX_CONSTANT and 0 < self.distance_scale <= _MAX_CONSTANT):
+            raise InputError(
+                f"density_shift must lie within {_MAX_CONSTANT:g} of 0, and distance_scale above 0 and at most"
+                f" {_MAX_CONSTANT:g}, not {self.density_shift:g} and {self.distance_scale:g}"
+            )
 
     @property
     def grid(self) -> tuple[int, int, int]:

@@ -186,7 +186,7 @@ def _check_memory(camera: Camera) -> None:
 
 def _locate_field(name: str, beside: Path, key: str) -> Path:
     for path in (beside.parent / name, Path(name)):
-        if path.is_file():
+        if _is_there(path) and path.is_file():
             return path
     if name in field_names():
         return _shipped() / f"{name}{SUFFIX}"
@@ -196,11 +196,21 @@ def _locate_field(name: str, beside: Path, key: str) -> Path:
     )
 
 
+def _is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder; a name that cannot be one is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
     """Return camera and picture, on the background."""
     if file.reference in SCENES:
         if file.size is None:
             raise InputError("is missing", "pixels per side", path="size")
+        if file.split != "test":
+            raise InputError("goes with posed images", "no split", path="split")
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
         camera = unseen_cameras(file.size, file.zoom or 1)[file.view]
@@ -209,7 +219,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
     folder = path.parent / file.reference
-    if not folder.exists() and not Path(file.reference).exists():
+    if not _is_there(folder) and not _is_there(Path(file.reference)):
         known = ", ".join(SCENES)
         raise InputError(
             f"{file.reference!r:.80} is no scene and no path", f"one of {known}, or posed images", path="reference"
@@ -217,7 +227,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
     for name in ("size", "zoom"):
         if getattr(file, name) is not None:
             raise InputError("goes with a procedural reference", f"no {name}: it is that of the images", path=name)
-    views = load_views(folder if folder.exists() else file.reference, file.split)
+    views = load_views(folder if _is_there(folder) else file.reference, file.split)
     if file.view >= len(views.images):
         raise InputError(f"must be less than {len(views.images)}, not {file.view}", path="view")
     return views.camera(file.view), views.over(file.background)[file.view]

@@ -179,6 +179,9 @@ def _open(path: Path, size: tuple[int, ...] | None) -> Float32:
                 raise InputError(found, f"at most {MAX_SIDE} per side", source)
             if size is not None and image.size != size:
                 raise InputError(found, f"{size[0]}x{size[1]} as the first", source)
+            if image.mode.startswith(("I", "F")):
+                # Converted, these would be cut off at 255, not scaled.
+                raise InputError("the image has more than 8 bits per channel", "8 bits", source)
             pixels = np.asarray(image.convert("RGBA"), dtype=np.float32)
     except FileNotFoundError:
         raise InputError("no such image", "a PNG file", source) from None

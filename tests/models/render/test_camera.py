@@ -52,7 +52,7 @@ def test_poses_must_be_rigid(pose: np.ndarray, message: str) -> None:
     ("focal", "width", "height"), [(10.0, 0, 4), (10.0, 4, 9000), (0.0, 4, 4), (float("nan"), 4, 4)]
 )
 def test_sizes_must_be_positive(focal: float, width: int, height: int) -> None:
-    with pytest.raises(InputError, match=r"must (have|be)"):
+    with pytest.raises(InputError, match=r"must (have|lie)"):
         Camera(np.eye(4), focal, width, height)
     with pytest.raises(InputError, match="positive integer, not 0"):
         sphere_poses(0, 4.0, 0.0, 1.0)

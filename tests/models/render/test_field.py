@@ -66,7 +66,7 @@ def test_layers_must_follow_each_other() -> None:
         ({"appearance": FIELD.density}, "basis must have 12 inputs, not 18"),
         ({"appearance": random_field(1, (4, 4, 4)).appearance}, "share a grid"),
         ({"occupancy": np.zeros((4, 4), np.bool_)}, "three axes"),
-        ({"distance_scale": 0.0}, "distance_scale positive"),
+        ({"distance_scale": 0.0}, "distance_scale above 0"),
     ],
 )
 def test_parts_must_fit_together(changes: dict[str, object], message: str) -> None:

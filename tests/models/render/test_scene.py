@@ -108,6 +108,9 @@ def test_a_sparse_field_may_run_dense(folder: Path) -> None:
         ({"unpruned": "solids"}, "unpruned: unknown field 'solids', did you mean 'solid'?"),
         ({"field": "s.yaml"}, "is damaged"),
         ({"tuned": "[a.field, b.field]"}, "tuned[1]: unknown field 'b.field'"),
+        ({"field": "x" * 5000}, "field: unknown field 'xxx"),
+        ({"reference": "x" * 5000}, "is no scene and no path"),
+        ({"split": "train"}, "split: goes with posed images"),
         ({"tuned": "[solid]"}, "tuned[0]: 'solid' has other factors than the scene's field"),
     ],
 )

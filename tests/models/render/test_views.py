@@ -12,6 +12,7 @@ from gossamer_models.render.camera import sphere_poses
 from gossamer_models.render.views import Views, load_views, save_views
 
 RNG = np.random.default_rng(6)
+FAR = np.eye(4) + np.outer((1, 0, 0, 0), (0, 0, 0, 1e7))
 VIEWS = Views((RNG.integers(0, 256, (3, 4, 6, 4)) / 255).astype(np.float32), sphere_poses(3, 4.0, 0, 1), 7.5)
 
 
@@ -81,6 +82,9 @@ def test_faults_of_images(folder: Path) -> None:
     image.write_bytes(b"")
     with pytest.raises(InputError, match=r"r_1.png: is no readable PNG"):
         load_views(folder)
+    Image.fromarray(np.zeros((4, 6), np.uint16)).save(image)
+    with pytest.raises(InputError, match=r"r_1.png: the image has more than 8 bits per channel; expected 8 bits"):
+        load_views(folder)
     Image.new("RGB", (9000, 1)).save(folder / "train" / "r_0.png")
     with pytest.raises(InputError, match="at most 8192 per side"):
         load_views(folder)
@@ -115,7 +119,9 @@ def test_an_archive_is_read(kind: str, channels: int, tmp_path: Path) -> None:
         ({"images": np.full((3, 4, 6, 3), np.nan, np.float32)}, "uint8, or floats from 0 to 1"),
         ({"images": np.full((3, 4, 6, 3), 2.0, np.float32)}, "uint8, or floats from 0 to 1"),
         ({"images": np.array([{}], dtype=object)}, "objects"),
-        ({"focal": -1.0}, "focal length must be positive"),
+        ({"focal": -1.0}, "focal length must lie between 0.001 and"),
+        ({"focal": 1e-300}, "focal length must lie between 0.001 and"),
+        ({"poses": np.tile(FAR, (3, 1, 1))}, "a number beyond"),
         ({"focal": "wide"}, "must be numbers"),
         ({"poses": np.zeros((3, 4, 4))}, "not rigid"),
     ],
