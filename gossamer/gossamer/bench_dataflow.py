@@ -18,7 +18,6 @@ _BATCHES: Final = {
     "mobilenetv2-224": 512, "vit-32": 512, "vit-b16-224": 64, "bert-base": 32, "gpt2-small": 8, "llama-7b-block": 4,
 }  # fmt: skip
 _ARCHITECTURE: Final = "vcu1525-32x32"
-_CHUNKS: Final = 4
 
 
 def dataflows() -> Iterator[Measurement]:
@@ -30,7 +29,7 @@ def dataflows() -> Iterator[Measurement]:
     from gossamer_models.network import load_network
 
     built = load_architecture(_ARCHITECTURE)
-    array = built.array.model_copy(update={"dataflows": ("os", "ws"), "chunks": _CHUNKS})
+    array = built.array.model_copy(update={"dataflows": ("os", "ws")})
     machine = built.model_copy(update={"array": array})
     yield from _chunk_area(machine)
     for name, batch in _BATCHES.items():

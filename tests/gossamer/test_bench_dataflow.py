@@ -9,9 +9,7 @@ from tests.system.training_cases import network
 
 def test_idle_slots_are_what_both_save() -> None:
     built = load_architecture("vcu1525-32x32")
-    machine = built.model_copy(
-        update={"array": built.array.model_copy(update={"dataflows": ("os", "ws"), "chunks": 4})}
-    )
+    machine = built.model_copy(update={"array": built.array.model_copy(update={"dataflows": ("os", "ws")})})
     layers: list[dict[str, Any]] = [
         {"name": "conv", "type": "conv2d", "out_channels": 64, "kernel": 7, "stride": 2, "padding": 3},
         {"name": "pool", "type": "avgpool", "global": True},
