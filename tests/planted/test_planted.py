@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,12 +34,12 @@ pytestmark = pytest.mark.xdist_group("planted")
 
 
 def environment(copy: Path) -> dict[str, str]:
-    """Import the copy in place of an installed project; leave no bytecode that could hide the next fault."""
+    """Import the copy in place of an installed project."""
     # Where CI is set, pytest diffs what differs line by line: minutes, for tensors.
-    dropped = ("PYTEST", "HYPOTHESIS", "CI", "BUILD_NUMBER")
+    dropped = ("PYTEST", "HYPOTHESIS", "CI", "BUILD_NUMBER", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     path = os.pathsep.join(str(copy / folder) for folder in PACKAGES)
-    return kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {"PYTHONPATH": path}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ class Copy:
     Members
     -------
     server : process that runs tests there.
+    seconds : by how many a faulty file is younger than the sound one, another number each time.
     failed : tests that failed because of a fault; without one each of them must pass.
     """
 
     folder: Path
     server: subprocess.Popen[str]
+    seconds: Iterator[int] = field(default_factory=lambda: count(1))
     failed: set[str] = field(default_factory=set)
 
     def run_tests(self, *names: str) -> tuple[ElementTree.Element, str]:
@@ -75,19 +78,27 @@ class Copy:
 
 @contextmanager
 def planted(copy: Copy, fault: Fault) -> Iterator[None]:
-    """Replace the line of a fault in the copy, and put it back."""
+    """Replace the line of a fault in the copy, and put it back.
+
+    Bytecode knows its source by size and second: no two contents of a file share a second, so none hides another.
+    """
     file = copy.folder / fault.file
-    sound = file.read_text(encoding="utf-8")
-    file.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
+    sound, second = file.read_text(encoding="utf-8"), int(file.stat().st_mtime)
+
+    def write(text: str, second: int) -> None:
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, (second, second))
+
+    write(sound.replace(fault.old, fault.new), second + next(copy.seconds))
     try:
         yield
     finally:
-        file.write_text(sound, encoding="utf-8")
+        write(sound, second)
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
-    """Copy without bytecode; its tests import the copy."""
+    """Copy without old bytecode; its tests import the copy."""
     target = tmp_path_factory.mktemp("planted")
     for folder in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
