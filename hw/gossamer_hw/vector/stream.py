@@ -3,17 +3,17 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.formats import Half, Relaxed
+from gossamer_hw.numerics.formats import Half
 from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.ports import PRM_READS, borrower_members, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, samples_together, spread
 from gossamer_hw.vector.stream_lane import StreamLane
-from gossamer_hw.vector.stream_operands import Controls, LaneInputs, has, lane_terms, masked_half
+from gossamer_hw.vector.stream_operands import PATH_MODULE, StreamPath, controls_of, has
 from gossamer_hw.vector.stream_pairs import Group, PairReader
 from gossamer_hw.vector.stream_sums import SumReader
 from gossamer_hw.vector.stream_writer import Output, StreamWriter
@@ -22,9 +22,7 @@ from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Format, VectorFlag, VectorOp
 
-__all__ = ["LANE_MODULE", "StreamUnit"]
-
-LANE_MODULE = "gossamer_vector_lane"
+__all__ = ["StreamUnit"]
 
 _TAIL_CYCLES = PairReader.lead + StreamLane.latency + 2
 """From a reader's ``final`` to the last write: the second group of a pair, its way through a lane, fp16."""
@@ -73,19 +71,19 @@ class StreamUnit(wiring.Component):
         self._channels = ChannelWalker(lanes=lanes)
         self._samples = SampleWalker(lanes=lanes)
         self._writer = StreamWriter(lanes=lanes, lines=vout_lines)
-        self._stream_lanes = [StreamLane() for _ in range(lanes)]
+        self._paths = [StreamPath() for _ in range(lanes)]
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire readers, lanes and writer."""
         m = Module()
         for name in ("pairs", "sums", "update", "channels", "samples", "writer"):
             m.submodules[name] = getattr(self, f"_{name}")
-        for n, lane in enumerate(self._stream_lanes):
-            add_shared(m, platform, lane, name=f"lane_{n}", module=LANE_MODULE)
+        for n, path in enumerate(self._paths):
+            add_shared(m, platform, path, name=f"path_{n}", module=PATH_MODULE)
             m.d.comb += [
-                lane.borrowed.eq(self.borrowed),
-                lane.operands.eq(self.operands[n]),
-                self.lent[n].eq(lane.lent),
+                path.borrowed.eq(self.borrowed),
+                path.operands.eq(self.operands[n]),
+                self.lent[n].eq(path.lent),
             ]
         self._start_readers(m)
         m.d.comb += self.done.eq(
@@ -94,9 +92,9 @@ class StreamUnit(wiring.Component):
         group = Signal(Group)
         m.d.comb += group.eq(self._pairs.group.as_value() | self._sums.group.as_value())
         output = self._outputs(m, group)
-        gradients = self._feed(m, output)
+        self._feed(m)
         self._finish(m, output)
-        self._extra(m, group, gradients)
+        self._extra(m, group)
         writer, counts = self._writer, has(self.command, VectorFlag.STATISTICS)
         m.d.comb += [
             self.drained.valid.eq(writer.rounded.half & counts),
@@ -194,28 +192,25 @@ class StreamUnit(wiring.Component):
         m.d.sync += [late.eq(before) for before, late in pairwise(outputs)]
         return outputs
 
-    def _feed(self, m: Module, outputs: list[Any]) -> list[Any]:
-        """Give every lane its operands; return the gradients behind their masks."""
-        c, pairs, update = self.command, self._pairs, self._update
-        controls = Controls.of(m, c, update.passing, self.obeyed)
+    def _feed(self, m: Module) -> None:
+        """Give every lane what it may compute from."""
+        pairs, sums, update = self._pairs, self._sums, self._update
+        controls = controls_of(m, self.command, update.passing, self.obeyed)
         parameters = self._parameters(m)
-        taken = update.passing[1] & has(c, VectorFlag.SR_STE)
+        taken = update.passing[1] & has(self.command, VectorFlag.SR_STE)
         take = delay(m, taken, StreamLane.take_delay, name="take")
-        gradients = []
-        for n, lane in enumerate(self._stream_lanes):
-            first, second, mask = (pairs.halves[source][n] for source in range(3))
-            gradients.append(masked_half(m, first, mask, has(c, VectorFlag.MASK)))
-            inputs = LaneInputs(
-                halves=(gradients[-1], second),
-                single=self._sums.singles[n],
-                parameters=tuple(_relaxed(m, vector[n]) for vector in parameters),
-                weight=update.weight[n],
-                line=update.line[n],
-                kept=update.kept[n],
-                feedback=lane.result,
-            )
-            m.d.comb += [lane.terms.eq(lane_terms(m, controls, inputs)), lane.take.eq(take)]
-        return gradients
+        for n, path in enumerate(self._paths):
+            inputs = path.inputs
+            m.d.comb += [
+                path.controls.eq(controls),
+                path.take.eq(take),
+                *(half.eq(source[n]) for half, source in zip(inputs.halves, pairs.halves, strict=True)),
+                inputs.single.eq(sums.singles[n]),
+                *(parameter.eq(vector[n]) for parameter, vector in zip(inputs.parameters, parameters, strict=True)),
+                inputs.weight.eq(update.weight[n]),
+                inputs.line.eq(update.line[n]),
+                inputs.kept.eq(update.kept[n]),
+            ]
 
     def _finish(self, m: Module, outputs: list[Any]) -> None:
         """Clip, look for what is not finite, mask, write."""
@@ -235,8 +230,8 @@ class StreamUnit(wiring.Component):
         self._write(m, log2_line)
         infinite = []
         clips = has(c, VectorFlag.RELU)
-        for n, lane in enumerate(self._stream_lanes):
-            value = lane.result
+        for n, path in enumerate(self._paths):
+            value = path.result
             number = value.number
             clipped = clips & ~value.nan & (number.sign | ~Cat(number.mantissa, number.exponent).any())
             counts = ~leaving.output.last | (n < tail)
@@ -261,21 +256,17 @@ class StreamUnit(wiring.Component):
             self.a.mask.eq(writer.vout.mask),
         ]
 
-    def _extra(self, m: Module, group: Any, gradients: list[Any]) -> None:
+    def _extra(self, m: Module, group: Any) -> None:
         """Write GRADIENT's second output."""
         writer = self._writer
         entering, extra = Signal(Output), Signal(data.ArrayLayout(Half, self._lanes), reset_less=True)
         wanted = group.valid & (self.command.op == VectorOp.GRADIENT) & has(self.command, VectorFlag.SECOND_OUTPUT)
         m.d.comb += [entering.half.eq(wanted), entering.odd.eq(group.odd), entering.last.eq(group.last)]
         real = self._samples.real
-        m.d.sync += [half.eq(Mux(real[n // ROW], gradients[n].as_value(), 0)) for n, half in enumerate(extra)]
+        m.d.sync += [
+            half.eq(Mux(real[n // ROW], self._paths[n].gradient.as_value(), 0)) for n, half in enumerate(extra)
+        ]
         m.d.comb += [
             writer.extra.eq(delay(m, entering.as_value(), _EXTRA_DELAY, name="extra")),
             writer.extra_halves.eq(extra),
         ]
-
-
-def _relaxed(m: Module, word: Value) -> Any:
-    relaxed = Signal(Relaxed)
-    m.d.comb += [relaxed.number.eq(word), relaxed.nan.eq(word[23:31].all() & word[:23].any())]
-    return relaxed

@@ -1,20 +1,27 @@
 """What each operation gives the lanes to compute from."""
 
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Relaxed, Single
 from gossamer_hw.numerics.half import widen
-from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, Terms
+from gossamer_hw.vector.ports import PRM_READS
+from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, StreamLane, Terms
+from gossamer_hw.vector.update import PASSES
+from gossamer_hw.verilog import add_shared
 from gossamer_models.isa.instructions import FoundMode, VectorFlag, VectorOp
 
-__all__ = ["Controls", "LaneInputs", "has", "lane_terms", "masked_half"]
+__all__ = ["PATH_MODULE", "Controls", "Inputs", "StreamPath", "controls_of", "has", "masked_half"]
 
+PATH_MODULE = "gossamer_vector_path"
+
+_LANE_MODULE = "gossamer_vector_lane"
 _HALF_INFINITY = 0x7C00
 _HALF_NAN = 0x7E00
 
@@ -24,69 +31,145 @@ def has(command: Any, flag: VectorFlag) -> Value:
     return command.flags[int(flag).bit_length() - 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(data.Struct):
     """What all lanes have in common in a cycle.
 
     Members
     -------
     drains, applies, derives : whether the operation is DRAIN, APPLY, GRADIENT.
-    affine, residual : its options.
+    affine, residual, masks : its options.
     passing : a bit per pass of UPDATE, no other than the operation's.
     changes : UPDATE does not leave weights and velocities as they are.
     factors : what multiplies x0 and x1 where no parameter does.
     """
 
-    drains: Value
-    applies: Value
-    derives: Value
-    affine: Value
-    residual: Value
-    passing: Value
-    changes: Value
-    factors: tuple[Any, Any]
-
-    @classmethod
-    def of(cls, m: Module, command: Any, passing: Value, obeyed: Value) -> "Controls":
-        """Take them from the instruction and the sticky flag that it obeys."""
-        changes = ~((command.found_mode == FoundMode.OBEY) & obeyed)
-        factors = Signal(Relaxed, name="factor_0"), Signal(Relaxed, name="factor_1")
-        rate, momentum, decay, regularisation, inverse = (_scalar(m, command[f"scalar{n}"]) for n in range(5))
-        m.d.comb += [factor.eq(ONE) for factor in factors]
-        with m.If(passing[0]):
-            m.d.comb += factors[0].eq(regularisation)
-        with m.If(passing[1]):
-            m.d.comb += [factors[0].eq(inverse), factors[1].eq(decay)]
-        with m.If(passing[2] & changes):
-            m.d.comb += factors[0].eq(momentum)
-        with m.If(passing[3] & changes):
-            m.d.comb += [factors[0].eq(rate), factors[0].number.sign.eq(~rate.number.sign)]
-        operations = (VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT)
-        drains, applies, derives = (command.op == operation for operation in operations)
-        affine, residual = has(command, VectorFlag.AFFINE), has(command, VectorFlag.RESIDUAL)
-        return cls(drains, applies, derives, affine, residual, passing, changes, factors)
+    drains: 1
+    applies: 1
+    derives: 1
+    affine: 1
+    residual: 1
+    masks: 1
+    passing: PASSES
+    changes: 1
+    factors: data.ArrayLayout(Relaxed, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class LaneInputs:
+class Inputs(data.Struct):
     """What one lane may compute from in a cycle.
 
     Members
     -------
-    halves : elements of the first two operands of fp16.
+    halves : elements of the operands of fp16; the first is masked by the third.
     single : the accumulators' sum.
     parameters : of the lane's channel.
     weight, line, kept : what :class:`~gossamer_hw.vector.update.UpdateReader` gives.
-    feedback : the lane's result.
     """
 
-    halves: tuple[Any, Any]
-    single: Any
-    parameters: tuple[Any, ...]
-    weight: Any
-    line: Any
-    kept: Value
-    feedback: Any
+    halves: data.ArrayLayout(Half, 3)
+    single: Single
+    parameters: data.ArrayLayout(Single, PRM_READS)
+    weight: Single
+    line: Single
+    kept: 1
+
+
+class StreamPath(wiring.Component):
+    """What an operation computes from one lane's elements, and the lane.
+
+    Members
+    -------
+    controls, inputs : of the cycle.
+    gradient : the first operand behind its mask, combinational.
+    Others as :class:`~gossamer_hw.vector.stream_lane.StreamLane` says.
+    """
+
+    def __init__(self) -> None:
+        members = dict(StreamLane().signature.members)
+        del members["terms"]
+        super().__init__({"controls": In(Controls), "inputs": In(Inputs), "gradient": Out(Half), **members})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Choose the terms."""
+        m = Module()
+        lane = StreamLane()
+        add_shared(m, platform, lane, name="lane", module=_LANE_MODULE)
+        first, _, mask = self.inputs.halves
+        m.d.comb += [
+            self.gradient.eq(masked_half(m, first, mask, self.controls.masks)),
+            lane.terms.eq(self._terms(m)),
+            lane.take.eq(self.take),
+            lane.borrowed.eq(self.borrowed),
+            lane.operands.eq(self.operands),
+            self.lent.eq(lane.lent),
+            self.result.eq(lane.result),
+        ]
+        return m
+
+    def _terms(self, m: Module) -> Any:
+        """Return :class:`~gossamer_hw.vector.stream_lane.Terms`; where UPDATE changes nothing, exact ones."""
+        terms, c, inputs, passing = Signal(Terms), self.controls, self.inputs, self.controls.passing
+        parameters = [relax(m, parameter) for parameter in inputs.parameters]
+        apply_affine, derive_affine = c.applies & c.affine, c.derives & c.affine
+        first, second = widen(m, self.gradient), widen(m, inputs.halves[1])
+        # Every sum of choices has at most one that is not zero, and is -0 without any.
+        stays = passing[3] & ~c.changes
+        singles = (
+            (c.drains, inputs.single),
+            (passing[0] & ~inputs.kept, inputs.weight),
+            (passing[1] | passing[2], inputs.line),
+            (stays, MINUS_ZERO.number),
+        )
+        x0 = (
+            (~(c.drains | passing.any()), first),
+            (passing[3] & c.changes, self.result),
+            (Const(1), _relaxed_choice(m, singles)),
+        )
+        x1 = (
+            (c.drains & c.affine, parameters[0]),
+            (apply_affine, parameters[1]),
+            (derive_affine, second),
+            (passing[2] & c.changes, self.result),
+            (passing[1] | passing[3], _relaxed_choice(m, ((passing[1], inputs.weight), (passing[3], inputs.line)))),
+        )
+        u = ((c.applies & c.residual, second), (derive_affine, parameters[2]))
+        by_parameter = Mux(apply_affine | derive_affine, parameters[0].as_value(), c.factors[0].as_value())
+        m.d.comb += [
+            terms.x0.as_value().eq(_chosen(x0)),
+            # A kept weight's term is +0 even if lambda is infinite; it is kept in pass 0 only.
+            terms.y0.as_value().eq(Mux(inputs.kept, 0, by_parameter)),
+            terms.x1.as_value().eq(_chosen(x1) | _minus_zero_without(x1)),
+            terms.y1.as_value().eq(Mux(derive_affine, parameters[1].as_value(), c.factors[1].as_value())),
+            terms.u.as_value().eq(_chosen(u) | _minus_zero_without(u)),
+        ]
+        return terms
+
+
+def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
+    """Return :class:`Controls` from the instruction and the sticky flag that it obeys."""
+    controls = Signal(Controls)
+    changes = ~((command.found_mode == FoundMode.OBEY) & obeyed)
+    factors = controls.factors
+    rate, momentum, decay, regularisation, inverse = (_scalar(m, command[f"scalar{n}"]) for n in range(5))
+    m.d.comb += [
+        controls.drains.eq(command.op == VectorOp.DRAIN),
+        controls.applies.eq(command.op == VectorOp.APPLY),
+        controls.derives.eq(command.op == VectorOp.GRADIENT),
+        controls.affine.eq(has(command, VectorFlag.AFFINE)),
+        controls.residual.eq(has(command, VectorFlag.RESIDUAL)),
+        controls.masks.eq(has(command, VectorFlag.MASK)),
+        controls.passing.eq(passing),
+        controls.changes.eq(changes),
+        *(factor.eq(ONE) for factor in factors),
+    ]
+    with m.If(passing[0]):
+        m.d.comb += factors[0].eq(regularisation)
+    with m.If(passing[1]):
+        m.d.comb += [factors[0].eq(inverse), factors[1].eq(decay)]
+    with m.If(passing[2] & changes):
+        m.d.comb += factors[0].eq(momentum)
+    with m.If(passing[3] & changes):
+        m.d.comb += [factors[0].eq(rate), factors[0].number.sign.eq(~rate.number.sign)]
+    return controls
 
 
 def masked_half(m: Module, half: Any, by: Any, masked: Value) -> Any:
@@ -98,44 +181,6 @@ def masked_half(m: Module, half: Any, by: Any, masked: Value) -> Any:
     kept = Mux(nan, Const(_HALF_NAN, 16), half.as_value())
     m.d.comb += result.as_value().eq(Mux(masked & ~above, 0, kept))
     return result
-
-
-def lane_terms(m: Module, controls: Controls, inputs: LaneInputs) -> Any:
-    """Return a lane's :class:`~gossamer_hw.vector.stream_lane.Terms`; where UPDATE changes nothing, exact ones."""
-    terms, c, passing = Signal(Terms), controls, controls.passing
-    apply_affine, derive_affine = c.applies & c.affine, c.derives & c.affine
-    first, second = (widen(m, half) for half in inputs.halves)
-    # Every sum of choices has at most one that is not zero, and is -0 without any.
-    stays = passing[3] & ~c.changes
-    singles = (
-        (c.drains, inputs.single),
-        (passing[0] & ~inputs.kept, inputs.weight),
-        (passing[1] | passing[2], inputs.line),
-        (stays, MINUS_ZERO.number),
-    )
-    x0 = (
-        (~(c.drains | passing.any()), first),
-        (passing[3] & c.changes, inputs.feedback),
-        (Const(1), _relaxed_choice(m, singles)),
-    )
-    x1 = (
-        (c.drains & c.affine, inputs.parameters[0]),
-        (apply_affine, inputs.parameters[1]),
-        (derive_affine, second),
-        (passing[2] & c.changes, inputs.feedback),
-        (passing[1] | passing[3], _relaxed_choice(m, ((passing[1], inputs.weight), (passing[3], inputs.line)))),
-    )
-    u = ((c.applies & c.residual, second), (derive_affine, inputs.parameters[2]))
-    by_parameter = Mux(apply_affine | derive_affine, inputs.parameters[0].as_value(), c.factors[0].as_value())
-    m.d.comb += [
-        terms.x0.as_value().eq(_chosen(x0)),
-        # A kept weight's term is +0 even if lambda is infinite; it is kept in pass 0 only.
-        terms.y0.as_value().eq(Mux(inputs.kept, 0, by_parameter)),
-        terms.x1.as_value().eq(_chosen(x1) | _minus_zero_without(x1)),
-        terms.y1.as_value().eq(Mux(derive_affine, inputs.parameters[1].as_value(), c.factors[1].as_value())),
-        terms.u.as_value().eq(_chosen(u) | _minus_zero_without(u)),
-    ]
-    return terms
 
 
 Choices = tuple[tuple[Value, Any], ...]

@@ -82,7 +82,8 @@ class StreamWriter(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Write whatever is due."""
         m = Module()
-        tail = Cat(lane < self.tail for lane in range(self._lanes))
+        tail = Signal(self._lanes, name="within")
+        m.d.comb += tail.eq(Cat(lane < self.tail for lane in range(self._lanes)))
         self._write_singles(m, tail)
         halves = Signal(data.ArrayLayout(Half, self._lanes), reset_less=True)
         output = Signal(Output)
