@@ -141,12 +141,12 @@ class Run(wiring.Component):
         """After a fault wait for all engines; before a reset for those on AXI."""
         busy = {engine: known.busy for engine, known in zip(ENGINES, self.engines, strict=True)}
         on_axi = self.fetching | Cat(busy[engine] for engine in _DRAINED).any()
-        with m.If(self._resetting):
-            with m.If(~on_axi | expired):
-                m.d.comb += self.clear.eq(1)
-                m.d.sync += [self._resetting.eq(0), self.halt.eq(0)]
-                m.d.sync += [self._held.state.eq(State.IDLE), self._held.fault.eq(Fault.NONE)]
-        with m.Elif(running & self.halt):
+        # A register of its own: the watchdog looks at all engines, and every register of theirs looks at this.
+        m.d.sync += self.clear.eq(self._resetting & (~on_axi | expired) & ~self.clear)
+        with m.If(self.clear):
+            m.d.sync += [self._resetting.eq(0), self.halt.eq(0)]
+            m.d.sync += [self._held.state.eq(State.IDLE), self._held.fault.eq(Fault.NONE)]
+        with m.Elif(running & self.halt & ~self._resetting):
             with m.If(expired | ~(self.fetching | Cat(busy.values()).any())):
                 m.d.comb += self.ended[_place(Interrupt.ERROR)].eq(1)
                 m.d.sync += self._held.state.eq(State.ERROR)

@@ -322,7 +322,7 @@ def test_soft_reset_waits_for_the_load() -> None:
         await ctx.tick().until(bench.dut.load_instruction.valid)
 
     recover(bench, change)
-    assert bench.clears[0] - bench.starts[0].cycle == 65
+    assert bench.clears[0] - bench.starts[0].cycle == 66
 
 
 def test_start_is_ignored_while_running() -> None:
