@@ -18,7 +18,7 @@ __all__ = ["VerilogTarget", "add_shared", "emit_verilog", "tidied"]
 
 # The writer declares values of no width, which nothing uses; Verilog would give them two bits.
 _NO_WIDTH = re.compile(r"^  wire \[-1:0\] \S+ ?;\n", re.MULTILINE)
-_CLEARING = re.compile(r"^  initial begin\n(?:    \S+\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
+_CLEARING = re.compile(r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
 
 
 class VerilogTarget:
