@@ -83,11 +83,14 @@ def test_wrong_bits_and_cycles_show() -> None:
 def test_command(
     found: RtlTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One memory behind which a byte differs is enough to fail."""
     for result, code in ((found, 0), (dataclasses.replace(found, steps=(_spoilt(found.steps[0]),)), 1)):
-        monkeypatch.setattr(gossamer.train_rtl, "train", lambda *_, kept=result: kept)
+        memories = {"ideal": found, "scripted": result}
+        monkeypatch.setattr(gossamer.train_rtl, "train", lambda *_, behaviour, kept=memories: kept[behaviour.memory])
         assert main(tmp_path) == code
-        saved = json.loads((tmp_path / "result.json").read_text())
-        assert [step["loss"] for step in saved["steps"]] == [step.loss for step in result.steps]
+        ideal, scripted = json.loads((tmp_path / "result.json").read_text())["trainings"]
+        assert [step["loss"] for step in ideal["steps"]] == [step.loss for step in found.steps]
+        assert [step["mismatches"] for step in scripted["steps"]] == [step.mismatches for step in result.steps]
         assert (tmp_path / "loss.png").stat().st_size > 5000
         assert ("every byte and every cycle agree" in " ".join(capsys.readouterr().out.split())) is (code == 0)
 
