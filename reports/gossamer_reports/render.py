@@ -113,6 +113,11 @@ def print_render(result: Result, console: Console) -> None:
     console.print(_machine_line(result), highlight=False)
 
 
+def _table(title: str) -> Table:
+    """Return a table whose numbers of a large picture fit 80 columns."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
 def _field_line(result: Result) -> str:
     field = result["field"]
     line = f"Field {field['name']}: {_spoken(field)}"
@@ -127,7 +132,7 @@ def _spoken(colouring: Result) -> str:
 
 def _pipelines(result: Result) -> Table:
     width, height = result["scene"]["size"]
-    table = Table(title=f"{result['name']}, {width}x{height}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table(f"{result['name']}, {width}x{height}")
     for name in ("", "uniform", "cubes"):
         table.add_column(name, justify="right" if name else "left")
     both = (result["baseline"], result)
@@ -145,7 +150,7 @@ def _pipelines(result: Result) -> Table:
 
 
 def _encodings(result: Result) -> Table:
-    table = Table(title="Bytes of the factors", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table("Bytes of the factors")
     table.add_column("")
     names = {"dense": "dense", "bitmap": "bitmap", "coordinates": "lists", "threshold": "80 %", "hybrid": "hybrid"}
     for title in (*names.values(), "saves"):
@@ -158,7 +163,7 @@ def _encodings(result: Result) -> Table:
 def _comparison(result: Result) -> Table:
     """Both pipelines on one machine, with and without early termination."""
     title = f"On {result['architecture']}, with its ideas but the sweep: uniform samples and cubes"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table(title)
     table.add_column("")
     whole = result["without_termination"]
     runs = (result["baseline"], result, whole["baseline"], whole)
@@ -174,7 +179,7 @@ def _comparison(result: Result) -> Table:
 
 def _ablation(result: Result) -> Table:
     title = f"On {result['architecture']}, modelled: each idea alone, and all; * network or shading not fine-tuned"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table(title)
     table.add_column("", no_wrap=True)
     for name in ("dB", "fps", "ktests", "MB", "mJ", "W", "waits for"):
         table.add_column(name, justify="right", no_wrap=True)

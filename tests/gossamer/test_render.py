@@ -1,6 +1,7 @@
 """``gossamer render``: files, exit codes, and a picture of the shipped field."""
 
 import dataclasses
+import io
 import json
 import re
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from gossamer.cli import main
 from gossamer_models.render.field_file import save_field
@@ -16,6 +18,7 @@ from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import load_scene
 from gossamer_models.sparsity import Pattern
 from gossamer_reports.quality import psnr_db
+from gossamer_reports.render import print_render
 from tests.models.render.fields import random_field
 
 
@@ -54,7 +57,23 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
         assert sum(part["ledger"].values()) == part["cycles"]
         assert part["energy_joules"] == pytest.approx(part["power_watts"] * part["seconds"])
         assert part["energy_joules"] == pytest.approx(sum(part["energy_components"].values()))
+        assert part["power_watts"] < 8
     assert result["area"]["square_millimetres"] < 18.9
+
+
+def test_numbers_of_a_large_picture_are_printed_whole(tmp_path: Path) -> None:
+    """What the benchmark's runs have, in 80 columns."""
+    assert main(["render", scene(tmp_path, size="8"), "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    for run in result["ablation"].values():
+        run |= {"occupancy_accesses": 305_510_185, "dram_bytes": 163_900_000, "energy_joules": 0.0984, "fps": 1415.2}
+    for part in result["encoding"].values():
+        part |= {"dense": 34_675_200} | dict.fromkeys(("bitmap", "coordinates", "threshold", "hybrid"), 6_480_734)
+    stream = io.StringIO()
+    print_render(result, Console(file=stream, width=80))
+    for number in ("305,510", "163.9", "98.4", "34,675,200", "6,480,734"):
+        assert number in stream.getvalue()
+    assert "\u2026" not in stream.getvalue()
 
 
 def test_the_baseline_of_a_large_picture_is_counted_alone(tmp_path: Path) -> None:
