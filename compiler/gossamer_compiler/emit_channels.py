@@ -1,5 +1,6 @@
 """Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import BLOCK_BYTES
@@ -103,6 +104,7 @@ def emit_channel_gemm(
     single: bool = False,
     statistics: Statistics | None = None,
     applied: Applied | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """Append one channel GEMM.
 
@@ -113,6 +115,7 @@ def emit_channel_gemm(
     single : results leave as fp32, in the same blocks of twice the bytes.
     statistics : sum the results for a normalisation, and leave its factors in DRAM.
     applied : what operand A is made of on its way; None if it lies in DRAM.
+    beside : appends what other engines do while the array works; the GEMM is one tile, and its results leave behind.
     """
     flags = (VectorFlag.AFFINE if bias is not None else VectorFlag(0)) | (VectorFlag.RELU if relu else VectorFlag(0))
     emitter = _Emitter(gemm, mapping, stream, architecture, flags=flags, single=single, statistics=statistics)
@@ -133,7 +136,11 @@ def emit_channel_gemm(
                 loops = list(zip((j_level, b_level, y_level), counts, strict=True))
                 builder.add(*operand.tile(loops, load, product, drain, store))
             elif mapping.columns == part.x.outputs:
-                builder.add(*emitter.tile(j_level, b_level, y_level, None))
+                load, product, drain, store = emitter.tile(j_level, b_level, y_level, None)
+                builder.add(load, product)
+                if beside is not None:
+                    beside()
+                builder.add(drain, store)
             else:
                 with builder.loop(part.x.outputs // mapping.columns) as x_level:
                     builder.add(*emitter.tile(j_level, b_level, y_level, x_level))

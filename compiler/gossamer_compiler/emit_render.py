@@ -18,7 +18,7 @@ from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS
 from gossamer_models.render.engine.view import VIEW_WORDS
 from gossamer_models.render.tiles import Tile
 
-__all__ = ["JobPlan", "PictureEmitter", "Samples"]
+__all__ = ["PART", "JobPlan", "PictureEmitter", "Samples"]
 
 S = Semaphore
 Texels = tuple[int, int, int]
@@ -27,7 +27,9 @@ _WORD: Final = 4
 _LIST_BYTES: Final = 8
 _RESULT_BYTES: Final = 4 * BLOCK
 _PIXEL_BYTES: Final = 12
-_PART: Final = 64  # parts of samples and pixels are multiples of it where they can be
+
+PART: Final = 64
+"""Parts of samples and pixels are multiples of it where they can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,7 @@ class PictureEmitter:
     def _part(self, limits: Sequence[tuple[int, int]], what: str) -> int:
         """Most samples or pixels, of so many bytes each, that fit all halves."""
         most = min(bound // size for size, bound in limits)
-        part = most // _PART * _PART or most // BLOCK * BLOCK
+        part = most // PART * PART or most // BLOCK * BLOCK
         if part <= 0:
             size, bound = min(limits, key=lambda limit: limit[1] // limit[0])
             raise self._too_small(what, BLOCK * size, max(bound, 0), "vector_in_bytes and vector_out_bytes")

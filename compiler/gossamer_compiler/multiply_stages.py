@@ -1,7 +1,9 @@
 """Stages of a convolution or linear layer, each from all that decides it."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gossamer_compiler.applied import Applied
 from gossamer_compiler.builder import StageBuilder
@@ -63,13 +65,16 @@ class FeedForward:
     single: bool = False
     applied: Applied | None = None
 
-    def emit(self, architecture: Architecture, layer: str) -> StageProgram:
-        """The stage."""
+    def emit(
+        self, architecture: Architecture, layer: str, beside: Callable[[StageBuilder], None] | None = None
+    ) -> StageProgram:
+        """The stage; `beside` appends what runs while the array works, if the product is one tile."""
         builder = StageBuilder()
         emit_channel_gemm(
             builder, self.gemm, self.choice.mapping, self.stream, architecture,
             bias=None if self.bias is None else self._load_bias(self.bias, architecture, layer), relu=self.relu,
             single=self.single, statistics=self.statistics, applied=self.applied,
+            beside=None if beside is None else partial(beside, builder),
         )  # fmt: skip
         dense = dataclasses.replace(self.gemm, pattern=DENSE)
         return builder.finish(

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_channels import Stream, stream_of
-from gossamer_compiler.emit_render import JobPlan, PictureEmitter, Samples
+from gossamer_compiler.emit_render import PART, JobPlan, PictureEmitter, Samples
 from gossamer_compiler.geometry import ChannelGemm, Window, forward_gemm
 from gossamer_compiler.mapping import choose_channels
 from gossamer_compiler.multiply_stages import FeedForward
-from gossamer_compiler.objective import CYCLES
+from gossamer_compiler.objective import CYCLES, Choice
+from gossamer_compiler.picture_parts import groups_of, one_tile, some_samples, tiles_of, with_room
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
@@ -47,11 +49,16 @@ PICTURE: Final = "picture"
 Index = NDArray[np.int64]
 
 _POINT: Final = Window((1, 1), (1, 1), (0, 0))
-_JOBS_PER_STAGE: Final = 24
 
 
-def compile_picture(field: Field, camera: Camera, settings: Settings, architecture: Architecture) -> Program:
+def compile_picture(
+    field: Field, camera: Camera, settings: Settings, architecture: Architecture, *, tile: int | None = None
+) -> Program:
     """Compile a picture; the Program's image is filled, and its sweeps' counts are recorded.
+
+    Parameters
+    ----------
+    tile : number of the only tile that is rendered, row by row; None is all of them.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def compile_picture(field: Field, camera: Camera, settings: Settings, architectu
             f" {components} and {max(field.grid)}",
             "raise or lower `render.components` and `render.grid`",
         )
-    return _Compiler(field.astype(np.float16), camera, settings, architecture, engine.block).compile()
+    return _Compiler(field.astype(np.float16), camera, settings, architecture, engine.block).compile(tile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +117,14 @@ class _Compiler:
         self.entries: list[tuple[str, Real, Pattern]] = []
         self.patches: dict[tuple[int, int, int], Tensor] = {}
         self.records: dict[tuple[int, int, int], Tensor] = {}
+        self.weights: dict[tuple[str, tuple[int, ...]], Tensor] = {}
         shader = field.shader
         inputs = Shader.inputs(shader.features, shader.feature_frequencies, shader.direction_frequencies)
         self.emitter = PictureEmitter(architecture, field.appearance.components, (shader.features, inputs))
         self.inputs = inputs
 
-    def compile(self) -> Program:
-        """All stages in order."""
+    def compile(self, only: int | None) -> Program:
+        """All stages in order, of all tiles or of one."""
         view = self._raw("view", self.view.to_words().view(np.uint8))
         lines = self._raw("lines", line_stream(self.field.density, self.field.appearance))
         width, height = self.camera.width, self.camera.height
@@ -125,7 +133,9 @@ class _Compiler:
         self.emitter.begin(begin, view, lines, self.field.grid)
         stages = [begin.finish(PICTURE, "begin")]
         blocks = self._blocks()
-        for number, tile in enumerate(_tiles(width, height, self.architecture.render_engine.tile)):
+        for number, tile in enumerate(tiles_of(width, height, self.architecture.render_engine.tile)):
+            if only is not None and number != only:
+                continue
             stages += self._tile(f"tile{number}", self._plan(f"tile{number}", tile, blocks), picture)
         name = f"picture of {self.field.name:.40}"
         program = Program(name, self.architecture.name, tuple(stages), self.memory, tuple(self.recorded))
@@ -139,32 +149,49 @@ class _Compiler:
         if plan.samples:
             yield from self._shade(name, plan)
         else:
-            yield from self._sweeps(name, plan, None)
+            yield from self._sweeps(name, plan, None, None)
         end = StageBuilder()
         self.emitter.finish(end, picture, plan.tile, self.camera.width)
         yield end.finish(name, "finish")
 
-    def _sweeps(self, name: str, plan: _TilePlan, samples: Samples | None) -> Iterator[StageProgram]:
-        for first in range(0, len(plan.jobs), _JOBS_PER_STAGE):
-            builder = StageBuilder()
-            for job in plan.jobs[first : first + _JOBS_PER_STAGE]:
-                self.emitter.job(builder, job, samples)
-            yield builder.finish(name, "sweep")
+    def _sweeps(
+        self, name: str, plan: _TilePlan, samples: Samples | None, target: Activation | None, *, single: bool = False
+    ) -> Iterator[StageProgram]:
+        """Sweeps, group by group; beside them the array applies the basis to what groups before have shaded."""
+        most, done = self._most_samples(single=single), 0
+        for jobs, part in groups_of(plan.jobs, most):
+
+            def sweep(builder: StageBuilder, jobs: Sequence[JobPlan] = jobs) -> None:
+                for job in jobs:
+                    self.emitter.job(builder, job, samples)
+
+            work = None
+            if samples is not None and target is not None and part:
+                work = self._basis(name, samples, target, done, part, single=single, whole=True)
+            if work is None:
+                alone = StageBuilder()
+                sweep(alone)
+                yield alone.finish(name, "sweep")
+            else:
+                yield dataclasses.replace(work.emit(self.architecture, name, sweep), stage="sweep")
+                done += part
+        if samples is not None and target is not None and samples.count > done:
+            rest = self._basis(name, samples, target, done, samples.count - done, single=single)
+            if rest is not None:
+                yield rest.emit(self.architecture, f"{name}.basis")
 
     def _shade(self, name: str, plan: _TilePlan) -> Iterator[StageProgram]:
         """Density and basis of all samples that are shaded; then the network and colours of these, or of the pixels."""
         shader, count = self.field.shader, plan.samples
         products = allocate(self.memory, f"{name}.products", count, shader.basis.shape[1], 1, 1)
         samples = Samples(products.tensor, self._list(f"{name}.list", count), count)
-        yield from self._sweeps(name, plan, samples)
-        basis = f"{name}.basis", shader.basis, shader.basis_pattern, products
         if self.field.shading == "per-sample":
             features = allocate(self.memory, f"{name}.features", count, shader.features, 1, 1)
-            yield self._product(*basis, features)
+            yield from self._sweeps(name, plan, samples, features)
             yield from self._network(name, samples, features)
             return
         drained = self._results(f"{name}.drained", count, shader.features)
-        yield self._product(*basis, drained, single=True)
+        yield from self._sweeps(name, plan, samples, drained, single=True)
         pixels = blocks_of(plan.seen) * BLOCK
         sums = allocate(self.memory, f"{name}.sums", pixels, shader.features, 1, 1)
         seen = Samples(sums.tensor, self._list(f"{name}.pixels", pixels), pixels)
@@ -218,24 +245,65 @@ class _Compiler:
         relu: bool = False,
         single: bool = False,
     ) -> StageProgram:
-        """Basis or a layer of the network, as a linear layer over the samples."""
+        """A layer of the network, as a linear layer over the samples."""
         gemm = forward_gemm(source, target, _POINT, pattern)
-        choice = choose_channels(gemm, _for_results(self.architecture, single=single), name, CYCLES)
-        stream = self._weights(name, gemm, stream_of(gemm, choice.mapping, self.architecture, _nothing()), matrix)
+        choice = choose_channels(gemm, with_room(self.architecture, single=single), name, CYCLES)
         bias = None
         if biases is not None:
             padded = np.zeros(blocks_of(len(biases)) * BLOCK, np.float32)
             padded[: len(biases)] = biases
             bias = self.memory.allocate(f"{name}.bias", padded.nbytes, "channels", (len(biases),))
             self.contents[bias.name] = padded.view(np.uint8)
+        stream = self._weights(name, gemm, choice, matrix)
         work = FeedForward(gemm, choice, stream, bias, None, relu=relu, single=single)
-        return dataclasses.replace(work.emit(self.architecture, name), layer=name, stage="ff")
+        return work.emit(self.architecture, name)
 
-    def _weights(self, name: str, gemm: ChannelGemm, layout: Stream, matrix: Real) -> Stream:
+    def _basis(
+        self,
+        name: str,
+        samples: Samples,
+        target: Activation,
+        first: int,
+        count: int,
+        *,
+        single: bool,
+        whole: bool = False,
+    ) -> FeedForward | None:
+        """Basis of some of a tile's samples; if it must be one tile, None where that does not fit."""
+        shader, machine = self.field.shader, with_room(self.architecture, single=single)
+        name = f"{name}.basis"
+        products = Activation(samples.rows, samples.count, shader.basis.shape[1], 1, 1)
+        given, taken = some_samples(products, first, count, 1), some_samples(target, first, count, 1 + single)
+        gemm = forward_gemm(given, taken, _POINT, shader.basis_pattern)
+        best = choose_channels(gemm, machine, name, CYCLES)
+        choice = one_tile(gemm, best, machine) if whole else best
+        if choice is None:
+            return None
+        stream = self._weights(name, gemm, choice, shader.basis)
+        return FeedForward(gemm, choice, stream, None, None, single=single)
+
+    def _most_samples(self, *, single: bool) -> int:
+        """Samples of which the array can apply the basis at once."""
+        shader, array, buffers = self.field.shader, self.architecture.array, self.architecture.buffers
+        products, features = (blocks_of(size) * BLOCK for size in (shader.basis.shape[1], shader.features))
+        bounds = (
+            buffers.a_words * array.rows * BLOCK // products,
+            buffers.accumulator_words * array.columns // features,
+            buffers.vector_out_bytes // ((4 if single else 2) * features),
+        )
+        return max(min(bounds) // PART * PART, BLOCK)
+
+    def _weights(self, name: str, gemm: ChannelGemm, choice: Choice[ChannelMapping], matrix: Real) -> Stream:
+        """Entries of a matrix; what lies in memory in the same order, as for another tile, is used again."""
+        layout = stream_of(gemm, choice.mapping, self.architecture, _nothing())
         shape = (layout.j_tiles, layout.words, layout.entries, layout.lj, layout.columns)
-        tensor = self.memory.allocate(f"{name}.weights", 3 * layout.j_tiles * layout.tile_entries, "entries", shape)
-        self.entries.append((tensor.name, matrix, gemm.pattern))
-        return dataclasses.replace(layout, tensor=tensor)
+        key = name.partition(".")[2], shape
+        if key not in self.weights:
+            place = f"weights{len(self.weights)}.{key[0]}"
+            tensor = self.memory.allocate(place, 3 * layout.j_tiles * layout.tile_entries, "entries", shape)
+            self.entries.append((tensor.name, matrix, gemm.pattern))
+            self.weights[key] = tensor
+        return dataclasses.replace(layout, tensor=self.weights[key])
 
     def _plan(self, name: str, tile: Tile, blocks: Index) -> _TilePlan:
         """Records of a tile, and its jobs with room for what golden shades."""
@@ -315,23 +383,6 @@ class _Compiler:
                 data[address : address + content.size] = content
         for name, matrix, pattern in self.entries:
             host.write_entries(program, name, matrix.astype(np.float16).T, pattern)
-
-
-def _tiles(width: int, height: int, side: int) -> Sequence[Tile]:
-    return [
-        Tile(left, top, min(side, width - left), min(side, height - top))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-    ]
-
-
-def _for_results(architecture: Architecture, *, single: bool) -> Architecture:
-    """The machine as schedules see it whose results take twice the bytes."""
-    if not single:
-        return architecture
-    buffers = architecture.buffers
-    halved = buffers.model_copy(update={"vector_out_bytes": buffers.vector_out_bytes // 2})
-    return architecture.model_copy(update={"buffers": halved})
 
 
 def _nothing() -> Tensor:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from gossamer.bench_dataflow import dataflows
 from gossamer.bench_frames import pinned_frames
-from gossamer.bench_hardware import element, engines, units
+from gossamer.bench_hardware import element, engines, render_operations, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
-from gossamer.bench_pictures import pictures
+from gossamer.bench_pictures import pictures, pinned_tile
 from gossamer.bench_record import document, section, sections
 from gossamer.bench_render import renderers
 from gossamer.bench_rtl import speeds, utilisations
@@ -25,10 +25,10 @@ _PARTS = {
     "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
     "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines, "units": units,
     "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
-    "render": pinned_frames, "renderers": renderers, "pictures": pictures,
+    "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
-_LONG = {"large": large_product}
-"""Measured only if named: their builds take long."""
+_LONG = {"operations": render_operations, "large": large_product}
+"""Measured only if named: their builds and synthesis take long."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -1,4 +1,4 @@
-"""A picture as a Program: how many jobs and samples it has, and where its cycles go."""
+"""Pictures as Programs: how many jobs and samples they have, where their cycles go, how busy the array is."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,13 +6,19 @@ from typing import Final
 
 from gossamer.bench_record import Measurement
 
-__all__ = ["pictures"]
+__all__ = ["pictures", "pinned_tile"]
 
 _COMMAND: Final = "make bench PARTS=pictures"
 _SCENE: Final = "solid"
 _SIDE: Final = 32
 _MACHINE: Final = "render-8x8"
-_PARTS: Final = {"rays": "rays", "sweep": "sweeps", "ff": "basis and network", "inputs": "inputs", "colours": "colours"}
+_PARTS: Final = {
+    "rays": "rays", "sweep": "sweeps and basis", "ff": "network", "inputs": "inputs", "colours": "colours",
+}  # fmt: skip
+_TILE_COMMAND: Final = "make bench PARTS=tile"
+_PINNED: Final = {"tile": 80, "grid": 300, "patch": 20}
+"""What `render-8x8` must have room for to render a tile of the scene `pinned`."""
+_TARGET: Final = 0.9
 
 
 def pictures() -> Iterator[Measurement]:
@@ -35,6 +41,44 @@ def pictures() -> Iterator[Measurement]:
         run = simulate(program, machine, memory=memory)
         parts: Counter[str] = Counter()
         for stage in run.stages:
-            parts[_PARTS.get(stage.stage, "else")] += stage.cycles
+            parts["sweeps and basis" if stage.layer.endswith(".basis") else _PARTS.get(stage.stage, "else")] += (
+                stage.cycles
+            )
         share = ", ".join(f"{name} {100 * cycles / run.cycles:.1f} %" for name, cycles in parts.most_common())
         yield Measurement(f"cycles behind memory `{memory}`", f"{run.cycles:,}: {share}", "", _COMMAND)
+
+
+def pinned_tile() -> Iterator[Measurement]:
+    """The median tile of `pinned` at 800 x 800 as a Program for `render-8x8`: its cycles over those of the array alone.
+
+    The median is by shaded samples, of all tiles. The array is the busiest engine: no picture is done before it.
+    """
+    from gossamer_compiler.render import compile_picture
+    from gossamer_models.architecture import load_architecture
+    from gossamer_models.isa.tokens import Engine
+    from gossamer_models.render.frame import count_frame
+    from gossamer_models.render.scene import load_scene
+    from gossamer_sim.executor import simulate
+
+    scene, machine = load_scene("pinned"), load_architecture("render-8x8")
+    machine = machine.model_copy(update={"render": machine.render_engine.model_copy(update=_PINNED)})
+    frame = count_frame(scene.field, scene.camera, scene.settings, machine.render_engine)
+    shaded = [int(tile.counts.shaded.sum()) for tile in frame.tiles]
+    median = sorted(range(len(shaded)), key=lambda tile: shaded[tile])[len(shaded) // 2]
+    program = compile_picture(scene.field, scene.camera, scene.settings, machine, tile=median)
+    samples = sum(sweep.samples for sweep in program.recorded)
+    yield Measurement(
+        f"tile {median} of {len(shaded)}: jobs; samples; shaded",
+        f"{len(program.recorded)}; {samples:,}; {shaded[median]:,}", "", _TILE_COMMAND,
+    )  # fmt: skip
+    for memory in ("ideal", "scripted"):
+        run = simulate(program, machine, memory=memory)
+        busy: Counter[Engine] = Counter()
+        for stage in run.stages:
+            busy.update(stage.busy_cycles)
+        bound = max(busy.values())
+        yield Measurement(
+            f"cycles of the array over all cycles, memory `{memory}`",
+            f"{busy[Engine.GEMM]:,} / {run.cycles:,} = {bound / run.cycles:.1%}; vector engine {busy[Engine.VECTOR]:,}",
+            f"at least {_TARGET:.0%}", _TILE_COMMAND,
+        )  # fmt: skip

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossamer_compiler.emit_render import JobPlan
+from gossamer_compiler.picture_parts import groups_of
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
@@ -15,8 +17,8 @@ from gossamer_models.golden import executor
 from gossamer_models.golden.executor import Step
 from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.fields import changed
-from gossamer_models.isa.instructions import Vector, VectorOp
-from gossamer_models.program import Program
+from gossamer_models.isa.instructions import Gemm, Vector, VectorOp
+from gossamer_models.program import Program, Tensor
 from gossamer_models.program_file import load_program, save_program
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.render.field import Field
@@ -58,6 +60,36 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
 @pytest.mark.parametrize("eye", ["outside", "inside", "on a cube's corner"])
 def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None, field: Field) -> None:
     picture(field, eye, machine(block=4), Settings(termination=termination))
+
+
+@pytest.mark.parametrize("field", [FIELD, DEFERRED], ids=["per sample", "deferred"])
+def test_the_basis_is_applied_beside_sweeps(field: Field) -> None:
+    """On accumulators for few samples: a job's basis runs beside later jobs, and the picture stays the renderer's."""
+    ready = machine(block=4)
+    small = ready.model_copy(update={"buffers": ready.buffers.model_copy(update={"accumulator_words": 512})})
+    program = picture(field, "outside", small, Settings(termination=None))
+    both = [stage.instructions for stage in program.stages if stage.stage == "sweep" and stage.macs]
+    assert len(both) >= 2
+    for items in both:
+        product = next(n for n, item in enumerate(items) if isinstance(item, Gemm))
+        drains, sweeps = (
+            [n for n, item in enumerate(items) if isinstance(item, Vector) and item.op == op]
+            for op in (VectorOp.DRAIN, VectorOp.RENDER_SWEEP)
+        )
+        assert product < sweeps[0] <= sweeps[-1] < drains[0]
+
+
+def test_jobs_in_groups() -> None:
+    """As many samples as the array takes at once are due beside the next group; a large job's stay due for several."""
+    rooms = [40, 40, 0, 8, 200, 0, 8, 8, 24, 0]
+    nowhere = Tensor("", 0, 0, "raw", ())
+    firsts = [sum(rooms[:n]) for n in range(len(rooms))]
+    jobs = [
+        JobPlan(n, nowhere, (), (2, 2, 2), first, room)
+        for n, (first, room) in enumerate(zip(firsts, rooms, strict=True))
+    ]
+    found = [([job.number for job in group], part) for group, part in groups_of(jobs, 64)]
+    assert found == [([0, 1], 0), ([2, 3, 4], 64), ([5], 64), ([6], 64), ([7, 8], 64), ([9], 64)]
 
 
 @pytest.mark.slow
