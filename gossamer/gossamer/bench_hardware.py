@@ -9,7 +9,7 @@ from gossamer.bench_record import Measurement
 if TYPE_CHECKING:
     from gossamer_hw.fpga.resources import Family
 
-__all__ = ["element", "engines", "synthesised_area", "units"]
+__all__ = ["element", "engines", "render_operations", "synthesised_area", "units"]
 
 _MACHINE: Final = "tiny-4x4"
 _SEEDS: Final = (1, 2, 3)
@@ -20,6 +20,8 @@ _UNITS: Final = (
     ("exponential", 1), ("softplus", 1), ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
     ("ball-test", 1), ("sampler", 1), ("factor-lane", 1),
 )  # fmt: skip
+_LANES: Final = ("RENDER_SWEEP", "RENDER_PRODUCTS")
+"""Operations whose logic is projector, ball test, sampler and lanes, which are measured as units."""
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 
 
@@ -115,6 +117,22 @@ def units() -> Iterator[Measurement]:
         for family, title in _FAMILIES.items():
             yield Measurement(f"{what}, {title}", synthesised_area(verilog, "part", family))
     yield from rates()
+
+
+def render_operations() -> Iterator[Measurement]:
+    """Measure the parts of the render engine of `render-8x8` that execute operations, but those of samples' lanes."""
+    from gossamer_hw.render.engine import OPERATIONS
+    from gossamer_hw.verilog import emit_verilog
+    from gossamer_models.architecture import load_architecture
+
+    machine = load_architecture("render-8x8")
+    for op, part in OPERATIONS.items():
+        if op.name in _LANES:
+            continue
+        verilog = emit_verilog(part(machine), name="part")
+        for family, title in _FAMILIES.items():
+            area = synthesised_area(verilog, "part", family)
+            yield Measurement(f"{op.name}, {title}", area, "", "make bench PARTS=operations")
 
 
 def synthesised_area(verilog: str, top: str, family: "Family") -> str:
