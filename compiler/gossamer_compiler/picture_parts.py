@@ -29,17 +29,17 @@ def tiles_of(width: int, height: int, side: int) -> Sequence[Tile]:
     ]
 
 
-def groups_of(jobs: Sequence[JobPlan], most: int) -> Iterator[tuple[Sequence[JobPlan], int]]:
+def groups_of(jobs: Sequence[JobPlan], most: int | None) -> Iterator[tuple[Sequence[JobPlan], int]]:
     """Cut jobs into groups, in order; with each comes how many samples are due for the basis beside it, at most `most`.
 
-    A group ends where so many would be due beside the next one.
+    A group ends where so many would be due beside the next one. Without `most` nothing ever is.
     """
     begin = done = 0
     while begin < len(jobs):
-        part = min(jobs[begin].first - done, most) // PART * PART
+        part = 0 if most is None else min(jobs[begin].first - done, most) // PART * PART
         done += part
         end = begin + 1
-        while end < len(jobs) and end - begin < _JOBS_PER_STAGE and jobs[end].first - done < most:
+        while end < len(jobs) and end - begin < _JOBS_PER_STAGE and (most is None or jobs[end].first - done < most):
             end += 1
         yield jobs[begin:end], part
         begin = end

@@ -49,6 +49,7 @@ PICTURE: Final = "picture"
 Index = NDArray[np.int64]
 
 _POINT: Final = Window((1, 1), (1, 1), (0, 0))
+_STAGE_CYCLES: Final = 6000  # a stage that multiplies fills, drains and stores, beside which no sweep runs
 
 
 def compile_picture(
@@ -158,7 +159,7 @@ class _Compiler:
         self, name: str, plan: _TilePlan, samples: Samples | None, target: Activation | None, *, single: bool = False
     ) -> Iterator[StageProgram]:
         """Sweeps, group by group; beside them the array applies the basis to what groups before have shaded."""
-        most, done = self._most_samples(single=single), 0
+        most, done = None if samples is None else self._most_samples(single=single), 0
         for jobs, part in groups_of(plan.jobs, most):
 
             def sweep(builder: StageBuilder, jobs: Sequence[JobPlan] = jobs) -> None:
@@ -282,8 +283,8 @@ class _Compiler:
         stream = self._weights(name, gemm, choice, shader.basis)
         return FeedForward(gemm, choice, stream, None, None, single=single)
 
-    def _most_samples(self, *, single: bool) -> int:
-        """Samples of which the array can apply the basis at once."""
+    def _most_samples(self, *, single: bool) -> int | None:
+        """Samples to which the array applies the basis at once; None if a stage costs more than it takes."""
         shader, array, buffers = self.field.shader, self.architecture.array, self.architecture.buffers
         products, features = (blocks_of(size) * BLOCK for size in (shader.basis.shape[1], shader.features))
         bounds = (
@@ -291,7 +292,11 @@ class _Compiler:
             buffers.accumulator_words * array.columns // features,
             buffers.vector_out_bytes // ((4 if single else 2) * features),
         )
-        return max(min(bounds) // PART * PART, BLOCK)
+        most = max(min(bounds) // PART * PART, BLOCK)
+        pattern = shader.basis_pattern
+        works = most * products * features * pattern.n // (pattern.m * array.rows * array.columns)
+        loads = 2 * products * most // self.architecture.memory.bytes_per_cycle
+        return most if works > loads + _STAGE_CYCLES else None
 
     def _weights(self, name: str, gemm: ChannelGemm, choice: Choice[ChannelMapping], matrix: Real) -> Stream:
         """Entries of a matrix; what lies in memory in the same order, as for another tile, is used again."""

@@ -1,6 +1,6 @@
 """Area and clock of the hardware's parts, by Yosys and nextpnr, out of context."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from gossamer.bench_rates import rates
@@ -120,19 +120,22 @@ def units() -> Iterator[Measurement]:
 
 
 def render_operations() -> Iterator[Measurement]:
-    """Measure the parts of the render engine of `render-8x8` that execute operations, but those of samples' lanes."""
+    """Measure what executes the operations of `render-8x8`, but those of samples' lanes; modules are not flattened."""
+    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P, module_use
     from gossamer_hw.render.engine import OPERATIONS
     from gossamer_hw.verilog import emit_verilog
     from gossamer_models.architecture import load_architecture
 
     machine = load_architecture("render-8x8")
-    for op, part in OPERATIONS.items():
+    for op, executes in OPERATIONS.items():
         if op.name in _LANES:
             continue
-        verilog = emit_verilog(part(machine), name="part")
-        for family, title in _FAMILIES.items():
-            area = synthesised_area(verilog, "part", family)
-            yield Measurement(f"{op.name}, {title}", area, "", "make bench PARTS=operations")
+        verilog = emit_verilog(executes(machine), name="part")
+        for part in (VU9P, LFE5U_85F):
+            use = module_use(verilog, part, top="part")
+            counts = {"LUT": use.luts, "FF": use.flip_flops, "DSP": use.dsps, "block RAM": use.block_rams}
+            what = f"{op.name}, {_FAMILIES[part.family]}"
+            yield Measurement(what, _listed(counts), "", "make bench PARTS=operations")
 
 
 def synthesised_area(verilog: str, top: str, family: "Family") -> str:
@@ -140,5 +143,8 @@ def synthesised_area(verilog: str, top: str, family: "Family") -> str:
     from gossamer_hw.fpga.resources import synthesise
 
     found = synthesise(verilog, top=top, family=family)
-    counts = {"LUT": found.luts, "FF": found.flip_flops, "DSP": found.dsps, "block RAM": found.block_rams}
+    return _listed({"LUT": found.luts, "FF": found.flip_flops, "DSP": found.dsps, "block RAM": found.block_rams})
+
+
+def _listed(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{f'{count:,.1f}'.removesuffix('.0')} {name}" for name, count in counts.items() if count)

@@ -63,8 +63,9 @@ def test_the_picture_has_the_renderers_bits(eye: str, termination: float | None,
 
 
 @pytest.mark.parametrize("field", [FIELD, DEFERRED], ids=["per sample", "deferred"])
-def test_the_basis_is_applied_beside_sweeps(field: Field) -> None:
+def test_the_basis_is_applied_beside_sweeps(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     """On accumulators for few samples: a job's basis runs beside later jobs, and the picture stays the renderer's."""
+    monkeypatch.setattr("gossamer_compiler.render._STAGE_CYCLES", -(1 << 20))  # as if stages cost nothing
     ready = machine(block=4)
     small = ready.model_copy(update={"buffers": ready.buffers.model_copy(update={"accumulator_words": 512})})
     program = picture(field, "outside", small, Settings(termination=None))
@@ -88,6 +89,7 @@ def test_jobs_in_groups() -> None:
         JobPlan(n, nowhere, (), (2, 2, 2), first, room)
         for n, (first, room) in enumerate(zip(firsts, rooms, strict=True))
     ]
+    assert [(len(group), part) for group, part in groups_of(jobs, None)] == [(10, 0)]
     found = [([job.number for job in group], part) for group, part in groups_of(jobs, 64)]
     assert found == [([0, 1], 0), ([2, 3, 4], 64), ([5], 64), ([6], 64), ([7, 8], 64), ([9], 64)]
 

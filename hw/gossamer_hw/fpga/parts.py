@@ -22,7 +22,7 @@ from gossamer_hw.fpga.hierarchy import Hierarchy, VerilogModule, escaped
 from gossamer_hw.fpga.memories import MEMORY_MODULE, Shape, block_rams, ultra_rams
 from gossamer_hw.fpga.resources import Family, achieved_hz, count, place, run_tool
 
-__all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Placed", "Use", "machine_use", "placed", "shares"]
+__all__ = ["GLUE", "LFE5U_85F", "VU9P", "Part", "Placed", "Use", "machine_use", "module_use", "placed", "shares"]
 
 GLUE: Final = "between the engines"
 
@@ -102,6 +102,17 @@ def machine_use(verilog: str, part: Part, *, top: str) -> dict[str, Use]:
     root = hierarchy.below(top)[0]
     found = {name: _use(hierarchy, module, part.family) for name, module in sorted(root.children.items())}
     return found | {GLUE: _logic(_glue(hierarchy, top), root.name, part.family)}
+
+
+def module_use(verilog: str, part: Part, *, top: str) -> Use:
+    """Synthesise a module with its submodules as they are, or find the result of the same text in the cache.
+
+    Raises
+    ------
+    SynthesisError
+        Yosys failed.
+    """
+    return _use(Hierarchy(verilog), top, part.family)
 
 
 @dataclass(frozen=True, slots=True)
