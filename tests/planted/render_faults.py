@@ -185,6 +185,13 @@ RENDER_FAULTS = (
         _PICTURE,
     ),
     Fault(
+        "beside sweeps the basis is applied to a tile's first samples, whichever are due",
+        "compiler/gossamer_compiler/picture_parts.py",
+        "address=whole.address + size * first",
+        "address=whole.address",
+        "tests/compiler/test_render.py::test_the_basis_is_applied_beside_sweeps",
+    ),
+    Fault(
         "the last layer of a picture's network is clipped like the others",
         "compiler/gossamer_compiler/render.py",
         "relu=not final",
@@ -239,6 +246,13 @@ RENDER_FAULTS = (
         "Mux(self.skip, (blocks - 1) * self._header_bytes, 0)",
         "0",
         "tests/hw/render/test_tables.py::test_patches[0-8]",
+    ),
+    Fault(
+        "a list's pixel beyond the tile is taken for one of it",
+        "hw/gossamer_hw/render/operation.py",
+        "(number >= operation.tile.pixels)",
+        "(number > operation.tile.pixels)",
+        "tests/hw/render/test_engine.py::test_the_networks_side",
     ),
     Fault(
         "the last texel of a patch's row begins the next one",
