@@ -1,6 +1,7 @@
 """The pinned scene on both render machines: frames per second, the two pipelines, encoding, time of counting."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -36,7 +37,8 @@ def pinned_frames() -> Iterator[Measurement]:
     simulate_variant(scene, edge, ended, runs["all, per sample, dense"])
     wall, work = time.perf_counter() - begun, time.process_time() - worked
     yield Measurement(
-        "one frame, golden's counts and the simulator", f"{wall:.0f} s; {work:.1f} s of CPU time on all cores",
+        "one frame, golden's counts and the simulator",
+        f"{work:.1f} s of CPU time on all cores; {wall:.0f} s of wall time at a load of {os.getloadavg()[0]:.1f}",
         f"{_SECONDS} s on 2 cores", "make bench PARTS=render",
     )  # fmt: skip
 

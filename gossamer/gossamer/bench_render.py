@@ -1,5 +1,9 @@
 """How fast golden renders, beside PyTorch on the same field."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -14,22 +18,37 @@ __all__ = ["renderers"]
 _COMMAND: Final = "make bench PARTS=renderers"
 _SCENE: Final = "solid"
 _SIZE: Final = 200
-_REPEATS: Final = 2
+_REPEATS: Final = 4
 _RAYS: Final = 2048
+_PYTORCH, _SINGLE, _MACHINE = "PyTorch", "float32", "the machine's arithmetic"
 
 
 def renderers() -> Iterator[Measurement]:
-    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread of PyTorch, best of two."""
-    from gossamer_models.render.arithmetic import Arithmetic
-    from gossamer_models.render.renderer import Settings, render
-    from gossamer_models.render.scene import load_scene
-
+    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread each, best of four."""
     if find_spec("torch") is None:
         yield Measurement("golden beside PyTorch", "not measured: PyTorch is missing", "", _COMMAND)
         return
+    # Libraries read how many threads they may have when they are loaded: those of two would wait for each other busily.
+    one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "gossamer.bench_render"]
+    seconds = json.loads(subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout)
+    for name in (_SINGLE, _MACHINE):
+        yield Measurement(
+            f"field `{_SCENE}`, {_SIZE}x{_SIZE}: PyTorch's time over golden's, uniform sampling in {name}",
+            f"{seconds[_PYTORCH] / seconds[name]:.2f} ({seconds[_PYTORCH]:.2f} s, {seconds[name]:.2f} s)",
+            "at least 1",
+            _COMMAND,
+        )
+
+
+def _measure() -> dict[str, float]:
+    """Return the least CPU seconds that each renderer took."""
     import torch
 
     from gossamer.field_model import TorchField
+    from gossamer_models.render.arithmetic import Arithmetic
+    from gossamer_models.render.renderer import Settings, render
+    from gossamer_models.render.scene import load_scene
 
     torch.set_num_threads(1)
     scene = load_scene(_SCENE)
@@ -47,9 +66,9 @@ def renderers() -> Iterator[Measurement]:
         render(field, camera, "uniform", Settings(exact=False, arithmetic=arithmetic))
 
     runs: dict[str, Callable[[], None]] = {
-        "PyTorch": theirs,
-        "float32": lambda: ours(Arithmetic.SINGLE),
-        "the machine's arithmetic": lambda: ours(Arithmetic.MACHINE),
+        _PYTORCH: theirs,
+        _SINGLE: lambda: ours(Arithmetic.SINGLE),
+        _MACHINE: lambda: ours(Arithmetic.MACHINE),
     }
     seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(_REPEATS):
@@ -57,10 +76,8 @@ def renderers() -> Iterator[Measurement]:
             begin = time.process_time()
             run()
             seconds[name] = min(seconds[name], time.process_time() - begin)
-    for name, target in (("float32", "at least 1"), ("the machine's arithmetic", "")):
-        yield Measurement(
-            f"field `{_SCENE}`, {_SIZE}x{_SIZE}: PyTorch's time over golden's, uniform sampling in {name}",
-            f"{seconds['PyTorch'] / seconds[name]:.2f} ({seconds['PyTorch']:.2f} s, {seconds[name]:.2f} s)",
-            target,
-            _COMMAND,
-        )
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_measure()))

@@ -1,11 +1,14 @@
 """The trainer's command: bad input is one line, and nothing is written."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import gossamer.scenes
 from gossamer.scenes import main
+from gossamer_models.errors import InputError
+from gossamer_models.render.matrix_file import pattern_name
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -40,3 +43,20 @@ def test_bad_input_is_one_line(
 ) -> None:
     pytest.importorskip("torch")
     assert message in refusal(capsys, *arguments, "--out", str(tmp_path / "out"))
+
+
+def test_every_network_is_tuned_in_both_shadings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The factors are tuned with the first one, which is the first that is asked for."""
+    pytest.importorskip("torch")
+    asked: list[tuple[str, str]] = []
+
+    def fit(views: Any, name: str, low: Any, high: Any, settings: Any, note: Any) -> None:
+        asked.extend((shading, pattern_name(pattern)) for shading, pattern in settings.networks)
+        raise InputError("enough")
+
+    monkeypatch.setattr("gossamer.field_fit.fit", fit)
+    options = ("--views", "1", "--size", "4", "--network", "2:8", "2:4", "--both", "--out", str(tmp_path / "out"))
+    assert "enough" in refusal(capsys, "solid", *options)
+    assert asked == [(shading, each) for shading in ("per-sample", "deferred") for each in ("2:8", "2:4", "dense")]
