@@ -39,6 +39,8 @@ def test_summary_and_table() -> None:
         StageError("n", "b", "bp", 2000, 0.9, 950, 1000.0),
     ]
     assert summary(errors) == "1 of 2 layers within 3%; mean error 3.00%, worst -5.00% (n b, bp)"
-    rows = [line for line in document(errors).splitlines() if line.startswith("| n ")]
+    lines = document({"ddr4": errors, "hbm2": errors[:1]}).splitlines()
+    rows = [line for line in lines if line.startswith("| n ")]
     assert rows[0] == "| n b | bp | 2,000 | 90% | 950 | 1,000 | -5.00% |"
-    assert len(rows) == 2
+    assert [row[:9] for row in rows] == ["| n b | b", "| n a | f", "| n a | f"]
+    assert [line for line in lines if line.startswith("## ")] == ["## ddr4", "## hbm2"]

@@ -165,3 +165,12 @@ def test_activates_are_counted() -> None:
     channel._environment.run()
     assert [part.activates for part in channel.channels] == [4] * 4
     assert isinstance(channel.channels[0], BankChannel)
+
+
+def test_short_writes_wait_for_reads_that_stand_in_the_queue() -> None:
+    """LPDDR4's channel is as slow as the port: a quantum of reads is served before each short write."""
+    architecture, table = machine(ports=1), load_dram("lpddr4")
+    read, writes = transfer(Load, 1 << 18), [transfer(Store, 512, base=(5 << 20) + (n << 14)) for n in range(8)]
+    models: tuple[MemoryModel, MemoryModel] = EpochMemory(Dram(architecture, table)), BankMemory(architecture, table)
+    epochs, bursts = (sorted(span.end for span in run([read, *writes], architecture, model).spans) for model in models)
+    assert epochs[-2:] == pytest.approx(bursts[-2:], rel=0.03)  # the last write, the read

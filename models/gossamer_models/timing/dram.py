@@ -132,18 +132,27 @@ class Dram:
 
         In turns of a quantum both advance alike, unless the port of one is slower still: then the other has what that
         one leaves. The busiest channel of one has what the other brings to a channel on average. A short epoch takes a
-        whole turn.
+        whole turn. Where the other's port outruns its channel, a quantum stands in the queue before that turn, but for
+        what is served during the short one's latency.
         """
+        base, switch = self.units, self._switch_clocks * self.units.per_clock
         alike = max(read.channel_pace + write.mean_pace, read.mean_pace + write.channel_pace)
 
         def pace(mine: Epoch, other: Epoch) -> int:
-            turns = -(-self._switch_clocks * self.units.per_clock // min(mine.bursts, QUANTUM_BURSTS))
+            turns = -(-switch // min(mine.bursts, QUANTUM_BURSTS))
             slow = other.port_pace
             if slow <= alike + turns:
                 return max(alike + turns, mine.port_pace)
             return max(-(-(mine.channel_pace + turns) * slow // (slow - other.mean_pace)), mine.port_pace)
 
-        return pace(read, write), pace(write, read)
+        short, long = sorted((read, write), key=lambda epoch: epoch.bursts)
+        turn, ahead = (min(epoch.bursts, QUANTUM_BURSTS) for epoch in (short, long))
+        queued = ahead * long.mean_pace - short.latency_cycles * base.per_cycle
+        if long.port_pace > long.channel_pace or queued <= turn * long.mean_pace:
+            return pace(read, write), pace(write, read)
+        whole = turn * short.channel_pace + queued + switch
+        paces = max(-(-whole // turn), short.port_pace), -(-whole * long.channel_pace // queued)
+        return paces if short is read else paces[::-1]
 
     @cached_property
     def _switch_clocks(self) -> int:

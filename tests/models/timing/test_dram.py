@@ -187,13 +187,26 @@ def test_sharing_costs_both_and_the_turns() -> None:
 
 
 def test_a_short_epoch_takes_a_whole_turn() -> None:
-    architecture = machine(400_000_000)
+    architecture = machine(200_000_000)  # a burst per six clocks: no queue of the stream fills
     dram = Dram(architecture, DDR4)
     stream, short = (epoch(architecture, DDR4, TransferShape(size, 1, size, 1, 0)) for size in (1 << 20, 256))
     slower = dram.shared_paces(stream, short)[1] * short.bursts
     assert slower - dram.shared_paces(stream, stream)[1] * short.bursts == pytest.approx(
         dram.units.per_clock * 40 * 60 / 64, rel=0.05
     )
+
+
+def test_a_short_epoch_waits_for_the_queue_of_a_stream() -> None:
+    """64 bursts stand in it, less what leaves during the short one's latency, then four bursts and the turns."""
+    architecture = machine(400_000_000)
+    dram = Dram(architecture, DDR4)
+    stream, short = (epoch(architecture, DDR4, TransferShape(size, 1, size, 1, 0)) for size in (1 << 20, 256))
+    queued = 64 * 4 - short.latency_cycles * dram.units.per_cycle / dram.units.per_clock
+    assert 0 < queued < 64 * 4
+    for paces in (dram.shared_paces(stream, short), dram.shared_paces(short, stream)[::-1]):
+        clocks = [pace / dram.units.per_clock for pace in paces]
+        assert clocks[1] * 4 == pytest.approx(queued + 4 * 4 + 40, rel=0.02)
+        assert clocks[0] * queued / 4 == pytest.approx(queued + 4 * 4 + 40, rel=0.02)
 
 
 def test_the_other_port_may_leave_the_channel_idle() -> None:
