@@ -124,8 +124,8 @@ def document(found: Mapping[str, Sequence[StageError]]) -> str:
         "",
         f"Written by `{BENCH}`: {_STAGES} stages drawn at random of each of {len(_NETWORKS)} networks, among those",
         f"that move at most {_MOST_BURSTS / 1e6:g} million bursts; one training iteration by BDWP 2:8, batch {_BATCH},",
-        f"on `{_ARCHITECTURE}`. A model charges a stage in closed form; its reference walks every burst, by the same rules",
-        "for all three kinds. [memory.md](memory.md) says what both do.",
+        f"on `{_ARCHITECTURE}`. A model charges a stage in closed form; its reference walks every burst, by the same",
+        "rules for all three kinds. [memory.md](memory.md) says what both do.",
         "",
     ]
     header = ("layer", "stage", "bursts", "DRAM alone", "cycles", "cycles of the reference", "error")
@@ -153,7 +153,7 @@ def summary(errors: Sequence[StageError]) -> str:
 
 
 def memory_errors() -> Iterator[Measurement]:
-    """Compare each closed form with its reference on sampled stages of the ready networks, and write all of them down."""
+    """Compare each closed form with its reference on sampled stages of the ready networks, and write all down."""
     from gossamer_models.architecture import load_architecture
 
     architecture = load_architecture(_ARCHITECTURE)

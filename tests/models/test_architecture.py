@@ -78,7 +78,7 @@ def test_bytes_on_chip_of_a_render_engine() -> None:
 def test_interleaves_with_chunks_side_by_side(tmp_path: Path) -> None:
     array = load_architecture(written(tmp_path, {"array": {"rows": 8, "chunks": 4}})).array
     assert set(array.chunk_interleaves) == {(1, 1, 4), (1, 2, 2), (2, 1, 2)}
-    assert not load_architecture("tiny-4x4").array.chunk_interleaves
+    assert not load_architecture("ecp5-4x4").array.chunk_interleaves
 
 
 @pytest.mark.parametrize(

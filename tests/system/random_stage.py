@@ -180,6 +180,8 @@ class StageWriter:
     def _whole(self, region: Region, source: int | None) -> Load:
         size = region.size_bytes
         slack = INPUT_BYTES - LABELS_BYTES - size
+        if slack < 0:
+            raise TooLargeError(region.buffer.name)
         base = self.rng.randint(0, slack // self.width) * self.width
         element = self.rng.choice((Format.FP16, Format.FP32))
         load = Load(
