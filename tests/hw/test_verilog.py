@@ -10,7 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE, SystolicArray
 from gossamer_hw.array.element import ElementParameters, ProcessingElement
-from gossamer_hw.verilog import emit_verilog, tidied
+from gossamer_hw.numerics.adder import SingleAdder
+from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.verilog import Held, emit_verilog, tidied
 
 
 def make() -> SystolicArray:
@@ -35,6 +37,32 @@ def test_element_and_lane_are_written_once() -> None:
     for module, count in ((ELEMENT_MODULE, 4), (LANE_MODULE, 2)):
         assert verilog.count(f"module {module}(") == 1
         assert verilog.count(f"  {module} ") == count
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_numerics_are_written_once_and_held_where_their_parent_is(held: bool) -> None:
+    """An instance is out of an enable's reach: a module of its own takes the enable as a port, other ones have none."""
+    name = "gossamer_single_adder_2_1_0" + "_held" * held
+    text = emit_verilog(_Top(held=held), name="top")
+    _, _, module = text.partition(f"module {name}(")
+    assert text.count(f"  {name} ") == 2
+    assert ("if (enable)" in module) == held
+
+
+class _Top(wiring.Component):
+    """Two adders, held or not."""
+
+    def __init__(self, *, held: bool) -> None:
+        self._held = held
+        super().__init__({"a": In(Relaxed), "b": In(Relaxed), "enable": In(1), "sum": Out(Relaxed)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m, parts = Module(), Module()
+        parts.submodules.first, parts.submodules.second = first, second = SingleAdder(latency=2), SingleAdder(latency=2)
+        m.submodules.parts = Held(self.enable, parts) if self._held else parts
+        operands = (first.a, self.a), (first.b, self.b), (second.a, first.sum), (second.b, self.b)
+        m.d.comb += [self.sum.eq(second.sum), *(ours.eq(theirs) for ours, theirs in operands)]
+        return m
 
 
 def test_pragma_stands_in_the_body() -> None:

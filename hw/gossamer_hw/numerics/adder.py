@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import leading_zeros, register, shift_right_sticky
 from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.verilog import written_once
 
 __all__ = ["MAX_ADD_LATENCY", "SingleAdder"]
 
@@ -88,6 +89,7 @@ class SingleAdder(wiring.Component):
         """Cycles from the operands to the sum."""
         return self._latency
 
+    @written_once("_latency", "_subnormals", "_selects")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the steps and place the registers."""
         m = Module()

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Operand, Relaxed
+from gossamer_hw.verilog import written_once
 
 __all__ = ["HalfMultiplier"]
 
@@ -62,6 +63,7 @@ class HalfMultiplier(wiring.Component):
         """Cycles from the operands to the product."""
         return self._latency
 
+    @written_once("_latency")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Build the two steps and place the registers."""
         m = Module()

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import leading_zeros, register
 from gossamer_hw.numerics.formats import Relaxed
+from gossamer_hw.verilog import written_once
 
 __all__ = ["MAX_MULTIPLY_LATENCY", "SingleMultiplier"]
 
@@ -71,6 +72,7 @@ class SingleMultiplier(wiring.Component):
         """Cycles from the operands to the product."""
         return self._latency
 
+    @written_once("_latency")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the steps and place the registers."""
         m = Module()

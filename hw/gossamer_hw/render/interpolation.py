@@ -13,6 +13,7 @@ from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.multiplier import HalfMultiplier
 from gossamer_hw.render.trees import add
+from gossamer_hw.verilog import written_once
 from gossamer_models.timing.render_units import ADD_CYCLES, MULTIPLY_CYCLES, interpolation_cycles
 
 __all__ = ["CORNERS", "ENDS", "InterpolationLane"]
@@ -65,6 +66,7 @@ class InterpolationLane(wiring.Component):
             }
         )
 
+    @written_once("_components")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Give every component two weighted sums and their product."""
         m = Module()

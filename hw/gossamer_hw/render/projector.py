@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from gossamer_hw.numerics.integers import beyond_floor, ceiling, from_integer
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.render.reciprocal import reciprocal
 from gossamer_hw.render.sampler import CUBE_BITS
+from gossamer_hw.verilog import Held
 from gossamer_models.timing.render_units import PROJECTION_CYCLES
 
 __all__ = ["PIXEL_BITS", "Picture", "Projector", "Rectangle", "RectangleUnit"]
@@ -150,7 +151,7 @@ class Projector(wiring.Component):
         p = Pipeline(held, "held")
         occupied = delayed_flags(held, self.valid, self.latency, name="occupied")
         cube = p.at(p.enter(self.cube), self.latency)
-        m.submodules.held = EnableInserter(moves)(held)
+        m.submodules.held = Held(moves, held)
         m.d.comb += [unit.cube.eq(self.cube), unit.picture.eq(self.picture)]
 
         rectangle, begun = unit.rectangle, Signal()

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Any
 
-from amaranth.hdl import Elaboratable, EnableInserter, Module, Mux, Signal, Value
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from gossamer_hw.render.compositor import Compositor, Item
 from gossamer_hw.render.opacity import OpacityUnit
 from gossamer_hw.render.sampler import Sampler
 from gossamer_hw.render.texel_fetch import Texels
+from gossamer_hw.verilog import Held
 from gossamer_models.render.lattice import INDEX_BITS
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLES
 
@@ -126,7 +127,7 @@ class SweepLane(wiring.Component):
             *(getattr(opacity, name).eq(getattr(self, name)) for name in (*_TEXEL, *_FIELD)),
         ]
         leaving = delayed(held, sample, opacity.latency, name="sample")
-        m.submodules.held = EnableInserter(moves)(held)
+        m.submodules.held = Held(moves, held)
         m.d.comb += moves.eq(~opacity.found | compositor.ready)
         self._compose(m, leaving, pixel)
         then = delayed(m, leaving, compositor.latency, name="then")

@@ -11,6 +11,7 @@ from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.bits import delayed, register
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
+from gossamer_hw.verilog import written_once
 from gossamer_models.timing.render_units import ADD_CYCLES, list_search_cycles, tree_cycles
 
 __all__ = ["DualTree", "ListSearch", "SumTree", "add"]
@@ -49,6 +50,7 @@ class SumTree(wiring.Component):
         """Cycles from the terms to their sum."""
         return tree_cycles(self._count)
 
+    @written_once("_count")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the levels; what has no neighbour is added to +0, which makes it wait as long."""
         m = Module()

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed, leading_zeros, register
 from gossamer_hw.numerics.formats import Half
+from gossamer_hw.verilog import written_once
 from gossamer_models.numerics.sine import QUARTER, TURNS
 from gossamer_models.timing.render_units import WAVE_CYCLES
 
@@ -47,6 +48,7 @@ class WaveUnit(wiring.Component):
     def __init__(self) -> None:
         super().__init__({"x": In(Half), "octave": In(OCTAVE_BITS), "sine": Out(Half), "cosine": Out(Half)})
 
+    @written_once()
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages."""
         m = Module()

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Elaboratable, EnableInserter, Module, Signal, Value
+from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.verilog import Held
 
 __all__ = ["Field", "StreamUnit"]
 
@@ -83,7 +85,7 @@ class StreamUnit(wiring.Component):
         m = Module()
         core = self._core
         step, free = Signal(), Signal()
-        m.submodules.core = EnableInserter(step)(core)
+        m.submodules.core = Held(step, core)
         m.d.comb += [
             free.eq(~self.m_axis_tvalid | self.m_axis_tready),
             step.eq(free & (self.s_axis_tvalid if self._paced else 1)),
