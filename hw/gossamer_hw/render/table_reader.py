@@ -38,12 +38,12 @@ class TableReader(wiring.Component):
 
     Members
     -------
-    start, address, rows, skip : a pulse; byte at which the table begins, a multiple of 64; its rows, from 1; pass over
-        it.
+    start, address, rows, skip : a pulse; byte at which the table begins, constant while it is read; its rows, from 1;
+        pass over it.
     port : of the buffer.
     valid, numbers, malformed : a row, in order.
     done : behind the last one; from then to the next start
-    following : is the byte at which the next table begins.
+    following : is the byte at which the next table begins, by a multiple of 64 behind this one.
     """
 
     def __init__(self, *, components: int, line_bytes: int, lines: int) -> None:
@@ -84,7 +84,8 @@ class TableReader(wiring.Component):
         )
         length = delayed(m, (ends[number] - before)[: self._offset_bits], WINDOW_CYCLES, name="length")
         tail, waited = WINDOW_CYCLES + decoder.latency, Signal(range(WINDOW_CYCLES + decoder.latency + 1))
-        behind = origin + ends[BLOCK_ROWS - 1] + (1 << ALIGNMENT_BITS) - 1
+        shift = self.address[:ALIGNMENT_BITS]
+        behind = origin + ends[BLOCK_ROWS - 1] + (1 << ALIGNMENT_BITS) - 1 - shift
         too_long = length > self._row_bytes
         m.d.comb += [
             decoder.row.eq(window_bytes),
@@ -92,7 +93,7 @@ class TableReader(wiring.Component):
             self.numbers.eq(decoder.numbers),
             self.valid.eq(delayed_flags(m, flags[1], decoder.latency, name="valid")),
             self.malformed.eq(decoder.malformed | delayed(m, too_long, decoder.latency, name="too_long")),
-            self.following.eq(Cat(Const(0, ALIGNMENT_BITS), behind[ALIGNMENT_BITS:ADDRESS_BITS])),
+            self.following.eq(Cat(shift, behind[ALIGNMENT_BITS:ADDRESS_BITS])),
         ]
         with m.If(at_header | at_row):
             m.d.sync += phase.eq(Mux(ends_window, 0, phase + 1))

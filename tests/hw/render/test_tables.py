@@ -28,7 +28,9 @@ def rig_of(lanes: int) -> Rig:
 
 def read(lanes: int, stream: UInt8, texels: tuple[int, int, int], **request: int) -> tuple[list[Texel], int, bool]:
     """Texels that pass, cycles from start to end, and whether the tables are none."""
-    rig, line, first = rig_of(lanes), 4 * lanes, 256
+    rig, line = rig_of(lanes), 4 * lanes
+    # No multiple of what tables are aligned to among themselves, where a line is shorter.
+    first = 256 + line
     vin = np.full(1 << 14, 0xA5, np.uint8)
     vin[first : first + stream.size] = stream
     tables = rig.dut

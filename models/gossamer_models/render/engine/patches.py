@@ -3,7 +3,8 @@
 A *job record* says which block it is, which texels its patches hold, and which of its cubes are occupied. Patches of a
 plane are cut so that every block has a table of its own for each of its three axis pairs, shared by all blocks along
 the third axis: texels row by row, encoded as :mod:`gossamer_models.render.encoding` says. A table ends itself: its last
-header says where. Tables follow each other at multiples of `TABLE_ALIGNMENT` bytes.
+header says where. Tables follow each other at multiples of `TABLE_ALIGNMENT` bytes from the first one, which may lie at
+any line of the buffer.
 """
 
 from dataclasses import dataclass
