@@ -41,7 +41,7 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
         raise UnsupportedError(
             f"architecture {machine.name!r} exists on the simulator only",
             f"memory.ports: 1, array.group: {RTL_GROUP}, array.dataflows: [os], at most {RTL_LANES} vector.lanes "
-            "and no render engine",
+            "and a render engine of one lane of each kind or none",
         )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")

@@ -234,7 +234,8 @@ class Architecture(Schema):
     -------
     clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
     queue_depth : instructions an engine's queue holds.
-    render : the render engine; without one no scene can be timed. Its cycles are modelled, no RTL has them.
+    render : the render engine; without one no scene can be timed. RTL has engines of one lane of each kind; of
+        others cycles are modelled.
     energy : energy table, ready or a path beside this file; without one no energy is reported.
     """
 
@@ -273,7 +274,7 @@ class Architecture(Schema):
     def whole_in_rtl(self) -> bool:
         """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
         fits = self.array.group == RTL_GROUP and self.vector.lanes <= RTL_LANES and "ws" not in self.array.dataflows
-        return fits and self.memory.ports == 1 and self.render is None
+        return fits and self.memory.ports == 1 and (self.render is None or self.render.in_rtl)
 
     @property
     def render_engine(self) -> RenderEngine:

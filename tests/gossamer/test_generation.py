@@ -13,7 +13,7 @@ def test_output_file_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "cannot be written: Is a directory" in line
 
 
-def test_render_engines_have_no_verilog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_engines_of_several_lanes_have_no_verilog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, "generate", "rtnerf-edge", "--out", str(tmp_path))
     assert "'rtnerf-edge' exists on the simulator only" in line
-    assert "no render engine" in line
+    assert "a render engine of one lane of each kind or none" in line

@@ -50,6 +50,12 @@ def test_repeated_modules_are_written_once(verilog: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_training_machine_has_nothing_that_renders(verilog: Path) -> None:
+    text = verilog.read_text()
+    assert not re.search("sweep|compositor|projector|interpolation|texel", text)
+
+
+@pytest.mark.slow
 def test_ports_have_names_that_vendor_tools_accept(verilog: Path) -> None:
     header = re.search(rf"^module {TOP_MODULE}\((.*?)\);", verilog.read_text(), re.MULTILINE | re.DOTALL)
     assert header

@@ -51,7 +51,7 @@ def test_large_machine_fits_its_part() -> None:
 
 def test_what_exists_whole_in_rtl() -> None:
     found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
-    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32"}
+    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32", "render-8x8"}
 
 
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:

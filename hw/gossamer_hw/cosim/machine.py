@@ -22,6 +22,8 @@ _BENCH = "gossamer_hw.cosim.machine_bench"
 _LEAST_BYTES = 1 << 24
 # From here on the elements' code is worth calling instead of repeating.
 _SHARED_ELEMENTS = 64
+# A render engine is compiled for longer than the pictures of a test run.
+_RENDERS = ("-CFLAGS", "-O0")
 
 
 def build_bench(architecture: Architecture, memory_bytes: int = 0) -> Build:
@@ -48,7 +50,7 @@ def _build(architecture: Architecture, depth: int) -> Build:
         architecture.model_dump_json(),
         f"{depth} {pragmas}",
     )
-    return build(text, top=BENCH_MODULE)
+    return build(text, top=BENCH_MODULE, arguments=_RENDERS if architecture.render else ())
 
 
 def run_jobs(architecture: Architecture, jobs: Sequence[Job]) -> list[JobResult]:

@@ -65,9 +65,9 @@ def _sums(command: Any) -> Value:
 
 def _foreign(command: Any, architecture: Architecture) -> Value:
     """The operation is unknown, exists in models only, or does not have one of the options."""
-    known = {int(op) for op in VectorOp if op not in MODELLED_OPERATIONS}
-    if architecture.render is not None:
-        known |= RENDER_OPERATIONS
+    known = set(VectorOp) - MODELLED_OPERATIONS
+    if architecture.render is None:
+        known -= RENDER_OPERATIONS
     places = range(1 << _OP_BITS)
     flags = Array(Const(_flags(op) if op in known else 0, len(command.flags)) for op in places)
     modes = Array(Const(_modes(op) if op in known else 0, 4) for op in places)

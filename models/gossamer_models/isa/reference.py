@@ -26,6 +26,7 @@ from gossamer_models.isa.instructions import (
     VectorOp,
 )
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Advance, Buffer, Engine, Semaphore, consumer, producer
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 
 __all__ = ["Row", "isa_header", "isa_reference", "rows"]
 
@@ -170,8 +171,15 @@ def _operations() -> Iterator[str]:
         flags = vector.FLAGS.get(op, VectorFlag(0))
         options = ", ".join(f"{flag.name} ({flag.value})" for flag in flags) or "none"
         yield f"### {op.value} {op.name}"
-        yield f"Options: {options}." + (" No RTL has it." if op in MODELLED_OPERATIONS else "")
+        yield f"Options: {options}." + _whereabouts(op)
         yield _prose(function)
+
+
+def _whereabouts(op: VectorOp) -> str:
+    """Which machines have an operation, if not all."""
+    if op in RENDER_OPERATIONS:
+        return " In machines with a render engine."
+    return " No RTL has it." if op in MODELLED_OPERATIONS else ""
 
 
 def _format_table(cls: type) -> str:

@@ -46,7 +46,7 @@ class VectorOp(IntEnum):
 RENDER_OPERATIONS = frozenset(op for op in VectorOp if op.name.startswith("RENDER_"))
 """Operations of the render engine, which stands behind the vector engine's queue in machines that have one."""
 
-MODELLED_OPERATIONS = RENDER_OPERATIONS | frozenset(
+MODELLED_OPERATIONS = frozenset(
     {
         VectorOp.SOFTMAX, VectorOp.SOFTMAX_GRADIENT, VectorOp.LAYER_NORM, VectorOp.LAYER_NORM_GRADIENT, VectorOp.GELU,
         VectorOp.GELU_GRADIENT, VectorOp.SILU_GATE, VectorOp.SILU_GATE_GRADIENT, VectorOp.ROTARY,

@@ -10,6 +10,7 @@ from gossamer_models.architecture import Vector as VectorConfig
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Format, FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector import vector_cycles
 from tests.hw.vector.test_stream import contents_of
@@ -64,7 +65,7 @@ ILLEGAL: list[dict[str, Any]] = [
     {"op": VectorOp.REDUCE, "channel_low": 16, "channels": 16},
     {**STATISTICS, "channel_low": 8},
     {"op": VectorOp.UPDATE, "flags": VectorFlag.SR_STE, "keep": 2, "of": 3},
-    *({"op": op, "size": 8} for op in sorted(MODELLED_OPERATIONS)),
+    *({"op": op, "size": 8} for op in sorted(MODELLED_OPERATIONS | RENDER_OPERATIONS)),
 ]
 
 MISALIGNED: list[dict[str, Any]] = [
