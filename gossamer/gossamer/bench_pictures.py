@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from gossamer.bench_record import Measurement
 
 __all__ = ["pictures", "pinned_tile"]
@@ -53,10 +55,14 @@ def pinned_tile() -> Iterator[Measurement]:
 
     The median is by shaded samples, of all tiles. The array is the busiest engine: no picture is done before it.
     """
-    from gossamer_compiler.render import compile_picture
+    from gossamer_compiler.picture_parts import tiles_of
+    from gossamer_compiler.render import PICTURE, compile_picture
+    from gossamer_models import host
     from gossamer_models.architecture import load_architecture
+    from gossamer_models.golden import executor
     from gossamer_models.isa.tokens import Engine
     from gossamer_models.render.frame import count_frame
+    from gossamer_models.render.renderer import render
     from gossamer_models.render.scene import load_scene
     from gossamer_sim.executor import simulate
 
@@ -72,6 +78,16 @@ def pinned_tile() -> Iterator[Measurement]:
     yield Measurement(
         f"tile {median} of {len(shaded)}: jobs; samples; shaded",
         f"{len(program.recorded)}; {samples:,}; {shaded[median]:,}", "", _TILE_COMMAND,
+    )  # fmt: skip
+    executor.run(program, machine)
+    found = host.read(program, PICTURE).view(np.uint32)
+    wanted = render(scene.field, scene.camera, "sweep", scene.settings).image.view(np.uint32)
+    width, height = scene.camera.width, scene.camera.height
+    place = tiles_of(width, height, machine.render_engine.tile)[median].pixels(width)
+    different = int((found.reshape(-1, 3)[place] != wanted.reshape(-1, 3)[place]).sum())
+    yield Measurement(
+        "numbers of the tile by golden's executor that differ from the renderer's",
+        f"{different:,} of {3 * len(place):,}", "0", _TILE_COMMAND,
     )  # fmt: skip
     for memory in ("ideal", "scripted"):
         run = simulate(program, machine, memory=memory)
