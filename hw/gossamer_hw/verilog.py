@@ -108,7 +108,7 @@ def add_shared(m: Module, platform: Any, component: wiring.Component, *, name: s
 def written_once(*parameters: str) -> Callable[[_Elaborate], _Elaborate]:
     """Decorate the ``elaborate`` of a class whose components of like parameters are written once, wherever they occur.
 
-    They must have registers, so that there is a clock to wire.
+    They have a `latency`; one of 0 is written out, since it has no clock that could be wired.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def written_once(*parameters: str) -> Callable[[_Elaborate], _Elaborate]:
     def decorate(elaborate: _Elaborate) -> _Elaborate:
         @wraps(elaborate)
         def wrapper(self: Any, platform: Any) -> Elaboratable:
-            if not isinstance(platform, VerilogTarget) or platform.writes is self:
+            if not isinstance(platform, VerilogTarget) or platform.writes is self or not self.latency:
                 return elaborate(self, platform)
             values = (str(int(getattr(self, name))) for name in parameters)
             own = _CAPITAL.sub("_", type(self).__name__).lower()

@@ -49,16 +49,22 @@ def test_numerics_are_written_once_and_held_where_their_parent_is(held: bool) ->
     assert ("if (enable)" in module) == held
 
 
+def test_units_without_registers_have_no_clock_to_wire() -> None:
+    text = emit_verilog(_Top(held=False, latency=0), name="top")
+    assert "gossamer_single_adder" not in text
+
+
 class _Top(wiring.Component):
     """Two adders, held or not."""
 
-    def __init__(self, *, held: bool) -> None:
-        self._held = held
+    def __init__(self, *, held: bool, latency: int = 2) -> None:
+        self._held, self._latency = held, latency
         super().__init__({"a": In(Relaxed), "b": In(Relaxed), "enable": In(1), "sum": Out(Relaxed)})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         m, parts = Module(), Module()
-        parts.submodules.first, parts.submodules.second = first, second = SingleAdder(latency=2), SingleAdder(latency=2)
+        first, second = (SingleAdder(latency=self._latency) for _ in range(2))
+        parts.submodules.first, parts.submodules.second = first, second
         m.submodules.parts = Held(self.enable, parts) if self._held else parts
         operands = (first.a, self.a), (first.b, self.b), (second.a, first.sum), (second.b, self.b)
         m.d.comb += [self.sum.eq(second.sum), *(ours.eq(theirs) for ours, theirs in operands)]
