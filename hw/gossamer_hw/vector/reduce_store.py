@@ -89,7 +89,8 @@ class SumStore(wiring.Component):
         with m.If(self.clear):
             m.d.sync += written.eq(0)
         with m.Elif(self.add):
-            m.d.sync += written.bit_select(self.block, 1).eq(1)
+            # Not an assignment to one bit: Yosys makes a choice among all blocks of that for every bit.
+            m.d.sync += written.eq(written | (1 << self.block))
         total, following = Signal(layout, reset_less=True), Signal(layout)
         held = data.View(layout, Mux(again, total.as_value(), Mux(known, read.data, 0)))
         m.d.comb += self.held.eq(held)
