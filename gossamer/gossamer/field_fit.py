@@ -6,7 +6,8 @@ the root mean square of their line is largest; more and more is pruned, and the 
 fine-tuned. Networks are tuned behind it, N:M straight through; all of them share the factors of the first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.views import Views
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["FitSettings", "Fitted", "fit", "hull"]
+__all__ = ["FitSettings", "Fitted", "computing_on", "fit", "hull"]
 
 Tensor = Any
 
@@ -117,7 +118,7 @@ def fit(
         pattern.entries_per_word(BLOCK)
     torch.manual_seed(settings.seed)
     model = TorchField(settings.shape, settings.sides[0], low, high)
-    occupancy = torch.from_numpy(hull(views, settings.cubes, np.array(low), np.array(high)))
+    occupancy = torch.as_tensor(hull(views, settings.cubes, np.array(low), np.array(high)))
     if not occupancy.any():
         raise InputError(f"the alpha of the images leaves nothing of the box {low} to {high}")
     rays = _Rays(views, settings)
@@ -130,12 +131,12 @@ def fit(
         _train(model, rays, occupancy, range(done, done + count), total, note)
         done += count
     occupancy &= _measure(model, settings.cubes)
-    unpruned = model.field(name, occupancy.numpy().copy())
+    unpruned = model.field(name, occupancy.numpy(force=True).copy())
     note(f"pruning to {settings.sparsity:.0%}; {int(occupancy.sum())} cubes are occupied")
     steps = range(settings.fine_tuning)
     _train(model, rays, occupancy, steps, len(steps), note, Pruning(model, settings.sparsity, steps))
     occupancy &= _measure(model, settings.cubes)
-    pruned = model.field(name, occupancy.numpy().copy())
+    pruned = model.field(name, occupancy.numpy(force=True).copy())
     shared, tuned = pruned, list[Field]()
     for shading, pattern in settings.networks:
         note(f"network {shading}, {pattern_name(pattern)}")
@@ -155,9 +156,29 @@ def _tune(
         part.requires_grad_(factors)
     steps = range(settings.network_tuning if factors else -(-settings.network_tuning // _SHORTER))
     pruning = NetworkPruning(model, pattern, steps)
-    _train(model, rays, torch.from_numpy(field.occupancy), steps, len(steps), note, pruning)
+    _train(model, rays, torch.as_tensor(field.occupancy), steps, len(steps), note, pruning)
     found = model.field(f"{field.name}, {field.shading}, {pattern_name(pattern)}", field.occupancy)
     return replace(found, shader=found.shader.pruned(pattern))
+
+
+@contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Create tensors on a device, and so compute there, until the context ends.
+
+    Raises
+    ------
+    InputError
+        PyTorch knows no such device, or finds none.
+    """
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(
+            f"PyTorch cannot compute on {device!r:.60}", "cpu, or cuda with a GPU and PyTorch for it"
+        ) from None
+    with chosen:
+        yield
 
 
 def hull(views: Views, cubes: int, low: Any, high: Any) -> Bool:
@@ -186,23 +207,23 @@ def hull(views: Views, cubes: int, low: Any, high: Any) -> Bool:
 
 def _spread(mask: Bool, reach: int) -> Bool:
     """Return which pixels have one of a mask in the square of 2 reach + 1 around them."""
-    wide = functional.max_pool2d(torch.from_numpy(mask)[None, None].float(), 2 * reach + 1, 1, reach)
-    return (wide[0, 0] > 0).numpy()  # type: ignore[no-any-return]
+    wide = functional.max_pool2d(torch.as_tensor(mask)[None, None].float(), 2 * reach + 1, 1, reach)
+    return (wide[0, 0] > 0).numpy(force=True)  # type: ignore[no-any-return]
 
 
 class _Rays:
     """Random rays of all images with their colours on white."""
 
     def __init__(self, views: Views, settings: FitSettings) -> None:
-        self._colours = torch.from_numpy(np.ascontiguousarray(views.over(1.0).reshape(-1, 3)))
+        self._colours = torch.as_tensor(np.ascontiguousarray(views.over(1.0).reshape(-1, 3)))
         cameras = [views.camera(number) for number in range(len(views.images))]
-        self._views = torch.from_numpy(np.concatenate([c.directions().astype(np.float32) for c in cameras]))
-        self._eyes = torch.from_numpy(np.stack([c.eye for c in cameras]).astype(np.float32))
+        self._views = torch.as_tensor(np.concatenate([c.directions().astype(np.float32) for c in cameras]))
+        self._eyes = torch.as_tensor(np.stack([c.eye for c in cameras]).astype(np.float32))
         self._pixels = len(self._views) // len(cameras)
         self._count = settings.rays
         # Most of a picture is far from anything: rays there are exact anyway, and a few find what should not be there.
         near = [_spread(image[..., 3] > 0, _MARGIN) for image in views.images]
-        self._near = torch.from_numpy(np.flatnonzero(np.stack(near)))
+        self._near = torch.as_tensor(np.flatnonzero(np.stack(near)))
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return eyes, directions and colours of some rays."""

@@ -67,7 +67,7 @@ class _Products(torch.autograd.Function):  # type: ignore[misc]
         gradients = []
         for shape, (rows, weights), other in zip(ctx.shapes, ctx.places, ctx.found[::-1], strict=True):
             inner = gradient * other
-            total = torch.zeros(shape).view(-1, shape[-1])
+            total = inner.new_zeros(shape).view(-1, shape[-1])
             for corner in range(rows.shape[1]):
                 total.index_add_(0, rows[:, corner], inner * weights[:, corner, None])
             gradients.append(total.view(shape))
@@ -314,7 +314,7 @@ class TorchField:
 
         def array(part: Tensor) -> Any:
             # Pruned negative numbers are -0, which is a number to the encoding.
-            return np.ascontiguousarray(part.detach().numpy().astype(np.float32)) + np.float32(0)
+            return np.ascontiguousarray(part.numpy(force=True).astype(np.float32)) + np.float32(0)
 
         def factors(kind: str) -> Factors:
             (x, y, z), (p, q, r) = ([array(part) for part in group] for group in self.factors[kind])
@@ -339,4 +339,4 @@ class TorchField:
 
 
 def _tensor(part: Any) -> Tensor:
-    return torch.from_numpy(part.astype(np.float32))
+    return torch.as_tensor(part.astype(np.float32))

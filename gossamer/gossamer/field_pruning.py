@@ -86,7 +86,7 @@ class NetworkPruning:
         if iteration > self._moving:
             return
         matrices, n, m = self._model.matrices(), self._pattern.n, self._pattern.m
-        masks = [torch.from_numpy(top_n_mask(weights.detach().numpy(), n, m, 1)) for weights in matrices]
+        masks = [torch.as_tensor(top_n_mask(weights.numpy(force=True), n, m, 1)) for weights in matrices]
         for weights, mask in zip(matrices, masks, strict=True):
             weights.mul_(torch.where(mask, 1.0, 1 - _FADE))
         self._model.masks = masks

@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--both", action="store_true", help="write fields whose networks shade in the other way as well"
     )
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu, cuda, ...; default cpu")
     parser.add_argument("--effort", type=float, default=1.0, help="factor on all iterations, default 1")
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(source: str, arguments: argparse.Namespace) -> None:
-    from gossamer.field_fit import FitSettings, fit
+    from gossamer.field_fit import FitSettings, computing_on, fit
     from gossamer.field_model import Shape
 
     name = Path(source).stem + ("-deferred" if arguments.deferred else "")
@@ -110,9 +111,10 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         cubes=arguments.cubes,
         shape=Shape(density, appearance, hidden=tuple(arguments.hidden), shading=shading),
     )
-    views = _views(source, arguments)
-    begin = time.monotonic(), time.process_time()
-    fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
+    with computing_on(arguments.device):
+        views = _views(source, arguments)
+        begin = time.monotonic(), time.process_time()
+        fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
     took = time.monotonic() - begin[0], time.process_time() - begin[1]
     logging.info("%s: fitted in %.0f s, %.0f s of processor time", name, *took)
     fields = {f"{name}-unpruned": fitted.unpruned, name: fitted.pruned.astype(np.float16)}

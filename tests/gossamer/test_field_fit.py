@@ -25,7 +25,7 @@ from tests.models.render.fields import random_field
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
-from gossamer.field_fit import FitSettings, fit, hull  # noqa: E402
+from gossamer.field_fit import FitSettings, computing_on, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
 from gossamer.field_pruning import NetworkPruning  # noqa: E402
 
@@ -193,6 +193,25 @@ def test_weights_that_take_no_part_may_come_back() -> None:
     assert not model.masks[1][row, column]
     pruning.apply(1)
     assert model.masks[1][row, column]
+
+
+def test_tensors_are_made_where_others_are() -> None:
+    """On the device without memory, which refuses partners from elsewhere as a GPU does."""
+    with torch.device("meta"):
+        model, u = TorchField(SMALL, 9, LOW, HIGH), torch.rand(50, 3)
+        model.low, model.high = (torch.tensor(corner, device="cpu") for corner in (LOW, HIGH))  # the step is a value
+        total = model.density(u).sum() + model.colour(model.features(u), torch.rand(50, 3)).sum()
+    total.backward()
+    parts = [*model.grids(), *model.network()]
+    assert {part.device.type for part in parts} == {part.grad.device.type for part in parts} == {"meta"}
+
+
+def test_devices_that_cannot_compute() -> None:
+    for device in ("nonsense", "meta", *(["cuda"] if not torch.cuda.is_available() else [])):
+        with pytest.raises(InputError, match=f"PyTorch cannot compute on '{device}'"), computing_on(device):
+            pass
+    with computing_on("cpu"):
+        assert torch.zeros(1).device.type == "cpu"
 
 
 def test_wrong_settings() -> None:
