@@ -96,7 +96,8 @@ def given_gradient(
     """
     best = _best_gradient(unplaced_gradient(gemm), architecture, objective)
     fitting = fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
-    if best is None or not fitting or not _storable(gemm, mapping, architecture.array):
+    walked = walkable(gemm, mapping.batch_words, mapping.rows, mapping.lr)
+    if best is None or not fitting or not walked or not _storable(gemm, mapping, architecture.array):
         return None
 
     def actions() -> Actions:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from gossamer_models.placement import unplaced
 from gossamer_models.recorded import SweepCounts
 
 PAGE_BYTES: Final = 4096
+
+TensorLayout = Literal["blocks", "turned", "weights", "grouped", "channels", "halves", "entries", "raw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Tensor:
     name: str
     address: int
     size_bytes: int
-    layout: str
+    layout: TensorLayout
     shape: tuple[int, ...]
 
 
@@ -105,7 +107,7 @@ class MemoryImage:
     data: NDArray[np.uint8] | None = None
     word: int = BLOCK
 
-    def allocate(self, name: str, size_bytes: int, layout: str, shape: tuple[int, ...]) -> Tensor:
+    def allocate(self, name: str, size_bytes: int, layout: TensorLayout, shape: tuple[int, ...]) -> Tensor:
         """Append a tensor, aligned so that no tensor shares an AXI page with another.
 
         Raises

@@ -25,7 +25,7 @@ from gossamer_models.isa.encoding import decode_all
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, ISA_VERSION, Instruction, Stage
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.loading import validate
-from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
+from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor, TensorLayout
 from gossamer_models.program_encoding import encode_program
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.schema import Schema
@@ -48,7 +48,7 @@ class _Tensor(Schema):
     name: str
     address: Count
     size_bytes: Count
-    layout: Literal["blocks", "weights", "grouped", "channels", "entries", "raw"]
+    layout: TensorLayout
     shape: tuple[Count, ...]
 
 

@@ -12,7 +12,7 @@ from gossamer_models.isa.instructions import Load
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.placement import MAX_OPERAND_BYTES, Placed
-from gossamer_models.program import Program, StageProgram, Tensor
+from gossamer_models.program import Program, StageProgram, Tensor, TensorLayout
 from gossamer_models.sparsity import Pattern
 
 CASES = [
@@ -65,7 +65,7 @@ class Reading:
         return StageProgram(layer, "", tuple(loads))
 
 
-def reading(*addresses: int, size: int = 100, words: int = 1, layout: str = "blocks") -> StageProgram:
+def reading(*addresses: int, size: int = 100, words: int = 1, layout: TensorLayout = "blocks") -> StageProgram:
     tensors = tuple(Tensor(f"t{place}", place, size, layout, ()) for place in addresses)
     book = stage_book(load_architecture("small-8x8"))
     return book.stage(Reading(tensors, words), "layer", "ff")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
-from gossamer_models.program import Program, StageProgram
+from gossamer_models.program import Program, StageProgram, TensorLayout
 from gossamer_models.program_file import load_program, save_program
 from gossamer_models.sparsity import Pattern
 
@@ -68,6 +68,14 @@ def test_what_is_saved_is_loaded(filled: bool, tmp_path: Path) -> None:
         found.memory.data[0] ^= 1  # a copy of its own, to be run
     else:
         assert found.memory.data is None
+
+
+@pytest.mark.parametrize("layout", get_args(TensorLayout))
+def test_tensors_of_every_layout(layout: TensorLayout, tmp_path: Path) -> None:
+    made = program(filled=False)
+    made.memory.allocate("last", 64, layout, (1, 8, 1, 1))
+    save_program(made, MACHINE, tmp_path / "p.gossamer")
+    assert load_program(tmp_path / "p.gossamer")[0].memory.tensors == made.memory.tensors
 
 
 def test_all_semaphores_keep_their_credits(tmp_path: Path) -> None:

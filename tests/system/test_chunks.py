@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from gossamer_compiler.objective import CYCLES
+from gossamer_compiler.replay import replays
+from gossamer_compiler.training import compile_training
 from gossamer_hw.cosim.replay import record, replay
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Gemm
+from gossamer_models.methods import METHODS
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.gemm import gemm_cycles
@@ -51,6 +55,26 @@ def test_a_step_has_the_same_bits(name: str) -> None:
     assert ours.keys() == theirs.keys()
     assert [key for key in theirs if ours[key] != theirs[key]] == []
     assert simulate(beside, machine(4)).cycles < simulate(alone, machine(1)).cycles
+
+
+def test_a_last_word_of_few_samples_is_lent_no_chunks_side_by_side() -> None:
+    """MVUE's WU keeps as many entries of four samples as of eight; the dense run's WU does not."""
+    layers = [
+        {"name": "stem", "type": "conv2d", "out_channels": 8, "kernel": 1},
+        {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": 5, "padding": 2},
+        {"name": "end", "type": "boundary"},
+    ]
+    net = network("images", 8, (10, 10), 10, layers)
+    sampled, dense = (
+        compile_training(net, 60, METHODS[name], pattern, machine(4))
+        for name, pattern in (("bdwp-mvue", Pattern(2, 8)), ("dense", None))
+    )
+    assert any(item.lr > 1 for item in gemms(sampled))
+    lent = [item for item in replays(net, 60, machine(4), CYCLES, dense, sampled) if item.own.stage == "wu"]
+    assert lent
+    for item in lent:
+        given = () if item.other is None else item.other.instructions
+        assert not [each for each in given if isinstance(each, Gemm) and each.lr > 1], item.own.layer
 
 
 @pytest.mark.slow
