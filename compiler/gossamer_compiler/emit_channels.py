@@ -1,7 +1,6 @@
 """Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gossamer_compiler.activations import BLOCK_BYTES
 from gossamer_compiler.applied import Applied, AppliedTiles
@@ -11,6 +10,7 @@ from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.tiling import block_options
+from gossamer_compiler.weight_stream import Stream
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -26,70 +26,11 @@ from gossamer_models.isa.instructions import (
 )  # fmt: skip
 from gossamer_models.isa.loops import first, last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
-from gossamer_models.layouts import BLOCK, blocks_of, entry_tile
-from gossamer_models.program import Tensor
+from gossamer_models.layouts import BLOCK, blocks_of
 
-__all__ = ["Stream", "emit_channel_gemm", "emit_zero_phase", "stream_of"]
+__all__ = ["emit_channel_gemm", "emit_zero_phase"]
 
 S = Semaphore
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Operand B in DRAM as its GEMM reads it: values [j tile][word][entry][lj][column], then the metadata bytes.
-
-    Entries that nothing writes stay invalid: those of columns beyond the channels.
-
-    Members
-    -------
-    tensor : where it lies.
-    lj, columns : digits of the column index above the j tile.
-    words, entries : words along r and entries per word.
-    j_tiles : j tiles.
-    bundle_tiles : j tiles per bundle of channels.
-    """
-
-    tensor: Tensor
-    lj: int
-    columns: int
-    words: int
-    entries: int
-    j_tiles: int
-    bundle_tiles: int
-
-    @property
-    def tile_entries(self) -> int:
-        """Entries of one j tile over all columns, padded to whole lines."""
-        return entry_tile(self.words, self.entries, self.lj, self.columns)
-
-    @property
-    def bundle_entries(self) -> int:
-        """Entries of one bundle over all columns."""
-        return self.bundle_tiles * self.tile_entries
-
-    @property
-    def metadata(self) -> int:
-        """Byte address of the metadata."""
-        return self.tensor.address + 2 * self.j_tiles * self.tile_entries
-
-    def column_offset(self, column: int) -> int:
-        """Entries in front of the first entry of a column of the first bundle."""
-        tile, rest = divmod(column, self.lj * self.columns)
-        return tile * self.tile_entries + rest
-
-    def column_digits(self, unit_bytes: int) -> list[Digit]:
-        """Digits of a bundle's column index in DRAM."""
-        return [
-            Digit(self.columns, unit_bytes),
-            Digit(self.lj, self.columns * unit_bytes),
-            Digit(self.bundle_tiles, self.tile_entries * unit_bytes),
-        ]
-
-
-def stream_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, tensor: Tensor) -> Stream:
-    """Describe the weights of a scheduled GEMM."""
-    cut = channel_columns(gemm, architecture.array, mapping.lj)
-    return Stream(tensor, mapping.lj, cut.columns, gemm.words, gemm.entries, cut.all_tiles, cut.tiles)
 
 
 def emit_channel_gemm(
@@ -127,6 +68,9 @@ def emit_channel_gemm(
     if statistics is not None:
         builder.add(statistics.load())
     part = emitter.gemm
+    one_tile = operand is None and mapping.columns == part.x.outputs
+    if beside is not None and not one_tile:
+        raise ValueError("beside a GEMM with loops of its own nothing else is emitted")
     counts = stream.j_tiles // mapping.j_tiles, emitter.batch_loops, part.y.outputs // mapping.rows
     with builder.loop(counts[0]) as j_level:
         builder.add(*emitter.load_weights(j_level))
@@ -135,7 +79,7 @@ def emit_channel_gemm(
                 load, product, drain, store = emitter.tile(j_level, b_level, y_level, None)
                 loops = list(zip((j_level, b_level, y_level), counts, strict=True))
                 builder.add(*operand.tile(loops, load, product, drain, store))
-            elif mapping.columns == part.x.outputs:
+            elif one_tile:
                 load, product, drain, store = emitter.tile(j_level, b_level, y_level, None)
                 builder.add(load, product)
                 if beside is not None:

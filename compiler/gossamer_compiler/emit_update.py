@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import Digit, merge, plain, refine
-from gossamer_compiler.emit_channels import Stream
 from gossamer_compiler.geometry import Taps
 from gossamer_compiler.optimizer import Optimizer, update_rule
 from gossamer_compiler.pieces import whole_pieces
+from gossamer_compiler.weight_stream import Stream
 from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError

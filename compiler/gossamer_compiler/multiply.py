@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.applied import Applied, Offer, appliable, factor_words
 from gossamer_compiler.channel_tiles import ChannelMapping
-from gossamer_compiler.emit_channels import Stream, stream_of
 from gossamer_compiler.emit_gradient import Companion, companionable
 from gossamer_compiler.emit_tiles import TilePass, sums_ready
 from gossamer_compiler.emit_turned import Halves
@@ -30,6 +29,7 @@ from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
+from gossamer_compiler.weight_stream import Stream, stream_of
 from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError

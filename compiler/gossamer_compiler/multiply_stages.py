@@ -8,7 +8,7 @@ from functools import partial
 from gossamer_compiler.applied import Applied
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
-from gossamer_compiler.emit_channels import Stream, emit_channel_gemm, emit_zero_phase
+from gossamer_compiler.emit_channels import emit_channel_gemm, emit_zero_phase
 from gossamer_compiler.emit_gradient import Companion, emit_companion, emit_gradient_gemm
 from gossamer_compiler.emit_turned import Halves, emit_turned_gemm
 from gossamer_compiler.emit_update import BackwardStream, emit_update
@@ -20,6 +20,7 @@ from gossamer_compiler.optimizer import Optimizer, emit_vector_update
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.statistics import ColumnVectors, Statistics
 from gossamer_compiler.turned import TurnedMapping
+from gossamer_compiler.weight_stream import Stream
 from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError

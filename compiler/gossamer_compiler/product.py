@@ -2,9 +2,10 @@
 
 from gossamer_compiler.activations import allocate
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
+from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.geometry import Window, forward_gemm
 from gossamer_compiler.mapping import map_channels
+from gossamer_compiler.weight_stream import stream_of
 from gossamer_models.architecture import Architecture
 from gossamer_models.program import MemoryImage, Program, Tensor
 from gossamer_models.sparsity import Pattern

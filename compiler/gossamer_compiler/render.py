@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping
-from gossamer_compiler.emit_channels import Stream, stream_of
 from gossamer_compiler.emit_render import PART, JobPlan, PictureEmitter, Samples
 from gossamer_compiler.geometry import ChannelGemm, Window, forward_gemm
 from gossamer_compiler.mapping import choose_channels
 from gossamer_compiler.multiply_stages import FeedForward
 from gossamer_compiler.objective import CYCLES, Choice
 from gossamer_compiler.picture_parts import groups_of, one_tile, some_samples, tiles_of, with_room
+from gossamer_compiler.weight_stream import Stream, stream_of
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError

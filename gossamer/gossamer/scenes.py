@@ -95,7 +95,10 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     if not 0 < arguments.effort <= 100:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
     shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS
-    patterns = [*(Pattern.parse(text) for text in arguments.network), DENSE]
+    wanted = [Pattern.parse(text) for text in arguments.network]
+    if len(set(wanted)) < len(wanted) or any(pattern.is_dense for pattern in wanted):
+        raise InputError("--network takes every N:M once, and none that is dense", "2:8 2:4")
+    patterns = [*wanted, DENSE]
     networks = [(kind, pattern) for kind in (shading, other) for pattern in patterns]
     if not arguments.both:
         networks = networks[: len(patterns) - 1]

@@ -8,13 +8,14 @@ import pytest
 from gossamer_compiler import mapping as channels
 from gossamer_compiler import mapping_gradient as gradient
 from gossamer_compiler.builder import StageBuilder
-from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
+from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.tiling import fits
+from gossamer_compiler.weight_stream import stream_of
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.golden.state import buffer_bytes

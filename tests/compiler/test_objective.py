@@ -15,7 +15,7 @@ from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.applied import Applied, Offer, factor_words
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping, store_dims
-from gossamer_compiler.emit_channels import emit_channel_gemm, stream_of
+from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.emit_token_products import Epilogue, emit_product
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters
@@ -27,6 +27,7 @@ from gossamer_compiler.predicted_actions import channel_actions, gradient_action
 from gossamer_compiler.sampled import allocate_sampled
 from gossamer_compiler.statistics import Normalisation
 from gossamer_compiler.token_products import Heads, Product
+from gossamer_compiler.weight_stream import stream_of
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError

@@ -59,7 +59,7 @@ def test_a_step_has_the_same_bits(name: str) -> None:
 
 def test_a_last_word_of_few_samples_is_lent_no_chunks_side_by_side() -> None:
     """MVUE's WU keeps as many entries of four samples as of eight; the dense run's WU does not."""
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": 8, "kernel": 1},
         {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": 5, "padding": 2},
         {"name": "end", "type": "boundary"},
