@@ -35,6 +35,8 @@ def test_without_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
         (("solid", "--views", "1", "--size", "4", "--effort", "0"), "--effort must lie between 0 and 100, not 0"),
         (("solid", "--views", "1", "--size", "4", "--network", "2-8"), 'of the form "N:M"'),
         (("solid", "--views", "1", "--size", "4", "--network", "2:7"), "must divide"),
+        (("solid", "--views", "1", "--size", "4", "--network", "2:8", "2:8"), "every N:M once"),
+        (("solid", "--views", "1", "--size", "4", "--network", "8:8"), "none that is dense"),
         (("solid", "--views", "1", "--size", "4", "--sparsity", "1"), "sparsity must lie between 0 and 1"),
     ],
 )
