@@ -206,7 +206,8 @@ class InputsOperation(wiring.Component):
     def _walk(self, m: Module, steps: Value, found: Any) -> None:
         """Find out what inputs are, one after the other; behind the last one of a sample's comes its first one."""
         features, feature_frequencies, direction_frequencies = self.view.shading
-        part, index, octave, channel = Signal(_Part), Signal(8), Signal(OCTAVE_BITS), Signal(24)
+        part, index = Signal(_Part), Signal(range(self._blocks * BLOCK))
+        octave, channel = Signal(OCTAVE_BITS), Signal(24)
         of_features = (part == _Part.FEATURE_SINES) | (part == _Part.FEATURE_COSINES)
         of_direction = (part == _Part.DIRECTION_SINES) | (part == _Part.DIRECTION_COSINES)
         directs = of_direction | (part == _Part.DIRECTION)

@@ -18,7 +18,7 @@ from gossamer_hw.render.sums_operation import sums_port
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
-from gossamer_models.layouts import BLOCK
+from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.registers import Fault
 from gossamer_models.timing.render_units import COLOUR_CYCLES, COMPOSITOR_CYCLES, PIPELINE_ADD_CYCLES
@@ -48,7 +48,7 @@ class PixelsOperation(wiring.Component):
 
     def __init__(self, architecture: Architecture) -> None:
         self._lanes, engine = architecture.vector.lanes, architecture.render_engine
-        self._pixels = engine.tile**2
+        self._pixels, self._blocks = engine.tile**2, blocks_of(engine.features)
         super().__init__(
             {
                 **operation_members(architecture),
@@ -63,7 +63,12 @@ class PixelsOperation(wiring.Component):
         m = Module()
         pixels, legal, blocks = self.tile.pixels, Signal(), self.command.channels >> 3
         m.d.comb += [
-            legal.eq((self.command.size == pixels) & (pixels != 0) & (blocks == (self.view.shading[0] + 7) >> 3)),
+            legal.eq(
+                (self.command.size == pixels)
+                & (pixels != 0)
+                & (blocks == (self.view.shading[0] + (BLOCK - 1)) >> 3)
+                & (blocks <= self._blocks)
+            ),
             self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL)),
         ]
         refused = Signal()
@@ -97,7 +102,7 @@ class PixelsOperation(wiring.Component):
 
     def _walk(self, m: Module, legal: Value, pixels: Value, blocks: Value) -> tuple[Value, ...]:
         """Return the pixel, whether a row is given, whether it is the pixel's, its turn, and the last cycle of all."""
-        pixel, turn = Signal(range(self._pixels)), Signal(8)
+        pixel, turn = Signal(range(self._pixels)), Signal(range(self._blocks + 1))
         skip, left = Signal(24), Signal(24)
         scanning, gives, real = Signal(), Signal(), Signal()
         seen, ends, onwards, empty = self.sums.seen, Signal(), Signal(), Signal()
@@ -134,7 +139,9 @@ class PixelsOperation(wiring.Component):
         return pixel, gives, real, turn, empty
 
     def _write(self, m: Module, word: Value, begins: Value, blocks: Value) -> None:
-        m.submodules.writer = writer = RowWriter(lanes=self._lanes, lines=1 << len(self.vout.address))
+        m.submodules.writer = writer = RowWriter(
+            lanes=self._lanes, lines=1 << len(self.vout.address), blocks=self._blocks
+        )
         wiring.connect(m, writer.port, wiring.flipped(self.vout))
         m.d.comb += [
             writer.start.eq(self.start),

@@ -88,7 +88,9 @@ class ProductsOperation(wiring.Component):
         fresh = Cat(Mux(real, Cat(products), 0), Const(0, WORD_BITS * self._blocks - 16 * len(products)), listed)
         arrives, ends = delayed_flags(m, Cat(issue, last), 1 + latency, name="arrives")
         m.d.sync += row.eq(Mux(arrives, fresh, row >> WORD_BITS))
-        m.submodules.writer = writer = RowWriter(lanes=self._line_bits // 32, lines=1 << len(self.vout.address))
+        m.submodules.writer = writer = RowWriter(
+            lanes=self._line_bits // 32, lines=1 << len(self.vout.address), blocks=self._blocks
+        )
         wiring.connect(m, writer.port, wiring.flipped(self.vout))
         m.d.comb += [
             writer.start.eq(self.start),

@@ -26,6 +26,8 @@ class RowWriter(wiring.Component):
         Words of a line, at least 4.
     lines
         Of the buffer.
+    blocks
+        Words of a sample, at most.
 
     Members
     -------
@@ -36,14 +38,15 @@ class RowWriter(wiring.Component):
     port : of the buffer.
     """
 
-    def __init__(self, *, lanes: int, lines: int) -> None:
+    def __init__(self, *, lanes: int, lines: int, blocks: int) -> None:
+        self._blocks = blocks
         self._line_bits = 8 * LINE_WORD_BYTES * lanes
         super().__init__(
             {
                 "start": In(1),
                 "rows": In(24),
                 "entries": In(24),
-                "blocks": In(8),
+                "blocks": In(range(blocks + 1)),
                 "begins": In(1),
                 "word": In(WORD_BITS),
                 "port": Out(write_port(lines, self._line_bits, self._line_bits // 8)),
@@ -55,7 +58,7 @@ class RowWriter(wiring.Component):
         m = Module()
         per_line = self._line_bits // WORD_BITS
         bits = (per_line - 1).bit_length()
-        turn, sample, group, entry = Signal(8), Signal(3), Signal(24), Signal(24)
+        turn, sample, group, entry = Signal(range(self._blocks + 1)), Signal(3), Signal(24), Signal(24)
         lists = turn == self.blocks
         place = (group + (turn << 3) + sample)[:24]
         with m.If(self.start):

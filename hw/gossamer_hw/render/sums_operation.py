@@ -88,9 +88,9 @@ class SumsOperation(wiring.Component):
         """Read, multiply, add; or only read."""
         m = Module()
         m.submodules.sums = sums = ColourUnit(pixels=self._pixels * self._blocks, channels=BLOCK)
-        blocks, legal, ends = Signal(8), Signal(), Signal()
+        # As wide as the number of the view: too many features must not look like few.
+        blocks, legal, ends = (self.view.shading[0] + (BLOCK - 1)) >> 3, Signal(), Signal()
         m.d.comb += [
-            blocks.eq((self.view.shading[0] + (BLOCK - 1)) >> 3),
             legal.eq((self.command.size == blocks << 3) & (blocks != 0) & (blocks <= self._blocks)),
             self.done.eq(delayed_flags(m, ends, _SETTLE_CYCLES, name="ending")),
         ]
@@ -123,7 +123,7 @@ class SumsOperation(wiring.Component):
 
     def _turns(self, m: Module, blocks: Value, legal: Value) -> tuple[Value, Value, Value, Value]:
         """Return a sample's turn, whether there is one, its number, and whether this is the last turn of all."""
-        left, sample, turn = Signal(24), Signal(24), Signal(8)
+        left, sample, turn = Signal(24), Signal(24), Signal(range(max(COMPOSE_CYCLES, self._blocks + 1)))
         final, last = Mux(blocks < COMPOSE_CYCLES - 1, COMPOSE_CYCLES - 1, blocks), Signal()
         m.d.comb += last.eq((left != 0) & (turn == final))
         with m.If(self.start):

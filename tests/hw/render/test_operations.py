@@ -13,7 +13,9 @@ from amaranth.lib.wiring import In
 
 from gossamer_hw.render.colours_operation import ColoursOperation
 from gossamer_hw.render.inputs_operation import InputsOperation
+from gossamer_hw.render.pixels_operation import PixelsOperation
 from gossamer_hw.render.products_operation import ProductsOperation
+from gossamer_hw.render.sums_operation import SumsOperation
 from gossamer_hw.render.tables import Tables
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.render_state import TileState
@@ -90,13 +92,15 @@ def some_rays(rng: np.random.Generator) -> TileRays:
     ("lanes", "shading", "counts", "kind"),
     [
         (4, (5, 0, 3), (16, 0), "any"),
+        (8, (264, 0, 0), (8,), "any"),
         pytest.param(16, (27, 2, 2), (24, 8), "any", marks=pytest.mark.slow),
         pytest.param(64, (8, 0, 0), (40, 40), "none", marks=pytest.mark.slow),
     ],
 )
 def test_inputs(lanes: int, shading: tuple[int, int, int], counts: tuple[int, ...], kind: str) -> None:
     rng = np.random.default_rng(SEED + lanes + shading[1])
-    architecture, view = render_machine(lanes), dataclasses.replace(some_view(), shading=shading)
+    architecture = render_machine(lanes, features=max(27, shading[0]))
+    view = dataclasses.replace(some_view(), shading=shading)
     bench = OperationBench(architecture, Rig(InputsOperation(architecture)), view)
     features, inputs = blocks_of(shading[0]) * BLOCK, blocks_of(Shader.inputs(*shading)) * BLOCK
     rays, line, place, instructions = some_rays(rng), architecture.vector.line_bytes, 0, []
@@ -118,6 +122,33 @@ def test_inputs(lanes: int, shading: tuple[int, int, int], counts: tuple[int, ..
     different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
     assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+
+
+@pytest.mark.slow
+def test_more_blocks_of_features_than_a_byte_counts() -> None:
+    """2,056 features are 257 words of a sample that are added, and of a pixel that are given."""
+    features, count = 2056, BLOCK
+    view = dataclasses.replace(some_view(), shading=(features, 0, 0))
+    architecture = render_machine(8, 1 << 17, 1 << 16, features=features)
+    add = Vector(op=VectorOp.RENDER_SUMS, count=count, size=features, source1=0, source0=64)
+    bench = OperationBench(architecture, Rig(SumsOperation(architecture)), view)
+    bench.execute([add])
+    assert bench.cycles == [render_cycles(architecture, add, None)]
+
+    list_at, row_bytes = 2048, 2 * features * count
+    give = Vector(op=VectorOp.RENDER_PIXELS, size=PIXELS, channels=features, count=count, target0=4096, target1=list_at)
+    bench = OperationBench(architecture, Rig(PixelsOperation(architecture)), view)
+    unit = bench.rig.dut
+
+    async def seen(ctx: Any) -> None:
+        ctx.set(unit.sums.seen, 1)
+
+    bench.execute([give], before=seen)
+    assert bench.cycles == [render_cycles(architecture, give, None)]
+    assert bench.vout[list_at : list_at + 8 * count].view(np.uint32)[::2].tolist() == list(range(count))
+    assert np.flatnonzero(bench.vout == 0x5A).tolist() == [
+        *range(list_at), *range(list_at + 8 * count, 4096), *range(4096 + row_bytes, bench.vout.size),
+    ]  # fmt: skip
 
 
 class WithTables(wiring.Component):
