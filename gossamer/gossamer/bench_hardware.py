@@ -137,8 +137,8 @@ def render_operations() -> Iterator[Measurement]:
                 use = module_use(verilog, part, top="part")
                 counts = {"LUT": use.luts, "FF": use.flip_flops, "DSP": use.dsps, "block RAM": use.block_rams}
                 figure = _listed(counts)
-            except SynthesisError:
-                figure = "not measured: Yosys stops"
+            except SynthesisError as error:
+                figure = f"not measured: {str(error).splitlines()[-1]}"
             what = f"{op.name}, {_FAMILIES[part.family]}"
             yield Measurement(what, figure, "", "make bench PARTS=operations")
 

@@ -105,10 +105,11 @@ class SumsOperation(wiring.Component):
         adds, strange = comes & (entry[:_WORD] != NO_PIXEL), strange_pixel(m, self, entry[:_WORD], comes)
         m.d.comb += self.fault.eq(Mux(legal, Mux(strange, Fault.BUFFER, Fault.NONE), Fault.ILLEGAL))
         seen = Signal(self._pixels)
+        # Not an assignment to one bit: Yosys makes a choice among all pixels of that for every bit.
         with m.If(adds & (block + 1 == blocks)):
-            m.d.sync += seen.bit_select(number, 1).eq(1)
+            m.d.sync += seen.eq(seen | (1 << number))
         with m.Elif(self.begins):
-            m.d.sync += seen.bit_select(self.begun_pixel, 1).eq(0)
+            m.d.sync += seen.eq(seen & ~(1 << self.begun_pixel))
         pixel = Mux(adds, number, self.held.pixel)
         m.d.comb += [
             sums.pixel.eq(pixel * self._blocks + Mux(adds, block, self.held.block)),
