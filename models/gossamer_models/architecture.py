@@ -263,10 +263,11 @@ class Architecture(Schema):
                 f"`vector.feeds_array` needs lines of at most the {row_bytes} bytes of a word of every row, not"
                 f" {self.vector.line_bytes} (4 per lane)"
             )
-        if self.render is not None and self.render.in_rtl and self.vector.lanes < LEAST_RENDER_LANES:
+        executes = self.render is not None and self.render.in_rtl
+        if executes and not LEAST_RENDER_LANES <= self.vector.lanes <= RTL_LANES:
             raise ValueError(
-                f"`vector.lanes` must be at least {LEAST_RENDER_LANES} beside a render engine that executes Programs"
-                f" (one lane of each kind), not {self.vector.lanes}"
+                f"`vector.lanes` must be {LEAST_RENDER_LANES}..{RTL_LANES} beside a render engine that executes"
+                f" Programs (one lane of each kind), not {self.vector.lanes}"
             )
         return self
 

@@ -108,9 +108,13 @@ def test_interleaves(tmp_path: Path, slots: int, latency: int, expected: set[tup
         ({"buffers": {"a_words": "many"}}, "buffers.a_words"),
         ({"clock_hz": 0}, "clock_hz"),
         ({"memory": {"ports": 3}}, "`ports` must be a power of two, not 3"),
-        (
-            {"vector": {"lanes": 4, "prune_lanes": 4}, "render": ONE_LANE},
-            "`vector.lanes` must be at least 8 beside a render engine that executes Programs",
+        *(
+            (
+                {"vector": {"lanes": lanes, "prune_lanes": 4}, "render": ONE_LANE},
+                f"`vector.lanes` must be 8..64 beside a render engine that executes Programs (one lane of each kind),"
+                f" not {lanes}",
+            )
+            for lanes in (4, 128)
         ),
     ],
 )
