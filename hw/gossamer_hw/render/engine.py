@@ -134,7 +134,10 @@ class RenderUnit(wiring.Component):
                 m.d.sync += held[name].eq(self.fault == Fault.NONE)
                 if op is VectorOp.RENDER_VIEW:
                     m.d.sync += [held["lines"].eq(0), held["tile"].eq(0)]
-        return Cat((self.command.op == op) & Cat(held[name] for name in NEEDS[op]).all() for op in self._parts).any()
+        # A tile's first pixels bring where it lies; its others need that.
+        begun = (self.command.op != VectorOp.RENDER_TILE) | (self.command.parameter == 0) | held["tile"]
+        needs = ((self.command.op == op) & Cat(held[name] for name in NEEDS[op]).all() for op in self._parts)
+        return begun & Cat(needs).any()
 
     def _share(self, m: Module, name: str, ours: Any, chosen: dict[VectorOp, Value]) -> None:
         """Give a port to the part at work, if it has one of the name."""

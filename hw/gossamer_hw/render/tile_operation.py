@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -18,6 +18,7 @@ from gossamer_models.render.engine.job import RAY_WORDS
 __all__ = ["TileOperation"]
 
 _WORD = 32
+_HEAD = ("left", "top", "width", "height")
 
 
 class TileOperation(wiring.Component):
@@ -55,17 +56,17 @@ class TileOperation(wiring.Component):
         m = Module()
         lanes, line_bits = self._architecture.vector.lanes, self._architecture.vector.line_bytes.bit_length() - 1
         m.submodules.feed = feed = WordFeed(words=RAY_WORDS, lanes=lanes, lines=1 << len(self.vin.address))
-        reads, comes, checks, takes = Signal(), Signal(), Signal(), Signal()
+        reads, comes, checks, takes, huge = Signal(), Signal(), Signal(), Signal(), Signal()
         side = self._architecture.render_engine.tile
         number, head = Signal(range(side**2)), self.held
         m.d.sync += [reads.eq(self.start), comes.eq(reads), checks.eq(comes), takes.eq(checks)]
         with m.If(comes & (self.command.parameter == 0)):
             m.d.sync += [
-                head[name].eq(self.vin.data[_WORD * n : _WORD * n + TILE_BITS])
-                for n, name in enumerate(("left", "top", "width", "height"))
+                head[name].eq(self.vin.data[_WORD * n : _WORD * n + TILE_BITS]) for n, name in enumerate(_HEAD)
             ]
+            m.d.sync += huge.eq(Cat(self.vin.data.word_select(n, _WORD)[TILE_BITS:] for n in range(len(_HEAD))).any())
         small = (head.width <= side) & (head.height <= side)
-        beyond = ~small | (self.command.parameter + self.command.count > head.pixels) | (self.command.count == 0)
+        beyond = huge | ~small | (self.command.parameter + self.command.count > head.pixels) | (self.command.count == 0)
         m.d.sync += head.pixels.eq(head.width * head.height)
         with m.If(takes):
             m.d.sync += number.eq(self.command.parameter)

@@ -11,6 +11,7 @@ from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.registers import Fault
 from gossamer_models.render.engine.view import VIEW_WORDS
+from gossamer_models.render.field import MOST_FREQUENCIES
 
 __all__ = ["ViewOperation"]
 
@@ -75,5 +76,7 @@ class ViewOperation(wiring.Component):
             *((texels >= 2) & (texels <= engine.grid) for texels in view.grid),
             *(view.components[n] == count for n, count in enumerate(engine.components)),
             view.block == engine.block,
+            (view.shading[0] != 0) & (view.shading[0] <= engine.features),
+            *(frequencies <= MOST_FREQUENCIES for frequencies in view.shading[1:]),
             (x < 3) & (y < 3) & (z < 3) & (x != y) & (y != z) & (x != z),
         ).all()

@@ -12,11 +12,12 @@ from gossamer_hw.numerics.bits import delayed, leading_zeros, register
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.verilog import written_once
 from gossamer_models.numerics.sine import QUARTER, TURNS
+from gossamer_models.render.field import MOST_FREQUENCIES
 from gossamer_models.timing.render_units import WAVE_CYCLES
 
 __all__ = ["OCTAVE_BITS", "WaveUnit"]
 
-OCTAVE_BITS = 4
+OCTAVE_BITS = (MOST_FREQUENCIES - 1).bit_length()
 
 _PHASE_BITS = 64  # a turn; the number's unit is 2**-24, that of TURNS 2**-40
 _PLACE_BITS = 24

@@ -22,7 +22,7 @@ from gossamer_models.render.engine.patches import (
     texels_of,
 )
 from gossamer_models.render.engine.view import VIEW_WORDS, View
-from gossamer_models.render.field import Factors, Shader
+from gossamer_models.render.field import MOST_FREQUENCIES, Factors, Shader
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.render.renderer import light_through
 from gossamer_models.render.shade import network_inputs
@@ -36,6 +36,7 @@ __all__ = [
 NO_PIXEL: Final = 0xFFFFFFFF
 """Pixel of an entry of a list of samples that is none."""
 
+_HIGHEST_PLACE: Final = (1 << 16) - 1
 _MACHINE: Final = Arithmetic.MACHINE
 _T = TypeVar("_T")
 
@@ -57,6 +58,10 @@ def render_view(machine: Machine, v: Vector) -> None:
             f"a field of {view.components} components, {view.grid} texels, blocks of {view.block[0]} cubes must have"
             f" {engine.components}, at most {engine.grid}, {engine.block}"
         )
+    if not 1 <= view.shading[0] <= engine.features:
+        raise ExecutionError(f"a field must have 1..{engine.features} features, not {view.shading[0]}")
+    if max(view.shading[1:]) > MOST_FREQUENCIES:
+        raise ExecutionError(f"an encoding must have at most {MOST_FREQUENCIES} frequencies, not {view.shading[1:]}")
     machine.render.view, machine.render.lines, machine.render.tile = view, None, None
 
 
@@ -83,14 +88,16 @@ def render_tile(machine: Machine, v: Vector) -> None:
     if not v.parameter:
         head = machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, TILE_WORDS)
         left, top, width, height = (int(word) for word in head[:4])
+        side = machine.architecture.render_engine.tile
+        if not (1 <= width <= side and 1 <= height <= side):
+            raise ExecutionError(f"a tile must have 1..{side} pixels along either axis, not {width} x {height}")
+        if max(left, top) > _HIGHEST_PLACE:
+            raise ExecutionError(f"a tile must lie at 0..{_HIGHEST_PLACE} along both axes, not at {left}, {top}")
         empty = np.zeros((2, width * height, 3), np.float32)
         machine.render.tile = TileState.begin(TileRays(Tile(left, top, width, height), empty[0], empty[1]), view)
     tile = _held(machine.render.tile, "RENDER_TILE")
-    rays = tile.rays
+    rays, pixels = tile.rays, _pixels(v, tile)
     words = machine.read(v.engine, Buffer.VIN, np.float32, v.source1, v.count * RAY_WORDS).reshape(-1, RAY_WORDS)
-    pixels = slice(v.parameter, v.parameter + v.count)
-    if pixels.stop > len(rays.directions):
-        raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(rays.directions)}")
     rays.directions[pixels], rays.views[pixels] = words[:, :3], words[:, 3:]
     tile.restart(pixels)
 
@@ -134,6 +141,7 @@ def render_products(machine: Machine, v: Vector) -> None:
     _, (_, appearance) = _patches(machine, v, view)
     width = 3 * view.components[1]
     _check_widths(v, view.components[1], width)
+    _check_room(machine, v)
     part = slice(v.parameter, v.parameter + v.count)
     products = Interpolator(appearance, _MACHINE).products(job.points[part])
     rows = np.zeros((v.count, width), np.float16)
@@ -152,6 +160,7 @@ def render_inputs(machine: Machine, v: Vector) -> None:
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     features, of_features, of_directions = view.shading
     _check_widths(v, blocks_of(features) * BLOCK, Shader.inputs(*view.shading))
+    _check_room(machine, v)
     if not v.count:
         return
     half = machine.read(v.engine, Buffer.VIN, np.float16, v.source0, v.count * blocks_of(features) * BLOCK)
@@ -207,6 +216,7 @@ def render_pixels(machine: Machine, v: Vector) -> None:
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     _check_widths(v, len(tile.seen), view.shading[0])
+    _check_room(machine, v)
     pixels = np.flatnonzero(tile.seen)[v.parameter : v.parameter + v.count]
     rows = np.zeros((v.count, view.shading[0]), np.float16)
     rows[: len(pixels)] = to_fp16(tile.sums[pixels])
@@ -219,9 +229,7 @@ def render_finish(machine: Machine, v: Vector) -> None:
     VOUT[target0] = colour + T background, fp32, three for each of `count` pixels from number `parameter` on.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
-    pixels = slice(v.parameter, v.parameter + v.count)
-    if pixels.stop > len(tile.colours):
-        raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(tile.colours)}")
+    pixels = _pixels(v, tile)
     colours = tile.compositor.over(tile.colours, float(view.background[0]))
     machine.write(v.engine, Buffer.VOUT, v.target0, colours[pixels])
 
@@ -230,6 +238,14 @@ def _held(part: _T | None, operation: str) -> _T:
     if part is None:
         raise ExecutionError(f"needs what {operation} takes, and none has run")
     return part
+
+
+def _pixels(v: Vector, tile: TileState) -> slice:
+    """Return the pixels `parameter` .. `parameter` + `count` - 1 of a tile."""
+    pixels = slice(v.parameter, v.parameter + v.count)
+    if not v.count or pixels.stop > len(tile.colours):
+        raise ExecutionError(f"{v.count} pixels from {v.parameter} on must be some of a tile of {len(tile.colours)}")
+    return pixels
 
 
 def _grid(view: View) -> tuple[int, int, int]:
@@ -244,6 +260,13 @@ def _check_widths(v: Vector, size: int, channels: int) -> None:
             raise ExecutionError(f"`{name}` must be {wanted}, not {found}")
     if v.count % BLOCK:
         raise ExecutionError(f"`count` must be a multiple of {BLOCK}, not {v.count}")
+
+
+def _check_room(machine: Machine, v: Vector) -> None:
+    """Refuse rows that VOUT cannot hold, before they are made."""
+    rows, room = 2 * v.count * v.channels, machine.architecture.buffers.vector_out_bytes
+    if rows > room:
+        raise ExecutionError(f"{v.count} rows of {v.channels} fp16 numbers must fit VOUT, which has {room} bytes")
 
 
 def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[Factors, Factors]]:

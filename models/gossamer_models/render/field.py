@@ -20,7 +20,7 @@ from gossamer_models.numerics.formats import Bool
 from gossamer_models.render.camera import MAX_COORDINATE
 from gossamer_models.sparsity import Pattern, overfull_groups, top_n_mask
 
-__all__ = ["LINE_AXIS", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader", "Shading"]
+__all__ = ["LINE_AXIS", "MOST_FREQUENCIES", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader", "Shading"]
 
 Real: TypeAlias = NDArray[Any]
 """An array of float16 or float32."""
@@ -33,6 +33,9 @@ PLANE_AXES: Final = ((0, 1), (0, 2), (1, 2))
 
 LINE_AXIS: Final = (2, 1, 0)
 """Axis of the line that belongs to each plane."""
+
+MOST_FREQUENCIES: Final = 16
+"""Of an encoding: octaves of the network's inputs."""
 
 _AXES: Final = "xyz"
 _MAX_CONSTANT: Final = 1e6  # of what makes a density of a sum

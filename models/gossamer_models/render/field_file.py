@@ -19,7 +19,7 @@ from pydantic import Field as Bounded
 from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
-from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Dense, Factors, Field, Shader, Shading
+from gossamer_models.render.field import LINE_AXIS, MOST_FREQUENCIES, PLANE_AXES, Dense, Factors, Field, Shader, Shading
 from gossamer_models.render.matrix_file import (
     Member,
     Shape,
@@ -51,7 +51,7 @@ _AXES: Final = "xyz"
 Axis = Annotated[int, Bounded(ge=2, le=4096)]
 Width = Annotated[int, Bounded(ge=1, le=4096)]
 Cubes = Annotated[int, Bounded(ge=1, le=1024)]
-Frequencies = Annotated[int, Bounded(ge=0, le=16)]
+Frequencies = Annotated[int, Bounded(ge=0, le=MOST_FREQUENCIES)]
 Sparsity = Annotated[str, Bounded(max_length=9)]
 
 

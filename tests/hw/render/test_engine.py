@@ -173,6 +173,9 @@ def test_sums_of_pixels(features: int, lanes: int) -> None:
         ([*begin(), begin()[0], FINISH], Fault.ILLEGAL),
         ([*begin(), dataclasses.replace(FINISH, count=21)], Fault.BUFFER),
         ([*begin(21)], Fault.BUFFER),
+        ([*begin(), begin()[0], begin()[2]], Fault.ILLEGAL),
+        ([*begin(), dataclasses.replace(begin()[1], count=0)], Fault.BUFFER),
+        ([*begin(), dataclasses.replace(FINISH, count=0)], Fault.BUFFER),
     ],
     ids=[
         "no view",
@@ -181,19 +184,47 @@ def test_sums_of_pixels(features: int, lanes: int) -> None:
         "a view ends the tile",
         "pixels beyond the tile",
         "rays beyond",
+        "a tile's rest without its place",
+        "no rays",
+        "no pixels",
     ],
 )
 def test_refused(instructions: list[Vector], fault: Fault) -> None:
     bench = bench_of(8)
+    with pytest.raises(ExecutionError):
+        bench.golden(instructions)
     bench.execute(instructions)
     assert bench.faults[-1] == fault
 
 
+@pytest.mark.parametrize("word", range(4))
+def test_a_tile_that_lies_nowhere(word: int) -> None:
+    """A number of its head that is beyond 16 bits is no smaller one."""
+    bench = bench_of(8)
+    bench.vin[HEAD_AT + 4 * word + 2] = 1
+    with pytest.raises(ExecutionError):
+        bench.golden(begin()[:2])
+    bench.execute(begin()[:2])
+    assert bench.faults == [Fault.NONE, Fault.BUFFER]
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"components": (4, 5)}, {"block": (8,)}, {"grid": (9, 17, 12)}, {"axes": (0, 1, 1)}, {"cubes": (5, 0, 6)}],
+    [
+        {"components": (4, 5)},
+        {"block": (8,)},
+        {"grid": (9, 17, 12)},
+        {"axes": (0, 1, 1)},
+        {"cubes": (5, 0, 6)},
+        {"shading": (0, 1, 1)},
+        {"shading": (28, 1, 1)},
+        {"shading": (5, 17, 1)},
+        {"shading": (5, 1, 17)},
+    ],
 )
 def test_a_view_that_does_not_fit(changes: dict[str, Any]) -> None:
     bench = bench_of(8, dataclasses.replace(records(0.75)[0], **changes))
+    with pytest.raises(ExecutionError):
+        bench.golden(begin()[:1])
     bench.execute(begin()[:1])
     assert bench.faults == [Fault.ILLEGAL]
