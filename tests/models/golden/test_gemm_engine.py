@@ -188,6 +188,7 @@ def test_empty_halves_are_not_read(machine: Machine, missing: Buffer) -> None:
 def test_chunks_side_by_side_must_be_built_and_divide_the_words(machine: Machine) -> None:
     fill(machine, 0)
     g = Gemm(log2_lj=1, log2_lr=1, entries=8, chunk_words=2, r0=3)
+    machine.architecture = with_chunks(machine.architecture, 1)
     with pytest.raises(ExecutionError, match="Lr must be at most 1"):
         gemm(machine, g)
     machine.architecture = with_chunks(machine.architecture, 2)
