@@ -95,7 +95,8 @@ class InputsOperation(wiring.Component):
             (self.command.size == features << 3)
             & (features != 0)
             & (features <= self._blocks)
-            & (self.command.channels >> 3 != 0)
+            & (self.command.channels == self._inputs(m))
+            & (self.command.count[:3] == 0)
         )
         groups = Mux(legal, self.command.count >> 3, 0)
         loaded, slot, strange = self._load(m, rows, full, groups)
@@ -106,6 +107,13 @@ class InputsOperation(wiring.Component):
         with m.Else():
             m.d.sync += full.eq((full | Mux(loaded, 1 << slot, 0)) & ~freed)
         return m
+
+    def _inputs(self, m: Module) -> Value:
+        """Return the view's inputs, padded to a block, a cycle behind it."""
+        of_features, of_direction = (count[: OCTAVE_BITS + 1] for count in self.view.shading[1:])
+        features, inputs = self.view.shading[0][: (self._blocks * BLOCK).bit_length()], Signal(24)
+        m.d.sync += inputs.eq(features + AXES + ((features * of_features + AXES * of_direction) << 1))
+        return (inputs + (BLOCK - 1)) >> 3 << 3
 
     def _load(self, m: Module, rows: RowMemory, full: Value, groups: Value) -> tuple[Value, Value, Value]:
         """Load groups into free slots; return whether a slot is filled, which, and whether an entry was strange."""

@@ -22,7 +22,7 @@ texel : decoded texels of whatever tables are read, see :func:`texel_layout`; th
 
 from typing import Any, Final
 
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,8 +38,8 @@ from gossamer_models.render.engine.view import INTEGERS, SINGLES
 from gossamer_models.render_engine import RenderEngine
 
 __all__ = [
-    "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "strange_pixel",
-    "tables_request", "texel_layout", "texels_of", "tile_layout", "view_layout",
+    "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "sound_texels",
+    "strange_pixel", "tables_request", "texel_layout", "texels_of", "tile_layout", "view_layout",
 ]  # fmt: skip
 
 AXES: Final = 3
@@ -84,6 +84,20 @@ def strange_pixel(m: Module, operation: Any, number: Value, listed: Value) -> Si
 def texels_of(command: Any) -> list[Value]:
     """Return the texels along x, y and z of what an instruction reads tables of."""
     return [command.width, command.height, command.channel_low]
+
+
+def sound_texels(operation: Any, first: Any, last: Any, most: int) -> Value:
+    """Return whether a block's texels lie in the field, are those that the instruction says, and at most so many.
+
+    Parameters
+    ----------
+    first, last : words of the block's record, of each axis.
+    most : texels along an axis.
+    """
+    checks = []
+    for a, b, texels, grid in zip(first, last, texels_of(operation.command), operation.view.grid, strict=True):
+        checks += [a < b, b < grid, b + 1 - a == texels, texels <= most]
+    return Cat(checks).all()
 
 
 def operation_members(architecture: Architecture) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class PixelsOperation(wiring.Component):
                 & (pixels != 0)
                 & (blocks == (self.view.shading[0] + (BLOCK - 1)) >> 3)
                 & (blocks <= self._blocks)
+                & (Cat(self.command.channels[:3], self.command.count[:3]) == 0)
             ),
             self.fault.eq(Mux(legal, Fault.NONE, Fault.ILLEGAL)),
         ]

@@ -11,7 +11,15 @@ from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.integers import from_integer
 from gossamer_hw.render.factor_lane import FactorLane
-from gossamer_hw.render.operation import AXES, kept_port, operation_members, tables_request, texel_layout, texels_of
+from gossamer_hw.render.operation import (
+    AXES,
+    kept_port,
+    operation_members,
+    sound_texels,
+    tables_request,
+    texel_layout,
+    texels_of,
+)
 from gossamer_hw.render.row_writer import WORD_BITS, RowWriter
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.vector.ports import buffer_members
@@ -48,7 +56,8 @@ class ProductsOperation(wiring.Component):
         engine = architecture.render_engine
         self._line_bits = 32 * architecture.vector.lanes
         self._bytes_bits = architecture.vector.line_bytes.bit_length() - 1
-        self._components = components = engine.components[1]
+        self._components, self._patch = engine.components[1], engine.patch
+        components = self._components
         self._blocks = blocks_of(AXES * components)
         self._lanes = [
             FactorLane(components=components, columns=engine.patch, rows=engine.patch, length=engine.grid)
@@ -110,10 +119,13 @@ class ProductsOperation(wiring.Component):
         lines = self._record_lines
         left, words = Signal(range(lines + 1)), Signal(lines * self._line_bits)
         reads, comes, known = Signal(), Signal(), Signal()
-        first, last = ([words.word_select(n, 32)[:COORDINATE_BITS] for n in part] for part in (_FIRST, _LAST))
-        counts = texels_of(self.command)
-        same = Cat(b - a + 1 == count for a, b, count in zip(first, last, counts, strict=True)).all()
-        legal = same & (self.command.channels == BLOCK * self._blocks)
+        first, last = ([words.word_select(n, 32) for n in part] for part in (_FIRST, _LAST))
+        legal = (
+            sound_texels(self, first, last, self._patch)
+            & (self.command.size == self._components)
+            & (self.command.channels == BLOCK * self._blocks)
+            & (self.command.count[: BLOCK.bit_length() - 1] == 0)
+        )
         m.d.comb += [
             reads.eq(left != 0),
             self.vin.enable.eq(reads),
@@ -121,7 +133,7 @@ class ProductsOperation(wiring.Component):
             self.tables.start.eq(known & legal),
             self.tables.address.eq(self.command.source1 >> self._bytes_bits),
             self.tables.appearance.eq(1),
-            *(ours.eq(theirs) for ours, theirs in zip(self.tables.texels, counts, strict=True)),
+            *(ours.eq(theirs) for ours, theirs in zip(self.tables.texels, texels_of(self.command), strict=True)),
             self.fault.eq(Mux(known, Fault.BUFFER, Mux(self.tables.fault, Fault.ILLEGAL, Fault.NONE))),
         ]
         with m.If(self.start):
@@ -132,7 +144,7 @@ class ProductsOperation(wiring.Component):
         with m.If(comes):
             m.d.sync += words.eq(Cat(words, self.vin.data)[self._line_bits :])
         refused = (known & ~legal) | (self.tables.done & self.tables.fault)
-        return first, self.tables.done & ~self.tables.fault, refused
+        return [word[:COORDINATE_BITS] for word in first], self.tables.done & ~self.tables.fault, refused
 
     def _issue(self, m: Module, begin: Value) -> tuple[Value, Value, Value]:
         """Return whether a sample is read, whether it is the last one, and its number among those that are kept."""

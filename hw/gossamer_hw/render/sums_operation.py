@@ -91,7 +91,12 @@ class SumsOperation(wiring.Component):
         # As wide as the number of the view: too many features must not look like few.
         blocks, legal, ends = (self.view.shading[0] + (BLOCK - 1)) >> 3, Signal(), Signal()
         m.d.comb += [
-            legal.eq((self.command.size == blocks << 3) & (blocks != 0) & (blocks <= self._blocks)),
+            legal.eq(
+                (self.command.size == blocks << 3)
+                & (blocks != 0)
+                & (blocks <= self._blocks)
+                & (self.command.count[:3] == 0)
+            ),
             self.done.eq(delayed_flags(m, ends, _SETTLE_CYCLES, name="ending")),
         ]
         turn, reads, sample, last = self._turns(m, blocks, legal)

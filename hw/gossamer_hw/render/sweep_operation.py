@@ -13,6 +13,7 @@ from gossamer_hw.render.operation import (
     kept_port,
     operation_members,
     ray_port,
+    sound_texels,
     tables_request,
     texels_of,
 )  # fmt: skip
@@ -167,15 +168,7 @@ class SweepOperation(wiring.Component):
     def _sound(self) -> Value:
         """Return whether the record is one of the field, of the texels that the instruction says, and not too large."""
         engine, record = self._architecture.render_engine, self.record
-        checks: list[Value] = [self.command.count <= engine.kept]
-        for axis, texels in enumerate(texels_of(self.command)):
-            checks += [
-                record.first[axis] < record.last[axis],
-                record.last[axis] < self.view.grid[axis],
-                record.last[axis] + 1 - record.first[axis] == texels,
-                texels <= engine.patch,
-            ]
-        return Cat(checks).all()
+        return (self.command.count <= engine.kept) & sound_texels(self, record.first, record.last, engine.patch)
 
     def _keep_ended(self, m: Module, front: SweepFront) -> None:
         """Remember in which job each pixel has ended, if it has."""

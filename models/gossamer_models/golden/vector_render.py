@@ -114,6 +114,9 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, (factors, _) = _patches(machine, v, view)
+    kept = machine.architecture.render_engine.kept
+    if v.count > kept:
+        raise ExecutionError(f"`count` must be at most the {kept} samples that the engine keeps, not {v.count}")
     density = Interpolator(factors, _MACHINE)
     light = light_through(density, view.shift[0], view.thickness[0], _MACHINE)
 

@@ -48,6 +48,7 @@ class OperationBench:
     view : the picture's constants.
     vin, vout : bytes of the buffers.
     cycles : of each instruction so far.
+    faults : what each ended with.
     """
 
     architecture: Architecture
@@ -56,6 +57,7 @@ class OperationBench:
     vin: UInt8 = field(init=False)
     vout: UInt8 = field(init=False)
     cycles: list[int] = field(default_factory=list)
+    faults: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         buffers = self.architecture.buffers
@@ -78,6 +80,7 @@ class OperationBench:
             ctx.set(unit.view.as_value(), int.from_bytes(self.view.to_words().tobytes(), "little"))
             if hasattr(unit, "tile"):
                 ctx.set(unit.tile.pixels, self.architecture.render_engine.tile**2)
+            await ctx.tick()  # what an operation keeps of the view is a cycle behind it
             if before:
                 await before(ctx)
             for instruction in instructions:
@@ -90,6 +93,7 @@ class OperationBench:
                     count += 1
                     assert count < limit, instruction
                 self.cycles.append(count)
+                self.faults.append(ctx.get(unit.fault))
                 await ctx.tick()
 
         readers = [reader(unit.vin, self.vin, line)] if hasattr(unit, "vin") else []

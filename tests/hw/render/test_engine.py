@@ -155,10 +155,16 @@ def test_sums_of_pixels(features: int, lanes: int) -> None:
     instructions = [*begin(), add, add, colours, *parts, *begin()[1:], add, dataclasses.replace(parts[0], target0=6144)]
     expected, _, _ = bench.golden(instructions)
     wanted = [vector_cycles(bench.architecture, item) - VECTOR_ENGINE_CYCLES for item in instructions]
-    refused = dataclasses.replace(add, size=size + 8), dataclasses.replace(parts[0], size=19)
+    refused = [
+        *(dataclasses.replace(item, count=12) for item in (add, parts[0])),
+        *(dataclasses.replace(item, size=item.size + 8) for item in (add, parts[0])),
+    ]
+    for item in refused:
+        with pytest.raises(ExecutionError):
+            bench.golden([*begin(), item])
     beyond = dataclasses.replace(add, source1=beyond_at(bench, 1536, list_at, count))
     bench.execute([*instructions, *refused, beyond, add])
-    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL] * 2 + [Fault.BUFFER, 0]
+    assert bench.faults == [0] * len(instructions) + [Fault.ILLEGAL] * 4 + [Fault.BUFFER, 0]
     different = np.flatnonzero(bench.vout != expected)
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
     assert bench.cycles[: len(wanted)] == wanted

@@ -19,13 +19,14 @@ from gossamer_hw.render.sums_operation import SumsOperation
 from gossamer_hw.render.tables import Tables
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.render_state import TileState
-from gossamer_models.golden.state import Machine
+from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector import vector
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.numerics.formats import UInt8, UInt32, canonical
+from gossamer_models.registers import Fault
 from gossamer_models.render.engine.job import ShadedJob, TileRays
 from gossamer_models.render.engine.patches import JobRecord, Texels, line_stream, patch_stream
 from gossamer_models.render.engine.view import View, view_of
@@ -88,6 +89,15 @@ def some_rays(rng: np.random.Generator) -> TileRays:
     return TileRays(Tile(0, 0, SIDE, SIDE), views, views)
 
 
+def refused_of(machine: Machine, legal: Vector, *changes: dict[str, Any]) -> list[Vector]:
+    """Return an instruction with changes that golden refuses."""
+    refused = [dataclasses.replace(legal, **change) for change in changes]
+    for item in refused:
+        with pytest.raises(ExecutionError):
+            vector(machine, item)
+    return refused
+
+
 @pytest.mark.parametrize(
     ("lanes", "shading", "counts", "kind"),
     [
@@ -118,10 +128,13 @@ def test_inputs(lanes: int, shading: tuple[int, int, int], counts: tuple[int, ..
     for v in instructions:
         vector(machine, v)
     rows = [int.from_bytes(row.tobytes(), "little") for row in rays.views]
-    bench.execute(instructions, processes=[looked_up(bench.rig.dut.views, rows)])
+    first = instructions[0]
+    refused = refused_of(machine, first, {"count": 12}, {"channels": inputs + 8}, {"size": features + 8})
+    bench.execute([*instructions, *refused], processes=[looked_up(bench.rig.dut.views, rows)])
+    assert bench.faults == [Fault.NONE] * len(instructions) + [Fault.ILLEGAL] * len(refused)
     different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
-    assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+    assert bench.cycles[: len(instructions)] == [render_cycles(architecture, v, None) for v in instructions]
 
 
 @pytest.mark.slow
@@ -256,10 +269,17 @@ def test_products(lanes: int) -> None:
         int(pixel) | int(weight) << 6 | int.from_bytes(point.tobytes(), "little") << 38
         for pixel, weight, point in zip(job.pixels, job.weights.view(np.uint32), job.points, strict=True)
     ] + [(1 << 134) - 1] * (32 - len(KEPT))
-    bench.execute(instructions, before=read_lines, processes=[looked_up(unit.kept, kept)])
+    refused = refused_of(machine, instructions[0], {"count": 12}, {"size": 2}, {"channels": 24}, {"width": 4})
+    large = JobRecord((0, 0, 0), Texels((2, 0, 5), (9, 4, 11)), np.zeros((8, 8, 8), np.bool_)).to_bytes()
+    large_at = bench.vin.size - architecture.vector.align(len(large))
+    bench.vin[large_at : large_at + len(large)] = large
+    machine.write(Engine.LOAD, Buffer.VIN, 0, bench.vin)
+    refused += refused_of(machine, instructions[0], {"source0": large_at, "width": 8})
+    bench.execute([*instructions, *refused], before=read_lines, processes=[looked_up(unit.kept, kept)])
+    assert bench.faults == [Fault.NONE] * len(instructions) + [Fault.BUFFER] * len(refused)
     different = np.flatnonzero(bench.vout != machine.readable(Engine.VECTOR, Buffer.VOUT))
     assert not different.size, f"seed {SEED}: {different.size} bytes differ, first {different[0]}"
-    assert bench.cycles == [render_cycles(architecture, v, None) for v in instructions]
+    assert bench.cycles[: len(instructions)] == [render_cycles(architecture, v, None) for v in instructions]
 
 
 @pytest.mark.slow
