@@ -246,8 +246,10 @@ def _held(part: _T | None, operation: str) -> _T:
 def _pixels(v: Vector, tile: TileState) -> slice:
     """Return the pixels `parameter` .. `parameter` + `count` - 1 of a tile."""
     pixels = slice(v.parameter, v.parameter + v.count)
-    if not v.count or pixels.stop > len(tile.colours):
-        raise ExecutionError(f"{v.count} pixels from {v.parameter} on must be some of a tile of {len(tile.colours)}")
+    if not v.count:
+        raise ExecutionError("`count` must be at least 1 pixel, not 0")
+    if pixels.stop > len(tile.colours):
+        raise ExecutionError(f"pixels up to {pixels.stop} must lie in a tile of {len(tile.colours)}")
     return pixels
 
 
