@@ -25,7 +25,7 @@ from gossamer_compiler.picture_parts import groups_of, one_tile, some_samples, t
 from gossamer_compiler.weight_stream import Stream, stream_of
 from gossamer_models import host
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
 from gossamer_models.layouts import BLOCK, block_bytes, blocks_of
 from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor
 from gossamer_models.recorded import SweepCounts
@@ -64,7 +64,8 @@ def compile_picture(
     Raises
     ------
     InputError
-        The architecture has no render engine, the field no occupied cube, or a setting is out of range.
+        The architecture has no render engine, the field no occupied cube, a setting is out of range, or the picture no
+        such tile.
     DoesNotFitError
         A buffer holds no job, or no part of what else passes through it.
     UnsupportedError
@@ -129,12 +130,15 @@ class _Compiler:
         view = self._raw("view", self.view.to_words().view(np.uint8))
         lines = self._raw("lines", line_stream(self.field.density, self.field.appearance))
         width, height = self.camera.width, self.camera.height
+        tiles = tiles_of(width, height, self.architecture.render_engine.tile)
+        if only is not None and not 0 <= only < len(tiles):
+            raise InputError(f"a picture of {width} x {height} has no tile {only}", f"0..{len(tiles) - 1}")
         picture = self.memory.allocate(PICTURE, 12 * width * height, "raw", (height, width, 3))
         begin = StageBuilder()
         self.emitter.begin(begin, view, lines, self.field.grid)
         stages = [begin.finish(PICTURE, "begin")]
         blocks = self._blocks()
-        for number, tile in enumerate(tiles_of(width, height, self.architecture.render_engine.tile)):
+        for number, tile in enumerate(tiles):
             if only is not None and number != only:
                 continue
             stages += self._tile(f"tile{number}", self._plan(f"tile{number}", tile, blocks), picture)

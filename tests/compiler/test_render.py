@@ -196,6 +196,9 @@ def test_what_is_not_compiled() -> None:
     view = camera(EYES["outside"])
     with pytest.raises(InputError, match="has no render engine"):
         compile_picture(FIELD, view, Settings(), load_architecture("small-8x8"))
+    for tile in (-1, 999):
+        with pytest.raises(InputError, match=f"has no tile {tile}"):
+            compile_picture(FIELD, view, Settings(), READY, tile=tile)
     for name, size, message in (
         ("vector_in_bytes", 2048, "patches of a block of cubes do not fit"),
         ("vector_out_bytes", 512, "do not fit the vector engine's buffers"),
