@@ -35,7 +35,7 @@ class ColoursOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With at least four lanes and a render engine, whose sizes count.
+        With a render engine, whose sizes count.
 
     Members
     -------
@@ -103,16 +103,12 @@ class ColoursOperation(wiring.Component):
         """
         line, entries_bits = self.vin.data, (self._lanes // 2).bit_length() - 1
         row, entry = (self.command.source0 >> 5) + sample, (self.command.source1 >> 3) + sample
-        if self._lanes < BLOCK:
-            address, taken = row << 1, line
-        else:
-            rows_bits = (self._lanes // BLOCK).bit_length() - 1
-            address = row >> rows_bits
-            taken = line.word_select(row[:rows_bits], BLOCK * _WORD_BITS) if rows_bits else line
+        rows_bits = (self._lanes // BLOCK).bit_length() - 1
+        taken = line.word_select(row[:rows_bits], BLOCK * _WORD_BITS) if rows_bits else line
         results, listed = Signal(CHANNELS * _WORD_BITS, reset_less=True), Signal(_ENTRY_BITS, reset_less=True)
         m.d.comb += [
             self.vin.enable.eq(running & (turn < 2)),
-            self.vin.address.eq(Mux(turn == 0, address, entry >> entries_bits)),
+            self.vin.address.eq(Mux(turn == 0, row >> rows_bits, entry >> entries_bits)),
         ]
         m.d.sync += results.eq(Mux(turn == 1, taken[: len(results)], results >> _WORD_BITS))
         with m.If(turn == 2):

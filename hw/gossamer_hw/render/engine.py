@@ -81,7 +81,7 @@ class RenderUnit(wiring.Component):
     Parameters
     ----------
     architecture
-        With a render engine of one lane of each kind, and at least 4 lanes of the vector engine.
+        With a render engine of one lane of each kind.
     operations
         What executes which operation, those of view and tile among them; without a sweep there is no sweep lane, its
         compositor alone.

@@ -22,7 +22,7 @@ class FinishOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With a render engine, and at least 4 lanes.
+        With a render engine.
 
     Members
     -------

@@ -61,7 +61,7 @@ class InputsOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With at least four lanes and a render engine, whose sizes count.
+        With a render engine, whose sizes count.
 
     Members
     -------

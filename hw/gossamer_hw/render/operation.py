@@ -31,7 +31,7 @@ from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.render.compositor import CHANNELS, Item
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.vector.ports import read_port
-from gossamer_models.architecture import Architecture
+from gossamer_models.architecture import LEAST_RENDER_LANES, Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.render.engine.view import INTEGERS, SINGLES
@@ -45,7 +45,6 @@ __all__ = [
 AXES: Final = 3
 TILE_BITS: Final = 16
 _WORD: Final = 32
-_LEAST_LANES: Final = 4  # a line holds a word of eight fp16 numbers
 
 
 def view_layout() -> data.StructLayout:
@@ -106,10 +105,10 @@ def operation_members(architecture: Architecture) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        There are fewer than four lanes.
+        There are fewer than `LEAST_RENDER_LANES`.
     """
-    if architecture.vector.lanes < _LEAST_LANES:
-        raise ValueError(f"`lanes` must be at least {_LEAST_LANES}, not {architecture.vector.lanes}")
+    if architecture.vector.lanes < LEAST_RENDER_LANES:
+        raise ValueError(f"`lanes` must be at least {LEAST_RENDER_LANES}, not {architecture.vector.lanes}")
     return {
         "start": In(1),
         "command": In(operand_layout(Vector)),

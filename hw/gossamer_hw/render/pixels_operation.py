@@ -38,7 +38,7 @@ class PixelsOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With a render engine, and at least four lanes.
+        With a render engine.
 
     Members
     -------

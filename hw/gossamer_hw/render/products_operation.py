@@ -27,12 +27,13 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.registers import Fault
+from gossamer_models.render.engine.patches import RECORD_WORDS
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 
 __all__ = ["ProductsOperation"]
 
-# Words of a block's record: where it lies, first texels, last texels.
-_RECORD_WORDS, _FIRST, _LAST = 9, range(3, 6), range(6, 9)
+# Words of a block's record.
+_FIRST, _LAST = range(3, 6), range(6, 9)
 
 
 class ProductsOperation(wiring.Component):
@@ -45,7 +46,7 @@ class ProductsOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With at least four lanes and a render engine, whose sizes count.
+        With a render engine, whose sizes count.
 
     Members
     -------
@@ -63,7 +64,7 @@ class ProductsOperation(wiring.Component):
             FactorLane(components=components, columns=engine.patch, rows=engine.patch, length=engine.grid)
             for _ in range(AXES)
         ]
-        self._record_lines = -(-_RECORD_WORDS // architecture.vector.lanes)
+        self._record_lines = -(-RECORD_WORDS // architecture.vector.lanes)
         buffers = buffer_members(architecture, halves=False)
         super().__init__(
             {

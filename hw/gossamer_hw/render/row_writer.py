@@ -23,7 +23,7 @@ class RowWriter(wiring.Component):
     Parameters
     ----------
     lanes
-        Words of a line, at least 4.
+        Words of a line, a power of two, at least 8.
     lines
         Of the buffer.
     blocks

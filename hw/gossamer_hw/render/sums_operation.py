@@ -54,7 +54,7 @@ class SumsOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With at least eight lanes and a render engine, whose sizes count.
+        With a render engine, whose sizes count.
 
     Members
     -------
@@ -62,16 +62,9 @@ class SumsOperation(wiring.Component):
     illegal; a pixel beyond the tile is a fault of the buffer. And
     begins, begun_pixel : a pixel begins: it has no sums.
     held : read port of the sums, see :func:`sums_port`.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than eight lanes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        if architecture.vector.lanes < BLOCK:
-            raise ValueError(f"`lanes` must be at least {BLOCK}, not {architecture.vector.lanes}")
         engine = architecture.render_engine
         self._lanes, self._blocks, self._pixels = architecture.vector.lanes, blocks_of(engine.features), engine.tile**2
         super().__init__(

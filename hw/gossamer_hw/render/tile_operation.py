@@ -27,7 +27,7 @@ class TileOperation(wiring.Component):
     Parameters
     ----------
     architecture
-        With a render engine, and at least 4 lanes.
+        With a render engine.
 
     Members
     -------

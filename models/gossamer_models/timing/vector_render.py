@@ -11,7 +11,9 @@ from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.recorded import SweepCounts
-from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, texels_of
+from gossamer_models.render.engine.job import RAY_WORDS
+from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, RECORD_WORDS, texels_of
+from gossamer_models.render.engine.view import VIEW_WORDS
 from gossamer_models.render_engine import RenderEngine
 from gossamer_models.timing import render as timing
 from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
@@ -26,11 +28,11 @@ from gossamer_models.timing.render_units import (
 
 __all__ = ["RENDER_OPERATIONS", "drain_cycles", "feed_cycles", "render_cycles"]
 
-_VIEW_BYTES: Final = 256
-_RAY_BYTES: Final = 24
+_VIEW_BYTES: Final = 4 * VIEW_WORDS
+_RAY_BYTES: Final = 4 * RAY_WORDS
 _PIXEL_BYTES: Final = 12
 _HEAD_CYCLES: Final = 4
-_RECORD_BYTES: Final = 36
+_RECORD_BYTES: Final = 4 * RECORD_WORDS
 _GROUP: Final = 8
 _LOADING_CYCLES: Final = 3
 _INPUT_CYCLES: Final = WAVE_CYCLES + 3

@@ -75,7 +75,7 @@ def beyond_at(bench: UnitBench, place: int, list_at: int, count: int) -> int:
     return place
 
 
-@pytest.mark.parametrize("lanes", [8, 4])
+@pytest.mark.parametrize("lanes", [8, 16])
 def test_an_empty_tile_is_background(lanes: int) -> None:
     bench = bench_of(lanes)
     finish = [FINISH, dataclasses.replace(FINISH, target0=1024, count=7, parameter=4)]

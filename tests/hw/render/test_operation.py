@@ -8,6 +8,6 @@ from tests.hw.render.machines import machine_of
 
 
 @pytest.mark.parametrize("op", sorted(OPERATIONS), ids=lambda op: op.name)
-def test_a_line_holds_a_word_of_halves(op: VectorOp) -> None:
-    with pytest.raises(ValueError, match="`lanes` must be at least"):
-        OPERATIONS[op](machine_of(2))
+def test_a_line_holds_eight_features(op: VectorOp) -> None:
+    with pytest.raises(ValueError, match="`lanes` must be at least 8, not 4"):
+        OPERATIONS[op](machine_of(4))

@@ -20,13 +20,15 @@ from gossamer_models.render.encoding import BLOCK_ROWS, Layout, Table, decode, e
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors, Real
 
 __all__ = [
-    "JOB_HEADER_BYTES", "TABLE_ALIGNMENT", "JobRecord", "Texels", "block_texels", "line_stream", "patch_stream",
-    "read_lines", "read_patches", "texels_of",
+    "JOB_HEADER_BYTES", "RECORD_WORDS", "TABLE_ALIGNMENT", "JobRecord", "Texels", "block_texels", "line_stream",
+    "patch_stream", "read_lines", "read_patches", "texels_of",
 ]  # fmt: skip
 
 TABLE_ALIGNMENT: Final = 64
 JOB_HEADER_BYTES: Final = 64
 """Bytes of a job record in front of the occupancy."""
+RECORD_WORDS: Final = 9
+"""Words of them that say something: where the block lies, its first and its last texels."""
 
 Index = NDArray[np.int64]
 
@@ -74,13 +76,13 @@ class JobRecord:
     def to_bytes(self) -> UInt8:
         """Return nine words, zeros up to `JOB_HEADER_BYTES`, then a bit per cube, z fastest, lowest bit first."""
         words = np.zeros(JOB_HEADER_BYTES // 4, np.uint32)
-        words[:9] = [*self.place, *self.texels.first, *self.texels.last]
+        words[:RECORD_WORDS] = [*self.place, *self.texels.first, *self.texels.last]
         return np.concatenate([words.view(np.uint8), np.packbits(self.occupied.ravel(), bitorder="little")])
 
     @classmethod
     def from_bytes(cls, data: UInt8, block: int) -> "JobRecord":
         """Return what a record says."""
-        words = [int(word) for word in data[:36].copy().view(np.uint32)]
+        words = [int(word) for word in data[: 4 * RECORD_WORDS].copy().view(np.uint32)]
         bits = np.unpackbits(data[JOB_HEADER_BYTES : JOB_HEADER_BYTES + block**3 // 8], bitorder="little")
         (x, y, z), first, last = words[:3], words[3:6], words[6:9]
         texels = Texels((first[0], first[1], first[2]), (last[0], last[1], last[2]))
