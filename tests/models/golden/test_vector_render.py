@@ -64,7 +64,7 @@ def test_more_features_than_are_kept(features: int) -> None:
 @pytest.mark.parametrize("changes", [{"count": 0}, {"count": 21}, {"parameter": 1}, {"parameter": 20, "count": 1}])
 def test_pixels_beyond_the_tile(changes: dict[str, Any]) -> None:
     for item in (TILE, FINISH):
-        with pytest.raises(ExecutionError, match="must be at least 1 pixel|must lie in a tile of 20"):
+        with pytest.raises(ExecutionError, match=r"must be at least 1 pixel|must lie in a tile of 20"):
             execute(some_view(), HEAD, VIEW, TILE, dataclasses.replace(item, **changes))
 
 
