@@ -217,7 +217,7 @@ RENDER_FAULTS = (
         "hw/gossamer_hw/render/inputs_operation.py",
         "Mux(cosine, _Kind.COSINE, _Kind.SINE)",
         "Mux(cosine, _Kind.SINE, _Kind.COSINE)",
-        "tests/hw/render/test_operations.py::test_inputs[4-shading0-counts0-any]",
+        "tests/hw/render/test_operations.py::test_inputs[8-shading0-counts0-any]",
     ),
     Fault(
         "a pixel's sums go on from those of the tile before",
