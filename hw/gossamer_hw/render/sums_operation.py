@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,7 +88,7 @@ class SumsOperation(wiring.Component):
                 (self.command.size == blocks << 3)
                 & (blocks != 0)
                 & (blocks <= self._blocks)
-                & (self.command.count[:3] == 0)
+                & (Cat(self.command.channels[:3], self.command.count[:3]) == 0)
             ),
             self.done.eq(delayed_flags(m, ends, _SETTLE_CYCLES, name="ending")),
         ]

@@ -45,7 +45,7 @@ def render_view(machine: Machine, v: Vector) -> None:
     """Begin a picture.
 
     VIN[source0]: the view's record, 64 words (`gossamer_models.render.engine.view`). It stays, as do lines and tile,
-    until the next one, from stage to stage.
+    until the next one, from stage to stage. The engine must be built for its components, block, texels and features.
     """
     view = View.from_words(machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, VIEW_WORDS))
     engine = machine.architecture.render
@@ -82,7 +82,8 @@ def render_tile(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: 16 words, left, top, width and height of the tile; VIN[source1]: 6 words of fp32 for each of `count`
     pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. All light of these
-    pixels is left, their colour is black, their sums of features are +0. The first words count with `parameter` 0 only.
+    pixels is left, their colour is black, their sums of features are +0. The first words count with `parameter` 0 only;
+    the tile may be of the engine's size or smaller, left and top below 2^16, `count` at least 1.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     if not v.parameter:
@@ -229,7 +230,7 @@ def render_pixels(machine: Machine, v: Vector) -> None:
 def render_finish(machine: Machine, v: Vector) -> None:
     """Give pixels' colours over the background.
 
-    VOUT[target0] = colour + T background, fp32, three for each of `count` pixels from number `parameter` on.
+    VOUT[target0] = colour + T background, fp32, three for each of `count` pixels, at least one, from `parameter` on.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     pixels = _pixels(v, tile)
