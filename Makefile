@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check bench bench-fpga sat train-rtl fuzz formal scenes docs lint clean
+.PHONY: demo test check bench bench-fpga sat train-rtl render-rtl fuzz formal scenes docs lint clean
 
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
@@ -32,6 +32,9 @@ sat: $(READY)
 
 train-rtl: $(READY)
 	$(BIN)/python -m gossamer.train_rtl
+
+render-rtl: $(READY)
+	$(BIN)/python -m gossamer.render_rtl $(FIELDS)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.system.fuzz $(MINUTES)

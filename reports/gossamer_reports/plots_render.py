@@ -1,14 +1,16 @@
-"""Where the cycles of a picture go, idea by idea."""
+"""Where the cycles of a picture go, idea by idea; pictures side by side."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from gossamer_models.numerics.formats import Float32
 from gossamer_reports.result import Result
 from gossamer_reports.style import RENDER_COLORS, lay_out, plot_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ablation_figure", "decibels", "variants"]
+__all__ = ["ablation_figure", "decibels", "pictures_figure", "variants"]
 
 _LEAST: Final = 0.005
 """Parts of the ledger below this share of every bar are drawn together."""
@@ -66,6 +68,26 @@ def ablation_figure(result: Result) -> "Figure":
         title = f"{result['name']}, {width} x {height}, on {result['architecture']}"
         axes.set_title(f"{title}: where the cycles go (modelled; * not fine-tuned)")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(large) + 1)
+        lay_out(figure)
+    return figure
+
+
+def pictures_figure(pictures: Mapping[str, Float32]) -> "Figure":
+    """Draw small pictures side by side, each pixel a square.
+
+    Parameters
+    ----------
+    pictures : by title, each of shape (height, width, 3).
+    """
+    from matplotlib.figure import Figure
+
+    with plot_style():
+        figure = Figure(figsize=(2.4 * len(pictures), 2.9))
+        row = figure.subplots(1, len(pictures), squeeze=False)[0]
+        for axes, (title, picture) in zip(row, pictures.items(), strict=True):
+            axes.imshow(picture.clip(0, 1), interpolation="nearest")
+            axes.set_title(title)
+            axes.set_axis_off()
         lay_out(figure)
     return figure
 

@@ -24,7 +24,7 @@ from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import load_views
 from gossamer_models.schema import Schema
 
-__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene", "unseen_cameras"]
+__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene", "shipped_field", "unseen_cameras"]
 
 TEST_VIEWS: Final = 8
 """Poses that procedural scenes are rendered from."""
@@ -100,6 +100,17 @@ class Scene:
 def field_names() -> tuple[str, ...]:
     """Return the sorted names of the fields that are shipped."""
     return tuple(sorted(path.stem for path in _shipped().glob(f"*{SUFFIX}")))
+
+
+def shipped_field(name: str) -> Field:
+    """Load one of :func:`field_names`.
+
+    Raises
+    ------
+    InputError
+        There is no such field.
+    """
+    return load_field(_shipped() / f"{name}{SUFFIX}")
 
 
 def load_scene(source: str | Path) -> Scene:

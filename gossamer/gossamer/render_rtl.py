@@ -1,0 +1,257 @@
+"""What ``make render-rtl`` runs: pictures of trained fields in Verilator behind both memories, against both models."""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from gossamer_compiler.render import PICTURE, compile_picture
+from gossamer_hw.cosim.machine import build_bench, run_jobs
+from gossamer_hw.cosim.program import Behaviour, program_job
+from gossamer_models import host
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.numerics.formats import Float32
+from gossamer_models.program import MemoryImage, Program
+from gossamer_models.registers import State
+from gossamer_models.render.raycast import cast
+from gossamer_models.render.renderer import Settings
+from gossamer_models.render.scene import shipped_field, unseen_cameras
+from gossamer_models.render.shapes import scene
+from gossamer_reports.plots import save_figure
+from gossamer_reports.plots_render import pictures_figure
+from gossamer_reports.quality import psnr_db
+from gossamer_reports.render import write_png
+from gossamer_reports.result import versions, write_json
+from gossamer_sim.executor import simulate
+
+__all__ = [
+    "FIELDS", "Executed", "Plan", "RtlPicture", "RunPicture", "main", "picture_machine", "plan_picture", "reference",
+    "render_rtl", "run_in_verilator",
+]  # fmt: skip
+
+FIELDS: Final = {
+    "glossy-32": "per sample, dense",
+    "glossy-32-2of8": "per sample, 2:8",
+    "glossy-32-deferred": "deferred, dense",
+    "glossy-32-deferred-2of8": "deferred, 2:8",
+}
+"""Shipped fields that are rendered, of networks 150-32-32-3: shading and network."""
+
+_SCENE, _SIDE = "glossy", 32
+_MEMORIES = "ideal", "scripted"
+
+UInt8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A picture to render.
+
+    Members
+    -------
+    program : its image is the one before.
+    image : DRAM that golden leaves, shape (size of the image,).
+    """
+
+    program: Program
+    image: UInt8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Executed:
+    """One run of a machine.
+
+    Members
+    -------
+    stage_cycles : of the stages that have begun.
+    image : DRAM below the Program's stages afterwards.
+    faults : what else was wrong: the state at the end, the AXI port's checker.
+    """
+
+    stage_cycles: tuple[int, ...]
+    image: UInt8
+    faults: tuple[str, ...] = ()
+
+
+RunPicture = Callable[[Program, Architecture, Behaviour], Executed]
+
+
+@dataclass(frozen=True, slots=True)
+class RtlPicture:
+    """A picture that RTL rendered.
+
+    Members
+    -------
+    field, memory : what was rendered, and behind which memory.
+    mismatches : bytes of DRAM that differ from golden's.
+    rtl_cycles, sim_cycles : of the whole Program.
+    late : stages whose cycles differ.
+    faults : what else was wrong.
+    psnr_db : of the picture that was found in DRAM, against the scene that the field was fitted to.
+    seconds : that the run took, DRAM's filling included.
+    """
+
+    field: str
+    memory: str
+    mismatches: int
+    rtl_cycles: int
+    sim_cycles: int
+    late: tuple[str, ...]
+    faults: tuple[str, ...]
+    psnr_db: float
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Every byte and every cycle agree."""
+        return not (self.mismatches or self.late or self.faults)
+
+
+def picture_machine() -> Architecture:
+    """Return `render-8x8` with an engine of the fields' size."""
+    machine = load_architecture("render-8x8")
+    room = {"components": (8, 16), "block": 8, "grid": 32, "patch": 20, "kept": 1 << 14}
+    return machine.model_copy(update={"render": machine.render_engine.model_copy(update=room)})
+
+
+def reference() -> Float32:
+    """Return the picture of the scene itself, shape (32, 32, 3), before white."""
+    seen = cast(scene(_SCENE), unseen_cameras(_SIDE)[0])
+    return seen[..., :3] * seen[..., 3:] + 1 - seen[..., 3:]
+
+
+def plan_picture(name: str, architecture: Architecture) -> Plan:
+    """Compile the picture of a field from a pose that it was not fitted to, and render it by golden."""
+    program = compile_picture(shipped_field(name), unseen_cameras(_SIDE)[0], Settings(), architecture)
+    image = np.zeros(0, np.uint8) if program.memory.data is None else program.memory.data.copy()
+    run(_holding(program, image), architecture)
+    return Plan(program, image)
+
+
+def run_in_verilator(program: Program, architecture: Architecture, behaviour: Behaviour) -> Executed:
+    """Run a Program on the Verilated machine, in a process of its own."""
+    (found,) = run_jobs(architecture, [program_job(program, behaviour)], long_runs=True)
+    faults = []
+    if found.state is not State.DONE:
+        faults.append(f"{found.state.name}: {found.fault.name} in stage {found.fault_stage}")
+    if found.violation:
+        faults.append("the AXI port's checker complains")
+    return Executed(found.stage_cycles, found.image[: program.memory.size_bytes], tuple(faults))
+
+
+def render_rtl(
+    architecture: Architecture, names: Sequence[str], *, execute: RunPicture = run_in_verilator, workers: int = 1
+) -> Iterator[tuple[RtlPicture, Float32]]:
+    """Render fields in RTL behind both memories, so many at a time; yield each picture when it is there.
+
+    Parameters
+    ----------
+    names : some of :data:`FIELDS`.
+    execute : what runs the machine.
+    """
+    plans = {name: plan_picture(name, architecture) for name in names}
+    with ThreadPoolExecutor(workers) as pool:
+        runs: dict[Future[tuple[Executed, float]], tuple[str, Behaviour]] = {}
+        for name, plan in plans.items():
+            for memory in _MEMORIES:
+                behaviour = Behaviour(memory)
+                runs[pool.submit(_timed, execute, plan.program, architecture, behaviour)] = name, behaviour
+        for future in as_completed(runs):
+            name, behaviour = runs[future]
+            executed, seconds = future.result()
+            program = plans[name].program
+            picture = host.read(_holding(program, executed.image), PICTURE)
+            timing = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
+            simulated = [stage.cycles for stage in timing.stages]
+            found = RtlPicture(
+                field=name,
+                memory=behaviour.memory,
+                mismatches=int(np.count_nonzero(executed.image != plans[name].image)),
+                rtl_cycles=sum(executed.stage_cycles),
+                sim_cycles=sum(simulated),
+                late=_late(program, executed.stage_cycles, simulated),
+                faults=executed.faults,
+                psnr_db=psnr_db(np.nan_to_num(picture), reference()),
+                seconds=seconds,
+            )
+            yield found, picture
+
+
+def _timed(
+    execute: RunPicture, program: Program, architecture: Architecture, behaviour: Behaviour
+) -> tuple[Executed, float]:
+    start = time.monotonic()
+    return execute(program, architecture, behaviour), time.monotonic() - start
+
+
+def _late(program: Program, executed: Sequence[int], simulated: Sequence[int]) -> tuple[str, ...]:
+    return tuple(
+        f"{stage.layer} {stage.stage}"
+        for stage, rtl, sim in zip_longest(program.stages, executed, simulated)
+        if rtl != sim
+    )
+
+
+def _holding(program: Program, image: UInt8) -> Program:
+    memory = MemoryImage(program.memory.tensors, program.memory.size_bytes, image)
+    return dataclasses.replace(program, memory=memory)
+
+
+def main(
+    arguments: Sequence[str] = (), out: Path = Path("out") / "render-rtl", *, execute: RunPicture | None = None
+) -> int:
+    """Render behind both memories, a line per picture; write pictures, a figure and the results; 1 if anything differs.
+
+    Parameters
+    ----------
+    arguments : names of fields; none: all of :data:`FIELDS`.
+    execute : what runs the machine, Verilator by default.
+    """
+    parser = argparse.ArgumentParser(prog="make render-rtl FIELDS=...", description="render trained fields in RTL")
+    parser.add_argument("fields", nargs="*", metavar="FIELD", help=f"one of {', '.join(FIELDS)}; all if none is named")
+    names = parser.parse_args(arguments).fields or list(FIELDS)
+    unknown = sorted(set(names) - FIELDS.keys())
+    if unknown:
+        parser.error(f"no field {unknown[0]!r}; fields are {', '.join(FIELDS)}")
+    console, start, machine = Console(highlight=False), time.monotonic(), picture_machine()
+    if execute is None:
+        build_bench(machine, long_runs=True)
+        console.print(f"the machine is built, {time.monotonic() - start:.0f} s")
+    out.mkdir(parents=True, exist_ok=True)
+    found: dict[tuple[str, str], RtlPicture] = {}
+    pictures: dict[str, Float32] = {}
+    workers = os.cpu_count() or 1
+    for item, picture in render_rtl(machine, names, execute=execute or run_in_verilator, workers=workers):
+        found[item.field, item.memory] = item
+        pictures.setdefault(item.field, picture)
+        write_png(out / f"{item.field}-{item.memory}.png", picture)
+        faults = "".join(f"; {fault}" for fault in item.faults)
+        console.print(
+            f"{FIELDS[item.field]}, {item.memory}  {item.mismatches} bytes differ from golden  {item.rtl_cycles:,} "
+            f"cycles in RTL, {item.sim_cycles:,} in the simulator  {item.psnr_db:.2f} dB  {item.seconds:.0f} s{faults}",
+            soft_wrap=True,
+        )
+    records = [dataclasses.asdict(found[name, memory]) for name in names for memory in _MEMORIES]
+    write_json(out / "result.json", {"schema": "gossamer.render-rtl/1", "pictures": records, "versions": versions()})
+    shown = {f"{FIELDS[name]}\n{found[name, 'ideal'].rtl_cycles:,} cycles": pictures[name] for name in names}
+    files = save_figure(pictures_figure(shown), out / "pictures")
+    passed = all(item.passed for item in found.values())
+    verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
+    console.print(f"{verdict}; {', '.join(map(str, files))}; {time.monotonic() - start:.0f} s")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
