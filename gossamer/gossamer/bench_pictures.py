@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from gossamer.bench_record import Measurement
 
-__all__ = ["pictures", "pinned_tile"]
+__all__ = ["pictures", "pinned_tile", "rtl_pictures"]
 
 _COMMAND: Final = "make bench PARTS=pictures"
 _SCENE: Final = "solid"
@@ -101,3 +102,18 @@ def pinned_tile() -> Iterator[Measurement]:
             f" {busy[Engine.VECTOR]:,}",
             f"at least {_TARGET:.0%}", _TILE_COMMAND,
         )  # fmt: skip
+
+
+def rtl_pictures() -> Iterator[Measurement]:
+    """Render trained fields at 32 x 32 in Verilator behind both memories, on `render-8x8` with an engine for them."""
+    from gossamer.render_rtl import FIELDS, render_into
+
+    for item in render_into(Path("out") / "render-rtl", list(FIELDS)):
+        if not item.passed:
+            raise RuntimeError(f"{item.field} in RTL behind {item.memory} differs from golden or from the simulator")
+        yield Measurement(
+            f"picture of {item.field}, {FIELDS[item.field]}, memory {item.memory}",
+            f"{item.rtl_cycles:,} cycles, equal to the simulator; every byte equal to golden; {item.psnr_db:.2f} dB "
+            f"against the scene; {item.rtl_cycles / item.seconds / 1e3:.1f} k cycles/s, DRAM's filling included",
+            command="make render-rtl",
+        )

@@ -38,7 +38,7 @@ from gossamer_sim.executor import simulate
 
 __all__ = [
     "FIELDS", "Executed", "Plan", "RtlPicture", "RunPicture", "main", "picture_machine", "plan_picture", "reference",
-    "render_rtl", "run_in_verilator",
+    "render_into", "render_rtl", "run_in_verilator",
 ]  # fmt: skip
 
 FIELDS: Final = {
@@ -51,6 +51,7 @@ FIELDS: Final = {
 
 _SCENE, _SIDE = "glossy", 32
 _MEMORIES = "ideal", "scripted"
+_FIGURE = "pictures"
 
 UInt8 = NDArray[np.uint8]
 
@@ -154,7 +155,7 @@ def run_in_verilator(program: Program, architecture: Architecture, behaviour: Be
 def render_rtl(
     architecture: Architecture, names: Sequence[str], *, execute: RunPicture = run_in_verilator, workers: int = 1
 ) -> Iterator[tuple[RtlPicture, Float32]]:
-    """Render fields in RTL behind both memories, so many at a time; yield each picture when it is there.
+    """Render fields in RTL behind both memories, so many at a time and the shortest first; yield what is through.
 
     Parameters
     ----------
@@ -162,19 +163,21 @@ def render_rtl(
     execute : what runs the machine.
     """
     plans = {name: plan_picture(name, architecture) for name in names}
+    jobs = [
+        (_simulated(plan.program, architecture, Behaviour(memory)), name, Behaviour(memory))
+        for name, plan in plans.items()
+        for memory in _MEMORIES
+    ]
     with ThreadPoolExecutor(workers) as pool:
-        runs: dict[Future[tuple[Executed, float]], tuple[str, Behaviour]] = {}
-        for name, plan in plans.items():
-            for memory in _MEMORIES:
-                behaviour = Behaviour(memory)
-                runs[pool.submit(_timed, execute, plan.program, architecture, behaviour)] = name, behaviour
+        runs: dict[Future[tuple[Executed, float]], tuple[list[int], str, Behaviour]] = {}
+        for simulated, name, behaviour in sorted(jobs, key=lambda job: sum(job[0])):
+            future = pool.submit(_timed, execute, plans[name].program, architecture, behaviour)
+            runs[future] = simulated, name, behaviour
         for future in as_completed(runs):
-            name, behaviour = runs[future]
             executed, seconds = future.result()
+            simulated, name, behaviour = runs[future]
             program = plans[name].program
             picture = host.read(_holding(program, executed.image), PICTURE)
-            timing = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
-            simulated = [stage.cycles for stage in timing.stages]
             found = RtlPicture(
                 field=name,
                 memory=behaviour.memory,
@@ -187,6 +190,11 @@ def render_rtl(
                 seconds=seconds,
             )
             yield found, picture
+
+
+def _simulated(program: Program, architecture: Architecture, behaviour: Behaviour) -> list[int]:
+    result = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
+    return [stage.cycles for stage in result.stages]
 
 
 def _timed(
@@ -209,22 +217,14 @@ def _holding(program: Program, image: UInt8) -> Program:
     return dataclasses.replace(program, memory=memory)
 
 
-def main(
-    arguments: Sequence[str] = (), out: Path = Path("out") / "render-rtl", *, execute: RunPicture | None = None
-) -> int:
-    """Render behind both memories, a line per picture; write pictures, a figure and the results; 1 if anything differs.
+def render_into(out: Path, names: Sequence[str], *, execute: RunPicture | None = None) -> list[RtlPicture]:
+    """Render behind both memories, a printed line per picture; write pictures, a figure and ``result.json``.
 
     Parameters
     ----------
-    arguments : names of fields; none: all of :data:`FIELDS`.
+    names : some of :data:`FIELDS`.
     execute : what runs the machine, Verilator by default.
     """
-    parser = argparse.ArgumentParser(prog="make render-rtl FIELDS=...", description="render trained fields in RTL")
-    parser.add_argument("fields", nargs="*", metavar="FIELD", help=f"one of {', '.join(FIELDS)}; all if none is named")
-    names = parser.parse_args(arguments).fields or list(FIELDS)
-    unknown = sorted(set(names) - FIELDS.keys())
-    if unknown:
-        parser.error(f"no field {unknown[0]!r}; fields are {', '.join(FIELDS)}")
     console, start, machine = Console(highlight=False), time.monotonic(), picture_machine()
     if execute is None:
         build_bench(machine, long_runs=True)
@@ -243,13 +243,34 @@ def main(
             f"cycles in RTL, {item.sim_cycles:,} in the simulator  {item.psnr_db:.2f} dB  {item.seconds:.0f} s{faults}",
             soft_wrap=True,
         )
-    records = [dataclasses.asdict(found[name, memory]) for name in names for memory in _MEMORIES]
+    items = [found[name, memory] for name in names for memory in _MEMORIES]
+    records = [dataclasses.asdict(item) for item in items]
     write_json(out / "result.json", {"schema": "gossamer.render-rtl/1", "pictures": records, "versions": versions()})
     shown = {f"{FIELDS[name]}\n{found[name, 'ideal'].rtl_cycles:,} cycles": pictures[name] for name in names}
-    files = save_figure(pictures_figure(shown), out / "pictures")
-    passed = all(item.passed for item in found.values())
+    save_figure(pictures_figure(shown), out / _FIGURE)
+    return items
+
+
+def main(
+    arguments: Sequence[str] = (), out: Path = Path("out") / "render-rtl", *, execute: RunPicture | None = None
+) -> int:
+    """Render in RTL and say what differs; return 1 if anything does.
+
+    Parameters
+    ----------
+    arguments : names of fields; none: all of :data:`FIELDS`.
+    execute : what runs the machine, Verilator by default.
+    """
+    parser = argparse.ArgumentParser(prog="make render-rtl FIELDS=...", description="render trained fields in RTL")
+    parser.add_argument("fields", nargs="*", metavar="FIELD", help=f"one of {', '.join(FIELDS)}; all if none is named")
+    names = parser.parse_args(arguments).fields or list(FIELDS)
+    unknown = sorted(set(names) - FIELDS.keys())
+    if unknown:
+        parser.error(f"no field {unknown[0]!r}; fields are {', '.join(FIELDS)}")
+    start = time.monotonic()
+    passed = all(item.passed for item in render_into(out, names, execute=execute))
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
-    console.print(f"{verdict}; {', '.join(map(str, files))}; {time.monotonic() - start:.0f} s")
+    Console(highlight=False).print(f"{verdict}; {out / _FIGURE}.png; {time.monotonic() - start:.0f} s", soft_wrap=True)
     return 0 if passed else 1
 
 
