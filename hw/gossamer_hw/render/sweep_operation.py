@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -168,7 +168,12 @@ class SweepOperation(wiring.Component):
     def _sound(self) -> Value:
         """Return whether the record is one of the field, of the texels that the instruction says, and not too large."""
         engine, record = self._architecture.render_engine, self.record
-        return (self.command.count <= engine.kept) & sound_texels(self, record.first, record.last, engine.patch)
+        inside = [
+            Cat(_highest(record.occupied, engine.block, axis), record.place[axis]) < self.view.cubes[axis]
+            for axis in range(AXES)
+        ]
+        texels = sound_texels(self, record.first, record.last, engine.patch)
+        return (self.command.count <= engine.kept) & texels & Cat(inside).all()
 
     def _keep_ended(self, m: Module, front: SweepFront) -> None:
         """Remember in which job each pixel has ended, if it has."""
@@ -213,3 +218,13 @@ class SweepOperation(wiring.Component):
         with m.Elif(shaded):
             m.d.sync += [count.eq(count + ~full), many.eq(many | full)]
         return many
+
+
+def _highest(occupied: Value, block: int, axis: int) -> Value:
+    """Return the highest place in its block of an occupied cube along an axis; 0 if none is occupied."""
+    stride, bits = block ** (AXES - 1 - axis), block.bit_length() - 1
+    found: Value = Const(0, bits)
+    for place in range(1, block):
+        slab = [occupied[n] for n in range(block**AXES) if n // stride % block == place]
+        found = Mux(Cat(slab).any(), Const(place, bits), found)
+    return found

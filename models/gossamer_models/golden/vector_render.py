@@ -111,10 +111,14 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     order of `gossamer_models.render.engine.job`; a ray that has ended gets no more samples from the next job on. Light:
     w = T (1 - e), T = T e with e = exp(-softplus(sum + shift) thickness). Samples of w > cut are kept for
     RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
-    it took; the machine has no use for it.
+    it took; the machine has no use for it. A cube that is occupied, the block's first one and its texels must lie in
+    the field.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, (factors, _) = _patches(machine, v, view)
+    corner = np.array(record.place) * len(record.occupied)
+    if (corner + np.argwhere(record.occupied).max(axis=0, initial=0) >= view.cubes).any():
+        raise ExecutionError(f"cubes of block {record.place} lie outside of the field's {view.cubes}")
     kept = machine.architecture.render_engine.kept
     if v.count > kept:
         raise ExecutionError(f"`count` must be at most the {kept} samples that the engine keeps, not {v.count}")
@@ -136,10 +140,10 @@ def render_sweep(machine: Machine, v: Vector) -> None:
 def render_products(machine: Machine, v: Vector) -> None:
     """Interpolate the appearance of samples that the latest RENDER_SWEEP has kept.
 
-    Samples `parameter` .. `parameter` + `count` - 1, in their order; VIN as for RENDER_SWEEP. VOUT[target0] = fp16 of
-    all products, blocks [`count` / 8][`channels` / 8][8 samples][8 products]; VOUT[target1] = list of pixel in the tile
-    (uint32) and weight (fp32). Behind the last sample products and weights are +0 and pixels 0xFFFFFFFF. `size`:
-    components of a plane; `channels`: the products, padded to a block.
+    Samples `parameter` .. `parameter` + `count` - 1, in their order; VIN as for RENDER_SWEEP, but of the block's record
+    only the texels count. VOUT[target0] = fp16 of all products, blocks [`count` / 8][`channels` / 8][8 samples][8
+    products]; VOUT[target1] = list of pixel in the tile (uint32) and weight (fp32). Behind the last sample products and
+    weights are +0 and pixels 0xFFFFFFFF. `size`: components of a plane; `channels`: the products, padded to a block.
     """
     view, job = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.job, "RENDER_SWEEP")
     _, (_, appearance) = _patches(machine, v, view)
@@ -280,11 +284,9 @@ def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[
     lines, block = _held(machine.render.lines, "RENDER_LINES"), view.block[0]
     head = machine.read(v.engine, Buffer.VIN, np.uint8, v.source0, JOB_HEADER_BYTES + block**3 // 8)
     record = JobRecord.from_bytes(head, block)
-    x, y, z = view.cubes
-    beyond = np.array(record.place) * block + np.argwhere(record.occupied).max(axis=0, initial=0) >= (x, y, z)
     texels = record.texels
-    if beyond.any() or any(not 0 <= a < b < n for a, b, n in zip(texels.first, texels.last, view.grid, strict=True)):
-        raise ExecutionError("a block's cubes or texels lie outside of the field")
+    if any(not 0 <= a < b < n for a, b, n in zip(texels.first, texels.last, view.grid, strict=True)):
+        raise ExecutionError("a block's texels lie outside of the field")
     _check_counts(v, texels.counts)
     engine = machine.architecture.render_engine
     if max(texels.counts) > engine.patch:

@@ -1,5 +1,6 @@
 """Jobs of a tile in Amaranth's simulator: golden's light and samples, the cycles that golden records."""
 
+import dataclasses
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gossamer_hw.render.engine import OPERATIONS, RenderUnit
+from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.numerics.formats import UInt8
 from gossamer_models.recorded import SweepCounts
@@ -16,7 +18,7 @@ from gossamer_models.registers import Fault
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.composite import Compositor
 from gossamer_models.render.engine.job import TILE_WORDS, TileRays, run_job
-from gossamer_models.render.engine.patches import JobRecord, block_texels, line_stream, patch_stream
+from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, JobRecord, block_texels, line_stream, patch_stream
 from gossamer_models.render.engine.view import view_of
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.renderer import Settings, light_left
@@ -35,6 +37,7 @@ LOOK = camera(EYES["outside"], 8)
 RAYS = make_rays(FIELD, LOOK, 0.5)
 VIEW = view_of(FIELD, LOOK, RAYS, Settings(termination=0.3, weight_cut=1e-3, background=0.75), 4)
 ROOM = 64
+NO_CUBES = np.zeros((4, 4, 4), np.bool_)
 SWEEPING = (
     VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_SWEEP,
     VectorOp.RENDER_FINISH,
@@ -46,12 +49,12 @@ class Buffer:
     """VIN as it is filled, at multiples of 64 bytes."""
 
     def __init__(self, data: UInt8) -> None:
-        self._data, self._place = data, 0
+        self.data, self._place = data, 0
 
     def put(self, values: NDArray[Any]) -> int:
         """Append values; return where they begin."""
         raw, place = np.ascontiguousarray(values).view(np.uint8).ravel(), self._place
-        self._data[place : place + raw.size] = raw
+        self.data[place : place + raw.size] = raw
         self._place += -(-raw.size // 64) * 64
         return place
 
@@ -87,9 +90,30 @@ def sweep(buffer: Buffer, place: tuple[int, int, int], tile: TileRays, light: Co
     return item, counts
 
 
+def beyond(buffer: Buffer, item: Vector) -> Iterator[Vector]:
+    """A sweep of block (1, 0, 0), with a cube behind the field along an axis, and of empty blocks that lie there."""
+    record = record_of(buffer, item)
+    for cube in ((1, 0, 0), (0, 0, 3), (0, 3, 3)):
+        occupied = record.occupied.copy()
+        occupied[cube] = True
+        place = record.place if cube[0] else (0, 0, 1)
+        yield at(buffer, item, dataclasses.replace(record, place=place, occupied=occupied))
+    for place in ((2, 0, 0), (0, 1, 0), (0, 0, 1 << 30)):
+        yield at(buffer, item, dataclasses.replace(record, place=place, occupied=NO_CUBES))
+
+
+def record_of(buffer: Buffer, item: Vector) -> JobRecord:
+    return JobRecord.from_bytes(buffer.data[item.source0 : item.source0 + JOB_HEADER_BYTES + 4**3 // 8], 4)
+
+
+def at(buffer: Buffer, item: Vector, record: JobRecord) -> Vector:
+    """The sweep by another record."""
+    return dataclasses.replace(item, source0=buffer.put(record.to_bytes()))
+
+
 @pytest.mark.slow
 def test_jobs_of_a_tile() -> None:
-    """Three jobs, and rays that end in one of them."""
+    """Three jobs, and rays that end in one of them; then blocks that the field has not, and one that is empty."""
     bench = UnitBench(MACHINE, rig_of(UNIT, MACHINE))
     buffer = Buffer(bench.vin)
     pixels = TILE.pixels(LOOK.width)
@@ -105,12 +129,17 @@ def test_jobs_of_a_tile() -> None:
     assert 0 < ended.sum() < len(pixels)
     instructions.append(Vector(op=VectorOp.RENDER_FINISH, count=len(pixels), target0=64))
     counts.append(None)
+    refused = list(beyond(buffer, instructions[-3]))
+    for item in refused:
+        with pytest.raises(ExecutionError, match="lie outside of the field"):
+            bench.golden([*instructions, item])
+    empty = at(buffer, instructions[-2], JobRecord((0, 0, 1), record_of(buffer, instructions[-2]).texels, NO_CUBES))
     expected, _, _ = bench.golden(instructions)
-    bench.execute(instructions)
+    bench.execute([*instructions, *refused, empty])
     wanted = [
         vector_cycles(MACHINE, item, found) - VECTOR_ENGINE_CYCLES
         for item, found in zip(instructions, counts, strict=True)
     ]
-    assert bench.faults == [Fault.NONE] * len(instructions)
+    assert bench.faults == [Fault.NONE] * len(instructions) + [Fault.BUFFER] * len(refused) + [Fault.NONE]
     assert np.array_equal(bench.vout, expected), f"seed {SEED}"
-    assert bench.cycles == wanted, f"seed {SEED}"
+    assert bench.cycles[: len(wanted)] == wanted, f"seed {SEED}"
