@@ -103,7 +103,8 @@ def overlaps() -> Iterator[Measurement]:
 
 def training_steps() -> Iterator[Measurement]:
     """Train one step in RTL behind both memories."""
-    from gossamer.train_rtl import Executed, TrainingPlan, run_in_verilator, train
+    from gossamer.rtl_runs import Executed
+    from gossamer.train_rtl import TrainingPlan, run_in_verilator, train
     from gossamer_hw.cosim.machine import build_bench
     from gossamer_hw.cosim.program import Behaviour
     from gossamer_models.architecture import load_architecture

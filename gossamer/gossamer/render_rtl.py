@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_hw.cosim.machine import build_bench, run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
@@ -23,8 +23,7 @@ from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.numerics.formats import Float32
-from gossamer_models.program import MemoryImage, Program
-from gossamer_models.registers import State
+from gossamer_models.program import Program
 from gossamer_models.render.raycast import cast
 from gossamer_models.render.renderer import Settings
 from gossamer_models.render.scene import shipped_field, unseen_cameras
@@ -34,10 +33,9 @@ from gossamer_reports.plots_render import pictures_figure
 from gossamer_reports.quality import psnr_db
 from gossamer_reports.render import write_png
 from gossamer_reports.result import versions, write_json
-from gossamer_sim.executor import simulate
 
 __all__ = [
-    "FIELDS", "Executed", "Plan", "RtlPicture", "RunPicture", "main", "picture_machine", "plan_picture", "reference",
+    "FIELDS", "Plan", "RtlPicture", "RunPicture", "main", "picture_machine", "plan_picture", "reference",
     "render_into", "render_rtl", "run_in_verilator",
 ]  # fmt: skip
 
@@ -50,7 +48,6 @@ FIELDS: Final = {
 """Shipped fields that are rendered, of networks 150-32-32-3: shading and network."""
 
 _SCENE, _SIDE = "glossy", 32
-_MEMORIES = "ideal", "scripted"
 _FIGURE = "pictures"
 
 UInt8 = NDArray[np.uint8]
@@ -68,22 +65,6 @@ class Plan:
 
     program: Program
     image: UInt8
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Executed:
-    """One run of a machine.
-
-    Members
-    -------
-    stage_cycles : of the stages that have begun.
-    image : DRAM below the Program's stages afterwards.
-    faults : what else was wrong: the state at the end, the AXI port's checker.
-    """
-
-    stage_cycles: tuple[int, ...]
-    image: UInt8
-    faults: tuple[str, ...] = ()
 
 
 RunPicture = Callable[[Program, Architecture, Behaviour], Executed]
@@ -136,20 +117,15 @@ def reference() -> Float32:
 def plan_picture(name: str, architecture: Architecture) -> Plan:
     """Compile the picture of a field from a pose that it was not fitted to, and render it by golden."""
     program = compile_picture(shipped_field(name), unseen_cameras(_SIDE)[0], Settings(), architecture)
-    image = np.zeros(0, np.uint8) if program.memory.data is None else program.memory.data.copy()
-    run(_holding(program, image), architecture)
+    image = image_of(program)
+    run(holding(program, image), architecture)
     return Plan(program, image)
 
 
 def run_in_verilator(program: Program, architecture: Architecture, behaviour: Behaviour) -> Executed:
     """Run a Program on the Verilated machine, in a process of its own."""
     (found,) = run_jobs(architecture, [program_job(program, behaviour)], long_runs=True)
-    faults = []
-    if found.state is not State.DONE:
-        faults.append(f"{found.state.name}: {found.fault.name} in stage {found.fault_stage}")
-    if found.violation:
-        faults.append("the AXI port's checker complains")
-    return Executed(found.stage_cycles, found.image[: program.memory.size_bytes], tuple(faults))
+    return executed(program, found)
 
 
 def render_rtl(
@@ -164,37 +140,32 @@ def render_rtl(
     """
     plans = {name: plan_picture(name, architecture) for name in names}
     jobs = [
-        (_simulated(plan.program, architecture, Behaviour(memory)), name, Behaviour(memory))
+        (simulated_cycles(plan.program, architecture, Behaviour(memory)), name, Behaviour(memory))
         for name, plan in plans.items()
-        for memory in _MEMORIES
+        for memory in BOTH_MEMORIES
     ]
     with ThreadPoolExecutor(workers) as pool:
-        runs: dict[Future[tuple[Executed, float]], tuple[list[int], str, Behaviour]] = {}
+        runs: dict[Future[tuple[Executed, float]], tuple[tuple[int, ...], str, Behaviour]] = {}
         for simulated, name, behaviour in sorted(jobs, key=lambda job: sum(job[0])):
             future = pool.submit(_timed, execute, plans[name].program, architecture, behaviour)
             runs[future] = simulated, name, behaviour
         for future in as_completed(runs):
-            executed, seconds = future.result()
+            found, seconds = future.result()
             simulated, name, behaviour = runs[future]
             program = plans[name].program
-            picture = host.read(_holding(program, executed.image), PICTURE)
-            found = RtlPicture(
+            picture = host.read(holding(program, found.image), PICTURE)
+            item = RtlPicture(
                 field=name,
                 memory=behaviour.memory,
-                mismatches=int(np.count_nonzero(executed.image != plans[name].image)),
-                rtl_cycles=sum(executed.stage_cycles),
+                mismatches=int(np.count_nonzero(found.image != plans[name].image)),
+                rtl_cycles=sum(found.stage_cycles),
                 sim_cycles=sum(simulated),
-                late=_late(program, executed.stage_cycles, simulated),
-                faults=executed.faults,
+                late=late_stages(program, found.stage_cycles, simulated),
+                faults=found.faults,
                 psnr_db=psnr_db(np.nan_to_num(picture), reference()),
                 seconds=seconds,
             )
-            yield found, picture
-
-
-def _simulated(program: Program, architecture: Architecture, behaviour: Behaviour) -> list[int]:
-    result = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
-    return [stage.cycles for stage in result.stages]
+            yield item, picture
 
 
 def _timed(
@@ -202,19 +173,6 @@ def _timed(
 ) -> tuple[Executed, float]:
     start = time.monotonic()
     return execute(program, architecture, behaviour), time.monotonic() - start
-
-
-def _late(program: Program, executed: Sequence[int], simulated: Sequence[int]) -> tuple[str, ...]:
-    return tuple(
-        f"{stage.layer} {stage.stage}"
-        for stage, rtl, sim in zip_longest(program.stages, executed, simulated)
-        if rtl != sim
-    )
-
-
-def _holding(program: Program, image: UInt8) -> Program:
-    memory = MemoryImage(program.memory.tensors, program.memory.size_bytes, image)
-    return dataclasses.replace(program, memory=memory)
 
 
 def render_into(out: Path, names: Sequence[str], *, execute: RunPicture | None = None) -> list[RtlPicture]:
@@ -243,7 +201,7 @@ def render_into(out: Path, names: Sequence[str], *, execute: RunPicture | None =
             f"cycles in RTL, {item.sim_cycles:,} in the simulator  {item.psnr_db:.2f} dB  {item.seconds:.0f} s{faults}",
             soft_wrap=True,
         )
-    items = [found[name, memory] for name in names for memory in _MEMORIES]
+    items = [found[name, memory] for name in names for memory in BOTH_MEMORIES]
     records = [dataclasses.asdict(item) for item in items]
     write_json(out / "result.json", {"schema": "gossamer.render-rtl/1", "pictures": records, "versions": versions()})
     shown = {f"{FIELDS[name]}\n{found[name, 'ideal'].rtl_cycles:,} cycles": pictures[name] for name in names}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from gossamer.digits import DigitsTraining
+from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
 from gossamer_models.architecture import Architecture, load_architecture
@@ -20,12 +21,10 @@ from gossamer_models.program import MemoryImage, Program
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_training import loss_figure
 from gossamer_reports.result import versions, write_json
-from gossamer_sim.executor import simulate
 
-__all__ = ["Executed", "RtlTraining", "RunTraining", "TrainingPlan", "TrainingStep", "main", "plan_training", "train"]
+__all__ = ["RtlTraining", "RunTraining", "TrainingPlan", "TrainingStep", "main", "plan_training", "train"]
 
 _NETWORK, _BATCH, _STEPS, _SEED = "digits-resnet", 16, 30, 0
-_MEMORIES = "ideal", "scripted"
 
 UInt8 = NDArray[np.uint8]
 
@@ -48,14 +47,6 @@ class TrainingPlan:
     images: tuple[UInt8, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Executed:
-    """One run of a machine: its stages' cycles, and DRAM below the Program's stages afterwards."""
-
-    stage_cycles: tuple[int, ...]
-    image: UInt8
-
-
 RunTraining = Callable[[TrainingPlan, Architecture, Behaviour], Sequence[Executed]]
 """Runs ``prepare``, then the steps."""
 
@@ -71,6 +62,7 @@ class TrainingStep:
     mismatches : bytes of DRAM that differ from golden's.
     rtl_cycles, sim_cycles : of the step.
     late : stages whose cycles differ.
+    faults : what else was wrong, see :class:`~gossamer.rtl_runs.Executed`.
     """
 
     loss: float
@@ -79,6 +71,7 @@ class TrainingStep:
     rtl_cycles: int
     sim_cycles: int
     late: tuple[str, ...]
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +87,21 @@ class RtlTraining:
     @property
     def passed(self) -> bool:
         """Every byte and every cycle agree."""
-        return not any(step.mismatches or step.late for step in (self.prepare, *self.steps))
+        return not any(step.mismatches or step.late or step.faults for step in (self.prepare, *self.steps))
 
 
 def plan_training(architecture: Architecture, *, steps: int, batch: int = _BATCH, seed: int = _SEED) -> TrainingPlan:
     """Train on golden, and keep DRAM after each step."""
     training = DigitsTraining.start(architecture, batch, seed, network=_NETWORK)
     program, first = training.program, training.first_stage
-    image = _bytes(program)
+    image = image_of(program)
     run(program, architecture, stages=slice(first))
-    batches, images = [], [_bytes(program)]
+    batches, images = [], [image_of(program)]
     for number in range(steps):
         training.load_batch(number)
         batches.append({name: _tensor(program, name) for name in training.host_tensors})
         run(program, architecture, stages=slice(first, None))
-        images.append(_bytes(program))
+        images.append(image_of(program))
     start = MemoryImage(program.memory.tensors, program.memory.size_bytes, image)
     prepare, step = (
         dataclasses.replace(program, stages=stages, memory=start)
@@ -121,8 +114,7 @@ def run_in_verilator(plan: TrainingPlan, architecture: Architecture, behaviour: 
     """Run a training on one Verilated machine; the host writes the batches."""
     jobs = [program_job(plan.prepare, behaviour)]
     jobs += [program_job(plan.step, behaviour, tensors=batch) for batch in plan.batches]
-    size = plan.step.memory.size_bytes
-    return [Executed(result.stage_cycles, result.image[:size]) for result in run_jobs(architecture, jobs)]
+    return [executed(plan.step, result) for result in run_jobs(architecture, jobs)]
 
 
 def train(
@@ -146,51 +138,37 @@ def train(
     plan = plan_training(architecture, steps=steps, batch=batch, seed=seed)
     runs = execute(plan, architecture, behaviour)
     programs = (plan.prepare, *[plan.step] * steps)
-    cycles = {id(program): _simulated(program, architecture, behaviour) for program in (plan.prepare, plan.step)}
+    cycles = {id(program): simulated_cycles(program, architecture, behaviour) for program in (plan.prepare, plan.step)}
     found = [
-        _compare(program, executed, image, cycles[id(program)])
-        for program, executed, image in zip(programs, runs, plan.images, strict=True)
+        _compare(program, item, image, cycles[id(program)])
+        for program, item, image in zip(programs, runs, plan.images, strict=True)
     ]
     return RtlTraining(architecture.name, behaviour.memory, seed, found[0], tuple(found[1:]))
 
 
-def _simulated(program: Program, architecture: Architecture, behaviour: Behaviour) -> tuple[int, ...]:
-    result = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed)
-    return tuple(stage.cycles for stage in result.stages)
-
-
-def _compare(program: Program, executed: Executed, image: UInt8, simulated: Sequence[int]) -> TrainingStep:
-    late = [
-        f"{stage.layer} {stage.stage}"
-        for stage, rtl, sim in zip(program.stages, executed.stage_cycles, simulated, strict=True)
-        if rtl != sim
-    ]
-    memory = MemoryImage(program.memory.tensors, program.memory.size_bytes, executed.image)
-    held = dataclasses.replace(program, memory=memory)
+def _compare(program: Program, found: Executed, image: UInt8, simulated: Sequence[int]) -> TrainingStep:
+    held = holding(program, found.image)
     return TrainingStep(
         loss=DigitsTraining.loss_of(held),
         loss_scale=DigitsTraining.scale_of(held),
-        mismatches=int(np.count_nonzero(executed.image != image)),
-        rtl_cycles=sum(executed.stage_cycles),
+        mismatches=int(np.count_nonzero(found.image != image)),
+        rtl_cycles=sum(found.stage_cycles),
         sim_cycles=sum(simulated),
-        late=tuple(late),
+        late=late_stages(program, found.stage_cycles, simulated),
+        faults=found.faults,
     )
-
-
-def _bytes(program: Program) -> UInt8:
-    return np.zeros(0, np.uint8) if program.memory.data is None else program.memory.data.copy()
 
 
 def _tensor(program: Program, name: str) -> UInt8:
     tensor = program.memory.tensors[name]
-    return _bytes(program)[tensor.address : tensor.address + tensor.size_bytes]
+    return image_of(program)[tensor.address : tensor.address + tensor.size_bytes]
 
 
 def main(out: Path = Path("out") / "train-rtl") -> int:
     """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
     console, start = Console(highlight=False), time.monotonic()
     machine, trainings = load_architecture("tiny-4x4"), []
-    for memory in _MEMORIES:
+    for memory in BOTH_MEMORIES:
         found = train(machine, behaviour=Behaviour(memory))
         trainings.append(found)
         for number, step in enumerate(found.steps):
@@ -198,10 +176,11 @@ def main(out: Path = Path("out") / "train-rtl") -> int:
                 f"{memory}, step {number:2d}  loss {step.loss:5.3f}  scale 2^{log2(step.loss_scale):.0f}  "
                 f"{step.mismatches} bytes differ from golden  "
                 f"{step.rtl_cycles:,} cycles in RTL, {step.sim_cycles:,} in the simulator"
+                + "".join(f"; {fault}" for fault in step.faults)
             )
     out.mkdir(parents=True, exist_ok=True)
     records = [{"network": _NETWORK, "batch": _BATCH, **dataclasses.asdict(found)} for found in trainings]
-    write_json(out / "result.json", {"schema": "gossamer.train-rtl/2", "trainings": records, "versions": versions()})
+    write_json(out / "result.json", {"schema": "gossamer.train-rtl/3", "trainings": records, "versions": versions()})
     files = save_figure(loss_figure(records[0]), out / "loss")
     passed = all(found.passed for found in trainings)
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"

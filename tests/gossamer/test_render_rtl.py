@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.render_rtl import FIELDS, Executed, RtlPicture, main, reference
+from gossamer.render_rtl import FIELDS, RtlPicture, main, reference
+from gossamer.rtl_runs import Executed
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.executor import run

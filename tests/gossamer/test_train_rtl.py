@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import gossamer.train_rtl
-from gossamer.train_rtl import Executed, RtlTraining, TrainingPlan, main, plan_training, train
+from gossamer.rtl_runs import Executed
+from gossamer.train_rtl import RtlTraining, TrainingPlan, main, plan_training, train
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
@@ -70,13 +71,14 @@ def test_wrong_bits_and_cycles_show() -> None:
         found = played(plan, architecture, behaviour)
         found[2].image[100] ^= 4
         late = found[3].stage_cycles
-        found[3] = Executed((late[0] + 1, *late[1:]), found[3].image)
+        found[3] = Executed((late[0] + 1, *late[1:]), found[3].image, ("the AXI port's checker complains",))
         return found
 
     found = train(MACHINE, steps=STEPS, execute=wrong)
     assert not found.passed
     assert [step.mismatches for step in found.steps] == [0, 1, 0]
     assert [step.late for step in found.steps] == [(), (), ("conv1 ff",)]
+    assert [len(step.faults) for step in found.steps] == [0, 0, 1]
     assert found.steps[2].rtl_cycles == found.steps[2].sim_cycles + 1
 
 
