@@ -58,6 +58,20 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Straight:
+    """Instructions that a loop deals one behind the other in every iteration, those of loops of one iteration too.
+
+    Members
+    -------
+    items : each with the cycles it takes, and what the sequencer reads between the one before and it.
+    behind : cycles of what the sequencer reads behind the last.
+    """
+
+    items: tuple[tuple[Item, int], ...]
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoopNode:
     """A loop with items in place of instructions.
 
@@ -66,6 +80,7 @@ class LoopNode:
     templates : all unlike templates inside, those of inner loops too.
     stepping : those of them whose bases step with the loop.
     alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
+    straight : all that an iteration deals; None if a loop inside repeats instructions.
     """
 
     level: int
@@ -74,12 +89,7 @@ class LoopNode:
     templates: tuple[Template, ...]
     stepping: tuple[Template, ...]
     alike: Range
-
-    @property
-    def instructions(self) -> "list[Item] | None":
-        """Items of a loop without loops inside."""
-        items = [item for item in self.items if isinstance(item, Item)]
-        return items if len(items) == len(self.items) else None
+    straight: Straight | None
 
     def own_cycles(self) -> int:
         """Cycles of a loop that deals nothing."""
@@ -124,7 +134,25 @@ def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iter
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in templates))
     stepping = tuple(template for template in templates if template.sensitive(ModifierKind.STEP, body.level))
-    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high))
+    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high), _straight(items))
+
+
+def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:
+    found: list[tuple[Item, int]] = []
+    read = 0
+    for item in items:
+        if isinstance(item, Item):
+            found.append((item, read + item.deal_cycles))
+            read = 0
+        elif not item.templates:
+            read += item.own_cycles()
+        elif item.count == 1 and item.straight is not None:
+            (first, cycles), *others = item.straight.items
+            found += [(first, read + LOOP_CYCLES + cycles), *others]
+            read = item.straight.behind + END_LOOP_CYCLES
+        else:
+            return None
+    return Straight(tuple(found), read)
 
 
 class Sequencer:

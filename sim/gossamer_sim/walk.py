@@ -35,7 +35,7 @@ def _loop(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None
     machine.decode(LOOP_CYCLES)
     first, last = alike = node.one_kind(counters)
     seen: dict[tuple[object, ...], tuple[int, Mark]] = {}
-    innermost, jobs = node.instructions, list[tuple[Job, int]]()
+    straight, jobs = node.straight, list[tuple[Job, int]]()
     index = 0
     while index < node.count:
         if first <= index < last:
@@ -55,12 +55,13 @@ def _loop(machine: DataflowMachine, node: LoopNode, counters: list[int]) -> None
                     last = -1
                     continue
         counters[node.level] = index
-        if innermost is None:
+        if straight is None:
             _deal(machine, node, counters)
         else:
             if not jobs or not alike[0] < index <= alike[1]:
-                jobs = [(machine.job(item.work(counters)), item.deal_cycles) for item in innermost]
+                jobs = [(machine.job(item.work(counters)), cycles) for item, cycles in straight.items]
             machine.deal(jobs)
+            machine.decode(straight.behind)
         machine.decode(END_LOOP_CYCLES)
         index += 1
     counters[node.level] = 0

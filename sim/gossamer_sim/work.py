@@ -1,12 +1,12 @@
 """Work: one kind of one instruction, as an engine sees it."""
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import attrgetter
 
 from gossamer_models.actions import NO_ACTIONS, Actions, instruction_actions
 from gossamer_models.architecture import Architecture
+from gossamer_models.copies import copied
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Gemm, Instruction, Load, Prune, Store, Vector, VectorOp
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
@@ -145,7 +145,7 @@ class CostBook:
 
     def _enter(self, instruction: Instruction) -> tuple[int, Cost]:
         if instruction.modifiers:
-            instruction = dataclasses.replace(instruction, modifiers=())
+            instruction = copied(instruction, modifiers=())
         cost = self._work_out(instruction)
         return self._numbers.setdefault(cost, len(self._numbers)), cost
 
