@@ -13,12 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranks", "cheapest", "crossed", "each", "largest", "limited", "members", "sampled_places"]
+__all__ = ["cheapest", "crossed", "each", "joined", "largest", "limited", "members", "sampled_places", "size_of"]
 
 _M = TypeVar("_M")
-
-Ranks = tuple[Any, tuple[Any, ...]]
-"""Which schedules of a family fit, and what they are ordered by, most significant first."""
 
 
 def crossed(*options: Iterable[int]) -> list[Any]:
@@ -61,7 +58,7 @@ def limited(families: Iterable[_M], demand: Callable[[_M], int], limit: int) -> 
     then an even sample of the others.
     """
     found = list(families)
-    sizes = [_size(family) for family in found]
+    sizes = [size_of(family) for family in found]
     if sum(sizes) <= limit:
         return found, sum(sizes)
     order = sorted((place, number) for number, size in enumerate(sizes) for place in range(size))[:limit]
@@ -70,7 +67,7 @@ def limited(families: Iterable[_M], demand: Callable[[_M], int], limit: int) -> 
 
 
 def _sample(family: Any, demands: Any, count: int) -> Any:
-    places = sampled_places(_size(family), demands, count)
+    places = sampled_places(size_of(family), demands, count)
     return dataclasses.replace(family, **{name: values[places] for name, values in _arrays(family).items()})
 
 
@@ -86,32 +83,51 @@ def sampled_places(size: int, demands: Sequence[int], count: int) -> list[int]:
     return sorted([least, *(place for place in turned if place != least)][:count])
 
 
-def cheapest(families: Iterable[_M], rank: Callable[[_M], Ranks]) -> Iterator[tuple[_M, tuple[Any, ...]]]:
-    """Single schedules that fit, with their ranks, in ascending order; of equals, the one that comes first."""
-    found, costs, members_of = [], [], []
-    for number, family in enumerate(families):
-        fitting, keys = rank(family)
-        places = np.flatnonzero(fitting)
-        found.append(family)
-        cost = np.empty((len(keys), len(fitting)), np.result_type(*keys))
-        for row, part in enumerate(reversed(keys)):
-            cost[row] = part
-        costs.append(cost[:, places])
-        members_of.append(np.stack([np.full(places.shape, number), places]))
-    if not found:
-        return
-    chosen, ranks = np.concatenate(members_of, axis=1), np.concatenate(costs, axis=1)
-    for place in np.lexsort(ranks):
-        number, index = chosen[:, place]
-        yield _member(found[number], index), tuple(ranks[::-1, place].tolist())
+def joined(parts: Sequence[_M], sizes: Sequence[int]) -> _M:
+    """One record of those of several families, of so many schedules each, side by side."""
+    cls: Any = type(parts[0])
+    return cls(**{  # type: ignore[no-any-return]
+        field.name: _side_by_side([getattr(part, field.name) for part in parts], sizes)
+        for field in dataclasses.fields(cls)
+    })  # fmt: skip
+
+
+def _side_by_side(values: Sequence[Any], sizes: Sequence[int]) -> NDArray[Any]:
+    """What is one number for a whole family is repeated."""
+    if not any(isinstance(value, np.ndarray) for value in values):
+        return np.repeat(np.array(values), sizes)
+    return np.concatenate([
+        value if isinstance(value, np.ndarray) else np.full(size, value)
+        for value, size in zip(values, sizes, strict=True)
+    ])  # fmt: skip
+
+
+def cheapest(
+    families: Sequence[_M], sizes: Sequence[int], fitting: Any, keys: tuple[Any, ...]
+) -> Iterator[tuple[_M, tuple[Any, ...]]]:
+    """Single schedules that fit, with their ranks, in ascending order; of equals, the one that comes first.
+
+    Parameters
+    ----------
+    sizes : schedules of each family.
+    fitting, keys : of all schedules side by side, which fit and what they are ordered by, most significant first.
+    """
+    places = np.flatnonzero(fitting)
+    ranks = np.stack([key[places] for key in reversed(keys)])
+    ends = np.cumsum(sizes)
+    for chosen in np.lexsort(ranks):
+        place = places[chosen]
+        number = int(np.searchsorted(ends, place, side="right"))
+        yield _member(families[number], place - (ends[number] - sizes[number])), tuple(ranks[::-1, chosen].tolist())
 
 
 def members(family: _M) -> Iterator[_M]:
     """Single schedules of a family, in order."""
-    return (_member(family, index) for index in range(_size(family)))
+    return (_member(family, index) for index in range(size_of(family)))
 
 
-def _size(family: Any) -> int:
+def size_of(family: Any) -> int:
+    """Schedules of a family."""
     return max(len(value) for value in _arrays(family).values())
 
 

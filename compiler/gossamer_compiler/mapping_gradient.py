@@ -3,11 +3,12 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
 
-from gossamer_compiler.families import Ranks, cheapest, crossed, each, largest, limited, members
+from gossamer_compiler.families import cheapest, crossed, each, joined, largest, limited, members, size_of
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping, last_rows, store_dims, unit_of
 from gossamer_compiler.gradient_walk import gemm_rows, reduction, walkable
@@ -72,18 +73,20 @@ def _best_gradient(
     def actions(mapping: GradientMapping) -> Actions:
         return gradient_actions(gemm, mapping, _gradient_product(gemm, mapping, architecture), architecture)
 
-    def rank(family: GradientMapping) -> Ranks:
-        demands = _gradient_demands(gemm, family, architecture)
-        cost = _gradient_cost(gemm, family, architecture)
-        return fits(demands, architecture.buffers), objective.keys(cost, lambda: actions(family))
-
     def demand(family: GradientMapping) -> int:
         return sum(_gradient_demands(gemm, family, architecture).values())
 
     families, examined = limited(_gradient_families(gemm, architecture), demand, objective.candidates)
-    for mapping, keys in cheapest(families, rank):
+    if not families:
+        return None
+    sizes = [size_of(family) for family in families]
+    volumes = joined([_volumes(gemm, family, architecture) for family in families], sizes)
+    fitting = fits(_demands(volumes, architecture.array), architecture.buffers)
+    cost = _cost(gemm, volumes, architecture)
+    keys = objective.keys(cost, lambda: joined([actions(family) for family in families], sizes))
+    for mapping, ranks in cheapest(families, sizes, fitting, keys):
         if _storable(gemm, mapping, architecture.array):
-            return Choice(mapping, schedule_of(mapping, objective, keys, partial(actions, mapping), examined))
+            return Choice(mapping, schedule_of(mapping, objective, ranks, partial(actions, mapping), examined))
     return None
 
 
@@ -167,45 +170,81 @@ def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> boo
         return False
 
 
-def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Mapping[str, int]:
-    """What a schedule, or each of a family, asks of each buffer."""
-    array = architecture.array
-    i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
-    results = mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows
-    source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
-    gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
-    return {
-        "a_words": mapping.units * mapping.held_blocks(array.rows) * source_words,
-        "b_entries": mapping.j_tiles * mapping.lj * gradient_words * gemm.entries,
-        "accumulator_words": results,
-        "vector_out_bytes": results * array.columns * 4,
-    }
+@dataclass(frozen=True, slots=True)
+class _Volumes:
+    """What a schedule, each of a family, or each of families side by side holds and moves.
+
+    Members
+    -------
+    words : of operand A per row bank and instruction.
+    entries : of operand B per column bank and instruction.
+    results : per column bank and instruction.
+    instances : instructions.
+    kept : instructions whose results leave the accumulators.
+    compute : issue and drain cycles of all instructions together.
+    overhead : other cycles of each of them.
+    """
+
+    words: int
+    entries: int
+    results: int
+    instances: int
+    kept: int
+    compute: int
+    overhead: int
 
 
-def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
+def _volumes(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> _Volumes:
     array = architecture.array
     unit = unit_of(gemm, array)
     i_blocks = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
     j_blocks = unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles
     cuts = -(-gemm.gradient.batch_words // mapping.batch_words) * (gemm.gradient.height // mapping.rows)
-    compute, overhead = _gradient_cycles(gemm, mapping, architecture)
-    instances = i_blocks * j_blocks * cuts
-    words = (
-        mapping.units
-        * mapping.held_blocks(array.rows)
-        * mapping.batch_words
-        * gemm_rows(gemm, mapping.rows)
-        * gemm.source.width
-    )
-    entries = mapping.j_tiles * mapping.lj * mapping.batch_words * mapping.rows * gemm.gradient.width * gemm.entries
-    loaded = instances * (words * array.rows * gemm.word * 2 + entries * array.columns * gemm.entry_bytes)
-    bus = architecture.memory.bytes_per_cycle
-    slowest = largest(compute + instances * overhead, loaded // bus)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
-    results = (
-        i_blocks * j_blocks * mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows * array.columns
+    source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
+    gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
+    compute, overhead = _gradient_cycles(gemm, mapping, architecture)
+    kept = i_blocks * j_blocks
+    return _Volumes(
+        words=mapping.units * mapping.held_blocks(array.rows) * source_words,
+        entries=mapping.j_tiles * mapping.lj * gradient_words * gemm.entries,
+        results=mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows,
+        instances=kept * cuts,
+        kept=kept,
+        compute=compute,
+        overhead=overhead,
     )
-    return slowest + loaded // bus // instances + results // architecture.vector.lanes + results * 4 // bus, instances
+
+
+def _gradient_demands(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Mapping[str, int]:
+    """What a schedule, or each of a family, asks of each buffer."""
+    return _demands(_volumes(gemm, mapping, architecture), architecture.array)
+
+
+def _demands(volumes: _Volumes, array: Array) -> Mapping[str, int]:
+    return {
+        "a_words": volumes.words,
+        "b_entries": volumes.entries,
+        "accumulator_words": volumes.results,
+        "vector_out_bytes": volumes.results * array.columns * 4,
+    }
+
+
+def _gradient_cost(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
+    """Predicted cycles and instructions of a schedule, or of each of a family."""
+    return _cost(gemm, _volumes(gemm, mapping, architecture), architecture)
+
+
+def _cost(gemm: GradientGemm, volumes: _Volumes, architecture: Architecture) -> tuple[int, int]:
+    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
+    array, instances = architecture.array, volumes.instances
+    entry_bytes = array.columns * gemm.entry_bytes
+    loaded = instances * (volumes.words * (array.rows * gemm.word * 2) + volumes.entries * entry_bytes)
+    transferred = loaded // architecture.memory.bytes_per_cycle
+    slowest = largest(volumes.compute + instances * volumes.overhead, transferred)
+    results = volumes.kept * volumes.results * array.columns
+    drained = results // architecture.vector.lanes + results * 4 // architecture.memory.bytes_per_cycle
+    return slowest + transferred // instances + drained, instances
 
 
 def _gradient_cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:

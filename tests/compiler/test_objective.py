@@ -15,6 +15,7 @@ from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.applied import Applied, Offer, factor_words
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import ChannelMapping, store_dims
+from gossamer_compiler.channel_volumes import product_of
 from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.emit_gradient import emit_gradient_gemm
 from gossamer_compiler.emit_token_products import Epilogue, emit_product
@@ -87,7 +88,7 @@ def predicted_gradient(gemm: GradientGemm, mapping: GradientMapping, architectur
 
 
 def predicted_channels(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
-    return channel_actions(gemm, mapping, channels._channel_product(gemm, mapping, architecture), architecture)
+    return channel_actions(gemm, mapping, product_of(gemm, mapping, architecture), architecture)
 
 
 def at(actions: Actions, place: int) -> dict[str, int]:
@@ -147,7 +148,7 @@ def test_predicted_actions_of_a_pass_that_is_taken_over_or_not(machine: str, inp
     offer = Offer(inputs, int(stored), factor_words(given))
     flags |= VectorFlag.AFFINE | (VectorFlag.RESIDUAL if inputs > 1 else VectorFlag(0))
     checked = set()
-    for family in channels._channel_families(gemm, architecture, offer):
+    for family in channels._channel_families(gemm, architecture, offered=True):
         together = channels._all_actions(gemm, family, architecture, offer)
         for place, mapping in list(enumerate(members(family)))[::7]:
             if mapping.strips != (1, 1) or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS:

@@ -1,0 +1,243 @@
+"""What schedules of FF and BP hold and move, and the cycles predicted from it.
+
+All is arithmetic on sizes: the same formulas serve one schedule, a family, and families laid side by side. What no
+pattern changes (:class:`Volumes`) stands apart from what does (:class:`Weights`), so that dense and sparse products of
+the same sizes share it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from gossamer_compiler.applied import Offer
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
+from gossamer_compiler.families import each, largest
+from gossamer_compiler.geometry import ChannelGemm, Taps
+from gossamer_compiler.predicted_actions import each_actions
+from gossamer_compiler.tiling import block_options
+from gossamer_models.actions import Actions, instruction_actions
+from gossamer_models.architecture import Architecture, Array
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import Dataflow, Gemm
+from gossamer_models.layouts import entry_tile
+from gossamer_models.timing.gemm import gemm_cycles
+
+__all__ = ["BOTH", "Edges", "Volumes", "Weights", "cost_of", "demands_of", "product_of", "volumes_of", "weights_of"]
+
+_ENTRY_BYTES = 3
+_PASS_TILES = 8
+
+Edges = tuple[bool, bool]
+BOTH: Final = (True, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """What no pattern changes.
+
+    Members
+    -------
+    j_tiles, applies : as in the schedule.
+    words : of operand A per row bank and instruction.
+    results : per column bank and instruction.
+    instances : instructions.
+    """
+
+    j_tiles: int
+    applies: int
+    words: int
+    results: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What follows from the weights that are kept.
+
+    Members
+    -------
+    tile : entries of one tile of operand B.
+    all : of all its tiles, padding left out.
+    compute : issue and drain cycles of all instructions together.
+    overhead : other cycles of each of them.
+    """
+
+    tile: int
+    all: int
+    compute: int
+    overhead: int
+
+
+def volumes_of(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> Volumes:
+    """Volumes of a schedule, or of each of a family."""
+    part = gemm.strip(mapping.strips)
+    j_blocks = channel_columns(gemm, array, mapping.lj).all_tiles // mapping.j_tiles
+    batch_all = block_options(gemm.source.batch, array.rows)[-1]
+    return Volumes(
+        j_tiles=mapping.j_tiles,
+        applies=mapping.applies,
+        words=mapping.batch_blocks * tile_words(gemm, mapping),
+        results=mapping.tiles * mapping.li * mapping.lj * array.rows,
+        instances=j_blocks * (batch_all // mapping.batch_blocks)
+        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns),
+    )  # fmt: skip
+
+
+def weights_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Weights:
+    """Operand B of a schedule, or of each of a family."""
+    array, words, entries = architecture.array, gemm.words, gemm.entries
+    compute, overhead = _cycles(gemm, mapping, array)
+    return Weights(
+        tile=entry_tile(words, entries, mapping.lj, array.columns),
+        all=channel_columns(gemm, array, mapping.lj).all_tiles * mapping.lj * words * entries * array.columns,
+        compute=compute,
+        overhead=overhead,
+    )
+
+
+def demands_of(
+    gemm: ChannelGemm, volumes: Volumes, weights: Weights, architecture: Architecture, offer: Offer | None
+) -> Mapping[str, int]:
+    """What is asked of each buffer."""
+    array, words = architecture.array, volumes.words
+    held, kept = (0, 0) if offer is None else (offer.inputs, offer.stored)
+    made_bytes = words * (volumes.applies * array.rows * gemm.word * 2)
+    return {
+        "vector_in_bytes": held * made_bytes,
+        "a_words": words,
+        "b_entries": volumes.j_tiles * weights.tile // array.columns,
+        "accumulator_words": volumes.results,
+        "vector_out_bytes": volumes.results * array.columns * 2 + kept * architecture.vector.align(made_bytes),
+    }
+
+
+def cost_of(
+    gemm: ChannelGemm,
+    volumes: Volumes,
+    weights: Weights,
+    architecture: Architecture,
+    edges: Edges = BOTH,
+    offer: Offer | None = None,
+) -> tuple[int, int]:
+    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
+    array, instances = architecture.array, volumes.instances
+    made = instances * volumes.words * (array.rows * gemm.word)
+    results = instances * volumes.results * array.columns
+    bus, lanes = architecture.memory.bytes_per_cycle, architecture.vector.lanes
+    loaded, stored, streamed, apart = 2 * made + weights.all * _ENTRY_BYTES, 2 * results, results // lanes, 0
+    applied = 0
+    if offer is not None:
+        applies = volumes.applies
+        loaded += applies * 2 * (offer.inputs - 1) * made
+        stored += applies * 2 * offer.stored * made
+        applied = applies * made // lanes
+        streamed = results // min(lanes, array.columns) + applied
+        apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
+    slowest = largest(weights.compute + instances * weights.overhead, loaded // bus, stored // bus, streamed)
+    begins, ends = edges
+    moved = begins * loaded + ends * stored
+    exposed = moved // bus // instances + ends * results // lanes // instances + applied // instances
+    return slowest + exposed + apart, instances
+
+
+def _pass_cycles(gemm: ChannelGemm, architecture: Architecture, offer: Offer) -> int:
+    """Predicted cycles of a pass of its own, its first load and last store of an eighth included."""
+    source, bus = gemm.source, architecture.memory.bytes_per_cycle
+    elements = source.batch_blocks * source.slab_bytes // 2
+    streamed, read, written = (
+        elements // architecture.vector.lanes,
+        2 * offer.inputs * elements // bus,
+        2 * elements // bus,
+    )
+    return max(streamed, read, written) + (read + written) // _PASS_TILES
+
+
+def _cycles(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[int, int]:
+    """Issue and drain cycles of all tiles of a row bank's part, and overhead per instruction."""
+    gemm, overheads = gemm.strip(mapping.strips), []
+
+    def cycles(columns: int) -> int:
+        total = 0
+        for part, repeats in _parts(gemm, mapping, columns, array):
+            found = gemm_cycles(array, part)
+            overheads.append(found.overhead)
+            total += (found.issue + found.drain) * repeats
+        return total
+
+    compute = each(_cut_columns(gemm, mapping), cycles)
+    return compute, overheads[0]
+
+
+def product_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
+    """Actions of the multiply-adds of the whole problem."""
+    gemm = gemm.strip(mapping.strips)
+    array = architecture.array
+
+    def actions(columns: int) -> Actions:
+        parts = _parts(gemm, mapping, columns, array)
+        return Actions.total((instruction_actions(array, part), repeats) for part, repeats in parts)
+
+    return each_actions(_cut_columns(gemm, mapping), actions)
+
+
+def _parts(gemm: ChannelGemm, mapping: ChannelMapping, columns: int, array: Array) -> list[tuple[Gemm, int]]:
+    """Instructions that together have all tiles, and how often each repeats.
+
+    Weight-stationary, the last block of samples has only the points that exist, but for strips of pixels: an
+    instruction has no level left that would tell its block.
+    """
+    image = _Image(gemm.y, gemm.x, gemm.tap_words, gemm.chunk_words, gemm.entries, gemm.entries_last)
+    whole = _whole(image, mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
+    blocks = block_options(gemm.source.batch, array.rows)[-1]
+    tiles = channel_columns(gemm, array, mapping.lj).all_tiles
+    if mapping.dataflow == Dataflow.OS:
+        return [(whole, tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li)))]
+    rows = array.rows if mapping.strips != WHOLE else max(0, gemm.source.batch - (blocks - 1) * array.rows)
+    if mapping.over_pixels:
+        ragged = whole if whole.i2 > 1 else changed(whole, rows_level=2, rows_last=rows)
+        return [(whole, tiles * (blocks - 1)), (ragged, tiles)]
+    i0 = -(-blocks // mapping.li)
+    batch = {"i2": whole.i1, "i1": whole.i0, "i0": i0, "li_last": blocks - (i0 - 1) * mapping.li, "rows_last": rows}
+    steps = {"y_i2": whole.y_i1, "y_i1": 0, "x_i1": whole.x_i0, "x_i0": 0}
+    return [(changed(whole, **batch, **steps, rows_level=0), tiles)]
+
+
+def _cut_columns(gemm: ChannelGemm, mapping: ChannelMapping) -> int:
+    """Columns of pixels of a tile where they cut Li pixels short, else all there are."""
+    if not mapping.over_pixels:
+        return gemm.x.outputs
+    # Arithmetic in place of a choice, as in tile_words.
+    short = mapping.columns % mapping.li != 0
+    return gemm.x.outputs + short * (mapping.columns - gemm.x.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What the tiles of all pixels depend on, whatever the batch and the number of columns."""
+
+    y: Taps
+    x: Taps
+    tap_words: int
+    chunk_words: int
+    entries: int
+    entries_last: int
+
+
+@lru_cache(maxsize=1 << 14)
+def _whole(image: _Image, li: int, lj: int, over_pixels: bool, columns: int, dataflow: Dataflow) -> Gemm:
+    """All pixels as one instruction, strips of ``columns`` outermost; one tile along j and along the batch."""
+    y, x = image.y, image.x
+    outer, inner = y.outputs, x.outputs
+    i0 = -(-columns // li) if over_pixels else inner
+    return Gemm(
+        dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1,
+        entries=image.entries, entries_last=image.entries_last, last_level=0, chunk_words=image.chunk_words,
+        i2=inner // columns if over_pixels else 1, i1=outer, i0=i0,
+        r2=y.count, r1=x.count, r0=image.tap_words,
+        li_last=columns - (i0 - 1) * li if over_pixels else 1,
+        y_base=y.origin, y_i1=y.step, y_level=2, y_negative=int(y.direction < 0), y_size=y.size,
+        x_base=x.origin, x_i2=columns * x.step if over_pixels else 0,
+        x_i0=x.step * (li if over_pixels else 1), x_li=x.step if over_pixels else 0,
+        x_level=1, x_negative=int(x.direction < 0), x_size=x.size,
+    )  # fmt: skip
