@@ -5,10 +5,10 @@ pattern changes (:class:`Volumes`) stands apart from what does (:class:`Weights`
 the same sizes share it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, Self
 
 from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
@@ -22,6 +22,7 @@ from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.layouts import entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
 
 __all__ = ["BOTH", "Edges", "Volumes", "Weights", "cost_of", "demands_of", "product_of", "volumes_of", "weights_of"]
 
@@ -84,16 +85,20 @@ def volumes_of(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> Volu
     )  # fmt: skip
 
 
-def weights_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Weights:
-    """Operand B of a schedule, or of each of a family."""
+def weights_of(gemm: ChannelGemm, mappings: Iterable[ChannelMapping], architecture: Architecture) -> Iterator[Weights]:
+    """Operand B of schedules, or of each of families."""
     array, words, entries = architecture.array, gemm.words, gemm.entries
-    compute, overhead = _cycles(gemm, mapping, array)
-    return Weights(
-        tile=entry_tile(words, entries, mapping.lj, array.columns),
-        all=channel_columns(gemm, array, mapping.lj).all_tiles * mapping.lj * words * entries * array.columns,
-        compute=compute,
-        overhead=overhead,
-    )
+    rates: dict[tuple[int, int], _Rates] = {}
+    for mapping in mappings:
+        if mapping.strips not in rates:
+            rates[mapping.strips] = _rates(_Image.of(gemm.strip(mapping.strips)), array)
+        compute, overhead = _cycles(gemm.strip(mapping.strips), mapping, array, rates[mapping.strips])
+        yield Weights(
+            tile=entry_tile(words, entries, mapping.lj, array.columns),
+            all=channel_columns(gemm, array, mapping.lj).all_tiles * mapping.lj * words * entries * array.columns,
+            compute=compute,
+            overhead=overhead,
+        )
 
 
 def demands_of(
@@ -153,20 +158,25 @@ def _pass_cycles(gemm: ChannelGemm, architecture: Architecture, offer: Offer) ->
     return max(streamed, read, written) + (read + written) // _PASS_TILES
 
 
-def _cycles(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[int, int]:
+def _cycles(gemm: ChannelGemm, mapping: ChannelMapping, array: Array, rates: "_Rates") -> tuple[int, int]:
     """Issue and drain cycles of all tiles of a row bank's part, and overhead per instruction."""
-    gemm, overheads = gemm.strip(mapping.strips), []
+    cut, interleave = _cut_columns(gemm, mapping), (mapping.li, mapping.lj, mapping.over_pixels)
+    if mapping.dataflow == Dataflow.OS:
+        compute = _repeats(gemm, mapping, array) * each(cut, lambda columns: rates(*interleave, columns))
+        return compute, gemm_overhead_cycles(array, mapping.li * mapping.lj)
 
     def cycles(columns: int) -> int:
-        total = 0
-        for part, repeats in _parts(gemm, mapping, columns, array):
-            found = gemm_cycles(array, part)
-            overheads.append(found.overhead)
-            total += (found.issue + found.drain) * repeats
-        return total
+        parts = [(gemm_cycles(array, part), repeats) for part, repeats in _parts(gemm, mapping, columns, array)]
+        return sum((part.issue + part.drain) * repeats for part, repeats in parts)
 
-    compute = each(_cut_columns(gemm, mapping), cycles)
-    return compute, overheads[0]
+    return each(cut, cycles), stationary_overhead_cycles(array, mapping.li * mapping.lj)
+
+
+def _repeats(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> int:
+    """How often an instruction that has all pixels repeats over result channels and samples."""
+    blocks = block_options(gemm.source.batch, array.rows)[-1]
+    tiles = channel_columns(gemm, array, mapping.lj).all_tiles
+    return tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li))
 
 
 def product_of(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:
@@ -187,12 +197,11 @@ def _parts(gemm: ChannelGemm, mapping: ChannelMapping, columns: int, array: Arra
     Weight-stationary, the last block of samples has only the points that exist, but for strips of pixels: an
     instruction has no level left that would tell its block.
     """
-    image = _Image(gemm.y, gemm.x, gemm.tap_words, gemm.chunk_words, gemm.entries, gemm.entries_last)
-    whole = _whole(image, mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
+    whole = _whole(_Image.of(gemm), mapping.li, mapping.lj, mapping.over_pixels, columns, mapping.dataflow)
+    if mapping.dataflow == Dataflow.OS:
+        return [(whole, _repeats(gemm, mapping, array))]
     blocks = block_options(gemm.source.batch, array.rows)[-1]
     tiles = channel_columns(gemm, array, mapping.lj).all_tiles
-    if mapping.dataflow == Dataflow.OS:
-        return [(whole, tiles * (blocks if mapping.over_pixels else -(-blocks // mapping.li)))]
     rows = array.rows if mapping.strips != WHOLE else max(0, gemm.source.batch - (blocks - 1) * array.rows)
     if mapping.over_pixels:
         ragged = whole if whole.i2 > 1 else changed(whole, rows_level=2, rows_last=rows)
@@ -223,8 +232,28 @@ class _Image:
     entries: int
     entries_last: int
 
+    @classmethod
+    def of(cls, gemm: ChannelGemm) -> Self:
+        """That of a product."""
+        return cls(gemm.y, gemm.x, gemm.tap_words, gemm.chunk_words, gemm.entries, gemm.entries_last)
 
-@lru_cache(maxsize=1 << 14)
+
+_Rates = Callable[[int, int, bool, int], int]
+"""Issue and drain cycles of all pixels by (li, lj, over_pixels, columns)."""
+
+
+@lru_cache(maxsize=1 << 10)
+def _rates(image: _Image, array: Array) -> _Rates:
+    """Those of output-stationary tiles: what one batch has worked out serves the others."""
+
+    @cache
+    def cycles(li: int, lj: int, over_pixels: bool, columns: int) -> int:
+        found = gemm_cycles(array, _whole(image, li, lj, over_pixels, columns, Dataflow.OS))
+        return found.issue + found.drain
+
+    return cycles
+
+
 def _whole(image: _Image, li: int, lj: int, over_pixels: bool, columns: int, dataflow: Dataflow) -> Gemm:
     """All pixels as one instruction, strips of ``columns`` outermost; one tile along j and along the batch."""
     y, x = image.y, image.x

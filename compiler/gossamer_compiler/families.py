@@ -46,9 +46,10 @@ def each(values: int, count: Callable[[int], int]) -> int:
     """``count`` of a size, or of each of a family's."""
     if not isinstance(values, np.ndarray):
         return count(values)
-    different, places = np.unique(values, return_inverse=True)
-    counted: Any = np.array([count(int(value)) for value in different], np.int64)[places]
-    return counted
+    listed = values.tolist()
+    counted = {value: count(value) for value in sorted(set(listed))}
+    found: Any = np.array([counted[value] for value in listed], np.int64)
+    return found
 
 
 def limited(families: Iterable[_M], demand: Callable[[_M], int], limit: int) -> tuple[list[_M], int]:

@@ -109,7 +109,7 @@ def _best_channels(
         laid = _lay(gemm, families, architecture.array)
     if not laid.families:
         return None
-    weights = joined([weights_of(gemm, family, architecture) for family in laid.families], laid.sizes)
+    weights = joined(list(weights_of(gemm, laid.families, architecture)), laid.sizes)
     fitting = fits(demands_of(gemm, laid.volumes, weights, architecture, offer), architecture.buffers)
     cost = cost_of(gemm, laid.volumes, weights, architecture, edges, offer)
     keys = objective.keys(cost, lambda: joined([actions(family) for family in laid.families], laid.sizes))
@@ -225,7 +225,7 @@ def _channel_demands(
     gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture, offer: Offer | None = None
 ) -> Mapping[str, int]:
     """What a schedule, or each of a family, asks of each buffer."""
-    volumes, weights = volumes_of(gemm, mapping, architecture.array), weights_of(gemm, mapping, architecture)
+    volumes, (weights,) = volumes_of(gemm, mapping, architecture.array), weights_of(gemm, [mapping], architecture)
     return demands_of(gemm, volumes, weights, architecture, offer)
 
 
@@ -237,5 +237,5 @@ def _channel_cost(
     offer: Offer | None = None,
 ) -> tuple[int, int]:
     """Predicted cycles and instructions of a schedule, or of each of a family."""
-    volumes, weights = volumes_of(gemm, mapping, architecture.array), weights_of(gemm, mapping, architecture)
+    volumes, (weights,) = volumes_of(gemm, mapping, architecture.array), weights_of(gemm, [mapping], architecture)
     return cost_of(gemm, volumes, weights, architecture, edges, offer)

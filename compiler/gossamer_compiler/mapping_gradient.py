@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from typing import Self
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
 from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
 
 __all__ = ["choose_gradient", "given_gradient", "map_gradient", "unplaced_gradient"]
 
@@ -249,25 +251,46 @@ def _cost(gemm: GradientGemm, volumes: _Volumes, architecture: Architecture) -> 
 
 def _gradient_cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:
     """Issue and drain cycles of the whole problem, and overhead per instruction."""
-    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
+    array = architecture.array
+    interleave = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
+    rates = _rates(_Shape.of(gemm, array), array)
 
     def cycles(case: int) -> int:
-        return _whole_cycles(gemm, *kind, case, architecture)[0]
+        samples, rows = _part(gemm, mapping.lr, case)
+        return rates(*interleave, samples, rows, case) * _repeats(gemm, mapping, samples, array)
 
+    slots = mapping.li * mapping.lj * mapping.lr
     compute = each(_cases(gemm, mapping, architecture), cycles)
-    case = int(np.max(_cases(gemm, mapping, architecture))) if mapping.lr > 1 else 0
-    return compute, _whole_cycles(gemm, *kind, case, architecture)[1]
+    if mapping.dataflow == Dataflow.WS:
+        return compute, stationary_overhead_cycles(array, slots)
+    return compute, gemm_overhead_cycles(array, slots, mapping.lr)
 
 
 def _gradient_product(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
     """Actions of the multiply-adds of the whole problem."""
-    kind = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
+    array, shape = architecture.array, _Shape.of(gemm, architecture.array)
+    interleave = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
 
     def actions(case: int) -> Actions:
-        parts = _wholes(gemm, *kind, case, architecture)
-        return Actions.total((instruction_actions(architecture.array, whole), repeats) for whole, repeats in parts)
+        samples, rows = _part(gemm, mapping.lr, case)
+        repeats = _repeats(gemm, mapping, samples, array)
+        parts = _wholes(shape, *interleave, samples, rows, case, array)
+        return Actions.total((instruction_actions(array, whole), strips * repeats) for whole, strips in parts)
 
     return each_actions(_cases(gemm, mapping, architecture), actions)
+
+
+def _part(gemm: GradientGemm, lr: int, case: int) -> tuple[int, int]:
+    """Words of samples and output rows that are counted as one instruction: all, but with chunks side by side."""
+    height = gemm.gradient.height
+    if lr == 1:
+        return gemm.gradient.batch_words, height
+    return (1, case) if case < height else (case // height, height)
+
+
+def _repeats(gemm: GradientGemm, mapping: GradientMapping, samples: int, array: Array) -> int:
+    """How often ``samples`` words repeat over output channels and the batch."""
+    return unit_of(gemm, array).columns(array, mapping.lj).all_tiles * (gemm.gradient.batch_words // samples)
 
 
 def _cases(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> int:
@@ -284,29 +307,58 @@ def _cases(gemm: GradientGemm, mapping: GradientMapping, architecture: Architect
     return 1 * (mapping.channel_blocks == blocks)
 
 
-@cache
-def _whole_cycles(
-    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, case: int,
-    architecture: Architecture,
-) -> tuple[int, int]:  # fmt: skip
-    compute = overhead = 0
-    for whole, repeats in _wholes(gemm, dataflow, li, lj, lr, over_taps, case, architecture):
-        cycles = gemm_cycles(architecture.array, whole)
-        compute, overhead = compute + (cycles.issue + cycles.drain) * repeats, cycles.overhead
-    return compute, overhead
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the cycles of some samples and rows depend on, whatever the batch and the output channels.
+
+    Members
+    -------
+    alike : compares equal for shapes of the same cycles.
+    blocks : blocks of R input channels.
+    last_rows : rows of the last one.
+    """
+
+    alike: tuple[object, ...]
+    blocks: int
+    last_rows: int
+    gemm: GradientGemm = field(compare=False)
+
+    @classmethod
+    def of(cls, gemm: GradientGemm, array: Array) -> Self:
+        """That of a product."""
+        source, gradient, unit = gemm.source, gemm.gradient, unit_of(gemm, array)
+        alike = (
+            gemm.word, gemm.window, source.height, source.width, gradient.height, gradient.width, gemm.entries,
+            gemm.last_entries,
+        )  # fmt: skip
+        return cls(alike, block_options(unit.inputs, array.rows)[-1], last_rows(unit, array), gemm)
+
+
+_Rates = Callable[[Dataflow, int, int, int, bool, int, int, int], int]
+"""Issue and drain cycles by (dataflow, li, lj, lr, over_taps, samples, rows, case)."""
+
+
+@lru_cache(maxsize=1 << 10)
+def _rates(shape: _Shape, array: Array) -> _Rates:
+    """Those of a shape: what one product has worked out serves the others."""
+
+    @cache
+    def cycles(
+        dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, samples: int, rows: int, case: int
+    ) -> int:
+        parts = _wholes(shape, dataflow, li, lj, lr, over_taps, samples, rows, case, array)
+        found = [(gemm_cycles(array, whole), strips) for whole, strips in parts]
+        return sum((part.issue + part.drain) * strips for part, strips in found)
+
+    return cycles
 
 
 def _wholes(
-    gemm: GradientGemm, dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, case: int,
-    architecture: Architecture,
+    shape: _Shape, dataflow: Dataflow, li: int, lj: int, lr: int, over_taps: bool, samples: int, rows: int, case: int,
+    array: Array,
 ) -> list[tuple[Gemm, int]]:  # fmt: skip
-    """All taps, samples and input channels as few instructions, and how often each repeats over output channels.
-
-    With chunks side by side they are those that the samples and rows are cut into.
-    """
-    array, (kh, kw), gradient = architecture.array, gemm.window.kernel, gemm.gradient
-    unit = unit_of(gemm, array)
-    blocks = block_options(unit.inputs, array.rows)[-1]
+    """All taps and input channels of samples and rows as few instructions, and strips of rows that each stands for."""
+    gemm, blocks, (kh, kw) = shape.gemm, shape.blocks, shape.gemm.window.kernel
     ragged = gemm.last_entries != gemm.entries
     if over_taps:
         taps = -(-kw // li)
@@ -316,18 +368,14 @@ def _wholes(
         tiles = -(-blocks // li)
         loops = {"i2": kh, "i1": kw, "i0": tiles, "li_last": blocks - (tiles - 1) * li, "rows_level": 0}
         loops |= {"y_i2": 1, "x_i1": 1}
-    samples, rows = gradient.batch_words, gradient.height
-    if lr > 1:
-        samples, rows = (1, case) if case < rows else (case // rows, rows)
     whole = Gemm(
         dataflow=dataflow, log2_li=li.bit_length() - 1, log2_lj=lj.bit_length() - 1, log2_lr=lr.bit_length() - 1,
         entries=gemm.entries, entries_last=gemm.last_entries, last_level=2 if ragged else NO_LEVEL,
         chunk_words=gemm.chunk_words,
-        rows_last=last_rows(unit, array) if dataflow == Dataflow.WS and case else array.rows,
+        rows_last=shape.last_rows if dataflow == Dataflow.WS and case else array.rows,
     )  # fmt: skip
-    whole = changed(whole, **reduction(gemm, samples, rows, lr, gemm.entries * lj))
-    repeats = unit.columns(array, lj).all_tiles * (gradient.batch_words // samples)
-    return [(changed(whole, **loops, y_base=y), strips * repeats) for y, strips in _origins(gemm, whole, rows).items()]
+    whole = changed(whole, **loops, **reduction(gemm, samples, rows, lr, gemm.entries * lj))
+    return [(changed(whole, y_base=y), strips) for y, strips in _origins(gemm, whole, rows).items()]
 
 
 def _origins(gemm: GradientGemm, first: Gemm, rows: int) -> Counter[int]:
