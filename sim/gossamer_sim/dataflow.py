@@ -11,9 +11,9 @@ Time left out by the periodic shortcut is kept apart (``skipped``): all stamps a
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer
@@ -79,6 +79,7 @@ class DataflowMachine:
         self._done: tuple[list[tuple[int, int, int]], ...] = tuple([] for _ in ENGINES)
         self._shifts: list[tuple[tuple[int, ...], int]] = []
         self._rings: list[Ring] = []
+        self._executions = Executions.of(self._done)
 
     def job(self, work: Work) -> Job:
         """A work as :meth:`deal` takes it."""
@@ -132,6 +133,7 @@ class DataflowMachine:
             self._go_on()
         if any(self._queues):
             raise DisorderError("an instruction waits for ever")
+        self._executions = Executions.of(self._done)
         self._check_semaphores()
 
     def state(self) -> tuple[tuple[object, ...], int]:
@@ -182,8 +184,7 @@ class DataflowMachine:
         period = self.cursor - since.cursor
         for ring in self._rings[since.rings :]:
             ring.times *= times + 1
-        parts = [done[length:] for done, length in zip(self._done, since.lengths, strict=True)]
-        self._rings.append(Ring(parts, period, times))
+        self._rings.append(Ring(since.lengths, tuple(map(len, self._done)), period, times))
         left_out = times * (period + self.skipped - since.skipped)
         if self.spans is not None:
             # Shown in front of the period that was walked through, which is then the last one.
@@ -197,9 +198,12 @@ class DataflowMachine:
         self.skipped += left_out
 
     def total(self) -> Tally:
-        """Cycles of each set of busy engines, from the first dealing cycle to the last end, and executions per work."""
-        whole = Ring(self._done, max(self.cursor, *self._free), 1)
-        return tally([whole, *self._rings], len(self._works))
+        """Cycles of each set of busy engines, from the first dealing cycle to the last end, and executions per work.
+
+        All must have ended.
+        """
+        whole = Ring((0,) * len(ENGINES), tuple(map(len, self._done)), max(self.cursor, *self._free), 1)
+        return tally(self._executions, [whole, *self._rings], len(self._works))
 
     def close(self) -> None:
         """Write the spans, in order of their ends."""
@@ -275,18 +279,17 @@ class DataflowMachine:
 
     def _check_semaphores(self) -> None:
         """Tokens held after each signal, those of waits that start in its last cycle taken off."""
-        found = Executions.of(self._done)
-        gives = np.array([_mask(work.signals) for work in self._works], np.int64)[found.numbers]
-        takes = np.array([_mask(work.waits) for work in self._works], np.int64)[found.numbers]
-        for bit, held in enumerate(self._credits):
-            given = gives >> bit & 1 > 0
-            if held + np.count_nonzero(given) > MAX_TOKENS:
-                ends = found.ends[given]
-                taken = np.searchsorted(found.starts[takes >> bit & 1 > 0], ends, side="right")
-                if int((held + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:
-                    raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
+        found, held = self._executions, list(self._credits)
+        executed = np.bincount(found.numbers, minlength=len(self._works)).tolist()
+        for work in self._works:
+            for bit in work.signals:
+                held[bit] += executed[work.number]
+        for bit in (bit for bit, most in enumerate(held) if most > MAX_TOKENS):
+            ends = found.ends[self._having(bit, "signals")]
+            taken = np.searchsorted(found.starts[self._having(bit, "waits")], ends, side="right")
+            if int((self._credits[bit] + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:
+                raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
 
-
-@cache
-def _mask(bits: tuple[int, ...]) -> int:
-    return sum(1 << bit for bit in bits)
+    def _having(self, bit: int, tokens: str) -> NDArray[np.bool_]:
+        """Which executions signal a semaphore or wait for it."""
+        return np.array([bit in getattr(work, tokens) for work in self._works])[self._executions.numbers]
