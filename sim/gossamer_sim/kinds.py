@@ -12,8 +12,9 @@ change, from these rules:
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product
-from operator import mul
+from operator import mul, or_
 from typing import TYPE_CHECKING
 
 from gossamer_models.isa.fields import changed
@@ -88,6 +89,7 @@ class Template:
     Members
     -------
     fixed : the kind of all iterations; None if there may be several.
+    levels : of the loops that may tell kinds apart, a bit each.
 
     Raises
     ------
@@ -109,7 +111,7 @@ class Template:
         self._build = build
         self._repeats = repeats
         self.deal_cycles = deal_cycles(instruction)
-        rules = []
+        rules, timed = [], []
         places = PLACES[type(instruction)]
         for modifier in instruction.modifiers:
             name = names[modifier.field]
@@ -119,7 +121,11 @@ class Template:
             if not levels or not set(levels) <= set(counts):
                 raise ValueError(f"modifier of `{name}` must name loops around it, not {levels}")
             rules.append(_Rule(name, modifier.kind, levels, modifier.value))
+            timed.append(modifier)
         self.rules = tuple(rules)
+        self.levels = reduce(or_, (1 << level for rule in rules for level in rule.levels), 0)
+        # Where iterations that differ in places alone are of one kind, nobody asks for places.
+        self._timed = changed(instruction, modifiers=tuple(timed)) if repeats else instruction
         self._sensitive = frozenset((rule.kind, level) for rule in rules for level in rule.levels)
         self._conditions = tuple(rule for rule in rules if rule.kind != ModifierKind.STEP)
         self._variants: dict[tuple[bool, ...], _Variant] = {}
@@ -145,7 +151,8 @@ class Template:
         return kind
 
     def _concrete(self, counters: list[int]) -> "Kind":
-        return self._build(resolve(self._instruction, dict(enumerate(counters)), self._resolve_counts()))
+        counts = {level: self._counts.get(level, 1) for level in range(4)}
+        return self._build(resolve(self._timed, dict(enumerate(counters)), counts))
 
     def sensitive(self, kind: ModifierKind, level: int) -> bool:
         """Whether a modifier of this kind looks at this level."""
@@ -192,9 +199,6 @@ class Template:
         if rule.kind == ModifierKind.FIRST:
             return not any(counters[level] for level in rule.levels)
         return all(counters[level] == self._counts[level] - 1 for level in rule.levels)
-
-    def _resolve_counts(self) -> dict[int, int]:
-        return {level: self._counts.get(level, 1) for level in range(4)}
 
     def _variant(self, active: tuple[bool, ...]) -> _Variant:
         variant = self._variants.get(active)

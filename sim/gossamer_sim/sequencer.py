@@ -19,7 +19,7 @@ from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process
 from gossamer_sim.work import Kind, Work, WorkShop
 
-__all__ = ["MAX_MEMORIES", "LoopNode", "Sequencer", "compile_stage"]
+__all__ = ["MAX_MEMORIES", "LoopNode", "Sequencer", "Straight", "compile_stage"]
 
 MAX_MEMORIES = 1024
 """States remembered per loop; a loop that does not repeat within as many iterations starts over remembering."""

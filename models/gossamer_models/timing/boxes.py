@@ -18,6 +18,7 @@ Box = tuple[Range, Range, Range]
 _EMPTY: Range = (0, 0)
 
 
+@lru_cache(maxsize=16)
 def boxes(instruction: Gemm) -> Counter[Box]:
     """Boxes of (r2, r1, r0) index ranges that tiles compute, each with its number of tiles per j.
 

@@ -7,6 +7,7 @@ their transfers are timed by :mod:`gossamer_models.timing.dma`. Those of several
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 
 from gossamer_models.architecture import Memory
@@ -78,6 +79,7 @@ def axis_span(transfer: Load | Store, axis: int) -> AxisSpan:
     return AxisSpan(sum((dim.count - 1) * dim.weight for dim in _used(transfer.dims) if dim.axis == axis), bound)
 
 
+@lru_cache(maxsize=16)
 def transfer_shape(transfer: Load | Store) -> TransferShape:
     """Bytes and runs of a concrete transfer; cost does not grow with its dimensions' counts.
 
