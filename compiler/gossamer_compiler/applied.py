@@ -6,7 +6,6 @@ stands in front of the loops, and the last one inside them has nothing to do. Wh
 a half of VOUT with the drain behind it, so that either is stored while the other half is written.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from gossamer_compiler.emit_vector import load_parameters
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.statistics import Normalisation
 from gossamer_models.architecture import Architecture
+from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import (
     Dim,
     Format,
@@ -157,7 +157,7 @@ class AppliedTiles:
         apply, wanted = self._apply(), self._applied.normalisation
         if wanted is not None:
             found.append(load_parameters(wanted.factors, factor_words(wanted), self._parameter, last_one=True))
-            apply = dataclasses.replace(apply, wait=apply.wait | S.PRM_FULL)
+            apply = changed(apply, wait=apply.wait | S.PRM_FULL)
         target = self._applied.target
         return [*found, apply, *([] if target is None else [self._store(target)])]
 
@@ -171,10 +171,10 @@ class AppliedTiles:
         loops : (level, iterations) of the loops over columns, samples and rows of pixels.
         load, gemm, drain, store : of a tile, as they would be without anything to apply.
         """
-        product = dataclasses.replace(
+        product = changed(
             gemm, wait=gemm.wait & ~S.A_FULL | S.OPERAND_FULL, signal=gemm.signal & ~S.A_FREE | S.OPERAND_FREE
         )
-        apply = dataclasses.replace(self._apply(), modifiers=(last(Vector, "count", [level for level, _ in loops], 0),))
+        apply = changed(self._apply(), modifiers=(last(Vector, "count", [level for level, _ in loops], 0),))
         target = self._applied.target
         if target is None:
             return [*self._loads(load), product, apply, drain, store]
@@ -182,10 +182,10 @@ class AppliedTiles:
         return [
             *self._loads(load),
             product,
-            dataclasses.replace(apply, advance=apply.advance & ~Advance.VOUT),
-            dataclasses.replace(self._next_store(target, loops), signal=0, advance=0),
-            dataclasses.replace(drain, wait=drain.wait & ~S.VOUT_FREE, target0=behind),
-            dataclasses.replace(store, buf_base=store.buf_base + behind),
+            changed(apply, advance=apply.advance & ~Advance.VOUT),
+            changed(self._next_store(target, loops), signal=0, advance=0),
+            changed(drain, wait=drain.wait & ~S.VOUT_FREE, target0=behind),
+            changed(store, buf_base=store.buf_base + behind),
         ]
 
     def behind(self) -> Load:
@@ -200,7 +200,7 @@ class AppliedTiles:
         inputs, offset = self._applied.inputs, load.mem_base - self._gemm.source.address
         end = len(inputs) - 1
         return [
-            dataclasses.replace(
+            changed(
                 load, wait=0 if place else S.VIN_FREE, signal=S.VIN_FULL if place == end else 0,
                 advance=Advance.VIN if place == end else 0, buffer=Buffer.VIN, mem_base=source.address + offset,
                 buf_base=place * 2 * self._elements,
@@ -254,4 +254,4 @@ class AppliedTiles:
             modifiers += changes
         if outer[1] > 1:
             modifiers.append(last(Store, "axis2_bound", [level for level, _ in loops], 0))
-        return dataclasses.replace(self._store(target), modifiers=tuple(modifiers), **fields)
+        return changed(self._store(target), modifiers=tuple(modifiers), **fields)

@@ -1,6 +1,5 @@
 """Schedules of FF and BP: every interleave and tile size that fits, and the best of them by an objective."""
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from gossamer_compiler.predicted_actions import channel_actions, offered_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, Array
+from gossamer_models.copies import copied
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.instructions import MAX_DIMS, Dataflow
 
@@ -102,7 +102,7 @@ def _best_channels(
     def demand(family: ChannelMapping) -> int:
         return sum(_channel_demands(gemm, family, architecture, offer).values())
 
-    laid = _laid(dataclasses.replace(gemm, pattern=DENSE), architecture, offered=offer is not None)
+    laid = _laid(copied(gemm, pattern=DENSE), architecture, offered=offer is not None)
     examined = sum(laid.sizes)
     if examined > objective.candidates:
         families, examined = limited(laid.families, demand, objective.candidates)
@@ -160,7 +160,7 @@ def _all_actions(
 
 def unplaced_channels(gemm: ChannelGemm) -> ChannelGemm:
     """The product without its places, so that equal ones compare equal."""
-    return dataclasses.replace(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
+    return copied(gemm, source=gemm.source.unplaced(), target=gemm.target.unplaced())
 
 
 def _channel_candidates(gemm: ChannelGemm, architecture: Architecture) -> Iterator[ChannelMapping]:

@@ -1,6 +1,5 @@
 """Schedules of WU: every interleave and tile size that fits, and the best of them by an objective."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from gossamer_compiler.predicted_actions import each_actions, gradient_actions
 from gossamer_compiler.tiling import block_options, divisors, does_not_fit, fits
 from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
+from gossamer_models.copies import copied
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
@@ -114,9 +114,9 @@ def given_gradient(
 
 def unplaced_gradient(gemm: GradientGemm) -> GradientGemm:
     """The product without its places and seed, so that equal ones compare equal."""
-    return dataclasses.replace(
+    return copied(
         gemm, source=gemm.source.unplaced(), gradient=gemm.gradient.unplaced(),
-        target=dataclasses.replace(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
+        target=copied(gemm.target, name="", address=0), sampled=gemm.sampled and gemm.sampled.unplaced(),
     )  # fmt: skip
 
 

@@ -93,6 +93,7 @@ class MultiplyLayer:
         self.turned: TurnedBackPropagation | None = None
         self.sampled: Sampled | None = None
         """Gradient of its output for WU, pruned along the batch; None if WU takes the dense one."""
+        self._planned: tuple[GradientGemm, Choice[GradientMapping]] | None = None
 
     def _offer(self, applied: Applied | None) -> Offer | None:
         if applied is None or not appliable(self.forward, self.architecture, stored=applied.target is not None):
@@ -221,10 +222,14 @@ class MultiplyLayer:
         return free and companionable(gemm, choice.mapping, self.architecture, companions)
 
     def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, Choice[GradientMapping]]:
-        gemm = GradientGemm(
-            self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping, self.sampled
-        )
-        return gemm, self.scheduler.gradient(gemm, self.node.name)
+        """WU and its schedule; asked for as often as passes look for a layer that can carry them."""
+        known = self._planned
+        if known is None or known[0].gradient is not gradient or known[0].sampled is not self.sampled:
+            gemm = GradientGemm(
+                self.source, gradient, self.weights.gradient, self.node.window, self.node.grouping, self.sampled
+            )
+            known = self._planned = gemm, self.scheduler.gradient(gemm, self.node.name)
+        return known
 
     def update(self, optimizer: Optimizer, stage: str = "update") -> StageProgram:
         """Weight update and both compressed copies; ``stage`` names it."""

@@ -1,7 +1,7 @@
 """Compiles one training iteration of a network: FF through the layers, BP and WU back, update."""
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -134,6 +134,10 @@ class _Compiler:
         self.totals: dict[str, Activation] = {}
         self.pruned = PrunedGradients(method, pattern, seed, self.memory)
         self.readers = Counter(name for node in graph.nodes for name in sources_of(node))
+        self.reading: defaultdict[str, list[Node]] = defaultdict(list)
+        for node in graph.nodes:
+            for name in dict.fromkeys(sources_of(node)):
+                self.reading[name].append(node)
 
     def compile(self, rule: Optimizer, *, prepare: bool) -> list[StageProgram]:
         """All stages in order."""
@@ -207,7 +211,7 @@ class _Compiler:
 
     def _taken_over(self, node: Chain) -> bool:
         """Whether the first layer that reads a chain's output makes it on its way; its schedule is chosen here."""
-        reader = next((other for other in self.graph.nodes if node.output in sources_of(other)), None)
+        reader = next(iter(self.reading[node.output]), None)
         if not isinstance(reader, Multiply) or not (node.normalise is None or self._has_factors(node)):
             return False
         stored = self.trains or self.readers[node.output] > 1
@@ -217,8 +221,9 @@ class _Compiler:
         """Statistics that a layer can give to the one normalisation that reads its output."""
         if not self.trains:
             return None
-        readers = [other for other in self.graph.nodes if isinstance(other, Chain) and other.source == node.output]
-        wanting = [self._chain(other) for other in readers if other.normalise is not None]
+        readers = self.reading[node.output]
+        chains = [other for other in readers if isinstance(other, Chain) and other.source == node.output]
+        wanting = [self._chain(other) for other in chains if other.normalise is not None]
         if len(wanting) != 1 or wanting[0].normalisation is None:
             return None
         statistics = self.multiplies[node.name].statistics(wanting[0].normalisation)

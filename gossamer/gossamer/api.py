@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,13 @@ def load(
     else:
         machine = load_architecture(architecture)
     _check_words(workload, machine)
-    return workload, network, machine.limited_to(dataflow)
+    return workload, network, _one(machine.limited_to(dataflow))
+
+
+@lru_cache(maxsize=32)
+def _one(machine: Architecture) -> Architecture:
+    """The first of equal machines: what is remembered of it is then found without comparing all of both."""
+    return machine
 
 
 def _check_words(workload: Workload, machine: Architecture) -> None:

@@ -95,6 +95,10 @@ class Array(Schema):
             )
         return self
 
+    def __hash__(self) -> int:
+        """Hash of what mostly tells arrays apart."""
+        return hash((self.rows, self.columns, self.group, self.slots, self.dataflows))
+
     @property
     def interleaves(self) -> tuple[Interleave, ...]:
         """Every legal (Li, Lj): powers of two with add latency <= Li * Lj <= S."""
@@ -270,6 +274,10 @@ class Architecture(Schema):
                 f" Programs (one lane of each kind), not {self.vector.lanes}"
             )
         return self
+
+    def __hash__(self) -> int:
+        """Hash of what mostly tells machines apart; they are looked up thousands of times per run."""
+        return hash((self.name, self.clock_hz, self.array, self.vector.lanes, self.memory.port_bits))
 
     @property
     def whole_in_rtl(self) -> bool:

@@ -58,7 +58,7 @@ class Transaction:
 def deal_cycles(instruction: Instruction) -> int:
     """Cycles of dealing an engine's instruction into a queue that has a free slot."""
     count = len(instruction.modifiers)
-    while count and instruction.modifiers[count - 1] == _EMPTY:
+    while count and not instruction.modifiers[count - 1].kind and instruction.modifiers[count - 1] == _EMPTY:
         count -= 1
     return DEAL_CYCLES + (RESOLVE_CYCLES + count if count else 0)
 
