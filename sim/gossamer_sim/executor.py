@@ -10,8 +10,8 @@ from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.memory import memory_model
-from gossamer_sim.places import timing_key
 from gossamer_sim.stage import StageRun, run_stage, timing
+from gossamer_sim.work import cost_book
 
 __all__ = ["Simulator", "simulate"]
 
@@ -65,8 +65,7 @@ class Simulator:
         self._memory_name, self._memory = memory_model(architecture, memory, seed=seed)
         self._trace = trace
         self._periodic = periodic
-        self._seen: dict[int, tuple[tuple[Instruction, ...], int]] = {}
-        self._keys: dict[object, int] = {}
+        self._seen: dict[tuple[int, tuple[SweepCounts, ...]], tuple[tuple[Instruction, ...], tuple[int, ...]]] = {}
         self._known: dict[object, StageRun] = {}
         self._timings: dict[tuple[object, int], StageTiming] = {}
 
@@ -89,22 +88,33 @@ class Simulator:
         )
 
     def _time(self, stage: StageProgram, start: int, address: int, recorded: tuple[SweepCounts, ...]) -> StageTiming:
-        key = stage.credits, self._key(unplaced(stage.instructions)), recorded
-        run = self._known.get(key) if self._memory.repeats else None
+        if not self._memory.repeats:
+            return self._timing(stage, self._run(stage, address, recorded, None), start)
+        numbers = self._numbers(unplaced(stage.instructions), recorded)
+        key = stage.credits, numbers, recorded
+        run = self._known.get(key)
         if run is None:
-            run = self._known[key] = run_stage(
-                stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic,
-                recorded=recorded,
-            )  # fmt: skip
-        like = self._timings.get((key, stage.macs)) if self._memory.repeats else None
+            run = self._known[key] = self._run(stage, address, recorded, numbers)
+        like = self._timings.get((key, stage.macs))
         if like is None:
-            like = self._timings[key, stage.macs] = timing(stage, run, start, self._architecture.array.macs_per_cycle)
+            like = self._timings[key, stage.macs] = self._timing(stage, run, start)
         return copied(like, layer=stage.layer, stage=stage.stage, start=start)
 
-    def _key(self, instructions: tuple[Instruction, ...]) -> int:
-        """Number that stages share whose instructions take part in timing alike."""
-        seen = self._seen.get(id(instructions))
+    def _run(
+        self, stage: StageProgram, address: int, recorded: tuple[SweepCounts, ...], numbers: tuple[int, ...] | None
+    ) -> StageRun:
+        return run_stage(
+            stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic,
+            recorded=recorded, numbers=numbers,
+        )  # fmt: skip
+
+    def _timing(self, stage: StageProgram, run: StageRun, start: int) -> StageTiming:
+        return timing(stage, run, start, self._architecture.array.macs_per_cycle)
+
+    def _numbers(self, instructions: tuple[Instruction, ...], recorded: tuple[SweepCounts, ...]) -> tuple[int, ...]:
+        """What stages share whose instructions take part in timing alike."""
+        seen = self._seen.get((id(instructions), recorded))
         if seen is None:
-            content = tuple(map(timing_key, instructions))
-            seen = self._seen[id(instructions)] = instructions, self._keys.setdefault(content, len(self._keys))
+            book = cost_book(self._architecture, self._memory, recorded)
+            seen = self._seen[id(instructions), recorded] = instructions, tuple(map(book.number, instructions))
         return seen[1]

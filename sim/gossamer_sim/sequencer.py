@@ -105,30 +105,41 @@ class LoopNode:
         return low, high
 
 
-def compile_stage(instructions: Sequence[Instruction], shop: WorkShop) -> LoopNode:
+def compile_stage(
+    instructions: Sequence[Instruction], shop: WorkShop, numbers: Sequence[int] | None = None
+) -> LoopNode:
     """Loops of a stage with an item for every instruction.
+
+    Parameters
+    ----------
+    numbers : of all instructions, as the shop's book numbers them, if they are known.
 
     Raises
     ------
     ValueError
         The loops do not nest.
     """
+    if numbers is None:
+        numbers = [shop.costs.number(item) for item in instructions]
     positions = iter([position for position, item in enumerate(instructions) if item.engine])
-    return _compile(nest(instructions), {}, shop, positions)
+    return _compile(nest(instructions), {}, shop, positions, numbers)
 
 
-def _compile(body: Body, counts: dict[int, int], shop: WorkShop, positions: Iterator[int]) -> LoopNode:
+def _compile(
+    body: Body, counts: dict[int, int], shop: WorkShop, positions: Iterator[int], numbers: Sequence[int]
+) -> LoopNode:
     counts = {**counts, body.level: body.count} if body.level >= 0 else counts
     items: list[Item | LoopNode] = []
     unlike: dict[Template, None] = {}
     for item in body.items:
         if isinstance(item, Body):
-            node = _compile(item, counts, shop, positions)
+            node = _compile(item, counts, shop, positions, numbers)
             items.append(node)
             unlike.update(dict.fromkeys(node.templates))
         else:
-            template = shop.costs.template(item, counts)
-            items.append(Item(next(positions), template, shop))
+            position = next(positions)
+            template = shop.costs.template(item, counts, numbers[position])
+            items.append(Item(position, template, shop))
             unlike[template] = None
     templates = tuple(unlike)
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))

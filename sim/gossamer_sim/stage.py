@@ -66,6 +66,7 @@ def run_stage(
     periodic: bool = True,
     environment: "simpy.Environment | None" = None,
     recorded: tuple[SweepCounts, ...] = (),
+    numbers: tuple[int, ...] | None = None,
 ) -> StageRun:
     """Run one stage on a machine of its own.
 
@@ -76,6 +77,7 @@ def run_stage(
     environment : SimPy's kernel, at time 0. By default a fresh one, or none where the shortcuts hold: the same times
         then follow without a clock, see :mod:`gossamer_sim.dataflow`.
     recorded : counts of the Program's sweeps.
+    numbers : of the stage's instructions in the machine's cost book, if they are known.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def run_stage(
     if periodic and memory.repeats and environment is None:
         try:
             shop = WorkShop(cost_book(architecture, memory, recorded))
-            return _without_clock(stage, architecture, memory, shop, tokens, barrier, trace=trace)
+            return _without_clock(stage, architecture, memory, shop, tokens, barrier, numbers, trace=trace)
         except DisorderError:
             pass  # the long way says what is wrong, and when
         except (GossamerError, ValueError) as error:
@@ -119,11 +121,12 @@ def _without_clock(
     shop: WorkShop,
     tokens: dict[int, int],
     barrier: int,
+    numbers: tuple[int, ...] | None,
     *,
     trace: bool,
 ) -> StageRun:
     machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
-    walk(machine, compile_stage(unplaced(stage.instructions), shop))
+    walk(machine, compile_stage(unplaced(stage.instructions), shop, numbers))
     machine.close()
     return _stage_run(shop, machine.total(), barrier, machine.spans, machine.skips)
 

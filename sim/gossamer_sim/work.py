@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain, count
 from operator import attrgetter
 
 from gossamer_models.actions import NO_ACTIONS, Actions, instruction_actions
@@ -100,10 +101,26 @@ class CostBook:
         self._known: dict[tuple[object, ...], tuple[int, Cost]] = {}
         self._numbers: dict[Cost, int] = {}
         self._kinds: dict[tuple[Engine, int, int, int], Kind] = {}
-        self._templates: dict[tuple[object, ...], Template] = {}
+        self._alike: dict[object, int] = {}
+        self._next = count()
+        self._templates: dict[tuple[int, ...], Template] = {}
 
-    def template(self, instruction: Instruction, counts: dict[int, int]) -> Template:
-        """Kinds of an instruction in loops of some counts; instructions that differ in places alone share them.
+    def number(self, instruction: Instruction) -> int:
+        """Number that instructions share which differ in places alone."""
+        key = timing_key(instruction)
+        found = self._alike.get(key)
+        if found is None:
+            if len(self._alike) >= _MAX_TEMPLATES:
+                self._alike.clear()
+            found = self._alike[key] = next(self._next)
+        return found
+
+    def template(self, instruction: Instruction, counts: dict[int, int], number: int) -> Template:
+        """Kinds of an instruction in loops of some counts.
+
+        Parameters
+        ----------
+        number : as :meth:`number` gives it; instructions that share it share their kinds.
 
         Raises
         ------
@@ -112,7 +129,7 @@ class CostBook:
         """
         if not self._remembers:
             return Template(instruction, counts, self.kind, repeats=False)
-        key = timing_key(instruction), *counts.items()
+        key = number, *chain.from_iterable(counts.items())
         found = self._templates.get(key)
         if found is None:
             if len(self._templates) >= _MAX_TEMPLATES:
