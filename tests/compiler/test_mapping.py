@@ -81,6 +81,24 @@ def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Archi
     assert len(every) > 10
 
 
+def test_what_one_weight_gradient_has_worked_out_misleads_no_other() -> None:
+    """One size of a layer differs at a time."""
+    layer: Layer = (8, 24, 64, (8, 8), 3, 1, DENSE, 1)
+    unlike: list[Layer] = [
+        layer, (24, *layer[1:]), (*layer[:2], 20, *layer[3:]), (*layer[:2], 128, *layer[3:]),
+        (*layer[:3], (4, 8), *layer[4:]), (*layer[:3], (8, 4), *layer[4:]), (*layer[:4], 1, *layer[5:]),
+    ]  # fmt: skip
+
+    def costs(gemm: GradientGemm) -> list[tuple[int, int]]:
+        return [gradient._gradient_cost(gemm, mapping, MEDIUM) for mapping in every_gradient_mapping(gemm, MEDIUM)]
+
+    gemms = [gradient_gemm(one) for one in unlike]
+    together = [costs(gemm) for gemm in gemms]
+    for gemm, found in zip(gemms, together, strict=True):
+        gradient._rates.cache_clear()
+        assert costs(gemm) == found
+
+
 # Two of one chunk, two cut between batches (eight images a chunk, one), two between strips of twelve rows.
 GRADIENTS = [
     LAYERS[0], LAYERS[3], (8, 24, 256, (8, 8), 3, 1, DENSE, 1), (8, 4, 32, (17, 17), 3, 1, DENSE, 1),

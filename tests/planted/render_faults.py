@@ -201,8 +201,8 @@ RENDER_FAULTS = (
     Fault(
         "a machine knows a stage whose sweeps had other counts",
         "sim/gossamer_sim/executor.py",
-        "self._key(unplaced(stage.instructions)), recorded",
-        "self._key(unplaced(stage.instructions)), ()",
+        "key = stage.credits, numbers, recorded",
+        "key = stage.credits, numbers, ()",
         "tests/sim/test_places.py::test_sweeps_of_other_counts_cost_their_own",
     ),
     Fault(
