@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer
@@ -222,74 +221,75 @@ class DataflowMachine:
 
     def _run(self, waiting: list[int]) -> None:
         """Let some engines, and whom they give tokens, run as far as they can."""
-        under_way = self._under_way
+        under_way, queues, free = self._under_way, self._queues, self._free
         while waiting:
             place = waiting.pop()
-            queue = self._queues[place]
+            queue = queues[place]
             while queue and under_way[place] is None:
                 job, start = queue[0]
                 number, _, waits, signals, cycles, shared = job
-                missing = False
                 for tokens in waits:
                     if not tokens:
-                        missing = True
                         break
                     if tokens[0] > start:
                         start = tokens[0]
-                if missing:
-                    break
-                if self._free[place] > start:
-                    start = self._free[place]
-                queue.popleft()
-                for tokens in waits:
-                    tokens.popleft()
-                self._slots[place].append(start + 1)
-                end = start + cycles
-                if shared is not None and self._lanes is not None:
-                    under_way[place] = job, start
-                    self._lanes.expect(*shared, end, write=place == _WRITER)
-                    break
-                self._free[place] = end
-                self._done[place].append((number, start, end))
-                for tokens, reader in signals:
-                    tokens.append(end + 1)
-                    if reader != place and reader not in waiting:
-                        waiting.append(reader)
+                else:
+                    if free[place] > start:
+                        start = free[place]
+                    queue.popleft()
+                    for tokens in waits:
+                        tokens.popleft()
+                    self._slots[place].append(start + 1)
+                    end = start + cycles
+                    if shared is not None and self._lanes is not None:
+                        under_way[place] = job, start
+                        self._lanes.expect(*shared, end, write=place == _WRITER)
+                        break
+                    free[place] = end
+                    self._done[place].append((number, start, end))
+                    for tokens, reader in signals:
+                        tokens.append(end + 1)
+                        if queues[reader] and reader != place and reader not in waiting:
+                            waiting.append(reader)
+                    continue
+                break  # a token is missing
 
     def _go_on(self) -> None:
         """Take the memory's next event."""
         ended = self._lanes.step() if self._lanes is not None else ()
         if not ended:
             raise DisorderError("nothing can go on")
+        under_way, queues = self._under_way, self._queues
         for write, end in ended:
             place = _WRITER if write else _READER
-            running = self._under_way[place]
+            running = under_way[place]
             if running is None:
                 raise DisorderError("a transfer ends that has not begun")
             (number, _, _, signals, _, _), start = running
-            self._under_way[place] = None
+            under_way[place] = None
             self._free[place] = end
             self._done[place].append((number, start, end))
             waiting = [place]
             for tokens, reader in signals:
                 tokens.append(end + 1)
-                if reader not in waiting:
+                if queues[reader] and under_way[reader] is None and reader not in waiting:
                     waiting.append(reader)
             self._run(waiting)
 
     def _check_semaphores(self) -> None:
         """Tokens held after each signal, those of waits that start in its last cycle taken off."""
-        found, held = self._executions, list(self._credits)
+        found, most = self._executions, list(self._credits)
         executed = np.bincount(found.numbers, minlength=len(self._works)).tolist()
         for work in self._works:
             for bit in work.signals:
-                held[bit] += executed[work.number]
-        for bit in (bit for bit, most in enumerate(held) if most > MAX_TOKENS):
-            ends = found.ends[self._having(bit, "signals")]
-            taken = np.searchsorted(found.starts[self._having(bit, "waits")], ends, side="right")
+                most[bit] += executed[work.number]
+        full = [bit for bit, tokens in enumerate(most) if tokens > MAX_TOKENS]
+        gives, takes = (
+            np.array([sum([1 << bit for bit in bits]) for bits in ends], np.int64)[found.numbers]
+            for ends in ([work.signals for work in self._works], [work.waits for work in self._works])
+        )
+        for bit in full:
+            ends = found.ends[gives >> bit & 1 > 0]
+            taken = np.searchsorted(found.starts[takes >> bit & 1 > 0], ends, side="right")
             if int((self._credits[bit] + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:
                 raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
-
-    def _having(self, bit: int, tokens: str) -> NDArray[np.bool_]:
-        """Which executions signal a semaphore or wait for it."""
-        return np.array([bit in getattr(work, tokens) for work in self._works])[self._executions.numbers]
