@@ -7,6 +7,7 @@ feature map, which reads (channel, row, column) in the order that flattening giv
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gossamer_compiler.geometry import Window
 from gossamer_models.errors import UnsupportedError
@@ -148,6 +149,7 @@ class _Links:
         return readers[0] if len(readers) == 1 and isinstance(readers[0].params, kind) else None
 
 
+@lru_cache(maxsize=8)
 def build_graph(network: Network, batch: int, word: int) -> Graph:
     """Join a network's layers into nodes, for a machine with words of ``word`` elements.
 

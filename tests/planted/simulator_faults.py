@@ -50,8 +50,8 @@ SIMULATOR_FAULTS = (
     Fault(
         "a token arrives in the cycle in which it is sent",
         "sim/gossamer_sim/dataflow.py",
-        "signals:\n                    tokens.append(end + 1)",
-        "signals:\n                    tokens.append(end)",
+        "signals:\n                        tokens.append(end + 1)",
+        "signals:\n                        tokens.append(end)",
         "tests/sim/test_machine.py::test_tokens_arrive_one_cycle_later",
     ),
     Fault(
