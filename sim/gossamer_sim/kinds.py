@@ -123,10 +123,12 @@ class Template:
             rules.append(_Rule(name, modifier.kind, levels, modifier.value))
             timed.append(modifier)
         self.rules = tuple(rules)
-        self.levels = reduce(or_, (1 << level for rule in rules for level in rule.levels), 0)
         # Where iterations that differ in places alone are of one kind, nobody asks for places.
         self._timed = changed(instruction, modifiers=tuple(timed)) if repeats else instruction
-        self._sensitive = frozenset((rule.kind, level) for rule in rules for level in rule.levels)
+        self._sensitive = {ModifierKind.STEP: 0, ModifierKind.FIRST: 0, ModifierKind.LAST: 0}
+        for rule in rules:
+            self._sensitive[ModifierKind(rule.kind)] |= sum([1 << level for level in rule.levels])
+        self.levels = reduce(or_, self._sensitive.values())
         self._conditions = tuple(rule for rule in rules if rule.kind != ModifierKind.STEP)
         self._variants: dict[tuple[bool, ...], _Variant] = {}
         self._latest: tuple[list[int], Kind] | None = None
@@ -156,7 +158,7 @@ class Template:
 
     def sensitive(self, kind: ModifierKind, level: int) -> bool:
         """Whether a modifier of this kind looks at this level."""
-        return (kind, level) in self._sensitive
+        return self._sensitive[kind] >> level & 1 > 0
 
     def unclipped_range(self, level: int, counters: list[int]) -> Range:
         """Iterations of ``level`` in which no stepped base clips, whatever the counters of the loops inside it.

@@ -142,9 +142,10 @@ def _compile(
             items.append(Item(position, template, shop))
             unlike[template] = None
     templates = tuple(unlike)
-    low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in templates))
-    high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in templates))
-    stepping = tuple(template for template in templates if template.sensitive(ModifierKind.STEP, body.level))
+    telling = [template for template in templates if template.levels >> body.level & 1] if body.level >= 0 else []
+    low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in telling))
+    high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in telling))
+    stepping = tuple(template for template in telling if template.sensitive(ModifierKind.STEP, body.level))
     return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high), _straight(items))
 
 

@@ -50,10 +50,10 @@ class StageRun:
 
     def per_engine(self, amount: Callable[[Work], int]) -> dict[Engine, int]:
         """Sum of an amount over all executions, per engine."""
-        sums = dict.fromkeys(ENGINES, 0)
+        sums = [0] * len(ENGINES)
         for work, times in zip(self.works, self.executed, strict=True):
-            sums[work.engine] += times * amount(work)
-        return sums
+            sums[work.place] += times * amount(work)
+        return dict(zip(ENGINES, sums, strict=True))
 
 
 def run_stage(
@@ -186,8 +186,7 @@ def timing(stage: StageProgram, run: StageRun, start: int, macs_per_cycle: int) 
         cycles=account.total,
         ledger=account,
         busy_cycles={
-            engine: sum(cycles for busy, cycles in enumerate(run.occupancy) if busy >> place & 1)
-            for place, engine in enumerate(ENGINES)
+            engine: sum([run.occupancy[busy] for busy in sets]) for engine, sets in zip(ENGINES, _HOLDING, strict=True)
         },
         executed=run.per_engine(lambda work: 1),
         bytes_read=size_bytes[Engine.LOAD],
@@ -210,7 +209,10 @@ def _column(busy: int) -> str | None:
     return "prune" if Engine.PRUNE in engines else "sync"
 
 
-_COLUMNS = tuple(_column(busy) for busy in range(1 << len(ENGINES)))
+_SETS = range(1 << len(ENGINES))
+_COLUMNS = tuple(_column(busy) for busy in _SETS)
+_HOLDING = tuple([busy for busy in _SETS if busy >> place & 1] for place in range(len(ENGINES)))
+"""Sets of busy engines that each engine is one of."""
 
 
 def _check_length(name: str, stage: StageProgram) -> None:
