@@ -49,7 +49,7 @@ class Kind:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Work:
     """What executing an instruction costs; two iterations of an instruction with equal costs share one.
 
