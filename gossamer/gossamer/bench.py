@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gossamer.bench_dataflow import dataflows
 from gossamer.bench_frames import pinned_frames
-from gossamer.bench_hardware import element, engines, render_operations, units
+from gossamer.bench_hardware import element, engines, render_operations, trees, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
 from gossamer.bench_pictures import pictures, pinned_tile, rtl_pictures
@@ -24,7 +24,7 @@ _DOCUMENT = Path("docs") / "results.md"
 _PARTS = {
     "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
     "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines, "units": units,
-    "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
+    "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
     "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
 _LONG = {"operations": render_operations, "large": large_product, "rendering": rtl_pictures}

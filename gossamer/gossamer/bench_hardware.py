@@ -22,6 +22,7 @@ _UNITS: Final = (
 )  # fmt: skip
 _LANES: Final = ("RENDER_SWEEP", "RENDER_PRODUCTS")
 """Operations whose logic is projector, ball test, sampler and lanes, which are measured as units."""
+_TREES: Final = "make bench PARTS=trees"
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 
 
@@ -86,7 +87,6 @@ def units() -> Iterator[Measurement]:
     from gossamer_hw.render.interpolation import InterpolationLane
     from gossamer_hw.render.light import LightUnit
     from gossamer_hw.render.search import SearchUnit
-    from gossamer_hw.render.trees import DualTree, ListSearch, SumTree
     from gossamer_hw.render.waves import WaveUnit
     from gossamer_hw.units.catalogue import unit_text
     from gossamer_hw.verilog import emit_verilog
@@ -107,9 +107,6 @@ def units() -> Iterator[Measurement]:
         "search unit of 48 components": SearchUnit(width=48),
         "sine and cosine": WaveUnit(),
         "interpolation lane, one component": InterpolationLane(components=1),
-        "tree of sums of 16 terms": SumTree(terms=16),
-        "search in 16 coordinates of 6 bits": ListSearch(slots=16, bits=6),
-        "tree for both, 16 terms or coordinates of 6 bits": DualTree(terms=16, bits=6),
         "light of 6,400 pixels": LightUnit(pixels=6400),
     }
     for what, component in parts.items():
@@ -117,6 +114,32 @@ def units() -> Iterator[Measurement]:
         for family, title in _FAMILIES.items():
             yield Measurement(f"{what}, {title}", synthesised_area(verilog, "part", family))
     yield from rates()
+
+
+def trees() -> Iterator[Measurement]:
+    """Measure the tree for sums and searches beside two trees that do one thing each, on both families."""
+    from gossamer_hw.fpga.resources import synthesise
+    from gossamer_hw.render.trees import DualTree, ListSearch, SumTree
+    from gossamer_hw.verilog import emit_verilog
+
+    parts = {
+        "tree of sums of 16 terms": SumTree(terms=16),
+        "search in 16 coordinates of 6 bits": ListSearch(slots=16, bits=6),
+        "tree for both, 16 terms or coordinates of 6 bits": DualTree(terms=16, bits=6),
+    }
+    texts = {what: emit_verilog(component, name="part") for what, component in parts.items()}
+    for family, title in _FAMILIES.items():
+        found = {what: synthesise(text, top="part", family=family) for what, text in texts.items()}
+        for what, area in found.items():
+            figure = _listed({"LUT": area.luts, "FF": area.flip_flops})
+            yield Measurement(f"{what}, {title}", figure, command=_TREES)
+        sums, search, both = (area.luts for area in found.values())
+        yield Measurement(
+            f"LUTs that one tree saves over two, {title}",
+            f"{sums:,} + {search:,} - {both:,} = {sums + search - both:,}",
+            "more than 0",
+            _TREES,
+        )
 
 
 def render_operations() -> Iterator[Measurement]:
