@@ -124,7 +124,7 @@ def plan_picture(name: str, architecture: Architecture) -> Plan:
 
 def run_in_verilator(program: Program, architecture: Architecture, behaviour: Behaviour) -> Executed:
     """Run a Program on the Verilated machine, in a process of its own."""
-    (found,) = run_jobs(architecture, [program_job(program, behaviour)], long_runs=True)
+    (found,) = run_jobs(architecture, [program_job(program, behaviour)])
     return executed(program, found)
 
 
@@ -185,7 +185,7 @@ def render_into(out: Path, names: Sequence[str], *, execute: RunPicture | None =
     """
     console, start, machine = Console(highlight=False), time.monotonic(), picture_machine()
     if execute is None:
-        build_bench(machine, long_runs=True)
+        build_bench(machine)
         console.print(f"the machine is built, {time.monotonic() - start:.0f} s")
     out.mkdir(parents=True, exist_ok=True)
     found: dict[tuple[str, str], RtlPicture] = {}

@@ -5,10 +5,9 @@ import pytest
 from gossamer_hw.cosim.machine import build_bench
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
-from tests.system.render_pictures import MACHINE, picture, random_pictures
+from tests.compiler.random_pictures import drawn_programs
+from tests.system.render_pictures import MACHINE, picture
 from tests.system.rtl_programs import alternating, disagreements
-
-RANDOM = 10
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +28,10 @@ def test_pictures() -> None:
 
 
 def test_random_pictures() -> None:
-    programs = random_pictures(RANDOM)
-    wrong = disagreements(list(programs.values()), MACHINE, alternating(RANDOM))
-    assert not wrong, {list(programs)[place]: text for place, text in wrong.items()}
+    """Fields, cameras and settings by hypothesis, of one tile and of several."""
+    drawn = drawn_programs(MACHINE, side=9)
+    wrong = disagreements([program for _, program in drawn], MACHINE, alternating(len(drawn)))
+    assert not wrong, {drawn[place][0]: text for place, text in wrong.items()}
 
 
 def test_what_is_repeated_is_written_once() -> None:

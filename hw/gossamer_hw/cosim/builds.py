@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from gossamer_hw.cosim.child import call
+from gossamer_hw.cosim.child import MAKE_FLAGS, call
 
 __all__ = ["Build", "BuildError", "build", "cache_directory"]
 
@@ -41,7 +41,7 @@ def cache_directory() -> Path:
     return Path(os.environ.get("GOSSAMER_CACHE") or Path.home() / ".cache" / "gossamer").absolute()
 
 
-def build(verilog: str, *, top: str, arguments: Sequence[str] = ()) -> Build:
+def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: Sequence[str] = ()) -> Build:
     """Verilate `verilog`, or find the build of the same content in the cache.
 
     Parameters
@@ -52,6 +52,8 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = ()) -> Build:
         Module to simulate; its ports are what a bench can see.
     arguments
         Further arguments for Verilator.
+    variables
+        For the makefile, such as ``OPT_FAST=-O1``; Verilator's own sources do not depend on them.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = ()) -> Build:
         The build failed.
     """
     control = _control_file(verilog, top)
-    key = _key(verilog, control, top, *_ARGUMENTS, *arguments)
+    key = _key(verilog, control, top, *_ARGUMENTS, *arguments, *variables)
     directory = cache_directory() / "verilator" / key
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory / "lock"):
@@ -70,7 +72,7 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = ()) -> Build:
             (directory / "ports.vlt").write_text(control)
             runtime = cache_directory() / "verilator" / f"runtime-{_key(*_ARGUMENTS, *arguments)}"
             _copy_objects(runtime, directory / "model")
-            _verilate(directory, top, arguments)
+            _verilate(directory, top, arguments, variables)
             _copy_objects(directory / "model", runtime)
             (directory / "done").touch()
     return Build(directory, top)
@@ -89,7 +91,7 @@ def _copy_objects(source: Path, target: Path) -> None:
             Path(file.name).replace(target / name)
 
 
-def _verilate(directory: Path, top: str, arguments: Sequence[str]) -> None:
+def _verilate(directory: Path, top: str, arguments: Sequence[str], variables: Sequence[str]) -> None:
     if shutil.which("g++") is None or shutil.which("make") is None or shutil.which("perl") is None:
         raise BuildError("a simulation of the hardware needs g++, make and perl")
     log = directory / "build.log"
@@ -100,7 +102,7 @@ def _verilate(directory: Path, top: str, arguments: Sequence[str]) -> None:
         "build_args": [*_ARGUMENTS, *arguments],
         "timescale": ["1ns", "1ps"],
     }
-    if not call("build", options, log=log):
+    if not call("build", options, log=log, environment={"MAKEFLAGS": " ".join([MAKE_FLAGS, *variables])}):
         raise BuildError(f"building {top} failed, see {log}:\n{log.read_text()[-2000:]}")
 
 

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["call"]
+__all__ = ["MAKE_FLAGS", "call"]
 
 # Precompiled headers of a build of several files are not found without the first setting.
-_MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 
 
 def call(
@@ -66,7 +66,7 @@ def _environment(paths: Sequence[Path]) -> dict[str, str]:
         "VERILATOR_ROOT": str(root),
         "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(map(str, [*paths, *sys.path])),
-        "MAKEFLAGS": _MAKE_FLAGS,
+        "MAKEFLAGS": MAKE_FLAGS,
     }
 
 

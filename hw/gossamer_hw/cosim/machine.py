@@ -22,19 +22,17 @@ _BENCH = "gossamer_hw.cosim.machine_bench"
 _LEAST_BYTES = 1 << 24
 # From here on the elements' code is worth calling instead of repeating.
 _SHARED_ELEMENTS = 64
-# A render engine is compiled for longer than the small pictures of a test run take.
-_RENDERS = {False: ("-CFLAGS", "-O0"), True: ("-CFLAGS", "-O1")}
+# A render engine is so large that more takes longer to compile than any picture to run.
+_RENDERS = ("OPT_FAST=-O1",)
 
 
-def build_bench(architecture: Architecture, memory_bytes: int = 0, *, long_runs: bool = False) -> Build:
+def build_bench(architecture: Architecture, memory_bytes: int = 0) -> Build:
     """Verilate a machine with at least so much memory, or find it in the cache.
 
     Parameters
     ----------
     memory_bytes
         Of DRAM; at least 16 MiB are built.
-    long_runs
-        Compile a render engine for longer, so that it runs faster.
 
     Raises
     ------
@@ -44,13 +42,11 @@ def build_bench(architecture: Architecture, memory_bytes: int = 0, *, long_runs:
         The build failed.
     """
     size = max(_LEAST_BYTES, 1 << max(memory_bytes - 1, 0).bit_length())
-    return _build(
-        architecture.model_copy(update={"energy": None}), size * 8 // architecture.memory.port_bits, long_runs
-    )
+    return _build(architecture.model_copy(update={"energy": None}), size * 8 // architecture.memory.port_bits)
 
 
 @cache
-def _build(architecture: Architecture, depth: int, long_runs: bool) -> Build:
+def _build(architecture: Architecture, depth: int) -> Build:
     array = architecture.array
     large = array.rows * array.columns >= _SHARED_ELEMENTS
     pragmas = {ELEMENT_MODULE: "verilator no_inline_module"} if large else {}
@@ -59,13 +55,13 @@ def _build(architecture: Architecture, depth: int, long_runs: bool) -> Build:
         architecture.model_dump_json(),
         f"{depth} {pragmas}",
     )
-    return build(text, top=BENCH_MODULE, arguments=_RENDERS[long_runs] if architecture.render else ())
+    return build(text, top=BENCH_MODULE, variables=_RENDERS if architecture.render else ())
 
 
-def run_jobs(architecture: Architecture, jobs: Sequence[Job], *, long_runs: bool = False) -> list[JobResult]:
+def run_jobs(architecture: Architecture, jobs: Sequence[Job]) -> list[JobResult]:
     """Run jobs one after the other on one machine; DRAM stays from job to job, a soft reset follows a fault.
 
-    All run in one simulator process, of the build that :func:`build_bench` gives for `long_runs`.
+    All run in one simulator process.
 
     Raises
     ------
@@ -74,7 +70,7 @@ def run_jobs(architecture: Architecture, jobs: Sequence[Job], *, long_runs: bool
     """
     if not jobs:
         return []
-    simulation = build_bench(architecture, max(job.memory_bytes for job in jobs), long_runs=long_runs)
+    simulation = build_bench(architecture, max(job.memory_bytes for job in jobs))
     _log.info("running %d jobs on %s in Verilator", len(jobs), architecture.name)
     # Kept where the simulation fails: the error names the log.
     directory = Path(tempfile.mkdtemp(prefix="gossamer-"))

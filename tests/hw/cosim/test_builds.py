@@ -19,7 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_tools(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     built: list[Path] = []
-    monkeypatch.setattr("gossamer_hw.cosim.builds._verilate", lambda directory, top, arguments: built.append(directory))
+    monkeypatch.setattr("gossamer_hw.cosim.builds._verilate", lambda directory, *_: built.append(directory))
     return built
 
 
@@ -34,15 +34,16 @@ def test_other_source_or_flag_is_another_build(no_tools: list[Path]) -> None:
         build(TOP.format(value="clk"), top="top"),
         build(TOP.format(value="rst"), top="top"),
         build(TOP.format(value="clk"), top="top", arguments=["-DX"]),
+        build(TOP.format(value="clk"), top="top", variables=["OPT_FAST=-O1"]),
     ]
-    assert len({b.directory for b in builds}) == len(no_tools) == 3
+    assert len({b.directory for b in builds}) == len(no_tools) == 4
 
 
 def test_verilator_s_own_objects_are_compiled_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A further build finds those of the first in its folder, one with other flags does not."""
     found: list[bool] = []
 
-    def compile_once(directory: Path, top: str, arguments: Sequence[str]) -> None:
+    def compile_once(directory: Path, top: str, arguments: Sequence[str], variables: Sequence[str]) -> None:
         objects = directory / "model" / "verilated_vpi.o"
         found.append(objects.exists())
         objects.write_bytes(b"compiled")
