@@ -1,15 +1,20 @@
 """Pictures as Programs: how many jobs and samples they have, where their cycles go, how busy the array is."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from gossamer.bench_record import Measurement
 
-__all__ = ["pictures", "pinned_tile", "rtl_pictures"]
+if TYPE_CHECKING:
+    from gossamer_models.architecture import Architecture
+    from gossamer_models.render.scene import Scene
+
+__all__ = ["pictures", "pinned_tile", "rtl_pictures", "rtl_tile"]
 
 _COMMAND: Final = "make bench PARTS=pictures"
 _SCENE: Final = "solid"
@@ -19,9 +24,12 @@ _PARTS: Final = {
     "rays": "rays", "sweep": "sweeps and basis", "ff": "network", "inputs": "inputs", "colours": "colours",
 }  # fmt: skip
 _TILE_COMMAND: Final = "make bench PARTS=tile"
+_RTL_TILE_COMMAND: Final = "make bench PARTS=tile-rtl"
 _PINNED: Final = {"tile": 80, "grid": 300, "patch": 20}
 """What `render-8x8` must have room for to render a tile of the scene `pinned`."""
 _TARGET: Final = 0.9
+_PART: Final = 16
+"""Pixels along either side of the part of the tile that RTL renders."""
 
 
 def pictures() -> Iterator[Measurement]:
@@ -62,18 +70,13 @@ def pinned_tile() -> Iterator[Measurement]:
     from gossamer_models.architecture import load_architecture
     from gossamer_models.golden import executor
     from gossamer_models.isa.tokens import Engine
-    from gossamer_models.render.frame import count_frame
     from gossamer_models.render.renderer import render
     from gossamer_models.render.scene import load_scene
     from gossamer_sim.executor import simulate
 
-    scene, machine = load_scene("pinned"), load_architecture("render-8x8")
-    machine = machine.model_copy(update={"render": machine.render_engine.model_copy(update=_PINNED)})
-    # Tiles of the same size; what is counted of a tile does not depend on the rest of the engine.
-    counting = load_architecture("rtnerf-edge").render_engine
-    frame = count_frame(scene.field, scene.camera, scene.settings, counting)
-    shaded = [int(tile.counts.shaded.sum()) for tile in frame.tiles]
-    median = sorted(range(len(shaded)), key=lambda tile: shaded[tile])[len(shaded) // 2]
+    scene, machine = load_scene("pinned"), _with_room(load_architecture(_MACHINE), **_PINNED)
+    shaded = _shaded(scene, _PINNED["tile"])
+    median = _median(shaded)
     program = compile_picture(scene.field, scene.camera, scene.settings, machine, tile=median)
     samples = sum(sweep.samples for sweep in program.recorded)
     yield Measurement(
@@ -102,6 +105,80 @@ def pinned_tile() -> Iterator[Measurement]:
             f" {busy[Engine.VECTOR]:,}",
             f"at least {_TARGET:.0%}", _TILE_COMMAND,
         )  # fmt: skip
+
+
+def rtl_tile() -> Iterator[Measurement]:
+    """The median part of that tile, of those not empty, in Verilator on the whole machine for tiles of 80 x 80."""
+    from gossamer.rtl_runs import executed, holding, image_of, late_stages
+    from gossamer_compiler.picture_parts import tiles_of
+    from gossamer_compiler.render import compile_picture
+    from gossamer_hw.cosim.machine import build_bench, run_jobs
+    from gossamer_hw.cosim.program import program_job
+    from gossamer_models.architecture import load_architecture
+    from gossamer_models.golden import executor
+    from gossamer_models.registers import ENGINES
+    from gossamer_models.render.scene import load_scene
+    from gossamer_sim.executor import simulate
+
+    scene, machine = load_scene("pinned"), _with_room(load_architecture(_MACHINE), **_PINNED)
+    size = scene.camera.width, scene.camera.height
+    median = _median(_shaded(scene, _PINNED["tile"]))
+    tile = tiles_of(*size, _PINNED["tile"])[median]
+    shaded, parts = _shaded(scene, _PART), tiles_of(*size, _PART)
+    inside = [
+        number for number, part in enumerate(parts)
+        if 0 <= part.left - tile.left < tile.width and 0 <= part.top - tile.top < tile.height and shaded[number]
+    ]  # fmt: skip
+    chosen = inside[_median([shaded[number] for number in inside])]
+    part = parts[chosen]
+    program = compile_picture(
+        scene.field, scene.camera, scene.settings, _with_room(machine, tile=_PART), tile=chosen
+    )  # fmt: skip
+    job = program_job(program)
+    image = image_of(program)
+    executor.run(holding(program, image), machine)
+    simulated = simulate(program, machine)
+    build_bench(machine, job.memory_bytes)
+    start = time.monotonic()
+    (result,) = run_jobs(machine, [job])
+    seconds, found = time.monotonic() - start, executed(program, result)
+    late = late_stages(program, found.stage_cycles, [stage.cycles for stage in simulated.stages])
+    if late or found.faults or (found.image != image).any():
+        raise RuntimeError(f"a part of a tile in RTL differs from golden or from the simulator: {late} {found.faults}")
+    bound, busiest = max(zip(result.busy_cycles, ENGINES, strict=True), key=lambda pair: pair[0])
+    yield Measurement(
+        f"{part.width} x {part.height} pixels at {part.left}, {part.top}: shaded samples, of those of tile {median}",
+        f"{shaded[chosen]:,} of {sum(shaded[number] for number in inside):,}", "", _RTL_TILE_COMMAND,
+    )  # fmt: skip
+    yield Measurement(
+        "cycles in RTL, memory `ideal`",
+        f"{result.cycles:,}, equal to the simulator in all {len(program.stages)} stages; every byte of DRAM equal to"
+        f" golden; {result.cycles / seconds / 1e3:.1f} k cycles/s, DRAM's filling included", "", _RTL_TILE_COMMAND,
+    )  # fmt: skip
+    yield Measurement(
+        "cycles of the busiest engine over all cycles, by the machine's own registers",
+        f"{busiest.name} {bound:,} / {result.cycles:,} = {bound / result.cycles:.1%}", "", _RTL_TILE_COMMAND,
+    )  # fmt: skip
+
+
+def _with_room(machine: "Architecture", **room: int) -> "Architecture":
+    return machine.model_copy(update={"render": machine.render_engine.model_copy(update=room)})
+
+
+def _shaded(scene: "Scene", side: int) -> list[int]:
+    """Return the shaded samples of every tile of so many pixels along either side."""
+    from gossamer_models.architecture import load_architecture
+    from gossamer_models.render.frame import count_frame
+
+    # What is counted of a tile does not depend on the rest of the engine.
+    counting = _with_room(load_architecture("rtnerf-edge"), tile=side).render_engine
+    frame = count_frame(scene.field, scene.camera, scene.settings, counting)
+    return [int(tile.counts.shaded.sum()) for tile in frame.tiles]
+
+
+def _median(values: list[int]) -> int:
+    """Return the place of the median."""
+    return sorted(range(len(values)), key=lambda place: values[place])[len(values) // 2]
 
 
 def rtl_pictures() -> Iterator[Measurement]:

@@ -36,11 +36,11 @@ FIELD = random_field(SEED, (9, 7, 8), components=(2, 2), cubes=(5, 4, 6), occupi
 LOOK = camera(EYES["outside"], 8)
 RAYS = make_rays(FIELD, LOOK, 0.5)
 VIEW = view_of(FIELD, LOOK, RAYS, Settings(termination=0.3, weight_cut=1e-3, background=0.75), 4)
-ROOM = 64
+ROOM, LIST = 64, 2048
 NO_CUBES = np.zeros((4, 4, 4), np.bool_)
 SWEEPING = (
     VectorOp.RENDER_VIEW, VectorOp.RENDER_LINES, VectorOp.RENDER_TILE, VectorOp.RENDER_SWEEP,
-    VectorOp.RENDER_FINISH,
+    VectorOp.RENDER_FINISH, VectorOp.RENDER_SUMS, VectorOp.RENDER_PIXELS,
 )  # fmt: skip
 UNIT = partial(RenderUnit, operations={op: OPERATIONS[op] for op in SWEEPING})
 
@@ -111,9 +111,25 @@ def at(buffer: Buffer, item: Vector, record: JobRecord) -> Vector:
     return dataclasses.replace(item, source0=buffer.put(record.to_bytes()))
 
 
+def give_pixels(buffer: Buffer, pixels: NDArray[np.int64]) -> list[Vector]:
+    """Sums for eight pixels, and these as rows and their list."""
+    rng = np.random.default_rng(SEED)
+    rows = buffer.put(rng.normal(0, 1, (8, 8)).astype(np.float32))
+    listed = buffer.put(np.stack([pixels.astype(np.uint32), rng.random(8).astype(np.float32).view(np.uint32)], axis=1))
+    return [
+        Vector(op=VectorOp.RENDER_SUMS, count=8, size=8, source0=rows, source1=listed),
+        Vector(
+            op=VectorOp.RENDER_PIXELS, count=8, size=TILE.width * TILE.height, channels=8, target0=1024, target1=LIST
+        ),
+    ]
+
+
 @pytest.mark.slow
 def test_jobs_of_a_tile() -> None:
-    """Three jobs, and rays that end in one of them; then blocks that the field has not, and one that is empty."""
+    """Three jobs, and rays that end in one of them; then blocks that the field has not, and one that is empty.
+
+    What pixels with sums have of the light is what the jobs took.
+    """
     bench = UnitBench(MACHINE, rig_of(UNIT, MACHINE))
     buffer = Buffer(bench.vin)
     pixels = TILE.pixels(LOOK.width)
@@ -129,11 +145,17 @@ def test_jobs_of_a_tile() -> None:
     assert 0 < ended.sum() < len(pixels)
     instructions.append(Vector(op=VectorOp.RENDER_FINISH, count=len(pixels), target0=64))
     counts.append(None)
-    refused = list(beyond(buffer, instructions[-3]))
+    refused, empty = (
+        list(beyond(buffer, instructions[-3])),
+        at(buffer, instructions[-2], JobRecord((0, 0, 1), record_of(buffer, instructions[-2]).texels, NO_CUBES)),
+    )
+    taken = light.covered(np.arange(len(pixels)))
+    some = np.flatnonzero((taken > 0) & (taken < 1))
+    instructions += give_pixels(buffer, np.resize(some, 8))
+    counts += [None, None]
     for item in refused:
         with pytest.raises(ExecutionError, match="lie outside of the field"):
             bench.golden([*instructions, item])
-    empty = at(buffer, instructions[-2], JobRecord((0, 0, 1), record_of(buffer, instructions[-2]).texels, NO_CUBES))
     expected, _, _ = bench.golden(instructions)
     bench.execute([*instructions, *refused, empty])
     wanted = [
@@ -142,4 +164,7 @@ def test_jobs_of_a_tile() -> None:
     ]
     assert bench.faults == [Fault.NONE] * len(instructions) + [Fault.BUFFER] * len(refused) + [Fault.NONE]
     assert np.array_equal(bench.vout, expected), f"seed {SEED}"
+    weights = bench.vout[LIST : LIST + 64].view(np.float32)[1::2][: len(some)]
+    assert len(some) > 1
+    assert np.array_equal(weights, taken[some][:8]), f"seed {SEED}"
     assert bench.cycles[: len(wanted)] == wanted, f"seed {SEED}"
