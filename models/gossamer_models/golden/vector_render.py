@@ -112,7 +112,8 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     w = T (1 - e), T = T e with e = exp(-softplus(sum + shift) thickness). Samples of w > cut are kept for
     RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
     it took; the machine has no use for it. A cube that is occupied, the block's first one and its texels must lie in
-    the field.
+    the field. The patches must have the texels of all samples: golden refuses a sample that lacks some, the machine
+    takes others for them.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, (factors, _) = _patches(machine, v, view)
