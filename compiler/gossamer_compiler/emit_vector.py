@@ -129,11 +129,20 @@ def companion_tiles(
     for level, count in reversed(levels):
         steps.append((level, inner))
         inner *= count
-    instructions = []
+    instructions, tile = list[_TileInstruction](), list[_TileInstruction]()
     for copy in range(copies):
-        nest = _Nest(tuple(reversed(steps)), offset=copy * size, opens=copy == 0, closes=copy == copies - 1)
-        instructions += _tile_instructions(work, size, nest, architecture)
+        if 1 < copy < copies - 1 and work.sampled is None:
+            tile = [item if isinstance(item, Vector | Prune) else _behind(item, size) for item in tile]
+        else:
+            nest = _Nest(tuple(reversed(steps)), offset=copy * size, opens=copy == 0, closes=copy == copies - 1)
+            tile = _tile_instructions(work, size, nest, architecture)
+        instructions += tile
     return instructions
+
+
+def _behind(transfer: Load | Store, size_bytes: int) -> Load | Store:
+    """The same of the next tile."""
+    return changed(transfer, mem_base=transfer.mem_base + size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
