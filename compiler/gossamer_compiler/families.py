@@ -7,7 +7,6 @@ arithmetic, so one call of them serves a single schedule as well as a family.
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,12 +23,9 @@ def crossed(*options: Iterable[int]) -> list[Any]:
     The result stands in for integers of a mapping, hence its type.
     """
     arrays = [np.array(list(option)) for option in options]
-    after = prod(map(len, arrays))
-    places, combined = np.arange(after), []
-    for array in arrays:
-        after //= len(array)
-        combined.append(array[places // after % len(array)])
-    return combined
+    sizes = [len(array) for array in arrays]
+    shapes = [[size if other == axis else 1 for other in range(len(sizes))] for axis, size in enumerate(sizes)]
+    return [np.broadcast_to(array.reshape(shape), sizes).ravel() for array, shape in zip(arrays, shapes, strict=True)]
 
 
 def largest(*values: int) -> int:
@@ -113,13 +109,21 @@ def cheapest(
     sizes : schedules of each family.
     fitting, keys : of all schedules side by side, which fit and what they are ordered by, most significant first.
     """
-    places = np.flatnonzero(fitting)
-    ranks = np.stack([key[places] for key in reversed(keys)])
-    ends = np.cumsum(sizes)
-    for chosen in np.lexsort(ranks):
-        place = places[chosen]
+    ends, places = np.cumsum(sizes), np.flatnonzero(fitting)
+    if not places.size:
+        return
+
+    def single(place: int) -> tuple[_M, tuple[Any, ...]]:
         number = int(np.searchsorted(ends, place, side="right"))
-        yield _member(families[number], place - (ends[number] - sizes[number])), tuple(ranks[::-1, chosen].tolist())
+        member = _member(families[number], place - (ends[number] - sizes[number]))
+        return member, tuple(key[place].item() for key in keys)
+
+    best = places
+    for key in keys:
+        best = best[key[best] == key[best].min()]
+    yield single(best[0])
+    # The best one is nearly always taken; the others are in order for when it is not.
+    yield from map(single, places[np.lexsort([key[places] for key in reversed(keys)])[1:]])
 
 
 def members(family: _M) -> Iterator[_M]:

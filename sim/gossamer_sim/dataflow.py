@@ -277,19 +277,20 @@ class DataflowMachine:
             self._run(waiting)
 
     def _check_semaphores(self) -> None:
-        """Tokens held after each signal, those of waits that start in its last cycle taken off."""
+        """Tokens held after each signal, those of waits that start in its last cycle taken off.
+
+        So the last signals need a wait each that has started by then.
+        """
         found, most = self._executions, list(self._credits)
         executed = np.bincount(found.numbers, minlength=len(self._works)).tolist()
+        gives, takes = np.zeros((2, len(most), len(self._works)), np.bool_)
         for work in self._works:
+            gives[work.signals, work.number] = takes[work.waits, work.number] = True
             for bit in work.signals:
                 most[bit] += executed[work.number]
-        full = [bit for bit, tokens in enumerate(most) if tokens > MAX_TOKENS]
-        gives, takes = (
-            np.array([sum([1 << bit for bit in bits]) for bits in ends], np.int64)[found.numbers]
-            for ends in ([work.signals for work in self._works], [work.waits for work in self._works])
-        )
-        for bit in full:
-            ends = found.ends[gives >> bit & 1 > 0]
-            taken = np.searchsorted(found.starts[takes >> bit & 1 > 0], ends, side="right")
-            if int((self._credits[bit] + 1 + np.arange(len(ends)) - taken).max()) > MAX_TOKENS:
+        for bit in [bit for bit, tokens in enumerate(most) if tokens > MAX_TOKENS]:
+            spare = MAX_TOKENS - self._credits[bit]
+            ends = found.ends[gives[bit][found.numbers]][max(spare, 0) :]
+            starts = found.starts[takes[bit][found.numbers]][max(-spare, 0) :]
+            if len(starts) < len(ends) or bool((starts[: len(ends)] > ends).any()):
                 raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
