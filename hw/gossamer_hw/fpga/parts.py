@@ -66,9 +66,11 @@ VU9P: Final = Part("VU9P", "xilinx", Use(1_182_240, 2_364_480, 6_840, 2_160, 960
 # smaller. Without a bound every path becomes as short as it can be: the load engine takes 10,873 LUTs instead of 8,641.
 _ECP5_DELAY_PS: Final = 6_000
 _SCRIPTS: Final[Mapping[Family, str]] = {
+    # With the names of the source this Yosys stops in some modules at an assertion of its own: they are hidden.
     # Without the cleaning in front this Yosys dies in mapping a top-N network, and says nothing.
-    "xilinx": "hierarchy -top {top}; proc; opt_clean -purge; synth_xilinx -family xcup -noiopad -top {top}",
-    # With the names of the source this Yosys stops in some modules at an assertion of its own.
+    "xilinx": "hierarchy -top {top}; proc; opt_clean -purge;"
+    " synth_xilinx -family xcup -noiopad -top {top} -run begin:map_luts; rename -hide w:*;"
+    " synth_xilinx -family xcup -noiopad -top {top} -run map_luts:",
     "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -noflatten -run begin:map_luts -top {{top}};"
     " rename -hide w:*; synth_ecp5 -noflatten -run map_luts: -top {top}",
 }
