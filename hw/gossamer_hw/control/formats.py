@@ -12,7 +12,7 @@ from gossamer_models.isa.reference import Row, rows
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 
 __all__ = [
-    "ENGINE_OPCODES", "MODIFIER_BITS", "OPERANDS_START", "WORD_BITS", "field", "illegal",
+    "ENGINE_OPCODES", "MODIFIER_BITS", "OPERANDS_START", "WORD_BITS", "extent", "field", "illegal",
     "operands", "own_signals", "own_waits", "scalars",
 ]  # fmt: skip
 
@@ -29,8 +29,13 @@ def scalars(cls: type[Instruction]) -> Iterator[Row]:
 
 def field(word: Value, cls: type[Instruction], name: str) -> Value:
     """Bits of a field, or of all elements of an array, in an encoded instruction."""
+    return word[extent(cls, name)]
+
+
+def extent(cls: type[Instruction], name: str) -> slice:
+    """Where the bits of :func:`field` lie."""
     row = next(row for row in rows(cls) if row.name.removesuffix("[i]") == name)
-    return word[row.offset_bits : row.offset_bits + row.width_bits * max(row.count, 1)]
+    return slice(row.offset_bits, row.offset_bits + row.width_bits * max(row.count, 1))
 
 
 def operands(word: Value, cls: type[Instruction]) -> Value:
@@ -38,11 +43,12 @@ def operands(word: Value, cls: type[Instruction]) -> Value:
     return word[OPERANDS_START : _end(cls)]
 
 
-def illegal(word: Value, chunks: int) -> Value:
+def illegal(word: Value, modified: Value, chunks: int) -> Value:
     """Whether the opcode is none, or a bit is set that its format does not have.
 
-    Sequencer instructions have no use for the common header: it must be zero there. No RTL is weight-stationary, and
-    this one has at most ``chunks`` chunks side by side.
+    Sequencer instructions have no use for the common header: it must be zero there, and they may not be ``modified``.
+    Modifiers in the word are not looked at. No RTL is weight-stationary, and this one has at most ``chunks`` chunks
+    side by side.
     """
     # Formats that end early look at all that the others look at too: every bit is looked at once.
     behind: dict[int, Value] = {}
@@ -54,7 +60,7 @@ def illegal(word: Value, chunks: int) -> Value:
     for opcode, cls in FORMATS.items():
         extra = behind[_end(cls)]
         if cls.engine is Engine.SEQUENCER:
-            extra = extra | word[OPCODE_BITS:OPERANDS_START].any()
+            extra = extra | word[OPCODE_BITS : extent(Instruction, "modifiers").start].any() | modified
         if cls is Gemm:
             extra = extra | field(word, Gemm, "dataflow").any()
             extra = extra | (field(word, Gemm, "log2_lr") >= chunks.bit_length())

@@ -13,8 +13,9 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.control.formats import (
     ENGINE_OPCODES,
     MODIFIER_BITS,
+    OPERANDS_START,
     WORD_BITS,
-    field,
+    extent,
     scalars,
 )
 from gossamer_hw.control.loops import COUNTER_BITS, counters_layout
@@ -28,6 +29,7 @@ __all__ = ["Resolver"]
 _VALUE_BITS = 40
 _RING_BITS = 64
 _COUNTER_HALF = COUNTER_BITS // 2
+_MODIFIERS_START = extent(Instruction, "modifiers").start
 _MASK_FIELDS = sum(not row.count for row in rows(Instruction))
 """Fields below this number, those of the common header, are masks: FIRST and LAST add bits to them."""
 
@@ -41,13 +43,14 @@ def _modifier_layout() -> data.StructLayout:
 class Resolver(wiring.Component):
     """Holds an instruction and applies its modifiers to it, as :func:`gossamer_models.isa.loops.resolve` does.
 
-    A field of w bits is computed modulo 2^w. The modifiers leave the word as they are taken; what they change is in
-    the word :attr:`latency` cycles behind the one in which the last one was taken.
+    A field of w bits is computed modulo 2^w. What modifiers change is in the word :attr:`latency` cycles behind the one
+    in which the last one was taken. They are not kept: the memory that they come from holds them until the next read.
 
     Members
     -------
-    load, loaded : replace the instruction.
-    word : the instruction.
+    load, loaded : replace the instruction. The modifiers in ``loaded`` must stay until none is left.
+    word : the instruction without its modifiers: zeros in their place.
+    modified : modifiers are left.
     run : take one modifier per cycle while there are any.
     counters : constant while modifiers are in the pipeline.
     pending : modifiers are left, or in the pipeline and not about to be written.
@@ -62,6 +65,7 @@ class Resolver(wiring.Component):
                 "load": In(1),
                 "loaded": In(WORD_BITS),
                 "word": Out(WORD_BITS),
+                "modified": Out(1),
                 "run": In(1),
                 "counters": In(counters_layout()),
                 "pending": Out(1),
@@ -72,20 +76,38 @@ class Resolver(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Five stages: take, multiply, sum, old value, new value."""
         m = Module()
-        modifiers = field(self.word, Instruction, "modifiers")
+        self._held = Signal(WORD_BITS, reset_less=True)
         taken = Signal()
-        m.d.comb += taken.eq(self.run & modifiers.any())
+        modifier = self._next(m, taken)
+        m.d.comb += [self.word.eq(self._held), taken.eq(self.run & self.modified)]
         inside = Signal(self.latency - 1)
         m.d.sync += inside.eq(Cat(taken, inside))
         m.d.comb += self.pending.eq(taken | inside.any())
-        with m.If(taken):
-            m.d.sync += modifiers.eq(modifiers[MODIFIER_BITS:])
-        step, counter = self._take(m, modifiers[:MODIFIER_BITS], taken)
+        step, counter = self._take(m, modifier, taken)
         delta = self._multiply(m, step.value, counter)
         self._write(m, step.delayed(m, "2"), delta)
         with m.If(self.load):
-            m.d.sync += [self.word.eq(self.loaded), self.bad.eq(0)]
+            m.d.sync += [
+                self._held[:_MODIFIERS_START].eq(self.loaded[:_MODIFIERS_START]),
+                self._held[OPERANDS_START:].eq(self.loaded[OPERANDS_START:]),
+                self.bad.eq(0),
+            ]
         return m
+
+    def _next(self, m: Module, taken: Value) -> Signal:
+        """Return the modifier that is taken next; which of those behind it are not empty is in ``left``."""
+        modifiers = self.loaded[_MODIFIERS_START:OPERANDS_START]
+        each = [modifiers[start : start + MODIFIER_BITS] for start in range(0, len(modifiers), MODIFIER_BITS)]
+        left, turn, following = Signal(len(each)), Signal(len(each)), Signal(len(each))
+        modifier = Signal(MODIFIER_BITS, reset_less=True)
+        m.d.comb += [self.modified.eq(left.any()), turn.eq(Mux(self.load, 1, following))]
+        with m.If(self.load | taken):
+            m.d.sync += [
+                left.eq(Mux(self.load, Cat(bits.any() for bits in each), left >> 1)),
+                modifier.eq(reduce(or_, (Mux(mine, bits, 0) for mine, bits in zip(turn, each, strict=True)))),
+                following.eq(turn << 1),
+            ]
+        return modifier
 
     def _take(self, m: Module, bits: Value, taken: Value) -> tuple["_Step", Signal]:
         """Stage 1: see what the modifier does at these counters, and which of them it counts with."""
@@ -144,7 +166,7 @@ class Resolver(wiring.Component):
         here = step.delayed(m, "3")
         ahead = here.delayed(m, "4")
         old, addend, result = Signal(_VALUE_BITS), Signal(_VALUE_BITS), Signal(_VALUE_BITS)
-        present = [Mux(chosen, self.word[place], 0) for chosen, place in zip(read, places, strict=True)]
+        present = [Mux(chosen, self._held[place], 0) for chosen, place in zip(read, places, strict=True)]
         follows = ahead.writes & (ahead.field == here.field)
         m.d.sync += [old.eq(Mux(follows, result, reduce(or_, present))), addend.eq(delta)]
         masks = ahead.field < _MASK_FIELDS
@@ -159,7 +181,7 @@ class Resolver(wiring.Component):
         for start, stop in pairwise(borders):
             covers = [chosen for chosen, place in zip(write, places, strict=True) if place.start <= start < place.stop]
             with m.If(ahead.writes & Cat(covers).any()):
-                m.d.sync += self.word[start:stop].eq(Cat(ring[bit % _RING_BITS] for bit in range(start, stop)))
+                m.d.sync += self._held[start:stop].eq(Cat(ring[bit % _RING_BITS] for bit in range(start, stop)))
 
     def _named(self, number: Value) -> Value:
         """Whether the instruction has a scalar field of that number."""
@@ -171,7 +193,7 @@ class Resolver(wiring.Component):
         for opcode in ENGINE_OPCODES:
             for row in scalars(FORMATS[opcode]):
                 place = (row.number or 0, row.offset_bits, row.offset_bits + row.width_bits)
-                places.setdefault(place, []).append(self.word[:OPCODE_BITS] == int(opcode))
+                places.setdefault(place, []).append(self._held[:OPCODE_BITS] == int(opcode))
         for (wanted, start, end), formats in places.items():
             yield (number == wanted) & Cat(formats).any(), slice(start, end)
 

@@ -198,7 +198,7 @@ class Sequencer(wiring.Component):
 
     def _decode(self, m: Module, word: Value) -> None:
         """Take headers and loops at once; send the others on."""
-        with m.If(illegal(word, self._chunks)):
+        with m.If(illegal(word, self._resolver.modified, self._chunks)):
             m.d.comb += self.fault.eq(Fault.ILLEGAL)
         with m.Elif(self._in_header):
             self._decode_header(m, word)
@@ -212,7 +212,7 @@ class Sequencer(wiring.Component):
                     self._leave(m)
                 with m.Default():
                     m.next = "DEAL"
-                    with m.If(field(word, Instruction, "modifiers").any()):
+                    with m.If(self._resolver.modified):
                         m.next = "RESOLVE"
 
     def _decode_header(self, m: Module, word: Value) -> None:
