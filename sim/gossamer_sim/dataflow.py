@@ -11,6 +11,7 @@ Time left out by the periodic shortcut is kept apart (``skipped``): all stamps a
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -283,14 +284,19 @@ class DataflowMachine:
         """
         found, most = self._executions, list(self._credits)
         executed = np.bincount(found.numbers, minlength=len(self._works)).tolist()
-        gives, takes = np.zeros((2, len(most), len(self._works)), np.bool_)
         for work in self._works:
-            gives[work.signals, work.number] = takes[work.waits, work.number] = True
             for bit in work.signals:
                 most[bit] += executed[work.number]
+        gives = np.array([_mask(work.signals) for work in self._works], np.int64)[found.numbers]
+        takes = np.array([_mask(work.waits) for work in self._works], np.int64)[found.numbers]
         for bit in [bit for bit, tokens in enumerate(most) if tokens > MAX_TOKENS]:
             spare = MAX_TOKENS - self._credits[bit]
-            ends = found.ends[gives[bit][found.numbers]][max(spare, 0) :]
-            starts = found.starts[takes[bit][found.numbers]][max(-spare, 0) :]
+            ends = found.ends[(gives & 1 << bit) > 0][max(spare, 0) :]
+            starts = found.starts[(takes & 1 << bit) > 0][max(-spare, 0) :]
             if len(starts) < len(ends) or bool((starts[: len(ends)] > ends).any()):
                 raise DisorderError(f"a semaphore would hold more than {MAX_TOKENS} tokens")
+
+
+@cache
+def _mask(bits: tuple[int, ...]) -> int:
+    return sum(1 << bit for bit in bits)
