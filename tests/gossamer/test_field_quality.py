@@ -1,10 +1,11 @@
 """How well a field shows unseen poses; what the pipelines and early termination change of it."""
 
 import numpy as np
+import pytest
 
 from gossamer.field_quality import HELD_OUT, HeldOut
 from gossamer_models.render.renderer import Settings, render
-from gossamer_models.render.scene import load_scene, unseen_cameras
+from gossamer_models.render.scene import load_scene, shipped_field, unseen_cameras
 from gossamer_reports.quality import psnr_db
 
 SHIPPED = load_scene("solid")
@@ -45,3 +46,18 @@ def test_tuned_networks_cost_at_most_half_a_decibel() -> None:
     assert own > 27
     assert [str(shader.basis_pattern) for shader, _ in networks].count("2:8") == 2
     assert min(others) >= own - 0.5
+
+
+@pytest.mark.slow
+def test_pruning_and_fp16_cost_at_most_three_tenths_of_a_decibel() -> None:
+    """At unseen poses and the size that fields are judged by; both fields are of one run of the trainer."""
+    held_out = HeldOut.of_scene("glossy", 200)
+    before, behind = (shipped_field(name) for name in ("glossy-32-unpruned", "glossy-32"))
+    planes = [[*field.density.planes, *field.appearance.planes] for field in (before, behind)]
+    assert [plane.dtype for plane in planes[0]] == [np.float32] * 6
+    assert [plane.dtype for plane in planes[1]] == [np.float16] * 6
+    assert not any((plane == 0).any() for plane in planes[0])
+    assert sum(int((plane == 0).sum()) for plane in planes[1]) >= 0.79 * sum(plane.size for plane in planes[1])
+    unpruned, pruned = (float(np.mean(held_out.psnr_db(held_out.render(field)))) for field in (before, behind))
+    assert unpruned > 29
+    assert pruned >= unpruned - 0.3
