@@ -21,6 +21,9 @@ WAIVED = (
     "CMPCONST",
 )  # fmt: skip
 
+# One worker, which writes the Verilog once for all.
+pytestmark = pytest.mark.xdist_group("generate")
+
 
 @pytest.fixture(scope="module")
 def architecture() -> Architecture:

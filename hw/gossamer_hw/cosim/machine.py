@@ -22,8 +22,6 @@ _BENCH = "gossamer_hw.cosim.machine_bench"
 _LEAST_BYTES = 1 << 24
 # From here on the elements' code is worth calling instead of repeating.
 _SHARED_ELEMENTS = 64
-# A render engine is so large that more takes longer to compile than any picture to run.
-_RENDERS = ("OPT_FAST=-O1",)
 
 
 def build_bench(architecture: Architecture, memory_bytes: int = 0) -> Build:
@@ -55,7 +53,7 @@ def _build(architecture: Architecture, depth: int) -> Build:
         architecture.model_dump_json(),
         f"{depth} {pragmas}",
     )
-    return build(text, top=BENCH_MODULE, variables=_RENDERS if architecture.render else ())
+    return build(text, top=BENCH_MODULE)
 
 
 def run_jobs(architecture: Architecture, jobs: Sequence[Job]) -> list[JobResult]:

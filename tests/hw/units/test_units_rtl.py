@@ -82,7 +82,8 @@ def test_units_under_pauses(tmp_path: Path) -> None:
         stimulus[f"{name}_results"] = len(case.results)
     np.savez(tmp_path / "in.npz", **stimulus)
     environment = {"STIMULUS": str(tmp_path / "in.npz"), "RESULTS": str(tmp_path), "SEED": str(SEED)}
-    simulation = build(emit_verilog(Units(cases), name="units"), top="units")
+    # Compiling takes longer than the run.
+    simulation = build(emit_verilog(Units(cases), name="units"), top="units", variables=("OPT_FAST=-O0",))
     run(simulation, bench="bench_units", directory=tmp_path, environment=environment, paths=[BENCHES], seed=SEED)
     for name, case in cases.items():
         size = len(case.unit.m_axis_tdata) // 8

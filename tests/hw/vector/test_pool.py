@@ -42,10 +42,10 @@ WINDOWS = [
     HALVING,
     OVERLAPPING,
     Window(3, 3, 3, 3, 3),  # global
-    Window(3, 2, 2, 3, 1, 1),  # more windows than pixels; not square
+    Window(2, 1, 2, 3, 1, 1),  # more windows than pixels; not square
     Window(3, 4, 1, 1, 2),  # pixels without a window
     Window(1, 7, 1, 2, 3),  # a rest beyond the last window
-    Window(2, 2, 5, 5, 3, 4),  # more padding than map
+    Window(1, 1, 3, 3, 2, 2),  # more padding than map
 ]
 
 
