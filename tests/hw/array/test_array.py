@@ -78,7 +78,7 @@ def simulate(
     ("shape", "parameters"),
     [
         pytest.param(Shape(rows=2, columns=2, accumulator_words=16), {}, marks=pytest.mark.slow),
-        (Shape(rows=4, columns=2, drain_ports=2, accumulator_words=32), {}),
+        pytest.param(Shape(rows=4, columns=2, drain_ports=2, accumulator_words=32), {}, marks=pytest.mark.slow),
         (Shape(rows=2, columns=4, group=4, accumulator_words=16), {"multiply_latency": 2, "add_latency": 3}),
         (Shape(rows=2, columns=2, interleave=4, accumulator_words=16), {"slots": 8}),
         pytest.param(
@@ -98,6 +98,7 @@ def test_banks_hold_every_bit(shape: Shape, parameters: dict[str, int]) -> None:
     assert np.array_equal(found, expected), f"seed {SEED}: {np.argwhere(found != expected)[:4].tolist()}"
 
 
+@pytest.mark.slow
 def test_one_cycle_of_reset_empties_the_array() -> None:
     """Whatever is in flight, the next sums find their places."""
     shape = Shape(rows=4, columns=2, accumulator_words=16)

@@ -13,6 +13,8 @@ from gossamer_models.numerics.formats import UInt8, UInt16
 from gossamer_models.sparsity import Pattern, compress, entries_in_last_word
 from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
 
+# One worker, which simulates the words once for all.
+pytestmark = pytest.mark.xdist_group("topn")
 SEED = 11
 COUNT = 80
 TIES = np.array([[0x3C00, 0xBC00] * 4, [0x8000, 0x0000] * 4, [0x7C00, 0xFC00] * 4, [0x7E00] * 8], np.uint16)

@@ -26,6 +26,7 @@ def arguments(count: int) -> Float32:
     return np.concatenate([ends, cells.astype(np.float32), any_bits, near])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unit", "latency", "result", "golden", "x"),
     [

@@ -74,6 +74,7 @@ def test_norm_forward(lanes: int) -> None:
     check(bench, [norm(VectorOp.NORM_FORWARD, 24), norm(VectorOp.NORM_FORWARD, 8, parameter=1024, scalar1=0)])
 
 
+@pytest.mark.slow
 def test_variances_of_all_kinds() -> None:
     """S = 0 and an epsilon of 0: the variance, and the root's operand, is Q as it is."""
     bench = bench_of(8, 1)
@@ -168,6 +169,7 @@ def test_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     check(bench, [instruction])
 
 
+@pytest.mark.slow
 def test_extreme_logits() -> None:
     """Quotients that are subnormal or round to zero, infinities, and a tie of all."""
     bench = bench_of(8, 0)
@@ -183,6 +185,7 @@ def test_extreme_logits() -> None:
     assert bench.found == [True]
 
 
+@pytest.mark.slow
 def test_gradients_that_overflow() -> None:
     """Half a scale of 131008 is the largest fp16, of 131072 an infinity; what is not real sets no flag."""
     bench = bench_of(8, 0)

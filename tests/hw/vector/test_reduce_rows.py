@@ -94,7 +94,7 @@ def test_statistics(lanes: int, columns: int) -> None:
     moderate(contents, rng)
     # The sums' half of ACC is used first.
     instructions: list[Any] = [Vector(op=VectorOp.FILL, advance=Advance.ACC)]
-    for _ in range(6 if lanes < 64 else 1):
+    for _ in range(4 if lanes < 64 else 1):
         between = chain.from_iterable(generator.sample(others(lanes), 2))
         instructions += [*sweep(generator, architecture), *between]
     bench = Bench(architecture, contents, units=2)
