@@ -39,9 +39,9 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
     text = table(_HEADER, lines)
     for name, share in found.items():
         if share > 1:
-            text += ["", f"**Does not fit**: {share:.0%} of the {name}s of an {part.name}."]
+            text += ["", f"**Does not fit**: {share:.0%} of the {name}s that {part.name} has."]
         elif share > _WARNING:
-            text += ["", f"**Warning**: {share:.0%} of the {name}s of an {part.name}."]
+            text += ["", f"**Warning**: {share:.0%} of the {name}s that {part.name} has."]
     return text
 
 
