@@ -39,12 +39,16 @@ def no_strips(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     def none(gemm: ChannelGemm, array: Array) -> Iterator[tuple[int, int]]:
         yield WHOLE
 
+    def forget() -> None:
+        mapping._best_channels.cache_clear()
+        mapping._laid.cache_clear()
+
     def patch() -> None:
         monkeypatch.setattr(mapping, "_cuts", none)
-        mapping._best_channels.cache_clear()
+        forget()
 
     yield patch
-    mapping._best_channels.cache_clear()
+    forget()
 
 
 def striped(program: Program) -> int:
