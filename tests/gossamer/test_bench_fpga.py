@@ -28,7 +28,8 @@ def test_engines_their_sum_and_shares() -> None:
 @pytest.mark.parametrize(("dsps", "word"), [(7, "Warning"), (8, "Warning"), (9, "Does not fit")])
 def test_what_runs_short_is_said(dsps: int, word: str) -> None:
     lines = resources({"gemm": Use(dsps=dsps)}, PART)
-    assert [line for line in lines if line.startswith("**")] == [f"**{word}**: {dsps / 8:.0%} of the DSPs that SMALL has."]
+    (line,) = (line for line in lines if line.startswith("**"))
+    assert line == f"**{word}**: {dsps / 8:.0%} of the DSPs that SMALL has."
 
 
 @pytest.mark.parametrize(("luts", "placed"), [(10_000, ["gemm", "whole machine"]), (10_001, ["gemm"])])
