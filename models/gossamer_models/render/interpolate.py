@@ -21,7 +21,7 @@ __all__ = ["Interpolator", "tree_sum"]
 
 Index = NDArray[np.int64]
 
-_CHUNK: Final = 1 << 16  # components of points at a time: what is computed of them stays in a core's cache
+_CHUNK: Final = 1 << 17  # components of points at a time: what is computed of them fits a core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
