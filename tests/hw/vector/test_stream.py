@@ -156,7 +156,9 @@ def drained(generator: random.Random, lanes: int, found: int) -> Vector:
 
 
 @SLOW
-@pytest.mark.parametrize(("lanes", "columns", "count"), [(8, 4, 4), (2, 8, 2), (4, 8, 2), (16, 8, 4), (32, 8, 4)])
+@pytest.mark.parametrize(
+    ("lanes", "columns", "count"), [(8, 4, 4), (4, 4, 2), (2, 8, 2), (4, 8, 2), (16, 8, 4), (32, 8, 4)]
+)
 def test_updates_and_flags(lanes: int, columns: int, count: int) -> None:
     generator, rng = random.Random(SEED + lanes), np.random.default_rng(SEED)
     architecture = machine_of(lanes, columns)
