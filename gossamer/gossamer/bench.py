@@ -11,7 +11,7 @@ from gossamer.bench_frames import pinned_frames
 from gossamer.bench_hardware import element, engines, render_operations, trees, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
-from gossamer.bench_pictures import pictures, pinned_tile, rtl_pictures, rtl_tile
+from gossamer.bench_pictures import pictures, pinned_tile, rtl_pictures, rtl_tile, rtl_tile_part
 from gossamer.bench_record import document, section, sections
 from gossamer.bench_render import renderers
 from gossamer.bench_rtl import speeds, utilisations
@@ -27,7 +27,10 @@ _PARTS = {
     "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
     "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
-_LONG = {"operations": render_operations, "large": large_product, "rendering": rtl_pictures, "tile-rtl": rtl_tile}
+_LONG = {
+    "operations": render_operations, "large": large_product, "rendering": rtl_pictures, "part-rtl": rtl_tile_part,
+    "tile-rtl": rtl_tile,
+}  # fmt: skip
 """Measured only if named: their builds and synthesis take long."""
 
 
