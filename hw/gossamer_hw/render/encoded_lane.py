@@ -107,7 +107,7 @@ class EncodedLane(FactorLane):
     -------
     found : a point entered :attr:`latency` cycles ago; then
     products : of all components; meaningless beside
-    malformed : a row that it needs was no encoding.
+    outside, malformed : rows that it needs are not held, or no encoding.
 
     Raises
     ------

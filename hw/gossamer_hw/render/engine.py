@@ -197,6 +197,7 @@ class RenderUnit(wiring.Component):
             *(ours.eq(theirs) for ours, theirs in zip(lane.numbers, texel.numbers, strict=False)),
             sweep.ray_ready.eq(lane.ready),
             sweep.lane_idle.eq(lane.idle),
+            sweep.lane_outside.eq(lane.outside),
             sweep.sample.found.eq(lane.found & ~lane.finished),
             sweep.sample.pixel.eq(lane.found_pixel),
             sweep.sample.shaded.eq(lane.shaded),
@@ -227,6 +228,7 @@ class RenderUnit(wiring.Component):
                 lane.cubes[axis].eq(canonical(m, from_integer(m, view.cubes[axis][:COORDINATE_BITS]))),
                 lane.highest[axis].eq(view.grid[axis] - 2),
                 lane.bases[axis].eq(record.first[axis]),
+                lane.lasts[axis].eq(record.last[axis]),
             ]
 
     def _read_tables(self, m: Module, chosen: dict[VectorOp, Value]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import Cat, Elaboratable, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -30,7 +30,8 @@ class FactorLane(wiring.Component):
     Members
     -------
     found : a point entered :attr:`latency` cycles ago; then
-    products : of all components.
+    products : of all components, meaningless beside
+    outside : texels that it needs are not held.
 
     Raises
     ------
@@ -46,7 +47,7 @@ class FactorLane(wiring.Component):
         self._lane = InterpolationLane(components=components)
         super().__init__(
             {name: member for name, member in fetch.signature.members.items() if member.flow is not Out}
-            | {"found": Out(1), "products": Out(data.ArrayLayout(Single, components)), **more}
+            | {"found": Out(1), "outside": Out(1), "products": Out(data.ArrayLayout(Single, components)), **more}
         )
 
     @property
@@ -63,6 +64,6 @@ class FactorLane(wiring.Component):
                 m.d.comb += getattr(fetch, name).eq(getattr(self, name))
         for name in ("plane", "plane_weights", "line", "line_weights"):
             m.d.comb += getattr(lane, name).eq(getattr(fetch, name))
-        found = delayed_flags(m, fetch.found, lane.latency, name="found")
-        m.d.comb += [self.found.eq(found), self.products.eq(lane.products)]
+        found, outside = delayed_flags(m, Cat(fetch.found, fetch.outside), lane.latency, name="found")
+        m.d.comb += [self.found.eq(found), self.outside.eq(outside), self.products.eq(lane.products)]
         return m

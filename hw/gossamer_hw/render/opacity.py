@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import Cat, Elaboratable, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,11 +46,13 @@ class OpacityUnit(wiring.Component):
     valid, item : an item enters, see :class:`~gossamer_hw.render.texel_fetch.Texels`.
     point : of a point, along x, y and z, from 0 to 1.
     axes, column, row, numbers : of a texel: the axis pair, its place in the part that is held, its components.
-    spans, highest, bases : along x, y and z: texels less 1, as binary32, and less 2; first texel of the parts.
+    spans, highest : along x, y and z: texels less 1, as binary32, and less 2.
+    bases, lasts : along x, y and z: first and last texel of the parts.
     shift, thickness : binary32; constant while anything is inside.
     step : everything moves on; whoever holds the unit by an enable clears it as well, for its memories.
     found : a point entered :attr:`latency` cycles ago; then
-    left : what it leaves.
+    left : what it leaves, meaningless beside
+    outside : texels that it needs are not held.
 
     Raises
     ------
@@ -80,11 +82,13 @@ class OpacityUnit(wiring.Component):
                 "spans": In(singles),
                 "highest": In(coordinates),
                 "bases": In(coordinates),
+                "lasts": In(coordinates),
                 "shift": In(Single),
                 "thickness": In(Single),
                 "step": In(1, init=1),
                 "found": Out(1),
                 "left": Out(Single),
+                "outside": Out(1),
             }
         )
 
@@ -105,11 +109,13 @@ class OpacityUnit(wiring.Component):
         density = p.enter(relax(m, softplus.density), shifted.cycle + softplus.latency)
         depth = p.negative(p.multiply(density, _setting(m, self.thickness)))
         found = self.valid & (self.item == Texels.POINT)
+        outside = p.enter(Cat(lane.outside for lane in self._lanes).any(), factor_cycles())
         m.d.comb += [
             softplus.x.eq(canonical(m, shifted.value)),
             exponential.x.eq(canonical(m, depth.value)),
             self.left.eq(exponential.power),
             self.found.eq(delayed_flags(m, found, self.latency, name="found")),
+            self.outside.eq(self.found & p.at(outside, self.latency)),
         ]
         return m
 
@@ -127,8 +133,13 @@ class OpacityUnit(wiring.Component):
             lane.numbers.eq(self.numbers),
             lane.step.eq(self.step),
             tree.terms.eq(lane.products),
-            # The line is held from its first texel on.
-            *(lane.bases[place].eq(self.bases[axis]) for place, axis in enumerate((a, b))),
+            # The line is held from its first texel to its last.
+            *(
+                getattr(lane, name)[place].eq(getattr(self, name)[axis])
+                for place, axis in enumerate((a, b))
+                for name in ("bases", "lasts")
+            ),
+            lane.lasts[-1].eq(self.highest[c] + 1),
         ]
         for place, axis in enumerate((a, b, c)):
             for name in ("point", "spans", "highest"):

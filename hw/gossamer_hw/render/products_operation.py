@@ -50,7 +50,8 @@ class ProductsOperation(wiring.Component):
 
     Members
     -------
-    See :mod:`~gossamer_hw.render.operation`. Patches of other texels than the instruction says are refused.
+    See :mod:`~gossamer_hw.render.operation`. Patches of other texels than the instruction says are refused, and those
+    that lack texels of a sample.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -81,14 +82,15 @@ class ProductsOperation(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Issue samples as fast as their words are written."""
         m = Module()
-        bases, begin, refused = self._take(m)
+        held, begin, refused = self._take(m)
         issue, last, number = self._issue(m, begin)
         m.d.comb += [self.kept.enable.eq(issue), self.kept.address.eq(number)]
         sample, there = self.kept.data, delayed(m, number < self.kept_count, 1, name="there")
+        enters = delayed_flags(m, issue, 1, name="enters") & there
         products = [
             narrow(m, relax(m, product)).as_value()
             for pair in range(AXES)
-            for product in self._lane(m, pair, bases, delayed_flags(m, issue, 1, name=f"enters_{pair}"))
+            for product in self._lane(m, pair, held, enters)
         ]
         entry = Cat(Mux(there, sample.pixel, Const(NO_PIXEL, 32)), Mux(there, sample.weight.as_value(), 0))
         latency = self._lanes[0].latency
@@ -112,11 +114,22 @@ class ProductsOperation(wiring.Component):
         ]
         empty = Signal()
         m.d.sync += empty.eq(begin & (self.command.count == 0))
-        m.d.comb += self.done.eq(delayed_flags(m, ends, 1 + self._blocks, name="ending") | empty | refused)
+        lacking = Signal()
+        with m.If(begin):
+            m.d.sync += lacking.eq(0)
+        with m.Elif(Cat(lane.outside for lane in self._lanes).any()):
+            m.d.sync += lacking.eq(1)
+        ended = delayed_flags(m, ends, 1 + self._blocks, name="ending")
+        m.d.comb += self.done.eq(ended | empty | refused)
+        with m.If(ended):
+            m.d.comb += self.fault.eq(Mux(lacking, Fault.BUFFER, Fault.NONE))
         return m
 
     def _take(self, m: Module) -> tuple[Any, Value, Value]:
-        """Read record and patches; return the first texels, and whether samples begin or the instruction is refused."""
+        """Read record and patches.
+
+        Return first and last texels, and whether samples begin or the instruction is refused.
+        """
         lines = self._record_lines
         left, words = Signal(range(lines + 1)), Signal(lines * self._line_bits)
         reads, comes, known = Signal(), Signal(), Signal()
@@ -145,7 +158,8 @@ class ProductsOperation(wiring.Component):
         with m.If(comes):
             m.d.sync += words.eq(Cat(words, self.vin.data)[self._line_bits :])
         refused = (known & ~legal) | (self.tables.done & self.tables.fault)
-        return [word[:COORDINATE_BITS] for word in first], self.tables.done & ~self.tables.fault, refused
+        held = [[word[:COORDINATE_BITS] for word in part] for part in (first, last)]
+        return held, self.tables.done & ~self.tables.fault, refused
 
     def _issue(self, m: Module, begin: Value) -> tuple[Value, Value, Value]:
         """Return whether a sample is read, whether it is the last one, and its number among those that are kept."""
@@ -159,7 +173,7 @@ class ProductsOperation(wiring.Component):
             m.d.sync += wait.eq(wait - 1)
         return issue, issue & (left == 1), number
 
-    def _lane(self, m: Module, pair: int, bases: Any, enters: Value) -> Any:
+    def _lane(self, m: Module, pair: int, held: Any, enters: Value) -> Any:
         """Return the products of an axis pair, and keep its texels."""
         m.submodules[f"lane_{pair}"] = lane = self._lanes[pair]
         (a, b), c, texel = PLANE_AXES[pair], LINE_AXIS[pair], self.texel
@@ -170,8 +184,13 @@ class ProductsOperation(wiring.Component):
             lane.column.eq(texel.column),
             lane.row.eq(texel.row),
             lane.numbers.as_value().eq(texel.numbers.as_value()),
-            # The line is held from its first texel on.
-            *(lane.bases[place].eq(bases[axis]) for place, axis in enumerate((a, b))),
+            # The line is held from its first texel to its last.
+            *(
+                ends[place].eq(texels[axis])
+                for ends, texels in zip((lane.bases, lane.lasts), held, strict=True)
+                for place, axis in enumerate((a, b))
+            ),
+            lane.lasts[-1].eq(self.view.grid[c] - 1),
         ]
         for place, axis in enumerate((a, b, c)):
             grid = self.view.grid[axis]

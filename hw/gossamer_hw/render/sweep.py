@@ -19,7 +19,7 @@ from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLE
 __all__ = ["SweepLane", "Task"]
 
 _TEXEL = ("axes", "column", "row", "numbers")
-_FIELD = ("spans", "highest", "bases", "shift", "thickness")
+_FIELD = ("spans", "highest", "bases", "lasts", "shift", "thickness")
 _RAY = ("pair", "cube", "final")
 _LATTICE = ("step_length", "origin", "cubes")
 _PIXEL = ("item", "pixel", "amount", "colour")
@@ -62,12 +62,13 @@ class SweepLane(wiring.Component):
     pair, cube, final : of a ray, see :class:`~gossamer_hw.render.sampler.Sampler`.
     axes, column, row, numbers : of a texel: see :class:`~gossamer_hw.render.opacity.OpacityUnit`.
     item, pixel, amount, colour : of a pixel, see :class:`~gossamer_hw.render.compositor.Compositor`.
-    step_length, origin, cubes, spans, highest, bases, shift, thickness, cut, threshold
+    step_length, origin, cubes, spans, highest, bases, lasts, shift, thickness, cut, threshold
         See these three; constant while anything is inside.
     step : everything moves on; whoever holds the unit by an enable clears it as well, for its memories.
     found : a result of the compositor: a sample of a pixel that had not ended, or a finished pixel; then
     found_pixel, finished, shaded, ended, result : see there.
     index, point : of a sample: its place on the ray and in the box.
+    outside : texels that some sample on its way needs are not held; its result is meaningless.
     idle : all samples have reached the compositor, whose latency later they have left.
 
     Raises
@@ -96,6 +97,7 @@ class SweepLane(wiring.Component):
                 "step": In(1, init=1),
                 "index": Out(INDEX_BITS),
                 "point": Out(sampler["point"].shape),
+                "outside": Out(1),
                 "idle": Out(1),
             }
         )
@@ -170,5 +172,6 @@ class SweepLane(wiring.Component):
             compositor.step.eq(self.step),
             *(getattr(compositor, name).eq(getattr(self, name)) for name in _LIGHT),
             self.found.eq(compositor.found),
+            self.outside.eq(opacity.outside),
             *(getattr(self, name).eq(getattr(compositor, name)) for name in _RESULTS),
         ]

@@ -71,6 +71,7 @@ class SweepOperation(wiring.Component):
     record : of the block, from the first table on.
     ray_valid, ray_ready, ray : rays, see :func:`~gossamer_hw.render.sweep_front.ray_layout`.
     lane_idle : all samples have reached the compositor.
+    lane_outside : a sample needs texels that the patches lack.
     sample : what the lane makes of a sample, see :func:`result_layout`.
     begins, begun_pixel : a pixel begins, its ray goes on.
     kept, kept_count : read port of the samples that are kept, and how many.
@@ -91,6 +92,7 @@ class SweepOperation(wiring.Component):
                 "ray_ready": In(1),
                 "ray": Out(ray_layout(pixels)),
                 "lane_idle": In(1),
+                "lane_outside": In(1),
                 "sample": In(result_layout(engine)),
                 "begins": In(1),
                 "begun_pixel": In(range(pixels)),
@@ -125,19 +127,23 @@ class SweepOperation(wiring.Component):
         ]
         self._keep_ended(m, front)
         many = self._keep_samples(m)
-        sweeping, settled = Signal(), Signal(range(SETTLE_CYCLES + 1))
+        sweeping, settled, lacking = Signal(), Signal(range(SETTLE_CYCLES + 1)), Signal()
         quiet = front.ended & ~front.valid & self.lane_idle
         ends = sweeping & (settled == SETTLE_CYCLES)
         with m.If(begins):
-            m.d.sync += [sweeping.eq(1), settled.eq(0)]
+            m.d.sync += [sweeping.eq(1), settled.eq(0), lacking.eq(0)]
         with m.Elif(ends):
             m.d.sync += sweeping.eq(0)
         with m.Elif(quiet):
             m.d.sync += settled.eq(settled + 1)
+        with m.If(sweeping & self.lane_outside):
+            m.d.sync += lacking.eq(1)
         broken = self.tables.done & self.tables.fault
         m.d.comb += [
             self.done.eq(refused | broken | ends),
-            self.fault.eq(Mux(refused | (ends & many), Fault.BUFFER, Mux(broken, Fault.ILLEGAL, Fault.NONE))),
+            self.fault.eq(
+                Mux(refused | (ends & (many | lacking)), Fault.BUFFER, Mux(broken, Fault.ILLEGAL, Fault.NONE))
+            ),
         ]
         return m
 

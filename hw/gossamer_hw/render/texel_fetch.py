@@ -62,10 +62,11 @@ class TexelFetch(wiring.Component):
     column, row : of a texel, in the part that is held; a line's texels are columns.
     numbers : of a texel.
     spans, highest : texels of the whole plane and line less 1, as binary32, and less 2.
-    bases : first texel that is held.
+    bases, lasts : first and last texel that is held.
     step : everything moves on; whoever holds the unit by an enable clears it as well, for its memories.
     found : a point entered :attr:`latency` cycles ago; then
-    plane, plane_weights, line, line_weights : see :class:`~gossamer_hw.render.interpolation.InterpolationLane`.
+    plane, plane_weights, line, line_weights : see :class:`~gossamer_hw.render.interpolation.InterpolationLane`;
+    outside : some of its texels are not held, and these are any.
 
     Raises
     ------
@@ -94,8 +95,10 @@ class TexelFetch(wiring.Component):
                 "spans": In(singles),
                 "highest": In(coordinates),
                 "bases": In(coordinates),
+                "lasts": In(coordinates),
                 "step": In(1, init=1),
                 "found": Out(1),
+                "outside": Out(1),
                 "plane": Out(data.ArrayLayout(numbers, CORNERS)),
                 "plane_weights": Out(data.ArrayLayout(Half, CORNERS)),
                 "line": Out(data.ArrayLayout(numbers, ENDS)),
@@ -122,25 +125,33 @@ class TexelFetch(wiring.Component):
         """Find the texels and weights; the rows are read in the last cycle."""
         m = Module()
         p = Pipeline(m, "fetch")
-        texels, fractions = zip(*(self._place(m, p, axis) for axis in range(AXES)), strict=True)
+        texels, fractions, lacking = zip(*(self._place(m, p, axis) for axis in range(AXES)), strict=True)
         self._weights(m, p, fractions)
         places = [p.at(texel, FETCH_CYCLES - 1) for texel in texels]
         self._plane(m, places)
         self._line(m, places[_LINE])
         found: Value = self.valid & (self.item == _POINT)
-        m.d.comb += self.found.eq(delayed_flags(m, found, self.latency, name="found"))
+        outside = p.enter(Cat(p.at(flag, FETCH_CYCLES - 1) for flag in lacking).any(), FETCH_CYCLES - 1)
+        m.d.comb += [
+            self.found.eq(delayed_flags(m, found, self.latency, name="found")),
+            self.outside.eq(self.found & p.at(outside, self.latency)),
+        ]
         return m
 
-    def _place(self, m: Module, p: Pipeline, axis: int) -> tuple[Timed, Timed]:
-        """Return the texel below the point, counted from the first one that is held, and the way to the next one."""
+    def _place(self, m: Module, p: Pipeline, axis: int) -> tuple[Timed, Timed, Timed]:
+        """Return the texel below the point, counted from the first one that is held, and the way to the next one.
+
+        Then whether one of the two is not held.
+        """
         x = p.multiply(p.enter(relax(m, self.point[axis])), Timed(relax(m, self.spans[axis]), -1))
-        whole, _, beyond = whole_part(m, x.value, COORDINATE_BITS)
+        whole, _, huge = whole_part(m, x.value, COORDINATE_BITS)
         highest = self.highest[axis]
-        below = Mux(x.value.number.sign, 0, Mux(beyond | (whole > highest), highest, whole))[:COORDINATE_BITS]
+        below = Mux(x.value.number.sign, 0, Mux(huge | (whole > highest), highest, whole))[:COORDINATE_BITS]
         texel = p.register(below, x.cycle)
         number = p.register(from_integer(m, texel.value), texel.cycle)
         held = (texel.value - self.bases[axis])[: (self._sizes[axis] - 1).bit_length()]
-        return p.register(held, texel.cycle), p.subtract(x, number)
+        lacking = (texel.value < self.bases[axis]) | (texel.value >= self.lasts[axis])
+        return p.register(held, texel.cycle), p.subtract(x, number), p.register(lacking, texel.cycle)
 
     def _weights(self, m: Module, p: Pipeline, fractions: Any) -> None:
         one = p.constant(_ONE)

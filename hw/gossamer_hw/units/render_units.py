@@ -102,8 +102,8 @@ def factor_unit(components: int, columns: int, rows: int, length: int) -> Stream
     return StreamUnit(
         FactorLane(components=components, columns=columns, rows=rows, length=length),
         inputs=("item", "point", "column", "row", "numbers"),
-        outputs=("products",),
-        settings=("spans", "highest", "bases"),
+        outputs=("products", "outside"),
+        settings=("spans", "highest", "bases", "lasts"),
     )
 
 
@@ -112,8 +112,8 @@ def encoded_unit(lane: EncodedLane) -> StreamUnit:
     return StreamUnit(
         lane,
         inputs=("item", "point", "bank", "place", "data"),
-        outputs=("products", "malformed"),
-        settings=("spans", "highest", "bases"),
+        outputs=("products", "malformed", "outside"),
+        settings=("spans", "highest", "bases", "lasts"),
     )
 
 
@@ -132,7 +132,8 @@ def sweep_unit(pixels: int, components: int, patch: tuple[int, int, int], grid: 
         ),
         outputs=("found_pixel", "finished", "shaded", "ended", "result", "index", "point"),
         settings=(
-            "step_length", "origin", "cubes", "spans", "highest", "bases", "shift", "thickness", "cut", "threshold",
+            "step_length", "origin", "cubes", "spans", "highest", "bases", "lasts", "shift", "thickness", "cut",
+            "threshold",
         ),
     )  # fmt: skip
 
@@ -249,10 +250,12 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "column": "of a texel, counted from the first one that is held; so are texels of the line",
             "row": "of the plane's texel",
             "numbers": "of the texel, fp16",
-            "products": "fp32",
+            "products": "fp32; meaningless outside",
+            "outside": "texels that the point needs are not held",
             "spans": "texels of the whole plane and line less 1, three of fp32",
             "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
             "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
+            "lasts": f"the last texels that are held, three of {COORDINATE_BITS} bits",
         },
     ),
     "encoded-lane": Kind(
@@ -268,11 +271,13 @@ RENDER_UNITS: Mapping[str, Kind] = {
             " models/gossamer_models/render/banks.py",
             "place": "which block of 16 rows, or which word",
             "data": "the header as docs/fields.md has it, or the word, its first byte lowest",
-            "products": "of all components, fp32; meaningless if malformed",
+            "products": "of all components, fp32; meaningless if malformed or outside",
             "malformed": "a row that the point needs is no encoding",
+            "outside": "rows that the point needs are not held",
             "spans": "texels of the whole plane and line less 1, three of fp32",
             "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
             "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
+            "lasts": f"the last texels that are held, three of {COORDINATE_BITS} bits",
         },
     ),
 }

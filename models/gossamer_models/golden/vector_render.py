@@ -112,8 +112,7 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     w = T (1 - e), T = T e with e = exp(-softplus(sum + shift) thickness). Samples of w > cut are kept for
     RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
     it took; the machine has no use for it. A cube that is occupied, the block's first one and its texels must lie in
-    the field. The patches must have the texels of all samples: golden refuses a sample that lacks some, the machine
-    takes others for them.
+    the field, the patches must have the texels of all samples.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, (factors, _) = _patches(machine, v, view)
@@ -142,17 +141,20 @@ def render_products(machine: Machine, v: Vector) -> None:
     """Interpolate the appearance of samples that the latest RENDER_SWEEP has kept.
 
     Samples `parameter` .. `parameter` + `count` - 1, in their order; VIN as for RENDER_SWEEP, but of the block's record
-    only the texels count. VOUT[target0] = fp16 of all products, blocks [`count` / 8][`channels` / 8][8 samples][8
-    products]; VOUT[target1] = list of pixel in the tile (uint32) and weight (fp32). Behind the last sample products and
-    weights are +0 and pixels 0xFFFFFFFF. `size`: components of a plane; `channels`: the products, padded to a block.
+    only the texels count; the patches must have those of all these samples. VOUT[target0] = fp16 of all products, in
+    blocks [`count` / 8][`channels` / 8][8 samples][8 products]; VOUT[target1] = list of pixel in the tile (uint32) and
+    weight (fp32). Behind the last sample products and weights are +0 and pixels 0xFFFFFFFF. `size`: components of a
+    plane; `channels`: the products, padded to a block.
     """
     view, job = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.job, "RENDER_SWEEP")
-    _, (_, appearance) = _patches(machine, v, view)
+    record, (_, factors) = _patches(machine, v, view)
     width = 3 * view.components[1]
     _check_widths(v, view.components[1], width)
     _check_room(machine, v)
     part = slice(v.parameter, v.parameter + v.count)
-    products = Interpolator(appearance, _MACHINE).products(job.points[part])
+    appearance = Interpolator(factors, _MACHINE)
+    _check_texels(appearance, record.texels, job.points[part])
+    products = appearance.products(job.points[part])
     rows = np.zeros((v.count, width), np.float16)
     rows[: len(products)] = to_fp16(products + np.float32(0))  # a product that is -0 becomes +0
     _write_list(machine, v, rows, job.pixels[part], job.weights[part])
@@ -302,9 +304,9 @@ def _check_counts(v: Vector, texels: tuple[int, ...]) -> None:
         raise ExecutionError(f"`width`, `height`, `channel_low` must be the {texels} texels, not {texels_of(v)}")
 
 
-def _check_texels(density: Interpolator, texels: Texels, points: Float32) -> None:
+def _check_texels(factors: Interpolator, texels: Texels, points: Float32) -> None:
     """Refuse samples whose texels are not in the block's patches."""
-    *_, z, y, x = density.cells(points)
+    *_, z, y, x = factors.cells(points)
     for axis, found in enumerate((x, y, z)):
         low, high = texels.first[axis], texels.last[axis] - 1
         if found.size and not low <= found.min() <= found.max() <= high:

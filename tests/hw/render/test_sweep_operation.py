@@ -18,7 +18,14 @@ from gossamer_models.registers import Fault
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.composite import Compositor
 from gossamer_models.render.engine.job import TILE_WORDS, TileRays, run_job
-from gossamer_models.render.engine.patches import JOB_HEADER_BYTES, JobRecord, block_texels, line_stream, patch_stream
+from gossamer_models.render.engine.patches import (
+    JOB_HEADER_BYTES,
+    JobRecord,
+    Texels,
+    block_texels,
+    line_stream,
+    patch_stream,
+)
 from gossamer_models.render.engine.view import view_of
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.renderer import Settings, light_left
@@ -78,9 +85,7 @@ def sweep(buffer: Buffer, place: tuple[int, int, int], tile: TileRays, light: Co
     x, y, z = FIELD.occupancy.shape
     record = JobRecord(place, block_texels(FIELD.grid, (x, y, z), np.array(place), 4), occupied)
     source0 = buffer.put(record.to_bytes())
-    source1 = buffer.put(
-        np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, record.texels) for pair in range(3)])
-    )
+    source1 = buffer.put(patches_of(record.texels))
     evaluate = light_left(FIELD, float(RAYS.step), Arithmetic.MACHINE)
     _, counts = run_job(VIEW, tile, light, record.cubes(), evaluate)
     x, y, z = record.texels.counts
@@ -100,6 +105,19 @@ def beyond(buffer: Buffer, item: Vector) -> Iterator[Vector]:
         yield at(buffer, item, dataclasses.replace(record, place=place, occupied=occupied))
     for place in ((2, 0, 0), (0, 1, 0), (0, 0, 1 << 30)):
         yield at(buffer, item, dataclasses.replace(record, place=place, occupied=NO_CUBES))
+
+
+def short(buffer: Buffer, item: Vector) -> Vector:
+    """A sweep whose patches have two texels along x, less than its samples need."""
+    record = record_of(buffer, item)
+    (x, y, z), last = record.texels.first, record.texels.last
+    texels = Texels((x, y, z), (x + 1, last[1], last[2]))
+    patches = buffer.put(patches_of(texels))
+    return dataclasses.replace(at(buffer, item, dataclasses.replace(record, texels=texels)), source1=patches, width=2)
+
+
+def patches_of(texels: Texels) -> UInt8:
+    return np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, texels) for pair in range(3)])
 
 
 def record_of(buffer: Buffer, item: Vector) -> JobRecord:
@@ -156,6 +174,9 @@ def test_jobs_of_a_tile() -> None:
     for item in refused:
         with pytest.raises(ExecutionError, match="lie outside of the field"):
             bench.golden([*instructions, item])
+    refused.append(short(buffer, instructions[3]))
+    with pytest.raises(ExecutionError, match="must lie in the patches' "):
+        bench.golden([*instructions, refused[-1]])
     expected, _, _ = bench.golden(instructions)
     bench.execute([*instructions, *refused, empty])
     wanted = [

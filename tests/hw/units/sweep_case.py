@@ -114,7 +114,8 @@ def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
     case.settings.update(
         step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(_CUBES, np.float32)),
         spans=packed(np.array(_GRID, np.float32) - np.float32(1)),
-        highest=joined([n - 2 for n in _GRID], COORDINATE_BITS), bases=0, shift=packed(view.shift),
+        highest=joined([n - 2 for n in _GRID], COORDINATE_BITS), bases=0,
+        lasts=joined([n - 1 for n in _GRID], COORDINATE_BITS), shift=packed(view.shift),
         thickness=packed(view.thickness), cut=packed(view.cut), threshold=packed(view.threshold),
     )  # fmt: skip
     return SweepCase(case, jobs)

@@ -229,12 +229,13 @@ def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: 
             cuts = [written[place : place + width] for place in range(0, len(written), width)]
             items += [(kind, 0, bank, n, int.from_bytes(cut, "little")) for n, cut in enumerate(cuts)]
     items += [(Encoded.POINT, packed(point), 0, 0, 0) for point in points]
-    results = [(joined(canonical(product), 32), 0) for product in products]
+    results = [(joined(canonical(product), 32), 0, 0) for product in products]
     case = stream_case(encoded_unit(lane), items, results)
     case.settings.update(
         spans=packed(spans),
         highest=joined([n - 2 for n in grid], COORDINATE_BITS),
         bases=joined([a, b, c], COORDINATE_BITS),
+        lasts=joined([n - 1 for n in grid], COORDINATE_BITS),
     )
     return case
 
@@ -266,11 +267,12 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
         if (row + b) * x + column + a not in needed[max(n - FETCH_CYCLES, 0) : n]:
             items.append(again)
         items.append((Texels.POINT, packed(point), 0, 0, 0))
-        results.append((packed(product),))
+        results.append((packed(product), 0))
     case = stream_case(factor_unit(components, x - a, y - b, z - c), items, results)
     case.settings.update(
         spans=packed(spans),
         highest=joined([n - 2 for n in grid], COORDINATE_BITS),
         bases=joined([a, b, c], COORDINATE_BITS),
+        lasts=joined([n - 1 for n in grid], COORDINATE_BITS),
     )
     return case
