@@ -107,7 +107,7 @@ def pinned_tile() -> Iterator[Measurement]:
 
 
 def rtl_tile() -> Iterator[Measurement]:
-    """The whole of that tile of `pinned` in Verilator, on the machine for tiles of 80: more than an hour."""
+    """The whole of that tile of `pinned` in Verilator, on the machine for tiles of 80: about an hour."""
     yield from _rtl_pixels(_PINNED["tile"], "make bench PARTS=tile-rtl")
 
 

@@ -9,24 +9,17 @@ from gossamer_hw.render.compositor_lanes import CompositorLanes, item_layout
 from gossamer_hw.render.light import Scoreboards
 from gossamer_hw.units.render_units import compositor_lanes_unit
 from gossamer_models.timing.render import COMPOSE_CYCLES
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
 from tests.hw.formal_proof import SOLVER, Claims, prove
-from tests.hw.units.case import Case
+from tests.hw.units.case import Case, behind
 from tests.hw.units.compositor_cases import compositor_lanes_case
-from tests.hw.units.test_stream_unit import pauses, play
+from tests.hw.units.test_stream_unit import check_in_step
 
 SEED = 61
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("pixels", "lanes", "idle", "stall"), [(5, 2, 0, 0), (16, 4, 0.3, 0.5)])
-def test_pixels_of_all_lanes(pixels: int, lanes: int, idle: float, stall: float) -> None:
-    case = compositor_lanes_case(pixels, lanes, SEED, 60)
-    found, entered, left = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
-    assert found == case.results, f"seed {SEED}"
-    if not stall:
-        # The last items are those of pixels that are finished.
-        assert left[-1] - entered[-1] == COMPOSITOR_CYCLES
+def test_pixels_of_all_lanes() -> None:
+    check_in_step(compositor_lanes_case(5, 2, SEED, 60), SEED)
 
 
 @pytest.mark.slow
@@ -36,9 +29,14 @@ def test_neighbours_enter_every_cycle() -> None:
     layout = item_layout(COMPOSE_CYCLES)
     rows = [1 | row << layout["place"].offset for row in range(COMPOSE_CYCLES)] * 3
     items = [sum(row << layout.size * lane for lane in range(lanes)) for row in rows]
-    case = Case(compositor_lanes_unit(lanes * COMPOSE_CYCLES, lanes), items, [], {"cut": 0, "threshold": 0})
-    _, entered, _ = play(case, pauses(0, SEED), pauses(0, SEED))
-    assert entered == list(range(len(items)))
+    case = Case(
+        compositor_lanes_unit(lanes * COMPOSE_CYCLES, lanes),
+        items,
+        [],
+        behind(0, []),
+        settings={"cut": 0, "threshold": 0},
+    )
+    assert check_in_step(case, SEED) == list(range(len(items)))
 
 
 def test_sizes_out_of_range() -> None:

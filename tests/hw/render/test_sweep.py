@@ -5,21 +5,16 @@ import pytest
 from gossamer_hw.render.opacity import OpacityUnit
 from gossamer_models.timing.render import compositor_entries
 from tests.hw.units.sweep_case import sweep_case
-from tests.hw.units.test_stream_unit import pauses, play
+from tests.hw.units.test_stream_unit import check_in_step, check_under_pauses
 
 SEED = 26
 
 
 @pytest.mark.slow
 def test_two_jobs() -> None:
-    sweep = sweep_case("above", 0.1, SEED)
-    assert all(any(sample.dropped for sample in samples) for _, samples in sweep.jobs)
-    found, entered, left = play(sweep.case, pauses(0, SEED), pauses(0, SEED))
-    assert found == sweep.case.results, f"seed {SEED}"
-    expected = sweep.cycles(entered)
-    assert left[: len(expected)] == expected, f"seed {SEED}"
-    found, _, _ = play(sweep.case, pauses(0.3, SEED), pauses(0.4, SEED + 1))
-    assert found == sweep.case.results, f"seed {SEED}, under pauses"
+    case = sweep_case("above", 0.1, SEED)
+    check_in_step(case, SEED)
+    check_under_pauses(case, 0.3, 0.4, SEED)
 
 
 @pytest.mark.parametrize(

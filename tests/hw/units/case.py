@@ -1,23 +1,43 @@
 """What a stream unit is given, and what must come out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from amaranth.lib.data import StructLayout
 
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 
-__all__ = ["Case", "joined", "laid", "stream_case"]
+__all__ = ["Case", "Leaving", "behind", "joined", "laid", "stream_case"]
+
+Leaving = Callable[[Sequence[int]], list[int]]
+"""From the cycles in which items enter to those in which results leave, if nothing ever pauses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A unit, its items as ``s_axis_tdata`` takes them, and its results as ``m_axis_tdata`` gives them."""
+    """What a unit is given and what must come out.
+
+    Members
+    -------
+    items, results : as ``s_axis_tdata`` takes and ``m_axis_tdata`` gives them.
+    leaving : by the formulas of :mod:`gossamer_models.timing`.
+    cares : of every result the bits that mean something; all do without.
+    settings : values of the ports beside the streams.
+    """
 
     unit: StreamUnit
     items: list[int]
     results: list[int]
-    settings: dict[str, int]
+    leaving: Leaving
+    cares: list[int] = field(default_factory=list)
+    settings: dict[str, int] = field(default_factory=dict)
+
+    def wrong(self, found: Sequence[int]) -> list[int]:
+        """Return which results are wrong, are missing, or are too many."""
+        cares = self.cares or [-1] * len(self.results)
+        pairs = zip(found, self.results, cares, strict=False)
+        differ = [n for n, (a, b, care) in enumerate(pairs) if (a ^ b) & care]
+        return differ + list(range(*sorted((len(found), len(self.results)))))
 
 
 def laid(layout: StructLayout, values: Mapping[str, int]) -> int:
@@ -30,13 +50,21 @@ def joined(values: Sequence[int], bits: int) -> int:
     return sum(value << bits * place for place, value in enumerate(values))
 
 
-def stream_case(unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Case:
+def behind(cycles: int, places: Iterable[int] | None = None) -> Leaving:
+    """Results leave so many cycles behind the items of these places; behind all without."""
+    chosen = None if places is None else list(places)
+    return lambda entered: [entered[n] + cycles for n in (range(len(entered)) if chosen is None else chosen)]
+
+
+def stream_case(
+    unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]], leaving: Leaving
+) -> Case:
     """Return a case without settings, fields in the order of the unit."""
     return Case(
         unit,
         [_whole(unit.input_fields, item) for item in items],
         [_whole(unit.output_fields, result) for result in results],
-        {},
+        leaving,
     )
 
 

@@ -9,8 +9,9 @@ from gossamer_hw.render.compositor_lanes import item_layout, result_layout
 from gossamer_hw.units.render_units import compositor_lanes_unit, compositor_unit
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.render.composite import Compositor, Shaded
+from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
 from tests.hw.render.rows import packed
-from tests.hw.units.case import Case, laid, stream_case
+from tests.hw.units.case import Case, behind, laid, stream_case
 
 __all__ = ["compositor_case", "compositor_lanes_case"]
 
@@ -74,7 +75,8 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     items = _composed(pixels, seed, count)
     results = [(one.pixel, int(one.kind in (Item.FINISH, Item.LIGHT)), *one.result) for one in items if one.result]
     entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
-    case = stream_case(compositor_unit(pixels), entering, results)
+    leaving = behind(COMPOSITOR_CYCLES, [n for n, one in enumerate(items) if one.result])
+    case = stream_case(compositor_unit(pixels), entering, results, leaving)
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case
 
@@ -90,6 +92,7 @@ def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Cas
             vectors.append([None] * lanes)
         vectors[-1][one.pixel % lanes] = one
     items, results = [], []
+    given_by: list[int] = []
     for vector in vectors:
         entering, leaving = 0, 0
         for lane, chosen in enumerate(vector):
@@ -104,7 +107,8 @@ def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Cas
                 leaving |= laid(layouts[1], dict(zip(names, given, strict=True))) << layouts[1].size * lane
         items.append((entering,))
         if leaving:
+            given_by.append(len(items) - 1)
             results.append((leaving,))
-    case = stream_case(compositor_lanes_unit(pixels, lanes), items, results)
+    case = stream_case(compositor_lanes_unit(pixels, lanes), items, results, behind(COMPOSITOR_CYCLES, given_by))
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case

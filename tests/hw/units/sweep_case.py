@@ -28,7 +28,7 @@ from tests.hw.units.case import Case, joined, stream_case
 from tests.models.render.fields import random_field
 from tests.models.render.test_renderer import EYES, camera
 
-__all__ = ["COMPONENTS", "Sample", "SweepCase", "sweep_case"]
+__all__ = ["sweep_case"]
 
 COMPONENTS: Final = 2
 _GRID: Final = (3, 4, 3)
@@ -56,25 +56,7 @@ class Sample:
     dropped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SweepCase:
-    """Items and results, and of each job its first ray's place among the items and its samples."""
-
-    case: Case
-    jobs: list[tuple[int, list[Sample]]]
-
-    def cycles(self, entered: Sequence[int]) -> list[int]:
-        """Return when the jobs' results leave, by the formulas, if items enter in these cycles and nothing pauses."""
-        latency = LATTICE_CYCLES + opacity_cycles(COMPONENTS) + COMPOSITOR_CYCLES
-        expected = []
-        for first, samples in self.jobs:
-            entries = compositor_entries([sample.cycle for sample in samples], [sample.pixel for sample in samples])
-            start = entered[first] + latency
-            expected += [start + entry for entry, sample in zip(entries, samples, strict=True) if not sample.dropped]
-        return expected
-
-
-def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
+def sweep_case(eye: str, termination: float | None, seed: int) -> Case:
     """Two blocks of cubes front to back, their planes of different fields, then all pixels over a background of 1."""
     field, other = (
         random_field(seed + n, _GRID, components=(COMPONENTS, 1), cubes=_CUBES, occupied=0.8, shift=-1.0)
@@ -108,9 +90,14 @@ def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
         weights = [result[4] for result in taken if result and result[2]]
         assert weights == [packed(weight) for weight in shaded.weights], "golden's job weighs its samples otherwise"
         jobs.append((begin, [Sample(c, p, not r) for (c, p), r in zip(samples, taken, strict=True)]))
+        assert not all(taken), "no sample is dropped"
+    finishing = range(len(items), len(items) + _PIXELS)
     items += [_pixel(Item.FINISH, pixel) for pixel in range(_PIXELS)]
     results += [(pixel, 1, 0, 0, packed(np.repeat(t, 3)), 0, 0) for pixel, t in enumerate(light.transmittance)]
-    case = stream_case(sweep_unit(_PIXELS, COMPONENTS, _GRID, _GRID), items, results)
+    case = stream_case(
+        sweep_unit(_PIXELS, COMPONENTS, _GRID, _GRID), items, results,
+        lambda entered: _leaving(jobs, entered) + [entered[n] + COMPOSITOR_CYCLES for n in finishing],
+    )  # fmt: skip
     case.settings.update(
         step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(_CUBES, np.float32)),
         spans=packed(np.array(_GRID, np.float32) - np.float32(1)),
@@ -118,7 +105,18 @@ def sweep_case(eye: str, termination: float | None, seed: int) -> SweepCase:
         lasts=joined([n - 1 for n in _GRID], COORDINATE_BITS), shift=packed(view.shift),
         thickness=packed(view.thickness), cut=packed(view.cut), threshold=packed(view.threshold),
     )  # fmt: skip
-    return SweepCase(case, jobs)
+    return case
+
+
+def _leaving(jobs: Sequence[tuple[int, list[Sample]]], entered: Sequence[int]) -> list[int]:
+    """Return when results leave of jobs whose first rays are these items."""
+    latency = LATTICE_CYCLES + opacity_cycles(COMPONENTS) + COMPOSITOR_CYCLES
+    expected = []
+    for first, samples in jobs:
+        entries = compositor_entries([sample.cycle for sample in samples], [sample.pixel for sample in samples])
+        start = entered[first] + latency
+        expected += [start + entry for entry, sample in zip(entries, samples, strict=True) if not sample.dropped]
+    return expected
 
 
 def _item(task: Task, **values: int) -> Numbers:

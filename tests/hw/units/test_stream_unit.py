@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gossamer_hw.units.stream_unit import StreamUnit
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, decoder_cycles, encoder_cycles
+from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
 from tests.hw.rig import Rig
 from tests.hw.units.compositor_cases import compositor_case
 from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case
@@ -64,6 +64,20 @@ def play(case: Case, source: Pause, sink: Pause) -> tuple[list[int], list[int], 
     return found, entered, left
 
 
+def check_in_step(case: Case, seed: int) -> list[int]:
+    """Check results and the cycles in which they leave, where neither side pauses; return those of items."""
+    found, entered, left = play(case, pauses(0, seed), pauses(0, seed))
+    assert not case.wrong(found), f"seed {seed}"
+    assert left == case.leaving(entered), f"seed {seed}"
+    return entered
+
+
+def check_under_pauses(case: Case, idle: float, stall: float, seed: int) -> None:
+    """Results alone."""
+    found, _, _ = play(case, pauses(idle, seed), pauses(stall, seed + 1))
+    assert not case.wrong(found), f"seed {seed}"
+
+
 def pauses(often: float, seed: int) -> Pause:
     chosen = np.random.default_rng(seed).random(5000) < often
     return lambda cycle: bool(chosen[cycle])
@@ -85,24 +99,15 @@ def test_rows_under_pauses(name: str, latency: int, idle: float, stall: float) -
 @pytest.mark.parametrize(("idle", "stall"), [(0, 0), (0.5, 0), (0.3, 0.6)])
 def test_the_element_loses_no_turn_under_pauses(idle: float, stall: float) -> None:
     case = element_case(SEED, 240)
-    found, _, _ = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
-    assert found == case.results, f"seed {SEED}"
+    if idle or stall:
+        check_under_pauses(case, idle, stall, SEED)
+    else:
+        check_in_step(case, SEED)
 
 
-@pytest.mark.parametrize(
-    ("pixels", "idle", "stall"),
-    [(2, 0, 0), pytest.param(9, 0, 0, marks=pytest.mark.slow), pytest.param(5, 0.3, 0.5, marks=pytest.mark.slow)],
-)
-def test_pixels_under_pauses(pixels: int, idle: float, stall: float) -> None:
-    case = compositor_case(pixels, SEED, 80)
-    found, entered, left = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
-    assert found == case.results, f"seed {SEED}"
-    if not stall:
-        # The last items are those of the pixels that are finished.
-        assert [b - a for a, b in zip(entered[-pixels:], left[-pixels:], strict=True)] == [COMPOSITOR_CYCLES] * pixels
+def test_pixels() -> None:
+    check_in_step(compositor_case(2, SEED, 80), SEED)
 
 
 def test_words_under_pauses() -> None:
-    case = prune_case(SEED, 200)
-    found, _, _ = play(case, pauses(0.3, SEED), pauses(0.3, SEED + 1))
-    assert found == case.results, f"seed {SEED}"
+    check_under_pauses(prune_case(SEED, 200), 0.3, 0.3, SEED)

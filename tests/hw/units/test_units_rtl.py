@@ -1,4 +1,4 @@
-"""All units as Verilog in Verilator, three sizes of row, under random pauses of cocotbext-axi's sources and sinks."""
+"""All units as Verilog in Verilator, of three sizes each, in step and under random pauses of cocotbext-axi's ends."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from amaranth.lib import wiring
 
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
+from gossamer_models.sparsity import Pattern
 from tests.hw.render.candidates import some_candidates
 from tests.hw.render.cubes import some_view
+from tests.hw.units.case import Case
 from tests.hw.units.compositor_cases import compositor_case, compositor_lanes_case
+from tests.hw.units.search_cases import search_case, tree_case
 from tests.hw.units.unit_cases import (
-    Case,
+    ARRAY,
     ball_case,
     element_case,
     encoded_case,
@@ -57,23 +60,43 @@ class Units(wiring.Component):
         return m
 
 
+def _cases() -> dict[str, Case]:
+    """Three sizes of every unit that has any; prune has three patterns instead."""
+    cases: dict[str, Case] = {}
+    for components in (5, 16, 48):
+        for side in ("encoder", "decoder"):
+            cases[f"{side}_{components}"] = sparse_case(f"sparse-{side}", components, SEED + components, each=20)
+    for width in (7, 16, 48):
+        cases[f"search_{width}"] = search_case(width, SEED, 200)
+    for terms, bits in ((2, 1), (4, 3), (16, 6)):
+        cases[f"tree_{terms}"] = tree_case(terms, bits, SEED)
+    for n, m in ((2, 8), (1, 4), (1, 2)):
+        cases[f"prune_{n}_{m}"] = prune_case(SEED, 200, Pattern(n, m))
+    for multiply, add in ((3, 4), (2, 2), (5, 7)):
+        array = ARRAY.model_copy(update={"multiply_latency_cycles": multiply, "add_latency_cycles": add})
+        cases[f"pe_{multiply}_{add}"] = element_case(SEED, 300, array)
+    cases |= {"waves": wave_case(), "exponential": exponential_case(SEED, 800), "softplus": softplus_case(SEED, 800)}
+    for pixels in (2, 9, 64):
+        cases[f"compositor_{pixels}"] = compositor_case(pixels, SEED + pixels, 300)
+    for pixels, lanes in ((2, 1), (5, 2), (16, 2)):
+        cases[f"compositor_lanes_{pixels}_{lanes}"] = compositor_lanes_case(pixels, lanes, SEED, 200)
+    for components, grid in ((1, (6, 5, 9)), (2, (9, 7, 12)), (1, (2, 3, 2))):
+        cases[f"encoded_lane_{grid[0]}"] = encoded_case(components, grid, SEED, 120)
+    for pixels in (2, 33, 6400):
+        cases[f"ball_test_{pixels}"] = ball_case(some_candidates(pixels, 2, 30))
+    for pixels, seed, cubes in ((2, 32, 12), (5, 34, 8), (33, 31, 8)):
+        cases[f"sampler_{pixels}"] = sampler_case(pixels, seed, cubes)
+    for components, grid in ((1, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))):
+        cases[f"factor_lane_{grid[0]}"] = factor_case(components, grid, SEED, 120)
+    # Its sizes are settings: those of the picture.
+    cases["projector"] = projector_case(some_view(0, 16, 60))
+    return cases
+
+
 @pytest.mark.slow
-def test_units_under_pauses(tmp_path: Path) -> None:
-    cases = {
-        f"{side}_{components}": sparse_case(f"sparse-{side}", components, SEED + components, each=40)
-        for side in ("encoder", "decoder")
-        for components in (5, 16, 48)
-    }
-    cases |= {"prune": prune_case(SEED, 300), "pe": element_case(SEED, 600), "waves": wave_case()}
-    cases |= {"exponential": exponential_case(SEED, 2000), "softplus": softplus_case(SEED, 2000)}
-    cases |= {f"compositor_{pixels}": compositor_case(pixels, SEED + pixels, 600) for pixels in (2, 9, 64)}
-    # Of these the other sizes are played in Amaranth's simulator: their models are large.
-    cases["compositor_lanes"] = compositor_lanes_case(7, 2, SEED, 400)
-    cases["encoded_lane"] = encoded_case(2, (9, 7, 12), SEED, 200)
-    cases["ball_test"] = ball_case(some_candidates(6400, 3, 120))
-    cases["sampler"] = sampler_case(33, 31, 20)
-    cases["factor_lane"] = factor_case(1, (5, 8, 3), SEED, 300)
-    cases["projector"] = projector_case(some_view(0, 16, 200))
+def test_units(tmp_path: Path) -> None:
+    """Bits, and without pauses the cycle in which every result leaves."""
+    cases = _cases()
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
         size = len(case.unit.s_axis_tdata) // 8
@@ -87,5 +110,9 @@ def test_units_under_pauses(tmp_path: Path) -> None:
     run(simulation, bench="bench_units", directory=tmp_path, environment=environment, paths=[BENCHES], seed=SEED)
     for name, case in cases.items():
         size = len(case.unit.m_axis_tdata) // 8
-        wanted = b"".join(result.to_bytes(size, "little") for result in case.results)
-        assert (tmp_path / f"{name}.bin").read_bytes() == wanted, f"seed {SEED}: {name}"
+        for way in ("in_step", "paused"):
+            text = (tmp_path / f"{name}_{way}.bin").read_bytes()
+            found = [int.from_bytes(text[n : n + size], "little") for n in range(0, len(text), size)]
+            assert not case.wrong(found), f"seed {SEED}: {name}, {way}"
+        with np.load(tmp_path / f"{name}.npz") as cycles:
+            assert cycles["left"].tolist() == case.leaving(cycles["entered"].tolist()), f"seed {SEED}: {name}"

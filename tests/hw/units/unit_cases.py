@@ -1,7 +1,10 @@
 """What stream units are given, and what must come out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from gossamer_hw.prune.topn import TopN
 from gossamer_hw.render.ball import Balls
 from gossamer_hw.render.encoded_lane import Encoded, EncodedLane
 from gossamer_hw.render.interpolation import CORNERS
@@ -30,13 +33,27 @@ from gossamer_models.render.encoding import encode
 from gossamer_models.render.field import Factors
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
-from gossamer_models.timing.render_units import FETCH_CYCLES
+from gossamer_models.timing.render_units import (
+    EXPONENTIAL_CYCLES,
+    FETCH_CYCLES,
+    LATTICE_CYCLES,
+    PROJECTION_CYCLES,
+    SOFTPLUS_CYCLES,
+    WAVE_CYCLES,
+    decoder_cycles,
+    encoded_factor_cycles,
+    encoder_cycles,
+    factor_cycles,
+    meeting_cycles,
+    projector_cycles,
+    sampler_turns,
+)
 from tests.hw.prune.prune_words import expected_entries, packed_words, random_words
 from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import canonical, numbers, packed, row_bytes, some_rows
-from tests.hw.units.case import Case, joined, laid, stream_case
+from tests.hw.units.case import Case, behind, joined, laid, stream_case
 
 __all__ = [
     "ARRAY", "Case", "ball_case", "element_case", "encoded_case",
@@ -60,50 +77,54 @@ def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
     places = [(int(table.bases[n // 16]), int(table.ends[n])) for n in range(len(rows))]
     if name == "sparse-encoder":
         results = [(*one, *place) for one, place in zip(coded, places, strict=True)]
-        return stream_case(unit, plain, results)
-    return stream_case(unit, coded, [(numbers, 0) for numbers, _ in plain])
+        return stream_case(unit, plain, results, behind(encoder_cycles(components)))
+    return stream_case(unit, coded, [(numbers, 0) for numbers, _ in plain], behind(decoder_cycles(components)))
 
 
-def prune_case(seed: int, count: int) -> Case:
-    """Words with ties, infinities and NaN through the top-N network, 2:8."""
+def prune_case(seed: int, count: int, pattern: Pattern = PATTERN) -> Case:
+    """Words with ties, infinities and NaN through the top-N network."""
     words, real = random_words(np.random.default_rng(seed), count)
-    entries = expected_entries(words, real, PATTERN).astype(object)
+    entries = expected_entries(words, real, pattern).astype(object)
     results = [(sum(int(entry) << 20 * k for k, entry in enumerate(row)),) for row in entries]
     items = [(word, int(n)) for word, n in zip(packed_words(words), real, strict=True)]
-    case = stream_case(UNITS["prune"].build(ARRAY, 1), items, results)
-    case.settings.update(keep=PATTERN.n, of=PATTERN.m)
+    case = stream_case(UNITS["prune"].build(ARRAY, 1), items, results, behind(TopN.latency))
+    case.settings.update(keep=pattern.n, of=pattern.m)
     return case
 
 
-def element_case(seed: int, steps: int) -> Case:
-    """Chunks of random lengths in four slots that take turns, steps and entries invalid now and then."""
+def element_case(seed: int, steps: int, array: Array = ARRAY) -> Case:
+    """Chunks of random lengths in slots that take turns, steps and entries invalid now and then."""
+    slots = 1 << (array.add_latency_cycles - 1).bit_length()
+    latency = array.multiply_latency_cycles + array.add_latency_cycles + 1 + slots
     rng = np.random.default_rng(seed)
     items: list[tuple[int, ...]] = []
     results: list[tuple[int, ...]] = []
-    sums, length = np.zeros(4, np.float32), np.zeros(4, int)
+    lasts: list[int] = []
+    sums, length = np.zeros(slots, np.float32), np.zeros(slots, int)
     for step in range(steps):
-        slot = step % 4
-        first, last = length[slot] == 0, bool(rng.random() < 0.3) or step >= steps - 4
+        slot = step % slots
+        first, last = length[slot] == 0, bool(rng.random() < 0.3) or step >= steps - slots
         word, value = rng.standard_normal(8).astype(np.float16), np.float16(rng.standard_normal())
         index, valid = int(rng.integers(8)), rng.random(2) < 0.8
         product = np.float32(word[index]) * np.float32(value) if valid.all() else np.float32(0)
         sums[slot] = product + (np.float32(0) if first else sums[slot])
         length[slot] = 0 if last else length[slot] + 1
         if last:
+            lasts.append(step)
             results.append((int(sums[slot].view(np.uint32)),))
         items.append((packed(word), int(value.view(np.uint16)), index, *map(int, valid), int(first), int(last)))
-    # Sums leave behind further items.
-    items += [(0,) * 7] * 12
-    return stream_case(UNITS["pe"].build(ARRAY, 1), items, results)
+    # Sums leave with further items.
+    items += [(0,) * 7] * latency
+    return stream_case(UNITS["pe"].build(array, 1), items, results, behind(latency, lasts))
 
 
 def wave_case() -> Case:
-    """Sine and cosine of every 17th fp16 number."""
-    bits = np.arange(0, 1 << 16, 17, dtype=np.uint16)
+    """Sine and cosine of every 67th fp16 number."""
+    bits = np.arange(0, 1 << 16, 67, dtype=np.uint16)
     x = bits.view(np.float16)
     unit = StreamUnit(WaveUnit(), inputs=("x",), outputs=("sine", "cosine"))
     results = np.stack([sine(x), cosine(x)], axis=1).view(np.uint16).tolist()
-    return stream_case(unit, [(number,) for number in bits.tolist()], results)
+    return stream_case(unit, [(number,) for number in bits.tolist()], results, behind(WAVE_CYCLES))
 
 
 def exponents(seed: int, count: int) -> Float32:
@@ -121,7 +142,7 @@ def exponential_case(seed: int, count: int) -> Case:
     """Powers of e."""
     x = exponents(seed, count)
     results = [(int(bits),) for bits in bits32(exp(x))]
-    return stream_case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results)
+    return stream_case(exponential_unit(), [(int(bits),) for bits in bits32(x)], results, behind(EXPONENTIAL_CYCLES))
 
 
 def softplus_case(seed: int, count: int) -> Case:
@@ -129,7 +150,7 @@ def softplus_case(seed: int, count: int) -> Case:
     x = np.concatenate([exponents(seed, count // 2), np.random.default_rng(seed).normal(0, 8, count // 2)])
     x = x.astype(np.float32)
     results = [(int(bits),) for bits in bits32(softplus(x))]
-    return stream_case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results)
+    return stream_case(softplus_unit(), [(int(bits),) for bits in bits32(x)], results, behind(SOFTPLUS_CYCLES))
 
 
 def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
@@ -139,10 +160,16 @@ def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
     values |= {"first": joined(view.first, PIXEL_BITS), "last": joined(view.last, PIXEL_BITS)}
     layout = Picture.as_shape()
     items = [joined(cube, CUBE_BITS) for cube in view.cubes.tolist()]
-    results = []
+    results, counts = [], [len(pixels) for pixels in view.pixels()]
     for cube, pixels in zip(items, view.pixels(), strict=True):
         results += [(cube, joined(pixel, PIXEL_BITS), int(pixel == pixels[-1])) for pixel in pixels]
-    case = stream_case(unit or projector_unit(), [(cube,) for cube in items], results)
+
+    def leaving(entered: Sequence[int]) -> list[int]:
+        # A cube waits inside until those ahead of it are through.
+        begins = [entered[0] + PROJECTION_CYCLES + projector_cycles(counts[:n]) for n in range(len(counts))]
+        return [begin + n for begin, count in zip(begins, counts, strict=True) for n in range(count)]
+
+    case = stream_case(unit or projector_unit(), [(cube,) for cube in items], results, leaving)
     case.settings["picture"] = sum(value << layout[name].offset for name, value in values.items())
     return case
 
@@ -161,7 +188,14 @@ def ball_case(candidates: Candidates, unit: StreamUnit | None = None) -> Case:
         for ray in met:
             values = {"pixel": ray.pixel, "direction": packed(ray.direction), "first": ray.first, "last": ray.last}
             results.append((laid(layout, values), cell, int(ray is met[-1])))
-    case = stream_case(unit or ball_unit(candidates.pixels), items, results)
+    meets = [[ray.met for ray in rays] for rays in candidates.rays]
+    firsts = [sum(map(len, meets[:cube])) for cube in range(len(meets))]
+
+    def leaving(entered: Sequence[int]) -> list[int]:
+        cubes = zip(firsts, meets, strict=True)
+        return [entered[first] + cycle for first, met in cubes for cycle in meeting_cycles(met)]
+
+    case = stream_case(unit or ball_unit(candidates.pixels), items, results, leaving)
     fields = Balls.as_shape()
     case.settings["balls"] = sum(packed(np.array(getattr(ball, name))) << fields[name].offset for name, _ in fields)
     return case
@@ -172,14 +206,24 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
     scene = some_scene(pixels, seed, cubes)
     unit = sampler_unit(pixels)
     layout = pair_layout(pixels)
-    items, results = [], []
+    items: list[tuple[int, int, int]] = []
+    results: list[tuple[int, int, int]] = []
+    taken: list[tuple[int, int]] = []
     for cube in scene.cubes:
         cell = joined(cube.cell, CUBE_BITS)
+        inside = {(pixel, k) for pixel, k, _ in scene.samples(cube)}
+        lengths = [last - first + 1 for first, last in zip(cube.first, cube.last, strict=True)]
+        taken += [
+            (len(items), cycle) for cycle, ray, turn in sampler_turns(lengths)
+            if (cube.pixels[ray], cube.first[ray] + turn) in inside
+        ]  # fmt: skip
         for pixel, first, last in zip(cube.pixels, cube.first, cube.last, strict=True):
             values = {"pixel": pixel, "direction": packed(scene.rays.directions[pixel]), "first": first, "last": last}
             items.append((laid(layout, values), cell, int(pixel == cube.pixels[-1])))
         results += [(pixel, k, packed(point)) for pixel, k, point in scene.samples(cube)]
-    case = stream_case(unit, items, results)
+    case = stream_case(
+        unit, items, results, lambda entered: [entered[first] + cycle + LATTICE_CYCLES for first, cycle in taken]
+    )
     rays = scene.rays
     case.settings.update(
         step_length=packed(np.array(rays.step)),
@@ -230,7 +274,8 @@ def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: 
             items += [(kind, 0, bank, n, int.from_bytes(cut, "little")) for n, cut in enumerate(cuts)]
     items += [(Encoded.POINT, packed(point), 0, 0, 0) for point in points]
     results = [(joined(canonical(product), 32), 0, 0) for product in products]
-    case = stream_case(encoded_unit(lane), items, results)
+    points_at = range(len(items) - len(points), len(items))
+    case = stream_case(encoded_unit(lane), items, results, behind(encoded_factor_cycles(components), points_at))
     case.settings.update(
         spans=packed(spans),
         highest=joined([n - 2 for n in grid], COORDINATE_BITS),
@@ -268,7 +313,9 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
             items.append(again)
         items.append((Texels.POINT, packed(point), 0, 0, 0))
         results.append((packed(product), 0))
-    case = stream_case(factor_unit(components, x - a, y - b, z - c), items, results)
+    points_at = [n for n, item in enumerate(items) if item[0] == Texels.POINT]
+    unit = factor_unit(components, x - a, y - b, z - c)
+    case = stream_case(unit, items, results, behind(factor_cycles(), points_at))
     case.settings.update(
         spans=packed(spans),
         highest=joined([n - 2 for n in grid], COORDINATE_BITS),
