@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.quick_updates import ask_before_updates
+from tests.quick_simulator import make_quick
 
 # Shared machines stall now and then: a slow example is no failure. A failing example prints the blob that replays it.
 settings.register_profile("gossamer", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gossamer"))
 
-ask_before_updates()
+make_quick()
 
 IN_AMARANTH = Path(__file__).parent / "hw"
 
