@@ -1,6 +1,7 @@
 """Quicker processes: what becomes of their text, that the installed Amaranth writes no other, and that they agree."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from amaranth.hdl import Array, Elaboratable, Module, Signal, signed
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator, _pyrtl
 
-from tests.quick_simulator import quick
+from tests import quick_simulator
+from tests.quick_simulator import in_order, quick
 
 SEED = 7
 
@@ -35,16 +37,30 @@ def test_text() -> None:
 
 
 class Parts(Elaboratable):
-    """Two modules that drive parts of one signed signal, a memory, an array, sums under a switch."""
+    """Parts of one signed signal in two modules, a memory, an array, sums under a switch, chains, bits of others."""
 
     def __init__(self) -> None:
         self.given, self.shared, self.sum = Signal(8), Signal(signed(8)), Signal(signed(12))
-        self.read, self.row = Signal(8), Array(Signal(5, init=n, name=f"row_{n}") for n in range(4))
+        self.seen, self.read, self.row = (
+            Signal(signed(8)),
+            Signal(8),
+            Array(Signal(5, init=n, name=f"row_{n}") for n in range(4)),
+        )
+        self.chain, self.bits, self.other = [Signal(signed(10)) for _ in range(6)], Signal(4), Signal(4)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        # Written from the end to the beginning, through a switch.
+        for before, after in reversed(list(pairwise(self.chain))):
+            with m.If(before < 100):
+                m.d.comb += after.eq(3 - before)
+            with m.Else():
+                m.d.comb += after[1:].eq(before)
+        m.d.comb += self.chain[0].eq(self.given)
+        m.d.comb += [self.bits[1].eq(self.other[0]), self.other[1].eq(~self.bits[1]), self.bits[2].eq(self.other[1])]
+        m.d.comb += [self.bits[0].eq(self.given[3]), self.other[0].eq(self.bits[0]), self.other[2].eq(self.bits[2])]
         m.submodules.low, m.submodules.high = low, high = Module(), Module()
-        low.d.comb += self.shared[:3].eq(self.given)
+        low.d.comb += [self.shared[:3].eq(self.given), self.seen.eq(self.shared)]
         with high.If(self.given[7]):
             high.d.comb += self.shared[3:].eq(self.given >> 3)
         m.submodules.memory = memory = Memory(shape=8, depth=4, init=[1, 2])
@@ -72,7 +88,16 @@ def texts_and_states(monkeypatch: pytest.MonkeyPatch, change: Any) -> tuple[list
     monkeypatch.setattr(_pyrtl._PythonEmitter, "flush", flush)
     module = Parts()
     states: list[tuple[int, ...]] = []
-    watched = (module.shared, module.sum, module.read, *module.row)
+    watched = (
+        module.shared,
+        module.seen,
+        module.sum,
+        module.read,
+        module.bits,
+        module.other,
+        *module.row,
+        *module.chain,
+    )
     simulator = Simulator(module)
     simulator.add_clock(1e-6)
 
@@ -88,10 +113,12 @@ def texts_and_states(monkeypatch: pytest.MonkeyPatch, change: Any) -> tuple[list
 
 
 def test_quick_processes_agree_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, expected = texts_and_states(monkeypatch, str)
+    with monkeypatch.context() as plainly:
+        plainly.setattr(quick_simulator, "_whole", lambda _: [])
+        plain, expected = texts_and_states(monkeypatch, str)
     changed, found = texts_and_states(monkeypatch, quick)
     assert found == expected, f"seed {SEED}"
-    assert all(len(set(values)) > 3 for values in zip(*expected, strict=True))
+    assert all(len(set(values)) > 1 for values in zip(*expected, strict=True))
     processes = [text for text in changed if text.startswith("def run(")]
     assert len(processes) == len([text for text in plain if text.startswith("def run(")]) >= 5
     for text in processes:
@@ -99,3 +126,42 @@ def test_quick_processes_agree_and_nothing_is_left(monkeypatch: pytest.MonkeyPat
         assert "slots[" not in body
         assert ".update(" not in body
     assert sum(len(re.findall(r"\bpend\(", text)) for text in processes) >= 10
+
+
+def test_groups_are_in_order() -> None:
+    a, b, c, d = (Signal(4, name=name) for name in "abcd")
+    last, first, second, third = c.eq(b), a[:2].eq(d), b.eq(a), a[2:].eq(d + 1)
+    assert in_order([last, first, second, third]) == [[first, third], [second], [last]]
+    loop = [a[0].eq(b[0]), b[1].eq(a[0]), c.eq(a)]
+    found = in_order(loop)
+    assert sorted(map(len, found)) == [1, 1, 1]
+    assert [group for group in found if group in ([loop[0]], [loop[2]])] == [[loop[0]], [loop[2]]]
+
+
+def test_a_chain_is_one_run() -> None:
+    """However it is written: a run of its process per change of what it begins with."""
+    module, given = Module(), Signal(8)
+    chain = [given, *(Signal(9, name=f"link_{number}") for number in range(40))]
+    for before, after in reversed(list(pairwise(chain))):
+        module.d.comb += after.eq(before + 1)
+    simulator = Simulator(module)
+    engine: Any = simulator._engine
+    (process,) = (process for process in engine._processes if process.is_comb)
+    run = process.run
+    runs: list[None] = []
+
+    def counted() -> None:
+        runs.append(None)
+        run()
+
+    process.run = counted
+
+    async def change(ctx: Any) -> None:
+        for value in (3, 200, 7):
+            runs.clear()
+            ctx.set(given, value)
+            assert ctx.get(chain[-1]) == value + 40
+            assert len(runs) == 1
+
+    simulator.add_testbench(change)
+    simulator.run()
