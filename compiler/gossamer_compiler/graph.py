@@ -75,6 +75,7 @@ class Chain:
     -------
     normalise : eps of the batch normalisation, or None.
     residual : second input of the add, or None.
+    six : the ReLU gives 6 at most.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Chain:
     normalise: float | None
     residual: str | None
     relu: bool
+    six: bool
 
     @property
     def plain(self) -> bool:
@@ -217,7 +219,7 @@ def _chains(layers: Sequence[LayerShape], links: _Links) -> dict[str, Chain]:
         chains[parts[-1].name] = Chain(
             layer.name, links.name(layer.inputs[0]), parts[-1].name, layer.in_shape,
             layer.params.eps if isinstance(layer.params, BatchNorm) else None, residual,
-            isinstance(parts[-1].params, ReLU),
+            isinstance(parts[-1].params, ReLU), parts[-1].type == "relu6",
         )  # fmt: skip
     return chains
 

@@ -121,9 +121,13 @@ class ChainLayer:
     def _inverse_count(self) -> int:
         return float_bits(1 / (self.source.batch * self.source.pixels))
 
+    def _rectifier(self, option: VectorFlag) -> VectorFlag:
+        """The option of an operation that stands for a ReLU, if there is one, and its bound."""
+        return (option if self.node.relu else VectorFlag(0)) | (VectorFlag.SIX if self.node.six else VectorFlag(0))
+
     def feed_forward(self, *, factors: bool = False) -> StageProgram:
         """Scale, shift, add and ReLU; the ``factors`` lie in DRAM, or statistics of a first pass give them."""
-        flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
+        flags = self._rectifier(VectorFlag.RELU)
         inputs = {0: self.source}
         if self.residual is not None:
             flags |= VectorFlag.RESIDUAL
@@ -144,7 +148,7 @@ class ChainLayer:
     def applied(self, *, stored: bool) -> Applied:
         """The same on the way to a layer that reads the result; the factors must lie in DRAM then."""
         inputs = (self.source,) if self.residual is None else (self.source, self.residual)
-        flags = VectorFlag.RELU if self.node.relu else VectorFlag(0)
+        flags = self._rectifier(VectorFlag.RELU)
         return Applied(flags, inputs, self.target if stored else None, self.normalisation)
 
     def _statistics(self, wanted: Normalisation) -> Companion:
@@ -179,7 +183,7 @@ class ChainLayer:
         residual_gradient : None where the residual takes ``gradient`` itself, or there is none.
         sampled : entries of ``source_gradient``.
         """
-        flags = VectorFlag.MASK if self.node.relu else VectorFlag(0)
+        flags = self._rectifier(VectorFlag.MASK)
         inputs: dict[int, Activation] = {0: gradient}
         if self.node.relu:
             inputs[2] = self.target
@@ -189,7 +193,7 @@ class ChainLayer:
             flags |= VectorFlag.SECOND_OUTPUT
         if self.norm is None:
             return BackwardPasses((), None, (), Pass(VectorOp.GRADIENT, flags, inputs, outputs, sampled=sampled))
-        sums = (flags & VectorFlag.MASK) | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
+        sums = self._rectifier(VectorFlag.MASK) | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE
         inputs = {**inputs, 1: self.source}
         places = self.places
         return BackwardPasses(

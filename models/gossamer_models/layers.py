@@ -92,9 +92,9 @@ class Linear(_Layer):
 
 
 class ReLU(_Layer):
-    """Element-wise max(x, 0)."""
+    """Element-wise max(x, 0), as "relu6" at most 6; a gradient passes where the result is above 0 and below 6."""
 
-    type: Literal["relu"]
+    type: Literal["relu", "relu6"]
 
 
 class BatchNorm(_Layer):

@@ -48,7 +48,7 @@ def test_normalisation_add_and_relu_are_one_pass() -> None:
         {"name": "relu", "type": "relu"},
     )
     chains = [node for node in found.nodes if isinstance(node, Chain)]
-    assert chains == [Chain("bn", "b", "relu", (16, 5, 6), 0.5, "a", True)]
+    assert chains == [Chain("bn", "b", "relu", (16, 5, 6), 0.5, "a", True, False)]
     assert [node.name for node in found.nodes] == ["a", "b", "bn", "fc", "loss"]
 
 

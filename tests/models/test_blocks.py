@@ -138,7 +138,7 @@ def test_faulty_uses(tmp_path: Path, layers: str, message: str) -> None:
         (
             "{name: c, type: block, block: b}",
             "blocks.b.layers[0]: unknown type 'block' "
-            "(expected one of conv2d, linear, relu, batchnorm, maxpool, "
+            "(expected one of conv2d, linear, relu, relu6, batchnorm, maxpool, "
             "avgpool, add, flatten, softmax_cross_entropy, tokens, token, "
             "layernorm, rmsnorm, gelu, silu_gate, rotary, attention, boundary)",
         ),

@@ -75,12 +75,12 @@ _OPCODES: dict[int, tuple[str, str]] = {
     64: (
         "VECTOR",
         """
-    op 582 6 | flags 588 11 | format 599 2 | count 601 32 | source0 633 24 | source1 657 24 | source2 681 24
-    target0 705 24 | target1 729 24 | target2 753 24 | parameter 777 24 | channels 801 24 | channel_low 825 16
-    channel_mid_period 841 32 | channel_mid_count 873 16 | channel_high_period 889 32 | size 921 32
-    samples 953 24 | sample_period 977 32 | height 1009 16 | width 1025 16 | kernel 1041 8 | kernel_x 1049 8
-    stride 1057 8 | padding 1065 8 | keep 1073 5 | of 1078 5 | scalar0 1083 32 | scalar1 1115 32
-    scalar2 1147 32 | scalar3 1179 32 | scalar4 1211 32 | found 1243 12 | found_mode 1255 2
+    op 582 6 | flags 588 12 | format 600 2 | count 602 32 | source0 634 24 | source1 658 24 | source2 682 24
+    target0 706 24 | target1 730 24 | target2 754 24 | parameter 778 24 | channels 802 24 | channel_low 826 16
+    channel_mid_period 842 32 | channel_mid_count 874 16 | channel_high_period 890 32 | size 922 32
+    samples 954 24 | sample_period 978 32 | height 1010 16 | width 1026 16 | kernel 1042 8 | kernel_x 1050 8
+    stride 1058 8 | padding 1066 8 | keep 1074 5 | of 1079 5 | scalar0 1084 32 | scalar1 1116 32
+    scalar2 1148 32 | scalar3 1180 32 | scalar4 1212 32 | found 1244 12 | found_mode 1256 2
     """,
     ),
 }

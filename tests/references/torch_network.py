@@ -111,6 +111,8 @@ def _value(
             return functional.batch_norm(x, None, None, scale, shift, training=True, eps=layer.eps)
         case "relu":
             return functional.relu(x)
+        case "relu6":
+            return functional.relu6(x)
         case "add":
             return x + inputs[1]
         case "maxpool":

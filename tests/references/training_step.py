@@ -94,6 +94,8 @@ class Replay:
                 return naive.batch_norm(x, gamma, beta, layer.eps)[0]
             case "relu":
                 return np.maximum(x, 0)
+            case "relu6":
+                return np.clip(x, 0, 6)
             case "add":
                 return x + inputs[1]
             case "maxpool":
@@ -167,6 +169,9 @@ class Replay:
                 self._give(layer.inputs[0], dx)
             case "relu":
                 self._give(layer.inputs[0], np.where(self.values[layer.name] > 0, dy, 0))
+            case "relu6":
+                y = self.values[layer.name]
+                self._give(layer.inputs[0], np.where((y > 0) & (y < 6), dy, 0))
             case "add":
                 for name in layer.inputs:
                     self._give(name, dy)

@@ -141,8 +141,12 @@ def run_step(
     seed: int,
     order: int | None = None,
     phase: Phase | None = None,
+    brightness: float = 1,
 ) -> Case:
-    """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``."""
+    """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``.
+
+    Images are standard normal times ``brightness``.
+    """
     rule = METHODS[method]
     phase = phase or rule.phases(pattern or Pattern(1, 1))[-1]
     constants = Hyperparameters(RATE, MOMENTUM, DECAY, LOSS_SCALE)
@@ -151,7 +155,7 @@ def run_step(
     )
     program.memory.fill()
     rng = np.random.default_rng(seed)
-    images = rng.standard_normal((batch, *net.input_shape)).astype(np.float16)
+    images = (rng.standard_normal((batch, *net.input_shape)) * brightness).astype(np.float16)
     labels = rng.integers(0, net.classes, batch)
     host.write_input(program, net, images)
     if net.layers[-1].type == "boundary":

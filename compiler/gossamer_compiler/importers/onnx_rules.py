@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Final
 
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
@@ -84,6 +84,19 @@ def _normalisation(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
 
 def _relu(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
     return (Step({"type": "relu"}),)
+
+
+def _clip(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
+    """Limits are inputs from opset 11 on, attributes before."""
+    limits = []
+    for index, (attribute, default) in enumerate((("min", -inf), ("max", inf)), start=1):
+        name = operator.operand(index)
+        if name and name not in tensors.numbers:
+            raise RefusalError("to limits that are computed")
+        limits.append(tensors.numbers[name] if name else operator.number(attribute, default))
+    if limits not in ([0, 6], [0, inf]):
+        raise RefusalError(f"to [{limits[0]:g}, {limits[1]:g}]")
+    return (Step({"type": "relu6" if limits[1] == 6 else "relu"}),)
 
 
 def _add(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
@@ -168,6 +181,7 @@ RULES: Final[dict[str, Rule]] = {
     "Add": _add,
     "AveragePool": _average_pooling,
     "BatchNormalization": _normalisation,
+    "Clip": _clip,
     "Conv": _convolution,
     "Dropout": _pass,
     "Flatten": flatten,

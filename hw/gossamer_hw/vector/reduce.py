@@ -153,7 +153,7 @@ class ReduceUnit(wiring.Component):
             first, second, mask = (pairs.halves[source][lane] for source in range(3))
             turned = self._rows.halves[lane].as_value()
             g, x = Signal(Half, name=f"g_{lane}"), Signal(Half, name=f"x_{lane}")
-            masked = masked_half(m, first, mask, has(c, VectorFlag.MASK))
+            masked = masked_half(m, first, mask, has(c, VectorFlag.MASK), has(c, VectorFlag.SIX))
             m.d.comb += [
                 g.as_value().eq(Mux(drains, turned, masked.as_value())),
                 x.as_value().eq(Mux(drains, turned, Mux(pairs.used[1], second.as_value(), first.as_value()))),

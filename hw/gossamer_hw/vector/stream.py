@@ -3,11 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.formats import Half
+from gossamer_hw.numerics.formats import Half, Relaxed
 from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.ports import PRM_READS, borrower_members, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
@@ -29,6 +29,10 @@ _TAIL_CYCLES = PairReader.lead + StreamLane.latency + 2
 
 _ROUNDED_CYCLES = SumReader.lead + StreamLane.latency + 1
 """From DRAIN's ``final`` to the cycle in which its last group is there in fp16."""
+
+_SIX_EXPONENT = 129
+_SIX = Const({"number": {"exponent": _SIX_EXPONENT, "mantissa": 1 << 22}}, Relaxed)
+"""6.0; the top bit of the mantissa tells whether a number with this exponent reaches it."""
 
 _EXTRA_DELAY = 1
 """Puts the writes of a second output between those of the first, whether pairs take two or three cycles."""
@@ -229,15 +233,17 @@ class StreamUnit(wiring.Component):
         ]
         self._write(m, log2_line)
         infinite = []
-        clips = has(c, VectorFlag.RELU)
+        clips, caps = has(c, VectorFlag.RELU), has(c, VectorFlag.SIX)
         for n, path in enumerate(self._paths):
             value = path.result
             number = value.number
             clipped = clips & ~value.nan & (number.sign | ~Cat(number.mantissa, number.exponent).any())
+            beyond = (number.exponent > _SIX_EXPONENT) | ((number.exponent == _SIX_EXPONENT) & number.mantissa[-1])
+            capped = caps & ~value.nan & ~number.sign & beyond
             counts = ~leaving.output.last | (n < tail)
-            infinite.append(counts & ~clipped & (value.nan | number.exponent.all()))
+            infinite.append(counts & ~clipped & ~capped & (value.nan | number.exponent.all()))
             real = leaving.real[n // ROW] & (c.op != VectorOp.FILL)
-            m.d.comb += writer.values[n].eq(Mux(real & ~clipped, value.as_value(), 0))
+            m.d.comb += writer.values[n].eq(Mux(real & ~clipped, Mux(capped, _SIX.as_value(), value.as_value()), 0))
         looked_at = (leaving.output.single | leaving.output.half) & (c.op == VectorOp.DRAIN)
         m.d.sync += self.set.eq(looked_at & Cat(infinite).any())
 

@@ -24,6 +24,7 @@ PATH_MODULE = "gossamer_vector_path"
 _LANE_MODULE = "gossamer_vector_lane"
 _HALF_INFINITY = 0x7C00
 _HALF_NAN = 0x7E00
+_HALF_SIX = 0x4600
 
 
 def has(command: Any, flag: VectorFlag) -> Value:
@@ -37,7 +38,7 @@ class Controls(data.Struct):
     Members
     -------
     drains, applies, derives : whether the operation is DRAIN, APPLY, GRADIENT.
-    affine, residual, masks : its options.
+    affine, residual, masks, six : its options.
     passing : a bit per pass of UPDATE, no other than the operation's.
     changes : UPDATE does not leave weights and velocities as they are.
     factors : what multiplies x0 and x1 where no parameter does.
@@ -49,6 +50,7 @@ class Controls(data.Struct):
     affine: 1
     residual: 1
     masks: 1
+    six: 1
     passing: PASSES
     changes: 1
     factors: data.ArrayLayout(Relaxed, 2)
@@ -95,7 +97,7 @@ class StreamPath(wiring.Component):
         add_shared(m, platform, lane, name="lane", module=_LANE_MODULE)
         first, _, mask = self.inputs.halves
         m.d.comb += [
-            self.gradient.eq(masked_half(m, first, mask, self.controls.masks)),
+            self.gradient.eq(masked_half(m, first, mask, self.controls.masks, self.controls.six)),
             lane.terms.eq(self._terms(m)),
             lane.take.eq(self.take),
             lane.borrowed.eq(self.borrowed),
@@ -157,6 +159,7 @@ def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
         controls.affine.eq(has(command, VectorFlag.AFFINE)),
         controls.residual.eq(has(command, VectorFlag.RESIDUAL)),
         controls.masks.eq(has(command, VectorFlag.MASK)),
+        controls.six.eq(has(command, VectorFlag.SIX)),
         controls.passing.eq(passing),
         controls.changes.eq(changes),
         *(factor.eq(ONE) for factor in factors),
@@ -172,14 +175,14 @@ def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
     return controls
 
 
-def masked_half(m: Module, half: Any, by: Any, masked: Value) -> Any:
-    """Return fp16 if ``masked`` is clear or ``by`` is above zero, else +0; NaN in its one form."""
+def masked_half(m: Module, half: Any, by: Any, masked: Value, six: Value) -> Any:
+    """Return fp16 if ``masked`` is clear or ``by`` above zero, with ``six`` below 6, else +0; NaN in its one form."""
     result = Signal(Half, name="gradient")
     pattern = by.as_value()
-    above = (pattern != 0) & (pattern <= _HALF_INFINITY)
+    inside = (pattern != 0) & (pattern <= _HALF_INFINITY) & ~(six & (pattern >= _HALF_SIX))
     nan = half.exponent.all() & half.mantissa.any()
     kept = Mux(nan, Const(_HALF_NAN, 16), half.as_value())
-    m.d.comb += result.as_value().eq(Mux(masked & ~above, 0, kept))
+    m.d.comb += result.as_value().eq(Mux(masked & ~inside, 0, kept))
     return result
 
 

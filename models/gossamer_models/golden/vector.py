@@ -74,12 +74,19 @@ OPERATIONS: Mapping[VectorOp, Callable[[Machine, Vector], None]] = {
 }
 
 FLAGS: Mapping[VectorOp, VectorFlag] = {
-    VectorOp.DRAIN: VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.STATISTICS | VectorFlag.ACCUMULATE,
-    VectorOp.APPLY: (
-        VectorFlag.AFFINE | VectorFlag.RESIDUAL | VectorFlag.RELU | VectorFlag.TO_A | VectorFlag.SECOND_OUTPUT
+    VectorOp.DRAIN: (
+        VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.SIX | VectorFlag.STATISTICS | VectorFlag.ACCUMULATE
     ),
-    VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
-    VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
+    VectorOp.APPLY: (
+        VectorFlag.AFFINE
+        | VectorFlag.RESIDUAL
+        | VectorFlag.RELU
+        | VectorFlag.SIX
+        | VectorFlag.TO_A
+        | VectorFlag.SECOND_OUTPUT
+    ),
+    VectorOp.REDUCE: VectorFlag.MASK | VectorFlag.SIX | VectorFlag.PRODUCT | VectorFlag.ACCUMULATE,
+    VectorOp.GRADIENT: VectorFlag.MASK | VectorFlag.SIX | VectorFlag.AFFINE | VectorFlag.SECOND_OUTPUT,
     VectorOp.SOFTMAX_CROSS_ENTROPY: VectorFlag.SCALED,
     VectorOp.UPDATE: VectorFlag.SR_STE | VectorFlag.SCALED,
     VectorOp.LAYER_NORM: VectorFlag.AFFINE,

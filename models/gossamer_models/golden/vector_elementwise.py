@@ -4,6 +4,7 @@ import numpy as np
 
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.golden.vector_operands import (
+    clip,
     factor,
     has,
     input16,
@@ -12,7 +13,6 @@ from gossamer_models.golden.vector_operands import (
     note_found,
     output,
     per_channel,
-    relu,
     scalar,
     set_vector,
 )
@@ -47,9 +47,9 @@ def fill(machine: Machine, v: Vector) -> None:
 def drain(machine: Machine, v: Vector) -> None:
     """Take sums from the accumulators.
 
-    y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, a NaN
-    stays. VOUT[target0] = y in `format` (fp16 or fp32). `found_mode` 1, 2: the flag `found` is set if a y is not
-    finite. STATISTICS, in fp16 only: the sums of t and of t t over the elements of each channel, t = fp16(y), go on
+    y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, SIX:
+    y = y > 6 ? 6 : y, a NaN stays. VOUT[target0] = y in `format` (fp16 or fp32). `found_mode` 1, 2: the flag `found` is
+    set if a y is not finite. STATISTICS, in fp16 only: the sums of t and of t t over the elements of each channel, t = fp16(y), go on
     with ACCUMULATE as REDUCE's do. With `size` 1: PRM[target1 + channel] = first sum, rounded once;
     PRM[target2 + channel] = second.
     """
@@ -58,8 +58,7 @@ def drain(machine: Machine, v: Vector) -> None:
     values = canonical(machine.read(v.engine, Buffer.ACC, np.float32, v.source0 * word_bytes, v.count))
     if has(v, VectorFlag.AFFINE):
         values = add(values, per_channel(machine, v, 1)[0])
-    if has(v, VectorFlag.RELU):
-        values = relu(values)
+    values = clip(v, values)
     note_found(machine, v, values)
     output(machine, v, v.target0, values, element)
     if has(v, VectorFlag.STATISTICS):
@@ -76,8 +75,9 @@ def apply(machine: Machine, v: Vector) -> None:
     """Scale, shift, add and clip.
 
     y = VIN[source0] fp16. AFFINE: y = y PRM[parameter + channel] + PRM[parameter + channels + channel]. RESIDUAL:
-    y = y + VIN[source1] fp16. RELU: y = y > 0 ? y : +0, a NaN stays. VOUT[target0] = fp16(y). TO_A: A[target1] =
-    fp16(y) in its place, with SECOND_OUTPUT in both; only where the architecture has `vector.feeds_array`.
+    y = y + VIN[source1] fp16. RELU: y = y > 0 ? y : +0, SIX: y = y > 6 ? 6 : y, a NaN stays. VOUT[target0] = fp16(y).
+    TO_A: A[target1] = fp16(y) in its place, with SECOND_OUTPUT in both; only where the architecture has
+    `vector.feeds_array`.
     """
     values = to_fp32(input16(machine, v, v.source0))
     if has(v, VectorFlag.AFFINE):
@@ -85,8 +85,7 @@ def apply(machine: Machine, v: Vector) -> None:
         values = add(multiply(values, scale), shift)
     if has(v, VectorFlag.RESIDUAL):
         values = add(values, to_fp32(input16(machine, v, v.source1)))
-    if has(v, VectorFlag.RELU):
-        values = relu(values)
+    values = clip(v, values)
     to_a = has(v, VectorFlag.TO_A)
     if to_a:
         output(machine, v, v.target1, values, buffer=Buffer.A)
@@ -97,9 +96,9 @@ def apply(machine: Machine, v: Vector) -> None:
 def gradient(machine: Machine, v: Vector) -> None:
     """Gradient through a rectifier and a normalisation.
 
-    g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0. y = g, or with AFFINE y = (a g + b x) + d, where
-    x = VIN[source1] fp16 and a, b, d = PRM[parameter + i channels + channel], i = 0, 1, 2. VOUT[target0] = fp16(y).
-    SECOND_OUTPUT: VOUT[target1] = g.
+    g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0, with SIX it must also be < 6. y = g, or with AFFINE
+    y = (a g + b x) + d, where x = VIN[source1] fp16 and a, b, d = PRM[parameter + i channels + channel], i = 0, 1, 2.
+    VOUT[target0] = fp16(y). SECOND_OUTPUT: VOUT[target1] = g.
     """
     g = to_fp32(masked_gradient(machine, v))
     values = g

@@ -9,13 +9,14 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, from_bits32, to_fp16, to_fp32
 
 __all__ = [
-    "channels_of", "factor", "has", "input16", "input32", "masked_gradient", "note_found", "output", "parameters",
-    "per_channel", "real", "relu", "scalar", "set_parameters", "set_vector",
+    "channels_of", "clip", "factor", "has", "input16", "input32", "masked_gradient", "note_found", "output",
+    "parameters", "per_channel", "real", "relu", "scalar", "set_parameters", "set_vector",
 ]  # fmt: skip
 
 _BLOCK = 64
 _SAMPLES_PER_BLOCK = 8
 _WORD_BYTES = 4
+_SIX = np.float32(6)
 
 
 def has(v: Vector, flag: VectorFlag) -> bool:
@@ -39,6 +40,13 @@ def factor(machine: Machine, v: Vector, pattern: int) -> Float32:
 def relu(x: Float32) -> Float32:
     """Return x where x > 0, NaN where it is one, else +0."""
     return np.where((x > 0) | np.isnan(x), x, np.float32(0))
+
+
+def clip(v: Vector, x: Float32) -> Float32:
+    """RELU, then SIX: x where x < 6, NaN where it is one, else 6."""
+    if has(v, VectorFlag.RELU):
+        x = relu(x)
+    return np.where(x > _SIX, _SIX, x) if has(v, VectorFlag.SIX) else x
 
 
 def input16(machine: Machine, v: Vector, address: int, count: int | None = None) -> Float16:
@@ -128,8 +136,9 @@ def note_found(machine: Machine, v: Vector, results: Float32) -> None:
 
 
 def masked_gradient(machine: Machine, v: Vector) -> Float16:
-    """Return g: source0, or with MASK source0 where source2 > 0, else +0."""
+    """Return g: source0, or with MASK source0 where source2 > 0, with SIX also < 6, else +0."""
     g = input16(machine, v, v.source0)
     if has(v, VectorFlag.MASK):
-        g = np.where(to_fp32(input16(machine, v, v.source2)) > 0, g, np.float16(0))
+        y = to_fp32(input16(machine, v, v.source2))
+        g = np.where((y > 0) & (y < _SIX) if has(v, VectorFlag.SIX) else y > 0, g, np.float16(0))
     return g

@@ -12,7 +12,7 @@ __all__ = [
     "Instruction", "Modifier", "ModifierKind", "Opcode",
 ]  # fmt: skip
 
-ISA_VERSION = 11
+ISA_VERSION = 12
 INSTRUCTION_BYTES = 192
 MAX_STAGE_INSTRUCTIONS = 512
 LOOP_LEVELS = 4

@@ -343,6 +343,7 @@ class VectorFlag(IntFlag):
     STATISTICS = 256
     SCALED = 512
     TO_A = 1024
+    SIX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +354,7 @@ class Vector(Instruction):
     engine: ClassVar[Engine] = Engine.VECTOR
 
     op: int = bits(6, "operation")
-    flags: int = bits(11, "options")
+    flags: int = bits(12, "options")
     format: int = bits(2, "format of the result")
     count: int = bits(32, "elements of the (first) result; per-channel operations: channels; RENDER_...: see there")
     source0: int = bits(24, "byte address in VIN; DRAIN: word address in ACC")

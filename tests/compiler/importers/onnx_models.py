@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+Limits = Literal["attributes", "constants", "initializers"]
 Weights = Literal["stored", "inputs", "external"]
 Head = Literal["flatten", "reshape", "view", "traced", "mean"]
 
@@ -61,6 +62,17 @@ class Writer:
             self.weight(f"{name}.{part}", channels) for part in ("weight", "bias", "running_mean", "running_var")
         ]
         return self.op("BatchNormalization", x, *parameters, name=name, epsilon=1e-5, momentum=0.9)
+
+    def clip(self, x: str, limits: Limits, low: float = 0.0, high: float = 6.0) -> str:
+        """Clip as PyTorch writes ReLU6: attributes before opset 11, then inputs, as nodes or as stored tensors."""
+        if limits == "attributes":
+            return self.op("Clip", x, min=low, max=high)
+        values = [np.array(limit, np.float32) for limit in (low, high)]
+        if limits == "constants":
+            return self.op("Clip", x, *(self.op("Constant", value=numpy_helper.from_array(v)) for v in values))
+        names = [f"limit_{len(self.nodes)}_{number}" for number in range(2)]
+        self.initializers += [numpy_helper.from_array(v, name) for v, name in zip(values, names, strict=True)]
+        return self.op("Clip", x, *names)
 
     def gemm(self, x: str, name: str, features: int, classes: int) -> str:
         weight, bias = self.weight(f"{name}.weight", classes, features), self.weight(f"{name}.bias", classes)
@@ -120,25 +132,25 @@ def resnet18(writer: Writer, *, folded: bool = False, head: Head = "flatten") ->
     return writer.gemm(writer.head(x, head), "/fc/Gemm", 512, 1000)
 
 
-def mobilenetv2(writer: Writer) -> str:
-    """MobileNetV2 of torchvision with Relu in place of Clip; return the logits."""
+def mobilenetv2(writer: Writer, limits: Limits = "initializers") -> str:
+    """MobileNetV2 of torchvision, ReLU6 as exporters write it; return the logits."""
 
     def conv(x: str, name: str, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
         return writer.norm(writer.conv(x, name, c_in, c_out, kernel, stride, groups=groups), f"{name}_norm", c_out)
 
-    x = writer.op("Relu", conv("x", "features.0", 3, 32, 3, 2))
+    x = writer.clip(conv("x", "features.0", 3, 32, 3, 2), limits)
     c_in, number = 32, 1
     plan = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
     for expansion, channels, repeat, first_stride in plan:
         for block in range(repeat):
             hidden, stride, entry = c_in * expansion, first_stride if block == 0 else 1, x
             if expansion > 1:
-                x = writer.op("Relu", conv(x, f"features.{number}.expand", c_in, hidden, 1))
-            x = writer.op("Relu", conv(x, f"features.{number}.depthwise", hidden, hidden, 3, stride, hidden))
+                x = writer.clip(conv(x, f"features.{number}.expand", c_in, hidden, 1), limits)
+            x = writer.clip(conv(x, f"features.{number}.depthwise", hidden, hidden, 3, stride, hidden), limits)
             x = conv(x, f"features.{number}.project", hidden, channels, 1)
             if stride == 1 and c_in == channels:
                 x = writer.op("Add", entry, x)
             c_in, number = channels, number + 1
-    x = writer.op("Relu", conv(x, "features.18", 320, 1280, 1))
+    x = writer.clip(conv(x, "features.18", 320, 1280, 1), limits)
     x = writer.op("Dropout", writer.head(x, "flatten"))
     return writer.op("Softmax", writer.gemm(x, "classifier", 1280, 1000), axis=1)

@@ -11,7 +11,7 @@ from gossamer_models.methods import METHODS
 from gossamer_models.network import Network, load_network
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
-from tests.compiler.importers.onnx_models import Head, Weights, Writer, mobilenetv2, resnet18
+from tests.compiler.importers.onnx_models import Head, Limits, Weights, Writer, mobilenetv2, resnet18
 
 LIGHT = Path(helper.__file__).parent / "backend/test/data/light"
 Row = tuple[object, ...]
@@ -61,9 +61,12 @@ def test_folded_normalisations_are_biases(tmp_path: Path) -> None:
     assert sum(shape.macs for shape in shapes) == 1_814_073_344
 
 
-def test_mobilenetv2_is_the_ready_network_layer_for_layer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limits", "opset"), [("attributes", 9), ("constants", 11), ("constants", 17), ("initializers", 20)]
+)
+def test_mobilenetv2_is_the_ready_network_layer_for_layer(tmp_path: Path, limits: Limits, opset: int) -> None:
     writer = Writer((3, 224, 224))
-    network = import_onnx(writer.save(tmp_path, mobilenetv2(writer)))
+    network = import_onnx(writer.save(tmp_path, mobilenetv2(writer, limits), opset))
     assert rows(network) == rows(load_network("mobilenetv2-224"))
 
 

@@ -2,13 +2,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from gossamer_compiler.importers.onnx_network import import_onnx
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.layers import AvgPool, Conv2d
-from tests.compiler.importers.onnx_models import Writer
+from tests.compiler.importers.onnx_models import Limits, Writer
 
 
 def refusals(folder: Path, writer: Writer, output: str, opset: int = 17) -> str:
@@ -61,7 +62,7 @@ POOL = {"kernel_shape": [2, 2]}
         ("ReduceMean", {"axes": [1, 3]}, "over other axes than height and width"),
         ("ReduceMean", {"axes": [2]}, "over other axes than height and width"),
         ("Flatten", {"axis": 2}, "to another shape than [batch, features]"),
-        ("Clip", {}, ""),
+        ("Clip", {}, "to [-inf, inf]"),
         ("Sigmoid", {}, ""),
     ],
 )
@@ -72,6 +73,26 @@ def test_what_the_machine_cannot_run_is_refused(
     weights = [writer.weight("w", 8, 8, 3, 3)] if kind == "Conv" else []
     listed = refusals(tmp_path, writer, writer.op(kind, "x", *weights, name="n", **attributes))
     assert listed == f"{kind} {reason}".strip() + " at 'n'"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (-1.0, 6.0)])
+@pytest.mark.parametrize("limits", ["constants", "initializers"])
+def test_other_limits_than_those_of_relu6_are_refused(tmp_path: Path, low: float, high: float, limits: Limits) -> None:
+    writer = Writer((8, 8, 8))
+    kind, _, _, reason = refusals(tmp_path, writer, writer.clip("x", limits, low, high)).split(" ", 3)
+    assert (kind, reason.partition(" at ")[0]) == ("Clip", f"{high:g}]")
+
+
+def test_limits_that_are_computed_are_refused(tmp_path: Path) -> None:
+    writer = Writer((8,))
+    x = writer.op("Clip", "x", "", writer.op("ReduceMax", "x", keepdims=0), name="n")
+    assert "Clip to limits that are computed at 'n'" in refusals(tmp_path, writer, x)
+
+
+def test_a_lower_limit_of_zero_alone_is_relu(tmp_path: Path) -> None:
+    writer = Writer((8,))
+    x = writer.op("Clip", "x", writer.op("Constant", value=numpy_helper.from_array(np.array(0, np.float32))))
+    assert import_onnx(writer.save(tmp_path, x)).layers[0].type == "relu"
 
 
 def test_valid_padding_is_no_padding_and_counted_padding_is_ours(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def reduced(generator: random.Random, lanes: int, *, blocks: int, flags: int, si
 def sweep(generator: random.Random, lanes: int) -> list[Vector]:
     """Tiles of one sweep: the first starts the sums, the last one rounds them."""
     blocks, tiles = generator.choice([1, 2, 3]), generator.choice([1, 2, 3])
-    flags = sum(int(flag) for flag in (VectorFlag.MASK, VectorFlag.PRODUCT) if generator.random() < 0.6)
+    flags = sum(int(flag) for flag in (VectorFlag.MASK, VectorFlag.SIX, VectorFlag.PRODUCT) if generator.random() < 0.6)
     return [
         reduced(
             generator,

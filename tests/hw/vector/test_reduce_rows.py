@@ -39,7 +39,7 @@ def sweep(generator: random.Random, architecture: Architecture) -> list[Vector]:
     channels = -(-columns * mid_count * tiles_j // 8) * 8
     limit = 2 * period * mid_count
     tiles, instructions = generator.choice([1, 2, 3]), []
-    options = [VectorFlag.AFFINE, VectorFlag.RELU]
+    options = [VectorFlag.AFFINE, VectorFlag.RELU, VectorFlag.SIX]
     for tile in range(tiles):
         count = block * generator.choice([limit // block, generator.randint(1, limit // block), 1])
         instruction = Vector(

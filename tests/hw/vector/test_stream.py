@@ -15,8 +15,10 @@ from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_ru
 SEED = 31
 SLOW = pytest.mark.slow
 pytestmark = pytest.mark.xdist_group("vector")
-HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E01, 0xFE00, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0x3C00]
-SINGLES = [0x0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC00000, 1, 0x80000001, 0x7F7FFFFF, 0x3F800000]
+SIX_HALVES = [0x4600, 0x45FF, 0x4601]
+HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E01, 0xFE00, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0x3C00, *SIX_HALVES]
+SINGLES = [0x0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC00000, 1, 0x80000001, 0x7F7FFFFF, 0x3F800000,
+           0x40C00000, 0x40BFFFFF, 0x40C00001]  # fmt: skip
 
 
 def contents_of(architecture: Architecture, rng: np.random.Generator) -> Contents:
@@ -75,9 +77,9 @@ def streamed(generator: random.Random, lanes: int) -> Vector:
         [VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.GRADIENT]
     )
     options = {
-        VectorOp.DRAIN: [VectorFlag.AFFINE, VectorFlag.RELU],
-        VectorOp.APPLY: [VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.TO_A],
-        VectorOp.GRADIENT: [VectorFlag.MASK, VectorFlag.AFFINE, VectorFlag.SECOND_OUTPUT],
+        VectorOp.DRAIN: [VectorFlag.AFFINE, VectorFlag.RELU, VectorFlag.SIX],
+        VectorOp.APPLY: [VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.SIX, VectorFlag.TO_A],
+        VectorOp.GRADIENT: [VectorFlag.MASK, VectorFlag.SIX, VectorFlag.AFFINE, VectorFlag.SECOND_OUTPUT],
     }.get(op, [])
     count = generator.choice(
         [1, lanes - 1, lanes, lanes + 1, 2 * lanes, 3 * lanes, 64, 128, 192, generator.randint(1, 300)]

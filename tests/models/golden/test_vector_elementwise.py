@@ -17,6 +17,7 @@ from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp16
 COUNT = 512
 CHANNELS = 16
 # Blocks [batch/8][pixel 2][c/8][8 samples][8 channels], two blocks of samples.
+BOUNDED = VectorFlag.RELU | VectorFlag.SIX
 LAYOUT: dict[str, Any] = {
     "channels": CHANNELS, "channel_low": 8, "channel_mid_period": 64, "channel_mid_count": 2, "sample_period": 256,
 }  # fmt: skip
@@ -40,6 +41,10 @@ def real(p: int, samples: int) -> bool:
 
 def relu(x: np.float32) -> np.float32:
     return x if x > 0 or np.isnan(x) else np.float32(0)
+
+
+def six(x: np.float32) -> np.float32:
+    return np.float32(6) if x > 6 else x
 
 
 def bits(x: np.float32) -> int:
@@ -67,7 +72,7 @@ def test_fill(machine: Machine, format_: Format) -> None:
 
 
 @pytest.mark.parametrize("format_", [Format.FP16, Format.FP32])
-@pytest.mark.parametrize("flags", [0, VectorFlag.AFFINE, VectorFlag.RELU, VectorFlag.AFFINE | VectorFlag.RELU])
+@pytest.mark.parametrize("flags", [0, VectorFlag.AFFINE, VectorFlag.RELU, VectorFlag.SIX, BOUNDED | VectorFlag.AFFINE])
 def test_drain(machine: Machine, format_: Format, flags: int) -> None:
     rng = np.random.default_rng(flags)
     sums, bias = any_fp32(rng, COUNT), any_fp32(rng, CHANNELS)
@@ -83,13 +88,15 @@ def test_drain(machine: Machine, format_: Format, flags: int) -> None:
             y = fp32(np.float64(y) + np.float64(bias[channel_by_column(p)]))
         if flags & VectorFlag.RELU:
             y = relu(y)
+        if flags & VectorFlag.SIX:
+            y = six(y)
         expected.append(fp16(y) if format_ is Format.FP16 else y)
     dtype = np.float16 if format_ is Format.FP16 else np.float32
     assert_same_bits(machine.read(Engine.STORE, Buffer.VOUT, dtype, 16, COUNT), expected)
 
 
 @pytest.mark.parametrize("samples", [0, 3, 11])
-@pytest.mark.parametrize("flags", range(8))
+@pytest.mark.parametrize("flags", [*range(8), VectorFlag.SIX, VectorFlag.SIX | 1, VectorFlag.SIX | 7])
 def test_apply(machine: Machine, flags: int, samples: int) -> None:
     """Bits 0, 1, 2 of the options are RELU, AFFINE and RESIDUAL."""
     rng = np.random.default_rng(flags)
@@ -111,6 +118,8 @@ def test_apply(machine: Machine, flags: int, samples: int) -> None:
                 y = np.float32(y + np.float32(residual[p]))
             if flags & 1:
                 y = relu(y)
+            if flags & VectorFlag.SIX:
+                y = six(y)
         expected.append(fp16(y) if real(p, samples) else np.float16(0))
     assert_same_bits(machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, COUNT), expected)
 
@@ -136,11 +145,12 @@ def test_apply_to_a(machine: Machine, second: int) -> None:
 
 @pytest.mark.parametrize("samples", [0, 9])
 @pytest.mark.parametrize("affine", [0, VectorFlag.AFFINE])
-@pytest.mark.parametrize("mask", [0, VectorFlag.MASK])
+@pytest.mark.parametrize("mask", [0, VectorFlag.MASK, VectorFlag.MASK | VectorFlag.SIX])
 @pytest.mark.parametrize("second", [0, VectorFlag.SECOND_OUTPUT])
 def test_gradient(machine: Machine, affine: int, mask: int, second: int, samples: int) -> None:
     rng = np.random.default_rng(affine + mask)
     dy, x, y = (any_fp16(rng, COUNT) for _ in range(3))
+    y[:4] = 6, 5.996, 6.004, 0
     factors = any_fp32(rng, 3 * CHANNELS)
     places = write_inputs(machine, dy, x, y)
     machine.write(Engine.LOAD, Buffer.PRM, 40, factors)
@@ -152,7 +162,8 @@ def test_gradient(machine: Machine, affine: int, mask: int, second: int, samples
     a, b, d = factors.reshape(3, CHANNELS)
     expected, passed = [], []
     for p in range(COUNT):
-        g = np.float32(dy[p]) if not mask or y[p] > 0 else np.float32(0)
+        passes = not mask or (y[p] > 0 and not (mask & VectorFlag.SIX and y[p] >= 6))
+        g = np.float32(dy[p]) if passes else np.float32(0)
         result, channel = g, channel_in_blocks(p)
         if affine:
             with np.errstate(all="ignore"):

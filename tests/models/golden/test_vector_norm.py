@@ -14,6 +14,7 @@ from gossamer_models.numerics.special import rsqrt
 from tests.references.naive import batch_norm, batch_norm_gradients, round_fp32
 from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
+MASK = VectorFlag.MASK
 COUNT = 512
 CHANNELS = 16
 LAYOUT: dict[str, Any] = {
@@ -50,7 +51,8 @@ def sums(g: Any, x: Any, y: Any, flags: int, samples: int) -> list[np.float32]:
             for p in range(COUNT):
                 if channel(p) != c or (samples and p // 256 * 8 + p // 8 % 8 >= samples):
                     continue
-                value = float(g[p]) if not flags & VectorFlag.MASK or y[p] > 0 else 0.0
+                beyond = flags & VectorFlag.SIX and y[p] >= 6
+                value = float(g[p]) if not flags & VectorFlag.MASK or (y[p] > 0 and not beyond) else 0.0
                 terms.append(value * float(x[p]) if second else value)
             finite = sum((Fraction(term) for term in terms if np.isfinite(term)), Fraction(0))
             found.append(rounded(finite, [term for term in terms if not np.isfinite(term)]))
@@ -59,7 +61,7 @@ def sums(g: Any, x: Any, y: Any, flags: int, samples: int) -> list[np.float32]:
 
 @pytest.mark.parametrize("special", [0, 0.02])
 @pytest.mark.parametrize("samples", [0, 5, 13])
-@pytest.mark.parametrize("flags", [0, VectorFlag.MASK, VectorFlag.PRODUCT, VectorFlag.MASK | VectorFlag.PRODUCT])
+@pytest.mark.parametrize("flags", [0, MASK, VectorFlag.PRODUCT, MASK | VectorFlag.PRODUCT, MASK | VectorFlag.SIX])
 def test_reduce(machine: Machine, flags: int, samples: int, special: float) -> None:
     rng = np.random.default_rng(samples)
     g, x, y = (any_fp16(rng, COUNT, special) for _ in range(3))

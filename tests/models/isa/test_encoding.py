@@ -174,7 +174,7 @@ def test_vector_by_hand() -> None:
     pool: dict[str, Any] = dict.fromkeys(("sample_period", "height", "width", "kernel", "kernel_x", "stride"), 0)
     instruction = Vector(op=12, flags=128, count=64, target2=1, scalar4=0x3F800000, **zeros, **pool)
     assert encode(instruction) == words(
-        opcode=(64, 0), op=(12, 582), flags=(128, 588), count=(64, 601), target2=(1, 753), scalar4=(0x3F800000, 1211)
+        opcode=(64, 0), op=(12, 582), flags=(128, 588), count=(64, 602), target2=(1, 754), scalar4=(0x3F800000, 1212)
     )
 
 
