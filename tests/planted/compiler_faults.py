@@ -6,6 +6,13 @@ __all__ = ["COMPILER_FAULTS"]
 
 COMPILER_FAULTS = (
     Fault(
+        "the sums of a normalisation's gradient count what ReLU6 has bounded",
+        "compiler/gossamer_compiler/normalise.py",
+        "sums = self._rectifier(VectorFlag.MASK) |",
+        "sums = self._rectifier(VectorFlag.MASK) & VectorFlag.MASK |",
+        "tests/system/test_relu6.py::test_golden_is_the_float64_step[1]",
+    ),
+    Fault(
         "a limit of the search keeps the last schedules of each family",
         "compiler/gossamer_compiler/families.py",
         "least, bits = int(np.argmin(demands)), size.bit_length()",

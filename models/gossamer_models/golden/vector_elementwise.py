@@ -49,8 +49,8 @@ def drain(machine: Machine, v: Vector) -> None:
 
     y = ACC[source0 C + p] in flat elements. AFFINE: y = y + PRM[parameter + channel]. RELU: y = y > 0 ? y : +0, SIX:
     y = y > 6 ? 6 : y, a NaN stays. VOUT[target0] = y in `format` (fp16 or fp32). `found_mode` 1, 2: the flag `found` is
-    set if a y is not finite. STATISTICS, in fp16 only: the sums of t and of t t over the elements of each channel, t = fp16(y), go on
-    with ACCUMULATE as REDUCE's do. With `size` 1: PRM[target1 + channel] = first sum, rounded once;
+    set if a y is not finite. STATISTICS, in fp16 only: the sums of t and of t t over the elements of each channel,
+    t = fp16(y), go on with ACCUMULATE as REDUCE's do. With `size` 1: PRM[target1 + channel] = first sum, rounded once;
     PRM[target2 + channel] = second.
     """
     element = _format(v)

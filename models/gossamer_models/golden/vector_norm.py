@@ -27,8 +27,9 @@ def reduce_sums(machine: Machine, v: Vector) -> None:
 
     g = VIN[source0] fp16. MASK: g = VIN[source2] fp16 > 0 ? g : +0, with SIX it must also be < 6. The sums start at 0,
     or with ACCUMULATE at what the previous operation of the stage that sums left (0 if there was none). First sum: g;
-    PRODUCT: second sum: g x, x = VIN[source1] fp16. With `size` 1: PRM[parameter + channel] = first sum, rounded once; PRODUCT: PRM[parameter +
-    channels + channel] = second; `found_mode` 1, 2: the flag `found` is set if a sum is not finite.
+    PRODUCT: second sum: g x, x = VIN[source1] fp16. With `size` 1: PRM[parameter + channel] = first sum, rounded once;
+    PRODUCT: PRM[parameter + channels + channel] = second; `found_mode` 1, 2: the flag `found` is set if a sum is not
+    finite.
     """
     g = masked_gradient(machine, v)
     factors = [np.ones(g.shape, np.float16)]
