@@ -80,8 +80,8 @@ def test_ready_networks_are_named_after_their_file_and_end_in_their_classes(name
         (
             f"name: n\nclasses: 4\n{SHAPE}layers: [{{name: a, type: conv3d}}]\n",
             "layers[0]: unknown type 'conv3d', did you mean 'conv2d'? (expected one of "
-            "conv2d, linear, relu, batchnorm, maxpool, avgpool, add, flatten, softmax_cross_entropy, tokens, token, "
-            "layernorm, rmsnorm, gelu, silu_gate, rotary, attention, boundary, block)",
+            "conv2d, linear, relu, relu6, batchnorm, maxpool, avgpool, add, flatten, softmax_cross_entropy, tokens, "
+            "token, layernorm, rmsnorm, gelu, silu_gate, rotary, attention, boundary, block)",
         ),
         (
             f"name: n\nclasses: 4\n{SHAPE}layers: [{{name: a, type: conv2d, out_channels: 2, kernel: big}}]\n",

@@ -233,7 +233,8 @@ class StreamUnit(wiring.Component):
         ]
         self._write(m, log2_line)
         infinite = []
-        clips, caps = has(c, VectorFlag.RELU), has(c, VectorFlag.SIX)
+        clips = has(c, VectorFlag.RELU)
+        caps = has(c, VectorFlag.SIX) & (c.op != VectorOp.GRADIENT)
         for n, path in enumerate(self._paths):
             value = path.result
             number = value.number
