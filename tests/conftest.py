@@ -16,12 +16,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gossamer"))
 
 make_quick()
 
-IN_AMARANTH = Path(__file__).parent / "hw"
+TESTS = Path(__file__).parent
+# Of golden, compiler, simulator and schedules alone.
+WITHOUT_RTL = {TESTS / folder for folder in ("models", "models/numerics", "models/render", "compiler", "sim")}
+BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference"}
 
 
 def in_verilator(path: Path) -> bool:
     """Whether the slow tests of a file may build in Verilator; those of the leaves simulate in Amaranth."""
-    return path.parent.parent != IN_AMARANTH or path.parent.name == "cosim" or path.stem.endswith("_rtl")
+    folder, name = path.parent, path.stem
+    if folder == TESTS / "system":
+        return name.startswith("test_rtl_") or name in BUILDERS
+    if folder.parent == TESTS / "hw":
+        return folder.name == "cosim" or name.endswith("_rtl")
+    return folder not in WITHOUT_RTL
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,23 @@
+"""Which tests share the worker that builds in Verilator."""
+
+import re
+
+from tests.conftest import TESTS, in_verilator
+
+# What only those import that build, and what builds without saying so by an import.
+_BUILDS = re.compile(r"^from (gossamer_hw\.cosim\.(benches|builds|executor|machine|program|replay)|gossamer_hw\.cosim"
+                     r"|tests\.system\.rtl_programs) import|verify_\w+\([^)]*rtl=True", re.M)  # fmt: skip
+
+
+def test_files_that_build_are_known() -> None:
+    files = [path for path in TESTS.rglob("test_*.py") if path.parent.name != "references"]
+    builders = [
+        path for path in files if _BUILDS.search(text := path.read_text(encoding="utf-8")) and "mark.slow" in text
+    ]
+    assert len(builders) >= 15
+    assert not [path for path in builders if not in_verilator(path)]
+
+
+def test_others_are_spread_over_the_workers() -> None:
+    spread = ("system/test_training_step", "models/numerics/test_special", "sim/test_sequencer", "hw/vector/test_pool")
+    assert not [name for name in spread if in_verilator(TESTS / f"{name}.py")]
