@@ -24,6 +24,7 @@ S = Semaphore
 
 _GROUP = 8
 _MAX_A_BYTES, _MAX_B_ENTRIES = 8192, 256
+_CLIPS = 0, VectorFlag.RELU, VectorFlag.RELU | VectorFlag.SIX
 
 
 def product(w: StageWriter) -> None:
@@ -54,7 +55,7 @@ def product(w: StageWriter) -> None:
     count = g.tiles * g.li * g.lj * w.architecture.array.rows * columns
     element = Format.FP16 if sums else w.rng.choice((Format.FP16, Format.FP32))
     y = w.regions(Buffer.VOUT, [element.bytes * count], line_bytes(w))
-    flags = (VectorFlag.AFFINE if affine else 0) | w.rng.choice((0, VectorFlag.RELU))
+    flags = (VectorFlag.AFFINE if affine else 0) | w.rng.choice(_CLIPS)
     drain = Vector(
         op=VectorOp.DRAIN, format=element, count=count, source0=g.acc_base, target0=y[0].address, parameter=parameter,
         channels=channels, channel_low=columns, channel_mid_period=g.li * w.architecture.array.rows * columns,
@@ -92,7 +93,7 @@ def _applied(w: StageWriter, a: Region) -> None:
     reads, writes = [Buffer.VIN, *([Buffer.PRM] if affine else [])], [Buffer.A, *([Buffer.VOUT] if second else [])]
     w.add(
         Vector(
-            op=VectorOp.APPLY, flags=flags | w.rng.choice((0, VectorFlag.RELU)), count=count, parameter=parameter,
+            op=VectorOp.APPLY, flags=flags | w.rng.choice(_CLIPS), count=count, parameter=parameter,
             source0=x[0].address, source1=x[-1].address, target0=y[0].address if y else 0, target1=a.address,
             channels=channels, channel_low=array.group, channel_mid_period=array.rows * array.group,
             channel_mid_count=channels // array.group, **real_of(w, count), **tokens_of(w, reads, writes),

@@ -76,8 +76,8 @@ def _scaling(w: StageWriter, channels: int, parameter: int) -> Vector:
 def _streamed(w: StageWriter, shape: Fields, y: Sequence[Region], *, affine: bool) -> Vector:
     op = w.rng.choice((VectorOp.APPLY, VectorOp.GRADIENT))
     options = {
-        VectorOp.APPLY: (VectorFlag.RESIDUAL, VectorFlag.RELU),
-        VectorOp.GRADIENT: (VectorFlag.MASK, VectorFlag.SECOND_OUTPUT),
+        VectorOp.APPLY: (VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.SIX),
+        VectorOp.GRADIENT: (VectorFlag.MASK, VectorFlag.SECOND_OUTPUT, VectorFlag.SIX),
     }[op]
     flags = sum(option for option in options if w.rng.random() < 0.5) | (VectorFlag.AFFINE if affine else 0)
     return Vector(
@@ -106,7 +106,11 @@ def normalise(w: StageWriter) -> None:
     sums = load_parameters(w, 13 * channels)
     affine, result = sums + 2 * channels, sums + 8 * channels
     shape: Fields = {"count": count, "channels": channels, "channel_mid_count": channels // 8}
-    flags = VectorFlag.PRODUCT | VectorFlag.ACCUMULATE | w.rng.choice((0, VectorFlag.MASK))
+    flags = (
+        VectorFlag.PRODUCT
+        | VectorFlag.ACCUMULATE
+        | w.rng.choice((0, VectorFlag.MASK, VectorFlag.MASK | VectorFlag.SIX))
+    )
     with w.loop(3) as level:
         x = w.regions(Buffer.VIN, [2 * count] * 3, line_bytes(w))
         w.loads(x)
