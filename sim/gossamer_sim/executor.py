@@ -11,7 +11,7 @@ from gossamer_models.timeline import SimResult, StageTiming
 from gossamer_models.timing.status import timing_status
 from gossamer_sim.memory import memory_model
 from gossamer_sim.stage import StageRun, run_stage, timing
-from gossamer_sim.work import cost_book
+from gossamer_sim.work import CostBook, cost_book
 
 __all__ = ["Simulator", "simulate"]
 
@@ -66,6 +66,8 @@ class Simulator:
         self._trace = trace
         self._periodic = periodic
         self._seen: dict[tuple[int, tuple[SweepCounts, ...]], tuple[tuple[Instruction, ...], tuple[int, ...]]] = {}
+        # Numbers mean something in their own book alone, and the cache of books forgets.
+        self._books: dict[tuple[SweepCounts, ...], CostBook] = {}
         self._known: dict[object, StageRun] = {}
         self._timings: dict[tuple[object, int], StageTiming] = {}
 
@@ -89,23 +91,28 @@ class Simulator:
 
     def _time(self, stage: StageProgram, start: int, address: int, recorded: tuple[SweepCounts, ...]) -> StageTiming:
         if not self._memory.repeats:
-            return self._timing(stage, self._run(stage, address, recorded, None), start)
+            return self._timing(stage, self._run(stage, address, recorded), start)
         numbers = self._numbers(unplaced(stage.instructions), recorded)
         key = stage.credits, numbers, recorded
         run = self._known.get(key)
         if run is None:
-            run = self._known[key] = self._run(stage, address, recorded, numbers)
+            run = self._known[key] = self._run(stage, address, recorded, numbers, self._books[recorded])
         like = self._timings.get((key, stage.macs))
         if like is None:
             like = self._timings[key, stage.macs] = self._timing(stage, run, start)
         return copied(like, layer=stage.layer, stage=stage.stage, start=start)
 
     def _run(
-        self, stage: StageProgram, address: int, recorded: tuple[SweepCounts, ...], numbers: tuple[int, ...] | None
+        self,
+        stage: StageProgram,
+        address: int,
+        recorded: tuple[SweepCounts, ...],
+        numbers: tuple[int, ...] | None = None,
+        book: CostBook | None = None,
     ) -> StageRun:
         return run_stage(
             stage, self._architecture, self._memory, address=address, trace=self._trace, periodic=self._periodic,
-            recorded=recorded, numbers=numbers,
+            recorded=recorded, numbers=numbers, book=book,
         )  # fmt: skip
 
     def _timing(self, stage: StageProgram, run: StageRun, start: int) -> StageTiming:
@@ -115,6 +122,8 @@ class Simulator:
         """What stages share whose instructions take part in timing alike."""
         seen = self._seen.get((id(instructions), recorded))
         if seen is None:
-            book = cost_book(self._architecture, self._memory, recorded)
+            book = self._books.get(recorded)
+            if book is None:
+                book = self._books[recorded] = cost_book(self._architecture, self._memory, recorded)
             seen = self._seen[id(instructions), recorded] = instructions, tuple(map(book.number, instructions))
         return seen[1]

@@ -67,6 +67,7 @@ def run_stage(
     environment: "simpy.Environment | None" = None,
     recorded: tuple[SweepCounts, ...] = (),
     numbers: tuple[int, ...] | None = None,
+    book: CostBook | None = None,
 ) -> StageRun:
     """Run one stage on a machine of its own.
 
@@ -77,7 +78,8 @@ def run_stage(
     environment : SimPy's kernel, at time 0. By default a fresh one, or none where the shortcuts hold: the same times
         then follow without a clock, see :mod:`gossamer_sim.dataflow`.
     recorded : counts of the Program's sweeps.
-    numbers : of the stage's instructions in the machine's cost book, if they are known.
+    numbers : of the stage's instructions in `book`, if they are known.
+    book : costs of the machine; by default those that all runs share.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def run_stage(
     barrier = memory.barrier_cycles(address, len(stage.instructions))
     if periodic and memory.repeats and environment is None:
         try:
-            shop = WorkShop(cost_book(architecture, memory, recorded))
+            shop = WorkShop(book or cost_book(architecture, memory, recorded))
             return _without_clock(stage, architecture, memory, shop, tokens, barrier, numbers, trace=trace)
         except DisorderError:
             pass  # the long way says what is wrong, and when

@@ -6,6 +6,13 @@ __all__ = ["SIMULATOR_FAULTS"]
 
 SIMULATOR_FAULTS = (
     Fault(
+        "a simulator reads its numbers of instructions in whatever book is kept now",
+        "sim/gossamer_sim/executor.py",
+        "book = self._books.get(recorded)",
+        "book = None",
+        "tests/sim/test_executor.py::test_a_simulator_keeps_its_costs_when_others_are_forgotten",
+    ),
+    Fault(
         "what is known of a stage serves one with other modifiers of addresses",
         "sim/gossamer_sim/places.py",
         "return cls, read(instruction), modifiers, deal_cycles(instruction)",

@@ -1,5 +1,6 @@
 """Whole Programs: ledger, memo, monotonicity, trace."""
 
+import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from gossamer_models.timing.sequencer import DEAL_CYCLES
 from gossamer_sim import Simulator, simulate
 from gossamer_sim.stage import StageRun, run_stage
 from gossamer_sim.trace import trace_events, write_trace
+from gossamer_sim.work import cost_book
 
 S = Semaphore
 ARCHITECTURE = load_architecture("small-8x8")
@@ -114,6 +116,20 @@ def test_equal_stages_are_walked_through_once(monkeypatch: pytest.MonkeyPatch) -
     assert walked == ["a", "c"]
     assert [timing.layer for timing in found.stages] == ["a", "b", "c"]
     assert found.stages[0].cycles == found.stages[1].cycles != found.stages[2].cycles
+
+
+def test_a_simulator_keeps_its_costs_when_others_are_forgotten() -> None:
+    """Instructions are numbered as they come, so that other ones have the same numbers in a book begun anew."""
+    first = stage("a")
+    longer = dataclasses.replace(GEMM, chunk_words=2 * GEMM.chunk_words)
+    second = dataclasses.replace(
+        first, instructions=tuple(longer if item is GEMM else item for item in first.instructions)
+    )
+    expected = simulate(program(second), ARCHITECTURE).cycles
+    simulator = Simulator(ARCHITECTURE)
+    shorter = simulator.run(program(first)).cycles
+    cost_book.cache_clear()
+    assert simulator.run(program(second)).cycles == expected > shorter
 
 
 def test_more_ports_never_slow_a_program() -> None:
