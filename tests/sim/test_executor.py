@@ -121,10 +121,9 @@ def test_equal_stages_are_walked_through_once(monkeypatch: pytest.MonkeyPatch) -
 def test_a_simulator_keeps_its_costs_when_others_are_forgotten() -> None:
     """Instructions are numbered as they come, so that other ones have the same numbers in a book begun anew."""
     first = stage("a")
-    longer = dataclasses.replace(GEMM, chunk_words=2 * GEMM.chunk_words)
-    second = dataclasses.replace(
-        first, instructions=tuple(longer if item is GEMM else item for item in first.instructions)
-    )
+    loop, load, *others = first.instructions
+    longer = transfer(Load, 6000, wait=S.A_FREE, signal=S.A_FULL, modifiers=load.modifiers)
+    second = dataclasses.replace(first, instructions=(loop, longer, *others))
     expected = simulate(program(second), ARCHITECTURE).cycles
     simulator = Simulator(ARCHITECTURE)
     shorter = simulator.run(program(first)).cycles
