@@ -125,6 +125,7 @@ def test_a_simulator_keeps_its_costs_when_others_are_forgotten() -> None:
     longer = transfer(Load, 6000, wait=S.A_FREE, signal=S.A_FULL, modifiers=load.modifiers)
     second = dataclasses.replace(first, instructions=(loop, longer, *others))
     expected = simulate(program(second), ARCHITECTURE).cycles
+    cost_book.cache_clear()
     simulator = Simulator(ARCHITECTURE)
     shorter = simulator.run(program(first)).cycles
     cost_book.cache_clear()
