@@ -13,7 +13,7 @@ from gossamer_models.registers import State
 from gossamer_sim.executor import simulate
 from tests.system.shrink import Differs
 
-__all__ = ["alternating", "disagreements", "disagrees"]
+__all__ = ["alternating", "compare", "disagreements", "disagrees"]
 
 
 def alternating(count: int) -> list[Behaviour]:
@@ -27,7 +27,7 @@ def disagreements(
     """Run filled Programs in one simulator process; what is wrong with each, by place, nothing for those that agree."""
     runs = run_programs(programs, architecture, behaviours)
     found = {
-        place: _compare(program, architecture, item, behaviour)
+        place: compare(program, architecture, item, behaviour)
         for place, (program, item, behaviour) in enumerate(zip(programs, runs, behaviours, strict=True))
     }
     return {place: text for place, text in found.items() if text}
@@ -38,7 +38,8 @@ def disagrees(architecture: Architecture, behaviour: Behaviour) -> Differs:
     return lambda program: bool(disagreements([program], architecture, [behaviour]))
 
 
-def _compare(program: Program, architecture: Architecture, found: ProgramRun, behaviour: Behaviour) -> str:
+def compare(program: Program, architecture: Architecture, found: ProgramRun, behaviour: Behaviour) -> str:
+    """Return what is wrong with a run; nothing if it is as golden and the simulator say."""
     job = found.job
     if job.state is not State.DONE:
         return f"{job.state.name}: {job.fault.name} by {job.fault_engine.name}, instruction {job.fault_index}"

@@ -1,13 +1,24 @@
 """Pictures from DRAM to DRAM in Verilator: golden's bits, the simulator's cycles, on one machine in one process."""
 
+import dataclasses
+import re
+
+import numpy as np
 import pytest
 
 from gossamer_hw.cosim.machine import build_bench
+from gossamer_hw.cosim.program import IDEAL, run_programs
+from gossamer_models.golden.executor import run
+from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Vector
+from gossamer_models.isa.tokens import Engine
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
+from gossamer_models.program import MemoryImage, Program
+from gossamer_models.registers import Fault, State
+from gossamer_models.render.engine.patches import RECORD_WORDS
 from tests.compiler.random_pictures import drawn_programs
 from tests.system.render_pictures import MACHINE, picture
-from tests.system.rtl_programs import alternating, disagreements
+from tests.system.rtl_programs import alternating, compare, disagreements
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +43,40 @@ def test_random_pictures() -> None:
     drawn = drawn_programs(MACHINE, side=9)
     wrong = disagreements([program for _, program in drawn], MACHINE, alternating(len(drawn)))
     assert not wrong, {drawn[place][0]: text for place, text in wrong.items()}
+
+
+def moved(program: Program, block: str, axis: int) -> Program:
+    """A picture whose job record says that its patches lie one texel further along an axis."""
+    held = program.memory
+    assert held.data is not None
+    data, place = held.data.copy(), held.tensors[block].address
+    record = data[place : place + 4 * RECORD_WORDS].view(np.uint32)
+    record[[3 + axis, 6 + axis]] += 1
+    return dataclasses.replace(program, memory=MemoryImage(held.tensors, held.size_bytes, data))
+
+
+def refused_by_golden(program: Program) -> tuple[int, int]:
+    """Stage and instruction of a sweep whose samples need texels that its patches lack."""
+    with pytest.raises(ExecutionError, match="must lie in the patches' ") as caught:
+        run(program, MACHINE)
+    found = re.match(r"stage (\d+) .*, instruction (\d+) ", str(caught.value))
+    assert found
+    return int(found[1]), int(found[2])
+
+
+def test_samples_whose_texels_the_patches_lack() -> None:
+    """The machine stops where golden does, and the next picture is right, to the cycle."""
+    good = picture("outside", 1)
+    wrong = [
+        moved(good, block, axis)
+        for block, axis in (("block.1.0.0", 2), ("block.0.0.1", 0), ("block.0.0.0", 0), ("block.0.0.0", 2))
+    ]
+    *ends, after = run_programs([*wrong, good], MACHINE, [IDEAL] * (len(wrong) + 1))
+    for program, found in zip(wrong, (end.job for end in ends), strict=True):
+        assert (found.state, found.fault, found.fault_engine) == (State.ERROR, Fault.BUFFER, Engine.VECTOR)
+        assert (found.fault_stage, found.fault_index) == refused_by_golden(program)
+        assert not found.violation
+    assert not compare(good, MACHINE, after, IDEAL)
 
 
 def test_what_is_repeated_is_written_once() -> None:
