@@ -67,7 +67,7 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
         except SynthesisError as error:
             clock, amounts = str(error).splitlines()[-1], ["-"] * 4
         rows.append((_plain(engine or "whole machine"), clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
-        Console(highlight=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
+        Console(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
 

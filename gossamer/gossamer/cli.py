@@ -22,7 +22,7 @@ from gossamer_reports.drawing import Artist
 
 __all__ = ["main"]
 
-_PASSED, _FAILED, _BAD_INPUT = 0, 1, 2
+_PASSED, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
 RENDER_ARCHITECTURE = "rtnerf-edge"
 _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
@@ -37,6 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"gossamer: {error}", file=sys.stderr)
         return _BAD_INPUT
+    except MemoryError as error:
+        print(f"gossamer: what was asked for does not fit this machine's memory: {error}", file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print("gossamer: interrupted", file=sys.stderr)
+        return _INTERRUPTED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,7 +126,7 @@ def _progress() -> Iterator[Note]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     log, console = logging.getLogger("gossamer"), Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None)
         said = ""
@@ -158,7 +164,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
         from gossamer_reports.tables import fairness_line, print_simulation
 
-        console = Console()
+        console = Console(markup=False)
         print_simulation(simulation.result, console)
         if artist is not None:
             with writing(directory):
@@ -197,7 +203,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
         from gossamer_reports.tables import resource_table
 
-        Console().print(resource_table(result["resources"]))
+        Console(markup=False).print(resource_table(result["resources"]))
     return _PASSED
 
 
@@ -250,11 +256,11 @@ def _render(arguments: argparse.Namespace) -> int:
         result = render_scene(
             arguments.scene,
             directory,
-            architecture=arguments.arch or RENDER_ARCHITECTURE,
+            architecture=RENDER_ARCHITECTURE if arguments.arch is None else arguments.arch,
             note=note,
             orbit=arguments.orbit,
         )
-    console = Console()
+    console = Console(markup=False)
     print_render(result, console)
     console.print(f"results in {directory}", highlight=False)
     return _PASSED

@@ -28,7 +28,7 @@ def main(out: Path = Path("out") / "demo") -> int:
     ----------
     out : folder of the files; the working directory is the project's root, where the workload lies.
     """
-    console, start = Console(highlight=False), time.monotonic()
+    console, start = Console(highlight=False, markup=False), time.monotonic()
     console.rule("1. Simulate: ResNet-18 at 64x64, batch 512, dense against BDWP 2:8")
     simulation = api.simulate(_WORKLOAD, trace=True)
     files = api.write_simulation(simulation, out / "resnet18-64")

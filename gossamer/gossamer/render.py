@@ -1,13 +1,18 @@
 """``gossamer render``: a scene by both pipelines, compared with its reference."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note
 from gossamer.orbit import check_frames, render_orbit
 from gossamer.render_study import count_frames, other_colourings, with_costs
 from gossamer_models.architecture import load_architecture
+from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.field import Field
@@ -46,26 +51,46 @@ def render_scene(
     machine.render_engine  # noqa: B018 - a machine without one is refused before anything is computed
     note("loading field and reference")
     scene: Scene = load_scene(source)
-    frames = count_frames(scene, machine, note)
-    note("rendering cubes, front to back")
-    others = other_colourings(scene)
-    picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True, variants=others)
-    if scene.settings.exact:
-        note("rendering uniform samples")
-        baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
-    else:
-        baseline = _uniform(picture, frames.ended)
-    unpruned = None if scene.unpruned is None else _unpruned(scene, scene.unpruned, note)
+    with _named(source):
+        frames = count_frames(scene, machine, note)
+        note("rendering cubes, front to back")
+        others = other_colourings(scene)
+        picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True, variants=others)
+        _check_finite(scene.field, picture.image, *picture.variants)
+        if scene.settings.exact:
+            note("rendering uniform samples")
+            baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
+        else:
+            baseline = _uniform(picture, frames.ended)
+        unpruned = None if scene.unpruned is None else _unpruned(scene, scene.unpruned, note)
     result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
     make_directory(directory)
-    write_png(directory / "image.png", picture.image)
-    write_png(directory / "reference.png", scene.reference)
-    if orbit is not None:
-        write_gif(directory / "orbit.gif", render_orbit(scene, orbit, note))
-    write_json(directory / "result.json", result)
     with writing(directory):
+        write_png(directory / "image.png", picture.image)
+        write_png(directory / "reference.png", scene.reference)
+        write_json(directory / "result.json", result)
         save_figure(ablation_figure(result), directory / "ablation")
+        if orbit is not None:
+            write_gif(directory / "orbit.gif", render_orbit(scene, orbit, note))
     return result
+
+
+@contextmanager
+def _named(source: str | Path) -> Iterator[None]:
+    """Name the scene in errors that name no file."""
+    try:
+        yield
+    except InputError as error:
+        error.source = error.source or str(source)
+        raise
+
+
+def _check_finite(field: Field, *images: Float32) -> None:
+    if not all(np.isfinite(image).all() for image in images):
+        raise InputError(
+            f"field {field.name!r:.60} gives pixels that are infinite or no numbers",
+            "factors and a network that fp16 holds",
+        )
 
 
 def _uniform(picture: Picture, frame: Frame) -> Picture:
@@ -81,4 +106,6 @@ def _unpruned(scene: Scene, field: Field, note: Note) -> Float32:
     """Return the picture of the field before pruning, in plain fp32."""
     note("rendering the unpruned field")
     settings = dataclasses.replace(scene.settings, arithmetic=Arithmetic.SINGLE)
-    return render(field, scene.camera, "sweep", settings).image
+    image = render(field, scene.camera, "sweep", settings).image
+    _check_finite(field, image)
+    return image

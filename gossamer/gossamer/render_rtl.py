@@ -183,7 +183,7 @@ def render_into(out: Path, names: Sequence[str], *, execute: RunPicture | None =
     names : some of :data:`FIELDS`.
     execute : what runs the machine, Verilator by default.
     """
-    console, start, machine = Console(highlight=False), time.monotonic(), picture_machine()
+    console, start, machine = Console(highlight=False, markup=False), time.monotonic(), picture_machine()
     if execute is None:
         build_bench(machine)
         console.print(f"the machine is built, {time.monotonic() - start:.0f} s")
@@ -228,7 +228,9 @@ def main(
     start = time.monotonic()
     passed = all(item.passed for item in render_into(out, names, execute=execute))
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
-    Console(highlight=False).print(f"{verdict}; {out / _FIGURE}.png; {time.monotonic() - start:.0f} s", soft_wrap=True)
+    Console(highlight=False, markup=False).print(
+        f"{verdict}; {out / _FIGURE}.png; {time.monotonic() - start:.0f} s", soft_wrap=True
+    )
     return 0 if passed else 1
 
 

@@ -158,11 +158,12 @@ def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
     ------
     DoesNotFitError
     """
-    field = scene.field
-    features, held = field.shader.features, machine.render_engine.features
-    if features > held:
-        what = f"field {field.name!r} does not fit the render engine of {machine.name}"
-        raise DoesNotFitError(what, features, held, "sums per pixel", "raise render.features")
+    held = machine.render_engine.features
+    for field in (scene.field, *scene.tuned):
+        features = field.shader.features
+        if features > held:
+            what = f"field {field.name!r} does not fit the render engine of {machine.name}"
+            raise DoesNotFitError(what, features, held, "sums per pixel", "raise render.features")
 
     def count(name: str, termination: float | None) -> Frame:
         settings = dataclasses.replace(scene.settings, termination=termination)

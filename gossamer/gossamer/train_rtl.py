@@ -166,7 +166,7 @@ def _tensor(program: Program, name: str) -> UInt8:
 
 def main(out: Path = Path("out") / "train-rtl") -> int:
     """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
-    console, start = Console(highlight=False), time.monotonic()
+    console, start = Console(highlight=False, markup=False), time.monotonic()
     machine, trainings = load_architecture("tiny-4x4"), []
     for memory in BOTH_MEMORIES:
         found = train(machine, behaviour=Behaviour(memory))

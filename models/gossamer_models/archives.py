@@ -1,5 +1,6 @@
 """Opening archives that users give: whatever is wrong with one is an `InputError` that names the file."""
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,12 @@ from pathlib import Path
 from gossamer_models.errors import InputError
 
 __all__ = ["open_archive"]
+
+# Reading a member's header of numpy raises those of Python's tokenizer.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError,
+    ValueError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -33,5 +40,5 @@ def open_archive(path: str | Path, expected: str) -> Iterator[zipfile.ZipFile]:
         raise InputError("no such file", expected, source) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", expected, source) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         raise InputError(f"is damaged ({error})", expected, source) from None

@@ -397,3 +397,24 @@ def test_network_that_computes_nothing(command: str, tmp_path: Path, capsys: pyt
     path = tmp_path / "n.yaml"
     path.write_text(path.read_text().replace("classes: 10\n", ""))
     assert "network 'n' computes nothing; expected a layer" in refusal(capsys, command, source)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "code"),
+    [
+        (MemoryError("Unable to allocate 24.0 GiB"), "does not fit this machine's memory: Unable to allocate 24.0", 2),
+        (KeyboardInterrupt(), "interrupted", 130),
+    ],
+)
+def test_what_ends_a_command_from_outside_is_one_line(
+    error: BaseException, message: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("gossamer.api.simulate", ends)
+    assert main(["simulate", "x.yaml", "--no-plots"]) == code
+    printed = capsys.readouterr().err
+    assert printed.startswith("gossamer: ")
+    assert message in printed
+    assert printed.count("\n") == 1

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from gossamer.cli import main
+from gossamer_models.render.field import Factors
 from gossamer_models.render.field_file import save_field
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import load_scene
@@ -170,6 +171,27 @@ def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, caps
     assert "tiny-4x4 has no render engine" in printed.err
 
 
+def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_field(dataclasses.replace(random_field(1), name="a [/b] [bold]"), tmp_path / "a.field")
+    out = tmp_path / "o [/x] [bold]"
+    assert main(["render", scene(tmp_path, field="a.field", size="8"), "--out", str(out)]) == 0
+    printed = "".join(capsys.readouterr().out.split())
+    assert "a[/b][bold]" in printed
+    assert f"resultsin{''.join(str(out).split())}" in printed
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The orbit comes last, so that all else is there if it fails."""
+    (tmp_path / "out" / "orbit.gif").mkdir(parents=True)
+    source = scene(tmp_path, size="8")
+    assert main(["render", source, "--orbit", "2", "--out", str(tmp_path / "out")]) == 2
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["psnr_db"] > 0
+    (tmp_path / "out" / "result.json").unlink()
+    (tmp_path / "out" / "result.json").mkdir()
+    assert main(["render", source, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("cannot be written") == 2
+
+
 def test_more_features_than_the_machine_sums_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (files("gossamer_models") / "architectures" / "rtnerf-edge.yaml").read_text()
     (tmp_path / "small.yaml").write_text(re.sub(r"^render:\n", "render:\n  features: 26\n", text, flags=re.M))
@@ -178,18 +200,32 @@ def test_more_features_than_the_machine_sums_are_refused(tmp_path: Path, capsys:
     assert "needs 27 sums per pixel, has 26; remedy: raise render.features" in capsys.readouterr().err
 
 
+def test_a_tuned_field_of_more_features_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    field = random_field(1)
+    larger = dataclasses.replace(field, shader=random_field(1, features=60).shader)
+    save_field(field, tmp_path / "a.field")
+    save_field(larger, tmp_path / "b.field")
+    assert main(["render", scene(tmp_path, field="a.field", tuned="[b.field]"), "--out", str(tmp_path / "out")]) == 2
+    assert "s.yaml: field 'random' does not fit" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"field": "sold"}, "did you mean 'solid'"),
         ({"size": "0"}, "size: must be"),
-        ({"field": "empty.field"}, "no occupied cube"),
+        ({"field": "empty.field"}, "s.yaml: field 'random' has no occupied cube"),
+        ({"field": "huge.field"}, "s.yaml: field 'random' gives pixels that are infinite or no numbers"),
     ],
 )
 def test_bad_input_is_one_line(
     changes: dict[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    field = random_field(1)
     save_field(random_field(1, occupied=-1.0), tmp_path / "empty.field")
+    huge = [np.full_like(part, 65504) for part in field.appearance.arrays]
+    factors = Factors((huge[0], huge[1], huge[2]), (huge[3], huge[4], huge[5]))
+    save_field(dataclasses.replace(field, appearance=factors), tmp_path / "huge.field")
     assert main(["render", scene(tmp_path, **changes), "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert message in printed.err

@@ -102,7 +102,9 @@ def check_pose(pose: NDArray[Any], what: str) -> None:
         raise InputError(f"{what} has a number beyond {MAX_COORDINATE:g}", expected)
     turn = pose[:3, :3]
     error = max(np.abs(turn @ turn.T - np.eye(3)).max(), np.abs(pose[3] - (0, 0, 0, 1)).max())
-    if error > _RIGID or np.linalg.det(turn) < 0:
+    if error <= _RIGID and np.linalg.det(turn) < 0:
+        raise InputError(f"{what} is not rigid (it mirrors)", expected)
+    if error > _RIGID:
         raise InputError(f"{what} is not rigid (it is off by {error:.2g})", expected)
 
 

@@ -16,6 +16,7 @@ from pydantic import Field as Bounded
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, Float32
 from gossamer_models.render.field import Factors, Field, Real
+from gossamer_models.render.field_file import MAX_FIELD_BYTES
 from gossamer_models.schema import Schema
 
 __all__ = ["Refinement", "refine"]
@@ -55,8 +56,12 @@ def refine(field: Field, refinement: Refinement) -> Field:
     Raises
     ------
     InputError
-        No cube is left, or the lines alone hold more numbers than may be kept.
+        No cube is left, the factors are too large, or the lines alone hold more numbers than may be kept.
     """
+    components = field.density.components + field.appearance.components
+    size = 2 * 3 * components * refinement.grid * (refinement.grid + 1)
+    if size > MAX_FIELD_BYTES:
+        raise InputError(f"gives factors of {size} bytes", f"at most {MAX_FIELD_BYTES}", path="refine.grid")
     fine = replace(
         field,
         density=_factors(field.density, refinement, refinement.gain),

@@ -184,14 +184,14 @@ def _shipped() -> Path:
     return Path(str(files("gossamer_models"))) / "fields"
 
 
-def _check_memory(camera: Camera) -> None:
+def _check_memory(camera: Camera, key: str) -> None:
     """Refuse a picture that golden cannot render here, before anything is computed."""
     pixels, held = camera.width * camera.height, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if pixels * _PIXEL_BYTES > held:
         most = math.isqrt(held // _PIXEL_BYTES)
         raise InputError(
             f"a picture of {camera.width} x {camera.height} pixels takes about {pixels * _PIXEL_BYTES / 1e9:.0f} GB to"
-            f" render, and this machine has {held / 1e9:.0f}", f"at most {most}", path="size",
+            f" render, and this machine has {held / 1e9:.0f}", f"at most {most}", path=key,
         )  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
         camera = unseen_cameras(file.size, file.zoom or 1)[file.view]
-        _check_memory(camera)
+        _check_memory(camera, "size")
         picture = cast(scene(file.reference), camera)
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
@@ -241,4 +241,6 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
     views = load_views(folder if _is_there(folder) else file.reference, file.split)
     if file.view >= len(views.images):
         raise InputError(f"must be less than {len(views.images)}, not {file.view}", path="view")
-    return views.camera(file.view), views.over(file.background)[file.view]
+    camera = views.camera(file.view)
+    _check_memory(camera, "reference")
+    return camera, views.over(file.background)[file.view]

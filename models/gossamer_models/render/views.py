@@ -8,6 +8,7 @@ pixels, without pickled objects.
 
 import json
 import math
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,8 @@ def _load_folder(folder: Path, description: Path) -> Views:
             text = stream.read(_MAX_JSON_BYTES + 1)
     except FileNotFoundError:
         raise InputError("no such file", "a folder in the NeRF-synthetic layout, or an .npz archive") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", "a JSON file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({getattr(error, 'strerror', None) or error})", "a JSON file") from None
     if len(text) > _MAX_JSON_BYTES:
         raise InputError(f"the file is larger than {_MAX_JSON_BYTES} bytes", "a smaller file")
     try:
@@ -166,6 +167,8 @@ def _load_folder(folder: Path, description: Path) -> Views:
 
 def _image_path(folder: Path, name: str) -> Path:
     path = folder / name
+    if not path.name:
+        raise InputError(f"`file_path` {name!r:.80} names no image", "a PNG file")
     return path if path.suffix == ".png" else path.with_name(path.name + ".png")
 
 
@@ -173,7 +176,10 @@ def _open(path: Path, size: tuple[int, ...] | None) -> Float32:
     """Return one image as RGBA in [0, 1]; `size` is the (width, height) that it must have."""
     source = str(path)
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(path, formats=["PNG"]) as image,
+        ):
             found = f"the image has {image.width}x{image.height} pixels"
             if max(image.size) > MAX_SIDE:
                 raise InputError(found, f"at most {MAX_SIDE} per side", source)
@@ -213,8 +219,11 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     if dtype.hasobject or min(shape, default=0) < 0:
         raise InputError(f"`{name}` holds objects, not numbers", _EXPECTED_NPZ)
     size = math.prod(shape) * dtype.itemsize
-    if begin + size != member.file_size or size > MAX_VIEWS_BYTES:
+    if begin + size != member.file_size:
         raise InputError(f"`{name}` of shape {shape} takes {size} bytes, its member {member.file_size}", _EXPECTED_NPZ)
+    unpacked = math.prod(shape) * max(dtype.itemsize, 4)
+    if unpacked > MAX_VIEWS_BYTES:
+        raise InputError(f"`{name}` of shape {shape} takes {unpacked} bytes", f"at most {MAX_VIEWS_BYTES}")
     with archive.open(member) as stream:
         array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array

@@ -31,10 +31,11 @@ def random_field(
     occupied: float = 0.5,
     density: float = 0.6,
     shift: float = 0.0,
+    features: int = 5,
 ) -> Field:
     """A field whose density and colours vary strongly from texel to texel."""
     rng = np.random.default_rng(seed)
-    features, hidden = 5, 8
+    hidden = 8
     widths = (Shader.inputs(features, 2, 2), hidden, 3)
     layers = tuple(
         Dense(

@@ -37,7 +37,7 @@ def test_poses_on_a_sphere_are_rigid_and_look_at_the_origin() -> None:
     ("pose", "message"),
     [
         (np.diag([1.0, 1.0, 1.1, 1.0]), "not rigid"),
-        (np.diag([1.0, 1.0, -1.0, 1.0]), "not rigid"),
+        (np.diag([1.0, 1.0, -1.0, 1.0]), r"not rigid \(it mirrors\)"),
         (np.diag([1.0, 1.0, 1.0, 2.0]), "not rigid"),
         (np.full((4, 4), np.nan), "must be finite"),
         (np.eye(3), "4x4 matrix, not of shape"),

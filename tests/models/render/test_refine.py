@@ -71,6 +71,12 @@ def test_occupied_cubes_one_by_one() -> None:
     assert 20 < found < 400
 
 
+def test_factors_that_are_too_large_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossamer_models.render.refine.MAX_FIELD_BYTES", 1 << 12)
+    with pytest.raises(InputError, match=r"refine.grid: gives factors of \d+ bytes; expected at most 4096"):
+        refine(FIELD, refinement())
+
+
 def test_what_leaves_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="refine: leaves no occupied cube; expected a lower `level`"):
         refine(FIELD, refinement(level=500.0))

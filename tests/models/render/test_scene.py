@@ -49,6 +49,9 @@ def test_a_picture_larger_than_memory_is_refused_first(folder: Path, monkeypatch
     message = r"size: a picture of 8000 x 8000 pixels takes about 109 GB to render, and .* has 2; expected at most 1123"
     with pytest.raises(InputError, match=message):
         load_scene(write(folder, size="8000"))
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1 << 10}.__getitem__)
+    with pytest.raises(InputError, match=r"s.yaml: reference: a picture of .* takes about"):
+        load_scene(write(folder, reference="data", size="", view="1"))
 
 
 def test_a_zoom_lengthens_the_focal_length(folder: Path) -> None:

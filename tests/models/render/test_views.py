@@ -1,6 +1,7 @@
 """Posed images: what is written is read, and every fault is one line with the file."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_alpha_mixes_with_the_background() -> None:
         ({"frames": []}, "frames"),
         ({"camera_angle_x": 0.0}, "camera_angle_x"),
         ({"camera_angle_x": 4.0}, "camera_angle_x"),
+        ({"frames": [{"file_path": "/", "transform_matrix": np.eye(4).tolist()}]}, "`file_path` '/' names no image"),
         ({"frames": [{"file_path": "train/none", "transform_matrix": np.eye(4).tolist()}]}, "png: no such image"),
         ({"frames": [{"file_path": "train/r_0", "transform_matrix": [[1, 2], [3, 4]]}]}, "transform_matrix"),
         ({"frames": [{"file_path": "train/r_0", "transform_matrix": np.diag([2.0, 1, 1, 1]).tolist()}]}, "not rigid"),
@@ -91,6 +93,8 @@ def test_faults_of_images(folder: Path) -> None:
 
 
 def test_missing_and_foreign_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read"):
+        load_views(tmp_path, "a\0b")
     with pytest.raises(InputError, match=r"transforms_test.json: no such file"):
         load_views(tmp_path, "test")
     (tmp_path / "transforms_test.json").write_text("{")
@@ -145,3 +149,16 @@ def test_archives_that_are_cut_short_or_lack_an_array(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="is damaged"):
         load_views(path)
+    header = b"{xxxx".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("images", "poses", "focal"):
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match="is damaged"):
+        load_views(path)
+
+
+def test_archives_that_unpack_to_too_much_are_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossamer_models.render.views.MAX_VIEWS_BYTES", 1000)
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 6, 4), np.uint8), poses=VIEWS.poses, focal=7.5)
+    with pytest.raises(InputError, match=r"`images` of shape \(3, 4, 6, 4\) takes 1152 bytes; expected at most 1000"):
+        load_views(tmp_path / "a.npz")
