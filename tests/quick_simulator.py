@@ -3,7 +3,8 @@
 - A combinational process assigns in the order in which its signals depend on each other, and goes on with the values
   that it has just found. As generated it reads what all signals were before, and so runs anew for every step of the
   longest chain within it. Signals in a loop, as words whose bits depend on other bits, stay as they are.
-- A process is given its signals once, instead of a look into a list wherever it reads one.
+- A process is given its signals once, instead of a look into a list wherever it reads one; so those of components that
+  are alike have one text, which is compiled once.
 - A signal that wakes nobody looks for nobody to wake, as most signals within a combinational process then do.
 - ``update``, called for some thousand signals per cycle of a large module, of which few change, makes room for what it
   does, behind the question whether there is anything to do.
@@ -13,6 +14,8 @@ Text of another form, as another version of Amaranth may write, stays as it is.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+from types import FunctionType
 from typing import Any, Final
 
 from amaranth.hdl import _ast, _xfrm
@@ -21,7 +24,7 @@ from amaranth.sim import _pyrtl, pysim
 __all__ = ["make_quick", "quick"]
 
 _PROCESS: Final = "def run():"
-_SLOT: Final = re.compile(r"\bslots\[(\d+)\]")
+_NAME: Final = re.compile(r"\b(slots\[|next_)(\d+)\b\]?")
 _UPDATE: Final = re.compile(r"^( +)(slot_\d+)\.update\((next_\d+), (-?\d+)\)$", re.M)
 
 
@@ -32,14 +35,44 @@ def _update(found: re.Match[str]) -> str:
     return f"{indent}if {changes}: {slot}.next = merged; pend({slot})"
 
 
-def quick(text: str) -> str:
-    """Return the text of a generated process, quicker; other text as it is."""
-    slots = sorted(set(_SLOT.findall(text)), key=int)
-    if not text.startswith(_PROCESS) or not slots:
-        return text
-    bound = ", ".join([*(f"slot_{slot}=slots[{slot}]" for slot in slots), f"pend=slots[{slots[0]}].pending.add"])
-    body = _SLOT.sub(r"slot_\1", text.removeprefix(_PROCESS))
-    return f"def run({bound}):{_UPDATE.sub(_update, body)}"
+def quick(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the text of a generated process, quicker, and which of the signals it takes as its arguments.
+
+    The same for all components that are alike. Other text stays as it is and takes none.
+    """
+    places: dict[str, int] = {}
+
+    def name(found: re.Match[str]) -> str:
+        place = places.setdefault(found[2], len(places))
+        return f"slot_{place}" if found[1] == "slots[" else f"next_{place}"
+
+    body = _NAME.sub(name, text.removeprefix(_PROCESS))
+    if not text.startswith(_PROCESS) or not places:
+        return text, ()
+    arguments = ", ".join([*(f"slot_{place}" for place in range(len(places))), "pend"])
+    return f"def run({arguments}):{_UPDATE.sub(_update, body)}", tuple(map(int, places))
+
+
+@cache
+def _function(text: str) -> FunctionType:
+    """Return the function of a text; components that are alike share its code."""
+    names: dict[str, Any] = _pyrtl._ValueCompiler.helpers | _pyrtl._StatementCompiler.helpers
+    exec(compile(text, "<process>", "exec"), names)
+    function: FunctionType = names["run"]
+    return function
+
+
+def _bound(text: str, slots: Sequence[Any], taken: Sequence[int]) -> FunctionType:
+    """Return a function that is given its signals."""
+    function = _function(text)
+    signals = [slots[place] for place in taken]
+    return FunctionType(function.__code__, function.__globals__, "run", (*signals, signals[0].pending.add))
+
+
+def _process(text: str) -> str:
+    """Return text that makes a quick process of a generated one."""
+    changed, taken = quick(text)
+    return f"run = quick_process({changed!r}, slots, {taken})\n" if taken else text
 
 
 def _driver_groups(statements: Sequence[Any]) -> tuple[list[list[int]], Any]:
@@ -110,7 +143,8 @@ def make_quick() -> None:
     """Let all simulators of this Python process be quick."""
     emitter: Any = _pyrtl._PythonEmitter
     flush: Callable[[Any], str] = emitter.flush
-    emitter.flush = lambda self: quick(flush(self))
+    emitter.flush = lambda self: _process(flush(self))
+    _pyrtl._ValueCompiler.helpers["quick_process"] = _bound
 
     compiler: Any = _pyrtl._StatementCompiler
     plainly: Callable[[Any, Any], None] = compiler.on_statements

@@ -21,19 +21,20 @@ TEXT = """def run():
         slots[4].write(1, next_3, 255)
     slots[3].update(next_3, 255)
 """
-QUICK = """def run(slot_3=slots[3], slot_4=slots[4], slot_12=slots[12], pend=slots[3].pending.add):
-    next_3 = slot_3.next
-    if (255 & slot_12.curr):
-        slot_4.write(1, next_3, 255)
-    if slot_3.next != next_3 and (merged := (slot_3.next & ~255) | (next_3 & 255)) != slot_3.next: \
-slot_3.next = merged; pend(slot_3)
+QUICK = """def run(slot_0, slot_1, slot_2, pend):
+    next_0 = slot_0.next
+    if (255 & slot_1.curr):
+        slot_2.write(1, next_0, 255)
+    if slot_0.next != next_0 and (merged := (slot_0.next & ~255) | (next_0 & 255)) != slot_0.next: \
+slot_0.next = merged; pend(slot_0)
 """
 
 
 def test_text() -> None:
-    assert quick(TEXT) == QUICK
+    assert quick(TEXT) == (QUICK, (3, 12, 4))
+    assert quick(TEXT.replace("12", "7").replace("4", "40")) == (QUICK, (3, 7, 40))
     for other in ("def run():\n    pass\n", "result = slots[3].curr\n", "slots[3].update(next_3)\n"):
-        assert quick(other) == other
+        assert quick(other) == (other, ())
 
 
 class Parts(Elaboratable):
@@ -76,14 +77,13 @@ class Parts(Elaboratable):
 
 
 def texts_and_states(monkeypatch: pytest.MonkeyPatch, change: Any) -> tuple[list[str], list[tuple[int, ...]]]:
-    """Simulate with processes whose texts are changed; return the texts and what the signals held."""
+    """Simulate with processes whose texts are changed; return the texts before that and what the signals held."""
     texts: list[str] = []
 
     def flush(self: Any) -> str:
-        text = change("".join(self._buffer))
+        texts.append("".join(self._buffer))
         self._buffer.clear()
-        texts.append(text)
-        return str(text)
+        return str(change(texts[-1]))
 
     monkeypatch.setattr(_pyrtl._PythonEmitter, "flush", flush)
     module = Parts()
@@ -115,17 +115,29 @@ def texts_and_states(monkeypatch: pytest.MonkeyPatch, change: Any) -> tuple[list
 def test_quick_processes_agree_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as plainly:
         plainly.setattr(quick_simulator, "_whole", lambda _: [])
-        plain, expected = texts_and_states(monkeypatch, str)
-    changed, found = texts_and_states(monkeypatch, quick)
+        _, expected = texts_and_states(monkeypatch, str)
+    texts, found = texts_and_states(monkeypatch, quick_simulator._process)
     assert found == expected, f"seed {SEED}"
     assert all(len(set(values)) > 1 for values in zip(*expected, strict=True))
-    processes = [text for text in changed if text.startswith("def run(")]
-    assert len(processes) == len([text for text in plain if text.startswith("def run(")]) >= 5
-    for text in processes:
-        body = text.partition("\n")[2]
+    bodies = [quick(text)[0].partition("\n")[2] for text in texts if text.startswith("def run():")]
+    assert len(bodies) >= 5
+    for body in bodies:
         assert "slots[" not in body
         assert ".update(" not in body
-    assert sum(len(re.findall(r"\bpend\(", text)) for text in processes) >= 10
+    assert sum(len(re.findall(r"\bpend\(", body)) for body in bodies) >= 10
+
+
+def test_what_is_alike_is_compiled_once() -> None:
+    module = Module()
+    counters = [Signal(8, name=f"counter_{number}") for number in range(8)]
+    for number, counter in enumerate(counters):
+        part = Module()
+        part.d.sync += counter.eq(counter + 5)
+        module.submodules[f"part_{number}"] = part
+    engine: Any = Simulator(module)._engine
+    codes = [process.run.__code__ for process in engine._processes]
+    assert len(codes) == 8
+    assert len({id(code) for code in codes}) == 1
 
 
 def test_groups_are_in_order() -> None:
