@@ -63,6 +63,7 @@ def test_order_of_engines_and_shortcut_change_nothing(program: Program) -> None:
     assert found.passed, f"{program.name}: {found}"
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(program=programs(SMALL))
 def test_the_same_on_another_machine(program: Program) -> None:
@@ -112,6 +113,7 @@ class Dirty(Machine):
         self.found.update(FLAGS)
 
 
+@pytest.mark.slow
 def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     for program in random_programs(60, 2000, TINY):
         assert program.memory.data is not None
@@ -157,6 +159,7 @@ def test_a_seed_is_a_program() -> None:
     assert random_program(8, TINY).stages != one.stages
 
 
+@pytest.mark.slow
 def test_results_depend_on_the_data() -> None:
     """Most of what is written is neither NaN nor infinite nor zero, so that a wrong bit shows."""
     numbers = []
