@@ -19,7 +19,7 @@ make_quick()
 TESTS = Path(__file__).parent
 # Of golden, compiler, simulator and schedules alone.
 WITHOUT_RTL = {TESTS / folder for folder in ("models", "models/numerics", "models/render", "compiler", "sim")}
-BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference"}
+BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6"}
 
 
 def in_verilator(path: Path) -> bool:
