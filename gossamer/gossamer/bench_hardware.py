@@ -7,6 +7,7 @@ from gossamer.bench_rates import rates
 from gossamer.bench_record import Measurement
 
 if TYPE_CHECKING:
+    from gossamer_hw.fpga.parts import Use
     from gossamer_hw.fpga.resources import Family
 
 __all__ = ["element", "engines", "render_operations", "synthesised_area", "units"]
@@ -20,9 +21,8 @@ _UNITS: Final = (
     ("exponential", 1), ("softplus", 1), ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
     ("ball-test", 1), ("sampler", 1), ("factor-lane", 1),
 )  # fmt: skip
-_LANES: Final = ("RENDER_SWEEP", "RENDER_PRODUCTS")
-"""Operations whose logic is projector, ball test, sampler and lanes, which are measured as units."""
 _TREES: Final = "make bench PARTS=trees"
+_OPERATIONS: Final = "make bench PARTS=operations"
 _TARGETS: Final[dict["Family", str]] = {"xilinx": "650 LUT, at most 4 DSP", "ecp5": ""}
 
 
@@ -143,27 +143,31 @@ def trees() -> Iterator[Measurement]:
 
 
 def render_operations() -> Iterator[Measurement]:
-    """Measure what executes the operations of `render-8x8`, but those of samples' lanes; modules are not flattened."""
-    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P, module_use
-    from gossamer_hw.fpga.resources import SynthesisError
-    from gossamer_hw.render.engine import OPERATIONS
+    """Measure what executes the operations of `render-8x8`, and what they share; modules are not flattened."""
+    from gossamer_hw.fpga.parts import LFE5U_85F, VU9P, Use, module_use
+    from gossamer_hw.render.engine import OPERATIONS, lane_of
+    from gossamer_hw.render.tables import Tables
     from gossamer_hw.verilog import emit_verilog
     from gossamer_models.architecture import load_architecture
 
     machine = load_architecture("render-8x8")
-    for op, executes in OPERATIONS.items():
-        if op.name in _LANES:
-            continue
-        verilog = emit_verilog(executes(machine), name="part")
-        for part in (VU9P, LFE5U_85F):
-            try:
-                use = module_use(verilog, part, top="part")
-                counts = {"LUT": use.luts, "FF": use.flip_flops, "DSP": use.dsps, "block RAM": use.block_rams}
-                figure = _listed(counts)
-            except SynthesisError as error:
-                figure = f"not measured: {str(error).splitlines()[-1]}"
-            what = f"{op.name}, {_FAMILIES[part.family]}"
-            yield Measurement(what, figure, "", "make bench PARTS=operations")
+    executed = {op.name: executes(machine) for op, executes in OPERATIONS.items()}
+    shared = {"the sweep's lane of samples": lane_of(machine.render_engine), "reader of tables": Tables(machine)}
+    total = {part: Use() for part in (VU9P, LFE5U_85F)}
+    for name, module in (executed | shared).items():
+        verilog = emit_verilog(module, name="part")
+        for part in total:
+            use = module_use(verilog, part, top="part")
+            total[part] += use
+            yield Measurement(f"{name}, {_FAMILIES[part.family]}", _used(use), "", _OPERATIONS)
+    for part, use in total.items():
+        what = "sum of these: the engine but for rays of a tile and the choice between operations"
+        yield Measurement(f"{what}, {_FAMILIES[part.family]}", _used(use), "", _OPERATIONS)
+
+
+def _used(use: "Use") -> str:
+    counts = {"LUT": use.luts, "FF": use.flip_flops, "DSP": use.dsps, "block RAM": use.block_rams}
+    return _listed(counts | {"UltraRAM": use.ultra_rams})
 
 
 def synthesised_area(verilog: str, top: str, family: "Family") -> str:

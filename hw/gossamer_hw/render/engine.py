@@ -32,8 +32,9 @@ from gossamer_hw.vector.ports import unit_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import VectorOp
 from gossamer_models.registers import Fault
+from gossamer_models.render_engine import RenderEngine
 
-__all__ = ["NEEDS", "OPERATIONS", "RenderUnit"]
+__all__ = ["NEEDS", "OPERATIONS", "RenderUnit", "lane_of"]
 
 _RAY_BITS = 32 * AXES
 
@@ -71,6 +72,16 @@ NEEDS: Final[dict[VectorOp, tuple[str, ...]]] = {
     VectorOp.RENDER_PIXELS: ("view", "tile"),
 }
 """What must have been taken before an operation: by RENDER_VIEW, _LINES, _TILE, and samples by RENDER_SWEEP."""
+
+
+def lane_of(engine: RenderEngine) -> SweepLane:
+    """Return a sweep lane of an engine's sizes."""
+    return SweepLane(
+        pixels=engine.tile**2,
+        components=engine.components[0],
+        patch=(engine.patch,) * AXES,
+        grid=(engine.grid,) * AXES,
+    )
 
 
 class RenderUnit(wiring.Component):
@@ -179,12 +190,7 @@ class RenderUnit(wiring.Component):
     def _lane(self, m: Module, composes: Value) -> SweepLane:
         """Give the sweep lane rays, and texels of density."""
         engine = self._architecture.render_engine
-        m.submodules.lane = lane = SweepLane(
-            pixels=engine.tile**2,
-            components=engine.components[0],
-            patch=(engine.patch,) * AXES,
-            grid=(engine.grid,) * AXES,
-        )
+        m.submodules.lane = lane = lane_of(engine)
         sweep, texel = self._parts[VectorOp.RENDER_SWEEP], self._tables.texel
         self._settings(m, lane)
         m.d.comb += [
