@@ -19,7 +19,7 @@ _UNITS: Final = (
     ("sparse-encoder", 16), ("sparse-encoder", 48), ("sparse-decoder", 16), ("sparse-decoder", 48),
     ("prune", 1), ("pe", 1),
     ("exponential", 1), ("softplus", 1), ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
-    ("ball-test", 1), ("sampler", 1), ("factor-lane", 1),
+    ("ball-test", 1), ("sampler", 1), ("factor-lane", 1), ("encoded-lane", 2),
 )  # fmt: skip
 _TREES: Final = "make bench PARTS=trees"
 _OPERATIONS: Final = "make bench PARTS=operations"
@@ -88,16 +88,16 @@ def units() -> Iterator[Measurement]:
     from gossamer_hw.render.light import LightUnit
     from gossamer_hw.render.search import SearchUnit
     from gossamer_hw.render.waves import WaveUnit
-    from gossamer_hw.units.catalogue import unit_text
+    from gossamer_hw.units.catalogue import ROW_UNITS, unit_text
     from gossamer_hw.verilog import emit_verilog
     from gossamer_models.architecture import load_architecture
 
     array = load_architecture(_MACHINE).array
     for name, components in _UNITS:
         text = unit_text(name, array, components=components)
-        sparse = name.startswith("sparse-")
-        what = f"{name} of {components} components" if sparse else name
-        command = f"gossamer generate --unit {name}{f' --components {components}' if sparse else ''} --synth"
+        has_rows = name in ROW_UNITS
+        what = f"{name} of {components} components" if has_rows else name
+        command = f"gossamer generate --unit {name}{f' --components {components}' if has_rows else ''} --synth"
         for family, title in _FAMILIES.items():
             area = synthesised_area(text.verilog, text.module, family)
             yield Measurement(f"unit {what}, {title}", area, command=f"{command} {family}")

@@ -248,7 +248,10 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
         ((), "needs an architecture or --unit"),
         (("tiny-4x4", "--components", "3"), "--components goes with --unit"),
         (("--unit", "prun"), "no unit 'prun', did you mean 'prune'"),
-        (("--unit", "pe", "--components", "3"), "--components goes with the sparse units"),
+        (
+            ("--unit", "pe", "--components", "3"),
+            "--components goes with sparse-encoder, sparse-decoder, encoded-lane, not with pe",
+        ),
         (("--unit", "sparse-encoder", "--components", "0"), "1 to 4096 components, not 0"),
     ],
 )

@@ -16,9 +16,11 @@ from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
 
-__all__ = ["DEFAULT_COMPONENTS", "UNITS", "UnitText", "unit_text"]
+__all__ = ["DEFAULT_COMPONENTS", "ROW_UNITS", "UNITS", "UnitText", "unit_text"]
 
 DEFAULT_COMPONENTS = 16
+ROW_UNITS = ("sparse-encoder", "sparse-decoder", "encoded-lane")
+"""Units of rows of so many components as one likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def unit_text(name: str, array: Array, *, components: int = DEFAULT_COMPONENTS) 
     array
         Whose processing element ``pe`` is.
     components
-        Numbers of a row, for the sparse units.
+        Numbers of a row, for the units that have rows.
 
     Raises
     ------
