@@ -348,13 +348,6 @@ _RENDER = (
         "tests/hw/render/test_factor_lane.py::test_points_under_pauses",
     ),
     Fault(
-        "the texel behind the last one that is held passes for one",
-        "hw/gossamer_hw/render/texel_fetch.py",
-        "texel.value >= self.lasts[axis]",
-        "texel.value > self.lasts[axis]",
-        "tests/hw/render/test_factor_lane.py::test_points_whose_texels_are_not_held",
-    ),
-    Fault(
         "a rectangle begins a pixel too early",
         "hw/gossamer_hw/numerics/integers.py",
         "Mux(beyond, 1 << bits, whole + rest)",

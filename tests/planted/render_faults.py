@@ -261,4 +261,11 @@ RENDER_FAULTS = (
         "with m.If(column + 2 == columns):",
         "tests/hw/render/test_tables.py::test_patches[0-8]",
     ),
+    Fault(
+        "the texel behind the last one that is held passes for one",
+        "hw/gossamer_hw/render/texel_fetch.py",
+        "texel.value >= self.lasts[axis]",
+        "texel.value > self.lasts[axis]",
+        "tests/hw/render/test_factor_lane.py::test_points_whose_texels_are_not_held",
+    ),
 )
