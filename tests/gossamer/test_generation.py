@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gossamer.test_cli import refusal
+from tests.gossamer.commands import refusal
 
 
 def test_output_file_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
