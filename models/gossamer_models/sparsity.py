@@ -173,9 +173,9 @@ def top_n_mask(x: NDArray[Any], n: int, m: int, axis: int) -> Bool:
     length = keys.shape[-1]
     # Unique keys: magnitude first, then the lower index. Padding is negative, hence below every element.
     unique = keys * m + (m - 1 - np.arange(length) % m)
-    groups = _pad_last(unique, m, fill=-1).reshape(*keys.shape[:-1], -1, m)
+    groups = _in_parts(unique, m, fill=-1)
     threshold = np.partition(groups, m - n, axis=-1)[..., m - n, None]
-    kept = (groups >= threshold).reshape(*keys.shape[:-1], -1)[..., :length]
+    kept = (groups >= threshold).reshape(*keys.shape[:-1], groups.shape[-2] * m)[..., :length]
     return np.moveaxis(kept, -1, axis)
 
 
@@ -211,11 +211,11 @@ def compress(x: Float16, pattern: Pattern, group: int, axis: int, mask: Bool | N
         raise InputError(f"a word must have at most 256 elements, not {group}")
     if mask is None:
         mask = top_n_mask(x, pattern.n, pattern.m, axis)
-    kept = _pad_last(np.moveaxis(mask, axis, -1), group, fill=False)
+    kept = np.moveaxis(mask, axis, -1)
     if overfull_groups(kept, pattern):
         raise InputError(f"a mask of sparsity {pattern} must keep at most {pattern.n} of every {pattern.m} elements")
-    words = kept.reshape(*kept.shape[:-1], -1, group)
-    dense = _pad_last(np.moveaxis(x, axis, -1), group, fill=0).reshape(words.shape)
+    words = _in_parts(kept, group, fill=False)
+    dense = _in_parts(np.moveaxis(x, axis, -1), group, fill=0)
     order = np.argsort(~words, axis=-1, kind="stable")[..., :per_word]
     valid = np.take_along_axis(words, order, axis=-1)
     values = np.where(valid, np.take_along_axis(dense, order, axis=-1), np.float16(0))
@@ -253,16 +253,17 @@ def expand(entries: Entries, group: int, length: int, axis: int) -> Float16:
     position = np.nonzero(entries.valid)
     target: tuple[Any, ...] = (*position[:-1], entries.index[position])
     dense[target] = entries.values[position]
-    return np.moveaxis(dense.reshape(*dense.shape[:-2], -1)[..., :length], -1, axis)
+    return np.moveaxis(dense.reshape(*dense.shape[:-2], words * group)[..., :length], -1, axis)
 
 
 def overfull_groups(kept: Bool, pattern: Pattern) -> int:
     """Return how many groups of M along the last axis keep more than N; the last group may be shorter."""
-    groups = _pad_last(kept, pattern.m, fill=False).reshape(-1, pattern.m)
-    return int(np.count_nonzero(groups.sum(axis=1) > pattern.n))
+    groups = _in_parts(kept, pattern.m, fill=False)
+    return int(np.count_nonzero(groups.sum(axis=-1) > pattern.n))
 
 
-def _pad_last(x: NDArray[Any], multiple: int, fill: int) -> NDArray[Any]:
-    """Extend the last axis to a multiple of `multiple`."""
-    missing = -x.shape[-1] % multiple
-    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)], constant_values=fill)
+def _in_parts(x: NDArray[Any], size: int, fill: int) -> NDArray[Any]:
+    """Divide the last axis into parts of `size`, the last one filled up: (..., parts, size)."""
+    parts = -(-x.shape[-1] // size)
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, parts * size - x.shape[-1])], constant_values=fill)
+    return padded.reshape(*x.shape[:-1], parts, size)

@@ -132,6 +132,14 @@ def test_axes_keep_their_order() -> None:
     np.testing.assert_array_equal(entries.index[2, 4], one.index)
 
 
+@pytest.mark.parametrize("shape", [(0, 16), (3, 0)])
+def test_nothing_becomes_no_words(shape: tuple[int, int]) -> None:
+    x = np.zeros(shape, np.float16)
+    entries = compress(x, Pattern(2, 8), 8, 1)
+    assert entries.values.shape == (shape[0], shape[1] // 8, 2)
+    np.testing.assert_array_equal(expand(entries, 8, shape[1], 1), x)
+
+
 def test_a_given_mask_decides() -> None:
     x = np.array([9, 8, 0, 1], dtype=np.float16)
     mask = np.array([False, False, True, False])

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ _EMPTY: Range = (0, 0)
 
 
 @lru_cache(maxsize=16)
-def boxes(instruction: Gemm) -> Counter[Box]:
+def boxes(instruction: Gemm) -> Mapping[Box, int]:
     """Boxes of (r2, r1, r0) index ranges that tiles compute, each with its number of tiles per j.
 
     A range is (first, end). The box of a tile is the smallest that holds every word valid for one of its slots.
