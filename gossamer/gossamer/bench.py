@@ -12,7 +12,7 @@ from gossamer.bench_hardware import element, engines, render_operations, trees, 
 from gossamer.bench_machine import large_product, overlaps, training_steps
 from gossamer.bench_memory import memory_errors
 from gossamer.bench_pictures import pictures, pinned_tile, rtl_pictures, rtl_tile, rtl_tile_part
-from gossamer.bench_record import document, section, sections
+from gossamer.bench_record import MissingToolError, document, section, sections
 from gossamer.bench_render import renderers
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import calls, costs, inference, speedups
@@ -37,6 +37,8 @@ _LONG = {
 def main(arguments: Sequence[str] = ()) -> int:
     """Measure parts one by one; each that is through replaces its section of the document, the others stay.
 
+    So does the section of a part that lacks what it measures with: a line says so.
+
     Parameters
     ----------
     arguments : names of parts; none: all but the long ones.
@@ -53,9 +55,13 @@ def main(arguments: Sequence[str] = ()) -> int:
     start = time.monotonic()
     for name in names:
         found = []
-        for measurement in every[name]():
-            found.append(measurement)
-            print(f"{time.monotonic() - start:4.0f} s  {measurement.what}: {measurement.figure}", flush=True)
+        try:
+            for measurement in every[name]():
+                found.append(measurement)
+                print(f"{time.monotonic() - start:4.0f} s  {measurement.what}: {measurement.figure}", flush=True)
+        except MissingToolError as reason:
+            print(f"{time.monotonic() - start:4.0f} s  {name} is not measured: {reason}; its section stays", flush=True)
+            continue
         kept = sections(_DOCUMENT.read_text(encoding="utf-8")) if _DOCUMENT.exists() else {}
         kept[name] = section(name, (every[name].__doc__ or "").partition("\n")[0], found)
         ordered = [kept[part] for part in every if part in kept]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-__all__ = ["BENCH", "Measurement", "document", "provenance", "section", "sections", "table"]
+__all__ = ["BENCH", "Measurement", "MissingToolError", "document", "provenance", "section", "sections", "table"]
 
 BENCH: Final = "make bench"
 """Command of a figure that no other command shows."""
@@ -36,6 +36,10 @@ class Measurement:
     figure: str
     target: str = ""
     command: str = BENCH
+
+
+class MissingToolError(Exception):
+    """What a part measures with is not here; the message says what that is."""
 
 
 def section(name: str, text: str, measurements: Sequence[Measurement]) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from gossamer.bench_record import Measurement
+from gossamer.bench_record import Measurement, MissingToolError
 
 __all__ = ["renderers"]
 
@@ -24,10 +24,15 @@ _PYTORCH, _SINGLE, _MACHINE = "PyTorch", "float32", "the machine's arithmetic"
 
 
 def renderers() -> Iterator[Measurement]:
-    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread each, best of four."""
+    """Time golden's baseline renderer and PyTorch's in turn: CPU seconds, one thread each, best of four.
+
+    Raises
+    ------
+    MissingToolError
+        PyTorch is missing.
+    """
     if find_spec("torch") is None:
-        yield Measurement("golden beside PyTorch", "not measured: PyTorch is missing", "", _COMMAND)
-        return
+        raise MissingToolError("PyTorch is missing, the extra `torch`")
     # Libraries read how many threads they may have when they are loaded: those of two would wait for each other busily.
     one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "gossamer.bench_render"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gossamer import bench
+from gossamer import bench, bench_render
 from gossamer.bench_machine import busy
 from gossamer.bench_record import Measurement, document, section, sections
 from gossamer.bench_rtl import product, utilisation
@@ -104,6 +104,23 @@ def test_a_part_that_fails_leaves_its_old_section(results: Path, monkeypatch: py
     with pytest.raises(RuntimeError, match="no tool"):
         bench.main()
     assert sections(results.read_text())["second"] == old
+
+
+def test_a_part_that_lacks_its_tool_keeps_its_section_in_one_line(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.main()
+    old = results.read_text()
+    monkeypatch.setattr(bench_render, "find_spec", lambda _: None)
+    monkeypatch.setitem(bench._PARTS, "second", bench_render.renderers)
+    capsys.readouterr()
+    assert bench.main(["second"]) == 0
+    assert results.read_text() == old
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "second is not measured: PyTorch is missing" in printed
+    assert bench.main(["second", "long"]) == 0
+    assert rows(results) == ["a", "b", "c", "d"]
 
 
 def test_unknown_part_is_one_line(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
