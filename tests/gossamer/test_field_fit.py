@@ -13,7 +13,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.camera import Camera
-from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Shading
+from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Field, Shading
 from gossamer_models.render.raycast import cast_views
 from gossamer_models.render.renderer import Settings, render
 from gossamer_models.render.scene import load_scene
@@ -28,6 +28,7 @@ from torch.nn import functional  # noqa: E402
 from gossamer.field_fit import FitSettings, computing_on, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
 from gossamer.field_pruning import NetworkPruning  # noqa: E402
+from tests.gossamer.other_device import fit_elsewhere  # noqa: E402
 
 # Threads that wait for each other cost more than such small tensors.
 torch.set_num_threads(1)
@@ -125,14 +126,16 @@ def test_golden_renders_the_shipped_field_like_torch() -> None:
     assert error.mean() < 5e-4
 
 
+def numbers(field: Field) -> list[Any]:
+    """Return all that is trained of a field."""
+    biases = (layer.biases for layer in field.shader.layers)
+    return [*field.density.arrays, *field.appearance.arrays, *field.shader.matrices, *biases]
+
+
 def test_a_field_comes_back_from_torch() -> None:
     field = load_scene("solid").field
     back = TorchField.of(field).field("back", field.occupancy)
-    ours, theirs = (
-        (*f.density.arrays, *f.appearance.arrays, *f.shader.matrices, *(layer.biases for layer in f.shader.layers))
-        for f in (field, back)
-    )
-    assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))
+    assert all((a == b).all() for a, b in zip(numbers(field), numbers(back), strict=True))
     with pytest.raises(InputError, match="axes or frequencies that differ"):
         TorchField.of(random_field(0))
     with pytest.raises(InputError, match="scales its density in another way"):
@@ -195,15 +198,19 @@ def test_weights_that_take_no_part_may_come_back() -> None:
     assert model.masks[1][row, column]
 
 
-def test_tensors_are_made_where_others_are() -> None:
-    """On the device without memory, which refuses partners from elsewhere as a GPU does."""
-    with torch.device("meta"):
-        model, u = TorchField(SMALL, 9, LOW, HIGH), torch.rand(50, 3)
-        model.low, model.high = (torch.tensor(corner, device="cpu") for corner in (LOW, HIGH))  # the step is a value
-        total = model.density(u).sum() + model.colour(model.features(u), torch.rand(50, 3)).sum()
-    total.backward()
-    parts = [*model.grids(), *model.network()]
-    assert {part.device.type for part in parts} == {part.grad.device.type for part in parts} == {"meta"}
+@pytest.mark.slow
+def test_every_phase_computes_on_one_device() -> None:
+    """On a device that refuses partners from elsewhere, as a GPU does, and computes what the CPU computes."""
+    settings = FitSettings(
+        (8, 9), (2, 2), 3, 24, 4, sparsity=0.8, network_tuning=3, shape=SMALL,
+        networks=(("per-sample", Pattern(2, 4)), ("deferred", DENSE)),
+    )  # fmt: skip
+    notes: list[str] = []
+    here = fit(VIEWS, "elsewhere", LOW, HIGH, settings, notes.append)
+    there, same_notes = fit_elsewhere(VIEWS, settings)
+    assert notes == same_notes
+    for ours, theirs in zip(*((all_.unpruned, all_.pruned, *all_.tuned) for all_ in (here, there)), strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(numbers(ours), numbers(theirs), strict=True))
 
 
 def test_devices_that_cannot_compute() -> None:
