@@ -11,14 +11,17 @@ from multiprocessing import get_context
 from typing import Any
 
 import torch
+from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from gossamer.field_fit import FitSettings, Fitted, computing_on, fit
 from gossamer_models.render.views import Views
 
-__all__ = ["fit_elsewhere"]
+__all__ = ["KNOWN", "fit_elsewhere"]
+
+KNOWN = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+"""Whether this PyTorch lets devices be made in Python."""
 
 _NAME = "elsewhere"
 _COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -46,7 +49,7 @@ def _fit(views: Views, settings: FitSettings) -> tuple[Fitted, list[str]]:
 def _other_device() -> Iterator[None]:
     """Let tensors be made on the device."""
     torch.set_num_threads(1)
-    _setup_privateuseone_for_python_backend(_NAME)
+    backend_registration._setup_privateuseone_for_python_backend(_NAME)
     # `torch.tensor` makes a tensor of a list below all modes.
     kernels = torch.library.Library("aten", "IMPL")
     kernels.impl("empty_strided", _empty, "PrivateUse1")

@@ -28,7 +28,7 @@ from torch.nn import functional  # noqa: E402
 from gossamer.field_fit import FitSettings, computing_on, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
 from gossamer.field_pruning import NetworkPruning  # noqa: E402
-from tests.gossamer.other_device import fit_elsewhere  # noqa: E402
+from tests.gossamer.other_device import KNOWN, fit_elsewhere  # noqa: E402
 
 # Threads that wait for each other cost more than such small tensors.
 torch.set_num_threads(1)
@@ -115,15 +115,20 @@ def test_golden_renders_what_torch_renders(shading: Shading) -> None:
 
 
 def test_golden_renders_the_shipped_field_like_torch() -> None:
-    """A trained field: the machine's arithmetic with early termination, and every sample in float32."""
+    """A trained field: every sample in float32, and the machine's arithmetic with early termination."""
     shipped = load_scene("solid")
     camera = shipped.camera.resized(40, 40)
-    ours = render(shipped.field, camera, "sweep", Settings(exact=False)).image
     with torch.no_grad():
         theirs = TorchField.of(shipped.field).render(*rays(camera), torch.from_numpy(shipped.field.occupancy))
-    error = np.abs(ours - theirs.numpy().reshape(ours.shape))
-    assert error.max() < 0.02
-    assert error.mean() < 5e-4
+    plain = Settings(termination=None, arithmetic=Arithmetic.SINGLE)
+    single, machine = (
+        np.abs(render(shipped.field, camera, "sweep", settings).image - theirs.numpy().reshape(40, 40, 3))
+        for settings in (plain, Settings(exact=False))
+    )
+    # A sample that lies on a face of a cube may fall on either side of it.
+    assert (single.max(axis=2) > 1e-4).mean() < 0.01
+    assert machine.max() < 0.005
+    assert machine.mean() < 3e-4
 
 
 def numbers(field: Field) -> list[Any]:
@@ -199,6 +204,7 @@ def test_weights_that_take_no_part_may_come_back() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not KNOWN, reason="this PyTorch has no devices made in Python")
 def test_every_phase_computes_on_one_device() -> None:
     """On a device that refuses partners from elsewhere, as a GPU does, and computes what the CPU computes."""
     settings = FitSettings(
