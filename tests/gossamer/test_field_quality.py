@@ -1,14 +1,18 @@
 """How well a field shows unseen poses; what the pipelines and early termination change of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gossamer.field_quality import HELD_OUT, HeldOut
+from gossamer_models.render.field_file import load_field
 from gossamer_models.render.renderer import Settings, render
-from gossamer_models.render.scene import load_scene, shipped_field, unseen_cameras
+from gossamer_models.render.scene import load_scene, unseen_cameras
 from gossamer_reports.quality import psnr_db
 
 SHIPPED = load_scene("solid")
+FIELDS = Path(__file__).parents[1] / "fields"
 
 
 def test_unseen_pictures_of_a_scene() -> None:
@@ -50,14 +54,19 @@ def test_tuned_networks_cost_at_most_half_a_decibel() -> None:
 
 @pytest.mark.slow
 def test_pruning_and_fp16_cost_at_most_three_tenths_of_a_decibel() -> None:
-    """At unseen poses and the size that fields are judged by; both fields are of one run of the trainer."""
+    """With as many zeros as the benchmark has, at unseen poses and the size that fields are judged by.
+
+    Both fields are of one run: ``python -m gossamer.scenes glossy --side 32 --cubes 16 --components 8 16 --hidden 32 32
+    --size 64 --effort 2``.
+    """
     held_out = HeldOut.of_scene("glossy", 200)
-    before, behind = (shipped_field(name) for name in ("glossy-32-unpruned", "glossy-32"))
+    before, behind = (load_field(FIELDS / f"{name}.field") for name in ("glossy-90-unpruned", "glossy-90"))
     planes = [[*field.density.planes, *field.appearance.planes] for field in (before, behind)]
     assert [plane.dtype for plane in planes[0]] == [np.float32] * 6
     assert [plane.dtype for plane in planes[1]] == [np.float16] * 6
     assert not any((plane == 0).any() for plane in planes[0])
-    assert sum(int((plane == 0).sum()) for plane in planes[1]) >= 0.79 * sum(plane.size for plane in planes[1])
+    found = sum(int((plane == 0).sum()) for plane in planes[1]) / sum(plane.size for plane in planes[1])
+    assert found == pytest.approx(0.9, abs=1e-3)
     unpruned, pruned = (float(np.mean(held_out.psnr_db(held_out.render(field)))) for field in (before, behind))
-    assert unpruned > 29
+    assert unpruned > 28.5
     assert pruned >= unpruned - 0.3
