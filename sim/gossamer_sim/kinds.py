@@ -22,7 +22,7 @@ from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, 
 from gossamer_models.isa.loops import field_names, resolve
 from gossamer_models.timing.sequencer import deal_cycles
 from gossamer_models.timing.transfer import axis_span
-from gossamer_sim.places import PLACES, TOKENS
+from gossamer_sim.places import TOKENS, timed_modifiers
 
 if TYPE_CHECKING:
     from gossamer_sim.work import Kind
@@ -111,20 +111,17 @@ class Template:
         self._build = build
         self._repeats = repeats
         self.deal_cycles = deal_cycles(instruction)
-        rules, timed = [], []
-        places = PLACES[type(instruction)]
-        for modifier in instruction.modifiers:
+        rules = []
+        timed = timed_modifiers(instruction)
+        for modifier in timed:
             name = names[modifier.field]
-            if modifier.kind == ModifierKind.NONE or name in places:
-                continue
             levels = tuple([level for level in range(4) if modifier.levels >> level & 1])
             if not levels or not set(levels) <= set(counts):
                 raise ValueError(f"modifier of `{name}` must name loops around it, not {levels}")
             rules.append(_Rule(name, modifier.kind, levels, modifier.value))
-            timed.append(modifier)
         self.rules = tuple(rules)
         # Where iterations that differ in places alone are of one kind, nobody asks for places.
-        self._timed = changed(instruction, modifiers=tuple(timed)) if repeats else instruction
+        self._timed = changed(instruction, modifiers=timed) if repeats else instruction
         self._sensitive = {ModifierKind.STEP: 0, ModifierKind.FIRST: 0, ModifierKind.LAST: 0}
         for rule in rules:
             self._sensitive[ModifierKind(rule.kind)] |= sum([1 << level for level in rule.levels])

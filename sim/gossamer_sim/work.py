@@ -19,7 +19,7 @@ from gossamer_models.timing.vector import vector_cycles
 from gossamer_sim.engines import ENGINES
 from gossamer_sim.kinds import Template
 from gossamer_sim.memory import MemoryModel, SharedWork
-from gossamer_sim.places import PLACES, TOKENS, timing_fields, timing_key
+from gossamer_sim.places import PLACES, TOKENS, place_in_page, timing_fields, timing_key
 
 __all__ = ["CostBook", "Kind", "Work", "WorkShop", "cost_book"]
 
@@ -152,7 +152,7 @@ class CostBook:
         read = _READERS.get(type(instruction))
         if read is None or not self._remembers:
             return self._enter(instruction)
-        key = type(instruction), *read(instruction)
+        key = type(instruction), place_in_page(instruction), *read(instruction)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MAX_COSTS:

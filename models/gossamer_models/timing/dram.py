@@ -21,7 +21,7 @@ from math import gcd
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.dram import DramTable
-from gossamer_models.timing.dram_address import AddressMap, address_map
+from gossamer_models.timing.dram_address import PLACED_ROUNDS, AddressMap, address_map
 from gossamer_models.timing.transfer import TransferShape
 
 __all__ = ["QUANTUM_BURSTS", "Dram", "Epoch", "Units", "command_units", "units"]
@@ -192,11 +192,16 @@ class Dram:
     def _busiest(self, shape: TransferShape, total: int) -> int:
         """Bursts on the busiest channel.
 
-        Runs near each other are placed by their stride; several such groups are taken to even out.
+        Runs near each other are placed by their stride; several such groups are taken to even out. One stretch that
+        comes over and over meets the same channels each time.
         """
         mean = -(-total // self.addresses.channels)
         if shape.near_runs < shape.runs:
             return mean
+        if shape.runs > 1 and not shape.near_stride_bytes:
+            run, first = -(-total // shape.runs), shape.start_bytes // self.table.burst_bytes
+            found = self.addresses.busiest_anywhere(run, first)
+            return max(mean, min(-(-found * shape.runs // PLACED_ROUNDS), total))
         stride = shape.near_stride_bytes // self.table.burst_bytes
         placed = min(shape.near_runs, self.addresses.period(stride), _PLACED_RUNS)
         found = self.addresses.busiest(-(-total // shape.runs), stride, placed)
@@ -268,6 +273,8 @@ class Dram:
 
     def _activates(self, shape: TransferShape) -> int:
         """Rows opened over all channels."""
+        if shape.runs > 1 and not shape.near_stride_bytes and shape.near_runs == shape.runs:
+            return self._rows(shape.run_bytes)  # opened once, then read over and over
         each = shape.near_runs * self._rows(shape.run_bytes)
         if shape.near_stride_bytes:
             each = min(each, self._rows(shape.near_runs * shape.near_stride_bytes))

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from gossamer_models.architecture import Memory
 from gossamer_models.dram import DramTable
 
-__all__ = ["AddressMap", "Places", "address_map"]
+__all__ = ["PLACED_ROUNDS", "AddressMap", "Places", "address_map"]
+
+PLACED_ROUNDS = 64
+"""Rounds of the channels in which a stretch whose round is unknown is placed."""
 
 Integers = NDArray[np.int64]
 
@@ -79,13 +82,27 @@ class AddressMap:
         counts = [0] * self.channels
         rounds, rest = divmod(run_bursts, self.channels * self.interleave_bursts)
         for run in range(runs):
-            chunk, offset = divmod(run * stride_bursts, self.interleave_bursts)
-            left = rest
-            while left > 0:
-                here = min(left, self.interleave_bursts - offset)
-                counts[self._channel(chunk)] += here
-                chunk, offset, left = chunk + 1, 0, left - here
+            self._count(counts, run * stride_bursts, rest)
         return runs * rounds * self.interleave_bursts + max(counts)
+
+    def busiest_anywhere(self, run_bursts: int, first: int) -> int:
+        """Bursts of one stretch on its busiest channel, summed over ``PLACED_ROUNDS`` places for it.
+
+        Parameters
+        ----------
+        first : burst of a round at which it begins.
+        """
+        round_bursts = self.channels * self.interleave_bursts
+        head = min(run_bursts, -first % round_bursts)
+        rounds, tail = divmod(run_bursts - head, round_bursts)
+        total = PLACED_ROUNDS * rounds * self.interleave_bursts
+        for place in range(PLACED_ROUNDS):
+            counts = [0] * self.channels
+            end = (place + 1) * round_bursts
+            self._count(counts, end + first % -round_bursts, head)
+            self._count(counts, end + rounds * round_bursts, tail)
+            total += max(counts)
+        return total
 
     def places(self, bursts: Integers) -> Places:
         """Return where bursts lie, given their addresses in bursts."""
@@ -101,6 +118,14 @@ class AddressMap:
         if self.bank_fold:
             bank = bank ^ _fold(rest ^ (rest >> 1), 2 * banks) % banks  # never at once back to the bank just left
         return Places(channel, bank, rest)
+
+    def _count(self, counts: list[int], first: int, bursts: int) -> None:
+        """Add successive bursts to those of each channel."""
+        chunk, offset = divmod(first, self.interleave_bursts)
+        while bursts > 0:
+            here = min(bursts, self.interleave_bursts - offset)
+            counts[self._channel(chunk)] += here
+            chunk, offset, bursts = chunk + 1, 0, bursts - here
 
     def _channel(self, chunk: int) -> int:
         """Channel of a stretch of ``interleave_bursts``, given its number."""

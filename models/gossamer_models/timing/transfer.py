@@ -12,6 +12,7 @@ from math import gcd
 
 from gossamer_models.architecture import Memory
 from gossamer_models.isa.instructions import Dim, Format, Load, Store
+from gossamer_models.program import PAGE_BYTES
 from gossamer_models.timing.dma import (
     LOAD_START_CYCLES,
     STORE_START_CYCLES,
@@ -25,6 +26,7 @@ __all__ = [
     "axis_span",
     "ideal_transfer_cycles",
     "port_cycles",
+    "rereads",
     "start_cycles",
     "transfer_shape",
 ]
@@ -47,6 +49,7 @@ class TransferShape:
     near_runs, near_stride_bytes : runs that follow each other at one constant stride, and that stride; 1 and 0 if
         there is no further dimension.
     grain_bytes : all runs begin at multiples of it, relative to the first; 0 of a single run.
+    start_bytes : where in a page the runs begin that are all the same stretch, read over and over; 0 of any others.
     """
 
     size_bytes: int
@@ -55,6 +58,7 @@ class TransferShape:
     near_runs: int
     near_stride_bytes: int
     grain_bytes: int = 0
+    start_bytes: int = 0
 
     def pieces(self, piece_bytes: int) -> int:
         """Aligned pieces of ``piece_bytes`` (beats, bursts) over all runs; a piece never spans two runs."""
@@ -77,6 +81,11 @@ def axis_span(transfer: Load | Store, axis: int) -> AxisSpan:
     """Span and bound of an axis, whatever its base."""
     bound = (transfer.axis0_bound, transfer.axis1_bound, transfer.axis2_bound)[axis]
     return AxisSpan(sum((dim.count - 1) * dim.weight for dim in _used(transfer.dims) if dim.axis == axis), bound)
+
+
+def rereads(transfer: Load | Store) -> bool:
+    """Whether addresses come again: then it matters to DRAM where in a page the transfer begins."""
+    return any([not dim.mem_stride and dim.count > 1 for dim in transfer.dims])
 
 
 @lru_cache(maxsize=16)
@@ -107,8 +116,12 @@ def transfer_shape(transfer: Load | Store) -> TransferShape:
         runs = _clipped_runs(rest[0], rest[1:], bases, spans)
         rest = rest[1:]
     size_bytes = elements * element_bytes
+    run_bytes = -(-size_bytes // runs)
     near = rest[0] if rest else Dim(count=1)
-    return TransferShape(size_bytes, runs, -(-size_bytes // runs), min(near.count, runs), near.mem_stride, grain_bytes)
+    if near.mem_stride or runs == 1:
+        return TransferShape(size_bytes, runs, run_bytes, min(near.count, runs), near.mem_stride, grain_bytes)
+    start_bytes = transfer.mem_base % PAGE_BYTES if all(whole) else 0
+    return TransferShape(size_bytes, runs, run_bytes, runs, 0, grain_bytes, start_bytes)
 
 
 def start_cycles(transfer: Load | Store) -> int:
