@@ -70,9 +70,7 @@ def timed_modifiers(instruction: Instruction) -> tuple[Modifier, ...]:
     found = tuple([m for m in instruction.modifiers if m.field in numbers and m.kind])
     if not isinstance(instruction, Load | Store) or not rereads(instruction):
         return found
-    return found + tuple(
-        [m for m in instruction.modifiers if m.field == _MEM_BASE and m.kind and not _whole_pages(m)]
-    )
+    return found + tuple([m for m in instruction.modifiers if m.field == _MEM_BASE and m.kind and not _whole_pages(m)])
 
 
 def _whole_pages(modifier: Modifier) -> bool:

@@ -174,3 +174,14 @@ def test_short_writes_wait_for_reads_that_stand_in_the_queue() -> None:
     models: tuple[MemoryModel, MemoryModel] = EpochMemory(Dram(architecture, table)), BankMemory(architecture, table)
     epochs, bursts = (sorted(span.end for span in run([read, *writes], architecture, model).spans) for model in models)
     assert epochs[-2:] == pytest.approx(bursts[-2:], rel=0.03)  # the last write, the read
+
+
+@pytest.mark.parametrize("kind", ["ddr4", "lpddr4"])
+@pytest.mark.parametrize("start", [1024, 2048])
+def test_a_stretch_read_over_and_over_meets_its_own_channels(start: int, kind: str) -> None:
+    """8 KiB from a round's start load four channels alike, from anywhere else one of them half as much again."""
+    table = load_dram(kind)
+    models: tuple[MemoryModel, MemoryModel] = EpochMemory(Dram(VCU1525, table)), BankMemory(VCU1525, table)
+    reads = [transfer(Load, 8192, start + (n << 13), 16) for n in range(8)]
+    epochs, bursts = (max(span.end for span in run(reads, VCU1525, model).spans) for model in models)
+    assert epochs == pytest.approx(bursts, rel=0.03)

@@ -29,6 +29,7 @@ from gossamer_models.timeline import StageTiming
 from gossamer_sim.executor import Simulator, simulate
 from gossamer_sim.memory import memory_model
 from gossamer_sim.places import PLACES
+from gossamer_sim.stage import run_stage
 from gossamer_sim.work import CostBook
 
 ARCHITECTURE = load_architecture("render-8x8")
@@ -109,3 +110,19 @@ def test_modifiers_of_addresses_cost_their_own() -> None:
     moved = [dataclasses.replace(load, modifiers=(step(Load, "mem_base", 0, 16),) * count) for count in (1, 3)]
     one, other = ((Loop(count=4), item, EndLoop()) for item in moved)
     assert_known_apart(one, other)
+
+
+@pytest.mark.parametrize("step_bytes", [1024, 4096, 5 * 1024])
+def test_a_stretch_read_over_and_over_costs_by_its_place_in_a_page(step_bytes: int) -> None:
+    """The shortcuts know it, also where a loop moves it through its page; a step of whole pages is of one cost."""
+    machine = load_architecture("vcu1525-32x32")
+    memory = memory_model(machine, "ddr4")[1]
+    inner, again = Dim(count=4096, mem_stride=2, buf_stride=2, axis=3), Dim(count=8, buf_stride=8192, axis=3)
+    load = Load(buffer=Buffer.VIN, format=Format.FP16, dims=(inner, again))
+    costs = {CostBook(machine, memory).cost(changed(load, mem_base=base))[1].epoch for base in range(0, 8192, 1024)}
+    assert len(costs) == 3  # a whole round, one that begins in its middle, one a chunk off either way
+    moved = changed(load, mem_base=1024, modifiers=(step(Load, "mem_base", 0, step_bytes),))
+    stage = StageProgram("a", "ff", (Loop(count=12), moved, EndLoop()))
+    short, long = run_stage(stage, machine, memory), run_stage(stage, machine, memory, periodic=False)
+    assert sum(short.occupancy) == sum(long.occupancy)
+    assert len(short.works) == (1 if step_bytes == 4096 else 3)

@@ -85,7 +85,7 @@ def axis_span(transfer: Load | Store, axis: int) -> AxisSpan:
 
 def rereads(transfer: Load | Store) -> bool:
     """Whether addresses come again: then it matters to DRAM where in a page the transfer begins."""
-    return any([not dim.mem_stride and dim.count > 1 for dim in transfer.dims])
+    return any(not dim.mem_stride and dim.count > 1 for dim in transfer.dims)
 
 
 @lru_cache(maxsize=16)
