@@ -192,13 +192,13 @@ def _median(values: list[int]) -> int:
 
 def rtl_pictures() -> Iterator[Measurement]:
     """Render trained fields at 32 x 32 in Verilator behind both memories, on `render-8x8` with an engine for them."""
-    from gossamer.render_rtl import FIELDS, render_into
+    from gossamer.render_rtl import FIELDS, render_into, shipped_subject
 
-    for item in render_into(Path("out") / "render-rtl", list(FIELDS)):
+    for item in render_into(Path("out") / "render-rtl", {name: shipped_subject(name) for name in FIELDS}):
         if not item.passed:
             raise RuntimeError(f"{item.field} in RTL behind {item.memory} differs from golden or from the simulator")
         yield Measurement(
-            f"picture of {item.field}, {FIELDS[item.field]}, memory {item.memory}",
+            f"picture of {item.field}, {item.title}, memory {item.memory}",
             f"{item.rtl_cycles:,} cycles, equal to the simulator; every byte equal to golden; {item.psnr_db:.2f} dB "
             f"against the scene; {item.rtl_cycles / item.seconds / 1e3:.1f} k cycles/s, DRAM's filling included",
             command="make render-rtl",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gossamer.render_rtl import FIELDS, picture_machine, plan_picture, reference
+from gossamer.render_rtl import FIELDS, picture_machine, plan_picture, reference, shipped_subject
 from gossamer_compiler.render import PICTURE
 from gossamer_models import host
 from gossamer_models.golden import executor
@@ -34,7 +34,7 @@ def test_picture(name: str) -> None:
     assert [layer.weights.shape for layer in field.shader.layers] == [(32, 150), (32, 32), (3, 32)]
     assert ("deferred" in name) == (field.shading == "deferred") == ("deferred" in FIELDS[name])
     assert ("2of8" in name) == (not field.shader.layers[0].pattern.is_dense) == ("2:8" in FIELDS[name])
-    program = plan_picture(name, SMALL).program
+    program = plan_picture(shipped_subject(name), SMALL).program
     executor.run(program, SMALL)
     found, wanted = host.read(program, PICTURE), render(field, unseen_cameras(SIDE)[0], "sweep", Settings()).image
     np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.render_rtl import FIELDS, RtlPicture, main, reference
+from gossamer.render_rtl import FIELDS, RtlPicture, main, reference, scene_subjects
 from gossamer.rtl_runs import Executed
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.program import MemoryImage, Program
-from gossamer_models.render.scene import field_names
+from gossamer_models.render.raycast import cast
+from gossamer_models.render.scene import field_names, unseen_cameras
+from gossamer_models.render.shapes import scene
+from gossamer_models.render.views import Views, save_views
 from gossamer_reports.quality import psnr_db
 from gossamer_sim.executor import simulate
 
@@ -70,15 +73,40 @@ def test_wrong_bits_cycles_and_faults_show(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_one_difference_is_enough() -> None:
-    right = RtlPicture(NAME, "ideal", 0, 9, 9, late=(), faults=(), psnr_db=25.0, seconds=1.0)
+    right = RtlPicture(NAME, FIELDS[NAME], "ideal", 0, 9, 9, late=(), faults=(), psnr_db=25.0, seconds=1.0)
     assert right.passed
     for wrong in ({"mismatches": 1}, {"late": ("picture begin",)}, {"faults": ("the AXI port's checker complains",)}):
         assert not dataclasses.replace(right, **wrong).passed
 
 
+def posed_scene(folder: Path, field: str = NAME) -> Path:
+    """A scene file beside posed images of 64 x 64, and a field that is tuned to its factors."""
+    cameras = unseen_cameras(64)[:1]
+    images = np.stack([cast(scene("glossy"), camera) for camera in cameras])
+    save_views(Views(images, np.stack([camera.pose for camera in cameras]), cameras[0].focal), folder / "views", "test")
+    path = folder / "posed.yaml"
+    path.write_text(f"field: {field}\ntuned: [{NAME}]\nreference: views\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_scene_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All fields of a scene, from its camera at 32 x 32, against its picture made as small."""
+    found = scene_subjects(posed_scene(tmp_path, "glossy-32"))
+    assert {name: subject.title for name, subject in found.items()} == {n: FIELDS[n] for n in ("glossy-32", NAME)}
+    assert main([str(posed_scene(tmp_path))], tmp_path / "out", execute=played) == 0
+    posed, scripted = json.loads((tmp_path / "out" / "result.json").read_text())["pictures"]
+    assert (posed["field"], posed["title"], posed["memory"]) == (NAME, FIELDS[NAME], "ideal")
+    assert scripted["rtl_cycles"] != posed["rtl_cycles"] == posed["sim_cycles"] > 100_000
+    assert posed["psnr_db"] > 24
+    capsys.readouterr()
+    assert main([str(tmp_path / "none.yaml")], tmp_path / "out", execute=played) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "none.yaml" in printed
+
+
 def test_fields_are_shipped_and_others_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(FIELDS) <= set(field_names())
-    with pytest.raises(SystemExit) as caught:
-        main(["solid"])
-    assert caught.value.code == 2
-    assert "no field 'solid'; fields are glossy-32," in capsys.readouterr().err
+    assert main(["solid"]) == 2
+    assert "no field 'solid'; expected one of glossy-32," in capsys.readouterr().err
