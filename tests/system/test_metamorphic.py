@@ -50,7 +50,7 @@ def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["bdwp", "bdwp-mvue"])
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8))])
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
 def test_schedule_changes_no_bit(seed: int, method: str) -> None:
     assert_schedules_agree(random_network(np.random.default_rng(seed)), (3, 8, 20, 40)[seed % 4], seed, method)
 

@@ -163,6 +163,7 @@ def test_every_unit_has_its_operations() -> None:
     assert cycles == [vector_cycles(architecture, v) for v in instructions]
 
 
+@pytest.mark.slow
 def test_flags_stay_until_they_are_cleared() -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))
