@@ -108,7 +108,9 @@ def _named(layer: str) -> Iterator[None]:
     try:
         yield
     except FieldRangeError as error:
-        raise UnsupportedError(f"layer {layer!r} exceeds the instruction set: {error}", "smaller sizes") from error
+        raise UnsupportedError(
+            f"layer {layer!r} exceeds the instruction set: {error}", "a smaller batch or layer"
+        ) from error
 
 
 class _Compiler:

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands.add_parser("verify", help="golden against simulator and RTL, bit for bit and cycle for cycle"))
     _add_render(commands.add_parser("render", help="picture of a radiance field, and what it takes"))
     for command in commands.choices.values():
-        command.add_argument("--out", type=Path, metavar="DIR", help="output folder, default out/NAME")
+        command.add_argument("--out", type=Path, metavar="DIR", help="output folder, default one in out/")
         command.add_argument("--verbose", action="store_true", help="say what is being done")
     return parser
 

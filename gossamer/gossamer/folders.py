@@ -1,6 +1,7 @@
 """Output folders: refused in one line where they cannot be written."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +37,8 @@ def make_directory(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".gossamer"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=directory):
+            pass
     except (OSError, ValueError) as error:
         raise _unwritable(directory, error) from None
 

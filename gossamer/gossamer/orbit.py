@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gossamer.finite import check_finite
 from gossamer.notes import Note
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
@@ -26,7 +27,17 @@ def check_frames(frames: int) -> None:
 
 
 def orbit_cameras(scene: Scene, frames: int) -> list[Camera]:
-    """Return a turn's cameras: the scene's own first, then it turned about z through the centre of the field's box."""
+    """Return a turn's cameras: the scene's own first, then it turned about z through the centre of the field's box.
+
+    Parameters
+    ----------
+    frames : so many as `check_frames` allows
+
+    Raises
+    ------
+    InputError
+        The turn leads farther away than a camera may stand.
+    """
     centre = (np.array(scene.field.low) + np.array(scene.field.high)) / 2
     cameras = []
     for number in range(frames):
@@ -40,13 +51,20 @@ def orbit_cameras(scene: Scene, frames: int) -> list[Camera]:
     return cameras
 
 
-def render_orbit(scene: Scene, frames: int, note: Note) -> Iterator[Float32]:
+def render_orbit(scene: Scene, cameras: Sequence[Camera], note: Note) -> Iterator[Float32]:
     """Yield a turn's pictures, arrays of shape (height, width, 3), as the scene is rendered.
 
     Parameters
     ----------
-    frames : so many as `check_frames` allows
+    cameras : as `orbit_cameras` has them
+
+    Raises
+    ------
+    InputError
+        A picture has pixels that are no numbers.
     """
-    for number, camera in enumerate(orbit_cameras(scene, frames)):
-        note("rendering a turn", number / frames)
-        yield render(scene.field, camera, "sweep", scene.settings).image
+    for number, camera in enumerate(cameras):
+        note("rendering a turn", number / len(cameras))
+        image = render(scene.field, camera, "sweep", scene.settings).image
+        check_finite(scene.field, image, f"from {number} of {len(cameras)} steps around it")
+        yield image

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
+from gossamer.finite import check_finite
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note
-from gossamer.orbit import check_frames, render_orbit
-from gossamer.render_study import count_frames, other_colourings, with_costs
+from gossamer.orbit import check_frames, orbit_cameras, render_orbit
+from gossamer.render_study import check_fit, count_frames, other_colourings, with_costs
 from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.field import Field
 from gossamer_models.render.frame import Frame
+from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.renderer import Picture, render
-from gossamer_models.render.scene import Scene, load_scene
+from gossamer_models.render.scene import Scene, check_memory, load_scene
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_render import ablation_figure
 from gossamer_reports.render import render_result, write_gif, write_png
@@ -48,30 +48,37 @@ def render_scene(
     if orbit is not None:
         check_frames(orbit)
     machine = load_architecture(architecture)
-    machine.render_engine  # noqa: B018 - a machine without one is refused before anything is computed
+    machine.render_engine  # noqa: B018 - a machine without one is refused before anything is loaded
     note("loading field and reference")
     scene: Scene = load_scene(source)
     with _named(source):
+        check_fit(scene, machine)
+        turn = [] if orbit is None else orbit_cameras(scene, orbit)
         frames = count_frames(scene, machine, note)
+        check_memory(scene.camera, frames.ended.total("shaded"))
         note("rendering cubes, front to back")
         others = other_colourings(scene)
         picture = render(scene.field, scene.camera, "sweep", scene.settings, fetches=True, variants=others)
-        _check_finite(scene.field, picture.image, *picture.variants)
+        check_finite(scene.field, picture.image)
+        for image, (shader, shading) in zip(picture.variants, others, strict=True):
+            patterns = " and ".join(sorted({pattern_name(pattern) for pattern in shader.patterns}))
+            check_finite(scene.field, image, f"with a {patterns} network, {shading}, in the ablation")
         if scene.settings.exact:
             note("rendering uniform samples")
             baseline = render(scene.field, scene.camera, "uniform", scene.settings, fetches=True)
         else:
             baseline = _uniform(picture, frames.ended)
         unpruned = None if scene.unpruned is None else _unpruned(scene, scene.unpruned, note)
-    result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
+        result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
     make_directory(directory)
     with writing(directory):
         write_png(directory / "image.png", picture.image)
         write_png(directory / "reference.png", scene.reference)
         write_json(directory / "result.json", result)
         save_figure(ablation_figure(result), directory / "ablation")
-        if orbit is not None:
-            write_gif(directory / "orbit.gif", render_orbit(scene, orbit, note))
+        if turn:
+            with _named(source):
+                write_gif(directory / "orbit.gif", render_orbit(scene, turn, note))
     return result
 
 
@@ -83,14 +90,6 @@ def _named(source: str | Path) -> Iterator[None]:
     except InputError as error:
         error.source = error.source or str(source)
         raise
-
-
-def _check_finite(field: Field, *images: Float32) -> None:
-    if not all(np.isfinite(image).all() for image in images):
-        raise InputError(
-            f"field {field.name!r:.60} gives pixels that are infinite or no numbers",
-            "factors and a network that fp16 holds",
-        )
 
 
 def _uniform(picture: Picture, frame: Frame) -> Picture:
@@ -107,5 +106,5 @@ def _unpruned(scene: Scene, field: Field, note: Note) -> Float32:
     note("rendering the unpruned field")
     settings = dataclasses.replace(scene.settings, arithmetic=Arithmetic.SINGLE)
     image = render(field, scene.camera, "sweep", settings).image
-    _check_finite(field, image)
+    check_finite(field, image)
     return image

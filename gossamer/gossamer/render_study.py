@@ -11,6 +11,7 @@ from gossamer_models.grouping import DENSE
 from gossamer_models.render.field import Field, Shader, Shading
 from gossamer_models.render.frame import Frame, count_frame
 from gossamer_models.render.matrix_file import pattern_name
+from gossamer_models.render.patches import PatchMap
 from gossamer_models.render.renderer import Colouring, Picture
 from gossamer_models.render.scene import Scene
 from gossamer_models.sparsity import Pattern
@@ -22,7 +23,7 @@ from gossamer_reports.result import Result
 from gossamer_sim.render import simulate_frame
 from gossamer_sim.render_jobs import sweep_jobs, uniform_jobs
 
-__all__ = ["Frames", "Variant", "ablation", "count_frames", "simulate_variant", "with_costs"]
+__all__ = ["Frames", "Variant", "ablation", "check_fit", "count_frames", "simulate_variant", "with_costs"]
 
 _SPARSE: Final = Pattern(2, 8)
 
@@ -151,12 +152,15 @@ class Frames:
     whole: Frame
 
 
-def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
-    """Count what a scene's picture takes.
+def check_fit(scene: Scene, machine: Architecture) -> None:
+    """Refuse a scene that the machine cannot render, whatever its picture is, before anything is computed.
 
     Raises
     ------
     DoesNotFitError
+        Features, weights, batches or lines are larger than what holds them.
+    InputError
+        The machine's memory is none that pictures are timed with.
     """
     held = machine.render_engine.features
     for field in (scene.field, *scene.tuned):
@@ -164,6 +168,21 @@ def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
         if features > held:
             what = f"field {field.name!r} does not fit the render engine of {machine.name}"
             raise DoesNotFitError(what, features, held, "sums per pixel", "raise render.features")
+    lines = PatchMap(scene.field).line_bytes
+    components = scene.field.density.components, scene.field.appearance.components
+    for shader, shading in (own_variant(scene.field).colouring(scene), *other_colourings(scene)):
+        shade = ShadeTiming(machine, shader)
+        simulate_frame((), machine, shade, components, lines, deferred=shading == "deferred")
+
+
+def count_frames(scene: Scene, machine: Architecture, note: Note) -> Frames:
+    """Count what a scene's picture takes.
+
+    Raises
+    ------
+    DoesNotFitError
+        Patches of a cube are larger than what the machine has for them.
+    """
 
     def count(name: str, termination: float | None) -> Frame:
         settings = dataclasses.replace(scene.settings, termination=termination)

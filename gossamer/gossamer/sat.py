@@ -90,7 +90,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     ----------
     arguments : ``--workloads DIR``, ``--arch ARCH``, ``--name NAME``, ``--out DIR`` and ``--docs DIR``.
     """
-    parser = argparse.ArgumentParser(prog="make sat", description="networks by methods against dense training")
+    parser = argparse.ArgumentParser(
+        prog="python -m gossamer.sat", description="networks by methods against dense training"
+    )
     parser.add_argument("--workloads", type=Path, default=_WORKLOADS, help="folder of workloads")
     parser.add_argument("--arch", metavar="ARCH", help="architecture in place of the workloads'")
     parser.add_argument("--name", default="sat", help="of the documents")

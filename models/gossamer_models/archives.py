@@ -1,5 +1,6 @@
 """Opening archives that users give: whatever is wrong with one is an `InputError` that names the file."""
 
+import lzma
 import tokenize
 import zipfile
 import zlib
@@ -13,8 +14,8 @@ __all__ = ["open_archive"]
 
 # Reading a member's header of numpy raises those of Python's tokenizer.
 _DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError,
-    ValueError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, SyntaxError,
+    tokenize.TokenError, ValueError,
 )  # fmt: skip
 
 

@@ -45,6 +45,9 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture, unpruned: F
     """
     field = scene.field
     stored = {"density": storage(field.density), "appearance": storage(field.appearance)}
+    encoding = {name: _storage(part) for name, part in stored.items()} | {
+        "all": _storage(stored["density"] + stored["appearance"])
+    }
     return {
         "schema": RENDER_SCHEMA,
         "name": scene.name,
@@ -63,9 +66,8 @@ def render_result(scene: Scene, picture: Picture, baseline: Picture, unpruned: F
             "stored": _colouring(scene.stored),
         },
         **_picture(scene, picture),
-        "encoding": {name: _storage(part) for name, part in stored.items()}
-        | {"all": _storage(stored["density"] + stored["appearance"])},
-        "baseline": _picture(scene, baseline),
+        "encoding": encoding,
+        "baseline": _picture(scene, baseline) | {"encoding": encoding},
         "unpruned": None if unpruned is None else _unpruned(scene, picture.image, unpruned),
         "largest_difference": float(np.abs(picture.image - baseline.image).max()) if scene.settings.exact else None,
         "exact_colours": scene.settings.exact,

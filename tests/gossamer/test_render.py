@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -13,10 +14,12 @@ from PIL import Image
 from rich.console import Console
 
 from gossamer.cli import main
+from gossamer_models.render.camera import look_at
 from gossamer_models.render.field import Factors
 from gossamer_models.render.field_file import save_field
 from gossamer_models.render.renderer import render
 from gossamer_models.render.scene import load_scene
+from gossamer_models.render.views import Views, save_views
 from gossamer_models.sparsity import Pattern
 from gossamer_reports.quality import psnr_db
 from gossamer_reports.render import print_render
@@ -38,6 +41,7 @@ def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFix
     assert result["psnr_db"] == pytest.approx(baseline["psnr_db"], abs=0.05)
     assert result["exact_colours"]
     assert result["largest_difference"] == 0
+    assert baseline["encoding"] == result["encoding"]
     for name in ("samples", "shaded"):
         assert result["counts"][name] == baseline["counts"][name] > 0
     assert result["fetches"] == baseline["fetches"]
@@ -176,6 +180,60 @@ def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, caps
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert "tiny-4x4 has no render engine" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--arch", "render-8x8"),
+            "s.yaml: the render engine of render-8x8 must have one port to lpddr4",
+        ),
+        (("--orbit", "8"), "s.yaml: the camera's pose has a number beyond 1e+06"),
+    ],
+)
+def test_what_is_known_before_is_refused_before(
+    options: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An eighth of the turn leads the camera beyond where one may stand."""
+
+    def computes(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("gossamer.render.count_frames", computes)
+    save_field(random_field(1), tmp_path / "a.field")
+    pose = look_at(np.array([9e5, 9e5, 5.0]), np.zeros(3))[None]
+    save_views(Views(np.ones((1, 8, 8, 4), np.float32), pose, 10.0), tmp_path / "data", "test")
+    source = tmp_path / "s.yaml"
+    source.write_text("field: a.field\nreference: data\nstep: 64\n")
+    assert main(["render", str(source), *options, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_shaded_samples_must_fit_the_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = scene(tmp_path, size="8")
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 64 * 1700, "SC_PAGE_SIZE": 1}.__getitem__)
+    assert main(["render", source, "--out", str(tmp_path / "out")]) == 2
+    assert "s.yaml: a picture of 8 x 8 pixels takes" in capsys.readouterr().err
+
+
+def test_a_run_of_the_ablation_says_that_it_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The basis' sums cancel, but not those of the two largest of eight."""
+    field = random_field(1)
+    steep = np.zeros_like(field.shader.basis)
+    steep[:, :16] = np.tile([60000, 60000, *[-20000] * 6], 2)
+    even = [np.ones_like(part) for part in field.appearance.arrays]
+    factors = Factors((even[0], even[1], even[2]), (even[3], even[4], even[5]))
+    shader = dataclasses.replace(field.shader, basis=steep)
+    save_field(dataclasses.replace(field, appearance=factors, shader=shader), tmp_path / "a.field")
+    assert main(["render", scene(tmp_path, field="a.field", size="8"), "--out", str(tmp_path / "out")]) == 2
+    assert "with a 2:8 network, " in capsys.readouterr().err
 
 
 def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,23 @@ def test_faults_name_the_file(tmp_path: Path, fault: str) -> None:
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_within_packed_members(tmp_path: Path, packing: int) -> None:
+    """Every byte, one after the other: what unpackers raise differs, and some bits say nothing."""
+    path, content, refused = tmp_path / "a.zip", b"0123456789" * 9, 0
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("member", content)
+    data = path.read_bytes()
+    for place in range(36, data.index(b"PK\x01\x02")):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        try:
+            with open_archive(path, "an archive") as archive:
+                assert archive.read("member") == content
+        except InputError:
+            refused += 1
+    assert refused > 8
+
+
 def test_what_the_reader_finds_wrong_is_left_as_it_is(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="own") as caught,

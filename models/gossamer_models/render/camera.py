@@ -91,7 +91,8 @@ def check_pose(pose: NDArray[Any], what: str) -> None:
     Raises
     ------
     InputError
-        It is no 4 x 4 matrix of a rotation and a shift of at most `MAX_COORDINATE`.
+        It is no 4 x 4 matrix of a rotation and a shift of at most `MAX_COORDINATE`. How far a pose is off does not
+        change when the world is turned.
     """
     expected = "a rotation and a shift, last row 0 0 0 1"
     if pose.shape != (4, 4):
@@ -101,7 +102,7 @@ def check_pose(pose: NDArray[Any], what: str) -> None:
     if np.abs(pose).max() > MAX_COORDINATE:
         raise InputError(f"{what} has a number beyond {MAX_COORDINATE:g}", expected)
     turn = pose[:3, :3]
-    error = max(np.abs(turn @ turn.T - np.eye(3)).max(), np.abs(pose[3] - (0, 0, 0, 1)).max())
+    error = max(np.linalg.norm(turn @ turn.T - np.eye(3), 2), np.abs(pose[3] - (0, 0, 0, 1)).max())
     if error <= _RIGID and np.linalg.det(turn) < 0:
         raise InputError(f"{what} is not rigid (it mirrors)", expected)
     if error > _RIGID:

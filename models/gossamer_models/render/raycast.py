@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float32
-from gossamer_models.render.camera import Camera, sphere_poses
+from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
 from gossamer_models.render.shapes import Shape, distances
 from gossamer_models.render.views import Views
 
@@ -24,6 +24,11 @@ _FOCAL: Final = RADIUS / 2.5
 _HIT: Final = 2e-4
 _STEPS: Final = 192
 _CHUNK: Final = 1 << 16
+_SAMPLES: Final = 2
+
+MAX_CAST_SIDE: Final = MAX_SIDE // _SAMPLES
+"""Largest picture that is made of `_SAMPLES` rays per pixel along either axis, in pixels per side."""
+
 _LIGHT: Final = np.array([0.45, -0.35, 0.82], dtype=np.float32) / np.float32(np.sqrt(0.45**2 + 0.35**2 + 0.82**2))
 _AMBIENT: Final = 0.35
 _SHININESS: Final = 24
@@ -34,7 +39,9 @@ def scene_camera(pose: NDArray[np.float64], size: int, zoom: float = 1.0) -> Cam
     return Camera(pose, zoom * _FOCAL * size, size, size)
 
 
-def cast_views(shapes: tuple[Shape, ...], count: int, size: int, *, turn: float = 0.0, samples: int = 2) -> Views:
+def cast_views(
+    shapes: tuple[Shape, ...], count: int, size: int, *, turn: float = 0.0, samples: int = _SAMPLES
+) -> Views:
     """Return pictures from poses around a scene.
 
     Parameters
@@ -54,7 +61,7 @@ def cast_views(shapes: tuple[Shape, ...], count: int, size: int, *, turn: float 
     return Views(images, poses, scene_camera(poses[0], size).focal)
 
 
-def cast(shapes: tuple[Shape, ...], camera: Camera, samples: int = 2) -> Float32:
+def cast(shapes: tuple[Shape, ...], camera: Camera, samples: int = _SAMPLES) -> Float32:
     """Return one picture.
 
     Parameters

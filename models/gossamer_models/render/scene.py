@@ -1,7 +1,6 @@
 """Scene files: a field, the picture to render, and what it is compared with."""
 
 import math
-import os
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,18 +12,28 @@ from pydantic import Field as Bounded
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, resolve, validate
 from gossamer_models.numerics.formats import Float32
-from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
+from gossamer_models.physical import memory_bytes
+from gossamer_models.render.camera import Camera, sphere_poses
 from gossamer_models.render.field import Field, Shader, Shading
 from gossamer_models.render.field_file import SUFFIX, load_field
 from gossamer_models.render.matrix_file import parse_pattern
-from gossamer_models.render.raycast import RADIUS, cast, scene_camera
+from gossamer_models.render.raycast import MAX_CAST_SIDE, RADIUS, cast, scene_camera
 from gossamer_models.render.refine import Refinement, refine
 from gossamer_models.render.renderer import Settings
 from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import load_views
 from gossamer_models.schema import Schema
 
-__all__ = ["TEST_TURN", "TEST_VIEWS", "Scene", "field_names", "load_scene", "shipped_field", "unseen_cameras"]
+__all__ = [
+    "TEST_TURN",
+    "TEST_VIEWS",
+    "Scene",
+    "check_memory",
+    "field_names",
+    "load_scene",
+    "shipped_field",
+    "unseen_cameras",
+]
 
 TEST_VIEWS: Final = 8
 """Poses that procedural scenes are rendered from."""
@@ -35,8 +44,9 @@ TEST_TURN: Final = 1.0
 # Colours of larger pictures are summed by a library: counts and light keep the machine's bits.
 _EXACT_PIXELS: Final = 64 * 64
 
-# Measured: what golden holds at once of a picture and its counts.
+# Measured: what golden holds at once of a picture and its counts, and of its shaded samples.
 _PIXEL_BYTES: Final = 1700
+_SHADED_BYTES: Final = 140
 
 Share = Annotated[float, Bounded(ge=0, le=1)]
 
@@ -49,7 +59,7 @@ class _SceneFile(Schema):
     split: Annotated[str, Bounded(min_length=1)] = "test"
     view: Annotated[int, Bounded(ge=0)] = 0
     zoom: Annotated[float, Bounded(gt=0, le=100)] | None = None
-    size: Annotated[int, Bounded(ge=1, le=MAX_SIDE)] | None = None
+    size: Annotated[int, Bounded(ge=1, le=MAX_CAST_SIDE)] | None = None
     step: Annotated[float, Bounded(ge=2**-6, le=2**6)] = 0.5
     weight_cut: Share = 1e-4
     termination: Annotated[float, Bounded(gt=0, lt=1)] | None = 1e-3
@@ -151,6 +161,28 @@ def load_scene(source: str | Path) -> Scene:
     return Scene(path.stem, field, stored, unpruned, tuned, camera, reference, settings, described)
 
 
+def check_memory(camera: Camera, shaded: int = 0, key: str | None = None) -> None:
+    """Refuse a picture that golden cannot render on this machine.
+
+    Parameters
+    ----------
+    shaded : samples that give colour, once they are counted
+    key : of the scene's file, that decides how many pixels there are
+
+    Raises
+    ------
+    InputError
+    """
+    pixels, held = camera.width * camera.height, memory_bytes()
+    needed = pixels * _PIXEL_BYTES + shaded * _SHADED_BYTES
+    if needed > held:
+        most = math.isqrt(held * pixels // needed)
+        raise InputError(
+            f"a picture of {camera.width} x {camera.height} pixels takes about {needed / 1e9:.0f} GB to"
+            f" render, and this machine has {held / 1e9:.0f}", f"at most {most}", path=key,
+        )  # fmt: skip
+
+
 def _as_asked(field: Field, file: _SceneFile) -> Field:
     """Return a field in the shading and with the network that a scene asks for."""
     if file.network is not None:
@@ -184,17 +216,6 @@ def _shipped() -> Path:
     return Path(str(files("gossamer_models"))) / "fields"
 
 
-def _check_memory(camera: Camera, key: str) -> None:
-    """Refuse a picture that golden cannot render here, before anything is computed."""
-    pixels, held = camera.width * camera.height, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if pixels * _PIXEL_BYTES > held:
-        most = math.isqrt(held // _PIXEL_BYTES)
-        raise InputError(
-            f"a picture of {camera.width} x {camera.height} pixels takes about {pixels * _PIXEL_BYTES / 1e9:.0f} GB to"
-            f" render, and this machine has {held / 1e9:.0f}", f"at most {most}", path=key,
-        )  # fmt: skip
-
-
 def _locate_field(name: str, beside: Path, key: str) -> Path:
     for path in (beside.parent / name, Path(name)):
         if _is_there(path) and path.is_file():
@@ -225,7 +246,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
         if file.view >= TEST_VIEWS:
             raise InputError(f"must be less than {TEST_VIEWS}, not {file.view}", path="view")
         camera = unseen_cameras(file.size, file.zoom or 1)[file.view]
-        _check_memory(camera, "size")
+        check_memory(camera, key="size")
         picture = cast(scene(file.reference), camera)
         alpha = picture[..., 3:]
         return camera, picture[..., :3] * alpha + file.background * (1 - alpha)
@@ -238,9 +259,7 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
     for name in ("size", "zoom"):
         if getattr(file, name) is not None:
             raise InputError("goes with a procedural reference", f"no {name}: it is that of the images", path=name)
-    views = load_views(folder if _is_there(folder) else file.reference, file.split)
-    if file.view >= len(views.images):
-        raise InputError(f"must be less than {len(views.images)}, not {file.view}", path="view")
-    camera = views.camera(file.view)
-    _check_memory(camera, "reference")
-    return camera, views.over(file.background)[file.view]
+    views = load_views(folder if _is_there(folder) else file.reference, file.split, file.view)
+    camera = views.camera(0)
+    check_memory(camera, key="reference")
+    return camera, views.over(file.background)[0]

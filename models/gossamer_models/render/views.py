@@ -23,6 +23,7 @@ from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
 from gossamer_models.numerics.formats import Float32
+from gossamer_models.physical import memory_bytes
 from gossamer_models.render.camera import MAX_SIDE, Camera, check_pose
 from gossamer_models.schema import Schema
 
@@ -92,13 +93,14 @@ class Views:
         return self.images[..., :3] * alpha + np.float32(background) * (1 - alpha)
 
 
-def load_views(path: str | Path, split: str = "train") -> Views:
+def load_views(path: str | Path, split: str = "train", view: int | None = None) -> Views:
     """Load posed images.
 
     Parameters
     ----------
     path : folder in the NeRF-synthetic layout, or an ``.npz`` archive
     split : which ``transforms_SPLIT.json`` of the folder
+    view : the only one to load, counted from 0; all by default
 
     Raises
     ------
@@ -108,7 +110,7 @@ def load_views(path: str | Path, split: str = "train") -> Views:
     path = Path(path)
     source = str(path if path.is_file() or path.suffix == ".npz" else path / f"transforms_{split}.json")
     try:
-        return _load_archive(path) if source == str(path) else _load_folder(path, Path(source))
+        return _load_archive(path, view) if source == str(path) else _load_folder(path, Path(source), view)
     except InputError as error:
         error.source = error.source or source
         raise
@@ -136,7 +138,7 @@ def save_views(views: Views, folder: Path, split: str) -> None:
         raise InputError(f"cannot be written ({error})", source=str(folder)) from None
 
 
-def _load_folder(folder: Path, description: Path) -> Views:
+def _load_folder(folder: Path, description: Path, view: int | None) -> Views:
     try:
         with description.open("rb") as stream:
             text = stream.read(_MAX_JSON_BYTES + 1)
@@ -151,18 +153,31 @@ def _load_folder(folder: Path, description: Path) -> Views:
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no JSON ({error})", "camera_angle_x and frames") from None
     described = validate(_Transforms, data, str(description))
-    poses = np.array([frame.transform_matrix for frame in described.frames], dtype=np.float64)
-    first = _open(_image_path(folder, described.frames[0].file_path), None)
-    size = 4 * len(poses) * first.size
-    if size > MAX_VIEWS_BYTES:
-        raise InputError(
-            f"{len(poses)} images of {first.shape[1]}x{first.shape[0]} take {size} bytes", f"{MAX_VIEWS_BYTES}"
-        )
+    frames = described.frames[_chosen(len(described.frames), view)]
+    poses = np.array([frame.transform_matrix for frame in frames], dtype=np.float64)
+    first = _open(_image_path(folder, frames[0].file_path), None)
+    _check_size(f"{len(poses)} images of {first.shape[1]}x{first.shape[0]} pixels", first.nbytes * len(poses))
     images = np.empty((len(poses), *first.shape), dtype=np.float32)
     images[0] = first
-    for number, frame in enumerate(described.frames[1:], start=1):
+    for number, frame in enumerate(frames[1:], start=1):
         images[number] = _open(_image_path(folder, frame.file_path), first.shape[1::-1])
     return Views(images, poses, first.shape[1] / (2 * math.tan(described.camera_angle_x / 2)))
+
+
+def _chosen(count: int, view: int | None) -> slice:
+    if view is None:
+        return slice(None)
+    if view >= count:
+        raise InputError(f"has {count} images and no number {view}", f"a `view` less than {count}")
+    return slice(view, view + 1)
+
+
+def _check_size(what: str, size: int) -> None:
+    """Refuse images that take so many bytes as float32, before they are held."""
+    # What is read, what it becomes and what lies on a background are held at once.
+    most = min(MAX_VIEWS_BYTES, memory_bytes() // 4)
+    if size > most:
+        raise InputError(f"{what} take {size} bytes", f"at most {most}")
 
 
 def _image_path(folder: Path, name: str) -> Path:
@@ -196,7 +211,7 @@ def _open(path: Path, size: tuple[int, ...] | None) -> Float32:
     return pixels / np.float32(255)
 
 
-def _load_archive(path: Path) -> Views:
+def _load_archive(path: Path, view: int | None) -> Views:
     with open_archive(path, _EXPECTED_NPZ) as archive:
         names = set(archive.namelist())
         missing = {"images.npy", "poses.npy", "focal.npy"} - names
@@ -205,9 +220,10 @@ def _load_archive(path: Path) -> Views:
         images, poses, focal = (_array(archive, name) for name in ("images", "poses", "focal"))
     if images.ndim != 4 or images.shape[3] not in (3, 4):
         raise InputError(f"`images` has shape {images.shape}", "(views, height, width, 3 or 4)")
+    chosen = _chosen(len(images), view)
     if focal.size != 1 or focal.dtype.kind not in "iuf" or poses.dtype.kind not in "iuf":
         raise InputError("`focal` and `poses` must be numbers", "one focal length and poses of shape (views, 4, 4)")
-    return Views(_unit(images), poses.astype(np.float64), float(focal.reshape(-1)[0]))
+    return Views(_unit(images[chosen]), poses[chosen].astype(np.float64), float(focal.reshape(-1)[0]))
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -221,9 +237,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if begin + size != member.file_size:
         raise InputError(f"`{name}` of shape {shape} takes {size} bytes, its member {member.file_size}", _EXPECTED_NPZ)
-    unpacked = math.prod(shape) * max(dtype.itemsize, 4)
-    if unpacked > MAX_VIEWS_BYTES:
-        raise InputError(f"`{name}` of shape {shape} takes {unpacked} bytes", f"at most {MAX_VIEWS_BYTES}")
+    _check_size(f"numbers of `{name}` of shape {shape}", math.prod(shape) * max(dtype.itemsize, 4))
     with archive.open(member) as stream:
         array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gossamer_models.errors import InputError
-from gossamer_models.render.camera import Camera, look_at, sphere_poses
+from gossamer_models.render.camera import Camera, check_pose, look_at, sphere_poses
 
 
 def test_rays_go_through_the_middles_of_pixels() -> None:
@@ -31,6 +31,19 @@ def test_poses_on_a_sphere_are_rigid_and_look_at_the_origin() -> None:
         np.testing.assert_allclose(camera.eye + 4 * middle, 0, atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(poses[:, :3, 3], axis=1), 4)
     assert np.abs(poses[:, :3, 3].mean(axis=0)).max() < 0.2
+
+
+def test_a_turned_world_changes_no_verdict() -> None:
+    """Off by 0.0009 along one diagonal, turned onto an axis."""
+    turn, pose = np.eye(4), np.eye(4)
+    turn[:2, :2] = np.sqrt(0.5) * np.array([[1, -1], [1, 1]])
+    pose[0, 1] = pose[1, 0] = 0.00045
+    check_pose(pose, "it")
+    check_pose(turn @ pose, "it")
+    pose[0, 1] = pose[1, 0] = 0.00055
+    for found in (pose, turn @ pose):
+        with pytest.raises(InputError, match=r"not rigid \(it is off by 0.0011\)"):
+            check_pose(found, "it")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from gossamer_models.errors import InputError
 from gossamer_models.render.field_file import save_field
 from gossamer_models.render.raycast import cast_views
-from gossamer_models.render.scene import field_names, load_scene
+from gossamer_models.render.scene import check_memory, field_names, load_scene
 from gossamer_models.render.shapes import scene
 from gossamer_models.render.views import save_views
 from gossamer_models.sparsity import Pattern
@@ -46,12 +46,27 @@ def test_a_picture_larger_than_memory_is_refused_first(folder: Path, monkeypatch
     """1,700 bytes per pixel; 2 GiB hold a picture of 1123 pixels per side."""
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 1 << 12}.__getitem__)
     load_scene(write(folder))
-    message = r"size: a picture of 8000 x 8000 pixels takes about 109 GB to render, and .* has 2; expected at most 1123"
+    message = r"size: a picture of 4096 x 4096 pixels takes about 29 GB to render, and .* has 2; expected at most 1123"
     with pytest.raises(InputError, match=message):
-        load_scene(write(folder, size="8000"))
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1 << 10}.__getitem__)
+        load_scene(write(folder, size="4096"))
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 1 << 10}.__getitem__)
     with pytest.raises(InputError, match=r"s.yaml: reference: a picture of .* takes about"):
         load_scene(write(folder, reference="data", size="", view="1"))
+
+
+def test_shaded_samples_take_memory_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = load_scene(write(folder)).camera
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 1 << 12}.__getitem__)
+    check_memory(camera, 15_000_000)
+    with pytest.raises(InputError, match="takes about 2 GB to render"):
+        check_memory(camera, 16_000_000)
+
+
+def test_the_other_images_are_not_read(folder: Path) -> None:
+    (folder / "data" / "test" / "r_0.png").unlink()
+    load_scene(write(folder, reference="data", size="", view="1"))
+    with pytest.raises(InputError, match="no such image"):
+        load_scene(write(folder, reference="data", size="", view="0"))
 
 
 def test_a_zoom_lengthens_the_focal_length(folder: Path) -> None:
@@ -100,7 +115,7 @@ def test_a_sparse_field_may_run_dense(folder: Path) -> None:
         ({"reference": "data", "size": "", "zoom": "2"}, "zoom: goes with a procedural reference"),
         ({"refine": "{grid: 8, cubes: 4, level: 900}"}, "refine: leaves no occupied cube"),
         ({"reference": "data", "view": "0"}, "size: goes with a procedural reference"),
-        ({"reference": "data", "size": "", "view": "2"}, "view: must be less than 2, not 2"),
+        ({"reference": "data", "size": "", "view": "2"}, "has 2 images and no number 2; expected a `view` less than 2"),
         ({"reference": "data", "size": "", "split": "train"}, "transforms_train.json: no such file"),
         ({"step": "0"}, "step: must be"),
         ({"termination": "1"}, "termination: must be"),

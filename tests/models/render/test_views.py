@@ -160,5 +160,29 @@ def test_archives_that_are_cut_short_or_lack_an_array(tmp_path: Path) -> None:
 def test_archives_that_unpack_to_too_much_are_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gossamer_models.render.views.MAX_VIEWS_BYTES", 1000)
     np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 6, 4), np.uint8), poses=VIEWS.poses, focal=7.5)
-    with pytest.raises(InputError, match=r"`images` of shape \(3, 4, 6, 4\) takes 1152 bytes; expected at most 1000"):
+    with pytest.raises(InputError, match=r"`images` of shape \(3, 4, 6, 4\) take 1152 bytes; expected at most 1000"):
         load_views(tmp_path / "a.npz")
+
+
+def test_images_must_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times what they take: 3 x 4 x 6 pixels are 1,152 bytes."""
+    save_views(VIEWS, tmp_path, "train")
+    monkeypatch.setattr("gossamer_models.render.views.memory_bytes", lambda: 4 * 1152)
+    load_views(tmp_path)
+    monkeypatch.setattr("gossamer_models.render.views.memory_bytes", lambda: 4 * 1151)
+    with pytest.raises(InputError, match="3 images of 6x4 pixels take 1152 bytes; expected at most 1151"):
+        load_views(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_view_alone(packed: bool, tmp_path: Path) -> None:
+    save_views(VIEWS, tmp_path, "train")
+    source = tmp_path
+    if packed:
+        source = tmp_path / "a.npz"
+        np.savez(source, images=VIEWS.images, poses=VIEWS.poses, focal=VIEWS.focal)
+    found, views = load_views(source, view=2), load_views(source)
+    np.testing.assert_array_equal(found.images, views.images[2:])
+    np.testing.assert_array_equal(found.poses, views.poses[2:])
+    with pytest.raises(InputError, match="has 3 images and no number 3; expected a `view` less than 3"):
+        load_views(source, view=3)
