@@ -15,7 +15,7 @@ from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
 from gossamer_models.collection import collection_paused
 from gossamer_models.dataflows import DATAFLOWS
-from gossamer_models.errors import InputError
+from gossamer_models.errors import GossamerError, InputError
 from gossamer_models.memories import MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
 from gossamer_reports.drawing import Artist
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"gossamer: {error}", file=sys.stderr)
         return _BAD_INPUT
+    except GossamerError as error:
+        print(f"gossamer: {error}", file=sys.stderr)
+        return _FAILED
     except MemoryError as error:
         print(f"gossamer: what was asked for does not fit this machine's memory: {error}", file=sys.stderr)
         return _BAD_INPUT

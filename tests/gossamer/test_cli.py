@@ -13,6 +13,7 @@ import gossamer.verify
 from gossamer import api
 from gossamer.cli import main
 from gossamer.verify import Verification
+from gossamer.verify_file import MachineStoppedError
 from gossamer_models.errors import InputError
 from gossamer_models.sparsity import Pattern
 from tests.gossamer.commands import CONVOLUTION, HEAD, network, refusal, workload, write
@@ -168,6 +169,7 @@ def test_api_is_imported_on_first_use() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "code"),
     [
+        (MachineStoppedError("the machine in RTL stopped with ILLEGAL"), "stopped with ILLEGAL", 1),
         (MemoryError("Unable to allocate 24.0 GiB"), "does not fit this machine's memory: Unable to allocate 24.0", 2),
         (KeyboardInterrupt(), "interrupted", 130),
     ],

@@ -12,12 +12,14 @@ from gossamer_models.isa.instructions import (
     Instruction,
     Load,
     Loop,
+    ModifierKind,
     Opcode,
     Prune,
     Stage,
     Store,
     Vector,
 )
+from gossamer_models.isa.tokens import Engine
 
 __all__ = ["FORMATS", "OPCODE_BITS", "decode", "decode_all", "encode", "encode_all"]
 
@@ -42,7 +44,8 @@ def decode(data: bytes) -> Instruction:
     Raises
     ------
     ValueError
-        The length is wrong, the opcode is illegal, or a bit outside every field is set.
+        The length is wrong, the opcode is illegal, a bit outside every field is set, or an instruction of the
+        sequencer has tokens, halves or modifiers.
     """
     if len(data) != INSTRUCTION_BYTES:
         raise ValueError(f"an instruction must be {INSTRUCTION_BYTES} bytes long, not {len(data)}")
@@ -54,6 +57,9 @@ def decode(data: bytes) -> Instruction:
     if word >> (OPCODE_BITS + used_bits):
         raise ValueError(f"bits above {OPCODE_BITS + used_bits} must be zero")
     decoded: Instruction = instruction
+    modified = any(modifier.kind != ModifierKind.NONE for modifier in decoded.modifiers)
+    if decoded.engine is Engine.SEQUENCER and (decoded.wait or decoded.signal or decoded.advance or modified):
+        raise ValueError(f"{decoded.opcode.name} must have no wait, signal, advance or modifiers")
     return decoded
 
 

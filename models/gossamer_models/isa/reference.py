@@ -31,8 +31,11 @@ from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 __all__ = ["Row", "isa_header", "isa_reference", "rows"]
 
 _STRUCTURES = (Modifier, Dim)
+_PLAIN = "`wait`, `signal` and `advance` are zero, and no modifier is in use: anything else is illegal."
 _NOTES: dict[Opcode, Sequence[str]] = {
-    Opcode.LOOP: ("Fields of instructions in the body follow the counters through their modifiers.",),
+    Opcode.STAGE: (_PLAIN,),
+    Opcode.LOOP: (_PLAIN, "Fields of instructions in the body follow the counters through their modifiers."),
+    Opcode.END_LOOP: (_PLAIN,),
     Opcode.LOAD: (
         "Buffers: A, B, B_META, VIN, PRM.",
         "Addresses and strides are multiples of the element's size on their side.",

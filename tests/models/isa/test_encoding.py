@@ -25,7 +25,7 @@ from gossamer_models.isa.instructions import (
     Store,
     Vector,
 )
-from gossamer_models.isa.tokens import Advance, Semaphore
+from gossamer_models.isa.tokens import Advance, Engine, Semaphore
 from tests.references import decoder
 
 
@@ -34,9 +34,13 @@ def records(cls: type) -> st.SearchStrategy[Any]:
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for field in dataclasses.fields(cls):
         meta = field.metadata
-        if "struct" in meta:
+        if field.name == "modifiers" and issubclass(cls, (Stage, Loop, EndLoop)):
+            fields[field.name] = st.just(())
+        elif "struct" in meta:
             used = records(meta["struct"]).filter(lambda item: any(dataclasses.astuple(item)))
             fields[field.name] = st.lists(used, max_size=meta["count"]).map(tuple)
+        elif getattr(cls, "engine", None) is Engine.SEQUENCER and field.name in ("wait", "signal", "advance"):
+            fields[field.name] = st.just(0)
         else:
             low = -(1 << (meta["width"] - 1)) if meta["signed"] else 0
             high = (1 << (meta["width"] - meta["signed"])) - 1
@@ -185,6 +189,10 @@ def test_vector_by_hand() -> None:
         (bytes(INSTRUCTION_BYTES), "opcode must be one of .* not 0"),
         (b"\xff" + bytes(INSTRUCTION_BYTES - 1), "not 255"),
         (b"\x03" + bytes(INSTRUCTION_BYTES - 2) + b"\x80", "bits above 584 must be zero"),
+        (encode(Stage(wait=1)), "STAGE must have no wait"),
+        (encode(Loop(count=1, signal=2)), "LOOP must have no wait, signal"),
+        (encode(EndLoop(advance=1)), "END_LOOP must have no wait"),
+        (encode(EndLoop(modifiers=(Modifier(kind=ModifierKind.FIRST),))), "END_LOOP must have no .* modifiers"),
     ],
 )
 def test_decoding_rejects(data: bytes, message: str) -> None:
