@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note, silent
-from gossamer_models.architecture import RTL_GROUP, RTL_LANES, load_architecture
+from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_reports.result import Result, versions, write_json
 
@@ -40,8 +40,7 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     if not machine.whole_in_rtl:
         raise UnsupportedError(
             f"architecture {machine.name!r} exists on the simulator only",
-            f"memory.ports: 1, array.group: {RTL_GROUP}, array.dataflows: [os], at most {RTL_LANES} vector.lanes "
-            "and a render engine of one lane of each kind or none",
+            ", ".join(machine.rtl_gaps),
         )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")

@@ -29,6 +29,9 @@ RTL_GROUP = 8
 RTL_LANES = 64
 """Most lanes of a vector engine that exists in RTL."""
 
+RTL_PORT_BITS = (128, 256, 512)
+"""Widths of a memory port that exists in RTL; at most a word of every row."""
+
 LEAST_RENDER_LANES = 8
 """Fewest lanes beside a render engine that executes Programs: sums of features come from a line of eight."""
 
@@ -282,8 +285,24 @@ class Architecture(Schema):
     @property
     def whole_in_rtl(self) -> bool:
         """Whether the whole machine exists in RTL; of others only the gemm and prune engines do."""
-        fits = self.array.group == RTL_GROUP and self.vector.lanes <= RTL_LANES and "ws" not in self.array.dataflows
-        return fits and self.memory.ports == 1 and (self.render is None or self.render.in_rtl)
+        return not self.rtl_gaps
+
+    @property
+    def rtl_gaps(self) -> tuple[str, ...]:
+        """What would have to be otherwise for the whole machine to exist in RTL: field and value, each."""
+        array, memory = self.array, self.memory
+        widths = [bits for bits in RTL_PORT_BITS if bits <= 16 * RTL_GROUP * array.rows]
+        entries = max(1, memory.port_bits // 8 // array.columns)
+        wanted = (
+            (memory.ports == 1, "memory.ports: 1"),
+            (memory.port_bits in widths, f"memory.port_bits: {' or '.join(map(str, widths))}"),
+            (array.group == RTL_GROUP, f"array.group: {RTL_GROUP}"),
+            ("ws" not in array.dataflows, "array.dataflows: [os]"),
+            (self.buffers.b_entries >= entries, f"buffers.b_entries: at least {entries}"),
+            (self.vector.lanes <= RTL_LANES, f"vector.lanes: at most {RTL_LANES}"),
+            (self.render is None or self.render.in_rtl, "a render engine of one lane of each kind or none"),
+        )
+        return tuple(text for holds, text in wanted if not holds)
 
     @property
     def render_engine(self) -> RenderEngine:

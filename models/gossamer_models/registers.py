@@ -92,7 +92,7 @@ class Register:
     -------
     offset : byte address in the register space.
     width_bits : bits that exist, from bit 0 on; the others read 0.
-    reset : value after the power-up reset; a soft reset keeps registers that software writes.
+    reset : value after the power-up reset; a soft reset keeps registers that software writes, and counters.
     fields : named parts; none where the register is one number.
     """
 
@@ -180,7 +180,7 @@ def _control() -> Iterator[Register]:
             (
                 "run the program; ignored while running and in the error state",
                 "end the run behind the running stage",
-                "drain AXI, then reset everything but the registers that software writes",
+                "drain AXI, then reset everything but what software writes and the counters of the last run",
             ),
         ),
     )

@@ -54,6 +54,29 @@ def test_what_exists_whole_in_rtl() -> None:
     assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32", "render-8x8"}
 
 
+@pytest.mark.parametrize(
+    ("section", "changes", "gap"),
+    [
+        ("memory", {"ports": 2}, "memory.ports: 1"),
+        ("memory", {"port_bits": 64}, "memory.port_bits: 128 or 256 or 512"),
+        ("array", {"dataflows": ("os", "ws")}, "array.dataflows: [os]"),
+        ("array", {"group": 16}, "array.group: 8"),
+        ("buffers", {"b_entries": 3}, "buffers.b_entries: at least 4"),
+        ("vector", {"lanes": 128}, "vector.lanes: at most 64"),
+    ],
+)
+def test_what_is_missing_in_rtl(section: str, changes: dict[str, object], gap: str) -> None:
+    machine = load_architecture("tiny-4x4")
+    part = getattr(machine, section).model_copy(update=changes)
+    assert machine.model_copy(update={section: part}).rtl_gaps == (gap,)
+
+
+def test_a_port_is_no_wider_than_a_word_of_every_row() -> None:
+    machine = load_architecture("ecp5-2x2")
+    memory = machine.memory.model_copy(update={"port_bits": 512})
+    assert machine.model_copy(update={"memory": memory}).rtl_gaps == ("memory.port_bits: 128 or 256",)
+
+
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:
     modelled, whole = load_architecture("vcu1525-32x32"), load_architecture("vu9p-32x32")
     assert [machine.whole_in_rtl for machine in (modelled, whole)] == [False, True]

@@ -82,8 +82,8 @@ class Run(wiring.Component):
         ]
         expired = self._watchdog(m, started | soft_reset)
         self._stages(m, running, started, stop)
-        with m.If(started):
-            m.d.sync += held.fault.eq(Fault.NONE)
+        with m.If(started | self.clear):
+            m.d.sync += [held.fault.eq(Fault.NONE), held.fault_engine.eq(0), held.fault_index.eq(0)]
         with m.If(running & ~self.halt):
             self._find_fault(m, expired)
         self._drain(m, running, expired)
@@ -95,13 +95,16 @@ class Run(wiring.Component):
     def _watchdog(self, m: Module, restart: Value) -> Value:
         """Whether nothing has ended for too long."""
         patience = Signal.like(self.settings.watchdog)
+        # In the cycle in which software sets it, patience is what there was without one: none.
+        watched = Signal()
+        m.d.sync += watched.eq(self.settings.watchdog != 0)
         done = Cat(engine.done for engine in self.engines)
         m.d.comb += self._progress.eq(done.any() | self.fetched | self.stage_ended | restart)
         with m.If(self._progress | (patience == 0)):
             m.d.sync += patience.eq(self.settings.watchdog)
         with m.Else():
             m.d.sync += patience.eq(patience - 1)
-        return (self.settings.watchdog != 0) & (patience == 0) & ~self._progress
+        return watched & (self.settings.watchdog != 0) & (patience == 0) & ~self._progress
 
     def _stages(self, m: Module, running: Value, started: Value, stop: Value) -> None:
         """Begin stages until none is left, or a stop has been asked for."""
@@ -144,8 +147,7 @@ class Run(wiring.Component):
         # A register of its own: the watchdog looks at all engines, and every register of theirs looks at this.
         m.d.sync += self.clear.eq(self._resetting & (~on_axi | expired) & ~self.clear)
         with m.If(self.clear):
-            m.d.sync += [self._resetting.eq(0), self.halt.eq(0)]
-            m.d.sync += [self._held.state.eq(State.IDLE), self._held.fault.eq(Fault.NONE)]
+            m.d.sync += [self._resetting.eq(0), self.halt.eq(0), self._held.state.eq(State.IDLE)]
         with m.Elif(running & self.halt & ~self._resetting):
             with m.If(expired | ~(self.fetching | Cat(busy.values()).any())):
                 m.d.comb += self.ended[_place(Interrupt.ERROR)].eq(1)

@@ -8,14 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.dma.decoder import FAULT_BITS, TransferDecoder, plan_layout
 from gossamer_hw.layouts import operand_layout
-from gossamer_models.architecture import Architecture
+from gossamer_models.architecture import RTL_PORT_BITS, Architecture
 from gossamer_models.isa.instructions import MAX_DIMS, Load, Store
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer
 from gossamer_models.registers import Fault
 
 __all__ = ["TransferControl", "port_width", "transfer_command"]
-
-_WIDTHS = (16, 32, 64)
 
 
 def transfer_command(transfer: type[Load] | type[Store]) -> data.StructLayout:
@@ -36,8 +34,8 @@ def port_width(architecture: Architecture) -> int:
         raise ValueError(f"`memory.ports` must be 1, not {memory.ports}")
     if array.group != 8:
         raise ValueError(f"`array.group` must be 8, not {array.group}")
-    if memory.port_bits // 8 not in _WIDTHS:
-        raise ValueError(f"`memory.port_bits` must be one of {[8 * w for w in _WIDTHS]}, not {memory.port_bits}")
+    if memory.port_bits not in RTL_PORT_BITS:
+        raise ValueError(f"`memory.port_bits` must be one of {list(RTL_PORT_BITS)}, not {memory.port_bits}")
     return memory.port_bits // 8
 
 

@@ -238,6 +238,32 @@ def test_watchdog_ends_a_deadlock() -> None:
     recover(bench, change)
 
 
+def test_a_watchdog_that_is_set_in_the_run_waits_as_long() -> None:
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        stage = stage_of([Loop(count=9), timed(E.VECTOR, 60), EndLoop()])
+        await driver.load(program_of(stage), memory_bytes=DRAM_BYTES)
+        await driver.start()
+        while (await driver.status()).busy != {E.VECTOR}:
+            assert (await driver.status()).state is State.RUNNING
+        await bus.write32(offset("WATCHDOG"), 1000)
+        assert (await driver.wait()).state is State.DONE
+
+    Bench(architecture_of()).run(test)
+
+
+def test_a_fault_leaves_nothing_behind() -> None:
+    bench = Bench(architecture_of())
+    stage = stage_of([timed(E.LOAD, 5), timed(E.VECTOR, 1, wait=S.VIN_FULL)])
+
+    async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await fails(bench, ctx, driver, program_of(stage), watchdog_cycles=100)
+        await driver.soft_reset()
+        for name in ("FAULT", "FAULT_INDEX"):
+            assert await bus.read32(offset(name)) == 0
+
+    recover(bench, change)
+
+
 def test_watchdog_ends_an_engine_that_hangs() -> None:
     """The error state does not wait for it for ever, nor does the soft reset."""
     bench = Bench(architecture_of())
