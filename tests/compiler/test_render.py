@@ -100,9 +100,11 @@ def test_the_shipped_field() -> None:
     """A procedural scene, its factors and network as they were trained."""
     scene = load_scene("solid")
     architecture = machine(block=16, patch=32, components=(16, 48))
-    program = compile_picture(scene.field, scene.camera.resized(16, 16), scene.settings, architecture)
+    # The scene's own picture is large: its colours would be summed by a library, which differs from machine to machine.
+    settings = dataclasses.replace(scene.settings, exact=True)
+    program = compile_picture(scene.field, scene.camera.resized(16, 16), settings, architecture)
     executor.run(program, architecture)
-    wanted = render(scene.field, scene.camera.resized(16, 16), "sweep", scene.settings).image
+    wanted = render(scene.field, scene.camera.resized(16, 16), "sweep", settings).image
     np.testing.assert_array_equal(host.read(program, PICTURE).view(np.uint32), wanted.view(np.uint32))
 
 

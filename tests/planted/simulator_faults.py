@@ -15,8 +15,8 @@ SIMULATOR_FAULTS = (
     Fault(
         "what is known of a stage serves one with other modifiers of addresses",
         "sim/gossamer_sim/places.py",
-        "return cls, read(instruction), modifiers, deal_cycles(instruction)",
-        "return cls, read(instruction), modifiers",
+        "timed_modifiers(instruction), deal_cycles(instruction)",
+        "timed_modifiers(instruction)",
         "tests/sim/test_places.py::test_modifiers_of_addresses_cost_their_own",
     ),
     Fault(
