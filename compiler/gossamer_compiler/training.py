@@ -108,9 +108,7 @@ def _named(layer: str) -> Iterator[None]:
     try:
         yield
     except FieldRangeError as error:
-        raise UnsupportedError(
-            f"layer {layer!r} exceeds the instruction set: {error}", "a smaller batch or layer"
-        ) from error
+        raise UnsupportedError(f"layer {layer!r} exceeds the instruction set: {error}", "a smaller batch") from error
 
 
 class _Compiler:
