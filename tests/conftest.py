@@ -20,6 +20,8 @@ TESTS = Path(__file__).parent
 # Of golden, compiler, simulator and schedules alone.
 WITHOUT_RTL = {TESTS / folder for folder in ("models", "models/numerics", "models/render", "compiler", "sim")}
 BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6"}
+# Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
+ONE_CASE_IS_FAST = {TESTS / "system"}
 
 
 def in_verilator(path: Path) -> bool:
@@ -35,7 +37,13 @@ def in_verilator(path: Path) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep slow tests that may build in Verilator on one worker, so that two builds never run at once."""
+    seen: set[str] = set()
     for item in items:
+        if item.path.parent in ONE_CASE_IS_FAST:
+            test, _, case = item.nodeid.partition("[")
+            if case and test in seen:
+                item.add_marker(pytest.mark.slow)
+            seen.add(test)
         if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group") and in_verilator(item.path):
             item.add_marker(pytest.mark.xdist_group("verilator"))
 

@@ -45,6 +45,7 @@ def found() -> RtlTraining:
     return train(MACHINE, steps=STEPS, behaviour=Behaviour("scripted", 5), execute=played)
 
 
+@pytest.mark.slow
 def test_machine_that_is_right(found: RtlTraining) -> None:
     assert found.passed
     assert (found.memory, len(found.steps)) == ("scripted", STEPS)
@@ -66,6 +67,7 @@ def test_plan_changes_batches_and_weights() -> None:
     assert {stage.stage for stage in plan.prepare.stages} == {"prepare"}
 
 
+@pytest.mark.slow
 def test_wrong_bits_and_cycles_show() -> None:
     def wrong(plan: TrainingPlan, architecture: Architecture, behaviour: Behaviour) -> Sequence[Executed]:
         found = played(plan, architecture, behaviour)

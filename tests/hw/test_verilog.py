@@ -32,6 +32,7 @@ def small() -> ProcessingElement:
     return ProcessingElement(ElementParameters(group=2, slots=2, multiply_latency=2, add_latency=2))
 
 
+@pytest.mark.slow
 def test_element_and_lane_are_written_once() -> None:
     verilog = emit_verilog(make(), name="top")
     for module, count in ((ELEMENT_MODULE, 4), (LANE_MODULE, 2)):
@@ -71,6 +72,7 @@ class _Top(wiring.Component):
         return m
 
 
+@pytest.mark.slow
 def test_pragma_stands_in_the_body() -> None:
     verilog = emit_verilog(make(), name="top", pragmas={ELEMENT_MODULE: "verilator no_inline_module"})
     _, _, element = verilog.partition(f"module {ELEMENT_MODULE}(")

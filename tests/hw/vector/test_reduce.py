@@ -102,6 +102,7 @@ def test_reduces(lanes: int) -> None:
     assert cycles == [vector_cycles(architecture, v) for v in instructions]
 
 
+@pytest.mark.slow
 def test_sums_do_not_outlive_a_stage() -> None:
     architecture = machine_of(8, 4)
     rng = np.random.default_rng(SEED)
