@@ -1,8 +1,20 @@
-"""Run the command line as ``python -m gossamer``."""
+"""Where commands begin, ``python -m gossamer`` and ``gossamer``: nothing is imported before an interrupt is met."""
 
 import sys
 
-from gossamer.cli import main
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run one command and return its exit code, that of an interrupt while modules load too."""
+    try:
+        from gossamer.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        sys.stderr.write("gossamer: interrupted\n")
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,9 @@
 import argparse
 import atexit
 import gc
+import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +24,7 @@ from gossamer_reports.drawing import Artist
 
 __all__ = ["main"]
 
-_PASSED, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
+_PASSED, _FAILED, _BAD_INPUT, _INTERRUPTED, _UNREAD = 0, 1, 2, 130, 141
 RENDER_ARCHITECTURE = "rtnerf-edge"
 _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
@@ -30,10 +32,14 @@ _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     atexit.register(gc.freeze)  # else Python looks at every object once more before it lets go of all
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
+    _write_every_name()
     try:
-        return int(arguments.run(arguments))
+        arguments = _parser().parse_args(argv)
+        _check_text(arguments)
+        logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"gossamer: {error}", file=sys.stderr)
         return _BAD_INPUT
@@ -43,9 +49,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         print(f"gossamer: what was asked for does not fit this machine's memory: {error}", file=sys.stderr)
         return _BAD_INPUT
+    except BrokenPipeError:
+        _drop_output()
+        return _UNREAD
+    except OSError as error:
+        _drop_output()
+        print(f"gossamer: the system gave up: {error}", file=sys.stderr)
+        return _BAD_INPUT
     except KeyboardInterrupt:
         print("gossamer: interrupted", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _write_every_name() -> None:
+    """Let names hold what the terminal's encoding lacks: escapes are written in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_text(arguments: argparse.Namespace) -> None:
+    """Refuse arguments that are no text: results hold names, and files of results are UTF-8."""
+    for given in vars(arguments).values():
+        if isinstance(given, str | Path):
+            try:
+                str(given).encode()
+            except UnicodeEncodeError:
+                raise InputError(
+                    f"{str(given)[:80]!r} is no UTF-8", "a name in UTF-8, and a locale that reads it"
+                ) from None
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to a stdout that takes nothing, at exit neither."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file
+        return
 
 
 class _Parser(argparse.ArgumentParser):

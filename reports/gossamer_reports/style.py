@@ -1,5 +1,6 @@
 """Look of the plots: colours that colour-blind readers tell apart (Okabe and Ito), and settings that leave no trace."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -82,10 +83,11 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Apply the settings inside a ``with`` only."""
+    """Apply the settings inside a ``with`` only; a letter that the font lacks is drawn as a box, without a word."""
     from matplotlib import rc_context
 
-    with rc_context(_SETTINGS):  # type: ignore[arg-type]
+    with rc_context(_SETTINGS), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 

@@ -2,15 +2,19 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import TextIO
 
 import pytest
 
 import gossamer.verify
 from gossamer import api
+from gossamer.__main__ import main as start
 from gossamer.cli import main
 from gossamer.verify import Verification
 from gossamer.verify_file import MachineStoppedError
@@ -172,6 +176,7 @@ def test_api_is_imported_on_first_use() -> None:
         (MachineStoppedError("the machine in RTL stopped with ILLEGAL"), "stopped with ILLEGAL", 1),
         (MemoryError("Unable to allocate 24.0 GiB"), "does not fit this machine's memory: Unable to allocate 24.0", 2),
         (KeyboardInterrupt(), "interrupted", 130),
+        (OSError(24, "Too many open files"), "Too many open files", 2),
     ],
 )
 def test_what_ends_a_command_from_outside_is_one_line(
@@ -186,3 +191,54 @@ def test_what_ends_a_command_from_outside_is_one_line(
     assert printed.startswith("gossamer: ")
     assert message in printed
     assert printed.count("\n") == 1
+
+
+def test_an_interrupt_while_modules_load_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "gossamer.cli", Loading("gossamer.cli"))
+    assert start() == 130
+    assert capsys.readouterr().err == "gossamer: interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_output_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = in_a_process(tmp_path, "generate", "--unit", "pe", "--out", str(tmp_path / "o"), stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gossamer: the system gave up: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        done = in_a_process(tmp_path, "generate", "--unit", "pe", "--out", str(tmp_path / "o"), stdout=closed)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_names_beyond_the_terminals_letters_are_written_as_escapes(tmp_path: Path) -> None:
+    folder = str(tmp_path / "\u540d")
+    plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = in_a_process(tmp_path, "generate", "--unit", "pe", "--out", folder, environment=plain)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\\u540d\n")
+
+
+def test_a_name_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "bad\udcff.yaml"]) == 2
+    assert "'bad\\udcff.yaml' is no UTF-8" in capsys.readouterr().err
+
+
+def in_a_process(
+    folder: Path, *arguments: str, stdout: int | TextIO = subprocess.PIPE, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "gossamer", *arguments], cwd=folder, env={**os.environ, **(environment or {})},
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
