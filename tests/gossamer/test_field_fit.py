@@ -1,8 +1,6 @@
 """The trainer: a tiny field learns, pruning prunes, and golden renders what PyTorch renders."""
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from gossamer_models.render.shapes import distances, scene
 from gossamer_models.render.views import load_views
 from gossamer_models.sparsity import Pattern
 from tests.models.render.fields import random_field
+from tests.real_views import lego
 
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
@@ -35,8 +34,6 @@ torch.set_num_threads(1)
 
 LOW, HIGH = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
 SMALL = Shape(density=4, appearance=6, features=6, hidden=(16,))
-# Real pictures, where there are some: docs/fields.md.
-LEGO = Path(os.environ.get("GOSSAMER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "lego_200"
 VIEWS = cast_views(scene("solid"), 8, 24, samples=1)
 
 
@@ -81,9 +78,8 @@ def test_a_field_learns_and_is_pruned() -> None:
 
 @pytest.mark.slow
 def test_a_real_scene_is_learnt() -> None:
-    if not (LEGO / "transforms_train.json").exists():
-        pytest.skip(f"{LEGO} is not there")
-    train, test = load_views(LEGO), load_views(LEGO, "test")
+    folder = lego()
+    train, test = load_views(folder), load_views(folder, "test")
     settings = FitSettings((24, 32), (60, 60), 1, rays=256, cubes=32, sparsity=0.0, shape=SMALL)
     field = fit(train, "lego", (-1.5,) * 3, (1.5,) * 3, settings, lambda _: None).unpruned
     camera = test.camera(0).resized(50, 50)
