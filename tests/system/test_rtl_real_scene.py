@@ -26,7 +26,7 @@ LEAST_DB = 15.0
 
 
 def fitted(views: Views) -> tuple[Field, ...]:
-    """Fields per sample with 2:8 and deferred with a dense network, of 70 iterations: seconds."""
+    """Fields per sample with 2:8 and deferred with a dense network, of about eighty iterations: seconds."""
     torch = pytest.importorskip("torch", reason="PyTorch is the optional extra `torch`")
     # Threads that wait for each other cost more than such small tensors.
     torch.set_num_threads(1)
