@@ -9,9 +9,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
@@ -34,31 +35,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)  # else Python looks at every object once more before it lets go of all
     _write_every_name()
     try:
+        return _run(argv)
+    except InputError as error:
+        return _end(str(error), _BAD_INPUT)
+    except GossamerError as error:
+        return _end(str(error), _FAILED)
+    except MemoryError as error:
+        return _end(f"what was asked for does not fit this machine's memory: {error}", _BAD_INPUT)
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        return _UNREAD
+    except OSError as error:
+        _drop(sys.stdout)
+        return _end(f"the system gave up: {error}", _BAD_INPUT)
+    except KeyboardInterrupt:
+        return _end("interrupted", _INTERRUPTED)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run one command, and see what it printed written."""
+    try:
         arguments = _parser().parse_args(argv)
         _check_text(arguments)
         logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-        return code
-    except InputError as error:
-        print(f"gossamer: {error}", file=sys.stderr)
-        return _BAD_INPUT
-    except GossamerError as error:
-        print(f"gossamer: {error}", file=sys.stderr)
-        return _FAILED
-    except MemoryError as error:
-        print(f"gossamer: what was asked for does not fit this machine's memory: {error}", file=sys.stderr)
-        return _BAD_INPUT
-    except BrokenPipeError:
-        _drop_output()
-        return _UNREAD
-    except OSError as error:
-        _drop_output()
-        print(f"gossamer: the system gave up: {error}", file=sys.stderr)
-        return _BAD_INPUT
-    except KeyboardInterrupt:
-        print("gossamer: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return int(arguments.run(arguments))
+    finally:  # --help ends here too
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _end(message: str, code: int) -> int:
+    """Say why a command ends, where anybody can be told; return its exit code."""
+    try:
+        print(f"gossamer: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+    return code
+
+
+def _drop(stream: TextIO | None) -> None:
+    """Let nothing more be written to what takes nothing, at exit neither."""
+    if stream is not None:
+        with suppress(OSError, ValueError):  # it is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _write_every_name() -> None:
@@ -75,17 +94,8 @@ def _check_text(arguments: argparse.Namespace) -> None:
             try:
                 str(given).encode()
             except UnicodeEncodeError:
-                raise InputError(
-                    f"{str(given)[:80]!r} is no UTF-8", "a name in UTF-8, and a locale that reads it"
-                ) from None
-
-
-def _drop_output() -> None:
-    """Let nothing more be written to a stdout that takes nothing, at exit neither."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file
-        return
+                what = f"{str(given)[:80]!r} is no UTF-8"
+                raise InputError(what, "a name in UTF-8, and a locale that reads it") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +104,12 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """Exit with one line."""
         self.exit(_BAD_INPUT, f"gossamer: {' '.join(message.split())}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: TextIO | None = None) -> None:  # type: ignore[override]
+        """Print, and do not keep it silent if that fails."""
+        stream: TextIO | None = file or sys.stderr
+        if stream is not None:
+            stream.write(message)
 
 
 def _parser() -> argparse.ArgumentParser:

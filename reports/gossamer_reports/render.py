@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import getdata, getheader
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -218,17 +219,23 @@ def _machine_line(result: Result) -> str:
 
 
 def write_gif(path: Path, pictures: Iterable[Float32]) -> None:
-    """Write pictures as an endless loop of a few seconds, 256 colours each.
+    """Write pictures as an endless loop of a few seconds, each a frame of its own 256 colours.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
-    first, *rest = (_eight_bits(picture).quantize(256) for picture in pictures)
-    pause = max(_TURN_MS // (1 + len(rest)) // 10 * 10, _LEAST_PAUSE_MS)  # files count hundredths of a second
+    frames = [_eight_bits(picture).quantize(256) for picture in pictures]
+    pause = max(_TURN_MS // len(frames) // 10 * 10, _LEAST_PAUSE_MS)  # files count hundredths of a second
+    header, _ = getheader(frames[0].copy(), info={"loop": 0, "optimize": False})
     try:
-        first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
+        with path.open("wb") as stream:
+            stream.writelines(header)
+            for frame in frames:
+                # `save_all` would join frames that are equal.
+                stream.writelines(getdata(frame, duration=pause, include_color_table=True))
+            stream.write(b";")
     except OSError as error:
         raise InputError(f"cannot be written ({error})", source=str(path)) from None
 

@@ -206,9 +206,10 @@ def test_an_interrupt_while_modules_load_is_one_line(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
-def test_output_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("generate", "--unit", "pe", "--out", "o"), ("--help",), ("--version",)])
+def test_output_that_takes_nothing_is_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        done = in_a_process(tmp_path, "generate", "--unit", "pe", "--out", str(tmp_path / "o"), stdout=full)
+        done = in_a_process(tmp_path, *command, stdout=full)
     assert done.returncode == 2
     assert done.stderr.startswith("gossamer: the system gave up: ")
     assert done.stderr.count("\n") == 1
@@ -233,6 +234,18 @@ def test_names_beyond_the_terminals_letters_are_written_as_escapes(tmp_path: Pat
 def test_a_name_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "bad\udcff.yaml"]) == 2
     assert "'bad\\udcff.yaml' is no UTF-8" in capsys.readouterr().err
+
+
+def test_no_library_warns_at_the_terminal(tmp_path: Path) -> None:
+    code = (
+        "import sys, types, warnings; from gossamer.__main__ import main\n"
+        "cli = sys.modules['gossamer.cli'] = types.ModuleType('cli')\n"
+        "cli.main = lambda: warnings.warn('overflow encountered in multiply', RuntimeWarning) or 7\n"
+        "sys.exit(main())"
+    )
+    for options, warned in (((), False), (("-W", "default"), True)):
+        done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, "overflow" in done.stderr) == (7, warned)
 
 
 def in_a_process(
