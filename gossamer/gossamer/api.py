@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.folders import make_directory, writing
+from gossamer.folders import clear, make_directory, writing
 from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer.runner import Runner
@@ -24,6 +24,7 @@ from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import SimResult
 from gossamer_models.workload import Training, Workload, load_workload
 from gossamer_reports.compare import Comparison
+from gossamer_reports.plots import PLOTS
 from gossamer_reports.result import Result, simulation_result, versions, write_json
 from gossamer_reports.schedule import schedule_result
 from gossamer_sim.executor import Simulator
@@ -184,7 +185,7 @@ def write_simulation(
     artist: "Artist | None" = None,
     note: Note = silent,
 ) -> list[Path]:
-    """Write ``result.json``, ``trace.json`` and the plots; return the files.
+    """Write ``result.json``, ``trace.json`` and the plots; return the files. Those of an earlier run are removed first.
 
     Parameters
     ----------
@@ -197,6 +198,8 @@ def write_simulation(
     """
     make_directory(directory)
     note("writing result and trace")
+    with writing(directory):
+        clear(directory, ("result.json", "trace.json", *PLOTS))
     write_json(directory / "result.json", simulation.result)
     if artist is not None:
         artist.draw(directory / "result.json")

@@ -2,13 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gossamer_models.errors import InputError
 
-__all__ = ["check_directory", "make_directory", "writing"]
+__all__ = ["check_directory", "clear", "make_directory", "writing"]
 
 
 def check_directory(directory: Path) -> None:
@@ -41,6 +41,18 @@ def make_directory(directory: Path) -> None:
             pass
     except (OSError, ValueError) as error:
         raise _unwritable(directory, error) from None
+
+
+def clear(directory: Path, names: Iterable[str]) -> None:
+    """Remove files of an earlier run's, so that none of them passes for a result of this one; nothing else.
+
+    Raises
+    ------
+    OSError
+    """
+    for path in map(directory.joinpath, names):
+        if path.is_file() or path.is_symlink():
+            path.unlink()
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from gossamer.finite import check_finite
-from gossamer.folders import make_directory, writing
+from gossamer.folders import clear, make_directory, writing
 from gossamer.notes import Note
 from gossamer.orbit import check_frames, orbit_cameras, render_orbit
 from gossamer.render_study import check_fit, count_frames, other_colourings, with_costs
@@ -26,11 +27,15 @@ from gossamer_reports.result import Result, write_json
 
 __all__ = ["render_scene"]
 
+_WRITTEN: Final = ("image.png", "reference.png", "result.json", "ablation.png", "ablation.svg", "orbit.gif")
+
 
 def render_scene(
     source: str | Path, directory: Path, *, architecture: str, note: Note, orbit: int | None = None
 ) -> Result:
-    """Render a scene and time it; write ``image.png``, ``reference.png``, ``ablation.png`` and ``result.json``.
+    """Render a scene and time it; write ``image.png``, ``reference.png``, ``ablation`` and ``result.json``.
+
+    What the folder holds of these names is removed first, `orbit.gif` of an earlier run too.
 
     Parameters
     ----------
@@ -72,6 +77,7 @@ def render_scene(
         result = with_costs(render_result(scene, picture, baseline, unpruned), scene, machine, frames, picture, note)
     make_directory(directory)
     with writing(directory):
+        clear(directory, _WRITTEN)
         write_png(directory / "image.png", picture.image)
         write_png(directory / "reference.png", scene.reference)
         write_json(directory / "result.json", result)

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from gossamer_reports.result import Result
 
-__all__ = ["ledger_figure", "save_figure", "save_plots", "speedup_figure"]
+__all__ = ["PLOTS", "ledger_figure", "save_figure", "save_plots", "speedup_figure"]
+
+_FIGURES = {"speedup": speedup_figure, "ledger": ledger_figure}
+_KINDS = ("png", "svg")
+
+PLOTS = tuple(f"{name}.{kind}" for name in _FIGURES for kind in _KINDS)
+"""Files that `save_plots` writes."""
 
 _DOTS_PER_INCH = 150
 _COMPRESSION = 1
@@ -25,14 +31,14 @@ _COMPRESSION = 1
 def save_plots(result: "Result", directory: Path) -> list[Path]:
     """Draw every figure of a simulation as PNG and SVG; return the files."""
     files: list[Path] = []
-    for name, draw in (("speedup", speedup_figure), ("ledger", ledger_figure)):
+    for name, draw in _FIGURES.items():
         files += save_figure(draw(result), directory / name)
     return files
 
 
 def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Write a figure as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in _KINDS]
     with plot_style():
         figure.savefig(files[0], dpi=_DOTS_PER_INCH, pil_kwargs={"compress_level": _COMPRESSION})
         figure.savefig(files[1], metadata={"Date": None})

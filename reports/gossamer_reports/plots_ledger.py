@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, lay_out, plot_style, stage_label
+from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, lay_out, plot_style, shortened, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,8 @@ def ledger_figure(result: "Result") -> "Figure":
             axes.set_xlim(-0.6, len(groups) - 0.4)
             _label_groups(axes, groups, bars)
         figure.suptitle(
-            f"Where the cycles go: {workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
+            f"Where the cycles go: {shortened(workload['network'])}, batch {workload['batch']},"
+            f" on {shortened(workload['architecture'], 20)}"
         )
         handles, labels = shares.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", reverse=True)

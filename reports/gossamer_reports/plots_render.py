@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from gossamer_models.numerics.formats import Float32
 from gossamer_reports.result import Result
-from gossamer_reports.style import RENDER_COLORS, lay_out, plot_style
+from gossamer_reports.style import RENDER_COLORS, lay_out, plot_style, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def ablation_figure(result: Result) -> "Figure":
         axes.grid(axis="x", visible=True)
         axes.set_xlabel("time of a picture [Mcycles]")
         width, height = result["scene"]["size"]
-        title = f"{result['name']}, {width} x {height}, on {result['architecture']}"
+        title = f"{shortened(result['name'])}, {width} x {height}, on {shortened(result['architecture'], 20)}"
         axes.set_title(f"{title}: where the cycles go (modelled; * not fine-tuned)")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(large) + 1)
         lay_out(figure)

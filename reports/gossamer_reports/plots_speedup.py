@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, lay_out, plot_style, stage_label
+from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, lay_out, plot_style, shortened, stage_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,8 @@ def speedup_figure(result: "Result") -> "Figure":
             if number == 1:
                 axes.set_title("Per layer")
         workload = result["workload"]
-        what = f"{workload['network']}, batch {workload['batch']}, on {workload['architecture']}"
+        names = shortened(workload["network"]), shortened(workload["architecture"], 20)
+        what = f"{names[0]}, batch {workload['batch']}, on {names[1]}"
         figure.suptitle(f"Speed-up of {_name(workload['training'])}: {what}")
         lay_out(figure)
     return figure

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDEAL", "LEDGER_COLORS", "MACHINE", "METHOD_COLORS", "RENDER_COLORS", "STAGE_COLORS", "lay_out", "plot_style",
-    "stage_label",
+    "shortened", "stage_label",
 ]  # fmt: skip
 
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -101,6 +101,12 @@ def lay_out(figure: "Figure") -> None:
         if not axes.get_xlabel():
             axes.xaxis.set_label_coords(0.5, 0.0)  # nor need a place be found for nothing
     ConstrainedLayoutEngine().execute(figure)
+
+
+def shortened(name: str, most: int = 30) -> str:
+    """Return a name as a title has room for: on one line, its end left out if it is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def stage_label(stage: str) -> str:

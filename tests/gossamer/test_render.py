@@ -34,6 +34,8 @@ def scene(folder: Path, **changes: str) -> str:
 
 
 def test_the_shipped_field_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "orbit.gif").write_text("a turn around another scene of this name")
     assert main(["render", scene(tmp_path), "--out", str(tmp_path / "out")]) == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     baseline = result["baseline"]

@@ -50,6 +50,14 @@ def test_a_name_is_no_formula(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
+def test_long_names_stay_within_the_picture() -> None:
+    figure = ablation_figure(RESULT | {"name": "n" * 250, "architecture": "a" * 250})
+    (axes,) = figure.axes
+    title = next(text for text in (axes.title, axes._left_title) if text.get_text())  # type: ignore[attr-defined]
+    box = title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_small_parts_are_drawn_together() -> None:
     (axes,) = ablation_figure(RESULT).axes
     legend = axes.get_legend()

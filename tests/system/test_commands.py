@@ -65,6 +65,7 @@ def test_simulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "speedup.png").write_text("of an earlier run")
     run(capsys, "simulate", str(DIGITS), "--no-plots", "--out", str(tmp_path))
     result, trace = result_in(tmp_path), json.loads((tmp_path / "trace.json").read_text())
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "trace.json"}
