@@ -65,7 +65,7 @@ def ablation_figure(result: Result) -> "Figure":
         axes.grid(axis="x", visible=True)
         axes.set_xlabel("time of a picture [Mcycles]")
         width, height = result["scene"]["size"]
-        title = f"{shortened(result['name'])}, {width} x {height}, on {shortened(result['architecture'], 20)}"
+        title = f"{shortened(result['name'], 20)}, {width} x {height}, on {shortened(result['architecture'], 14)}"
         axes.set_title(f"{title}: where the cycles go (modelled; * not fine-tuned)")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(large) + 1)
         lay_out(figure)
