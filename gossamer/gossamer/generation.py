@@ -46,7 +46,7 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     note(f"generating Verilog of {machine.name}")
     verilog = machine_verilog(machine)
     with writing(directory):
-        files = write_machine(verilog, directory)
+        files = write_machine(machine, verilog, directory)
     resources = None
     if synthesis:
         part = _part(synthesis)

@@ -9,13 +9,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from gossamer_hw.named_registers import AsyncBus, Bus, NamedRegisters, member, part
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import (
+    ADDRESS_BITS,
+    BASE_ALIGNMENT_BYTES,
     ENGINES,
+    MAGIC,
     NO_INDEX,
     REGISTERS,
     Control,
@@ -23,32 +27,12 @@ from gossamer_models.registers import (
     Interrupt,
     State,
     identification,
-    offset,
+    unnamed_fields,
 )
 
 __all__ = ["AsyncBus", "AsyncDriver", "Bus", "Driver", "FaultReport", "Memory", "RunCounters", "Status"]
 
 _T = TypeVar("_T")
-
-
-class Bus(Protocol):
-    """Registers, as a PCIe BAR or PYNQ's MMIO gives them."""
-
-    def read32(self, offset: int, /) -> int:
-        """Read the register at a byte offset."""
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write the register at a byte offset."""
-
-
-class AsyncBus(Protocol):
-    """The same in coroutines, as a bench's bus master gives them."""
-
-    async def read32(self, offset: int, /) -> int:
-        """Read the register at a byte offset."""
-
-    async def write32(self, offset: int, value: int, /) -> None:
-        """Write the register at a byte offset."""
 
 
 class Memory(Protocol):
@@ -112,7 +96,7 @@ class AsyncDriver:
     """
 
     def __init__(self, bus: AsyncBus, memory: Memory | None) -> None:
-        self._bus = bus
+        self._registers = NamedRegisters(bus)
         self._memory = memory
 
     async def check(self, architecture: Architecture, program: Program | None = None) -> None:
@@ -121,20 +105,25 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The program was compiled for another architecture, or the machine is another build; all registers that
-            differ are named.
+            No machine answers, the program was compiled for another architecture, or the machine is another build; all
+            registers that differ are named.
         """
         if program is not None and program.architecture != architecture.name:
             raise GossamerError(
                 f"program {program.name!r} was compiled for {program.architecture!r}, not {architecture.name!r}"
             )
-        differences = []
+        if (found := await self._registers.read("MAGIC")) != MAGIC:
+            raise GossamerError(f"no machine answers on this bus: MAGIC is {found:#x}, not {MAGIC:#x}")
+        differences = {}
         for name, expected in identification(architecture).items():
-            found = await self._read(name)
-            if found != expected:
-                differences.append(f"{name} is {found:#x}, not {expected:#x}")
-        if differences:
-            raise GossamerError(f"the machine is no build of {architecture.name!r}: {'; '.join(differences)}")
+            if (found := await self._registers.read(name)) != expected:
+                differences[name] = f"{name} is {found:#x}, not {expected:#x}"
+        if not differences:
+            return
+        text = f"the machine is no build of {architecture.name!r}: {'; '.join(differences.values())}"
+        if list(differences) == ["FINGERPRINT"]:
+            text += f" (it differs in {', '.join(unnamed_fields(architecture))}, or was built by another version)"
+        raise GossamerError(text)
 
     async def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
         """Write a program's image, if it is filled, and its stages behind it; set the registers of a run.
@@ -147,7 +136,8 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The program needs more than `memory_bytes`, or the driver has no memory.
+            The program needs more than `memory_bytes`, the driver has no memory, or as :meth:`point`; nothing is
+            written then.
         """
         if self._memory is None:
             raise GossamerError("a driver without a memory cannot load a program")
@@ -155,17 +145,25 @@ class AsyncDriver:
         size = base + len(stages) if memory_bytes is None else memory_bytes
         if base + len(stages) > size:
             raise GossamerError(f"program {program.name!r} needs {base + len(stages)} bytes of DRAM, not {size}")
+        _check_run(base, len(program.stages), size, watchdog_cycles)
         if program.memory.data is not None:
             self._memory.write(0, program.memory.data.tobytes())
         self._memory.write(base, stages)
         await self.point(base, len(program.stages), size, watchdog_cycles)
 
     async def point(self, base: int, stages: int, memory_bytes: int, watchdog_cycles: int) -> None:
-        """Set the registers of a run: where the encoded stages lie, how many, size of DRAM, watchdog."""
-        await self._write_wide("PROGRAM_BASE", base)
-        await self._write_wide("MEMORY_SIZE", memory_bytes)
-        await self._write("PROGRAM_STAGES", stages)
-        await self._write("WATCHDOG", watchdog_cycles)
+        """Set the registers of a run: where the encoded stages lie, how many, size of DRAM, watchdog.
+
+        Raises
+        ------
+        GossamerError
+            A value does not fit its register, or the base is not aligned; nothing is written then.
+        """
+        _check_run(base, stages, memory_bytes, watchdog_cycles)
+        await self._registers.write_wide("PROGRAM_BASE", base)
+        await self._registers.write_wide("MEMORY_SIZE", memory_bytes)
+        await self._registers.write("PROGRAM_STAGES", stages)
+        await self._registers.write("WATCHDOG", watchdog_cycles)
 
     async def start(self) -> None:
         """Enable the interrupt, forget past ones and start the run.
@@ -179,12 +177,12 @@ class AsyncDriver:
         if state not in (State.IDLE, State.DONE):
             raise GossamerError(f"a machine that is {state.name} cannot start")
         await self.clear_interrupts()
-        await self._write("INTERRUPT_ENABLE", int(Interrupt.DONE | Interrupt.ERROR))
-        await self._write("CONTROL", int(Control.START))
+        await self._registers.write("INTERRUPT_ENABLE", int(Interrupt.DONE | Interrupt.ERROR))
+        await self._registers.write("CONTROL", int(Control.START))
 
     async def stop(self) -> None:
         """End the run behind the running stage."""
-        await self._write("CONTROL", int(Control.STOP))
+        await self._registers.write("CONTROL", int(Control.STOP))
 
     async def soft_reset(self, *, polls: int = 1_000_000) -> None:
         """Drain AXI, reset all but the registers that software writes, and wait until the machine is idle.
@@ -194,7 +192,7 @@ class AsyncDriver:
         GossamerError
             AXI does not drain, and there is no watchdog.
         """
-        await self._write("CONTROL", int(Control.SOFT_RESET))
+        await self._registers.write("CONTROL", int(Control.SOFT_RESET))
         for _ in range(polls):
             if (await self.status()).state is State.IDLE:
                 return
@@ -217,7 +215,8 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The run ended in the error state (the message is the fault), or not in time.
+            The run ended in the error state (the message is the fault), or not in time, or there was none: the machine
+            is idle since its reset.
         """
         limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while (status := await self.status()).state is State.RUNNING:
@@ -225,27 +224,29 @@ class AsyncDriver:
                 raise GossamerError(f"the run did not end within {timeout_seconds} s")
             if pause is not None:
                 await pause()
+        if status.state is State.IDLE:
+            raise GossamerError("no run to wait for: none has been started since the reset")
         if status.state is State.ERROR:
             raise GossamerError(str(await self.fault()))
         return status
 
     async def status(self) -> Status:
         """What the machine does now."""
-        value = await self._read("STATUS")
-        busy, pending = _part("STATUS", "BUSY", value), _part("STATUS", "PENDING", value)
-        return Status(State(_part("STATUS", "STATE", value)), _engines(busy), _engines(pending))
+        value = await self._registers.read("STATUS")
+        busy, pending = part("STATUS", "BUSY", value), part("STATUS", "PENDING", value)
+        return Status(member(State, "STATUS", "STATE", value), _engines(busy), _engines(pending))
 
     async def fault(self) -> FaultReport | None:
         """First fault of the last run, or None."""
-        value = await self._read("FAULT")
-        code = Fault(_part("FAULT", "CODE", value))
+        value = await self._registers.read("FAULT")
+        code = member(Fault, "FAULT", "CODE", value)
         if code is Fault.NONE:
             return None
-        index = await self._read("FAULT_INDEX")
+        index = await self._registers.read("FAULT_INDEX")
         return FaultReport(
             fault=code,
-            engine=Engine(_part("FAULT", "ENGINE", value)),
-            stage=await self._read("STAGE"),
+            engine=member(Engine, "FAULT", "ENGINE", value),
+            stage=await self._registers.read("STAGE"),
             instruction=None if index == NO_INDEX else index,
         )
 
@@ -253,38 +254,18 @@ class AsyncDriver:
         """Counters of the last run; of a run under way they are not of one moment."""
         return RunCounters(
             cycles=await self.cycles(),
-            busy_cycles={engine: await self._read_wide(f"BUSY_{engine.name}") for engine in ENGINES},
-            stages=await self._read("STAGES_DONE"),
-            executed=await self._read("EXECUTED"),
+            busy_cycles={engine: await self._registers.read_wide(f"BUSY_{engine.name}") for engine in ENGINES},
+            stages=await self._registers.read("STAGES_DONE"),
+            executed=await self._registers.read("EXECUTED"),
         )
 
     async def cycles(self) -> int:
         """Cycles of the last run, or of the one under way."""
-        return await self._read_wide("CYCLES")
+        return await self._registers.read_wide("CYCLES")
 
     async def clear_interrupts(self) -> None:
         """Forget what has happened; the interrupt line falls."""
-        await self._write("INTERRUPT_STATUS", int(Interrupt.DONE | Interrupt.ERROR))
-
-    async def _read(self, name: str) -> int:
-        return await self._bus.read32(offset(name))
-
-    async def _write(self, name: str, value: int) -> None:
-        await self._bus.write32(offset(name), value)
-
-    async def _read_wide(self, name: str) -> int:
-        """Read both halves; again if the high one has moved on meanwhile."""
-        high = await self._read(f"{name}_HIGH")
-        while True:
-            low = await self._read(f"{name}_LOW")
-            again = await self._read(f"{name}_HIGH")
-            if again == high:
-                return high << 32 | low
-            high = again
-
-    async def _write_wide(self, name: str, value: int) -> None:
-        await self._write(f"{name}_LOW", value & 0xFFFFFFFF)
-        await self._write(f"{name}_HIGH", value >> 32)
+        await self._registers.write("INTERRUPT_STATUS", int(Interrupt.DONE | Interrupt.ERROR))
 
 
 class Driver:
@@ -375,9 +356,19 @@ def _complete(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise GossamerError("a bus of plain calls must answer at once")
 
 
-def _part(register: str, name: str, value: int) -> int:
-    field = next(field for field in REGISTERS[register].fields if field.name == name)
-    return value >> field.offset_bits & ((1 << field.width_bits) - 1)
+def _check_run(base: int, stages: int, memory_bytes: int, watchdog_cycles: int) -> None:
+    """Check what the registers of a run are to hold."""
+    limits = (
+        ("base", base, ADDRESS_BITS),
+        ("stages", stages, REGISTERS["PROGRAM_STAGES"].width_bits),
+        ("memory_bytes", memory_bytes, ADDRESS_BITS),
+        ("watchdog_cycles", watchdog_cycles, REGISTERS["WATCHDOG"].width_bits),
+    )
+    for name, value, bits in limits:
+        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+            raise GossamerError(f"`{name}` must be an integer from 0 to {(1 << bits) - 1}, not {value!r}")
+    if base % BASE_ALIGNMENT_BYTES:
+        raise GossamerError(f"`base` must be a multiple of {BASE_ALIGNMENT_BYTES}, not {base}")
 
 
 def _engines(mask: int) -> frozenset[Engine]:

@@ -35,11 +35,13 @@ def machine_verilog(architecture: Architecture, *, pragmas: Mapping[str, str] | 
     return tidied(emit_verilog(Machine(architecture), name=TOP_MODULE, pragmas=pragmas))
 
 
-def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
+def write_machine(architecture: Architecture, verilog: str, directory: Path) -> tuple[Path, ...]:
     """Write a machine's text and its companions.
 
     Parameters
     ----------
+    architecture
+        Of the machine.
     verilog
         What :func:`machine_verilog` returned.
     directory
@@ -48,13 +50,14 @@ def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        ``gossamer.v``, ``isa.md``, ``registers.md``, and ``gossamer.h``: instructions and registers.
+        ``gossamer.v``, ``isa.md``, ``registers.md``, and ``gossamer.h``: instructions, registers, what identifies the
+        build.
     """
     texts = {
         f"{TOP_MODULE}.v": verilog,
         "isa.md": isa_reference(),
         "registers.md": register_reference(),
-        f"{TOP_MODULE}.h": isa_header() + "\n" + register_header(),
+        f"{TOP_MODULE}.h": isa_header() + "\n" + register_header(architecture),
     }
     directory.mkdir(parents=True, exist_ok=True)
     files = []
@@ -66,4 +69,4 @@ def write_machine(verilog: str, directory: Path) -> tuple[Path, ...]:
 
 def generate(architecture: Architecture, directory: Path) -> tuple[Path, ...]:
     """Write the machine of an architecture; see :func:`machine_verilog` and :func:`write_machine`."""
-    return write_machine(machine_verilog(architecture), directory)
+    return write_machine(architecture, machine_verilog(architecture), directory)

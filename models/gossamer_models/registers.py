@@ -7,19 +7,25 @@ registers, low half first. What is not listed reads 0 and ignores writes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from typing import cast
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.fingerprint import built_fields, fingerprint
 from gossamer_models.isa.instructions import ISA_VERSION
 from gossamer_models.isa.tokens import Engine
 
 __all__ = [
-    "ADDRESS_BITS", "ENGINES", "MAGIC", "NO_INDEX", "REGISTERS", "REGISTER_SPACE_BYTES", "Access", "Control", "Fault",
-    "Field", "Interrupt", "Register", "State", "identification", "offset", "register_header", "register_reference",
+    "ADDRESS_BITS", "BASE_ALIGNMENT_BYTES", "ENGINES", "MAGIC", "NO_INDEX", "REGISTERS", "REGISTER_SPACE_BYTES",
+    "Access", "Control", "Fault", "Field", "Interrupt", "Register", "State", "identification", "offset",
+    "register_header", "register_reference", "unnamed_fields",
 ]  # fmt: skip
 
 MAGIC = int.from_bytes(b"GSMR", "big")
 ADDRESS_BITS = 40
 REGISTER_SPACE_BYTES = 4096
+BASE_ALIGNMENT_BYTES = 64
+"""Of the address of the first stage's header."""
+
 NO_INDEX = 0xFFFF
 """Index of a fault that belongs to no instruction of a stage: its header, or the fetch."""
 
@@ -105,55 +111,56 @@ class Register:
     fields: tuple[Field, ...] = ()
 
 
+_FIELDS: dict[str, tuple[str, str]] = {
+    "ROWS": ("array.rows", "rows of the array, R"),
+    "COLUMNS": ("array.columns", "columns of the array, C"),
+    "GROUP": ("array.group", "elements of a word"),
+    "SLOTS": ("array.slots", "accumulator slots of a processing element"),
+    "DRAIN_PORTS": ("array.drain_ports", "shadow-register chains per column"),
+    "ADD_LATENCY_CYCLES": ("array.add_latency_cycles", "least Li x Lj of a GEMM"),
+    "LANES": ("vector.lanes", "lanes of the vector engine"),
+    "PRUNE_LANES": ("vector.prune_lanes", "lanes of the prune engine"),
+    "PORT_BITS": ("memory.port_bits", "width of the AXI data channels"),
+    "QUEUE_DEPTH": ("queue_depth", "instructions that an engine's queue holds"),
+    "A_WORDS": ("buffers.a_words", "words per row bank in a half of buffer A"),
+    "B_ENTRIES": ("buffers.b_entries", "entries per column bank in a half of buffer B"),
+    "ACCUMULATOR_WORDS": ("buffers.accumulator_words", "results per column bank in a half of buffer ACC"),
+    "VECTOR_IN_BYTES": ("buffers.vector_in_bytes", "bytes of a half of buffer VIN"),
+    "VECTOR_OUT_BYTES": ("buffers.vector_out_bytes", "bytes of a half of buffer VOUT"),
+    "PRUNE_ENTRIES": ("buffers.prune_entries", "entries in a half of buffer PRN"),
+    "PARAMETER_WORDS": ("buffers.parameter_words", "words of buffer PRM"),
+    "FEEDS_ARRAY": ("vector.feeds_array", "1: the vector engine can write buffer A"),
+    "CHUNKS": ("array.chunks", "most chunks of a product's sum side by side, Lr"),
+    "MULTIPLY_LATENCY_CYCLES": ("array.multiply_latency_cycles", "latency of operand select and multiplier"),
+}
+"""Registers that hold one field of the architecture: its path, and what it means."""
+
 _PARAMETERS: dict[str, str] = {
     "MAGIC": "the letters GSMR",
     "ISA_VERSION": "version of the instruction set",
-    "ROWS": "rows of the array, R",
-    "COLUMNS": "columns of the array, C",
-    "GROUP": "elements of a word",
-    "SLOTS": "accumulator slots of a processing element",
-    "DRAIN_PORTS": "shadow-register chains per column",
-    "ADD_LATENCY_CYCLES": "least Li x Lj of a GEMM",
-    "LANES": "lanes of the vector engine",
-    "PRUNE_LANES": "lanes of the prune engine",
-    "PORT_BITS": "width of the AXI data channels",
-    "QUEUE_DEPTH": "instructions that an engine's queue holds",
-    "A_WORDS": "words per row bank in a half of buffer A",
-    "B_ENTRIES": "entries per column bank in a half of buffer B",
-    "ACCUMULATOR_WORDS": "results per column bank in a half of buffer ACC",
-    "VECTOR_IN_BYTES": "bytes of a half of buffer VIN",
-    "VECTOR_OUT_BYTES": "bytes of a half of buffer VOUT",
-    "PRUNE_ENTRIES": "entries in a half of buffer PRN",
-    "PARAMETER_WORDS": "words of buffer PRM",
-    "FEEDS_ARRAY": "1: the vector engine can write buffer A",
+    **{name: meaning for name, (_, meaning) in _FIELDS.items()},
+    "FINGERPRINT": "start of the SHA-256 of all fields of the build's architecture, these and those without a register",
 }
 
 
 def identification(architecture: Architecture) -> dict[str, int]:
     """Values of the registers that identify a build, by register name."""
-    array, buffers = architecture.array, architecture.buffers
+    built = built_fields(architecture)
     return {
         "MAGIC": MAGIC,
         "ISA_VERSION": ISA_VERSION,
-        "ROWS": array.rows,
-        "COLUMNS": array.columns,
-        "GROUP": array.group,
-        "SLOTS": array.slots,
-        "DRAIN_PORTS": array.drain_ports,
-        "ADD_LATENCY_CYCLES": array.add_latency_cycles,
-        "LANES": architecture.vector.lanes,
-        "PRUNE_LANES": architecture.vector.prune_lanes,
-        "PORT_BITS": architecture.memory.port_bits,
-        "QUEUE_DEPTH": architecture.queue_depth,
-        "A_WORDS": buffers.a_words,
-        "B_ENTRIES": buffers.b_entries,
-        "ACCUMULATOR_WORDS": buffers.accumulator_words,
-        "VECTOR_IN_BYTES": buffers.vector_in_bytes,
-        "VECTOR_OUT_BYTES": buffers.vector_out_bytes,
-        "PRUNE_ENTRIES": buffers.prune_entries,
-        "PARAMETER_WORDS": buffers.parameter_words,
-        "FEEDS_ARRAY": int(architecture.vector.feeds_array),
+        **{name: cast("int", built[path]) for name, (path, _) in _FIELDS.items()},
+        "FINGERPRINT": fingerprint(architecture),
     }
+
+
+def unnamed_fields(architecture: Architecture) -> tuple[str, ...]:
+    """Paths of what only FINGERPRINT tells of; a section of which no register tells anything stands for its fields."""
+    told = {path for path, _ in _FIELDS.values()}
+    sections = {path.rpartition(".")[0] for path in told}
+    rest = (path for path in built_fields(architecture) if path not in told)
+    parts = ((path, path.partition(".")[0]) for path in rest)
+    return tuple(dict.fromkeys(path if section in sections else section for path, section in parts))
 
 
 def _flags(kind: type[IntFlag], meanings: Sequence[str]) -> tuple[Field, ...]:
@@ -201,11 +208,14 @@ def _control() -> Iterator[Register]:
         "INTERRUPT_ENABLE", 0x108, Access.READ_WRITE, "sources that raise `irq`", 2, 0, _flags(Interrupt, ends)
     )
     yield Register("INTERRUPT_STATUS", 0x10C, Access.CLEAR, "what has happened", 2, 0, _flags(Interrupt, ends))
-    base = "DRAM address of the first stage's header, a multiple of 64"
+    base = f"DRAM address of the first stage's header, a multiple of {BASE_ALIGNMENT_BYTES}"
     yield from _wide("PROGRAM_BASE", 0x110, Access.READ_WRITE, base, ADDRESS_BITS)
     yield Register("PROGRAM_STAGES", 0x118, Access.READ_WRITE, "stages to run")
     yield from _wide("MEMORY_SIZE", 0x120, Access.READ_WRITE, "bytes of DRAM; nothing lies at or above", ADDRESS_BITS)
-    quiet = "cycles in a row without an instruction that ends or a fetched beat that are a fault; 0: never"
+    quiet = (
+        "cycles in a row without an instruction that ends or a fetched beat that are a fault; 0: never; a write, in a"
+        " run too, starts the count anew"
+    )
     yield Register("WATCHDOG", 0x128, Access.READ_WRITE, quiet)
 
 
@@ -277,8 +287,11 @@ def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def register_header() -> str:
-    """C header of the register map: offsets, fields' places and widths, values of enumerations."""
+def register_header(architecture: Architecture) -> str:
+    """C header of the register map: offsets, fields' places and widths, values of enumerations.
+
+    Values by which a host knows a build of `architecture` are ``GOSSAMER_BUILD_<register>``.
+    """
     defines = [("REGISTER_SPACE_BYTES", REGISTER_SPACE_BYTES), ("MAGIC_VALUE", MAGIC), ("NO_INDEX", NO_INDEX)]
     for register in REGISTERS.values():
         defines.append((f"REG_{register.name}", register.offset))
@@ -287,6 +300,7 @@ def register_header() -> str:
             defines.append((f"{register.name}_{field.name}_BITS", field.width_bits))
     for kind in (State, Fault):
         defines += [(f"{kind.__name__.upper()}_{member.name}", member.value) for member in kind]
+    defines += [(f"BUILD_{name}", value) for name, value in identification(architecture).items()]
     lines = [
         "/* Gossamer registers; generated, do not edit. Byte offsets; places and widths of fields in bits. */",
         "#ifndef GOSSAMER_REGISTERS_H",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gossamer_hw.driver import AsyncDriver, Driver, FaultReport
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.instructions import Load, Vector
 from gossamer_models.isa.tokens import Engine, Semaphore
@@ -92,11 +92,100 @@ def test_check() -> None:
     machine = Machine()
     driver = Driver(machine, machine)
     machine.registers[offset("ROWS")] = 8
-    machine.registers[offset("MAGIC")] = 0
-    with pytest.raises(GossamerError, match="MAGIC is 0x0, not 0x47534d52; ROWS is 0x8, not 0x4"):
+    machine.registers[offset("CHUNKS")] = 1
+    with pytest.raises(GossamerError, match=r"no build of 'tiny-4x4': ROWS is 0x8, not 0x4; CHUNKS is 0x1, not 0x2$"):
         driver.check(TINY)
     with pytest.raises(GossamerError, match="program 'p' was compiled for 'tiny-4x4', not 'small-8x8'"):
         driver.check(load_architecture("small-8x8"), program_of())
+
+
+def build_of(architecture: Architecture) -> Machine:
+    machine = Machine()
+    machine.registers |= {offset(name): value for name, value in identification(architecture).items()}
+    return machine
+
+
+def test_builds_that_no_other_register_tells_apart() -> None:
+    """Another adder, multiplier or number of chunks has a register; a render engine and its lanes do not."""
+    rendering = load_architecture("render-8x8")
+    assert rendering.render is not None
+    others = [rendering.render.model_copy(update={name: 2}) for name in ("candidate_lanes", "exp_units", "kept")]
+    for render in (None, *others):
+        machine = build_of(rendering.model_copy(update={"render": render}))
+        with pytest.raises(GossamerError, match=r": FINGERPRINT is 0x\w+, not 0x\w+ \(it differs in .*\brender\b"):
+            Driver(machine, machine).check(rendering)
+    for name in ("chunks", "multiply_latency_cycles"):
+        array = TINY.array.model_copy(update={name: 5})
+        machine = build_of(TINY.model_copy(update={"array": array}))
+        with pytest.raises(GossamerError, match=rf"tiny-4x4': {name.upper()} is 0x5, not 0x.; FINGERPRINT is 0x"):
+            Driver(machine, machine).check(TINY)
+    machine = build_of(TINY.model_copy(update={"memory": TINY.memory.model_copy(update={"latency_cycles": 9})}))
+    Driver(machine, machine).check(TINY)
+
+
+@pytest.mark.parametrize("floating", [0xFFFFFFFF, 0])
+def test_nobody_answers(floating: int) -> None:
+    class Dead(Machine):
+        def read32(self, offset_bytes: int) -> int:
+            return floating
+
+    machine = Dead()
+    driver = Driver(machine, machine)
+    nobody = "^no machine answers on this bus: "
+    with pytest.raises(GossamerError, match=f"{nobody}MAGIC is {floating:#x}, not 0x47534d52$"):
+        driver.check(TINY)
+    if not floating:
+        return
+    for call in (driver.status, driver.start, driver.wait, driver.soft_reset):
+        with pytest.raises(GossamerError, match=f"{nobody}STATUS reads 0xffffffff"):
+            call()
+    with pytest.raises(GossamerError, match=f"{nobody}FAULT reads 0xffffffff"):
+        driver.fault()
+
+
+def test_numbers_that_are_none() -> None:
+    machine = Machine()
+    for value, name in ((9, "CODE"), (1 | 7 << 8, "ENGINE")):
+        machine.registers[offset("FAULT")] = value
+        with pytest.raises(GossamerError, match=f"no machine answers .*: FAULT reads {value:#x}, whose {name}"):
+            Driver(machine, machine).fault()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "most"),
+    [
+        ("base", 1 << 40, (1 << 40) - 1),
+        ("base", -64, (1 << 40) - 1),
+        ("stages", 1 << 32, (1 << 32) - 1),
+        ("memory_bytes", 1 << 40, (1 << 40) - 1),
+        ("watchdog_cycles", -1, (1 << 32) - 1),
+        ("watchdog_cycles", 1.5, (1 << 32) - 1),
+    ],
+)
+def test_values_that_fit_no_register(name: str, value: int, most: int) -> None:
+    machine = Machine()
+    values = {"base": 0, "stages": 1, "memory_bytes": 1 << 20, "watchdog_cycles": 0, name: value}
+    message = rf"^`{name}` must be an integer from 0 to {most}, not {value}$"
+    with pytest.raises(GossamerError, match=message):
+        Driver(machine, None).point(**values)
+    if name in ("memory_bytes", "watchdog_cycles"):
+        with pytest.raises(GossamerError, match=message):
+            Driver(machine, machine).load(program_of(), **{name: value})
+    assert not machine.writes
+    assert not any(machine.memory)
+
+
+def test_base_that_is_not_aligned() -> None:
+    machine = Machine()
+    with pytest.raises(GossamerError, match=r"^`base` must be a multiple of 64, not 96$"):
+        Driver(machine, None).point(96, 1, 1 << 20, 0)
+    assert not machine.writes
+
+
+def test_no_run_to_wait_for() -> None:
+    machine = Machine()
+    with pytest.raises(GossamerError, match=r"^no run to wait for: none has been started since the reset$"):
+        Driver(machine, machine).wait()
 
 
 def test_wait_and_status() -> None:

@@ -38,7 +38,7 @@ SEED = 20
 
 def compiled(directory: Path) -> Path:
     """Compile the host against a header that was just generated, and link it with the bench's model."""
-    header = write_machine("", directory)[-1]
+    header = write_machine(MACHINE, "", directory)[-1]
     assert header.name == "gossamer.h"
     subprocess.run(
         [

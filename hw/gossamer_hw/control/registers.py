@@ -29,13 +29,17 @@ _WORD_BITS = 32
 
 
 def settings_layout() -> data.StructLayout:
-    """Layout of what software sets, as in the register map."""
+    """Layout of what software sets, as in the register map.
+
+    ``watchdog_written``: pulse in the first cycle in which ``watchdog`` is what was just written.
+    """
     return data.StructLayout(
         {
             "program_base": ADDRESS_BITS,
             "program_stages": _WORD_BITS,
             "memory_size": ADDRESS_BITS,
             "watchdog": _WORD_BITS,
+            "watchdog_written": 1,
         }
     )
 
@@ -109,6 +113,7 @@ class Registers(wiring.Component):
                 with m.If(written[name]):
                     m.d.sync += value.eq((value & ~bridge.write_mask) | (bridge.write_data & bridge.write_mask))
         bits = bridge.write_data & bridge.write_mask
+        m.d.sync += self.settings.watchdog_written.eq(written["WATCHDOG"])
         m.d.comb += [
             self.command.eq(Mux(written["CONTROL"], bits, 0)),
             self.irq.eq((enable & happened).any()),

@@ -95,16 +95,14 @@ class Run(wiring.Component):
     def _watchdog(self, m: Module, restart: Value) -> Value:
         """Whether nothing has ended for too long."""
         patience = Signal.like(self.settings.watchdog)
-        # In the cycle in which software sets it, patience is what there was without one: none.
-        watched = Signal()
-        m.d.sync += watched.eq(self.settings.watchdog != 0)
         done = Cat(engine.done for engine in self.engines)
+        restart |= self.settings.watchdog_written
         m.d.comb += self._progress.eq(done.any() | self.fetched | self.stage_ended | restart)
         with m.If(self._progress | (patience == 0)):
             m.d.sync += patience.eq(self.settings.watchdog)
         with m.Else():
             m.d.sync += patience.eq(patience - 1)
-        return watched & (self.settings.watchdog != 0) & (patience == 0) & ~self._progress
+        return (self.settings.watchdog != 0) & (patience == 0) & ~self._progress
 
     def _stages(self, m: Module, running: Value, started: Value, stop: Value) -> None:
         """Begin stages until none is left, or a stop has been asked for."""

@@ -30,7 +30,7 @@ from gossamer_models.isa.instructions import (
     Stage,
 )
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.registers import NO_INDEX, Fault
+from gossamer_models.registers import BASE_ALIGNMENT_BYTES, NO_INDEX, Fault
 
 __all__ = ["DEALT", "Sequencer"]
 
@@ -40,8 +40,8 @@ DEALT: dict[Engine, tuple[Opcode, type[Instruction]]] = {
 """Opcode and format of the instruction that each engine executes."""
 
 _PLACE_BITS = INDEX_BITS + 1
-_ALIGNED_BITS = 6
-"""Stages lie at multiples of 64 bytes: of a beat of any width."""
+_ALIGNED_BITS = (BASE_ALIGNMENT_BYTES - 1).bit_length()
+"""Stages lie at multiples of a beat of any width."""
 
 
 class Sequencer(wiring.Component):

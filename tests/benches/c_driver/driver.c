@@ -52,6 +52,7 @@ static int identify(const uint64_t *arguments)
 {
     EXPECT(READ(MAGIC) == GOSSAMER_MAGIC_VALUE);
     EXPECT(READ(ISA_VERSION) == GOSSAMER_ISA_VERSION);
+    EXPECT(READ(FINGERPRINT) == GOSSAMER_BUILD_FINGERPRINT);
     for (uint32_t n = 0; n < arguments[IDENTIFIERS]; n++)
         EXPECT(board_read32(GOSSAMER_REG_MAGIC + 4 * n) == arguments[IDENTIFICATION + n]);
     EXPECT(state() == GOSSAMER_STATE_IDLE);

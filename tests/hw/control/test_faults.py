@@ -238,17 +238,28 @@ def test_watchdog_ends_a_deadlock() -> None:
     recover(bench, change)
 
 
-def test_a_watchdog_that_is_set_in_the_run_waits_as_long() -> None:
-    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-        stage = stage_of([Loop(count=9), timed(E.VECTOR, 60), EndLoop()])
-        await driver.load(program_of(stage), memory_bytes=DRAM_BYTES)
-        await driver.start()
-        while (await driver.status()).busy != {E.VECTOR}:
-            assert (await driver.status()).state is State.RUNNING
-        await bus.write32(offset("WATCHDOG"), 1000)
-        assert (await driver.wait()).state is State.DONE
+@pytest.mark.parametrize("before", [0, 60, 4000], ids=["switched on", "raised", "lowered"])
+def test_a_write_to_the_watchdog_starts_its_count_anew(before: int) -> None:
+    """Whatever it was: the fault is found so many cycles behind the write, to the cycle."""
+    patience = 100
 
-    Bench(architecture_of()).run(test)
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        stage = stage_of([timed(E.LOAD, 5), timed(E.VECTOR, 1, wait=S.VIN_FULL)])
+        await driver.load(program_of(stage), memory_bytes=DRAM_BYTES, watchdog_cycles=before)
+        await driver.start()
+        while (await driver.status()).pending != {E.VECTOR}:
+            assert (await driver.status()).state is State.RUNNING
+        await ctx.tick().repeat(5)
+        await bus.write32(offset("WATCHDOG"), patience)
+        cycles = 0
+        while not ctx.get(bench.dut.irq):
+            await ctx.tick()
+            cycles += 1
+        # One cycle to count from it, and one to the error state.
+        assert cycles == patience + 2
+
+    bench = Bench(architecture_of())
+    bench.run(test)
 
 
 def test_a_fault_leaves_nothing_behind() -> None:
