@@ -88,7 +88,11 @@ def load(
     changes: dict[str, Any] = {"batch": batch, "memory": memory, "objective": objective}
     workload = dataclasses.replace(workload, **{name: value for name, value in changes.items() if value is not None})
     if sparsity is not None:
-        training = validate(Training, {**workload.training.model_dump(), "sparsity": sparsity}, "--sparsity")
+        try:
+            training = validate(Training, {**workload.training.model_dump(), "sparsity": sparsity}, "--sparsity")
+        except InputError as error:
+            error.path = None  # the option's name says it
+            raise
         workload = dataclasses.replace(workload, training=training)
     with _about(workload.source):
         network = load_any_network(workload.network, relative_to=workload.source)

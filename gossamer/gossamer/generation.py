@@ -37,10 +37,10 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     from gossamer_hw.generate import TOP_MODULE, machine_verilog, write_machine
 
     machine = load_architecture(source)
-    if not machine.whole_in_rtl:
+    if gaps := machine.rtl_gaps:
+        found = ", ".join(f"{gap.path} is {gap.found}" for gap in gaps)
         raise UnsupportedError(
-            f"architecture {machine.name!r} exists on the simulator only",
-            ", ".join(machine.rtl_gaps),
+            f"architecture {machine.name!r} exists on the simulator only: {found}", ", ".join(map(str, gaps))
         )
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")

@@ -8,11 +8,12 @@ none crosses an address that is a multiple of :func:`boundary_bytes`.
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from gossamer_models.isa.tokens import ADDRESS_BITS
+
 __all__ = [
     "ADDRESS_BITS", "BURST_BEATS", "INCR", "AxiReadSignature", "AxiWriteSignature", "boundary_bytes", "size_code",
 ]  # fmt: skip
 
-ADDRESS_BITS = 40
 BURST_BEATS = 256
 INCR = 1
 _PAGE_BYTES = 4096

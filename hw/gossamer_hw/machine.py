@@ -19,6 +19,7 @@ from gossamer_hw.vector.engine import VectorEngine
 from gossamer_hw.verilog import VerilogTarget
 from gossamer_models.architecture import Architecture
 from gossamer_models.registers import ENGINES
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["MASTER", "SLAVE", "Machine", "events_layout"]
 
@@ -64,6 +65,7 @@ class Machine(wiring.Component):
     """
 
     def __init__(self, architecture: Architecture) -> None:
+        require_rtl(architecture)
         self._control = Control(architecture)
         self._gemm, self._prune = GemmEngine(architecture), PruneEngine(architecture)
         self._load, self._store = LoadEngine(architecture), StoreEngine(architecture)

@@ -16,24 +16,13 @@ from gossamer_models.isa.instructions import Dataflow
 from gossamer_models.loading import load_model, resolve
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.render_engine import RenderEngine
+from gossamer_models.rtl_limits import LEAST_RENDER_LANES, RTL_LANES, PortBits, RtlGap, rtl_gaps
 from gossamer_models.schema import Schema
 
 __all__ = [
     "AddressMapping", "Architecture", "Array", "Buffers", "Interleave", "Memory", "Vector",
     "load_architecture", "point_window",
 ]  # fmt: skip
-
-RTL_GROUP = 8
-"""Elements of a word in machines that exist in RTL."""
-
-RTL_LANES = 64
-"""Most lanes of a vector engine that exists in RTL."""
-
-RTL_PORT_BITS = (128, 256, 512)
-"""Widths of a memory port that exists in RTL; at most a word of every row."""
-
-LEAST_RENDER_LANES = 8
-"""Fewest lanes beside a render engine that executes Programs: sums of features come from a line of eight."""
 
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
@@ -218,7 +207,7 @@ class Memory(Schema):
     """
 
     ports: Annotated[int, Field(ge=1, le=16)] = 1
-    port_bits: Literal[64, 128, 256, 512] = 512
+    port_bits: PortBits = 512
     latency_cycles: Annotated[int, Field(ge=1, le=10_000)] = 64
     model: MemoryModelName = "ddr4"
     mapping: AddressMapping = AddressMapping()
@@ -288,21 +277,9 @@ class Architecture(Schema):
         return not self.rtl_gaps
 
     @property
-    def rtl_gaps(self) -> tuple[str, ...]:
-        """What would have to be otherwise for the whole machine to exist in RTL: field and value, each."""
-        array, memory = self.array, self.memory
-        widths = [bits for bits in RTL_PORT_BITS if bits <= 16 * RTL_GROUP * array.rows]
-        entries = max(1, memory.port_bits // 8 // array.columns)
-        wanted = (
-            (memory.ports == 1, "memory.ports: 1"),
-            (memory.port_bits in widths, f"memory.port_bits: {' or '.join(map(str, widths))}"),
-            (array.group == RTL_GROUP, f"array.group: {RTL_GROUP}"),
-            ("ws" not in array.dataflows, "array.dataflows: [os]"),
-            (self.buffers.b_entries >= entries, f"buffers.b_entries: at least {entries}"),
-            (self.vector.lanes <= RTL_LANES, f"vector.lanes: at most {RTL_LANES}"),
-            (self.render is None or self.render.in_rtl, "a render engine of one lane of each kind or none"),
-        )
-        return tuple(text for holds, text in wanted if not holds)
+    def rtl_gaps(self) -> tuple[RtlGap, ...]:
+        """What would have to be otherwise for the whole machine to exist in RTL."""
+        return rtl_gaps(self)
 
     @property
     def render_engine(self) -> RenderEngine:

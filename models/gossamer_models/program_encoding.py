@@ -2,12 +2,12 @@
 
 from gossamer_models.isa.encoding import encode_all
 from gossamer_models.isa.instructions import Stage
+from gossamer_models.isa.tokens import TOKEN_BITS
 from gossamer_models.program import Program, StageProgram
 
 __all__ = ["PROGRAM_ALIGNMENT_BYTES", "encode_program", "encode_stage", "program_base"]
 
 PROGRAM_ALIGNMENT_BYTES = 4096
-_CREDIT_BITS = 4
 
 
 def encode_program(program: Program) -> bytes:
@@ -17,7 +17,7 @@ def encode_program(program: Program) -> bytes:
 
 def encode_stage(stage: StageProgram) -> bytes:
     """STAGE header and instructions of one stage."""
-    tokens = sum(count << _CREDIT_BITS * (semaphore.bit_length() - 1) for semaphore, count in stage.credits)
+    tokens = sum(count << TOKEN_BITS * (semaphore.bit_length() - 1) for semaphore, count in stage.credits)
     return encode_all((Stage(length=len(stage.instructions), credits=tokens), *stage.instructions))
 
 

@@ -23,7 +23,7 @@ from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.isa.encoding import decode_all
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, ISA_VERSION, Instruction, Stage
-from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.isa.tokens import TOKEN_BITS, Semaphore
 from gossamer_models.loading import validate
 from gossamer_models.program import MemoryImage, Program, StageProgram, Tensor, TensorLayout
 from gossamer_models.program_encoding import encode_program
@@ -37,7 +37,6 @@ SUFFIX: Final = ".gossamer"
 
 MAX_IMAGE_BYTES: Final = 1 << 30
 _MAX_MEMBER_BYTES: Final = {"program.json": 1 << 24, "stages.bin": 1 << 28, "image.bin": MAX_IMAGE_BYTES}
-_CREDIT_BITS: Final = 4
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # equal programs make equal files
 _EXPECTED: Final = "a program file that this version has written"
 
@@ -186,8 +185,8 @@ def _stages(described: Sequence[_Stage], data: bytes, source: str) -> Iterator[S
     for number, item in enumerate(described):
         header, instructions = _decode_stage(data, place, number, source)
         place += (1 + len(instructions)) * INSTRUCTION_BYTES
-        mask = (1 << _CREDIT_BITS) - 1
-        held = ((s, header.credits >> _CREDIT_BITS * (s.bit_length() - 1) & mask) for s in Semaphore)
+        mask = (1 << TOKEN_BITS) - 1
+        held = ((s, header.credits >> TOKEN_BITS * (s.bit_length() - 1) & mask) for s in Semaphore)
         yield StageProgram(
             instructions=instructions, credits=tuple((s, count) for s, count in held if count), **item.model_dump()
         )

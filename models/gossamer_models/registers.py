@@ -12,7 +12,7 @@ from typing import cast
 from gossamer_models.architecture import Architecture
 from gossamer_models.fingerprint import built_fields, fingerprint
 from gossamer_models.isa.instructions import ISA_VERSION
-from gossamer_models.isa.tokens import Engine
+from gossamer_models.isa.tokens import ADDRESS_BITS, Engine
 
 __all__ = [
     "ADDRESS_BITS", "BASE_ALIGNMENT_BYTES", "ENGINES", "MAGIC", "NO_INDEX", "REGISTERS", "REGISTER_SPACE_BYTES",
@@ -21,7 +21,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAGIC = int.from_bytes(b"GSMR", "big")
-ADDRESS_BITS = 40
 REGISTER_SPACE_BYTES = 4096
 BASE_ALIGNMENT_BYTES = 64
 """Of the address of the first stage's header."""
@@ -149,7 +148,7 @@ def identification(architecture: Architecture) -> dict[str, int]:
     return {
         "MAGIC": MAGIC,
         "ISA_VERSION": ISA_VERSION,
-        **{name: cast("int", built[path]) for name, (path, _) in _FIELDS.items()},
+        **{name: int(cast("int", built[path])) for name, (path, _) in _FIELDS.items()},
         "FINGERPRINT": fingerprint(architecture),
     }
 

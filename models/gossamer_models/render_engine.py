@@ -6,10 +6,13 @@ from pydantic import Field, model_validator
 
 from gossamer_models.schema import Schema
 
-__all__ = ["RenderEngine"]
+__all__ = ["MAX_ENGINE_COMPONENTS", "RenderEngine"]
 
 Count = Annotated[int, Field(ge=1, le=1 << 12)]
-Components = Annotated[int, Field(ge=2, le=64)]
+MAX_ENGINE_COMPONENTS: Final = 64
+"""Of a row that a machine decodes; more grow its trees beyond what can be built."""
+
+Components = Annotated[int, Field(ge=2, le=MAX_ENGINE_COMPONENTS)]
 Texels = Annotated[int, Field(ge=2, le=1024)]
 _KEPT_BYTES: Final = 20
 """Of a sample that is kept: its pixel, its weight, its place."""

@@ -47,7 +47,12 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
             ("--unit", "pe", "--components", "3"),
             "--components goes with sparse-encoder, sparse-decoder, encoded-lane, not with pe",
         ),
-        (("--unit", "sparse-encoder", "--components", "0"), "1 to 4096 components, not 0"),
+        (("--unit", "sparse-encoder", "--components", "0"), "1 to 64 components, not 0"),
+        (("--unit", "sparse-decoder", "--components", "4096"), "1 to 64 components, not 4096"),
+        (
+            ("--unit", "prune", "tiny-4x4-g16"),
+            "unit prune takes words of 8 elements, not of 16; expected array.group: 8",
+        ),
     ],
 )
 def test_wrong_units(

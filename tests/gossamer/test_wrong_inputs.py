@@ -39,6 +39,15 @@ def test_wrong_workloads(case: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert expected in refusal(capsys, "simulate", workload(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("sparsity", ["most", "5:4", "2:32"])
+def test_wrong_sparsity_names_its_option_once(
+    sparsity: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "simulate", workload(tmp_path), "--sparsity", sparsity)
+    assert line.startswith("gossamer: --sparsity: ")
+    assert "sparsity: sparsity:" not in line
+
+
 def test_missing_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, "w.yaml", "network: digits-cnn\n")
     line = refusal(capsys, "simulate", path)

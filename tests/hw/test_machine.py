@@ -25,7 +25,7 @@ def test_ports_are_axi_and_an_interrupt() -> None:
     ("memory", "message"),
     [
         ({"ports": 2}, "`memory.ports` must be 1, not 2"),
-        ({"port_bits": 64}, "`memory.port_bits` must be one of .*, not 64"),
+        ({"port_bits": 64}, "`memory.port_bits` must be 128 or .*, not 64"),
     ],
 )
 def test_memories_that_cannot_be_built(memory: dict[str, int], message: str) -> None:

@@ -286,7 +286,7 @@ def test_gemm_operands(name: str) -> None:
     ("memory", "message"),
     [
         ({"ports": 4}, "`memory.ports` must be 1, not 4"),
-        ({"port_bits": 1024}, "`memory.port_bits` must be at most 512, not 1024"),
+        ({"port_bits": 1024}, "`memory.port_bits` must be 128 or 256 or 512, not 1024"),
     ],
 )
 def test_memories_that_do_not_fit(memory: dict[str, int], message: str) -> None:

@@ -62,19 +62,31 @@ def test_what_exists_whole_in_rtl() -> None:
         ("array", {"dataflows": ("os", "ws")}, "array.dataflows: [os]"),
         ("array", {"group": 16}, "array.group: 8"),
         ("buffers", {"b_entries": 3}, "buffers.b_entries: at least 4"),
-        ("vector", {"lanes": 128}, "vector.lanes: at most 64"),
+        ("buffers", {"a_words": (1 << 18) + 1}, "buffers.a_words: at most 262144"),
+        ("buffers", {"b_entries": 1 << 22}, "buffers.b_entries: at most 2097152"),
+        ("buffers", {"accumulator_words": (1 << 20) + 4}, "buffers.accumulator_words: at most 1048576"),
+        ("buffers", {"vector_in_bytes": 63}, "buffers.vector_in_bytes: at least 64"),
+        ("buffers", {"vector_out_bytes": 1}, "buffers.vector_out_bytes: at least 128"),
+        ("buffers", {"prune_entries": 63}, "buffers.prune_entries: at least 64"),
+        ("buffers", {"prune_entries": (1 << 23) + 1}, "buffers.prune_entries: at most 8388608"),
+        ("buffers", {"parameter_words": 15}, "buffers.parameter_words: at least 16"),
+        ("buffers", {"parameter_words": (1 << 22) + 1}, "buffers.parameter_words: at most 4194304"),
+        ("vector", {"lanes": 128}, "vector.lanes: a power of two from 2 to 64"),
     ],
 )
 def test_what_is_missing_in_rtl(section: str, changes: dict[str, object], gap: str) -> None:
     machine = load_architecture("tiny-4x4")
     part = getattr(machine, section).model_copy(update=changes)
-    assert machine.model_copy(update={section: part}).rtl_gaps == (gap,)
+    gaps = machine.model_copy(update={section: part}).rtl_gaps
+    assert [str(found) for found in gaps] == [gap]
+    changed = "[os, ws]" if section == "array" and "dataflows" in changes else str(*changes.values())
+    assert [found.found for found in gaps] == [changed]
 
 
 def test_a_port_is_no_wider_than_a_word_of_every_row() -> None:
     machine = load_architecture("ecp5-2x2")
     memory = machine.memory.model_copy(update={"port_bits": 512})
-    assert machine.model_copy(update={"memory": memory}).rtl_gaps == ("memory.port_bits: 128 or 256",)
+    assert machine.model_copy(update={"memory": memory}).rtl_gaps == (("memory.port_bits", "512", "128 or 256"),)
 
 
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:

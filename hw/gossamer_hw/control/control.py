@@ -22,6 +22,7 @@ from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.registers import ENGINES, Fault
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["Control"]
 
@@ -58,8 +59,7 @@ class Control(wiring.Component):
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        if architecture.memory.ports != 1:
-            raise ValueError(f"`memory.ports` must be 1, not {architecture.memory.ports}")
+        require_rtl(architecture, "memory.ports")
         self._architecture = architecture
         self._width = architecture.memory.port_bits // 8
         self._fetcher = Fetcher(width_bytes=self._width)

@@ -6,12 +6,11 @@ from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.isa.tokens import TOKEN_BITS, Semaphore
 
 __all__ = ["SEMAPHORES", "TOKEN_BITS", "Semaphores"]
 
 SEMAPHORES = len(Semaphore)
-TOKEN_BITS = 4
 
 
 class Semaphores(wiring.Component):

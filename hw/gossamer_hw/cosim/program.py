@@ -11,11 +11,8 @@ from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.machine_jobs import MEMORIES, Change, Failure, Job, JobResult
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError, UnsupportedError
-from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program, program_base
-from gossamer_models.registers import ENGINES
-from gossamer_models.results import RunResult, StageRun
 from gossamer_models.timing.status import prune_in_rtl
 
 __all__ = [
@@ -25,7 +22,6 @@ __all__ = [
     "HostStep",
     "ProgramRun",
     "program_job",
-    "run_program",
     "run_programs",
     "run_steps",
 ]
@@ -125,33 +121,6 @@ def program_job(
     )
 
 
-def run_program(
-    program: Program, architecture: Architecture, *, memory: str = "ideal", seed: int = 0
-) -> tuple[RunResult, ProgramRun]:
-    """Run a filled Program; its image is changed in place, as golden does it.
-
-    Returns
-    -------
-    tuple of RunResult and ProgramRun
-        The same record that golden gives, with the cycles of every stage, and what else there is to know of the run.
-
-    Raises
-    ------
-    InputError
-        The image is symbolic, or the memory unknown.
-    SimulationError
-        The simulator failed.
-    """
-    run = run_programs([program], architecture, [Behaviour(memory, seed)])[0]
-    if program.memory.data is not None:
-        program.memory.data[:] = run.image
-    stages = tuple(
-        StageRun(stage.layer, stage.stage, _instructions(run, number), cycles)
-        for number, (stage, cycles) in enumerate(zip(program.stages, run.stage_cycles, strict=False))
-    )
-    return RunResult(program.name, architecture.name, "rtl", stages, program.memory), run
-
-
 def run_programs(
     programs: Sequence[Program], architecture: Architecture, behaviours: Sequence[Behaviour]
 ) -> list[ProgramRun]:
@@ -191,12 +160,3 @@ def _change(program: Program, name: str, data: NDArray[np.uint8]) -> Change:
 def _program_run(program: Program, result: JobResult) -> ProgramRun:
     image = result.image[: program.memory.size_bytes]
     return ProgramRun(result.cycles, result.stage_cycles, image, result)
-
-
-def _instructions(run: ProgramRun, stage: int) -> dict[Engine, int]:
-    """Instructions that each engine accepted in a stage."""
-    starts = np.flatnonzero(run.job.events[:, 3])
-    end = starts[stage + 1] if stage + 1 < len(starts) else len(run.job.events)
-    accepted = run.job.events[starts[stage] : end, 1]
-    counts = {engine: int(np.count_nonzero(accepted >> place & 1)) for place, engine in enumerate(ENGINES)}
-    return {engine: count for engine, count in counts.items() if count}

@@ -8,10 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.dma.decoder import FAULT_BITS, TransferDecoder, plan_layout
 from gossamer_hw.layouts import operand_layout
-from gossamer_models.architecture import RTL_PORT_BITS, Architecture
+from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_DIMS, Load, Store
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer
 from gossamer_models.registers import Fault
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["TransferControl", "port_width", "transfer_command"]
 
@@ -29,14 +30,8 @@ def port_width(architecture: Architecture) -> int:
     ValueError
         The engines cannot be built for this architecture.
     """
-    memory, array = architecture.memory, architecture.array
-    if memory.ports != 1:
-        raise ValueError(f"`memory.ports` must be 1, not {memory.ports}")
-    if array.group != 8:
-        raise ValueError(f"`array.group` must be 8, not {array.group}")
-    if memory.port_bits not in RTL_PORT_BITS:
-        raise ValueError(f"`memory.port_bits` must be one of {list(RTL_PORT_BITS)}, not {memory.port_bits}")
-    return memory.port_bits // 8
+    require_rtl(architecture, "memory.ports", "memory.port_bits", "array.group")
+    return architecture.memory.port_bits // 8
 
 
 class TransferControl(wiring.Component):

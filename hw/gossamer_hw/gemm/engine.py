@@ -16,6 +16,7 @@ from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.isa.tokens import Advance
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["COLUMN_MODULE", "ROW_MODULE", "GemmEngine", "gemm_command"]
 
@@ -74,8 +75,7 @@ class GemmEngine(wiring.Component):
         beat_bytes = architecture.memory.port_bits // 8
         self.value_banks = max(1, beat_bytes // (2 * array.columns))
         self.tag_banks = max(1, beat_bytes // array.columns)
-        if buffers.b_entries < self.tag_banks:
-            raise ValueError(f"`b_entries` must be at least {self.tag_banks}, not {buffers.b_entries}")
+        require_rtl(architecture, "buffers.b_entries")
         self.places = Places(
             a_bits=(buffers.a_words - 1).bit_length(),
             b_bits=(buffers.b_entries - 1).bit_length(),

@@ -16,6 +16,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Prune
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["PruneEngine", "prune_command"]
 
@@ -73,8 +74,7 @@ class PruneEngine(wiring.Component):
         lanes, buffers = architecture.vector.prune_lanes, architecture.buffers
         if lanes & (lanes - 1):
             raise ValueError(f"`prune_lanes` must be a power of two, not {lanes}")
-        if architecture.array.group != GROUP:
-            raise ValueError(f"`group` must be {GROUP}, not {architecture.array.group}")
+        require_rtl(architecture, "array.group")
         self._lanes, self._groups = min(lanes, GROUP), max(lanes // GROUP, 1)
         row_bits = _bits(buffers.vector_out_bytes, _VALUE_BYTES * lanes) + 1
         block_bits = _bits(buffers.vector_out_bytes, _VALUE_BYTES * GROUP) + 1

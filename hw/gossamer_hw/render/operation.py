@@ -31,11 +31,12 @@ from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.render.compositor import CHANNELS, Item
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.vector.ports import read_port
-from gossamer_models.architecture import LEAST_RENDER_LANES, Architecture
+from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.render.engine.view import INTEGERS, SINGLES
 from gossamer_models.render_engine import RenderEngine
+from gossamer_models.rtl_limits import LEAST_RENDER_LANES
 
 __all__ = [
     "AXES", "TILE_BITS", "composing", "kept_layout", "kept_port", "operation_members", "ray_port", "sound_texels",

@@ -15,6 +15,7 @@ from gossamer_hw.vector.ports import LINE_WORD_BYTES, PRM_READS, buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.tokens import Buffer
+from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["ADDRESS_BITS", "Scratchpads", "load_write_layout", "store_read_layout"]
 
@@ -84,13 +85,8 @@ class Scratchpads(wiring.Component):
 
     def __init__(self, architecture: Architecture, gemm: GemmEngine, prune: PruneEngine) -> None:
         array, vector, memory = architecture.array, architecture.vector, architecture.memory
-        if memory.ports != 1:
-            raise ValueError(f"`memory.ports` must be 1, not {memory.ports}")
+        require_rtl(architecture, "memory.ports", "memory.port_bits")
         self._beat_bytes = memory.port_bits // 8
-        if self._beat_bytes > 2 * array.group * array.rows:
-            raise ValueError(
-                f"`memory.port_bits` must be at most {16 * array.group * array.rows}, not {memory.port_bits}"
-            )
         self._sizes = buffer_bytes(architecture)
         self._group = array.group
         self._line_bytes = LINE_WORD_BYTES * vector.lanes

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gossamer_hw.array.element import ElementParameters
-from gossamer_hw.prune.topn import TopN
+from gossamer_hw.prune.topn import GROUP, TopN
 from gossamer_hw.render.row_decoder import RowDecoder
 from gossamer_hw.render.row_encoder import RowEncoder
 from gossamer_hw.units.element_unit import ElementUnit
@@ -13,7 +13,8 @@ from gossamer_hw.units.render_units import RENDER_UNITS
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_hw.verilog import emit_verilog, tidied
 from gossamer_models.architecture import Array
-from gossamer_models.errors import InputError, did_you_mean
+from gossamer_models.errors import InputError, UnsupportedError, did_you_mean
+from gossamer_models.render_engine import MAX_ENGINE_COMPONENTS
 from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
 
 __all__ = ["DEFAULT_COMPONENTS", "ROW_UNITS", "UNITS", "UnitText", "unit_text"]
@@ -43,6 +44,9 @@ def _decoder(array: Array, components: int) -> StreamUnit:
 
 
 def _prune(array: Array, components: int) -> StreamUnit:
+    if array.group != GROUP:
+        what = f"unit prune takes words of {GROUP} elements, not of {array.group}"
+        raise UnsupportedError(what, f"array.group: {GROUP}")
     return StreamUnit(TopN(), inputs=("word", "count"), outputs=("entries",), settings=("keep", "of"))
 
 
@@ -141,11 +145,13 @@ def unit_text(name: str, array: Array, *, components: int = DEFAULT_COMPONENTS) 
     Raises
     ------
     InputError
-        There is no such unit, or it cannot have so many components.
+        There is no such unit, it cannot have so many components, or it does not exist for words of such a size.
     """
     if name not in UNITS:
         raise InputError(f"there is no unit {name!r}{did_you_mean(name, UNITS)}", ", ".join(UNITS))
     kind = UNITS[name]
+    if not 1 <= components <= MAX_ENGINE_COMPONENTS:
+        raise InputError(f"a unit's row must have 1 to {MAX_ENGINE_COMPONENTS} components, not {components}")
     unit = kind.build(array, components)
     module = f"gossamer_{name.replace('-', '_')}"
     verilog = tidied(emit_verilog(unit, name=module))

@@ -17,17 +17,17 @@ from gossamer_hw.vector.pool import PoolUnit
 from gossamer_hw.vector.ports import PRM_READS, buffer_members
 from gossamer_hw.vector.reduce import ReduceUnit
 from gossamer_hw.vector.stream import StreamUnit
-from gossamer_models.architecture import RTL_LANES, Architecture
+from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance
 from gossamer_models.registers import Fault
+from gossamer_models.rtl_limits import require_rtl
 from gossamer_models.timing.vector_micro import MICRO_OPERATIONS
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 from gossamer_models.timing.vector_stream import STREAM_OPERATIONS
 
-__all__ = ["MAX_LANES", "MIN_LANES", "UNITS", "VectorEngine", "vector_command"]
+__all__ = ["UNITS", "VectorEngine", "vector_command"]
 
-MIN_LANES, MAX_LANES = 2, RTL_LANES
 
 Units = tuple[tuple[type[Any], frozenset[VectorOp]], ...]
 
@@ -79,9 +79,7 @@ class VectorEngine(wiring.Component):
     """
 
     def __init__(self, architecture: Architecture, *, units: Units | None = None) -> None:
-        lanes = architecture.vector.lanes
-        if not MIN_LANES <= lanes <= MAX_LANES or lanes & (lanes - 1):
-            raise ValueError(f"`lanes` must be a power of two from {MIN_LANES} to {MAX_LANES}, not {lanes}")
+        require_rtl(architecture, "vector.lanes")
         if units is None:
             units = UNITS if architecture.render is None else (*UNITS, (RenderUnit, frozenset(OPERATIONS)))
         self._architecture = architecture

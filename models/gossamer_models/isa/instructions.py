@@ -23,7 +23,7 @@ from gossamer_models.isa.header import (
     ModifierKind,
     Opcode,
 )
-from gossamer_models.isa.tokens import Engine
+from gossamer_models.isa.tokens import ADDRESS_BITS, TOKEN_BITS, Engine, Semaphore
 from gossamer_models.isa.vector_ops import MODELLED_OPERATIONS, VectorOp
 
 __all__ = [
@@ -69,7 +69,7 @@ class Stage(Instruction):
     engine: ClassVar[Engine] = Engine.SEQUENCER
 
     length: int = bits(16, "instructions of the stage, this one not counted")
-    credits: int = bits(72, "four bits per semaphore, semaphore 0 lowest")
+    credits: int = bits(TOKEN_BITS * len(Semaphore), "four bits per semaphore, semaphore 0 lowest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Transfer(Instruction):
     index_dim: int = bits(4, "load to B: dimension that gives entries their index; 15 for none", default=NO_INDEX)
     transpose: int = bits(1, "load of fp16: 1 sees DRAM with every block of 8 x 8 transposed")
     convert: int = bits(1, "1: DRAM holds fp32 where `format` says fp16, and the other way round")
-    mem_base: int = bits(40, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
+    mem_base: int = bits(ADDRESS_BITS, "DRAM byte address of index zero, which may lie outside the tensor", signed=True)
     buf_base: int = bits(24, "buffer byte address")
     axis0_base: int = bits(24, "start of axis 0", signed=True)
     axis0_bound: int = bits(24, "first value of axis 0 that is out of bounds", default=1)

@@ -7,7 +7,16 @@ Each semaphore has one producer and one consumer engine. A *full* token says tha
 
 from enum import IntEnum, IntFlag
 
-__all__ = ["BUFFERS_IN_HALVES", "Advance", "Buffer", "Engine", "Semaphore", "consumer", "producer"]
+__all__ = [
+    "ADDRESS_BITS", "BUFFERS_IN_HALVES", "TOKEN_BITS", "Advance", "Buffer", "Engine", "Semaphore", "consumer",
+    "producer",
+]  # fmt: skip
+
+ADDRESS_BITS = 40
+"""Of a byte's address in DRAM."""
+
+TOKEN_BITS = 4
+"""Of a semaphore's counter, and of its first tokens in a STAGE."""
 
 
 class Engine(IntEnum):

@@ -212,7 +212,7 @@ def test_overhead(lanes: int) -> None:
     ("change", "message"),
     [
         ({"vector": Vector.model_construct(lanes=8, prune_lanes=6)}, "`prune_lanes` must be a power of two, not 6"),
-        ({"array": machine_of(8).array.model_copy(update={"group": 16})}, "`group` must be 8, not 16"),
+        ({"array": machine_of(8).array.model_copy(update={"group": 16})}, "`array.group` must be 8, not 16"),
     ],
 )
 def test_bad_architecture(change: dict[str, Any], message: str) -> None:
