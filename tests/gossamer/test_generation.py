@@ -28,7 +28,8 @@ def test_ports_without_rtl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_render_engines_of_several_lanes_have_no_verilog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, "generate", "rtnerf-edge", "--out", str(tmp_path))
     assert "'rtnerf-edge' exists on the simulator only" in line
-    assert "render is an engine of several lanes; expected render: an engine of one lane of each kind or none" in line
+    assert "render is an engine of several lanes; expected" in line
+    assert "render: an engine of one lane of each kind or none" in line
 
 
 @pytest.mark.parametrize(
