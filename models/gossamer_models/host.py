@@ -226,7 +226,7 @@ def write_input(program: Program, network: Network, images: NDArray[np.float16])
             continue
         _, data = _tensor(program, name)
         if isinstance(layer, Conv2d):
-            packed = pack_patches(images, layer.kernel, layer.stride, layer.padding, program.memory.word)
+            packed = pack_patches(images, layer.kernel, layer.stride, layer.paddings, program.memory.word)
         else:
             packed = pack_blocks(images.reshape(len(images), -1, 1, 1), program.memory.word)
         data[:] = packed.reshape(-1).view(np.uint8)

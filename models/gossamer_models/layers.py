@@ -65,7 +65,12 @@ class _Layer(Schema):
 class Conv2d(_Layer):
     """Two-dimensional cross-correlation over zero-padded input, weights [out_channels, c_in / groups, h, w].
 
-    Output size per axis: floor((size + 2 padding - kernel) / stride) + 1.
+    Output size per axis: floor((size + padding + padding_end - kernel) / stride) + 1.
+
+    Members
+    -------
+    padding : zeros before the first row and column.
+    padding_end : zeros behind the last ones; as many as before the first by default, else below the kernel.
     """
 
     type: Literal["conv2d"]
@@ -73,6 +78,7 @@ class Conv2d(_Layer):
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Padding = (0, 0)
+    padding_end: Padding | None = None
     groups: Count = 1
     bias: bool = False
 
@@ -80,7 +86,18 @@ class Conv2d(_Layer):
     def _check(self) -> Self:
         if self.out_channels % self.groups:
             raise ValueError(f"`groups` must divide `out_channels` ({self.out_channels}), not {self.groups}")
+        # From the kernel on a window could lie in the padding alone.
+        if self.padding_end and any(pad >= size for pad, size in zip(self.padding_end, self.kernel, strict=True)):
+            raise ValueError(
+                f"`padding_end` must be below the kernel {list(self.kernel)}, not {list(self.padding_end)}"
+            )
         return self
+
+    @property
+    def paddings(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Zeros before and behind: of rows, of columns."""
+        end = self.padding if self.padding_end is None else self.padding_end
+        return (self.padding[0], end[0]), (self.padding[1], end[1])
 
 
 class Linear(_Layer):

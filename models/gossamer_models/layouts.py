@@ -114,14 +114,22 @@ def unpack_grouped(data: F32, shape: tuple[int, int, int, int, int], together: i
 
 
 def pack_patches(
-    tensor: F16, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], word: int
+    tensor: F16,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    paddings: tuple[tuple[int, int], tuple[int, int]],
+    word: int,
 ) -> F16:
-    """Explicit im2col of (batch, c, h, w): channels become (kh, kw, c) elements of the window, pixels its positions."""
+    """Explicit im2col of (batch, c, h, w): channels become (kh, kw, c) elements of the window, pixels its positions.
+
+    Parameters
+    ----------
+    paddings : zeros before and behind, of rows and of columns.
+    """
     batch, channels, height, width = tensor.shape
-    (kh, kw), (sy, sx), (py, px) = kernel, stride, padding
-    oh, ow = (height + 2 * py - kh) // sy + 1, (width + 2 * px - kw) // sx + 1
-    padded = np.zeros((batch, channels, height + 2 * py, width + 2 * px), np.float16)
-    padded[:, :, py : py + height, px : px + width] = tensor
+    (kh, kw), (sy, sx) = kernel, stride
+    oh, ow = (height + sum(paddings[0]) - kh) // sy + 1, (width + sum(paddings[1]) - kw) // sx + 1
+    padded = np.pad(tensor, ((0, 0), (0, 0), *paddings))
     patches = np.empty((batch, kh * kw * channels, oh, ow), np.float16)
     for y in range(kh):
         for x in range(kw):

@@ -137,11 +137,12 @@ class _Rule:
             case Conv2d() as conv:
                 if channels % conv.groups:
                     self._fail(f"groups {conv.groups} do not divide the {channels} input channels", "a divisor")
-                return (conv.out_channels, *self._window(conv.kernel, conv.stride, conv.padding))
+                return (conv.out_channels, *self._window(conv.kernel, conv.stride, conv.paddings))
             case MaxPool() | AvgPool() as pool:
                 if pool.kernel is None:
                     return (channels, 1, 1)
-                return (channels, *self._window(pool.kernel, pool.stride or pool.kernel, pool.padding))
+                paddings = tuple((size, size) for size in pool.padding)
+                return (channels, *self._window(pool.kernel, pool.stride or pool.kernel, paddings))
             case Linear() as linear:
                 self._require_vector()
                 return (linear.out_features, 1, 1)
@@ -187,9 +188,11 @@ class _Rule:
         if channels % heads or channels // heads % 8:
             self._fail(f"{heads} heads of {channels} channels", "heads of a whole multiple of 8 channels each")
 
-    def _window(self, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> tuple[int, int]:
+    def _window(
+        self, kernel: tuple[int, int], stride: tuple[int, int], paddings: tuple[tuple[int, int], ...]
+    ) -> tuple[int, int]:
         """Return the number of window positions per axis, by the floor rule."""
-        padded = tuple(size + 2 * pad for size, pad in zip(self.in_shape[1:], padding, strict=True))
+        padded = tuple(size + sum(pads) for size, pads in zip(self.in_shape[1:], paddings, strict=True))
         if any(window > size for window, size in zip(kernel, padded, strict=True)):
             what = f"the kernel {list(kernel)} exceeds the padded input {list(padded)} of shape {list(self.in_shape)}"
             self._fail(what, "a smaller kernel, more padding or a larger input")

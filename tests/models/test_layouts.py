@@ -54,8 +54,8 @@ def test_weights_place_every_element(shape: tuple[int, int, int, int], word: int
 def test_patches_gather_windows_in_row_column_channel_order() -> None:
     images = numbered((2, 3, 5, 4)).astype(np.float16)
     (kh, kw), (sy, sx), (py, px) = (3, 2), (2, 1), (1, 0)
-    patches = unpack_blocks(pack_patches(images, (kh, kw), (sy, sx), (py, px), 16), (2, 18, 3, 3))
-    for n, oy, ox, r, s, c in np.ndindex(2, 3, 3, kh, kw, 3):
+    patches = unpack_blocks(pack_patches(images, (kh, kw), (sy, sx), ((py, 2), (px, 1)), 16), (2, 18, 3, 4))
+    for n, oy, ox, r, s, c in np.ndindex(2, 3, 4, kh, kw, 3):
         y, x = oy * sy - py + r, ox * sx - px + s
         expected = images[n, c, y, x] if 0 <= y < 5 and 0 <= x < 4 else 0
         assert patches[n, (r * kw + s) * 3 + c, oy, ox] == expected

@@ -99,7 +99,9 @@ def _value(
     match layer.type:
         case "conv2d":
             weights = learnt[f"{layer.name}.weight"]
-            return _convolve(x, weights, learnt.get(f"{layer.name}.bias"), (layer.stride, layer.padding), pattern)
+            rows, columns = layer.paddings
+            x = functional.pad(x, (*columns, *rows))
+            return _convolve(x, weights, learnt.get(f"{layer.name}.bias"), (layer.stride, 0), pattern)
         case "linear":
             # Behind a flatten the groups lie along the channels of the map, so the layer is a convolution over it.
             size = flattened or (x.shape[1], 1, 1)

@@ -84,7 +84,8 @@ class Replay:
         x = inputs[0]
         match layer.type:
             case "conv2d":
-                y = naive.conv2d(x, self.step.forward_weights[layer.name], layer.stride, layer.padding, layer.groups)
+                framed, window = _framed(x, layer), (layer.stride, (0, 0), layer.groups)
+                y = naive.conv2d(framed, self.step.forward_weights[layer.name], *window)
                 return y + self._bias(layer)
             case "linear":
                 w = self.step.forward_weights[layer.name]
@@ -142,15 +143,16 @@ class Replay:
     def _back(self, layer: Any, x: Array, dy: Array, on_weights: Any, on_norm: Any) -> None:
         match layer.type:
             case "conv2d":
-                shape, window = self.step.weights[layer.name].shape, (layer.stride, layer.padding, layer.groups)
-                kept = self.sampled(layer.name, dy)
-                dw = naive.conv2d_weight_gradient(x, kept, shape, *window)
-                size = naive.conv2d_weight_gradient(abs(x), abs(kept), shape, *window).max()
+                shape, window = self.step.weights[layer.name].shape, (layer.stride, (0, 0), layer.groups)
+                kept, framed = self.sampled(layer.name, dy), _framed(x, layer)
+                dw = naive.conv2d_weight_gradient(framed, kept, shape, *window)
+                size = naive.conv2d_weight_gradient(abs(framed), abs(kept), shape, *window).max()
                 on_weights(layer.name, dw, dy.sum(axis=(0, 2, 3)) if layer.bias else None, float(size))
                 if layer.inputs[0] != "input":
                     w = self.step.backward_weights[layer.name]
-                    dx = naive.conv2d_data_gradient(self.pruned(layer.name, dy), w, x.shape, *window)
-                    self._give(layer.inputs[0], dx)
+                    dx = naive.conv2d_data_gradient(self.pruned(layer.name, dy), w, framed.shape, *window)
+                    (top, _), (left, _) = layer.paddings
+                    self._give(layer.inputs[0], dx[:, :, top : top + x.shape[2], left : left + x.shape[3]])
             case "linear":
                 w = self.step.backward_weights[layer.name]
                 dx, _, _ = naive.linear_gradients(x[:, :, 0, 0], w, self.pruned(layer.name, dy)[:, :, 0, 0])
@@ -188,3 +190,8 @@ class Replay:
 
     def _give(self, name: str, gradient: Array) -> None:
         self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient
+
+
+def _framed(x: Array, layer: Any) -> Array:
+    """A map (n, c, h, w) with the zeros around it that a convolution reads."""
+    return np.pad(x, ((0, 0), (0, 0), *layer.paddings))

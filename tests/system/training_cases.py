@@ -95,13 +95,20 @@ def _grouped_layer(rng: np.random.Generator, wide: int, stride: int, word: int) 
 
 
 def convolution(
-    kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], groups: int
+    kernel: int,
+    stride: int,
+    padding: int | list[int],
+    c_in: int,
+    c_out: int,
+    image: tuple[int, int],
+    groups: int,
+    end: list[int] | None = None,
 ) -> Network:
-    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier."""
+    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier; ``end`` is the padding behind a map."""
     conv = {
         "name": "conv", "type": "conv2d", "out_channels": c_out, "kernel": kernel, "stride": stride, "padding": padding,
         "groups": groups, "bias": c_in % 16 == 0,
-    }  # fmt: skip
+    } | ({} if end is None else {"padding_end": end})  # fmt: skip
     layers: list[dict[str, Any]] = [
         {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
         conv,
