@@ -9,7 +9,7 @@ from tests.system.rtl_programs import disagreements
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import Case, convolution, network, run_step
 
-# (kernel, stride, before, behind, c_in, c_out, image, batch, groups)
+# Kernel, stride, padding before, padding behind, channels read, channels written, image, batch, groups.
 UNEVEN = [
     (3, 2, [0, 0], [1, 1], 8, 8, (6, 6), 8, 1),
     (3, 1, [2, 0], [0, 2], 20, 12, (4, 5), 3, 1),

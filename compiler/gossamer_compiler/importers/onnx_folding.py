@@ -19,7 +19,7 @@ _KEPT: Final = frozenset({"Bernoulli", "If", "Loop", "RandomNormal", "RandomUnif
 
 
 def fold_shapes(model: "onnx.ModelProto") -> None:
-    """Replace operators on a few numbers by their results, in a transformer.
+    """Replace operators on a few numbers by their results, where an operator needs them: in a transformer, for padding.
 
     A shape that is known at last makes those behind it known: so shapes are inferred again until no operator is left
     whose result is a few numbers. Whatever cannot be evaluated stays.
@@ -27,7 +27,7 @@ def fold_shapes(model: "onnx.ModelProto") -> None:
     from onnx import TensorProto, numpy_helper
 
     graph = model.graph
-    if not any(node.op_type in TOKEN_KINDS for node in graph.node):
+    if not any(node.op_type in TOKEN_KINDS or node.op_type == "Pad" for node in graph.node):
         return
     known: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:

@@ -92,6 +92,8 @@ def _compute(
     if operator.kind == "Shape":
         shape = shapes.get(operator.operand(0))
         return None if shape is None else shape[operator.integer("start", 0) : operator.integer("end", len(shape))]
+    if operator.kind == "CastLike":  # to the type of a tensor that need not be known
+        return values.get(operator.operand(0))
     known = [values.get(name, ()) for name in operator.inputs if name]
     if not known or not known[0]:
         return None

@@ -1,14 +1,14 @@
 """What each ONNX operator is in a network: rules that read its attributes, and refuse what the machine cannot run."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import Final
 
+from gossamer_compiler.importers.onnx_joins import LIMITS, limits_of, pads_of
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 
-__all__ = ["RULES", "TOKEN_RULES", "RefusalError", "Step", "flatten", "join_biases"]
+__all__ = ["RULES", "TOKEN_RULES", "RefusalError", "Step", "flatten"]
 
 
 class RefusalError(Exception):
@@ -38,12 +38,14 @@ def _convolution(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
     if len(weights) != 4:
         raise RefusalError(f"in {max(len(weights) - 2, 0)} dimensions")
     _refuse_dilations(operator)
+    before, behind = _padding(operator, tensors)
     settings: dict[str, object] = {
         "type": "conv2d",
         "out_channels": weights[0],
         "kernel": weights[2:],
         "stride": operator.integers("strides", (1, 1)),
-        "padding": _padding(operator),
+        "padding": before,
+        "padding_end": None if behind == before else behind,
         "groups": operator.integer("group", 1),
         "bias": bool(operator.operand(2)),
     }
@@ -87,16 +89,12 @@ def _relu(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
 
 
 def _clip(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
-    """Limits are inputs from opset 11 on, attributes before."""
-    limits = []
-    for index, (attribute, default) in enumerate((("min", -inf), ("max", inf)), start=1):
-        name = operator.operand(index)
-        if name and name not in tensors.numbers:
-            raise RefusalError("to limits that are computed")
-        limits.append(tensors.numbers[name] if name else operator.number(attribute, default))
-    if limits not in ([0, 6], [0, inf]):
+    limits = limits_of(operator, tensors)
+    if limits is None:
+        raise RefusalError("to limits that are computed")
+    if limits not in LIMITS:
         raise RefusalError(f"to [{limits[0]:g}, {limits[1]:g}]")
-    return (Step({"type": "relu6" if limits[1] == 6 else "relu"}),)
+    return (Step({"type": LIMITS[limits]}),)
 
 
 def _add(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
@@ -108,11 +106,11 @@ def _add(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
 
 
 def _max_pooling(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
-    return (Step({"type": "maxpool", **_window(operator)}),)
+    return (Step({"type": "maxpool", **_window(operator, tensors)}),)
 
 
 def _average_pooling(operator: Operator, tensors: Tensors) -> tuple[Step, ...]:
-    settings = _window(operator)
+    settings = _window(operator, tensors)
     if settings["padding"] != (0, 0) and not operator.integer("count_include_pad", 0):
         raise RefusalError("with padding and count_include_pad 0")
     return (Step({"type": "avgpool", **settings}),)
@@ -207,14 +205,21 @@ def _weights(operator: Operator, tensors: Tensors) -> tuple[int, ...]:
     return fixed
 
 
-def _window(operator: Operator) -> dict[str, object]:
+def _window(operator: Operator, tensors: Tensors) -> dict[str, object]:
     kernel = operator.integers("kernel_shape", ())
     if len(kernel) != 2:
         raise RefusalError(f"in {len(kernel)} dimensions")
     _refuse_dilations(operator)
     if operator.integer("ceil_mode", 0):
         raise RefusalError("with ceil_mode 1")
-    return {"kernel": kernel, "stride": operator.integers("strides", (1, 1)), "padding": _padding(operator)}
+    stride, (before, behind) = operator.integers("strides", (1, 1)), _padding(operator, tensors)
+    sizes = [size or 0 for size in tensors.shapes.get(operator.operand(0), (0, 0, 0, 0))[2:]]
+    # Padding behind a map counts as far as windows reach: often they are those of equal padding.
+    for size, reach, step, one, two in zip(sizes, kernel, stride, before, behind, strict=False):
+        if step < 1 or (size + one + two - reach) // step != (size + 2 * one - reach) // step:
+            rule = operator.attributes.get("auto_pad", "NOTSET")
+            raise RefusalError(f"with pads {[*before, *behind]}" if rule == "NOTSET" else f"with auto_pad {rule}")
+    return {"kernel": kernel, "stride": stride, "padding": before}
 
 
 def _refuse_dilations(operator: Operator) -> None:
@@ -223,30 +228,11 @@ def _refuse_dilations(operator: Operator) -> None:
         raise RefusalError(f"with dilations {list(dilations)}")
 
 
-def _padding(operator: Operator) -> tuple[int, int]:
-    rule = operator.attributes.get("auto_pad", "NOTSET")
-    if rule == "VALID":
-        return (0, 0)
-    if rule != "NOTSET":
-        raise RefusalError(f"with auto_pad {rule}")
-    pads = operator.integers("pads", (0, 0, 0, 0))
-    if len(pads) != 4 or pads[:2] != pads[2:] or min(pads) < 0:
+def _padding(operator: Operator, tensors: Tensors) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Zeros before and behind a map, of rows and of columns."""
+    pads = pads_of(operator, tensors)
+    if pads is None:
+        raise RefusalError(f"with auto_pad {operator.attributes['auto_pad']} of such a map")
+    if len(pads) != 4 or min(pads) < 0:
         raise RefusalError(f"with pads {list(pads)}")
-    return (pads[0], pads[1])
-
-
-def join_biases(tensors: Tensors) -> tuple[Operator, ...]:
-    """Return the operators with every product and the constant that is added to it alone as one operator."""
-    readers = Counter(name for operator in tensors.operators for name in operator.inputs)
-    readers.update(tensors.outputs)
-    operators = {operator.outputs[0]: operator for operator in tensors.operators}
-    products = {name for name, operator in operators.items() if operator.kind == "MatMul" and readers[name] == 1}
-    for add in tensors.operators:
-        if add.kind != "Add" or len(add.inputs) != 2:
-            continue
-        for source, bias in (add.inputs, add.inputs[::-1]):
-            if source in products and bias in tensors.constants:
-                product = operators.pop(source)
-                inputs = (*product.inputs[:2], bias)
-                operators[add.outputs[0]] = Operator(product.kind, product.name, inputs, add.outputs, {})
-    return tuple(operators.values())
+    return (pads[0], pads[1]), (pads[2], pads[3])

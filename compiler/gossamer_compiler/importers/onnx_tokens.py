@@ -270,9 +270,9 @@ class _Walk:
         inner = self._makers.get(operator.operand(0))
         if inner is None or inner.kind not in ("Div", "Mul"):
             return False
-        x = inner.operand(0)
-        view = self._view(x)
-        if view is None or not self._is_number(inner.operand(1)):
+        turned = inner.kind == "Mul" and self._is_number(inner.operand(0))
+        x = inner.operand(turned)
+        if (view := self._view(x)) is None or not self._is_number(inner.operand(not turned)):
             return False
         end, seen = operator.outputs[0], {"Add": 0, "x": 0, "half": 0}
         while min(seen.values()) == 0:

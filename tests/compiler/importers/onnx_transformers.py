@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from tests.compiler.importers.onnx_models import Writer
 
 Style = Literal["packed", "torch", "apart"]
-Gelu = Literal["operator", "erf", "halved"]
+Gelu = Literal["operator", "erf", "halved", "turned"]
 
 
 class TokenWriter(Writer):
@@ -35,6 +35,9 @@ class TokenWriter(Writer):
     def gelu(self, x: str, name: str, form: Gelu) -> str:
         if form == "operator":
             return self.op("Gelu", x, name=name)
+        if form == "turned":  # constants first
+            grown = self.op("Add", self.number(1), self.op("Erf", self.op("Mul", self.number(0.5**0.5), x), name=name))
+            return self.op("Mul", self.number(0.5), self.op("Mul", x, grown))
         grown = self.op("Erf", self.op("Div", x, self.number(2**0.5)), name=name)
         grown = self.op("Add", grown, self.number(1))
         if form == "erf":

@@ -51,9 +51,8 @@ POOL = {"kernel_shape": [2, 2]}
 @pytest.mark.parametrize(
     ("kind", "attributes", "reason"),
     [
-        ("Conv", {**CONV, "pads": [0, 0, 1, 1]}, "with pads [0, 0, 1, 1]"),
         ("Conv", {**CONV, "pads": [-1, -1, -1, -1]}, "with pads [-1, -1, -1, -1]"),
-        ("Conv", {**CONV, "auto_pad": "SAME_UPPER"}, "with auto_pad SAME_UPPER"),
+        ("Conv", {**CONV, "auto_pad": "SAME"}, "with auto_pad SAME of such a map"),
         ("MaxPool", {**POOL, "auto_pad": "SAME_LOWER"}, "with auto_pad SAME_LOWER"),
         ("MaxPool", {**POOL, "pads": [0, 1, 1, 0]}, "with pads [0, 1, 1, 0]"),
         ("MaxPool", {**POOL, "dilations": [1, 2]}, "with dilations [1, 2]"),

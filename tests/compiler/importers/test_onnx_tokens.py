@@ -31,7 +31,13 @@ def imported(tmp_path: Path, writer: TokenWriter, output: str, opset: int = 20) 
 
 @pytest.mark.parametrize(
     ("style", "gelu", "traced"),
-    [("packed", "erf", False), ("torch", "operator", False), ("packed", "halved", False), ("packed", "erf", True)],
+    [
+        ("packed", "erf", False),
+        ("torch", "operator", False),
+        ("packed", "halved", False),
+        ("torch", "turned", False),
+        ("packed", "erf", True),
+    ],
 )
 def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(
     tmp_path: Path, style: Style, gelu: Gelu, traced: bool
