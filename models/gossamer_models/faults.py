@@ -103,6 +103,8 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
             return f"must have {bound} element(s), not {context['actual_length']}"
         case "string_pattern_mismatch":
             return f"must match {context['pattern']}, not {_show(value)}"
+        case "json_invalid" if "recursion" in str(context["error"]):
+            return "is nested too deeply"
         case "json_invalid":
             return f"holds a character that is not allowed ({context['error']})"
     message = fault["msg"].replace("Input should be ", "must be ").replace("Input should have ", "must have ")

@@ -139,6 +139,8 @@ def validate(cls: type[Model], data: object, source: str) -> Model:
     """
     try:
         return cls.model_validate_json(json.dumps(data))
+    except RecursionError:
+        raise InputError("is nested too deeply", "fewer levels", source) from None
     except ValidationError as error:
         raise describe(error, cls, data, source) from None
 

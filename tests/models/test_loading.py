@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from gossamer_models.errors import InputError
-from gossamer_models.loading import MAX_BYTES, builtin_names, load_model, load_yaml, resolve
+from gossamer_models.loading import MAX_BYTES, builtin_names, load_model, load_yaml, resolve, validate
 from gossamer_models.schema import Schema
 
 
@@ -162,3 +162,11 @@ def test_a_folder_does_not_shadow_a_ready_file(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "digits-mlp").mkdir()
     monkeypatch.chdir(tmp_path)
     assert resolve("digits-mlp", "networks").name == "digits-mlp.yaml"
+
+
+def test_data_that_recurse_too_deeply_are_refused() -> None:
+    data: list[object] = []
+    for _ in range(100_000):
+        data = [data]
+    with pytest.raises(InputError, match=r"a.json: is nested too deeply; expected fewer levels"):
+        validate(Schema, {"name": data}, "a.json")

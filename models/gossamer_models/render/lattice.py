@@ -16,12 +16,15 @@ from gossamer_models.numerics.formats import Bool, Float32
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field
 
-__all__ = ["INDEX_BITS", "Lattice", "Rays", "make_rays"]
+__all__ = ["INDEX_BITS", "MAX_OCCUPIED", "Lattice", "Rays", "make_rays"]
 
 Index = NDArray[np.int64]
 
 INDEX_BITS: Final = 20
 """Bits of a sample's place on its ray."""
+
+MAX_OCCUPIED: Final = 1 << 22
+"""Occupied cubes of a field that is rendered: more take minutes to project, and fields of a good `level` have fewer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,10 +137,15 @@ def make_rays(field: Field, camera: Camera, step: float) -> Rays:
     Raises
     ------
     InputError
-        The field has no occupied cube, the step is not between 2**-6 and 2**6, or a ray has too many samples.
+        The field has no occupied cube or more than `MAX_OCCUPIED`, the step is not between 2**-6 and 2**6, or a ray
+        has too many samples.
     """
-    if not field.occupancy.any():
+    occupied = np.count_nonzero(field.occupancy)
+    if not occupied:
         raise InputError(f"field {field.name!r:.60} has no occupied cube, so there is nothing to render")
+    if occupied > MAX_OCCUPIED:
+        what = f"field {field.name!r:.60} has {occupied:,} occupied cubes, each of which is projected"
+        raise InputError(what, f"at most {MAX_OCCUPIED:,}: fewer cubes along every axis")
     if not 2**-6 <= step <= 2**6:
         raise InputError(f"the step must lie between 1/64 and 64 texels, not {step:g}")
     if camera.reach(field.low, field.extent) >= step * field.texel * (1 << INDEX_BITS):

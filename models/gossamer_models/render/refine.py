@@ -123,10 +123,10 @@ def _spread(occupancy: Bool, cubes: int) -> Bool:
 
 
 def _any_between(values: Bool, first: NDArray[np.int64], end: NDArray[np.int64], axis: int) -> Bool:
-    """Return whether any value from `first` to before `end` is set, along one axis."""
-    before = np.cumsum(values, axis=axis, dtype=np.int32)
-    before = np.concatenate([np.zeros_like(before.take([0], axis)), before], axis)
-    found: Bool = before.take(end, axis) > before.take(first, axis)
+    """Return whether any value from `first` to before `end`, at least one, is set, along one axis."""
+    found = values.take(first, axis)
+    for step in range(1, int((end - first).max())):
+        found |= values.take(np.minimum(first + step, end - 1), axis)
     return found
 
 

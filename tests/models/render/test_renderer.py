@@ -260,3 +260,10 @@ def test_a_field_without_occupied_cubes_is_refused() -> None:
     empty = dataclasses.replace(FIELD, occupancy=np.zeros((2, 2, 2), np.bool_))
     with pytest.raises(InputError, match="no occupied cube"):
         render(empty, camera(EYES["outside"], 8))
+
+
+def test_a_field_of_too_many_occupied_cubes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossamer_models.render.lattice.MAX_OCCUPIED", 7)
+    full = dataclasses.replace(FIELD, occupancy=np.ones((2, 2, 2), np.bool_))
+    with pytest.raises(InputError, match="has 8 occupied cubes, each of which is projected; expected at most 7"):
+        render(full, camera(EYES["outside"], 8))

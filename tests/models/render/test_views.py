@@ -102,6 +102,15 @@ def test_missing_and_foreign_folders(tmp_path: Path) -> None:
         load_views(tmp_path, "test")
 
 
+@pytest.mark.parametrize("depth", [300, 991, 992, 993, 994, 995, 100_000])
+def test_a_description_nested_too_deeply(depth: int, tmp_path: Path) -> None:
+    """As far as reader and validation go, and beyond."""
+    text = f'{{"camera_angle_x": 1.0, "frames": [], "more": {"[" * depth}{"]" * depth}}}'
+    (tmp_path / "transforms_train.json").write_text(text)
+    with pytest.raises(InputError, match=r"nested too deeply|maximum recursion depth"):
+        load_views(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["uint8", "float32"])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_an_archive_is_read(kind: str, channels: int, tmp_path: Path) -> None:
