@@ -27,6 +27,9 @@ _RTL_PATCH: Final = 128
 _BUFFER_BYTES: Final = 1 << next(leaf.width_bits for leaf in leaves(Load) if leaf.path == "buf_base")
 """Bytes of a buffer's half that instructions can name."""
 
+_PARAMETER_WORDS: Final = 1 << 17
+"""Of PRM: every two channels that it has two sums for may take a flip-flop of their own."""
+
 
 class RtlGap(NamedTuple):
     """A field that would have to be otherwise: its YAML path, its value, and what RTL has."""
@@ -95,5 +98,7 @@ def _buffers(architecture: "Architecture") -> Iterator[_Limit]:
     )
     for name, least, unit_bytes in sizes:
         found, most = getattr(buffers, name), _BUFFER_BYTES // unit_bytes
+        if name == "parameter_words":
+            most = min(most, _PARAMETER_WORDS)
         yield found >= least, f"buffers.{name}", str(found), f"at least {least}"
         yield found <= most, f"buffers.{name}", str(found), f"at most {most}"
