@@ -27,7 +27,7 @@ _RTL_PATCH: Final = 128
 _BUFFER_BYTES: Final = 1 << next(leaf.width_bits for leaf in leaves(Load) if leaf.path == "buf_base")
 """Bytes of a buffer's half that instructions can name."""
 
-_PARAMETER_WORDS: Final = 1 << 17
+_PARAMETER_WORDS: Final = 1 << 16
 """Of PRM: every two channels that it has two sums for may take a flip-flop of their own."""
 
 
