@@ -25,8 +25,9 @@ _BATCH: Final = 32
 _STAGES: Final = 12
 _MOST_BURSTS: Final = 1_500_000
 _BOUND: Final = 0.03
-_PHASES: Final = (1, 3, 5, 7)
 _FEW_REFRESHES: Final = 20
+_LEAST_MOMENTS: Final = 8
+_MET_REFRESHES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def stage_errors(
 ) -> Iterator[StageError]:
     """Simulate randomly drawn stages of a training iteration, BDWP 2:8, by both models.
 
-    Where a stage sees few refreshes it matters when the first one comes: the reference is the mean over some moments.
+    Where a stage sees few refreshes it matters when the first one comes: the reference is the mean over so many moments
+    that all of them together meet some dozens.
 
     Parameters
     ----------
@@ -110,11 +112,17 @@ def _reference_cycles(stage: "StageProgram", architecture: "Architecture", dram:
     from gossamer_sim.bank_memory import BankMemory
     from gossamer_sim.stage import run_stage
 
-    interval = dram.refresh_clocks.interval
-    few = about * dram.clock_hz < _FEW_REFRESHES * interval * architecture.clock_hz
-    starts = [eighth * interval // 8 for eighth in _PHASES] if few else [None]
+    starts = _first_refreshes(dram.refresh_clocks.interval, about * dram.clock_hz // architecture.clock_hz)
     runs = [run_stage(stage, architecture, BankMemory(architecture, dram, start)) for start in starts]
     return sum(run.barrier_cycles + sum(run.occupancy) for run in runs) / len(runs)
+
+
+def _first_refreshes(interval: int, about: int) -> Sequence[int | None]:
+    """Clocks to the first refresh of every run of a stage of about so many; None if it meets many anyway."""
+    if about >= _FEW_REFRESHES * interval:
+        return [None]
+    moments = max(_LEAST_MOMENTS, -(-_MET_REFRESHES * interval // about))
+    return [(2 * number + 1) * interval // (2 * moments) for number in range(moments)]
 
 
 def document(found: Mapping[str, Sequence[StageError]]) -> str:

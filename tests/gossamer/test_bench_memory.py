@@ -15,6 +15,7 @@ from gossamer_models.dram import load_dram
         ("mobilenetv2-224", "vcu1525-32x32", "ddr4"),
         ("resnet9-32", "small-8x8", "ddr4"),
         ("resnet18-64", "vcu1525-32x32", "lpddr4"),
+        ("resnet18-64", "vcu1525-32x32", "hbm2"),
     ],
 )
 def test_layers_within_three_percent(network: str, architecture: str, kind: str) -> None:

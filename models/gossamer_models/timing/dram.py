@@ -28,6 +28,7 @@ __all__ = ["QUANTUM_BURSTS", "Dram", "Epoch", "Units", "command_units", "units"]
 
 QUANTUM_BURSTS = 64
 _PLACED_RUNS = 64
+_LEAST_UNITS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,11 @@ def command_units(table: DramTable, clock_hz: int) -> Units:
 
 
 def units(table: DramTable, clock_hz: int) -> Units:
-    """Time base of the epoch model, whose clocks are dilated by refresh."""
+    """Time base of the epoch model, whose clocks are dilated by refresh; paces are whole numbers of its fine units."""
     refresh = table.refresh_clocks
-    return _units(table.clock_hz * (refresh.interval - refresh.duration), clock_hz * refresh.interval)
+    found = _units(table.clock_hz * (refresh.interval - refresh.duration), clock_hz * refresh.interval)
+    finer = -(-_LEAST_UNITS // found.per_cycle)
+    return Units(found.per_cycle * finer, found.per_clock * finer)
 
 
 def _units(per_cycle: int, per_clock: int) -> Units:
@@ -123,7 +126,8 @@ class Dram:
         opening, access = timing.rcd * base.per_clock, (timing.cwl if write else timing.cl) + self.table.burst_clocks
         if write:  # the port's later bursts do not wait for the first one's row
             opening = max(opening - (bursts - 1) * (pace - channel_pace), 0)
-        latency = max(opening + access * base.per_clock - pace, 0) // base.per_cycle
+        before, moving = max(opening + access * base.per_clock - pace, 0), bursts * pace
+        latency = base.cycles(before + moving) - base.cycles(moving)  # so that the end is rounded once
         mean_pace = -(-channel_pace * total // (bursts * self.addresses.channels))
         return Epoch(latency + start_cycles, bursts, channel_pace, port_pace, mean_pace)
 
@@ -149,10 +153,25 @@ class Dram:
         turn, ahead = (min(epoch.bursts, QUANTUM_BURSTS) for epoch in (short, long))
         queued = ahead * long.mean_pace - short.latency_cycles * base.per_cycle
         if long.port_pace > long.channel_pace or queued <= turn * long.mean_pace:
-            return pace(read, write), pace(write, read)
+            return pace(read, write), max(pace(write, read), write.port_pace + self._wait_pace(read, write))
         whole = turn * short.channel_pace + queued + switch
         paces = max(-(-whole // turn), short.port_pace), -(-whole * long.channel_pace // queued)
         return paces if short is read else paces[::-1]
+
+    def _wait_pace(self, read: Epoch, write: Epoch) -> int:
+        """Units per burst that a short write waits at its end, where the channel outruns both ports.
+
+        Then neither direction fills a quantum: the channel turns as soon as nothing waits, and a period of its turns is
+        what both bring meanwhile and a switch. The last burst comes at any moment of one. Reads are asked for ahead of
+        the port and need not wait; the turns of a long write are part of its pace.
+        """
+        mine, other = write.channel_pace * read.port_pace, read.mean_pace * write.port_pace
+        whole, switch = write.port_pace * read.port_pace, self._switch_clocks * self.units.per_clock
+        if write.bursts >= QUANTUM_BURSTS or mine + other >= whole:
+            return 0
+        quanta = QUANTUM_BURSTS * (write.channel_pace + read.mean_pace)
+        period = min(switch * whole // (whole - mine - other), switch + quanta)
+        return -(-period // (2 * write.bursts))
 
     @cached_property
     def _switch_clocks(self) -> int:

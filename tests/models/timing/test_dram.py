@@ -163,6 +163,12 @@ def test_units_are_exact() -> None:
     assert [base.cycles(amount) for amount in (0, 1, 372, 373)] == [0, 1, 1, 2]
 
 
+def test_units_are_fine() -> None:
+    """HBM2's clock and refresh have 14 units to a cycle of 200 MHz in common, of which a pace would be 7 % too long."""
+    base = units(load_dram("hbm2"), 200_000_000)
+    assert (base.per_cycle, base.per_clock) == (14 * 19, 3 * 19)
+
+
 def test_latency_by_hand() -> None:
     """A lone burst: tRCD + CL or CWL + burst, 36 or 32 clocks of 65/372 cycles, the burst's own cycle among them."""
     architecture = machine(200_000_000)
@@ -171,6 +177,17 @@ def test_latency_by_hand() -> None:
     base = units(DDR4, architecture.clock_hz)
     assert [found.latency_cycles for found in (read, write)] == [START_CYCLES + 5, START_CYCLES + 4]
     assert [base.cycles(found.pace) for found in (read, write)] == [2, 2]  # 1.05: a refresh may come in between
+
+
+@pytest.mark.parametrize("bursts", range(1, 20))
+def test_the_end_is_rounded_once(bursts: int) -> None:
+    """Latency and bursts together are whole cycles, wherever both end within one."""
+    dram = Dram(machine(300_000_000), DDR4)
+    found = epoch(dram.architecture, DDR4, TransferShape(64 * bursts, 1, 64 * bursts, 1, 0))
+    base, ahead = dram.units, (16 + 16 + 4) * dram.units.per_clock - found.pace
+    assert found.latency_cycles - START_CYCLES + base.cycles(bursts * found.pace) == base.cycles(
+        ahead + bursts * found.pace
+    )
 
 
 def test_sharing_costs_both_and_the_turns() -> None:
@@ -207,6 +224,26 @@ def test_a_short_epoch_waits_for_the_queue_of_a_stream() -> None:
         clocks = [pace / dram.units.per_clock for pace in paces]
         assert clocks[1] * 4 == pytest.approx(queued + 4 * 4 + 40, rel=0.02)
         assert clocks[0] * queued / 4 == pytest.approx(queued + 4 * 4 + 40, rel=0.02)
+
+
+def test_a_short_write_waits_for_half_a_period_of_turns() -> None:
+    """HBM2 outruns both ports of 200 MHz: a burst takes 2 clocks and comes every 5 (4 2/3 without refreshes).
+
+    What both bring in a period takes 6/7 of it, so that a switch of 44 clocks stands for a period of 308, more than two
+    quanta and the switch take. The write's end waits half of these, or of a shorter period where the read comes seldom:
+    at a twelfth of its rate both take 13/28 of a period. A read, asked for ahead, does not, nor a long write beyond
+    its turns.
+    """
+    table = load_dram("hbm2")
+    dram = Dram(machine(200_000_000), table)
+    clock, port = dram.units.per_clock, dram.units.per_cycle
+    read, short, long = (Epoch(20, bursts, 2 * clock, port, 2 * clock) for bursts in (192, 16, 192))
+    seldom = dataclasses.replace(read, port_pace=12 * port)
+    for other, period in ((read, 44 + 2 * 64 * 2), (seldom, 44 / (1 - 13 / 28))):
+        waited = 16 * (dram.shared_paces(other, short)[1] - port) / clock
+        assert waited == pytest.approx(period / 2, rel=0.01)
+    assert 192 * (dram.shared_paces(read, long)[1] - port) / clock < 44 * 7 / 2
+    assert dram.shared_paces(dataclasses.replace(read, bursts=16), long)[0] < dram.shared_paces(read, short)[1]
 
 
 def test_the_other_port_may_leave_the_channel_idle() -> None:
