@@ -153,6 +153,13 @@ SIMULATOR_FAULTS = (
         "tests/models/timing/test_dram.py::test_sharing_costs_both_and_the_turns",
     ),
     Fault(
+        "a short write waits for a whole period of turns",
+        "models/gossamer_models/timing/dram.py",
+        "return -(-period // (2 * write.bursts))",
+        "return -(-period // write.bursts)",
+        "tests/models/timing/test_dram.py::test_a_short_write_waits_for_half_a_period_of_turns",
+    ),
+    Fault(
         "channels are folded over one bit less than there is",
         "models/gossamer_models/timing/dram_address.py",
         "channel ^= chunk % self.channels",
