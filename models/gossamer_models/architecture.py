@@ -24,6 +24,9 @@ __all__ = [
     "load_architecture", "point_window",
 ]  # fmt: skip
 
+LEAST_DEALT_BITS = 128
+"""Fewest bits of an instruction that are dealt at a time."""
+
 Positive = Annotated[int, Field(gt=0, lt=1 << 24)]
 Interleave = tuple[int, int]
 AddressDigit = Literal["group", "column", "bank"]
@@ -230,6 +233,8 @@ class Architecture(Schema):
     -------
     clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
     queue_depth : instructions an engine's queue holds.
+    serial_dealing : instructions are read and dealt a word of a memory port at a time, not whole: fewer wires, a few
+        more cycles each. Needs a `queue_depth` of 1 and ports of at least 128 bits.
     render : the render engine; without one no scene can be timed. RTL has engines of one lane of each kind; of
         others cycles are modelled.
     energy : energy table, ready or a path beside this file; without one no energy is reported.
@@ -243,6 +248,7 @@ class Architecture(Schema):
     vector: Vector = Vector()
     memory: Memory = Memory()
     queue_depth: Annotated[int, Field(ge=1, le=64)] = 8
+    serial_dealing: bool = False
     render: RenderEngine | None = None
     energy: Annotated[str, Field(min_length=1)] | None = None
 
@@ -258,6 +264,13 @@ class Architecture(Schema):
             raise ValueError(
                 f"`vector.feeds_array` needs lines of at most the {row_bytes} bytes of a word of every row, not"
                 f" {self.vector.line_bytes} (4 per lane)"
+            )
+        if self.serial_dealing and self.queue_depth != 1:
+            raise ValueError(f"`serial_dealing` needs a `queue_depth` of 1, not {self.queue_depth}")
+        if self.serial_dealing and self.memory.port_bits < LEAST_DEALT_BITS:
+            raise ValueError(
+                f"`serial_dealing` needs `memory.port_bits` of at least {LEAST_DEALT_BITS}, not"
+                f" {self.memory.port_bits}"
             )
         executes = self.render is not None and self.render.in_rtl
         if executes and not LEAST_RENDER_LANES <= self.vector.lanes <= RTL_LANES:

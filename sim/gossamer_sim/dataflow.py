@@ -56,17 +56,25 @@ class DataflowMachine:
 
     Parameters
     ----------
-    queue_depth, tokens, works, trace : as in :class:`gossamer_sim.machine.Machine`.
+    queue_depth, tokens, works, fill_cycles, trace : as in :class:`gossamer_sim.machine.Machine`.
     lanes : memory that transfers share, if the memory model has one.
     """
 
     def __init__(
-        self, queue_depth: int, tokens: dict[int, int], works: list[Work], lanes: Lanes | None, *, trace: bool = False
+        self,
+        queue_depth: int,
+        tokens: dict[int, int],
+        works: list[Work],
+        lanes: Lanes | None,
+        *,
+        fill_cycles: int = 0,
+        trace: bool = False,
     ) -> None:
         self.cursor = 0
         self.skipped = 0
         self.skips: list[Skip] = []
         self.spans: list[Span] | None = [] if trace else None
+        self._fill_cycles = fill_cycles
         self._works = works
         self._jobs: dict[Work, Job] = {}
         self._lanes = lanes
@@ -105,7 +113,7 @@ class DataflowMachine:
         DisorderError
             No slot will ever be free.
         """
-        cursor = self.cursor
+        cursor, fill_cycles = self.cursor, self._fill_cycles
         for job, cycles in jobs:
             place = job[1]
             slots = self._slots[place]
@@ -115,6 +123,7 @@ class DataflowMachine:
             cursor += cycles
             if slot >= cursor:
                 cursor = slot + 1
+            cursor += fill_cycles
             queue = self._queues[place]
             queue.append((job, cursor))
             if len(queue) == 1 and self._under_way[place] is None:

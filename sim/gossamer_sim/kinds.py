@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm, Instruction, Load, ModifierKind, Store
 from gossamer_models.isa.loops import field_names, resolve
-from gossamer_models.timing.sequencer import deal_cycles
+from gossamer_models.timing.sequencer import Dealing
 from gossamer_models.timing.transfer import axis_span
 from gossamer_sim.places import TOKENS, timed_modifiers
 
@@ -84,6 +84,7 @@ class Template:
     instruction : as it stands in the stage, modifiers included.
     counts : iterations of the loops around it, level to count.
     build : gives the kind of an instruction, whose modifiers it leaves alone.
+    dealing : how the sequencer moves it.
     repeats : iterations that differ in places alone are of one kind; else every iteration is looked at.
 
     Members
@@ -103,6 +104,7 @@ class Template:
         counts: dict[int, int],
         build: "Callable[[Instruction], Kind]",
         *,
+        dealing: Dealing,
         repeats: bool = True,
     ) -> None:
         names = field_names(type(instruction))
@@ -110,7 +112,7 @@ class Template:
         self._counts = dict(counts)
         self._build = build
         self._repeats = repeats
-        self.deal_cycles = deal_cycles(instruction)
+        self.slot_cycles = dealing.slot_cycles(instruction)
         rules = []
         timed = timed_modifiers(instruction)
         for modifier in timed:

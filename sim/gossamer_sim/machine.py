@@ -72,6 +72,7 @@ class Machine:
     tokens : tokens at the start, per semaphore bit.
     works : the stage's works; grows while the stage runs.
     channel : memory that epochs share, if the memory model has one.
+    fill_cycles : from the one that needs a free slot to the one in which an instruction is in its queue.
     trace : whether to record spans and skips.
     """
 
@@ -83,6 +84,7 @@ class Machine:
         works: list[Work],
         channel: SharedChannel | None,
         *,
+        fill_cycles: int = 0,
         trace: bool = False,
     ) -> None:
         self.environment = environment
@@ -95,6 +97,7 @@ class Machine:
         self.spans: list[Span] | None = [] if trace else None
         self.skips: list[Skip] = []
         self.dealing_to: Unit | None = None
+        self._fill_cycles = fill_cycles
         self._works = works
         self._channel = channel
         self._by_place = tuple(self.units.values())
@@ -116,7 +119,7 @@ class Machine:
             yield unit.slots.filled(self.environment)
             self.dealing_to = None
         self.cursor = max(self.cursor, unit.slots.popleft())
-        self.cursor += 1
+        self.cursor += 1 + self._fill_cycles
         unit.queue.put((work, self.cursor))
 
     def state(self) -> tuple[object, ...]:

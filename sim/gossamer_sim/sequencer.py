@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierKind
 from gossamer_models.isa.loops import Body, nest
 from gossamer_models.timeline import Skip
-from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
+from gossamer_models.timing.sequencer import Dealing
 from gossamer_sim.engines import Tally
 from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process
@@ -35,11 +35,11 @@ class Item:
     shop : makes its works.
     """
 
-    __slots__ = ("_fixed", "_position", "_shop", "_works", "deal_cycles", "template")
+    __slots__ = ("_fixed", "_position", "_shop", "_works", "slot_cycles", "template")
 
     def __init__(self, position: int, template: Template, shop: WorkShop) -> None:
         self.template = template
-        self.deal_cycles = template.deal_cycles
+        self.slot_cycles = template.slot_cycles
         self._position, self._shop = position, shop
         self._works: dict[Kind, Work] = {}
         self._fixed: Work | None = None
@@ -63,7 +63,7 @@ class Straight:
 
     Members
     -------
-    items : each with the cycles it takes, and what the sequencer reads between the one before and it.
+    items : each with the cycles until it needs a slot, and what the sequencer reads between the one before and it.
     behind : cycles of what the sequencer reads behind the last.
     """
 
@@ -81,6 +81,7 @@ class LoopNode:
     stepping : those of them whose bases step with the loop.
     alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
     straight : all that an iteration deals; None if a loop inside repeats instructions.
+    dealing : how the sequencer moves instructions.
     """
 
     level: int
@@ -90,11 +91,12 @@ class LoopNode:
     stepping: tuple[Template, ...]
     alike: Range
     straight: Straight | None
+    dealing: Dealing
 
     def own_cycles(self) -> int:
         """Cycles of a loop that deals nothing."""
         inside = sum(item.own_cycles() for item in self.items if isinstance(item, LoopNode))
-        return LOOP_CYCLES + self.count * (inside + END_LOOP_CYCLES)
+        return self.dealing.loop_cycles + self.count * (inside + self.dealing.end_loop_cycles)
 
     def one_kind(self, counters: list[int]) -> Range:
         """Longest known stretch of iterations of one kind, at the given counters of the outer loops."""
@@ -146,7 +148,7 @@ def _compile(
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in telling))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in telling))
     stepping = tuple(template for template in telling if template.sensitive(ModifierKind.STEP, body.level))
-    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high), _straight(items))
+    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high), _straight(items), shop.costs.dealing)
 
 
 def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:
@@ -154,14 +156,14 @@ def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:
     read = 0
     for item in items:
         if isinstance(item, Item):
-            found.append((item, read + item.deal_cycles))
+            found.append((item, read + item.slot_cycles))
             read = 0
         elif not item.templates:
             read += item.own_cycles()
         elif item.count == 1 and item.straight is not None:
             (first, cycles), *others = item.straight.items
-            found += [(first, read + LOOP_CYCLES + cycles), *others]
-            read = item.straight.behind + END_LOOP_CYCLES
+            found += [(first, read + item.dealing.loop_cycles + cycles), *others]
+            read = item.straight.behind + item.dealing.end_loop_cycles
         else:
             return None
     return Straight(tuple(found), read)
@@ -192,13 +194,13 @@ class Sequencer:
             if isinstance(item, LoopNode):
                 yield from self._loop(item)
             else:
-                yield from self._machine.deal(item.work(self._counters), item.deal_cycles)
+                yield from self._machine.deal(item.work(self._counters), item.slot_cycles)
 
     def _loop(self, node: LoopNode) -> Process:
         if not node.templates:
             self._machine.decode(node.own_cycles())
             return
-        self._machine.decode(LOOP_CYCLES)
+        self._machine.decode(node.dealing.loop_cycles)
         first, last = node.one_kind(self._counters) if self._periodic else (0, -1)
         seen = _Memory(self._machine)
         index = 0
@@ -211,7 +213,7 @@ class Sequencer:
                     continue
             self._counters[node.level] = index
             yield from self._deal(node)
-            self._machine.decode(END_LOOP_CYCLES)
+            self._machine.decode(node.dealing.end_loop_cycles)
             index += 1
         self._counters[node.level] = 0
 

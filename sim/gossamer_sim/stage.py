@@ -13,6 +13,7 @@ from gossamer_models.placement import unplaced
 from gossamer_models.program import StageProgram
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.timeline import Ledger, Skip, Span, StageTiming
+from gossamer_models.timing.sequencer import dealing
 from gossamer_sim.dataflow import DataflowMachine, DisorderError
 from gossamer_sim.engines import ENGINES, Tally
 from gossamer_sim.machine import Machine
@@ -88,8 +89,9 @@ def run_stage(
     """
     name = f"stage {stage.layer}.{stage.stage}"
     _check_length(name, stage)
+    how = dealing(architecture)
     tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
-    barrier = memory.barrier_cycles(address, len(stage.instructions))
+    barrier = memory.barrier_cycles(address, len(stage.instructions)) + how.words
     if periodic and memory.repeats and environment is None:
         try:
             shop = WorkShop(book or cost_book(architecture, memory, recorded))
@@ -103,7 +105,7 @@ def run_stage(
     environment = environment or simpy.Environment()
     shop = WorkShop(CostBook(architecture, memory, remember=periodic, recorded=recorded))
     channel = memory.channel(environment)
-    machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, trace=trace)
+    machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, fill_cycles=how.fill_cycles, trace=trace)
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
     try:
         environment.process(sequencer.run(compile_stage(stage.instructions, shop)))
@@ -127,7 +129,10 @@ def _without_clock(
     *,
     trace: bool,
 ) -> StageRun:
-    machine = DataflowMachine(architecture.queue_depth, tokens, shop.works, memory.lanes(), trace=trace)
+    fill_cycles = dealing(architecture).fill_cycles
+    machine = DataflowMachine(
+        architecture.queue_depth, tokens, shop.works, memory.lanes(), fill_cycles=fill_cycles, trace=trace
+    )
     walk(machine, compile_stage(unplaced(stage.instructions), shop, numbers))
     machine.close()
     return _stage_run(shop, machine.total(), barrier, machine.spans, machine.skips)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from gossamer_models.isa.instructions import LOOP_LEVELS
-from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES
 from gossamer_sim.dataflow import DataflowMachine, Job, Mark
 from gossamer_sim.sequencer import MAX_MEMORIES, LoopNode, Straight
 
@@ -51,14 +50,14 @@ class _Walk:
             if isinstance(item, LoopNode):
                 self._loop(item)
             else:
-                machine.deal([(machine.job(item.work(self._counters)), item.deal_cycles)])
+                machine.deal([(machine.job(item.work(self._counters)), item.slot_cycles)])
 
     def _loop(self, node: LoopNode) -> None:
         machine, counters = self._machine, self._counters
         if not node.templates:
             machine.decode(node.own_cycles())
             return
-        machine.decode(LOOP_CYCLES)
+        machine.decode(node.dealing.loop_cycles)
         first, last = alike = node.one_kind(counters)
         if last - first < 2:
             last = -1  # no two of its states would be compared
@@ -90,7 +89,7 @@ class _Walk:
                     jobs = self._jobs(straight)
                 machine.deal(jobs)
                 machine.decode(straight.behind)
-            machine.decode(END_LOOP_CYCLES)
+            machine.decode(node.dealing.end_loop_cycles)
             index += 1
         counters[node.level] = 0
 

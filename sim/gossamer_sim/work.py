@@ -14,6 +14,7 @@ from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.timing.gemm import GemmCycles, gemm_cycles
 from gossamer_models.timing.prune import prune_cycles
+from gossamer_models.timing.sequencer import dealing
 from gossamer_models.timing.transfer import transfer_shape
 from gossamer_models.timing.vector import vector_cycles
 from gossamer_sim.engines import ENGINES
@@ -84,6 +85,10 @@ class CostBook:
     ----------
     remember : False works out every execution of every instruction, as the long way does.
     recorded : counts of the Program's sweeps.
+
+    Members
+    -------
+    dealing : how the sequencer moves instructions.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class CostBook:
         self._recorded = recorded
         self._remembers = memory.repeats and remember
         self._architecture = architecture
+        self.dealing = dealing(architecture)
         self._memory = memory
         self._known: dict[tuple[object, ...], tuple[int, Cost]] = {}
         self._numbers: dict[Cost, int] = {}
@@ -128,13 +134,13 @@ class CostBook:
             A modifier names a loop level that is not around the instruction.
         """
         if not self._remembers:
-            return Template(instruction, counts, self.kind, repeats=False)
+            return Template(instruction, counts, self.kind, dealing=self.dealing, repeats=False)
         key = number, *chain.from_iterable(counts.items())
         found = self._templates.get(key)
         if found is None:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
-            found = self._templates[key] = Template(instruction, counts, self.kind)
+            found = self._templates[key] = Template(instruction, counts, self.kind, dealing=self.dealing)
         return found
 
     def kind(self, instruction: Instruction) -> Kind:

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Elaboratable, EnableInserter, Module, Mux, ResetInserter, Value
+from amaranth.hdl import Elaboratable, EnableInserter, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,7 @@ from gossamer_hw.control.registers import REGISTER_ADDRESS_BITS, Registers
 from gossamer_hw.control.run import Run
 from gossamer_hw.control.semaphores import Semaphores
 from gossamer_hw.control.sequencer import DEALT, Sequencer
+from gossamer_hw.control.word_sequencer import WordSequencer
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
@@ -88,12 +89,15 @@ class Control(wiring.Component):
         m.submodules.registers = registers = self._registers
         m.submodules.run = self._run = run = Run()
         clear = ResetInserter(run.clear)
-        self._sequencer = Sequencer(self._architecture.array.chunks)
+        chunks = self._architecture.array.chunks
+        self._word_bits = 8 * self._width if self._architecture.serial_dealing else None
+        self._sequencer = WordSequencer(chunks, word_bits=self._word_bits) if self._word_bits else Sequencer(chunks)
         m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
         m.submodules.fetcher = clear(self._fetcher)
         self._semaphores = Semaphores()
         m.submodules.semaphores = clear(self._semaphores)
-        self._queues = [EngineQueue(DEALT[e][1], depth=self._architecture.queue_depth) for e in ENGINES]
+        depth = self._architecture.queue_depth
+        self._queues = [EngineQueue(DEALT[e][1], depth=depth, word_bits=self._word_bits) for e in ENGINES]
         for engine, queue in zip(ENGINES, self._queues, strict=True):
             m.submodules[f"{engine.name.lower()}_queue"] = clear(queue)
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
@@ -121,10 +125,20 @@ class Control(wiring.Component):
         """Instruction memory between fetcher and sequencer."""
         fetcher, sequencer, run = self._fetcher, self._sequencer, self._run
         # The sequencer reads nothing while it waits for what is fetched.
+        bits = self._word_bits or WORD_BITS
         m.submodules.instructions = lines = memory.Memory(
-            shape=WORD_BITS, depth=MAX_STAGE_INSTRUCTIONS, init=[], attrs=NEVER_MEET
+            shape=bits, depth=MAX_STAGE_INSTRUCTIONS * WORD_BITS // bits, init=[], attrs=NEVER_MEET
         )
         write, read = lines.write_port(granularity=8 * self._width), lines.read_port()
+        pieces = fetcher.write.piece if self._word_bits is None else Value.cast(1)
+        m.d.comb += write.addr.eq(fetcher.write.line)
+        if self._word_bits:
+            row = Signal.like(write.addr, name="write_row")
+            m.d.comb += write.addr.eq(row)
+            with m.If(fetcher.start):
+                m.d.sync += row.eq(0)
+            with m.Elif(fetcher.write.enable):
+                m.d.sync += row.eq(row + 1)
         m.d.comb += [
             fetcher.start.eq(sequencer.fetch_start & ~run.halt),
             fetcher.address.eq(sequencer.fetch_address),
@@ -134,9 +148,8 @@ class Control(wiring.Component):
             sequencer.fetch_fault.eq(fetcher.fault),
             run.fetching.eq(fetcher.busy),
             run.fetched.eq(fetcher.write.enable),
-            write.addr.eq(fetcher.write.line),
-            write.en.eq(Mux(fetcher.write.enable, fetcher.write.piece, 0)),
-            write.data.eq(fetcher.write.data.replicate(len(fetcher.write.piece))),
+            write.en.eq(Mux(fetcher.write.enable, pieces, 0)),
+            write.data.eq(fetcher.write.data.replicate(len(pieces))),
             read.addr.eq(sequencer.line),
             read.en.eq(sequencer.line_enable),
             sequencer.word.eq(read.data),

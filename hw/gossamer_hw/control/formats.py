@@ -1,6 +1,6 @@
 """Where the fields of an encoded instruction lie, and what makes one illegal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from amaranth.hdl import Mux, Value
 
@@ -12,8 +12,8 @@ from gossamer_models.isa.reference import Row, rows
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 
 __all__ = [
-    "ENGINE_OPCODES", "MODIFIER_BITS", "OPERANDS_START", "WORD_BITS", "extent", "field", "illegal",
-    "operands", "own_signals", "own_waits", "scalars",
+    "ENDS", "ENGINE_OPCODES", "MODIFIER_BITS", "OPERANDS_START", "WORD_BITS", "extent", "field", "illegal",
+    "operands", "own_signals", "own_waits", "scalars", "tails",
 ]  # fmt: skip
 
 WORD_BITS = 8 * INSTRUCTION_BYTES
@@ -43,19 +43,28 @@ def operands(word: Value, cls: type[Instruction]) -> Value:
     return word[OPERANDS_START : _end(cls)]
 
 
-def illegal(word: Value, modified: Value, chunks: int) -> Value:
+def tails(word: Value) -> dict[int, Value]:
+    """Whether a bit is set at or above each of :data:`ENDS`."""
+    # Formats that end early look at all that the others look at too: every bit is looked at once.
+    behind: dict[int, Value] = {}
+    tail, start = Value.cast(0), len(word)
+    for end in reversed(ENDS):
+        tail, start = tail | word[end:start].any(), end
+        behind[end] = tail
+    return behind
+
+
+def illegal(word: Value, behind: Mapping[int, Value], modified: Value, chunks: int) -> Value:
     """Whether the opcode is none, or a bit is set that its format does not have.
 
     Sequencer instructions have no use for the common header: it must be zero there, and they may not be ``modified``.
     Modifiers in the word are not looked at. No RTL is weight-stationary, and this one has at most ``chunks`` chunks
     side by side.
+
+    Parameters
+    ----------
+    behind : as :func:`tails` has it.
     """
-    # Formats that end early look at all that the others look at too: every bit is looked at once.
-    behind: dict[int, Value] = {}
-    tail, start = Value.cast(0), len(word)
-    for end in sorted({_end(cls) for cls in FORMATS.values()}, reverse=True):
-        tail, start = tail | word[end:start].any(), end
-        behind[end] = tail
     found: Value = Value.cast(1)
     for opcode, cls in FORMATS.items():
         extra = behind[_end(cls)]
@@ -81,3 +90,7 @@ def own_signals(engine: Engine) -> int:
 def _end(cls: type[Instruction]) -> int:
     last = list(leaves(cls))[-1]
     return OPCODE_BITS + last.offset_bits + last.width_bits
+
+
+ENDS: tuple[int, ...] = tuple(sorted({_end(cls) for cls in FORMATS.values()}))
+"""Bits that the formats have, each length once."""

@@ -7,7 +7,7 @@ from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.control.formats import (
@@ -19,25 +19,14 @@ from gossamer_hw.control.formats import (
     scalars,
 )
 from gossamer_hw.control.loops import COUNTER_BITS, counters_layout
+from gossamer_hw.control.modifiers import VALUE_BITS, changed, effect, multiplied
 from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
-from gossamer_models.isa.fields import leaves
-from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, Modifier, ModifierKind
-from gossamer_models.isa.reference import rows
+from gossamer_models.isa.instructions import Instruction
 
 __all__ = ["Resolver"]
 
-_VALUE_BITS = 40
 _RING_BITS = 64
-_COUNTER_HALF = COUNTER_BITS // 2
 _MODIFIERS_START = extent(Instruction, "modifiers").start
-_MASK_FIELDS = sum(not row.count for row in rows(Instruction))
-"""Fields below this number, those of the common header, are masks: FIRST and LAST add bits to them."""
-
-
-def _modifier_layout() -> data.StructLayout:
-    return data.StructLayout(
-        {leaf.path: signed(leaf.width_bits) if leaf.signed else leaf.width_bits for leaf in leaves(Modifier)}
-    )
 
 
 class Resolver(wiring.Component):
@@ -84,7 +73,7 @@ class Resolver(wiring.Component):
         m.d.sync += inside.eq(Cat(taken, inside))
         m.d.comb += self.pending.eq(taken | inside.any())
         step, counter = self._take(m, modifier, taken)
-        delta = self._multiply(m, step.value, counter)
+        delta = multiplied(m, step.value, counter)
         self._write(m, step.delayed(m, "2"), delta)
         with m.If(self.load):
             m.d.sync += [
@@ -111,39 +100,19 @@ class Resolver(wiring.Component):
 
     def _take(self, m: Module, bits: Value, taken: Value) -> tuple["_Step", Signal]:
         """Stage 1: see what the modifier does at these counters, and which of them it counts with."""
-        modifier = Signal(_modifier_layout())
-        m.d.comb += modifier.as_value().eq(bits)
-        counters, kind, levels = self.counters, modifier.kind, modifier.levels
+        found = effect(m, bits, self.counters)
         counter = Signal(COUNTER_BITS)
-        chosen: Value = counters.index[LOOP_LEVELS - 1]
-        for level in reversed(range(LOOP_LEVELS - 1)):
-            chosen = Mux(levels[level], counters.index[level], chosen)
-        steps, used = kind == int(ModifierKind.STEP), kind != int(ModifierKind.NONE)
-        first = (kind == int(ModifierKind.FIRST)) & ((levels & ~counters.first) == 0)
-        last = (kind == int(ModifierKind.LAST)) & ((levels & ~counters.last) == 0)
         step = _Step("1")
         m.d.sync += [
-            step.field.eq(modifier.field),
-            step.value.eq(modifier.value),
-            step.adds.eq(steps),
-            step.writes.eq(taken & (steps | first | last)),
-            counter.eq(chosen),
+            step.field.eq(found.field),
+            step.value.eq(found.value),
+            step.adds.eq(found.adds),
+            step.writes.eq(taken & found.acts),
+            counter.eq(found.counter),
         ]
-        strange = (levels & ~counters.open).any() | (steps & (levels == 0))
-        with m.If(taken & (~self._named(modifier.field) | (used & strange))):
+        with m.If(taken & (~self._named(found.field) | found.strange)):
             m.d.sync += self.bad.eq(1)
         return step, counter
-
-    def _multiply(self, m: Module, value: Value, counter: Value) -> Signal:
-        """Stages 2 and 3: value times counter modulo 2^40, in two parts."""
-        parts = [Signal(_VALUE_BITS, name=f"part_{n}") for n in range(2)]
-        delta = Signal(_VALUE_BITS)
-        m.d.sync += [
-            parts[0].eq(value * counter[:_COUNTER_HALF]),
-            parts[1].eq(value[: _VALUE_BITS - _COUNTER_HALF] * counter[_COUNTER_HALF:]),
-            delta.eq(parts[0] + (parts[1] << _COUNTER_HALF)),
-        ]
-        return delta
 
     def _write(self, m: Module, step: "_Step", delta: Value) -> None:
         """Stages 4 and 5: read the field, unless the modifier ahead is about to write it; combine and write.
@@ -165,14 +134,13 @@ class Resolver(wiring.Component):
         ]
         here = step.delayed(m, "3")
         ahead = here.delayed(m, "4")
-        old, addend, result = Signal(_VALUE_BITS), Signal(_VALUE_BITS), Signal(_VALUE_BITS)
+        old, addend, result = Signal(VALUE_BITS), Signal(VALUE_BITS), Signal(VALUE_BITS)
         present = [Mux(chosen, self._held[place], 0) for chosen, place in zip(read, places, strict=True)]
         follows = ahead.writes & (ahead.field == here.field)
         m.d.sync += [old.eq(Mux(follows, result, reduce(or_, present))), addend.eq(delta)]
-        masks = ahead.field < _MASK_FIELDS
-        m.d.comb += result.eq(Mux(ahead.adds, old + addend, Mux(masks, old | ahead.value, ahead.value)))
+        m.d.comb += result.eq(changed(ahead.field, ahead.adds, ahead.value, old, addend))
         # Turned once to where its field lies, the result is offered to the whole word.
-        ring: Value = Cat(result, Const(0, _RING_BITS - _VALUE_BITS))
+        ring: Value = Cat(result, Const(0, _RING_BITS - VALUE_BITS))
         for bit in range(len(turn)):
             step_ring = Signal(_RING_BITS, name=f"ring_{bit}")
             m.d.comb += step_ring.eq(Mux(turn[bit], ring.rotate_left(1 << bit), ring))
@@ -203,7 +171,7 @@ class _Step:
 
     def __init__(self, name: str) -> None:
         self.field = Signal(7, name=f"field_{name}")
-        self.value = Signal(signed(_VALUE_BITS), name=f"value_{name}")
+        self.value = Signal(signed(VALUE_BITS), name=f"value_{name}")
         self.adds = Signal(name=f"adds_{name}")
         self.writes = Signal(name=f"writes_{name}")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.axi import ADDRESS_BITS
@@ -15,6 +15,7 @@ from gossamer_hw.control.formats import (
     operands,
     own_signals,
     own_waits,
+    tails,
 )
 from gossamer_hw.control.loops import Loops
 from gossamer_hw.control.queue import INDEX_BITS, dealt_layout
@@ -32,14 +33,14 @@ from gossamer_models.isa.instructions import (
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.registers import BASE_ALIGNMENT_BYTES, NO_INDEX, Fault
 
-__all__ = ["DEALT", "Sequencer"]
+__all__ = ["DEALT", "PLACE_BITS", "Sequencer", "foreign"]
 
 DEALT: dict[Engine, tuple[Opcode, type[Instruction]]] = {
     FORMATS[opcode].engine: (opcode, FORMATS[opcode]) for opcode in ENGINE_OPCODES
 }
 """Opcode and format of the instruction that each engine executes."""
 
-_PLACE_BITS = INDEX_BITS + 1
+PLACE_BITS = INDEX_BITS + 1
 _ALIGNED_BITS = (BASE_ALIGNMENT_BYTES - 1).bit_length()
 """Stages lie at multiples of a beat of any width."""
 
@@ -86,24 +87,30 @@ class Sequencer(wiring.Component):
                 "fetch_done": In(1),
                 "fetch_fault": In(Fault),
                 "line_enable": Out(1),
-                "line": Out(INDEX_BITS),
-                "word": In(WORD_BITS),
+                **self._read_members(),
                 "load": Out(1),
                 "credits": Out(SEMAPHORES * TOKEN_BITS),
-                **{f"{e.name.lower()}_dealt": Out(stream.Signature(dealt_layout(DEALT[e][1]))) for e in DEALT},
+                **{f"{e.name.lower()}_dealt": Out(stream.Signature(self._dealt_layout(DEALT[e][1]))) for e in DEALT},
                 "fault": Out(Fault),
                 "index": Out(16),
             }
         )
 
+    def _read_members(self) -> dict[str, Any]:
+        """Members that read the instruction memory."""
+        return {"line": Out(INDEX_BITS), "word": In(WORD_BITS)}
+
+    def _dealt_layout(self, cls: type[Instruction]) -> data.StructLayout:
+        """Layout of what an engine's queue is given."""
+        return dealt_layout(cls)
+
     def elaborate(self, platform: Any) -> Elaboratable:
         """Fetch header and instructions, then read, latch, decode, resolve, deal."""
         m = Module()
-        m.submodules.resolver = self._resolver = Resolver()
-        m.submodules.loops = self._loops = Loops(address_bits=_PLACE_BITS)
-        self._place, self._length = Signal(_PLACE_BITS), Signal(_PLACE_BITS)
+        word, behind = self._hold(m)
+        m.submodules.loops = self._loops = Loops(address_bits=PLACE_BITS)
+        self._place, self._length = Signal(PLACE_BITS), Signal(PLACE_BITS)
         self._address, self._room, self._in_header = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS + 1), Signal()
-        word = self._resolver.word
         m.d.comb += [
             self._resolver.counters.eq(self._loops.counters),
             self._loops.level.eq(field(word, Loop, "level")),
@@ -113,11 +120,17 @@ class Sequencer(wiring.Component):
             self.index.eq(Mux(self._in_header, NO_INDEX, self._place)),
         ]
         self._dress(m, word)
+        self._illegal = illegal(word, behind, self._resolver.modified, self._chunks)
         with m.FSM():
             self._fetch_header(m)
             self._walk(m, word)
             self._fetch_body(m)
         return m
+
+    def _hold(self, m: Module) -> tuple[Value, dict[int, Value]]:
+        """Make what holds an instruction; return it, and what is set behind its format's end."""
+        m.submodules.resolver = self._resolver = Resolver()
+        return self._resolver.word, tails(self._resolver.word)
 
     def _begin(self, m: Module) -> None:
         """Go to a stage's header when told so."""
@@ -173,17 +186,25 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.line.eq(self._place), self._resolver.loaded.eq(self.word)]
         with m.State("READ"):
             m.d.comb += self.line_enable.eq(1)
-            with m.If(self._in_header | (self._place != self._length)):
-                m.next = "LATCH"
-            with m.Elif(self._loops.counters.open != 0):
-                m.d.comb += self.fault.eq(Fault.ILLEGAL)
-            with m.Elif(self.idle):
-                m.d.comb += self.ended.eq(1)
-                m.next = "IDLE"
-                self._begin(m)
+            self._next(m, "LATCH")
         with m.State("LATCH"):
             m.d.comb += self._resolver.load.eq(1)
             m.next = "DECODE"
+        self._treat(m, word)
+
+    def _next(self, m: Module, following: str) -> None:
+        """Go on with the instruction in turn, or end the stage."""
+        with m.If(self._in_header | (self._place != self._length)):
+            m.next = following
+        with m.Elif(self._loops.counters.open != 0):
+            m.d.comb += self.fault.eq(Fault.ILLEGAL)
+        with m.Elif(self.idle):
+            m.d.comb += self.ended.eq(1)
+            m.next = "IDLE"
+            self._begin(m)
+
+    def _treat(self, m: Module, word: Value) -> None:
+        """States from an instruction that is held to the one behind it."""
         with m.State("DECODE"):
             self._decode(m, word)
         with m.State("RESOLVE"):
@@ -198,7 +219,7 @@ class Sequencer(wiring.Component):
 
     def _decode(self, m: Module, word: Value) -> None:
         """Take headers and loops at once; send the others on."""
-        with m.If(illegal(word, self._resolver.modified, self._chunks)):
+        with m.If(self._illegal):
             m.d.comb += self.fault.eq(Fault.ILLEGAL)
         with m.Elif(self._in_header):
             self._decode_header(m, word)
@@ -265,8 +286,7 @@ class Sequencer(wiring.Component):
         for engine, (opcode, _) in DEALT.items():
             dealt = getattr(self, f"{engine.name.lower()}_dealt")
             with m.If(word[:OPCODE_BITS] == int(opcode)):
-                foreign = (dealt.payload.wait & ~own_waits(engine)) | (dealt.payload.signal & ~own_signals(engine))
-                with m.If(foreign != 0):
+                with m.If(foreign(engine, dealt.payload.wait, dealt.payload.signal)):
                     m.d.comb += self.fault.eq(Fault.TOKEN)
                 with m.Else():
                     m.d.comb += dealt.valid.eq(1)
@@ -277,3 +297,8 @@ class Sequencer(wiring.Component):
     @staticmethod
     def _bytes(count: Value) -> Value:
         return (count << 7) + (count << 6)
+
+
+def foreign(engine: Engine, wait: Value, signal: Value) -> Value:
+    """Whether tokens are not those of an engine."""
+    return ((wait & ~own_waits(engine)) | (signal & ~own_signals(engine))) != 0

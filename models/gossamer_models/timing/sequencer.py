@@ -9,17 +9,22 @@ Dealing: the sequencer looks at an instruction in some cycle c, its first one in
 puts it into its engine's queue in cycle c + deal_cycles(instruction) - 1, or in the first later one that has a free
 slot; a loop instruction is over in cycle c + LOOP_CYCLES - 1 or c + END_LOOP_CYCLES - 1. It looks at the following one
 in the cycle behind that.
+
+Where instructions move as words (:class:`Dealing`), the first of W words goes to the queue in cycle
+c + deal_cycles(instruction) - W, or in the first later one that has a free slot, and the others follow one by one; the
+instruction is in the queue with the last. Every look at an instruction, a header too, takes W cycles more.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gossamer_models.architecture import Memory
+from gossamer_models.architecture import Architecture, Memory
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Modifier
 
 __all__ = [
-    "BARRIER_CYCLES", "BODY_CYCLES", "DEAL_CYCLES", "END_LOOP_CYCLES", "LOOP_CYCLES",
-    "RESOLVE_CYCLES", "Transaction", "barrier_cycles", "deal_cycles", "fetch_bursts", "scripted_barrier_cycles",
+    "BARRIER_CYCLES", "BODY_CYCLES", "DEAL_CYCLES", "END_LOOP_CYCLES", "LOOP_CYCLES", "MODIFIER_CYCLES",
+    "RESOLVE_CYCLES", "WORDS_RESOLVE_CYCLES", "Dealing", "Transaction", "barrier_cycles", "deal_cycles", "dealing",
+    "fetch_bursts", "scripted_barrier_cycles",
 ]  # fmt: skip
 
 LOOP_CYCLES = 3
@@ -29,6 +34,12 @@ DEAL_CYCLES = 4
 
 RESOLVE_CYCLES = 4
 """Latency of the modifiers' pipeline, paid by instructions that have any."""
+
+MODIFIER_CYCLES = 4
+"""A modifier of an instruction that lies as words."""
+
+WORDS_RESOLVE_CYCLES = 2
+"""Latency behind the last of them."""
 
 BARRIER_CYCLES = 7
 """Barrier of a stage without instructions beyond latency and beats: rewind, fetch and decode of the header."""
@@ -55,12 +66,55 @@ class Transaction:
     latency_cycles: int
 
 
-def deal_cycles(instruction: Instruction) -> int:
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """How instructions move through the sequencer.
+
+    Members
+    -------
+    words : in which an instruction is read and dealt; 0 if it moves whole.
+    """
+
+    words: int = 0
+
+    @property
+    def loop_cycles(self) -> int:
+        """Cycles of a LOOP."""
+        return LOOP_CYCLES + self.words
+
+    @property
+    def end_loop_cycles(self) -> int:
+        """Cycles of an END_LOOP."""
+        return END_LOOP_CYCLES + self.words
+
+    @property
+    def fill_cycles(self) -> int:
+        """Cycles from the one that needs a free slot to the one in which the instruction is in the queue."""
+        return max(self.words - 1, 0)
+
+    def slot_cycles(self, instruction: Instruction) -> int:
+        """Cycles from the first look at an engine's instruction to the one that needs a free slot, both counted."""
+        count = len(instruction.modifiers)
+        while count and not instruction.modifiers[count - 1].kind and instruction.modifiers[count - 1] == _EMPTY:
+            count -= 1
+        if not count:
+            return DEAL_CYCLES + self.words
+        if not self.words:
+            return DEAL_CYCLES + RESOLVE_CYCLES + count
+        return DEAL_CYCLES + self.words + WORDS_RESOLVE_CYCLES + MODIFIER_CYCLES * count
+
+
+_WHOLE = Dealing()
+
+
+def dealing(architecture: Architecture) -> Dealing:
+    """How a machine's sequencer moves instructions."""
+    return Dealing(8 * INSTRUCTION_BYTES // architecture.memory.port_bits if architecture.serial_dealing else 0)
+
+
+def deal_cycles(instruction: Instruction, how: Dealing = _WHOLE) -> int:
     """Cycles of dealing an engine's instruction into a queue that has a free slot."""
-    count = len(instruction.modifiers)
-    while count and not instruction.modifiers[count - 1].kind and instruction.modifiers[count - 1] == _EMPTY:
-        count -= 1
-    return DEAL_CYCLES + (RESOLVE_CYCLES + count if count else 0)
+    return how.slot_cycles(instruction) + how.fill_cycles
 
 
 def barrier_cycles(memory: Memory, instructions: int) -> int:

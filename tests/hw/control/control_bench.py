@@ -51,10 +51,14 @@ def cycles_of(instruction: Instruction) -> int:
     return 1 + (value & ((1 << _DURATION_BITS) - 1))
 
 
-def architecture_of(width: int = 16, depth: int = 4) -> Architecture:
+def architecture_of(width: int = 16, depth: int = 4, *, serial: bool = False) -> Architecture:
     tiny = load_architecture("tiny-4x4")
     return tiny.model_copy(
-        update={"queue_depth": depth, "memory": tiny.memory.model_copy(update={"port_bits": 8 * width})}
+        update={
+            "queue_depth": depth,
+            "serial_dealing": serial,
+            "memory": tiny.memory.model_copy(update={"port_bits": 8 * width}),
+        }
     )
 
 

@@ -12,10 +12,12 @@ from gossamer_models.isa.loops import Body, nest, resolve
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import Program, StageProgram
 from gossamer_models.registers import ENGINES, State
-from gossamer_models.timing.sequencer import END_LOOP_CYCLES, LOOP_CYCLES, deal_cycles
+from gossamer_models.timing.sequencer import Dealing
 from tests.hw.control.control_bench import Bench, LiteMaster, Start, cycles_of
 
 __all__ = ["check_run", "model"]
+
+WHOLE = Dealing()
 
 
 @dataclass(slots=True)
@@ -27,26 +29,28 @@ class Expected:
     busy: dict[Engine, int] = field(default_factory=lambda: dict.fromkeys(ENGINES, 0))
 
 
-def actions(body: Body, counters: dict[int, int], counts: dict[int, int]) -> Iterator[tuple[int, Instruction | None]]:
-    """Cycles of everything that the sequencer does, and what it deals."""
+def actions(
+    body: Body, counters: dict[int, int], counts: dict[int, int], how: Dealing
+) -> Iterator[tuple[int, Instruction | None]]:
+    """Cycles of everything that the sequencer does, up to where it needs a slot, and what it deals."""
     for item in body.items:
         if isinstance(item, Body):
-            yield LOOP_CYCLES, None
+            yield how.loop_cycles, None
             for index in range(item.count):
-                yield from actions(item, {**counters, item.level: index}, {**counts, item.level: item.count})
-                yield END_LOOP_CYCLES, None
+                yield from actions(item, {**counters, item.level: index}, {**counts, item.level: item.count}, how)
+                yield how.end_loop_cycles, None
         else:
-            yield deal_cycles(item), resolve(item, counters, counts)
+            yield how.slot_cycles(item), resolve(item, counters, counts)
 
 
-def model(stage: StageProgram, depth: int) -> Expected:
+def model(stage: StageProgram, depth: int, how: Dealing = WHOLE) -> Expected:
     """Cycle by cycle; whatever one unit does is seen by the others a cycle later."""
     found = Expected()
-    todo = deque(actions(nest(stage.instructions), {}, {}))
+    todo = deque(actions(nest(stage.instructions), {}, {}, how))
     queues: dict[Engine, deque[Instruction]] = {engine: deque() for engine in ENGINES}
     running: dict[Engine, tuple[Instruction, int]] = {}
     tokens = {semaphore: dict(stage.credits).get(semaphore, 0) for semaphore in Semaphore}
-    spent = cycle = 0
+    spent = filling = cycle = 0
     while True:
         finished = [engine for engine, (_, end) in running.items() if end == cycle]
         if not todo and not any(queues.values()) and len(finished) == len(running):
@@ -64,9 +68,17 @@ def model(stage: StageProgram, depth: int) -> Expected:
                 found.busy[engine] += cycles_of(head)
                 found.starts.append(Start(cycle, engine, head.advance, operand_bits(head)))
         spent += 1
-        if todo and spent >= todo[0][0]:
+        if filling:
+            filling -= 1
+            if not filling:
+                spent = 0
+                _, dealt = todo.popleft()
+                queues[dealt.engine].append(dealt)
+        elif todo and spent >= todo[0][0]:
             dealt = todo[0][1]
-            if dealt is None or room[dealt.engine]:
+            if dealt is not None and room[dealt.engine] and how.fill_cycles:
+                filling = how.fill_cycles
+            elif dealt is None or room[dealt.engine]:
                 todo.popleft()
                 spent = 0
                 if dealt is not None:
@@ -80,9 +92,9 @@ def _move(tokens: dict[Semaphore, int], mask: int, amount: int) -> None:
         tokens[semaphore] += amount * bool(semaphore & mask)
 
 
-def check_run(bench: Bench, program: Program, depth: int, barriers: Sequence[int]) -> None:
+def check_run(bench: Bench, program: Program, depth: int, barriers: Sequence[int], how: Dealing = WHOLE) -> None:
     """Run a program; every start, the counters and the total must be as expected."""
-    expected = [model(stage, depth) for stage in program.stages]
+    expected = [model(stage, depth, how) for stage in program.stages]
 
     async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
         await driver.load(program, memory_bytes=1 << 30)

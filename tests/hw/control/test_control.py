@@ -17,7 +17,7 @@ from gossamer_models.network import load_network
 from gossamer_models.program import StageProgram
 from gossamer_models.registers import ENGINES, State
 from gossamer_models.sparsity import Pattern
-from gossamer_models.timing.sequencer import Transaction, barrier_cycles, scripted_barrier_cycles
+from gossamer_models.timing.sequencer import Transaction, barrier_cycles, dealing, scripted_barrier_cycles
 from tests.hw.control.control_bench import (
     DURATION_FIELDS,
     Bench,
@@ -87,6 +87,19 @@ def test_random_programs(seed: int) -> None:
     stages = [random_stage(generator) for _ in range(3)]
     barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) for stage in stages]
     check_run(Bench(architecture), program_of(*stages), depth, barriers)
+
+
+@pytest.mark.parametrize(
+    ("seed", "width"), [(SEED, 16), *(pytest.param(SEED + n, 16 << n, marks=pytest.mark.slow) for n in range(3))]
+)
+def test_random_programs_as_words(seed: int, width: int) -> None:
+    generator = random.Random(seed)
+    architecture = architecture_of(width, 1, serial=True)
+    how = dealing(architecture)
+    assert how.words == 192 // width
+    stages = [random_stage(generator) for _ in range(3)]
+    barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) + how.words for stage in stages]
+    check_run(Bench(architecture), program_of(*stages), 1, barriers, how)
 
 
 def test_hand_computed() -> None:

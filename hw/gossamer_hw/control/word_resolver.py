@@ -1,0 +1,235 @@
+"""Modifiers applied to an instruction that lies in a small memory as words."""
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.control.formats import (
+    ENDS,
+    ENGINE_OPCODES,
+    MODIFIER_BITS,
+    OPERANDS_START,
+    WORD_BITS,
+    extent,
+    scalars,
+)
+from gossamer_hw.control.loops import COUNTER_BITS, counters_layout
+from gossamer_hw.control.modifiers import VALUE_BITS, changed, effect, multiplied
+from gossamer_models.architecture import LEAST_DEALT_BITS
+from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
+from gossamer_models.isa.instructions import EndLoop, Gemm, Instruction, Loop, Stage
+
+__all__ = ["WordResolver"]
+
+_FIELD_BITS = 7
+_MODIFIERS_START = extent(Instruction, "modifiers").start
+_MODIFIERS = (OPERANDS_START - _MODIFIERS_START) // MODIFIER_BITS
+_KEPT = [
+    slice(0, _MODIFIERS_START),
+    *(extent(cls, name) for cls, name in ((Stage, "length"), (Stage, "credits"), (Loop, "level"), (Loop, "count"))),
+    *(extent(cls, name) for cls, name in ((EndLoop, "level"), (Gemm, "dataflow"), (Gemm, "log2_lr"))),
+]
+
+class WordResolver(wiring.Component):
+    """Takes an instruction word by word, applies its modifiers to it and gives it back word by word.
+
+    A word lies in two memories of half words, so the bits of a word's length that begin at any half are read and
+    written in one cycle; turned to the right, they begin with any field or modifier. Where a field lies is read from a table.
+
+    A field of w bits is computed modulo 2^w. Each modifier takes :attr:`cycles` cycles, the last one :attr:`latency`
+    more.
+
+    Parameters
+    ----------
+    word_bits
+        Of a word, a power of two that divides an instruction.
+
+    Members
+    -------
+    load, row, loaded : put a word in its place, all in order from row 0 on.
+    head : of what has been loaded, the opcode, the common header without modifiers, what the sequencer's own
+        instructions say and what makes a GEMM illegal; at their places in an instruction, elsewhere zeros. As loaded,
+        whatever modifiers do.
+    behind : whether a bit is set at or above each of :data:`~gossamer_hw.control.formats.ENDS`.
+    modified : modifiers are left.
+    run : take modifiers until they are no longer ``pending``, in all cycles from the first to the last.
+    counters : constant meanwhile.
+    pending : there is more to do than what this cycle does.
+    bad : since row 0 was loaded, a modifier named no scalar field, a loop that is not open, or a step no loop.
+    word : the word in ``row``, if neither ``load`` nor ``run``.
+
+    Raises
+    ------
+    ValueError
+        `word_bits` does not fit.
+    """
+
+    cycles = 4
+    latency = 2
+
+    def __init__(self, *, word_bits: int) -> None:
+        if word_bits < LEAST_DEALT_BITS or WORD_BITS % word_bits or word_bits & (word_bits - 1):
+            raise ValueError(
+                f"`word_bits` must be a power of two from {LEAST_DEALT_BITS} on that divides {WORD_BITS},"
+                f" not {word_bits}"
+            )
+        self._bits, self.rows = word_bits, WORD_BITS // word_bits
+        super().__init__(
+            {
+                "load": In(1),
+                "row": In(range(self.rows)),
+                "loaded": In(word_bits),
+                "head": Out(WORD_BITS),
+                "behind": Out(len(ENDS)),
+                "modified": Out(1),
+                "run": In(1),
+                "counters": In(counters_layout()),
+                "pending": Out(1),
+                "bad": Out(1),
+                "word": Out(word_bits),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        """Four phases: fetch a modifier and sum, place and write, multiply, read the old value."""
+        m = Module()
+        left, offset = Signal(_MODIFIERS), Signal(range(WORD_BITS), init=_MODIFIERS_START)
+        phase, late = Signal(2), Signal()
+        live = left.any()
+        m.d.comb += [self.modified.eq(live), self.pending.eq(live | (phase != 1))]
+        m.d.sync += phase.eq(Mux(self.run & self.pending, phase + 1, 0))
+        with m.If(self.run & (phase == 1)):
+            m.d.sync += late.eq(0)
+        with m.If(self.run & (phase == 3)):
+            m.d.sync += [late.eq(1), left.eq(left >> 1), offset.eq(offset + MODIFIER_BITS)]
+        self._look(m, left, offset)
+
+        modifier = Signal(MODIFIER_BITS, reset_less=True)
+        place = self._table(m, modifier[:_FIELD_BITS], self.run & (phase == 1))
+        written = Signal(self._bits)
+        write = Signal()
+        at = Signal.like(offset)
+        m.d.comb += at.eq(Mux(phase == 0, offset, place.start))
+        line = self._memory(m, at, write, written)
+        turned = self._right(m, line, at)
+
+        field, value, counter = Signal(_FIELD_BITS), Signal(signed(VALUE_BITS)), Signal(COUNTER_BITS)
+        adds, acts, strange = Signal(), Signal(), Signal()
+        old, result, mask = Signal(VALUE_BITS), Signal(VALUE_BITS), Signal(VALUE_BITS)
+        delta = multiplied(m, value, counter)
+        found = effect(m, modifier, self.counters)
+        with m.Switch(phase):
+            with m.Case(0):
+                m.d.sync += [modifier.eq(turned), result.eq(changed(field, adds, value, old, delta))]
+            with m.Case(1):
+                m.d.comb += write.eq(self.run & late & acts)
+                m.d.sync += [
+                    field.eq(found.field),
+                    value.eq(found.value),
+                    counter.eq(found.counter),
+                    adds.eq(found.adds),
+                    acts.eq(found.acts),
+                    strange.eq(found.strange),
+                ]
+            with m.Case(2):
+                m.d.sync += self.bad.eq(self.bad | strange | (place.width == 0))
+            with m.Case(3):
+                m.d.sync += [old.eq(turned), mask.eq(Cat(place.width > bit for bit in range(VALUE_BITS)))]
+        with m.If(self.load & (self.row == 0)):
+            m.d.sync += self.bad.eq(0)
+        kept = self._left(m, mask, place.start, "kept")
+        m.d.comb += written.eq((line & ~kept) | (self._left(m, result, place.start, "spread") & kept))
+        return m
+
+    def _look(self, m: Module, left: Signal, offset: Signal) -> None:
+        """See what is in a word while it is loaded: bits to keep, bits behind the formats' ends, modifiers."""
+        bits = self._bits
+        first = self.row == 0
+        kept = sorted({bit for part in _KEPT for bit in range(part.start, part.stop)})
+        head: list[Value] = [Const(0, 1)] * WORD_BITS
+        for row in range(self.rows):
+            mine = [bit for bit in kept if bit // bits == row]
+            held = Signal(len(mine), name=f"head_{row}", reset_less=True)
+            with m.If(self.load & (self.row == row)):
+                m.d.sync += held.eq(Cat(self.loaded[bit % bits] for bit in mine))
+            for number, bit in enumerate(mine):
+                head[bit] = held[number]
+        m.d.comb += self.head.eq(Cat(head))
+
+        def beyond(start: int, stop: int) -> Value:
+            """Whether a bit of a part of the instruction is set in the word that is loaded."""
+            parts: list[Value] = []
+            for row in range(start // bits, -(-stop // bits)):
+                low, high = max(start - row * bits, 0), min(stop - row * bits, bits)
+                parts.append((self.row == row) & self.loaded[low:high].any())
+            return reduce(or_, parts)
+
+        behind = Cat(beyond(end, WORD_BITS) for end in ENDS)
+        modifiers = Cat(
+            beyond(start, start + MODIFIER_BITS) for start in range(_MODIFIERS_START, OPERANDS_START, MODIFIER_BITS)
+        )
+        with m.If(self.load):
+            m.d.sync += [
+                self.behind.eq(Mux(first, 0, self.behind) | behind),
+                left.eq(Mux(first, 0, left) | modifiers),
+                offset.eq(_MODIFIERS_START),
+            ]
+
+    def _table(self, m: Module, field: Value, enable: Value) -> Any:
+        """Where a field of the instruction lies, from the cycle behind ``enable`` on; without a width, none does."""
+        layout = data.StructLayout({"start": range(WORD_BITS), "width": range(VALUE_BITS + 1)})
+        engine = Signal(range(len(ENGINE_OPCODES)))
+        init = [{"start": 0, "width": 0}] * (1 << (len(engine) + _FIELD_BITS))
+        for number, opcode in enumerate(ENGINE_OPCODES):
+            with m.If(self.head[:OPCODE_BITS] == int(opcode)):
+                m.d.comb += engine.eq(number)
+            for row in scalars(FORMATS[opcode]):
+                place = {"start": row.offset_bits, "width": row.width_bits}
+                init[number << _FIELD_BITS | (row.number or 0)] = place
+        m.submodules.table = table = memory.Memory(shape=layout, depth=len(init), init=init)
+        port = table.read_port()
+        m.d.comb += [port.addr.eq(Cat(field, engine)), port.en.eq(enable)]
+        return port.data
+
+    def _memory(self, m: Module, at: Value, write: Value, written: Value) -> Value:
+        """Return the bits from the half word that `at` lies in, as a ring: each at its place modulo a word's bits."""
+        half = self._bits // 2
+        number = at[half.bit_length() - 1 :]
+        line = []
+        for odd in range(2):
+            # A row more than there are: the half behind the last one is read too.
+            m.submodules[f"half_{odd}"] = rows = memory.Memory(shape=half, depth=1 << self.rows.bit_length(), init=[])
+            store, read = rows.write_port(), rows.read_port(domain="comb")
+            row = Signal.like(read.addr, name=f"row_{odd}")
+            part = slice(odd * half, (odd + 1) * half)
+            m.d.comb += [
+                row.eq(Mux(self.run, (number + (1 - odd)) >> 1, self.row)),
+                read.addr.eq(row),
+                store.addr.eq(row),
+                store.en.eq(self.load | write),
+                store.data.eq(Mux(self.run, written[part], self.loaded[part])),
+            ]
+            line.append(read.data)
+        m.d.comb += self.word.eq(Cat(line))
+        return self.word
+
+    def _right(self, m: Module, line: Value, at: Value) -> Value:
+        """Turn a word to the right by `at` modulo its bits; far turns first, because few bits are wanted."""
+        for bit in reversed(range(self._bits.bit_length() - 1)):
+            step = Signal(self._bits, name=f"right_{bit}")
+            m.d.comb += step.eq(Mux(at[bit], line.rotate_right(1 << bit), line))
+            line = step
+        return line
+
+    def _left(self, m: Module, value: Value, at: Value, name: str) -> Value:
+        """Turn a value, with zeros around it, to the left by `at` modulo a word's bits; near turns first."""
+        ring: Value = Cat(value, Const(0, self._bits - len(value)))
+        for bit in range(self._bits.bit_length() - 1):
+            step = Signal(self._bits, name=f"{name}_{bit}")
+            m.d.comb += step.eq(Mux(at[bit], ring.rotate_left(1 << bit), ring))
+            ring = step
+        return ring

@@ -1,0 +1,94 @@
+"""The sequencer of a machine in which instructions move as words, not whole."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from gossamer_hw.control.formats import ENDS, WORD_BITS, extent
+from gossamer_hw.control.queue import dealt_word_layout
+from gossamer_hw.control.sequencer import DEALT, Sequencer, foreign
+from gossamer_hw.control.word_resolver import WordResolver
+from gossamer_models.isa.encoding import OPCODE_BITS
+from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Instruction
+from gossamer_models.registers import Fault
+
+__all__ = ["WordSequencer"]
+
+
+class WordSequencer(Sequencer):
+    """A :class:`~gossamer_hw.control.sequencer.Sequencer` that reads and deals one word per cycle.
+
+    Parameters
+    ----------
+    chunks
+        Most chunks side by side.
+    word_bits
+        Of a word.
+
+    Members
+    -------
+    line, word : read port of a memory of words, one cycle of latency.
+    load_dealt, store_dealt, ... : words of an instruction, in order; once the first is taken, the others are.
+    """
+
+    def __init__(self, chunks: int = 1, *, word_bits: int) -> None:
+        self._word_bits, self._rows = word_bits, WORD_BITS // word_bits
+        super().__init__(chunks)
+
+    def _read_members(self) -> dict[str, Any]:
+        return {"line": Out(range(self._rows * MAX_STAGE_INSTRUCTIONS)), "word": In(self._word_bits)}
+
+    def _dealt_layout(self, cls: type[Instruction]) -> data.StructLayout:
+        return dealt_word_layout(self._word_bits)
+
+    def _hold(self, m: Module) -> tuple[Value, dict[int, Value]]:
+        m.submodules.resolver = self._resolver = resolver = WordResolver(word_bits=self._word_bits)
+        return resolver.head, dict(zip(ENDS, resolver.behind, strict=True))
+
+    def _walk(self, m: Module, word: Value) -> None:
+        """States that treat one instruction after the other; `row` is the word that is read or dealt next."""
+        line, self._row, arriving = Signal.like(self.line), Signal(range(self._rows + 1)), Signal(range(self._rows))
+        resolver = self._resolver
+        m.d.comb += [self.line.eq(line), resolver.loaded.eq(self.word), resolver.row.eq(self._row)]
+        with m.State("READ"):
+            m.d.sync += [line.eq(self._place * self._rows), self._row.eq(0)]
+            self._next(m, "LATCH")
+        with m.State("LATCH"):
+            m.d.comb += [
+                self.line_enable.eq(self._row != self._rows),
+                resolver.load.eq(self._row != 0),
+                resolver.row.eq(arriving),
+            ]
+            m.d.sync += [line.eq(line + 1), self._row.eq(self._row + 1), arriving.eq(self._row)]
+            with m.If(self._row == self._rows):
+                m.d.sync += self._row.eq(0)
+                m.next = "DECODE"
+        self._treat(m, word)
+
+    def _dress(self, m: Module, word: Value) -> None:
+        """Hold the word out to every queue."""
+        for engine in DEALT:
+            payload = getattr(self, f"{engine.name.lower()}_dealt").payload
+            m.d.comb += [
+                payload.word.eq(self._resolver.word),
+                payload.row.eq(self._resolver.row),
+                payload.index.eq(self._place),
+            ]
+
+    def _deal(self, m: Module, word: Value) -> None:
+        """Offer the instruction to its engine's queue, if its tokens, which the first word has, are that engine's."""
+        for engine, (opcode, cls) in DEALT.items():
+            dealt = getattr(self, f"{engine.name.lower()}_dealt")
+            wait, signal = (self._resolver.word[extent(cls, name)] for name in ("wait", "signal"))
+            with m.If(word[:OPCODE_BITS] == int(opcode)):
+                with m.If((self._row == 0) & foreign(engine, wait, signal)):
+                    m.d.comb += self.fault.eq(Fault.TOKEN)
+                with m.Else():
+                    m.d.comb += dealt.valid.eq(1)
+                    with m.If(dealt.ready):
+                        m.d.sync += self._row.eq(self._row + 1)
+                        with m.If(self._row == self._rows - 1):
+                            m.d.sync += self._place.eq(self._place + 1)
+                            m.next = "READ"
