@@ -269,8 +269,7 @@ class Architecture(Schema):
             raise ValueError(f"`serial_dealing` needs a `queue_depth` of 1, not {self.queue_depth}")
         if self.serial_dealing and self.memory.port_bits < LEAST_DEALT_BITS:
             raise ValueError(
-                f"`serial_dealing` needs `memory.port_bits` of at least {LEAST_DEALT_BITS}, not"
-                f" {self.memory.port_bits}"
+                f"`serial_dealing` needs `memory.port_bits` of at least {LEAST_DEALT_BITS}, not {self.memory.port_bits}"
             )
         executes = self.render is not None and self.render.in_rtl
         if executes and not LEAST_RENDER_LANES <= self.vector.lanes <= RTL_LANES:

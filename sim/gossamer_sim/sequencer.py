@@ -148,7 +148,8 @@ def _compile(
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in telling))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in telling))
     stepping = tuple(template for template in telling if template.sensitive(ModifierKind.STEP, body.level))
-    return LoopNode(body.level, body.count, tuple(items), templates, stepping, (low, high), _straight(items), shop.costs.dealing)
+    alike, straight = (low, high), _straight(items)
+    return LoopNode(body.level, body.count, tuple(items), templates, stepping, alike, straight, shop.costs.dealing)
 
 
 def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:

@@ -105,7 +105,8 @@ def run_stage(
     environment = environment or simpy.Environment()
     shop = WorkShop(CostBook(architecture, memory, remember=periodic, recorded=recorded))
     channel = memory.channel(environment)
-    machine = Machine(environment, architecture.queue_depth, tokens, shop.works, channel, fill_cycles=how.fill_cycles, trace=trace)
+    depth, fill_cycles = architecture.queue_depth, how.fill_cycles
+    machine = Machine(environment, depth, tokens, shop.works, channel, fill_cycles=fill_cycles, trace=trace)
     sequencer = Sequencer(machine, periodic=periodic and memory.repeats)
     try:
         environment.process(sequencer.run(compile_stage(stage.instructions, shop)))

@@ -142,6 +142,11 @@ def test_interleaves(tmp_path: Path, slots: int, latency: int, expected: set[tup
         ({"array": {"depth": 1}}, "array.depth"),
         ({"buffers": {"a_words": "many"}}, "buffers.a_words"),
         ({"clock_hz": 0}, "clock_hz"),
+        ({"serial_dealing": True}, "`serial_dealing` needs a `queue_depth` of 1, not 8"),
+        (
+            {"serial_dealing": True, "queue_depth": 1, "memory": {"port_bits": 64}},
+            "`serial_dealing` needs `memory.port_bits` of at least 128, not 64",
+        ),
         ({"memory": {"ports": 3}}, "`ports` must be a power of two, not 3"),
         *(
             (

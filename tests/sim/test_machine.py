@@ -102,6 +102,20 @@ def test_full_queue_blocks_the_sequencer() -> None:
     assert (V, 4 * DEAL, 4 * DEAL + VECTOR + 1) in spans
 
 
+def test_words_need_a_slot_before_the_first_and_are_there_with_the_last() -> None:
+    """Three words of 512 bits: read in three cycles more, dealt in two more."""
+    deal = DEAL + 3 + 2
+    found, spans = run([load(1), load(1), load(1), vector(1)], queue_depth=1, serial_dealing=True)
+    assert spans[0] == (L, deal, deal + LOAD + 1)
+    third = deal + LOAD + 1 + 1 + 2  # the words follow each other into the slot that the second load leaves
+    assert (V, third + 1 + deal, third + 1 + deal + VECTOR + 1) in spans
+    assert found.barrier_cycles == BARRIER_CYCLES + 20 + 3 + BODY_CYCLES + 20 + 12 + 3
+    loop: list[Instruction] = [Loop(level=0, count=2), load(1), EndLoop(level=0)]
+    _, spans = run([*loop, vector(1)], queue_depth=1, serial_dealing=True)
+    loops = LOOP_CYCLES + 3 + 2 * (deal + LOOP_CYCLES + 3)
+    assert (V, loops + deal, loops + deal + VECTOR + 1) in spans
+
+
 def test_barrier_fetches_the_stage() -> None:
     assert run([])[0].barrier_cycles == BARRIER_CYCLES + 20 + 3  # a header of 192 bytes is three beats
     found, _ = run([load(1)] * 9)

@@ -34,11 +34,13 @@ _KEPT = [
     *(extent(cls, name) for cls, name in ((EndLoop, "level"), (Gemm, "dataflow"), (Gemm, "log2_lr"))),
 ]
 
+
 class WordResolver(wiring.Component):
     """Takes an instruction word by word, applies its modifiers to it and gives it back word by word.
 
     A word lies in two memories of half words, so the bits of a word's length that begin at any half are read and
-    written in one cycle; turned to the right, they begin with any field or modifier. Where a field lies is read from a table.
+    written in one cycle; turned to the right, they begin with any field or modifier. Where a field lies is read from a
+    table.
 
     A field of w bits is computed modulo 2^w. Each modifier takes :attr:`cycles` cycles, the last one :attr:`latency`
     more.

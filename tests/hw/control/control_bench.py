@@ -250,6 +250,7 @@ class Bench:
     def __init__(
         self, architecture: Architecture, transactions: list[Transaction] | None = None, *, faults: bool = True
     ) -> None:
+        self.architecture = architecture
         self._rig = _rig_of(architecture, faults)
         self.dut: Control = self._rig.dut.control
         self.memory = AxiMemory(self.dut.fetch, architecture.memory.port_bits // 8, transactions or [])

@@ -68,17 +68,12 @@ def model(stage: StageProgram, depth: int, how: Dealing = WHOLE) -> Expected:
                 found.busy[engine] += cycles_of(head)
                 found.starts.append(Start(cycle, engine, head.advance, operand_bits(head)))
         spent += 1
-        if filling:
-            filling -= 1
-            if not filling:
-                spent = 0
-                _, dealt = todo.popleft()
-                queues[dealt.engine].append(dealt)
-        elif todo and spent >= todo[0][0]:
+        filling -= 1
+        if todo and spent >= todo[0][0] and filling <= 0:
             dealt = todo[0][1]
-            if dealt is not None and room[dealt.engine] and how.fill_cycles:
+            if dealt is not None and filling < 0 and room[dealt.engine]:
                 filling = how.fill_cycles
-            elif dealt is None or room[dealt.engine]:
+            if dealt is None or filling == 0:
                 todo.popleft()
                 spent = 0
                 if dealt is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gossamer_hw.driver import AsyncDriver, FaultReport
+from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.encoding import encode
 from gossamer_models.isa.instructions import Dataflow, EndLoop, Gemm, Instruction, Load, Loop, Modifier, Stage, Vector
@@ -29,6 +30,13 @@ E = Engine
 GOOD_STAGE = stage_of([timed(E.LOAD, 3, signal=S.VIN_FULL), timed(E.VECTOR, 2, wait=S.VIN_FULL)])
 # Barrier; dealing the second one takes until cycle 7, its token is there in 4 + 3 + 1 = 8, it is done in 10.
 GOOD_CYCLES = 9 + 2 * 32 + 12 * 3 + 10
+# Twelve words of a header are read in it; dealing takes until cycle 26, and until 53, so the second is done in 56.
+GOOD_CYCLES_AS_WORDS = 9 + 2 * 32 + 12 * 3 + 12 + 56
+WAYS = pytest.mark.parametrize(
+    "architecture",
+    [architecture_of(), pytest.param(architecture_of(depth=1, serial=True), marks=pytest.mark.slow)],
+    ids=["whole", "words"],
+)
 DRAM_BYTES = 1 << 20
 SLOW = timed(E.LOAD, 60)
 Change = Callable[[Any, AsyncDriver, LiteMaster], Awaitable[None]]
@@ -51,7 +59,7 @@ def recover(bench: Bench, *changes: Change) -> None:
             await driver.start()
             await driver.wait()
             assert len(bench.starts) == before + 2
-            assert await driver.cycles() == GOOD_CYCLES
+            assert await driver.cycles() == (GOOD_CYCLES_AS_WORDS if bench.architecture.serial_dealing else GOOD_CYCLES)
 
     bench.run(test)
 
@@ -71,9 +79,9 @@ async def fails(bench: Bench, ctx: Any, driver: AsyncDriver, program: Program, w
     return report
 
 
-def check_faults(*cases: tuple[Program, FaultReport, int]) -> Bench:
+def check_faults(*cases: tuple[Program, FaultReport, int], architecture: Architecture | None = None) -> Bench:
     """Programs, their faults, and how many instructions start before them."""
-    bench = Bench(architecture_of())
+    bench = Bench(architecture or architecture_of())
 
     def case(program: Program, expected: FaultReport, starts: int) -> Change:
         async def change(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
@@ -102,19 +110,23 @@ ILLEGAL: dict[str, tuple[list[Instruction], int]] = {
 
 
 @pytest.mark.slow
-def test_illegal() -> None:
+@WAYS
+def test_illegal(architecture: Architecture) -> None:
     check_faults(
         *(
             (program_of(GOOD_STAGE, stage_of(instructions)), FaultReport(Fault.ILLEGAL, E.SEQUENCER, 1, index), 3)
             for instructions, index in ILLEGAL.values()
-        )
+        ),
+        architecture=architecture,
     )
 
 
-def test_foreign_token() -> None:
+@WAYS
+def test_foreign_token(architecture: Architecture) -> None:
     foreign = [timed(E.LOAD, 1, wait=S.A_FULL), timed(E.GEMM, 1, signal=S.A_FULL), timed(E.VECTOR, 1, wait=S.PRN_FREE)]
     report = FaultReport(Fault.TOKEN, E.SEQUENCER, 0, 2)
-    check_faults(*((program_of(stage_of([SLOW, SLOW, instruction])), report, 1) for instruction in foreign))
+    cases = ((program_of(stage_of([SLOW, SLOW, instruction])), report, 1) for instruction in foreign)
+    check_faults(*cases, architecture=architecture)
 
 
 def test_token_overflow() -> None:
@@ -156,8 +168,9 @@ ILLEGAL_BYTES: dict[str, tuple[bytes, int | None]] = {
 
 
 @pytest.mark.slow
-def test_illegal_bytes() -> None:
-    bench = Bench(architecture_of())
+@WAYS
+def test_illegal_bytes(architecture: Architecture) -> None:
+    bench = Bench(architecture)
 
     def case(stage: bytes, index: int | None) -> Change:
         async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
@@ -331,11 +344,12 @@ def test_stop_ends_behind_the_stage() -> None:
 
 
 @pytest.mark.slow
-def test_soft_reset_at_any_time() -> None:
+@WAYS
+def test_soft_reset_at_any_time(architecture: Architecture) -> None:
     """During the fetch, dealing and execution: bursts are drained, load and store are told to stop."""
     vector = timed(E.VECTOR, 30, modifiers=(step(Vector, "advance", 0, 1), step(Vector, "flags", 0, 1)))
     body = [Loop(count=2), timed(E.LOAD, 40), timed(E.STORE, 2, UNTIL_STOP), vector, EndLoop()]
-    bench = Bench(architecture_of())
+    bench = Bench(architecture)
 
     def case(cycles: int) -> Change:
         async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
@@ -345,7 +359,9 @@ def test_soft_reset_at_any_time() -> None:
 
         return change
 
-    times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *range(106, 150, 2), 180]
+    # As words, the first four instructions are dealt from cycle 157 to 262, two modifiers among them.
+    dealing = range(150, 290, 4) if architecture.serial_dealing else range(106, 150, 2)
+    times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *dealing, 180]
     recover(bench, *(case(cycles) for cycles in times))
     assert len(bench.clears) == len(times)
 

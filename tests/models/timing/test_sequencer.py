@@ -4,13 +4,15 @@ import random
 
 import pytest
 
-from gossamer_models.architecture import Memory
+from gossamer_models.architecture import Memory, load_architecture
 from gossamer_models.isa.instructions import Load, Modifier, Prune
 from gossamer_models.isa.loops import step
 from gossamer_models.timing.sequencer import (
+    Dealing,
     Transaction,
     barrier_cycles,
     deal_cycles,
+    dealing,
     fetch_bursts,
     scripted_barrier_cycles,
 )
@@ -30,6 +32,18 @@ def test_unused_modifiers_at_the_end_cost_nothing() -> None:
     one, empty = step(Prune, "source", 0, 4), Modifier()
     assert deal_cycles(Prune(modifiers=(empty, empty))) == 4
     assert deal_cycles(Prune(modifiers=(empty, one, empty))) == 10
+
+
+def test_deal_cycles_as_words() -> None:
+    """Read twelve, deal twelve; a modifier takes four, the last one two more."""
+    machine = load_architecture("ecp5-2x2")
+    one, how = step(Load, "mem_base", 0, 4), dealing(machine)
+    assert how == Dealing(12)
+    assert deal_cycles(Load(), how) == 4 + 12 + 11
+    assert deal_cycles(Load(modifiers=(one,)), how) == 27 + 6
+    assert deal_cycles(Load(modifiers=(one,) * 10), how) == 27 + 42
+    assert (how.loop_cycles, how.end_loop_cycles, how.fill_cycles) == (15, 15, 11)
+    assert dealing(load_architecture("tiny-4x4")) == Dealing()
 
 
 @pytest.mark.parametrize(("bits", "beats"), [(64, 24), (128, 12), (256, 6), (512, 3)])
