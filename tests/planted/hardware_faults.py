@@ -100,6 +100,13 @@ _MACHINE = (
         "tests/hw/control/test_control.py::test_hand_computed",
     ),
     Fault(
+        "a field that begins in an upper half word is read in its own line alone",
+        "hw/gossamer_hw/control/word_resolver.py",
+        "(number + (1 - odd)) >> 1",
+        "number >> 1",
+        "tests/hw/control/test_word_resolver.py::test_random[128-4]",
+    ),
+    Fault(
         "an odometer's carry resets only the dimension below",
         "hw/gossamer_hw/dma/odometer.py",
         "with m.Elif(counting[k + 1 :].any()):",

@@ -69,6 +69,20 @@ SIMULATOR_FAULTS = (
         "tests/sim/test_machine.py::test_full_queue_blocks_the_sequencer",
     ),
     Fault(
+        "an instruction is in its queue with its first word",
+        "sim/gossamer_sim/dataflow.py",
+        "            cursor += fill_cycles\n",
+        "",
+        "tests/sim/test_machine.py::test_words_need_a_slot_before_the_first_and_are_there_with_the_last",
+    ),
+    Fault(
+        "with a clock, an instruction is in its queue with its first word",
+        "sim/gossamer_sim/machine.py",
+        "self.cursor += 1 + self._fill_cycles",
+        "self.cursor += 1",
+        "tests/sim/test_machine.py::test_words_need_a_slot_before_the_first_and_are_there_with_the_last",
+    ),
+    Fault(
         "with a clock, a token arrives in the cycle in which it is sent",
         "sim/gossamer_sim/machine.py",
         "tokens.put(now + 1)",

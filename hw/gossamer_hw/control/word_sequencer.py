@@ -53,7 +53,9 @@ class WordSequencer(Sequencer):
         resolver = self._resolver
         m.d.comb += [self.line.eq(line), resolver.loaded.eq(self.word), resolver.row.eq(self._row)]
         with m.State("READ"):
-            m.d.sync += [line.eq(self._place * self._rows), self._row.eq(0)]
+            # Three times a power of two: a multiplier would be a whole DSP.
+            first = ((self._place << 1) + self._place) << (self._rows // 3).bit_length() - 1
+            m.d.sync += [line.eq(first), self._row.eq(0)]
             self._next(m, "LATCH")
         with m.State("LATCH"):
             m.d.comb += [
