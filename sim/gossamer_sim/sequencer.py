@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from gossamer_models.isa.instructions import LOOP_LEVELS, Instruction, ModifierKind
 from gossamer_models.isa.loops import Body, nest
 from gossamer_models.timeline import Skip
-from gossamer_models.timing.sequencer import Dealing
 from gossamer_sim.engines import Tally
 from gossamer_sim.kinds import Range, Template
 from gossamer_sim.machine import Machine, Process
@@ -33,13 +32,14 @@ class Item:
     position : index into the stage's instructions.
     template : its kinds.
     shop : makes its works.
+    ahead_cycles : that it takes less, because it is read while the one before is dealt.
     """
 
     __slots__ = ("_fixed", "_position", "_shop", "_works", "slot_cycles", "template")
 
-    def __init__(self, position: int, template: Template, shop: WorkShop) -> None:
+    def __init__(self, position: int, template: Template, shop: WorkShop, ahead_cycles: int) -> None:
         self.template = template
-        self.slot_cycles = template.slot_cycles
+        self.slot_cycles = template.slot_cycles - ahead_cycles
         self._position, self._shop = position, shop
         self._works: dict[Kind, Work] = {}
         self._fixed: Work | None = None
@@ -81,7 +81,7 @@ class LoopNode:
     stepping : those of them whose bases step with the loop.
     alike : first and last iteration that no FIRST or LAST modifier inside can tell apart.
     straight : all that an iteration deals; None if a loop inside repeats instructions.
-    dealing : how the sequencer moves instructions.
+    enter_cycles, leave_cycles : of its LOOP and its END_LOOP.
     """
 
     level: int
@@ -91,12 +91,13 @@ class LoopNode:
     stepping: tuple[Template, ...]
     alike: Range
     straight: Straight | None
-    dealing: Dealing
+    enter_cycles: int
+    leave_cycles: int
 
     def own_cycles(self) -> int:
         """Cycles of a loop that deals nothing."""
         inside = sum(item.own_cycles() for item in self.items if isinstance(item, LoopNode))
-        return self.dealing.loop_cycles + self.count * (inside + self.dealing.end_loop_cycles)
+        return self.enter_cycles + self.count * (inside + self.leave_cycles)
 
     def one_kind(self, counters: list[int]) -> Range:
         """Longest known stretch of iterations of one kind, at the given counters of the outer loops."""
@@ -128,28 +129,39 @@ def compile_stage(
 
 
 def _compile(
-    body: Body, counts: dict[int, int], shop: WorkShop, positions: Iterator[int], numbers: Sequence[int]
+    body: Body,
+    counts: dict[int, int],
+    shop: WorkShop,
+    positions: Iterator[int],
+    numbers: Sequence[int],
+    ahead_cycles: int = 0,
 ) -> LoopNode:
+    """Node of a loop whose LOOP takes `ahead_cycles` less."""
+    how, enter_cycles, ahead_cycles = shop.costs.dealing, shop.costs.dealing.loop_cycles - ahead_cycles, 0
     counts = {**counts, body.level: body.count} if body.level >= 0 else counts
     items: list[Item | LoopNode] = []
     unlike: dict[Template, None] = {}
     for item in body.items:
         if isinstance(item, Body):
-            node = _compile(item, counts, shop, positions, numbers)
+            node = _compile(item, counts, shop, positions, numbers, ahead_cycles)
             items.append(node)
             unlike.update(dict.fromkeys(node.templates))
+            ahead_cycles = 0
         else:
             position = next(positions)
             template = shop.costs.template(item, counts, numbers[position])
-            items.append(Item(position, template, shop))
+            items.append(Item(position, template, shop, ahead_cycles))
             unlike[template] = None
+            ahead_cycles = how.ahead_cycles
     templates = tuple(unlike)
     telling = [template for template in templates if template.levels >> body.level & 1] if body.level >= 0 else []
     low = int(any(template.sensitive(ModifierKind.FIRST, body.level) for template in telling))
     high = body.count - 1 - int(any(template.sensitive(ModifierKind.LAST, body.level) for template in telling))
     stepping = tuple(template for template in telling if template.sensitive(ModifierKind.STEP, body.level))
-    alike, straight = (low, high), _straight(items)
-    return LoopNode(body.level, body.count, tuple(items), templates, stepping, alike, straight, shop.costs.dealing)
+    leave_cycles, straight = how.end_loop_cycles - ahead_cycles, _straight(items)
+    return LoopNode(
+        body.level, body.count, tuple(items), templates, stepping, (low, high), straight, enter_cycles, leave_cycles
+    )
 
 
 def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:
@@ -163,8 +175,8 @@ def _straight(items: Sequence[Item | LoopNode]) -> Straight | None:
             read += item.own_cycles()
         elif item.count == 1 and item.straight is not None:
             (first, cycles), *others = item.straight.items
-            found += [(first, read + item.dealing.loop_cycles + cycles), *others]
-            read = item.straight.behind + item.dealing.end_loop_cycles
+            found += [(first, read + item.enter_cycles + cycles), *others]
+            read = item.straight.behind + item.leave_cycles
         else:
             return None
     return Straight(tuple(found), read)
@@ -201,7 +213,7 @@ class Sequencer:
         if not node.templates:
             self._machine.decode(node.own_cycles())
             return
-        self._machine.decode(node.dealing.loop_cycles)
+        self._machine.decode(node.enter_cycles)
         first, last = node.one_kind(self._counters) if self._periodic else (0, -1)
         seen = _Memory(self._machine)
         index = 0
@@ -214,7 +226,7 @@ class Sequencer:
                     continue
             self._counters[node.level] = index
             yield from self._deal(node)
-            self._machine.decode(node.dealing.end_loop_cycles)
+            self._machine.decode(node.leave_cycles)
             index += 1
         self._counters[node.level] = 0
 

@@ -57,7 +57,7 @@ class _Walk:
         if not node.templates:
             machine.decode(node.own_cycles())
             return
-        machine.decode(node.dealing.loop_cycles)
+        machine.decode(node.enter_cycles)
         first, last = alike = node.one_kind(counters)
         if last - first < 2:
             last = -1  # no two of its states would be compared
@@ -89,7 +89,7 @@ class _Walk:
                     jobs = self._jobs(straight)
                 machine.deal(jobs)
                 machine.decode(straight.behind)
-            machine.decode(node.dealing.end_loop_cycles)
+            machine.decode(node.leave_cycles)
             index += 1
         counters[node.level] = 0
 

@@ -43,7 +43,7 @@ SIMULATOR_FAULTS = (
     Fault(
         "what the sequencer reads of a loop of one iteration takes no time",
         "sim/gossamer_sim/sequencer.py",
-        "read + item.dealing.loop_cycles + cycles",
+        "read + item.enter_cycles + cycles",
         "read + cycles",
         "tests/sim/test_sequencer.py::test_shortcut_equals_the_long_way",
     ),

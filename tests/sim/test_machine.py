@@ -104,15 +104,15 @@ def test_full_queue_blocks_the_sequencer() -> None:
 
 def test_words_need_a_slot_before_the_first_and_are_there_with_the_last() -> None:
     """Three words of 512 bits: read in three cycles more, dealt in two more."""
-    deal = DEAL + 3 + 2
+    deal, behind = DEAL + 3 + 2, 1 + 3  # the one behind it has been read, and is decoded and dealt
     found, spans = run([load(1), load(1), load(1), vector(1)], queue_depth=1, serial_dealing=True)
     assert spans[0] == (L, deal, deal + LOAD + 1)
     third = deal + LOAD + 1 + 1 + 2  # the words follow each other into the slot that the second load leaves
-    assert (V, third + 1 + deal, third + 1 + deal + VECTOR + 1) in spans
+    assert (V, third + 1 + behind, third + 1 + behind + VECTOR + 1) in spans
     assert found.barrier_cycles == BARRIER_CYCLES + 20 + 3 + BODY_CYCLES + 20 + 12 + 3
     loop: list[Instruction] = [Loop(level=0, count=2), load(1), EndLoop(level=0)]
     _, spans = run([*loop, vector(1)], queue_depth=1, serial_dealing=True)
-    loops = LOOP_CYCLES + 3 + 2 * (deal + LOOP_CYCLES + 3)
+    loops = LOOP_CYCLES + 3 + 2 * (deal + 1)
     assert (V, loops + deal, loops + deal + VECTOR + 1) in spans
 
 

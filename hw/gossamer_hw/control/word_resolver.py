@@ -62,7 +62,7 @@ class WordResolver(wiring.Component):
     counters : constant meanwhile.
     pending : there is more to do than what this cycle does.
     bad : since row 0 was loaded, a modifier named no scalar field, a loop that is not open, or a step no loop.
-    word : the word in ``row``, if neither ``load`` nor ``run``.
+    word : the word in ``row``, if not ``run``; the one before where another is loaded in this cycle.
 
     Raises
     ------

@@ -20,6 +20,8 @@ __all__ = ["WordSequencer"]
 class WordSequencer(Sequencer):
     """A :class:`~gossamer_hw.control.sequencer.Sequencer` that reads and deals one word per cycle.
 
+    While an instruction is dealt, the one behind it takes its place word by word.
+
     Parameters
     ----------
     chunks
@@ -45,17 +47,21 @@ class WordSequencer(Sequencer):
 
     def _hold(self, m: Module) -> tuple[Value, dict[int, Value]]:
         m.submodules.resolver = self._resolver = resolver = WordResolver(word_bits=self._word_bits)
+        self._line, self._row = Signal.like(self.line), Signal(range(self._rows + 1))
+        self._opcode = Signal(OPCODE_BITS)
+        m.d.comb += [self.line.eq(self._line), resolver.loaded.eq(self.word), resolver.row.eq(self._row)]
+        with m.If(self.line_enable):
+            m.d.sync += self._line.eq(self._line + 1)
         return resolver.head, dict(zip(ENDS, resolver.behind, strict=True))
 
     def _walk(self, m: Module, word: Value) -> None:
         """States that treat one instruction after the other; `row` is the word that is read or dealt next."""
-        line, self._row, arriving = Signal.like(self.line), Signal(range(self._rows + 1)), Signal(range(self._rows))
+        arriving = Signal(range(self._rows))
         resolver = self._resolver
-        m.d.comb += [self.line.eq(line), resolver.loaded.eq(self.word), resolver.row.eq(self._row)]
         with m.State("READ"):
             # Three times a power of two: a multiplier would be a whole DSP.
             first = ((self._place << 1) + self._place) << (self._rows // 3).bit_length() - 1
-            m.d.sync += [line.eq(first), self._row.eq(0)]
+            m.d.sync += [self._line.eq(first), self._row.eq(0)]
             self._next(m, "LATCH")
         with m.State("LATCH"):
             m.d.comb += [
@@ -63,11 +69,17 @@ class WordSequencer(Sequencer):
                 resolver.load.eq(self._row != 0),
                 resolver.row.eq(arriving),
             ]
-            m.d.sync += [line.eq(line + 1), self._row.eq(self._row + 1), arriving.eq(self._row)]
+            m.d.sync += [self._row.eq(self._row + 1), arriving.eq(self._row)]
             with m.If(self._row == self._rows):
                 m.d.sync += self._row.eq(0)
                 m.next = "DECODE"
         self._treat(m, word)
+
+    def _decode(self, m: Module, word: Value) -> None:
+        """Ask for the first word of the instruction behind this one too: it is there when this one is dealt."""
+        m.d.comb += self.line_enable.eq(1)
+        m.d.sync += self._opcode.eq(word[:OPCODE_BITS])
+        super()._decode(m, word)
 
     def _dress(self, m: Module, word: Value) -> None:
         """Hold the word out to every queue."""
@@ -84,13 +96,16 @@ class WordSequencer(Sequencer):
         for engine, (opcode, cls) in DEALT.items():
             dealt = getattr(self, f"{engine.name.lower()}_dealt")
             wait, signal = (self._resolver.word[extent(cls, name)] for name in ("wait", "signal"))
-            with m.If(word[:OPCODE_BITS] == int(opcode)):
+            with m.If(self._opcode == int(opcode)):
                 with m.If((self._row == 0) & foreign(engine, wait, signal)):
                     m.d.comb += self.fault.eq(Fault.TOKEN)
                 with m.Else():
                     m.d.comb += dealt.valid.eq(1)
                     with m.If(dealt.ready):
+                        m.d.comb += [self._resolver.load.eq(1), self.line_enable.eq(self._row != self._rows - 1)]
                         m.d.sync += self._row.eq(self._row + 1)
                         with m.If(self._row == self._rows - 1):
-                            m.d.sync += self._place.eq(self._place + 1)
-                            m.next = "READ"
+                            m.d.sync += [self._place.eq(self._place + 1), self._row.eq(0)]
+                            m.next = "DECODE"
+                            with m.If(self._place + 1 == self._length):
+                                m.next = "READ"

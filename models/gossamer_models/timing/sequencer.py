@@ -11,8 +11,9 @@ slot; a loop instruction is over in cycle c + LOOP_CYCLES - 1 or c + END_LOOP_CY
 in the cycle behind that.
 
 Where instructions move as words (:class:`Dealing`), the first of W words goes to the queue in cycle
-c + deal_cycles(instruction) - W, or in the first later one that has a free slot, and the others follow one by one; the
-instruction is in the queue with the last. Every look at an instruction, a header too, takes W cycles more.
+c + deal_cycles(instruction) - W, or in the first later one that has a free slot, and the others follow one by one; with
+the last the instruction is in the queue. Every look at an instruction, a header too, takes W cycles more; but the words
+of one that follows a dealt one have been read meanwhile, and it takes W + 2 cycles less.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ LOOP_CYCLES = 3
 END_LOOP_CYCLES = 3
 DEAL_CYCLES = 4
 """Read, latch, decode, deal."""
+
+_READ_CYCLES = 2
+"""Of these: read, latch."""
 
 RESOLVE_CYCLES = 4
 """Latency of the modifiers' pipeline, paid by instructions that have any."""
@@ -79,13 +83,18 @@ class Dealing:
 
     @property
     def loop_cycles(self) -> int:
-        """Cycles of a LOOP."""
+        """Cycles of a LOOP that has not been read ahead."""
         return LOOP_CYCLES + self.words
 
     @property
     def end_loop_cycles(self) -> int:
-        """Cycles of an END_LOOP."""
+        """Cycles of an END_LOOP that has not been read ahead."""
         return END_LOOP_CYCLES + self.words
+
+    @property
+    def ahead_cycles(self) -> int:
+        """Cycles less of any instruction behind one that an engine executes: it has been read meanwhile."""
+        return self.words + _READ_CYCLES if self.words else 0
 
     @property
     def fill_cycles(self) -> int:
@@ -93,7 +102,10 @@ class Dealing:
         return max(self.words - 1, 0)
 
     def slot_cycles(self, instruction: Instruction) -> int:
-        """Cycles from the first look at an engine's instruction to the one that needs a free slot, both counted."""
+        """Cycles from the first look at an engine's instruction to the one that needs a free slot, both counted.
+
+        Not read ahead.
+        """
         count = len(instruction.modifiers)
         while count and not instruction.modifiers[count - 1].kind and instruction.modifiers[count - 1] == _EMPTY:
             count -= 1
@@ -113,7 +125,7 @@ def dealing(architecture: Architecture) -> Dealing:
 
 
 def deal_cycles(instruction: Instruction, how: Dealing = _WHOLE) -> int:
-    """Cycles of dealing an engine's instruction into a queue that has a free slot."""
+    """Cycles of dealing an engine's instruction, which has not been read ahead, into a queue that has a free slot."""
     return how.slot_cycles(instruction) + how.fill_cycles
 
 

@@ -33,14 +33,18 @@ def actions(
     body: Body, counters: dict[int, int], counts: dict[int, int], how: Dealing
 ) -> Iterator[tuple[int, Instruction | None]]:
     """Cycles of everything that the sequencer does, up to where it needs a slot, and what it deals."""
+    ahead = 0
     for item in body.items:
         if isinstance(item, Body):
-            yield how.loop_cycles, None
+            yield how.loop_cycles - ahead, None
+            leaves = item.items and not isinstance(item.items[-1], Body)
             for index in range(item.count):
                 yield from actions(item, {**counters, item.level: index}, {**counts, item.level: item.count}, how)
-                yield how.end_loop_cycles, None
+                yield how.end_loop_cycles - (how.ahead_cycles if leaves else 0), None
+            ahead = 0
         else:
-            yield how.slot_cycles(item), resolve(item, counters, counts)
+            yield how.slot_cycles(item) - ahead, resolve(item, counters, counts)
+            ahead = how.ahead_cycles
 
 
 def model(stage: StageProgram, depth: int, how: Dealing = WHOLE) -> Expected:

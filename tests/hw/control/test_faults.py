@@ -30,8 +30,8 @@ E = Engine
 GOOD_STAGE = stage_of([timed(E.LOAD, 3, signal=S.VIN_FULL), timed(E.VECTOR, 2, wait=S.VIN_FULL)])
 # Barrier; dealing the second one takes until cycle 7, its token is there in 4 + 3 + 1 = 8, it is done in 10.
 GOOD_CYCLES = 9 + 2 * 32 + 12 * 3 + 10
-# Twelve words of a header are read in it; dealing takes until cycle 26, and until 53, so the second is done in 56.
-GOOD_CYCLES_AS_WORDS = 9 + 2 * 32 + 12 * 3 + 12 + 56
+# Twelve words of a header are read in it; dealing takes until cycle 26, and until 39, so the second is done in 42.
+GOOD_CYCLES_AS_WORDS = 9 + 2 * 32 + 12 * 3 + 12 + 42
 WAYS = pytest.mark.parametrize(
     "architecture",
     [architecture_of(), pytest.param(architecture_of(depth=1, serial=True), marks=pytest.mark.slow)],
@@ -359,8 +359,8 @@ def test_soft_reset_at_any_time(architecture: Architecture) -> None:
 
         return change
 
-    # As words, the first four instructions are dealt from cycle 157 to 262, two modifiers among them.
-    dealing = range(150, 290, 4) if architecture.serial_dealing else range(106, 150, 2)
+    # As words, the first four instructions are dealt from cycle 157 to 234, two modifiers among them.
+    dealing = range(150, 262, 3) if architecture.serial_dealing else range(106, 150, 2)
     times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *dealing, 180]
     recover(bench, *(case(cycles) for cycles in times))
     assert len(bench.clears) == len(times)

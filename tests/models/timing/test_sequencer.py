@@ -42,8 +42,9 @@ def test_deal_cycles_as_words() -> None:
     assert deal_cycles(Load(), how) == 4 + 12 + 11
     assert deal_cycles(Load(modifiers=(one,)), how) == 27 + 6
     assert deal_cycles(Load(modifiers=(one,) * 10), how) == 27 + 42
-    assert (how.loop_cycles, how.end_loop_cycles, how.fill_cycles) == (15, 15, 11)
+    assert (how.loop_cycles, how.end_loop_cycles, how.fill_cycles, how.ahead_cycles) == (15, 15, 11, 14)
     assert dealing(load_architecture("tiny-4x4")) == Dealing()
+    assert Dealing().ahead_cycles == 0
 
 
 @pytest.mark.parametrize(("bits", "beats"), [(64, 24), (128, 12), (256, 6), (512, 3)])
