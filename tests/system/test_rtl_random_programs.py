@@ -7,6 +7,7 @@ from tests.system.random_programs import random_programs
 from tests.system.rtl_programs import alternating, disagreements
 
 COUNT, SEED = 300, 0
+AS_WORDS = 40
 
 pytestmark = pytest.mark.slow
 
@@ -16,4 +17,13 @@ def test_executors_agree() -> None:
     machine = load_architecture("tiny-4x4")
     programs = random_programs(COUNT, SEED, machine)
     wrong = disagreements(programs, machine, alternating(COUNT))
+    assert not wrong, {programs[place].name: text for place, text in wrong.items()}
+
+
+def test_executors_agree_where_instructions_move_as_words() -> None:
+    """On the machine that is placed, whose queues have one place."""
+    machine = load_architecture("ecp5-2x2")
+    assert machine.serial_dealing
+    programs = random_programs(AS_WORDS, SEED, machine)
+    wrong = disagreements(programs, machine, alternating(AS_WORDS))
     assert not wrong, {programs[place].name: text for place, text in wrong.items()}
