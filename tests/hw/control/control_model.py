@@ -1,7 +1,7 @@
 """The machine's rules, cycle by cycle, and a check of a control unit against them."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,8 +47,10 @@ def actions(
             ahead = how.ahead_cycles
 
 
-def model(stage: StageProgram, depth: int, how: Dealing = WHOLE) -> Expected:
-    """Cycle by cycle; whatever one unit does is seen by the others a cycle later."""
+def model(
+    stage: StageProgram, depth: int, how: Dealing = WHOLE, takes: Callable[[Instruction], int] = cycles_of
+) -> Expected:
+    """Cycle by cycle; whatever one unit does is seen by the others a cycle later. An instruction `takes` its cycles."""
     found = Expected()
     todo = deque(actions(nest(stage.instructions), {}, {}, how))
     queues: dict[Engine, deque[Instruction]] = {engine: deque() for engine in ENGINES}
@@ -68,8 +70,8 @@ def model(stage: StageProgram, depth: int, how: Dealing = WHOLE) -> Expected:
             if engine not in running and all(tokens[s] for s in Semaphore if s & head.wait):
                 queues[engine].popleft()
                 _move(given, head.wait, -1)
-                running[engine] = head, cycle + cycles_of(head)
-                found.busy[engine] += cycles_of(head)
+                running[engine] = head, cycle + takes(head)
+                found.busy[engine] += takes(head)
                 found.starts.append(Start(cycle, engine, head.advance, operand_bits(head)))
         spent += 1
         filling -= 1
