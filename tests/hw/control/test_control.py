@@ -155,15 +155,17 @@ def test_several_ports_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_programs() -> None:
+@pytest.mark.parametrize("name", ["tiny-4x4", "ecp5-2x2"])
+def test_compiled_programs(name: str) -> None:
     """Stages of a real training step, their instructions' cycles made up: every operand, token and cycle."""
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture(name)
+    how = dealing(architecture)
     network = load_network("digits-cnn")
     program = compile_training(network, 16, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
     chosen = {stage.stage: stage for stage in program.stages if stage.layer in ("conv1", "conv3", "fc")}
     chosen |= {stage.layer: stage for stage in program.stages if stage.layer in ("pool", "loss", "mean")}
     stages = tuple(chosen.values())
-    barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) for stage in stages]
+    barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) + how.words for stage in stages]
     bench = Bench(architecture, faults=False)
-    check_run(bench, program_of(*stages), architecture.queue_depth, barriers)
+    check_run(bench, program_of(*stages), architecture.queue_depth, barriers, how)
     assert {start.engine for start in bench.starts} == set(ENGINES)
