@@ -21,9 +21,8 @@ def test_executors_agree() -> None:
 
 
 def test_executors_agree_where_instructions_move_as_words() -> None:
-    """On the machine that is placed, whose queues have one place."""
-    machine = load_architecture("ecp5-2x2")
-    assert machine.serial_dealing
+    """With queues of one place."""
+    machine = load_architecture("tiny-4x4").model_copy(update={"serial_dealing": True, "queue_depth": 1})
     programs = random_programs(AS_WORDS, SEED, machine)
     wrong = disagreements(programs, machine, alternating(AS_WORDS))
     assert not wrong, {programs[place].name: text for place, text in wrong.items()}
