@@ -45,13 +45,16 @@ def resources(uses: Mapping[str, "Use"], part: "Part") -> list[str]:
     return text
 
 
-def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str | None]) -> list[str]:
+def clocks(
+    verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Sequence[str | None], *, seed: int = 1
+) -> list[str]:
     """Place and route engines alone; return a table of clocks and of what is taken, or nothing.
 
     Parameters
     ----------
     uses : what the engines take.
     engines : instances to place alone; None is the whole machine, left out where it does not fit.
+    seed : of the placer; rows name it unless it is 1.
     """
     from gossamer_hw.fpga.parts import Use, placed, shares
     from gossamer_hw.fpga.resources import SynthesisError
@@ -62,11 +65,12 @@ def clocks(verilog: str, uses: Mapping[str, "Use"], part: "Part", engines: Seque
     for engine in engines if fits else filter(None, engines):
         start = time.monotonic()
         try:
-            found = placed(verilog, top=TOP_MODULE, engine=engine, goal_hz=_GOAL_HZ)
+            found = placed(verilog, top=TOP_MODULE, engine=engine, seed=seed, goal_hz=_GOAL_HZ)
             clock, amounts = f"{found.clock_hz / 1e6:.1f} MHz", [_number(amount) for amount in _amounts(found.use)[:4]]
         except SynthesisError as error:
             clock, amounts = str(error).splitlines()[-1], ["-"] * 4
-        rows.append((_plain(engine or "whole machine"), clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
+        name = _plain(engine or "whole machine") + (f", seed {seed}" if seed != 1 else "")
+        rows.append((name, clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
         Console(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
@@ -78,6 +82,7 @@ def main() -> int:
     parser.add_argument("machines", nargs="*", metavar="MACHINE", help=f"{', '.join(known)}; default all of them")
     parser.add_argument("--clock", action="append", default=[], metavar="ENGINE", help="place this engine alone too")
     parser.add_argument("--unplaced", action="store_true", help="do not place the whole machine")
+    parser.add_argument("--seed", type=int, default=1, help="of the placer: another one where the router stands still")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.machines) - set(known)):
         parser.error(f"there is no machine {unknown[0]!r} here: {', '.join(known)}")
@@ -92,7 +97,7 @@ def main() -> int:
         if strange := sorted(set(arguments.clock) - instances.keys()):
             parser.error(f"{name} has no engine {strange[0]!r}: {', '.join(instances)}")
         placing = [*(instances[engine] for engine in arguments.clock), *([] if arguments.unplaced else [None])]
-        if part is LFE5U_85F and (found_clocks := clocks(verilog, uses, part, placing)):
+        if part is LFE5U_85F and (found_clocks := clocks(verilog, uses, part, placing, seed=arguments.seed)):
             lines += [*found_clocks, ""]
         found |= sections("\n".join([*lines, *provenance()]))
     ordered = [text for name in known for title, text in found.items() if title.startswith(f"{name} ")]

@@ -40,3 +40,15 @@ def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkey
     found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm", None]))[2:]
     assert [row[0] for row in found] == placed
     assert found[0][1:] == ["90.0 MHz", "80 MHz", "7", "6", "5", "4"]
+
+
+def test_another_seed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def place(verilog: str, *, seed: int, **_: object) -> Placed:
+        seeds.append(seed)
+        return Placed(70e6, Use())
+
+    monkeypatch.setattr(parts, "placed", place)
+    names = [rows(clocks("", {"gemm": Use()}, PART, ["gemm$1"], seed=seed))[2][0] for seed in (1, 2)]
+    assert (names, seeds) == (["gemm", "gemm, seed 2"], [1, 2])
