@@ -52,9 +52,9 @@ def test_error_of_the_tool_is_reported() -> None:
     ("left", "found"),
     [
         ([9, 4, 1], None),
-        ([9, 1] + [2] * 199, None),
-        ([9, 1] + [2] * 200, "the router stands still after 202 rounds; wires with more than one user: 1"),
-        ([9, 2] + [2] * 199 + [1], None),
+        ([9, 1] + [2] * 1999, None),
+        ([9, 1] + [2] * 2000, "the router stands still after 2002 rounds; wires with more than one user: 1"),
+        ([9, 2] + [2] * 1999 + [1], None),
     ],
 )
 def test_a_router_that_stands_still(left: list[int], found: str | None) -> None:
