@@ -54,7 +54,7 @@ _BLOCK_RAMS: dict[Family, dict[str, float]] = {
     "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
 }
 
-# router2 has no end of its own. The control unit of ecp5-2x2 was left with one wire too few for 180 rounds, then routed.
+# router2 has no end of its own. A control unit was left with one wire too few for 180 rounds, then routed.
 _ROUNDS: Final = 2_000
 _ROUND: Final = re.compile(r"iter=\d+ wires=\d+ overused=(\d+)")
 _LOOK_SECONDS: Final = 10.0
