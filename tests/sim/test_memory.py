@@ -96,8 +96,8 @@ def test_a_slow_port_leaves_the_channel_to_the_other() -> None:
     """A write of one burst in ten cycles takes turns of the channel, but does not hold the read to its own pace."""
     fast, slow = (0, Epoch(1, 6400, 260, 372, 260)), (0, Epoch(1, 6400, 260, 3720, 260))
     together = closed_form([fast], [slow])
-    assert together[False, 0] == 6400
-    assert together[True, 0] == 64000
+    assert together[False, 0] == pytest.approx(6400, rel=0.01)
+    assert together[True, 0] == pytest.approx(64000, rel=0.005)
 
 
 def test_unknown_model() -> None:

@@ -153,10 +153,25 @@ class Dram:
         turn, ahead = (min(epoch.bursts, QUANTUM_BURSTS) for epoch in (short, long))
         queued = ahead * long.mean_pace - short.latency_cycles * base.per_cycle
         if long.port_pace > long.channel_pace or queued <= turn * long.mean_pace:
-            return pace(read, write), max(pace(write, read), write.port_pace + self._wait_pace(read, write))
+            reading, writing = self._shared_port_pace(read, write), self._shared_port_pace(write, read)
+            return max(pace(read, write), reading), max(pace(write, read), writing + self._wait_pace(read, write))
         whole = turn * short.channel_pace + queued + switch
         paces = max(-(-whole // turn), short.port_pace), -(-whole * long.channel_pace // queued)
         return paces if short is read else paces[::-1]
+
+    def _shared_port_pace(self, mine: Epoch, other: Epoch) -> int:
+        """Units per burst that a port needs where the other direction comes first after every other refresh.
+
+        Up to a quantum of that waits by then; the port has gone on with its own queue meanwhile.
+        """
+        table, timing, clock = self.table, self.table.timing_clocks, self.units.per_clock
+        refresh = table.refresh_clocks
+        stop = (timing.rp + refresh.duration + timing.rcd + timing.cl + table.burst_clocks) * clock
+        first = min(stop // other.port_pace, QUANTUM_BURSTS) * other.mean_pace + self._switch_clocks * clock
+        queue = QUANTUM_BURSTS * mine.port_pace
+        waits = max(stop + first - queue, 0) - max(stop - queue, 0)
+        every = 2 * (refresh.interval - refresh.duration) * clock
+        return -(-mine.port_pace * (every + waits) // every)
 
     def _wait_pace(self, read: Epoch, write: Epoch) -> int:
         """Units per burst that a short write waits at its end, where the channel outruns both ports.
