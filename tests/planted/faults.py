@@ -7,6 +7,7 @@ with itself everywhere. Each fault below is such an error, or one that a single 
 from tests.planted.compiler_faults import COMPILER_FAULTS
 from tests.planted.fault import Fault
 from tests.planted.hardware_faults import HARDWARE_FAULTS
+from tests.planted.render_engine_faults import RENDER_ENGINE_FAULTS
 from tests.planted.render_faults import RENDER_FAULTS
 from tests.planted.simulator_faults import SIMULATOR_FAULTS
 
@@ -276,4 +277,7 @@ _GOLDEN = (
     ),
 )
 
-FAULTS = (*_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *COMPILER_FAULTS, *SIMULATOR_FAULTS, *RENDER_FAULTS, *HARDWARE_FAULTS)
+FAULTS = (
+    *_ISA, *_TIMING, *_NUMERICS, *_GOLDEN, *COMPILER_FAULTS, *SIMULATOR_FAULTS, *RENDER_FAULTS, *HARDWARE_FAULTS,
+    *RENDER_ENGINE_FAULTS,
+)  # fmt: skip
