@@ -17,7 +17,6 @@ from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import (
     ADDRESS_BITS,
-    BASE_ALIGNMENT_BYTES,
     ENGINES,
     MAGIC,
     NO_INDEX,
@@ -154,10 +153,12 @@ class AsyncDriver:
     async def point(self, base: int, stages: int, memory_bytes: int, watchdog_cycles: int) -> None:
         """Set the registers of a run: where the encoded stages lie, how many, size of DRAM, watchdog.
 
+        A base that is not aligned ends the run with ALIGNMENT.
+
         Raises
         ------
         GossamerError
-            A value does not fit its register, or the base is not aligned; nothing is written then.
+            A value does not fit its register; nothing is written then.
         """
         _check_run(base, stages, memory_bytes, watchdog_cycles)
         await self._registers.write_wide("PROGRAM_BASE", base)
@@ -367,8 +368,6 @@ def _check_run(base: int, stages: int, memory_bytes: int, watchdog_cycles: int) 
     for name, value, bits in limits:
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             raise GossamerError(f"`{name}` must be an integer from 0 to {(1 << bits) - 1}, not {value!r}")
-    if base % BASE_ALIGNMENT_BYTES:
-        raise GossamerError(f"`base` must be a multiple of {BASE_ALIGNMENT_BYTES}, not {base}")
 
 
 def _engines(mask: int) -> frozenset[Engine]:

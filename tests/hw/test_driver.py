@@ -175,13 +175,6 @@ def test_values_that_fit_no_register(name: str, value: int, most: int) -> None:
     assert not any(machine.memory)
 
 
-def test_base_that_is_not_aligned() -> None:
-    machine = Machine()
-    with pytest.raises(GossamerError, match=r"^`base` must be a multiple of 64, not 96$"):
-        Driver(machine, None).point(96, 1, 1 << 20, 0)
-    assert not machine.writes
-
-
 def test_no_run_to_wait_for() -> None:
     machine = Machine()
     with pytest.raises(GossamerError, match=r"^no run to wait for: none has been started since the reset$"):
