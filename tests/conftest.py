@@ -19,7 +19,7 @@ make_quick()
 TESTS = Path(__file__).parent
 # Of golden, compiler, simulator and schedules alone.
 WITHOUT_RTL = {TESTS / folder for folder in ("models", "models/numerics", "models/render", "compiler", "sim")}
-BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6"}
+BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6", "test_uneven_padding"}
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
 ONE_CASE_IS_FAST = {TESTS / "system"}
 

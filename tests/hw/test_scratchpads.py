@@ -20,7 +20,6 @@ WRITES = 60
 B = Buffer
 MACHINES: dict[str, dict[str, Any]] = {
     "tiny": {},
-    "narrow port": {"memory": Memory(port_bits=64)},
     "wide port, one lane": {"memory": Memory(port_bits=512), "vector": Vector(lanes=8, prune_lanes=1)},
     "wide lines": {"vector": Vector(lanes=32, prune_lanes=2)},
 }

@@ -133,7 +133,7 @@ def test_faulty_uses(tmp_path: Path, layers: str, message: str) -> None:
             "{name: c, type: conv2d, out_channels: $width, kernle: 1}",
             "blocks.b.layers[0].kernel: the key is missing; "
             "blocks.b.layers[0].kernle: unknown key, did you mean 'kernel'? "
-            "(expected one of bias, groups, inputs, kernel, name, out_channels, padding, stride, type)",
+            "(expected one of bias, groups, inputs, kernel, name, out_channels, padding, padding_end, stride, type)",
         ),
         (
             "{name: c, type: block, block: b}",
