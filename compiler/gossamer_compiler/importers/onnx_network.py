@@ -108,7 +108,9 @@ class _Importer:
             if operator is None:
                 if name not in self._tensors.inputs:
                     raise InputError(
-                        f"tensor {name!r:.80} is read, but made by nothing", "a node that makes it", self._source
+                        f"tensor {name!r:.80} is read, but made by nothing",
+                        "a node, a stored tensor or an input that gives it",
+                        self._source,
                     )
                 inputs += [] if name in inputs else [name]
             elif operator.outputs[0] not in needed:

@@ -24,6 +24,13 @@ _CONVOLUTION: Final = (
     "IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "filters", "stride",
 )  # fmt: skip
 _PRODUCT: Final = ("M", "N", "K")
+_TITLES: Final = tuple(
+    re.compile(title)
+    for title in (
+        "ifmap (height|width)",  # some of SCALE-Sim's own files call both widths
+        "ifmap width", "filter height", "filter width", "channels?", "(num )?filters?", "strides?",
+    )
+)  # fmt: skip
 _DEPTHWISE: Final = "DP"
 _DENSE: Final = ("", "1", "1:1")
 _SIZE: Final = re.compile(r"[0-9]{1,9}")
@@ -73,18 +80,20 @@ class _Topology:
         return network
 
     def _columns(self, header: list[str]) -> tuple[str, ...]:
-        """Which form the rows have."""
-        titles = [title.strip().lower() for title in header]
+        """Which form the rows have. Without titles the first row would be lost, with others sizes would be mixed up."""
+        titles = [" ".join(title.lower().split()) for title in header]
         if titles[1:4] == ["m", "n", "k"]:
             return _PRODUCT
-        if len([title for title in titles if title]) <= len(_CONVOLUTION):
+        found = titles[1 : 1 + len(_TITLES)]
+        if len(found) < len(_TITLES) or not all(map(re.Pattern.fullmatch, _TITLES, found)):
             wanted = "; ".join(", ".join(("layer name", *form)) for form in (_CONVOLUTION, _PRODUCT))
             self._fail(f"the header has the columns {', '.join(titles) or '(none)'}"[:120], f"one of: {wanted}")
         return _CONVOLUTION
 
     def _row(self, cells: list[str], columns: tuple[str, ...]) -> None:
-        if len(cells) <= len(columns):
-            self._fail(f"has {len(cells)} columns", f"layer name, {', '.join(columns)}")
+        given = len(cells) if cells[-1] else len(cells) - 1  # rows end in a comma
+        if given <= len(columns):
+            self._fail(f"has {given} columns", f"layer name, {', '.join(columns)}")
         sizes = [self._size(name, cell) for name, cell in zip(columns, cells[1:], strict=False)]
         more = [cell for cell in cells[len(columns) + 1 :] if cell not in _DENSE]
         if more:

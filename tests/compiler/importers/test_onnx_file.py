@@ -123,7 +123,10 @@ def indices(writer: Writer) -> str:
     ("build", "expected"),
     [
         (second_input, "the graph has 2 inputs ('x', 'y'); expected one, the samples"),
-        (unmade_tensor, "tensor 'nothing' is read, but made by nothing; expected a node that makes it"),
+        (
+            unmade_tensor,
+            "tensor 'nothing' is read, but made by nothing; expected a node, a stored tensor or an input that gives it",
+        ),
         (no_layer, "the graph has no layers; expected at least one"),
         (
             backwards,

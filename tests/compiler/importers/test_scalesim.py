@@ -74,8 +74,13 @@ def test_a_row_takes_the_cycles_of_the_same_layer_in_a_network(tmp_path: Path) -
     [
         ("", "line 1: the header has the columns (none)"),
         ("a,b,c\n", "line 1: the header has the columns a, b, c; expected one of: layer name, IFMAP height"),
+        ("a,8,8,3,3,4,4,1,\n" * 2, "line 1: the header has the columns a, 8, 8, 3, 3, 4, 4, 1"),
+        (CONVOLUTIONS.replace("Channels, Num Filter", "Num Filter, Channels"), "line 1: the header has the columns"),
+        (CONVOLUTIONS.replace("Height", "Width").replace("Width", "Height"), "line 1: the header has the columns"),
+        ("Layer,M,K,N,\n", "line 1: the header has the columns layer, m, k, n"),
         (PRODUCTS, "line 1: the file has no rows"),
         (PRODUCTS + "a,1,2\n", "line 2: has 3 columns; expected layer name, M, N, K"),
+        (PRODUCTS + "a,1,2,\n", "line 2: has 3 columns; expected layer name, M, N, K"),
         (PRODUCTS + "a,1,2,0,\n", "line 2: K is '0'; expected a positive integer"),
         (PRODUCTS + "a,1,x,3,\n", "line 2: N is 'x'"),
         (PRODUCTS + "a,1,2,3,4,\n", "line 2: '4' stands behind the sizes"),
@@ -96,6 +101,20 @@ def test_what_is_wrong_stands_in_one_line(text: str, said: str, tmp_path: Path) 
         load_any_network(path)
     assert str(caught.value).startswith(f"{path}: {said}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        CONVOLUTIONS,
+        "Layer, IFMAP Width, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides, \n",
+        "\ufeffLayer name,Ifmap height,ifmap width,filter height,filter width,channel,num filters,stride,batch size,\n",
+        "layer name, IFMAP height, IFMAP width, filter height, filter width, channels, filters, stride\n",
+    ],
+)
+def test_titles_as_scale_sim_writes_them(titles: str, tmp_path: Path) -> None:
+    network = load_any_network(written(tmp_path, titles + "a,8,8,3,3,4,4,1,\n"))
+    assert [layer.macs for layer in infer(network) if layer.macs] == [6 * 6 * 9 * 4 * 4]
 
 
 def test_missing_files(tmp_path: Path) -> None:
