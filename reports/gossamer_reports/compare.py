@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gossamer_models.actions import NO_ACTIONS, Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.energy_model import EnergyModel, energy_model
+from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program, Schedule, StageProgram
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
@@ -14,7 +15,7 @@ from gossamer_models.timeline import Ledger, SimResult, StageTiming
 __all__ = ["Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
 
 
-class ConservationError(Exception):
+class ConservationError(GossamerError):
     """A result contradicts itself: a bug of the compiler or the simulator, never of the user's input."""
 
 
@@ -203,8 +204,7 @@ def _row(
     stage: StageProgram, timing: StageTiming, architecture: Architecture, clock_hz: int, energy: EnergyModel | None
 ) -> Row:
     _check(stage, timing, architecture)
-    if energy is not None:
-        _check_actions(stage, timing)
+    _check_actions(stage, timing)
     components = None if energy is None else energy.components(timing.actions)
     dram_bytes = timing.bytes_read + timing.bytes_written
     totals = _totals(timing.cycles, stage.macs, dram_bytes, architecture, clock_hz, components)

@@ -20,6 +20,7 @@ from gossamer.verify import Verification
 from gossamer.verify_file import MachineStoppedError
 from gossamer_models.errors import InputError
 from gossamer_models.sparsity import Pattern
+from gossamer_reports.compare import ConservationError
 from tests.gossamer.commands import CONVOLUTION, HEAD, network, refusal, workload, write
 
 
@@ -179,6 +180,7 @@ def test_api_is_imported_on_first_use() -> None:
     ("error", "message", "code"),
     [
         (MachineStoppedError("the machine in RTL stopped with ILLEGAL"), "stopped with ILLEGAL", 1),
+        (ConservationError("conv1 ff: the ledger sums to 9, not to 10 cycles"), "conv1 ff: the ledger sums to 9", 1),
         (MemoryError("Unable to allocate 24.0 GiB"), "does not fit this machine's memory: Unable to allocate 24.0", 2),
         (KeyboardInterrupt(), "interrupted", 130),
         (OSError(24, "Too many open files"), "Too many open files", 2),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import MemoryImage, Program, StageProgram
@@ -43,8 +44,11 @@ def _append(
     )
     stages.append(StageProgram(layer, stage, (), (), "os" if macs else "-", sparsity, macs, dense))
     start = sum(timing.cycles for timing in timings)
+    actions = Actions(macs=macs, dram_read_bits=8 * 640, dram_write_bits=8 * 64)
     timings.append(
-        StageTiming(layer, stage, start, ledger.total, ledger, {Engine.GEMM: ideal}, {Engine.GEMM: 1}, 640, 64)
+        StageTiming(
+            layer, stage, start, ledger.total, ledger, {Engine.GEMM: ideal}, {Engine.GEMM: 1}, 640, 64, actions=actions
+        )
     )
 
 
