@@ -111,6 +111,12 @@ def study_document(result: Result, figure: str) -> str:
             ),
         ),
         "",
+        "## Sources",
+        "",
+        "Where a rule is published, and where what is simulated differs from it.",
+        "",
+        *_table(("method", "source"), _sources(result)),
+        "",
         "## Networks",
         "",
         *_table(
@@ -165,6 +171,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _ratios(row: Result) -> list[str]:
     return [f"{row[name]:.2f}x" for name in _RATIOS]
+
+
+def _sources(result: Result) -> Iterable[tuple[str, str]]:
+    used = (METHODS[name] for name in dict.fromkeys(row["method"] for row in result["rows"]) if name != "dense")
+    return ((method.title, method.source) for method in used)
 
 
 def _schedules(result: Result) -> str:
