@@ -117,7 +117,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 False,
                 False,
                 0.0,
-                "arXiv 2202.00774; BradMcDanel/sdgp sdgp.py, its prune function max: what is kept is not rescaled (maxnorm)",
+                "arXiv 2202.00774; BradMcDanel/sdgp sdgp.py, prune function max: without the rescaling of maxnorm",
                 prunes_gradient=True,
             ),
             Method("sdwp", "SDWP", False, True, 0.0, "SAT, arXiv 2309.13015"),
@@ -147,8 +147,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 True,
                 True,
                 SR_STE_LAMBDA,
-                "zyxxmu/Bi-Mask CnnModels/utils/conv_type.py; there one permutation of all output channels, the best of some; "
-                "here one within each word, the best of all",
+                "zyxxmu/Bi-Mask CnnModels/utils/conv_type.py; there one permutation of all output channels, the "
+                "best of some; here one within each word, the best of all",
                 masks=Masks.NESTED,
             ),
             Method(
