@@ -1,6 +1,5 @@
 """What ``make bench`` runs: measures time, memory, area, clock, speed-up, utilisation; writes ``docs/results.md``."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from gossamer.bench_render import renderers
 from gossamer.bench_rtl import speeds, utilisations
 from gossamer.bench_simulation import calls, costs, inference, speedups
 from gossamer.bench_study import methods
+from gossamer.commands import PASSED, Parser, command, read_arguments
 
 __all__ = ["main"]
 
@@ -34,6 +34,7 @@ _LONG = {
 """Measured only if named: their builds and synthesis take long."""
 
 
+@command
 def main(arguments: Sequence[str] = ()) -> int:
     """Measure parts one by one; each that is through replaces its section of the document, the others stay.
 
@@ -44,11 +45,11 @@ def main(arguments: Sequence[str] = ()) -> int:
     arguments : names of parts; none: all but the long ones.
     """
     every = _PARTS | _LONG
-    parser = argparse.ArgumentParser(prog="make bench PARTS=...", description="measure and write docs/results.md")
+    parser = Parser(prog="make bench PARTS=...", description="measure and write docs/results.md")
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"one of {', '.join(every)}; all but {', '.join(_LONG)}"
     )
-    names = parser.parse_args(arguments).parts or list(_PARTS)
+    names = read_arguments(parser, arguments).parts or list(_PARTS)
     unknown = sorted(set(names) - every.keys())
     if unknown:
         parser.error(f"no part {unknown[0]!r}; parts are {', '.join(every)}")
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         kept[name] = section(name, (every[name].__doc__ or "").partition("\n")[0], found)
         ordered = [kept[part] for part in every if part in kept]
         _DOCUMENT.write_text(document(ordered), encoding="utf-8")
-    return 0
+    return PASSED
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The first run takes hours; what the tools find is cached by the text that it com
 keeps its section.
 """
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from gossamer.bench_record import provenance, sections, table
+from gossamer.commands import PASSED, Parser, command, read_arguments
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
@@ -75,15 +75,16 @@ def clocks(
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
 
+@command
 def main() -> int:
     """Measure, then write the document."""
-    parser = argparse.ArgumentParser(prog="python -m gossamer.bench_fpga", description=__doc__)
+    parser = Parser(prog="python -m gossamer.bench_fpga", description=__doc__)
     known = (*_SMALL, *_LARGE)
     parser.add_argument("machines", nargs="*", metavar="MACHINE", help=f"{', '.join(known)}; default all of them")
     parser.add_argument("--clock", action="append", default=[], metavar="ENGINE", help="place this engine alone too")
     parser.add_argument("--unplaced", action="store_true", help="do not place the whole machine")
     parser.add_argument("--seed", type=int, default=1, help="of the placer: another one where the router stands still")
-    arguments = parser.parse_args()
+    arguments = read_arguments(parser, None)
     if unknown := sorted(set(arguments.machines) - set(known)):
         parser.error(f"there is no machine {unknown[0]!r} here: {', '.join(known)}")
     from gossamer_hw.fpga.parts import LFE5U_85F, VU9P
@@ -102,7 +103,7 @@ def main() -> int:
         found |= sections("\n".join([*lines, *provenance()]))
     ordered = [text for name in known for title, text in found.items() if title.startswith(f"{name} ")]
     _DOCUMENT.write_text("\n".join([*_introduction(), *ordered]), encoding="utf-8")
-    return 0
+    return PASSED
 
 
 def _measure(name: str, part: "Part") -> tuple[str, dict[str, "Use"]]:

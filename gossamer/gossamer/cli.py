@@ -1,131 +1,55 @@
-"""Command line: arguments in, exit code out. 0 success, 1 a check failed, 2 bad input (one line on stderr)."""
+"""Command line: arguments in, exit code out (`gossamer.commands`)."""
 
 import argparse
 import atexit
 import gc
-import io
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
 
+from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.folders import check_directory, make_directory, writing
 from gossamer.notes import Note
 from gossamer_models.collection import collection_paused
 from gossamer_models.dataflows import DATAFLOWS
-from gossamer_models.errors import GossamerError, InputError
+from gossamer_models.errors import InputError
 from gossamer_models.memories import MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
 from gossamer_reports.drawing import Artist
 
 __all__ = ["main"]
 
-_PASSED, _FAILED, _BAD_INPUT, _INTERRUPTED, _UNREAD = 0, 1, 2, 130, 141
 RENDER_ARCHITECTURE = "rtnerf-edge"
 _SIZE = re.compile(r" *-?[0-9]{1,18} *")
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     atexit.register(gc.freeze)  # else Python looks at every object once more before it lets go of all
-    _write_every_name()
-    try:
-        return _run(argv)
-    except InputError as error:
-        return _end(str(error), _BAD_INPUT)
-    except GossamerError as error:
-        return _end(str(error), _FAILED)
-    except MemoryError as error:
-        return _end(f"what was asked for does not fit this machine's memory: {error}", _BAD_INPUT)
-    except BrokenPipeError:
-        _drop(sys.stdout)
-        return _UNREAD
-    except OSError as error:
-        _drop(sys.stdout)
-        return _end(f"the system gave up: {error}", _BAD_INPUT)
-    except KeyboardInterrupt:
-        return _end("interrupted", _INTERRUPTED)
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    """Run one command, and see what it printed written."""
-    try:
-        arguments = _parser().parse_args(argv)
-        _check_text(arguments)
-        logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
-        return int(arguments.run(arguments))
-    finally:  # --help ends here too
-        if sys.stdout is not None:
-            sys.stdout.flush()
-
-
-def _end(message: str, code: int) -> int:
-    """Say why a command ends, where anybody can be told; return its exit code."""
-    try:
-        print(f"gossamer: {message}", file=sys.stderr, flush=True)
-    except OSError:
-        _drop(sys.stderr)
-    return code
-
-
-def _drop(stream: TextIO | None) -> None:
-    """Let nothing more be written to what takes nothing, at exit neither."""
-    if stream is not None:
-        with suppress(OSError, ValueError):  # it is no file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _write_every_name() -> None:
-    """Let names hold what the terminal's encoding lacks: escapes are written in its place."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _check_text(arguments: argparse.Namespace) -> None:
-    """Refuse arguments that are no text: results hold names, and files of results are UTF-8."""
-    for given in vars(arguments).values():
-        if isinstance(given, str | Path):
-            try:
-                str(given).encode()
-            except UnicodeEncodeError:
-                what = f"{str(given)[:80]!r} is no UTF-8"
-                raise InputError(what, "a name in UTF-8, and a locale that reads it") from None
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument as every other bad input: one line, exit code 2."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Exit with one line."""
-        self.exit(_BAD_INPUT, f"gossamer: {' '.join(message.split())}; see {self.prog} --help\n")
-
-    def _print_message(self, message: str, file: TextIO | None = None) -> None:  # type: ignore[override]
-        """Print, and do not keep it silent if that fails."""
-        stream: TextIO | None = file or sys.stderr
-        if stream is not None:
-            stream.write(message)
+    arguments = read_arguments(_parser(), argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO if arguments.verbose else logging.WARNING)
+    return int(arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="gossamer", description="Design, prove and simulate accelerators that train N:M-sparse networks."
     )
     parser.add_argument("--version", action="version", version=f"gossamer {version('gossamer')}")
     parser.set_defaults(verbose=False)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     _add_simulate(commands.add_parser("simulate", help="cycles, traffic and speed-up of one training iteration"))
     _add_generate(commands.add_parser("generate", help="Verilog of an architecture"))
     _add_verify(commands.add_parser("verify", help="golden against simulator and RTL, bit for bit and cycle for cycle"))
     _add_render(commands.add_parser("render", help="picture of a radiance field, and what it takes"))
-    for command in commands.choices.values():
-        command.add_argument("--out", type=Path, metavar="DIR", help="output folder, default one in out/")
-        command.add_argument("--verbose", action="store_true", help="say what is being done")
+    for each in commands.choices.values():
+        each.add_argument("--out", type=Path, metavar="DIR", help="output folder, default one in out/")
+        each.add_argument("--verbose", action="store_true", help="say what is being done")
     return parser
 
 
@@ -233,8 +157,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
     console.print(f"results in {directory}", highlight=False)
     if simulation.result["fairness"]["beaten"]:
         print(f"gossamer: {fairness_line(simulation.result)}", file=sys.stderr)
-        return _FAILED
-    return _PASSED
+        return FAILED
+    return PASSED
 
 
 def _generate(arguments: argparse.Namespace) -> int:
@@ -265,7 +189,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         from gossamer_reports.tables import resource_table
 
         Console(markup=False).print(resource_table(result["resources"]))
-    return _PASSED
+    return PASSED
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -302,7 +226,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         write_json(directory / "result.json", result)
     print(verification_line(result))
     print(f"results in {directory}")
-    return _PASSED if result["bit_exact"] and result["cycle_exact"] else _FAILED
+    return PASSED if result["bit_exact"] and result["cycle_exact"] else FAILED
 
 
 def _render(arguments: argparse.Namespace) -> int:
@@ -324,7 +248,7 @@ def _render(arguments: argparse.Namespace) -> int:
     console = Console(markup=False)
     print_render(result, console)
     console.print(f"results in {directory}", highlight=False)
-    return _PASSED
+    return PASSED
 
 
 def _refuse_options(arguments: argparse.Namespace, *, saved: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gossamer import api
+from gossamer.commands import FAILED, PASSED, command
 from gossamer.digits import DigitsTraining
 from gossamer_hw.cosim.replay import record, replay
 from gossamer_models.architecture import load_architecture
@@ -21,6 +22,7 @@ _SEED, _BATCH, _STEPS = 0, 32, 40
 _LAYER = "conv2"
 
 
+@command
 def main(out: Path = Path("out") / "demo") -> int:
     """Simulate, draw, generate, verify; return 1 if the verification found a difference.
 
@@ -50,7 +52,7 @@ def main(out: Path = Path("out") / "demo") -> int:
         console.print(f"  {file}")
     console.print(f"  {out / 'tiny-4x4' / 'gossamer.v'}")
     console.print(f"done in {time.monotonic() - start:.0f} s")
-    return 0 if passed else 1
+    return PASSED if passed else FAILED
 
 
 def _verify(console: Console) -> tuple[bool, str]:

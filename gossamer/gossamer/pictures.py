@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gossamer import api
+from gossamer.commands import PASSED, command
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import load_architecture
 from gossamer_models.methods import METHODS
@@ -20,6 +21,7 @@ _STAGES = (("conv2", "ff"), ("bn2", "ff"), ("conv4", "wu"), ("conv2", "update"))
 _DPI = 110
 
 
+@command
 def main() -> int:
     """Draw both pictures."""
     speedup_figure(api.simulate(_WORKLOAD).result).savefig(_FOLDER / "speedup.png", dpi=_DPI)
@@ -29,7 +31,7 @@ def main() -> int:
     stages = {(timing.layer, timing.stage): timing for timing in timings}
     title = "digits-resnet, BDWP 2:8, on tiny-4x4: four stages of a training step"
     timeline_figure([stages[name] for name in _STAGES], title).savefig(_FOLDER / "stages.png", dpi=_DPI)
-    return 0
+    return PASSED
 
 
 if __name__ == "__main__":

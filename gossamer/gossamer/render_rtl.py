@@ -3,7 +3,6 @@
 Fields are shipped ones or those of scene files, such as ``python -m gossamer.scenes`` writes beside what it fits.
 """
 
-import argparse
 import dataclasses
 import os
 import sys
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
+from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_hw.cosim.machine import build_bench, run_jobs
@@ -292,6 +292,7 @@ def render_into(out: Path, subjects: Mapping[str, Subject], *, execute: RunPictu
     return items
 
 
+@command
 def main(
     arguments: Sequence[str] = (), out: Path = Path("out") / "render-rtl", *, execute: RunPicture | None = None
 ) -> int:
@@ -302,32 +303,26 @@ def main(
     arguments : names of fields, scene files; none: all of :data:`FIELDS`.
     execute : what runs the machine, Verilator by default.
     """
-    parser = argparse.ArgumentParser(prog="make render-rtl FIELDS=...", description="render trained fields in RTL")
+    parser = Parser(prog="make render-rtl FIELDS=...", description="render trained fields in RTL")
     known = ", ".join(FIELDS)
     parser.add_argument(
         "fields", nargs="*", metavar="FIELD", help=f"one of {known}, or a scene file; default: the former"
     )
-    names, start = parser.parse_args(arguments).fields or list(FIELDS), time.monotonic()
-    try:
-        subjects: dict[str, Subject] = {}
-        for name in names:
-            if name in FIELDS:
-                subjects[name] = shipped_subject(name)
-            elif Path(name).suffix in _SCENE_FILES:
-                subjects |= scene_subjects(Path(name))
-            else:
-                raise InputError(
-                    f"no field {name!r:.80}{did_you_mean(name, FIELDS)}", f"one of {known}, or a scene file"
-                )
-        passed = all(item.passed for item in render_into(out, subjects, execute=execute))
-    except InputError as error:
-        Console(stderr=True, highlight=False, markup=False).print(f"gossamer: {error}", soft_wrap=True)
-        return 2
+    names, start = read_arguments(parser, arguments).fields or list(FIELDS), time.monotonic()
+    subjects: dict[str, Subject] = {}
+    for name in names:
+        if name in FIELDS:
+            subjects[name] = shipped_subject(name)
+        elif Path(name).suffix in _SCENE_FILES:
+            subjects |= scene_subjects(Path(name))
+        else:
+            raise InputError(f"no field {name!r:.80}{did_you_mean(name, FIELDS)}", f"one of {known}, or a scene file")
+    passed = all(item.passed for item in render_into(out, subjects, execute=execute))
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
     Console(highlight=False, markup=False).print(
         f"{verdict}; {out / _FIGURE}.png; {time.monotonic() - start:.0f} s", soft_wrap=True
     )
-    return 0 if passed else 1
+    return PASSED if passed else FAILED
 
 
 if __name__ == "__main__":

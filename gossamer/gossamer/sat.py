@@ -3,7 +3,6 @@
 Once on their own machine, and once on its build with words of 16 elements at 2:16, against that build's dense run.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gossamer import api
+from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.folders import make_directory
 from gossamer.runner import Runner
 from gossamer_models.errors import InputError
@@ -83,6 +83,7 @@ def study(
     return {**study_result(rows, next(iter(machines)), memory_model), "unfair": unfair}
 
 
+@command
 def main(arguments: Sequence[str] = ()) -> int:
     """Run the study and write table, figure and result.
 
@@ -90,29 +91,23 @@ def main(arguments: Sequence[str] = ()) -> int:
     ----------
     arguments : ``--workloads DIR``, ``--arch ARCH``, ``--name NAME``, ``--out DIR`` and ``--docs DIR``.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m gossamer.sat", description="networks by methods against dense training"
-    )
+    parser = Parser(prog="python -m gossamer.sat", description="networks by methods against dense training")
     parser.add_argument("--workloads", type=Path, default=_WORKLOADS, help="folder of workloads")
     parser.add_argument("--arch", metavar="ARCH", help="architecture in place of the workloads'")
     parser.add_argument("--name", default="sat", help="of the documents")
     parser.add_argument("--out", type=Path, help="folder for result.json, default out/NAME")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for NAME.md and img/NAME.png")
-    chosen = parser.parse_args(arguments)
+    chosen = read_arguments(parser, arguments)
     out, picture = chosen.out or Path("out") / chosen.name, f"img/{chosen.name}.png"
-    try:
-        make_directory(out)
-        make_directory(chosen.docs / "img")
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("starting", total=None)
+    make_directory(out)
+    make_directory(chosen.docs / "img")
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("starting", total=None)
 
-            def advance(text: str, total: int) -> None:
-                progress.update(task, description=f"{text:40}", advance=1, total=total)
+        def advance(text: str, total: int) -> None:
+            progress.update(task, description=f"{text:40}", advance=1, total=total)
 
-            result = study(chosen.workloads, advance, chosen.arch)
-    except InputError as error:
-        print(f"make sat: {error}", file=sys.stderr)
-        return 2
+        result = study(chosen.workloads, advance, chosen.arch)
     write_json(out / "result.json", result)
     document = chosen.docs / f"{chosen.name}.md"
     methods_figure(result).savefig(chosen.docs / picture, dpi=_DPI)
@@ -121,9 +116,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"{METHODS[mean['method']].title:15} {mean['sparsity'] or '':4} {mean['speedup']:.2f}x")
     print(f"table and figure in {document}, result in {out}")
     if result["unfair"]:
-        print(f"make sat: not fair, better with the run's schedule: {result['unfair'][0]}", file=sys.stderr)
-        return 1
-    return 0
+        print(f"gossamer: not fair, better with the run's schedule: {result['unfair'][0]}", file=sys.stderr)
+        return FAILED
+    return PASSED
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer.commands import PASSED, Parser, command, read_arguments
 from gossamer.field_quality import HeldOut
 from gossamer.folders import make_directory
 from gossamer_models.errors import InputError
@@ -29,12 +30,13 @@ _JUDGED_SIZE = 200
 _SHADINGS: tuple[Shading, Shading] = ("per-sample", "deferred")
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Fit a field to each source; write it beside the one before pruning; say how well each shows unseen poses.
 
     ``NAME.png`` is one of these, and beside it what it should be.
     """
-    parser = argparse.ArgumentParser(prog="python -m gossamer.scenes", description=main.__doc__)
+    parser = Parser(prog="python -m gossamer.scenes", description=main.__doc__)
     known = ", ".join(SCENES)
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"{known}, or posed images; default: the former")
     parser.add_argument("--out", type=Path, default=Path("out/fields"), metavar="DIR", help="default out/fields")
@@ -63,18 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu, cuda, ...; default cpu")
     parser.add_argument("--effort", type=float, default=1.0, help="factor on all iterations, default 1")
-    arguments = parser.parse_args(argv)
+    arguments = read_arguments(parser, argv)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    try:
-        if find_spec("torch") is None:
-            raise InputError("fitting fields needs PyTorch", "pip install 'gossamer[torch]'")
-        make_directory(arguments.out)
-        for source in arguments.sources or SCENES:
-            _fit(source, arguments)
-    except InputError as error:
-        print(f"gossamer: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if find_spec("torch") is None:
+        raise InputError("fitting fields needs PyTorch", "pip install 'gossamer[torch]'")
+    make_directory(arguments.out)
+    for source in arguments.sources or SCENES:
+        _fit(source, arguments)
+    return PASSED
 
 
 def _fit(source: str, arguments: argparse.Namespace) -> None:

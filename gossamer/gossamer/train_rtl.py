@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from gossamer.commands import FAILED, PASSED, command
 from gossamer.digits import DigitsTraining
 from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_hw.cosim.machine import run_jobs
@@ -164,6 +165,7 @@ def _tensor(program: Program, name: str) -> UInt8:
     return image_of(program)[tensor.address : tensor.address + tensor.size_bytes]
 
 
+@command
 def main(out: Path = Path("out") / "train-rtl") -> int:
     """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
     console, start = Console(highlight=False, markup=False), time.monotonic()
@@ -185,7 +187,7 @@ def main(out: Path = Path("out") / "train-rtl") -> int:
     passed = all(found.passed for found in trainings)
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
     console.print(f"{verdict}; {', '.join(map(str, files))}; {time.monotonic() - start:.0f} s")
-    return 0 if passed else 1
+    return PASSED if passed else FAILED
 
 
 if __name__ == "__main__":

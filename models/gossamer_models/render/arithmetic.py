@@ -8,14 +8,17 @@ compared with.
 
 from enum import Enum
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gossamer_models.errors import InputError
 from gossamer_models.numerics import special
-from gossamer_models.numerics.formats import Float32, through_fp16, to_fp16, to_fp32
+from gossamer_models.numerics.formats import Float16, Float32, through_fp16, to_fp16, to_fp32
 from gossamer_models.numerics.sine import cosine, sine
 
-__all__ = ["Arithmetic"]
+__all__ = ["Arithmetic", "stored_half"]
 
 _ONE = np.float32(1)
 # Bits of an fp32 pattern that are 0 in every fp16 number.
@@ -31,6 +34,21 @@ class Arithmetic(Enum):
     def half(self, x: Float32, *, signed: bool = True) -> Float32:
         """Round to fp16 where the machine does; quicker where no number is negative or -0."""
         return x if self is Arithmetic.SINGLE else through_fp16(x, signed=signed)
+
+    def stored(self, values: NDArray[Any], what: str) -> Float32:
+        """Return numbers of a field as this arithmetic reads them.
+
+        Parameters
+        ----------
+        values : array of float16 or float32
+        what : they are, for messages
+
+        Raises
+        ------
+        InputError
+            The machine cannot hold one of them: `stored_half`.
+        """
+        return (values if self is Arithmetic.SINGLE else stored_half(values, what)).astype(np.float32)
 
     def exp(self, x: Float32) -> Float32:
         """Return e to the power x."""
@@ -68,6 +86,27 @@ class Arithmetic(Enum):
             angles = x[:, :, None] * _scales(frequencies)
             sines, cosines = np.sin(angles), np.cos(angles)
         return sines.reshape(len(x), -1), cosines.reshape(len(x), -1)
+
+
+def stored_half(values: NDArray[Any], what: str) -> Float16:
+    """Return finite numbers of a field in fp16, as the machine's memories hold them.
+
+    Parameters
+    ----------
+    values : array of float16 or float32
+    what : they are, for messages
+
+    Raises
+    ------
+    InputError
+        The magnitude of one is 65520 or more: fp16 would make it infinite.
+    """
+    if values.dtype == np.float16:
+        return values
+    half = to_fp16(values)
+    if not np.isfinite(half).all():
+        raise InputError(f"{what} holds {np.abs(values).max():g}, beyond what fp16 holds", "at most 65504")
+    return half
 
 
 def _scales(frequencies: int) -> Float32:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float16
+from gossamer_models.render.arithmetic import stored_half
 from gossamer_models.render.encoding import Layout, Policy, Table, decode, encode
 from gossamer_models.render.field import Factors, Real
 
@@ -64,7 +65,13 @@ def plane_rows(height: int, width: int) -> NDArray[np.int64]:
 
 
 def encode_factors(factors: Factors, policy: Policy = Policy.HYBRID) -> EncodedFactors:
-    """Encode all planes and lines, rounded to fp16."""
+    """Encode all planes and lines, rounded to fp16.
+
+    Raises
+    ------
+    InputError
+        A number is beyond what fp16 holds.
+    """
     return EncodedFactors(
         tuple(encode(_plane_table(plane), policy) for plane in factors.planes),
         tuple(encode(_half(line), policy) for line in factors.lines),
@@ -83,7 +90,13 @@ def decode_factors(encoded: EncodedFactors, grid: tuple[int, int, int]) -> Facto
 
 
 def storage(factors: Factors) -> Storage:
-    """Return what the factors take under every encoding, from how many numbers each row holds."""
+    """Return what the factors take under every encoding, from how many numbers each row holds.
+
+    Raises
+    ------
+    InputError
+        A number is beyond what fp16 holds.
+    """
     parts = [_storage(_plane_table(plane), plane.size) for plane in factors.planes]
     parts += [_storage(_half(line), line.size) for line in factors.lines]
     return sum(parts[1:], parts[0])
@@ -107,9 +120,9 @@ def _plane_table(plane: Real) -> Float16:
     height, width, components = plane.shape
     rows = -(-height // PATCH) * -(-width // PATCH) * PATCH**2
     table = np.zeros((rows, components), dtype=np.float16)
-    table[plane_rows(height, width)] = plane
+    table[plane_rows(height, width)] = stored_half(plane, "a plane")
     return table
 
 
 def _half(values: Real) -> Float16:
-    return np.ascontiguousarray(values, dtype=np.float16)
+    return np.ascontiguousarray(stored_half(values, "a line"))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float32
-from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.arithmetic import Arithmetic, stored_half
 from gossamer_models.render.encoding import Layout
 from gossamer_models.render.field import Factors, Real
 from gossamer_models.render.interpolate import Interpolator
@@ -87,7 +87,7 @@ class FetchCounter:
 
 def _rows(values: Real, layout: Layout) -> Index:
     """Return of every texel: its row, whether that is a list, its bytes, those of a list; shape (4, ...)."""
-    counts = np.count_nonzero(values.astype(np.float16).view(np.uint16), axis=-1).astype(np.int64)
+    counts = np.count_nonzero(stored_half(values, "a plane or a line").view(np.uint16), axis=-1).astype(np.int64)
     of_list, sizes = layout.as_coordinates(counts), layout.row_bytes(counts)
     return np.stack([np.ones_like(sizes), of_list, sizes, of_list * sizes])
 

@@ -17,6 +17,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
+from gossamer_models.render.arithmetic import stored_half
 from gossamer_models.render.camera import MAX_COORDINATE
 from gossamer_models.sparsity import Pattern, overfull_groups, top_n_mask
 
@@ -95,9 +96,9 @@ class Factors:
         return 1 - sum(np.count_nonzero(part) for part in self.arrays) / sum(part.size for part in self.arrays)
 
     def astype(self, dtype: type[np.float16] | type[np.float32]) -> "Factors":
-        """Return the factors rounded to another format."""
-        x, y, z = (part.astype(dtype) for part in self.planes)
-        p, q, r = (part.astype(dtype) for part in self.lines)
+        """Return the factors rounded to another format; those beyond fp16 raise InputError."""
+        x, y, z = (_rounded(part, "a plane", dtype) for part in self.planes)
+        p, q, r = (_rounded(part, "a line", dtype) for part in self.lines)
         return Factors((x, y, z), (p, q, r))
 
 
@@ -199,9 +200,12 @@ class Shader:
         return replace(shader, basis=kept(self.basis), basis_pattern=pattern) if basis else shader
 
     def astype(self, dtype: type[np.float16] | type[np.float32]) -> "Shader":
-        """Return the shader with basis and weights rounded to another format; biases stay fp32."""
-        layers = tuple(replace(layer, weights=layer.weights.astype(dtype)) for layer in self.layers)
-        return replace(self, basis=self.basis.astype(dtype), layers=layers)
+        """Return the shader with basis and weights rounded to another format; those beyond fp16 raise InputError.
+
+        Biases stay fp32.
+        """
+        layers = tuple(replace(layer, weights=_rounded(layer.weights, "a layer", dtype)) for layer in self.layers)
+        return replace(self, basis=_rounded(self.basis, "the basis", dtype), layers=layers)
 
     @staticmethod
     def inputs(features: int, feature_frequencies: int, direction_frequencies: int) -> int:
@@ -284,9 +288,16 @@ class Field:
         return float(np.mean(self.extent / np.subtract(self.grid, 1)))
 
     def astype(self, dtype: type[np.float16] | type[np.float32]) -> "Field":
-        """Return the field with factors, basis and weights rounded to another format; biases stay fp32."""
+        """Return the field with factors and weights rounded to another format; those beyond fp16 raise InputError.
+
+        Biases stay fp32.
+        """
         density, appearance = self.density.astype(dtype), self.appearance.astype(dtype)
         return replace(self, density=density, appearance=appearance, shader=self.shader.astype(dtype))
+
+
+def _rounded(values: Real, what: str, dtype: type[np.float16] | type[np.float32]) -> Real:
+    return stored_half(values, what) if dtype is np.float16 else values.astype(dtype)
 
 
 def _check_pattern(what: str, weights: Real, pattern: Pattern) -> None:

@@ -39,6 +39,11 @@ class Interpolator:
     ----------
     factors : Factors
     arithmetic : Arithmetic
+
+    Raises
+    ------
+    InputError
+        The machine's arithmetic cannot hold a factor.
     """
 
     def __init__(self, factors: Factors, arithmetic: Arithmetic) -> None:
@@ -46,10 +51,10 @@ class Interpolator:
         self._grid = factors.grid
         self.components = factors.components
         self._planes = [
-            np.ascontiguousarray(arithmetic.half(p.astype(np.float32)).reshape(-1, factors.components))
-            for p in factors.planes
+            np.ascontiguousarray(arithmetic.stored(plane, "a plane").reshape(-1, factors.components))
+            for plane in factors.planes
         ]
-        self._lines = [arithmetic.half(line.astype(np.float32)) for line in factors.lines]
+        self._lines = [arithmetic.stored(line, "a line") for line in factors.lines]
 
     def sums(self, points: Float32) -> Float32:
         """Return the sum of all products, shape (points,)."""

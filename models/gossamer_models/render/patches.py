@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Bool
+from gossamer_models.render.arithmetic import stored_half
 from gossamer_models.render.encoded_field import PATCH, plane_rows
 from gossamer_models.render.encoding import BLOCK_ROWS, Layout
 from gossamer_models.render.fetches import Reads
@@ -68,6 +69,11 @@ class PatchMap:
     Parameters
     ----------
     field : Field
+
+    Raises
+    ------
+    InputError
+        A factor is beyond what fp16 holds.
     """
 
     def __init__(self, field: Field) -> None:
@@ -183,7 +189,7 @@ def _patches(plane: NDArray[np.floating]) -> Index:
     layout = Layout(components)
     shape = -(-height // PATCH), -(-width // PATCH)
     sizes = np.full(shape[0] * shape[1] * BLOCK_ROWS, layout.row_bytes(np.zeros(1, dtype=np.int64))[0])
-    counts = np.count_nonzero(plane.astype(np.float16).view(np.uint16), axis=2).astype(np.int64)
+    counts = np.count_nonzero(stored_half(plane, "a plane").view(np.uint16), axis=2).astype(np.int64)
     sizes[plane_rows(height, width)] = layout.row_bytes(counts)
     patches: Index = sizes.reshape(*shape, BLOCK_ROWS).sum(axis=2) + layout.header_bytes
     return patches
@@ -192,6 +198,6 @@ def _patches(plane: NDArray[np.floating]) -> Index:
 def _line_bytes(factors: Factors) -> int:
     layout = Layout(factors.components)
     return sum(
-        layout.table_bytes(np.count_nonzero(line.astype(np.float16).view(np.uint16), axis=1).astype(np.int64))
+        layout.table_bytes(np.count_nonzero(stored_half(line, "a line").view(np.uint16), axis=1).astype(np.int64))
         for line in factors.lines
     )

@@ -15,6 +15,7 @@ from pydantic import Field as Bounded
 
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, Float32
+from gossamer_models.render.arithmetic import stored_half
 from gossamer_models.render.field import Factors, Field, Real
 from gossamer_models.render.field_file import MAX_FIELD_BYTES
 from gossamer_models.schema import Schema
@@ -56,7 +57,8 @@ def refine(field: Field, refinement: Refinement) -> Field:
     Raises
     ------
     InputError
-        No cube is left, the factors are too large, or the lines alone hold more numbers than may be kept.
+        No cube is left, the factors are too large, one is beyond what fp16 holds, or the lines alone hold more
+        numbers than may be kept.
     """
     components = field.density.components + field.appearance.components
     size = 2 * 3 * components * refinement.grid * (refinement.grid + 1)
@@ -77,10 +79,11 @@ def refine(field: Field, refinement: Refinement) -> Field:
 
 def _factors(factors: Factors, refinement: Refinement, gain: float) -> Factors:
     grid = refinement.grid
-    planes = [_along(_along(plane, grid, 0), grid, 1) * np.float32(gain) for plane in factors.planes]
+    with np.errstate(over="ignore"):  # what is too large for fp32 is so for fp16
+        planes = [_along(_along(plane, grid, 0), grid, 1) * np.float32(gain) for plane in factors.planes]
     lines = [_along(line, grid, 0) for line in factors.lines]
-    x, y, z = _pruned([plane.astype(np.float16) for plane in planes], 3 * lines[0].size, refinement.zeros)
-    p, q, r = (line.astype(np.float16) for line in lines)
+    x, y, z = _pruned([stored_half(plane, "a refined plane") for plane in planes], 3 * lines[0].size, refinement.zeros)
+    p, q, r = (stored_half(line, "a refined line") for line in lines)
     return Factors((x, y, z), (p, q, r))
 
 

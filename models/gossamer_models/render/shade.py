@@ -33,6 +33,11 @@ class ShaderUnit:
     shader : Shader
     arithmetic : Arithmetic
     exact : bool
+
+    Raises
+    ------
+    InputError
+        The machine's arithmetic cannot hold a weight.
     """
 
     def __init__(self, shader: Shader, arithmetic: Arithmetic, *, exact: bool) -> None:
@@ -40,7 +45,7 @@ class ShaderUnit:
         self._shader = shader
         kind = _ExactProduct if exact and arithmetic is Arithmetic.MACHINE else _LibraryProduct
         self._basis, *self._layers = (
-            kind(arithmetic.half(matrix.astype(np.float32)), pattern)
+            kind(arithmetic.stored(matrix, "basis or network"), pattern)
             for matrix, pattern in zip(shader.matrices, shader.patterns, strict=True)
         )
 
