@@ -47,6 +47,16 @@ def test_bad_input_is_one_line(
     assert message in refusal(capsys, *arguments, "--out", str(tmp_path / "out"))
 
 
+def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["solid", "--side", "many"])
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert printed.startswith("gossamer: argument --side: ")
+    assert "\\udcff' is no UTF-8" in refusal(capsys, "solid", "\udcff")
+
+
 def test_every_network_is_tuned_in_both_shadings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

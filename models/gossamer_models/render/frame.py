@@ -154,6 +154,7 @@ class _Worker:
         self._counters = FetchCounter(field.density), FetchCounter(field.appearance)
         self._occupied = _block_sums(field, engine.block)
 
+    @np.errstate(over="ignore", invalid="ignore")  # here, as every thread has settings of its own
     def run(self, tile: Tile) -> TileWork:
         """Count a tile."""
         counts = count_tile(self._found, self._order, self._rays, tile, self._tiling, self._evaluate)

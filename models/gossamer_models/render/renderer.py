@@ -82,6 +82,7 @@ class Picture:
     variants: tuple[Float32, ...]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def render(
     field: Field,
     camera: Camera,
@@ -92,6 +93,8 @@ def render(
     variants: Sequence[Colouring] = (),
 ) -> Picture:
     """Render a picture.
+
+    Sums that fp32 cannot hold make pixels infinite or NaN, without a warning.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def render(
     Raises
     ------
     InputError
-        The field has no occupied cube, or a setting is out of range.
+        The field has no occupied cube, the machine's arithmetic cannot hold one of its numbers, or a setting is out of
+        range.
     """
     settings = settings or Settings()
     rays = make_rays(field, camera, settings.step)

@@ -220,6 +220,8 @@ def _load_archive(path: Path, view: int | None) -> Views:
         images, poses, focal = (_array(archive, name) for name in ("images", "poses", "focal"))
     if images.ndim != 4 or images.shape[3] not in (3, 4):
         raise InputError(f"`images` has shape {images.shape}", "(views, height, width, 3 or 4)")
+    if poses.shape != (len(images), 4, 4):
+        raise InputError(f"{len(images)} images need poses of shape ({len(images)}, 4, 4), not {poses.shape}")
     chosen = _chosen(len(images), view)
     if focal.size != 1 or focal.dtype.kind not in "iuf" or poses.dtype.kind not in "iuf":
         raise InputError("`focal` and `poses` must be numbers", "one focal length and poses of shape (views, 4, 4)")

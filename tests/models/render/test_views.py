@@ -129,6 +129,7 @@ def test_an_archive_is_read(kind: str, channels: int, tmp_path: Path) -> None:
         ({"images": np.zeros((3, 0, 6, 3), np.uint8)}, "none 0"),
         ({"images": np.zeros((2, 4, 6, 3), np.uint8)}, "2 images need poses"),
         ({"images": np.zeros((3, 4, 6, 2), np.uint8)}, "shape"),
+        ({"poses": VIEWS.poses[:2]}, "3 images need poses of shape"),
         ({"images": np.full((3, 4, 6, 3), np.nan, np.float32)}, "uint8, or floats from 0 to 1"),
         ({"images": np.full((3, 4, 6, 3), 2.0, np.float32)}, "uint8, or floats from 0 to 1"),
         ({"images": np.array([{}], dtype=object)}, "objects"),
@@ -145,6 +146,9 @@ def test_faults_of_archives(changes: dict[str, object], message: str, tmp_path: 
     with pytest.raises(InputError, match=message) as caught:
         load_views(tmp_path / "a.npz")
     assert str(caught.value).startswith(str(tmp_path / "a.npz"))
+    if "poses" not in changes or message.startswith("3 images"):  # what is wrong with another view's pose is its own
+        with pytest.raises(InputError, match=message):
+            load_views(tmp_path / "a.npz", view=0)
 
 
 def test_archives_that_are_cut_short_or_lack_an_array(tmp_path: Path) -> None:
