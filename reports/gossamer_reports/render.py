@@ -190,13 +190,18 @@ def _ablation(result: Result) -> Table:
         worst = max((key for key in run["ledger"] if key != "ideal"), key=lambda key: run["ledger"][key])
         table.add_row(
             name, decibels(result, run), f"{run['fps']:.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
-            f"{run['dram_bytes'] / 1e6:.1f}", _milli(run["energy_joules"]), _watts(run["power_watts"]), worst,
+            _short(run["dram_bytes"] / 1e6), _milli(run["energy_joules"]), _watts(run["power_watts"]), worst,
         )  # fmt: skip
     return table
 
 
 def _milli(joules: float | None) -> str:
-    return "-" if joules is None else f"{1e3 * joules:.1f}"
+    return "-" if joules is None else _short(1e3 * joules)
+
+
+def _short(number: float) -> str:
+    """Return a number that small pictures make small."""
+    return f"{number:.{1 if number >= 10 else 2}f}"
 
 
 def _watts(watts: float | None) -> str:
