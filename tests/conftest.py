@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ settings.register_profile("explore", deadline=None, print_blob=True, max_example
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gossamer"))
 
 make_quick()
+
+# Garbage is looked for less often.
+gc.set_threshold(50_000, 20, 20)
+
+# Bytecode is kept also where the environment says not to, as images of containers do: half the time of collecting is
+# spent on rewriting assertions, and every command that a test starts would compile the packages again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TESTS = Path(__file__).parent
 # Of golden, compiler, simulator and schedules alone.
@@ -49,6 +58,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look less often for garbage, and not among what stays: modules and tests."""
+    """Look for garbage not among what stays: modules and tests."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)

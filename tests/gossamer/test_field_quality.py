@@ -8,11 +8,15 @@ import pytest
 from gossamer.field_quality import HELD_OUT, HeldOut
 from gossamer_models.render.field_file import load_field
 from gossamer_models.render.renderer import Settings, render
-from gossamer_models.render.scene import load_scene, unseen_cameras
+from gossamer_models.render.scene import Scene, load_scene, unseen_cameras
 from gossamer_reports.quality import psnr_db
 
-SHIPPED = load_scene("solid")
 FIELDS = Path(__file__).parents[1] / "fields"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Scene:
+    return load_scene("solid")
 
 
 def test_unseen_pictures_of_a_scene() -> None:
@@ -23,18 +27,18 @@ def test_unseen_pictures_of_a_scene() -> None:
     assert all(picture[0, 0].tolist() == [1, 1, 1] and picture.min() < 0.9 for picture in held_out.pictures)
 
 
-def test_the_shipped_field_is_good_at_unseen_poses() -> None:
+def test_the_shipped_field_is_good_at_unseen_poses(shipped: Scene) -> None:
     """At a small size, where a pixel is the mean of much and its ray meets one point."""
     held_out = HeldOut.of_scene("solid", 40)
-    assert min(held_out.psnr_db(held_out.render(SHIPPED.field))) > 26
+    assert min(held_out.psnr_db(held_out.render(shipped.field))) > 26
 
 
-def test_the_pipelines_differ_by_no_more_than_five_hundredths_of_a_decibel() -> None:
+def test_the_pipelines_differ_by_no_more_than_five_hundredths_of_a_decibel(shipped: Scene) -> None:
     """Cubes with early termination at 1e-3 beside uniform samples to the end, on a trained field."""
-    camera = SHIPPED.camera.resized(50, 50)
-    reference = SHIPPED.reference.reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
-    sweep = render(SHIPPED.field, camera, "sweep", Settings(termination=1e-3, exact=False))
-    uniform = render(SHIPPED.field, camera, "uniform", Settings(termination=None, exact=False))
+    camera = shipped.camera.resized(50, 50)
+    reference = shipped.reference.reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
+    sweep = render(shipped.field, camera, "sweep", Settings(termination=1e-3, exact=False))
+    uniform = render(shipped.field, camera, "uniform", Settings(termination=None, exact=False))
     assert sweep.counts.samples < uniform.counts.samples
     assert abs(psnr_db(sweep.image, reference) - psnr_db(uniform.image, reference)) <= 0.05
 
@@ -53,7 +57,7 @@ def test_tuned_networks_cost_at_most_half_a_decibel() -> None:
 
 
 @pytest.mark.slow
-def test_pruning_and_fp16_cost_at_most_three_tenths_of_a_decibel() -> None:
+def test_pruning_and_fp16_cost_at_most_three_tenths_of_a_decibel(shipped: Scene) -> None:
     """With as many zeros as the benchmark has, at unseen poses and the size that fields are judged by.
 
     Both fields are of one run: ``python -m gossamer.scenes glossy --side 32 --cubes 16 --components 8 16 --hidden 32 32
