@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,16 +44,22 @@ def in_verilator(path: Path) -> bool:
     return folder not in WITHOUT_RTL
 
 
+def is_fast(item: pytest.Item, number: int) -> bool:
+    """Whether a case of a test, by its number among them, belongs to the fast part if it is not slow anyway."""
+    if thinned := item.get_closest_marker("fast_one_in"):
+        return number % int(thinned.args[0]) == 0
+    return number == 0 or item.path.parent not in ONE_CASE_IS_FAST
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep slow tests that may build in Verilator on one worker, so that two builds never run at once."""
-    seen: set[str] = set()
+    """Mark further cases slow; keep slow tests that may build in Verilator on one worker: two builds never run at once."""
+    cases: Counter[str] = Counter()
     for item in items:
-        if item.path.parent in ONE_CASE_IS_FAST:
-            test, _, case = item.nodeid.partition("[")
-            if case and test in seen:
-                item.add_marker(pytest.mark.slow)
-            seen.add(test)
+        test, _, case = item.nodeid.partition("[")
+        if case and not is_fast(item, cases[test]):
+            item.add_marker(pytest.mark.slow)
+        cases[test] += 1
         if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group") and in_verilator(item.path):
             item.add_marker(pytest.mark.xdist_group("verilator"))
 

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.conftest import TESTS, in_verilator
 
 # What only those import that build, and what builds without saying so by an import.
@@ -21,3 +23,9 @@ def test_files_that_build_are_known() -> None:
 def test_others_are_spread_over_the_workers() -> None:
     spread = ("system/test_training_step", "models/numerics/test_special", "sim/test_sequencer", "hw/vector/test_pool")
     assert not [name for name in spread if in_verilator(TESTS / f"{name}.py")]
+
+
+@pytest.mark.fast_one_in(3)
+@pytest.mark.parametrize("number", range(7))
+def test_the_first_of_every_three_cases_is_fast(number: int, request: pytest.FixtureRequest) -> None:
+    assert (request.node.get_closest_marker("slow") is None) == (number in {0, 3, 6})

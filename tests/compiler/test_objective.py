@@ -97,6 +97,7 @@ def at(actions: Actions, place: int) -> dict[str, int]:
     return {name: int(value[place]) if getattr(value, "shape", ()) else int(value) for name, value in values.items()}
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("seed", range(12))
 def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
     """Random layers, groups, strides and ragged sizes; families as a whole, members one by one."""
@@ -134,6 +135,7 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
     assert checked > 4
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(("inputs", "stored"), [(1, False), (2, False), (1, True), (2, True)])
 @pytest.mark.parametrize("machine", ["tiny-4x4", "vcu1525-32x32"])
 def test_predicted_actions_of_a_pass_that_is_taken_over_or_not(machine: str, inputs: int, stored: bool) -> None:
@@ -282,6 +284,7 @@ def test_no_objective_beats_another_at_its_own_game(layer: int) -> None:
             assert value_of(found[own], own) <= value_of(found[other], own)
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("layer", [0, 2, 3, 5])
 def test_more_candidates_never_make_it_worse(layer: int, name: ObjectiveName) -> None:

@@ -56,6 +56,7 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
     return program
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("field", [FIELD, SPARSE, DEFERRED], ids=["dense", "2:8", "2:8, deferred"])
 @pytest.mark.parametrize("termination", [None, 0.1])
 @pytest.mark.parametrize("eye", ["outside", "inside", "on a cube's corner"])

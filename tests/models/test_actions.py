@@ -75,6 +75,7 @@ def walked(array: Array, g: Gemm) -> Actions:
     return Actions(**counts)
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("seed", range(40))
 def test_gemm_against_walked_steps(name: str, seed: int) -> None:
@@ -210,6 +211,7 @@ class Watch:
         assert found.additions == self.counts["add"] + 2 * newton, g
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(("seed", "pattern"), [(0, "2:8"), (1, None), (2, "1:4"), (3, "4:8")])
 def test_vector_and_prune_against_golden(monkeypatch: pytest.MonkeyPatch, seed: int, pattern: str | None) -> None:
     watch = Watch(monkeypatch)
@@ -278,6 +280,7 @@ def test_pruning_compares_every_pair_of_a_word() -> None:
     assert found == Actions(vector_out_read_bits=3 * 64 * 16, prune_write_bits=3 * 16 * 24, comparisons=3 * 8 * 28)
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("memory", ["ideal", "ddr4"])
 @pytest.mark.parametrize("pattern", ["2:8", None])
 def test_simulated_stages_count_every_executed_instruction(memory: str, pattern: str | None) -> None:

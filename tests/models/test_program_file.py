@@ -70,6 +70,7 @@ def test_what_is_saved_is_loaded(filled: bool, tmp_path: Path) -> None:
         assert found.memory.data is None
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("layout", get_args(TensorLayout))
 def test_tensors_of_every_layout(layout: TensorLayout, tmp_path: Path) -> None:
     made = program(filled=False)

@@ -56,6 +56,7 @@ def assert_unbiased(group: NDArray[np.float16], pattern: Pattern) -> None:
     assert (error <= float(inverse) * 2.0**-16 + rounding).all()
 
 
+@pytest.mark.fast_one_in(7)
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_mean_of_adversarial_groups(name: str, pattern: Pattern) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,13 @@ def walk(section: str, *results: dict[str, Any]) -> Walk:
     return found
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of results that several tests look at."""
+    return tmp_path_factory.mktemp("results")
+
+
+@cache
 def simulation(architecture: str) -> dict[str, Any]:
     return api.simulate(WORKLOAD, architecture=architecture, batch=32).result
 
@@ -121,7 +129,7 @@ def test_schedules_are_documented(tmp_path: Path) -> None:
 def test_an_unfair_comparison_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     unfair = Fairness(2, 1, (Beaten("conv2", "wu", 1234, 1233),))
     monkeypatch.setattr(runner, "check_fairness", lambda *_: unfair)
-    found = walk("Simulation", simulation("tiny-4x4"))
+    found = walk("Simulation", simulation.__wrapped__("tiny-4x4"))
     assert found.seen["Beaten"] == names("Beaten").keys()
 
 
@@ -131,6 +139,7 @@ def test_simulation_without_energy_is_documented() -> None:
     assert "Energy" not in found.seen
 
 
+@cache
 def method_study(folder: Path, architecture: str) -> dict[str, Any]:
     """A study of one small network."""
     text = f'network: digits-mlp\nbatch: 8\ntraining: {{method: bdwp, sparsity: "2:8"}}\narchitecture: {architecture}\n'
@@ -139,8 +148,8 @@ def method_study(folder: Path, architecture: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("architecture", ["tiny-4x4", "vcu1525-32x32"])
-def test_method_study_is_documented(tmp_path: Path, architecture: str) -> None:
-    found = walk("Method study", method_study(tmp_path, architecture))
+def test_method_study_is_documented(results: Path, architecture: str) -> None:
+    found = walk("Method study", method_study(results, architecture))
     found.assert_complete()
     assert {"Method mean", "Method row"} <= found.seen.keys()
 
@@ -151,14 +160,15 @@ def test_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Late" in found.seen
 
 
+@cache
 def rendering(folder: Path) -> dict[str, Any]:
     """A small picture of the field that is shipped."""
     (folder / "s.yaml").write_text("field: solid\nunpruned: solid\nreference: solid\nsize: 12\n")
     return render_scene(folder / "s.yaml", folder / "out", architecture="nerf-1k", note=silent)
 
 
-def test_rendering_is_documented(tmp_path: Path) -> None:
-    found = walk("Rendering", rendering(tmp_path))
+def test_rendering_is_documented(results: Path) -> None:
+    found = walk("Rendering", rendering(results))
     found.assert_complete()
     assert {
         "Scene",
@@ -216,12 +226,12 @@ def test_program_verification_is_documented(monkeypatch: pytest.MonkeyPatch) -> 
     assert {"Late", "Stage cycles"} <= found.seen.keys()
 
 
-def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
     used = set(walk("Verification", *verification(monkeypatch)).seen)
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
-    used |= set(walk("Method study", method_study(tmp_path, "tiny-4x4")).seen)
-    used |= set(walk("Rendering", rendering(tmp_path)).seen)
+    used |= set(walk("Method study", method_study(results, "tiny-4x4")).seen)
+    used |= set(walk("Rendering", rendering(results)).seen)
     assert SECTIONS.keys() - used == {
         "Beaten",
         "Generation",

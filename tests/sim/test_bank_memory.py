@@ -118,6 +118,7 @@ CASES = {
 }
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("kind", ["ddr4", "lpddr4", "hbm2"])
 @pytest.mark.parametrize("ports", [1, 4])
 @pytest.mark.parametrize("case", CASES)

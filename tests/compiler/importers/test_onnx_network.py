@@ -31,6 +31,7 @@ def rows(network: Network) -> list[Row]:
     ]
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize(
     ("head", "opset"),
     [(head, opset) for head in ("flatten", "reshape", "view", "mean") for opset in (13, 17)]

@@ -119,6 +119,7 @@ def cell(
     return np.float32(0) if partial is None else partial
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("gathered", [1, 1 << 22])
 @pytest.mark.parametrize("seed", range(40))
 def test_random_instructions(machine: Machine, monkeypatch: pytest.MonkeyPatch, seed: int, gathered: int) -> None:

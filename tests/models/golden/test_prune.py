@@ -53,6 +53,7 @@ def test_prune(machine: Machine, axis: int, n: int, m: int, missing: int) -> Non
             assert list(zip(values[at].tolist(), metadata[at].tolist(), strict=True)) == expected
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("pattern", [Pattern(1, 2), Pattern(2, 4), Pattern(2, 8)], ids=str)
 @pytest.mark.parametrize("missing", [0, 3, 8, 9])

@@ -70,6 +70,7 @@ def test_the_random_transfers_are_not_trivial() -> None:
         assert sum(entry > 0 for one in moved for *_, entry in one) > 100 or buffer is Buffer.A
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("block", [1, 7, 1 << 18])
 @pytest.mark.parametrize("buffer", [Buffer.A, Buffer.B, Buffer.B_META, Buffer.VIN, Buffer.PRM])
 def test_load_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatch, buffer: Buffer, block: int) -> None:
@@ -91,6 +92,7 @@ def test_load_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatc
             np.testing.assert_array_equal(machine.readable(Engine.LOAD, Buffer.B_META), metadata, f"seed {seed}: {t}")
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("block", [1, 7, 1 << 18])
 @pytest.mark.parametrize("buffer", [Buffer.VOUT, Buffer.PRM, Buffer.PRN])
 def test_store_follows_the_loops(machine: Machine, monkeypatch: pytest.MonkeyPatch, buffer: Buffer, block: int) -> None:

@@ -66,6 +66,7 @@ def inverse_root(x: Float64) -> Float64:
     return 1 / np.sqrt(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [0, 1])
 def test_reciprocal_of_every_significand(sign: int) -> None:
     normal, _ = largest_error(special.reciprocal, inverse, binade(0) | np.uint32(sign << 31))
@@ -80,6 +81,7 @@ def test_reciprocal_at_the_ends_of_the_range(start: int) -> None:
     assert subnormal <= 1
 
 
+@pytest.mark.slow
 def test_rsqrt_of_every_significand_of_two_binades() -> None:
     normal, _ = largest_error(special.rsqrt, inverse_root, binade(0, 2))
     assert 0.5 < normal <= 0.52

@@ -69,6 +69,7 @@ def by_hand(data: bytes, rows: int, layout: Layout, row: int) -> list[int]:
     return found
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("components", [1, 2, 3, 8, 16, 48, 64, 100])
 def test_every_sparsity_comes_back_bit_for_bit(policy: Policy, components: int) -> None:

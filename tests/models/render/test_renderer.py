@@ -48,6 +48,7 @@ def same(one: Picture, other: Picture) -> None:
         assert getattr(one.counts, name) == getattr(other.counts, name)
 
 
+@pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("field", [FIELD, DEFERRED], ids=["per sample", "deferred 2:8"])
 @pytest.mark.parametrize("termination", [None, 0.1])
 @pytest.mark.parametrize("eye", EYES)
@@ -91,6 +92,7 @@ def test_both_pipelines_agree_on_random_fields(
     same(*(render(field, view, kind, chosen) for kind in ("uniform", "sweep")))
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(
     ("arithmetic", "bound"),
     [(Arithmetic.SINGLE, 1e-6), (Arithmetic.MACHINE, 1e-3)],
