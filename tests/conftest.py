@@ -53,7 +53,7 @@ def is_fast(item: pytest.Item, number: int) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark further cases slow; keep slow tests that may build in Verilator on one worker: two builds never run at once."""
+    """Mark further cases slow; keep slow tests that may build in Verilator on one worker, so one builds at a time."""
     cases: Counter[str] = Counter()
     for item in items:
         test, _, case = item.nodeid.partition("[")

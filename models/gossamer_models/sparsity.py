@@ -209,10 +209,9 @@ def compress(x: Float16, pattern: Pattern, group: int, axis: int, mask: Bool | N
     per_word = pattern.entries_per_word(group)
     if group > 256:
         raise InputError(f"a word must have at most 256 elements, not {group}")
-    if mask is None:
-        mask = top_n_mask(x, pattern.n, pattern.m, axis)
-    kept = np.moveaxis(mask, axis, -1)
-    if overfull_groups(kept, pattern):
+    given = mask is not None
+    kept = np.moveaxis(top_n_mask(x, pattern.n, pattern.m, axis) if mask is None else mask, axis, -1)
+    if given and overfull_groups(kept, pattern):
         raise InputError(f"a mask of sparsity {pattern} must keep at most {pattern.n} of every {pattern.m} elements")
     words = _in_parts(kept, group, fill=False)
     dense = _in_parts(np.moveaxis(x, axis, -1), group, fill=0)
@@ -264,6 +263,9 @@ def overfull_groups(kept: Bool, pattern: Pattern) -> int:
 
 def _in_parts(x: NDArray[Any], size: int, fill: int) -> NDArray[Any]:
     """Divide the last axis into parts of `size`, the last one filled up: (..., parts, size)."""
-    parts = -(-x.shape[-1] // size)
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, parts * size - x.shape[-1])], constant_values=fill)
-    return padded.reshape(*x.shape[:-1], parts, size)
+    length, parts = x.shape[-1], -(-x.shape[-1] // size)
+    if length < parts * size:
+        filled = np.full((*x.shape[:-1], parts * size), fill, x.dtype)
+        filled[..., :length] = x
+        x = filled
+    return x.reshape(*x.shape[:-1], parts, size)

@@ -137,8 +137,7 @@ class _StageExecution:
         counts: dict[Engine, int] = dict.fromkeys(_ENGINES, 0)
         self._machine.start_stage()
         self._fetch()
-        while ready := self._ready():
-            engine = ready[0] if self._order is None else self._order.choice(ready)
+        while (engine := self._choice()) is not None:
             if engine is Engine.SEQUENCER:
                 self._deal()
             else:
@@ -148,15 +147,21 @@ class _StageExecution:
             raise ExecutionError(f"{self._where()}: deadlock: {self._waiting()}")
         return counts
 
-    def _ready(self) -> list[Engine]:
+    def _choice(self) -> Engine | None:
+        """Engine that goes on: the first that can, or one of those in a random order; None if none can."""
+        ready = self._ready()
+        if self._order is None:
+            return next(ready, None)
+        found = list(ready)
+        return self._order.choice(found) if found else None
+
+    def _ready(self) -> Iterator[Engine]:
         """Engines that can go on, the sequencer first."""
-        depth = self._machine.architecture.queue_depth + 1
-        deals = self._next is not None and len(self._queues[self._next.engine]) < depth
-        return [Engine.SEQUENCER] * deals + [
-            engine
-            for engine, queue in self._queues.items()
-            if queue and all(self._tokens[semaphore] for semaphore in _semaphores(queue[0][1].wait))
-        ]
+        if self._next is not None and len(self._queues[self._next.engine]) <= self._machine.architecture.queue_depth:
+            yield Engine.SEQUENCER
+        for engine, queue in self._queues.items():
+            if queue and all(self._tokens[semaphore] for semaphore in _semaphores(queue[0][1].wait)):
+                yield engine
 
     def _fetch(self) -> None:
         """Take the next concrete instruction from the loops."""

@@ -1,6 +1,7 @@
 """Gemm: the sparse matrix product on blocks held in the A and B buffers."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +94,13 @@ def _accumulators(machine: Machine, g: Gemm) -> NDArray[np.float32]:
 
 
 def _slots(g: Gemm) -> _Slots:
-    grid = np.indices((g.i2, g.i1, g.i0, g.li), dtype=np.int64).reshape(4, -1)
-    return _Slots(*grid)
+    return _Slots(*_grid(g.i2, g.i1, g.i0, g.li))
+
+
+@lru_cache(maxsize=64)
+def _grid(*counts: int) -> Int64:
+    """Indices of nested loops, the last one innermost, shape (loops, iterations); not to be changed."""
+    return np.indices(counts, dtype=np.int64).reshape(len(counts), -1)
 
 
 def _parts(slots: _Slots) -> tuple[Int64, Int64, Int64, Int64]:
@@ -114,7 +120,7 @@ def _check_chunks(g: Gemm, array: Array) -> None:
 
 def _r_indices(g: Gemm) -> tuple[Int64, Int64, Int64, Int64]:
     """Return the (r0, r1, r2, lr) index of every word in the order of the chunks, each of shape (words,)."""
-    walked = np.indices((g.r2, g.r1, g.r0), dtype=np.int64).reshape(3, -1)
+    walked = _grid(g.r2, g.r1, g.r0)
     if g.lr == 1:
         return walked[2], walked[1], walked[0], np.zeros_like(walked[0])
     length = max(1, min(g.chunk_words, walked.shape[1]))

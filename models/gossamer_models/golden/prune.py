@@ -1,5 +1,7 @@
 """Prune: N of every M along one axis of 8 x 8 blocks, as entries of words of one block or two."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,13 +38,22 @@ def prune(machine: Machine, instruction: Prune) -> None:
     shape = (p.n2, p.n1, p.n0, BLOCK, BLOCK)
     blocks = machine.read(p.engine, Buffer.VOUT, np.float16, p.source, p.n2 * p.n1 * p.n0 * BLOCK**2).reshape(shape)
     kept = _kept(p, blocks, word)
-    missing = [(0, 0)] * 3 + [(0, length // word - kept.values.shape[3]), (0, 0)]
     # From (n2, across, other, along, entry) to (n2, n1, n0, entry, other).
     order = (0, 3, 1, 4, 2) if p.axis == 0 else (0, 1, 3, 4, 2)
-    values = np.pad(kept.values, missing).transpose(order)
-    packed: UInt8 = np.pad(kept.metadata, missing).transpose(order)
+    values = _filled(kept.values, length // word).transpose(order)
+    packed: UInt8 = _filled(kept.metadata, length // word).transpose(order)
     machine.write(p.engine, Buffer.PRN, p.values, values)
     machine.write(p.engine, Buffer.PRN_META, p.metadata, packed)
+
+
+def _filled(entries: NDArray[Any], words: int) -> NDArray[Any]:
+    """Entries of `words` words, those that are missing at the end zero."""
+    present = entries.shape[3]
+    if present == words:
+        return entries
+    filled = np.zeros((*entries.shape[:3], words, entries.shape[4]), entries.dtype)
+    filled[:, :, :, :present] = entries
+    return filled
 
 
 def _kept(p: Prune, blocks: Float16, word: int) -> Entries:

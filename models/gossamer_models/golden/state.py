@@ -1,5 +1,6 @@
 """State of the machine as the instruction set shows it: DRAM, scratchpads in halves, and the engines' half pointers."""
 
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,7 +72,7 @@ class Machine:
 
     def advance(self, engine: Engine, mask: int) -> None:
         """Let an engine go on to the other half of each buffer in the mask."""
-        for buffer in Advance(mask):
+        for buffer in _advances(mask):
             self._halves[engine, buffer] = 1 - self._halves.get((engine, buffer), 0)
 
     def half(self, engine: Engine, buffer: Buffer) -> int:
@@ -119,6 +120,11 @@ class Machine:
             The address is not aligned or the end lies outside the buffer.
         """
         _span(self.writable(engine, buffer), buffer, values.dtype.type, address, values.size)[:] = values.ravel()
+
+
+@cache
+def _advances(mask: int) -> tuple[Advance, ...]:
+    return tuple(Advance(mask))
 
 
 def _span(data: NDArray[np.uint8], buffer: Buffer, dtype: type[_Scalar], address: int, count: int) -> NDArray[_Scalar]:

@@ -39,14 +39,19 @@ class _Block:
     Members
     -------
     memory, buffer : element numbers in DRAM and in the buffer, shape (n,).
-    inside : whether each element is in bounds, shape (n,).
+    inside : whether each element is in bounds, shape (n,); None if all are.
     index : index that `index_dim` and `index_high` give each element, shape (n,); zeros if there is none.
     """
 
     memory: Int64
     buffer: Int64
-    inside: Bool
+    inside: Bool | None
     index: Int64
+
+    @property
+    def reached(self) -> Int64:
+        """Element numbers in DRAM of those in bounds."""
+        return self.memory if self.inside is None else self.memory[self.inside]
 
 
 def load(machine: Machine, instruction: Load) -> None:
@@ -70,8 +75,10 @@ def load(machine: Machine, instruction: Load) -> None:
     metadata = machine.writable(instruction.engine, Buffer.B_META) if indexed else None
     for block in _blocks(instruction, indexed):
         _check_bounds(block, source.size, target.size, buffer)
-        values = np.zeros(block.memory.size, buffer_type)
-        values[block.inside] = _converted(source[block.memory[block.inside]], buffer_type)
+        values = _converted(source[block.reached], buffer_type)
+        if block.inside is not None:
+            values, found = np.zeros(block.memory.size, buffer_type), values
+            values[block.inside] = found
         target[block.buffer] = values
         if metadata is not None:
             group = machine.architecture.array.group
@@ -79,7 +86,8 @@ def load(machine: Machine, instruction: Load) -> None:
                 raise ExecutionError(
                     f"an entry's index must lie below the group of {group}, not be {block.index.max()}"
                 )
-            metadata[block.buffer] = np.where(block.inside, META_VALID | block.index, 0)
+            valid = META_VALID | block.index
+            metadata[block.buffer] = valid if block.inside is None else np.where(block.inside, valid, 0)
 
 
 def store(machine: Machine, instruction: Store) -> None:
@@ -98,12 +106,13 @@ def store(machine: Machine, instruction: Store) -> None:
     target = _elements(machine.memory, memory_type)
     for block in _blocks(instruction, indexed=False):
         _check_bounds(block, target.size, source.size, buffer)
-        target[block.memory[block.inside]] = _converted(source[block.buffer[block.inside]], memory_type)
+        places = block.buffer if block.inside is None else block.buffer[block.inside]
+        target[block.reached] = _converted(source[places], memory_type)
 
 
 def _buffer(instruction: Load | Store, allowed: frozenset[Buffer]) -> Buffer:
-    names = ", ".join(buffer.name for buffer in sorted(allowed))
     if instruction.buffer not in set(allowed):
+        names = ", ".join(buffer.name for buffer in sorted(allowed))
         raise ExecutionError(f"`buffer` must be one of {names}, not {instruction.buffer}")
     return Buffer(instruction.buffer)
 
@@ -194,28 +203,37 @@ def _cut(counts: Sequence[int]) -> Iterator[Ranges]:
 
 def _sum(ranges: Ranges, weights: Sequence[int], base: int) -> Int64:
     """Return base + sum(index * weight) of every index vector, dimension 0 fastest, shape (n,)."""
-    total = np.full(1, base, np.int64)
+    loops: list[tuple[int, int]] = []
     for indices, weight in zip(ranges, weights, strict=True):
-        total = (np.arange(indices.start, indices.stop, dtype=np.int64)[:, None] * weight + total).ravel()
+        base += indices.start * weight
+        count, step = loops[-1] if loops else (1, weight)
+        if count * step == weight or count == 1:
+            loops[-1:] = [(count * len(indices), weight if count == 1 else step)]
+        elif len(indices) > 1:
+            loops.append((len(indices), weight))
+    total = np.full(1, base, np.int64)
+    for count, weight in loops:
+        total = np.add.outer(np.arange(count) * weight, total).ravel()
     return total
 
 
-def _inside(ranges: Ranges, dims: Sequence[Dim], axes: Sequence[tuple[int, int]]) -> Bool:
-    """Whether each element lies in the bounds of every axis, shape (n,)."""
-    inside = np.ones(math.prod(len(indices) for indices in ranges), np.bool_)
+def _inside(ranges: Ranges, dims: Sequence[Dim], axes: Sequence[tuple[int, int]]) -> Bool | None:
+    """Whether each element lies in the bounds of every axis, shape (n,); None if all do."""
+    inside: Bool | None = None
     for axis, (base, bound) in enumerate(axes):
         weights = [dim.weight if dim.axis == axis else 0 for dim in dims]
-        if any(weights):
+        low = base + sum(indices.start * weight for indices, weight in zip(ranges, weights, strict=True))
+        high = base + sum((indices.stop - 1) * weight for indices, weight in zip(ranges, weights, strict=True))
+        if low < 0 or high >= bound:
             value = _sum(ranges, weights, base)
-            inside &= (value >= 0) & (value < bound)
-        elif not 0 <= base < bound:
-            inside[:] = False
+            within = (value >= 0) & (value < bound)
+            inside = within if inside is None else inside & within
     return inside
 
 
 def _check_bounds(block: _Block, memory_elements: int, buffer_elements: int, buffer: Buffer) -> None:
     """Elements out of bounds have no place in DRAM; a load still needs one in the buffer for their zeros."""
-    reached = block.memory[block.inside]
+    reached = block.reached
     if reached.size and not 0 <= reached.min() <= reached.max() < memory_elements:
         raise ExecutionError(f"elements {reached.min()}..{reached.max()} must lie in DRAM's 0..{memory_elements - 1}")
     if block.buffer.max() >= buffer_elements:

@@ -109,16 +109,9 @@ class Burst:
 
 def transfer_plan(transfer: Load | Store, width_bytes: int) -> TransferPlan:
     """Atom, run and walk of a concrete transfer; its alignment is taken for granted."""
-    dims = [(number, dim) for number, dim in enumerate(transfer.dims) if dim.count > 1]
-    axes = (
-        (transfer.axis0_base, transfer.axis0_bound),
-        (transfer.axis1_base, transfer.axis1_bound),
-        (transfer.axis2_base, transfer.axis2_bound),
-    )
+    dims, axes = _walked(transfer)
     atom, run, taken = _prefixes(transfer, dims, axes)
-    size_bytes = Format(transfer.format).bytes
-    most = width_bytes * min(transfer.memory_format.bytes, size_bytes) // size_bytes
-    piece = min(most, 1 << (atom - 1).bit_length())
+    piece = _piece(transfer, width_bytes, atom)
     outer = tuple(dim for _, dim in dims[taken:])
     run_pieces = -(-run // piece)
     return TransferPlan(
@@ -159,22 +152,25 @@ def misaligned(transfer: Load | Store, width_bytes: int) -> str | None:
     power of two of an atom that is smaller; in the buffer of its half or double if the elements are converted. With
     ``transpose``, base and strides in DRAM beyond a run, and the run's size, must be multiples of 128 bytes.
     """
-    plan = transfer_plan(transfer, width_bytes)
-    beyond = [dim for dim in transfer.dims if dim.count > 1]
-    inner = 1
-    while beyond and inner * transfer.memory_format.bytes < plan.atom_bytes:
-        inner *= beyond.pop(0).count
-    in_buffer = plan.piece_bytes * Format(transfer.format).bytes // transfer.memory_format.bytes
-    places = {"mem_base": (transfer.mem_base, plan.piece_bytes), "buf_base": (transfer.buf_base, in_buffer)}
-    for dim in beyond:
-        places[f"mem_stride {dim.mem_stride}"] = dim.mem_stride, plan.piece_bytes
-        places[f"buf_stride {dim.buf_stride}"] = dim.buf_stride, in_buffer
-    wrong = next((name for name, (place, unit) in places.items() if place % unit), None)
-    if wrong is not None:
-        return f"{wrong} must be a multiple of the {places[wrong][1]} bytes that a piece of {plan.atom_bytes} takes"
-    blocks = [plan.memory_base, plan.run_bytes, *(dim.mem_stride for dim in plan.dims)]
-    if plan.transpose and any(place % BLOCK_BYTES for place in blocks):
-        return f"a transposed load must consist of whole blocks of {BLOCK_BYTES} bytes, not of runs of {plan.run_bytes}"
+    dims, axes = _walked(transfer)
+    atom, run, taken = _prefixes(transfer, dims, axes)
+    size, held, piece = transfer.memory_format.bytes, Format(transfer.format).bytes, _piece(transfer, width_bytes, atom)
+    first, inner = 0, size
+    while first < len(dims) and inner < atom:
+        inner *= dims[first][1].count
+        first += 1
+    in_buffer = piece * held // size
+    places = [("mem_base", transfer.mem_base, piece), ("buf_base", transfer.buf_base, in_buffer)]
+    for _, dim in dims[first:]:
+        places += [("mem_stride", dim.mem_stride, piece), ("buf_stride", dim.buf_stride, in_buffer)]
+    for name, place, unit in places:
+        if place % unit:
+            what = f"{name} {place}" if name.endswith("stride") else name
+            return f"{what} must be a multiple of the {unit} bytes that a piece of {atom} takes"
+    if transfer.transpose:
+        blocks = [transfer.mem_base, run, *(dim.mem_stride for _, dim in dims[taken:])]
+        if any(place % BLOCK_BYTES for place in blocks):
+            return f"a transposed load must consist of whole blocks of {BLOCK_BYTES} bytes, not of runs of {run}"
     return None
 
 
@@ -293,6 +289,22 @@ def _beat_pieces(plan: TransferPlan, burst: Burst) -> Iterator[int]:
         pieces = min(left, (plan.width_bytes - offset) // plan.piece_bytes)
         yield pieces
         left, offset = left - pieces, 0
+
+
+def _walked(transfer: Load | Store) -> tuple[list[tuple[int, Dim]], tuple[tuple[int, int], ...]]:
+    """Dimensions of several iterations with their numbers, and (base, bound) of each axis."""
+    return [(number, dim) for number, dim in enumerate(transfer.dims) if dim.count > 1], (
+        (transfer.axis0_base, transfer.axis0_bound),
+        (transfer.axis1_base, transfer.axis1_bound),
+        (transfer.axis2_base, transfer.axis2_bound),
+    )
+
+
+def _piece(transfer: Load | Store, width_bytes: int, atom_bytes: int) -> int:
+    """Bytes of a piece in DRAM."""
+    size_bytes = Format(transfer.format).bytes
+    most = width_bytes * min(transfer.memory_format.bytes, size_bytes) // size_bytes
+    return min(most, 1 << (atom_bytes - 1).bit_length())
 
 
 def _prefixes(
