@@ -132,6 +132,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(("size", "batch", "code"), [(20_000, 32, 2), (8, 2**24, 2), (8, 2**18, 0), (128, 2**14, 0)])
 def test_cost_of_huge_shapes(size: int, batch: int, code: int, tmp_path: Path) -> None:
     options = f"--arch=vcu1525-32x32 --batch={batch} --no-plots".split()

@@ -27,6 +27,7 @@ def test_unseen_pictures_of_a_scene() -> None:
     assert all(picture[0, 0].tolist() == [1, 1, 1] and picture.min() < 0.9 for picture in held_out.pictures)
 
 
+@pytest.mark.slow
 def test_the_shipped_field_is_good_at_unseen_poses(shipped: Scene) -> None:
     """At a small size, where a pixel is the mean of much and its ray meets one point."""
     held_out = HeldOut.of_scene("solid", 40)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from gossamer.render_rtl import FIELDS, RtlPicture, main, reference, scene_subjects
@@ -22,14 +23,20 @@ from gossamer_reports.quality import psnr_db
 from gossamer_sim.executor import simulate
 
 NAME = "glossy-32-deferred-2of8"
+_IMAGES: dict[bytes, NDArray[np.uint8]] = {}
 
 
 def played(program: Program, architecture: Architecture, behaviour: Behaviour) -> Executed:
     """What a right machine does: from DRAM image to DRAM image."""
     held = program.memory
     assert held.data is not None
-    image = held.data.copy()
-    run(dataclasses.replace(program, memory=MemoryImage(held.tensors, held.size_bytes, image)), architecture)
+    # What golden makes of an image is the same behind every memory.
+    begin = held.data.tobytes()
+    if begin not in _IMAGES:
+        _IMAGES[begin] = held.data.copy()
+        left = MemoryImage(held.tensors, held.size_bytes, _IMAGES[begin])
+        run(dataclasses.replace(program, memory=left), architecture)
+    image = _IMAGES[begin].copy()
     timing = simulate(program, architecture, memory=behaviour.memory, seed=behaviour.seed, periodic=False)
     return Executed(tuple(stage.cycles for stage in timing.stages), image)
 

@@ -86,6 +86,7 @@ def compare(machine_with: Architecture, second: dict[str, Any], batch: int, name
     return stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "batch", "method"),
     [
@@ -123,6 +124,7 @@ def test_bits_of_a_step() -> None:
     assert residual.flags & VectorFlag.RESIDUAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "buffers", "second", "batch"),
     [

@@ -53,6 +53,7 @@ def test_loss_falls_to_half(seed: int, machine: Architecture) -> None:
         assert (host.read(training.program, f"{name}.weight") != before).mean() > 0.9, f"seed {seed}: {name}"
 
 
+@pytest.mark.slow
 def test_batches_change(machine: Architecture) -> None:
     training = DigitsTraining.start(machine, BATCH, 0, network="digits-resnet")
     seen = []

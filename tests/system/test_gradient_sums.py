@@ -82,6 +82,7 @@ def test_bits_of_a_transformer_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [name for name in expected if expected[name] != got[name]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", range(4))
 def test_order_of_engines_changes_no_bit_of_a_transformer_step(order: int) -> None:
     """The normalisation's gradient is stored before the sum loads it."""

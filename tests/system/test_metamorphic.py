@@ -55,6 +55,7 @@ def test_schedule_changes_no_bit(seed: int, method: str) -> None:
     assert_schedules_agree(random_network(np.random.default_rng(seed)), (3, 8, 20, 40)[seed % 4], seed, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("c_in", "c_out", "groups"), [(16, 16, 16), (20, 20, 20), (16, 32, 4), (32, 48, 2)])
 def test_schedule_changes_no_bit_of_groups(c_in: int, c_out: int, groups: int) -> None:
     assert_schedules_agree(convolution(3, 2, 1, c_in, c_out, (5, 6), groups), 9, seed=groups)

@@ -233,6 +233,7 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
     assert min(shares.values()) == pytest.approx(0.5, abs=0.13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", some_slow(range(500, 508), 501, 503, 505, 506, 507))
 def test_random_networks_with_pruned_gradients(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -140,6 +140,7 @@ def test_vision(machine: str, size: tuple[int, int], class_token: bool, batch: i
     assert_step(run_step(net, batch, method, pattern, load_architecture(machine), seed=batch))
 
 
+@pytest.mark.slow
 def test_passes_beside_weight_gradients() -> None:
     """Normalisations and GELU run beside weight gradients, also where 22 tokens do not divide by its loops."""
     net = vision(16, 2, (4, 10), class_token=True, packed=True, causal=False, gated=False)
@@ -179,6 +180,7 @@ def test_small_buffers_cut_rows_and_columns(accumulator_words: int, rows: int, g
     assert (len(found), found[0].j) == (gemms, tiles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", range(2))
 def test_the_order_of_engines_changes_no_bit(order: int) -> None:
     """Tokens hold: whichever engine goes first, memory ends the same."""

@@ -86,7 +86,11 @@ def simulate(
             {"slots": 8, "multiply_latency": 5},
             marks=pytest.mark.slow,
         ),
-        (Shape(rows=4, columns=1, interleave=2, accumulator_words=16), {"slots": 2, "add_latency": 2}),
+        pytest.param(
+            Shape(rows=4, columns=1, interleave=2, accumulator_words=16),
+            {"slots": 2, "add_latency": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_banks_hold_every_bit(shape: Shape, parameters: dict[str, int]) -> None:

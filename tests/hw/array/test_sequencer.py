@@ -28,6 +28,7 @@ def walk(rng: random.Random, rows: int, turns: int, lr: int, start: int) -> tupl
     return pushes, places, max(places) + 1
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(
     ("rows", "interleaves", "chunks"), [(4, (4,), 2), (8, (4,), 4), (8, (4, 8), 4), (4, (2, 4, 8), 2), (8, (8,), 4)]
 )

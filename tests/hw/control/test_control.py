@@ -77,9 +77,8 @@ def random_stage(generator: random.Random) -> StageProgram:
     return stage_of(random_body(generator, []), {free: generator.randint(1, 3) for _, free in _PAIRS})
 
 
-@pytest.mark.parametrize(
-    "seed", [SEED, SEED + 1, *(pytest.param(SEED + n, marks=pytest.mark.slow) for n in range(2, 6))]
-)
+@pytest.mark.fast_one_in(6)
+@pytest.mark.parametrize("seed", range(SEED, SEED + 6))
 def test_random_programs(seed: int) -> None:
     generator = random.Random(seed)
     width, depth = generator.choice([16, 32, 64]), generator.choice([1, 2, 3, 4])

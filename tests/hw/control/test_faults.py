@@ -186,6 +186,7 @@ def test_illegal_bytes(architecture: Architecture) -> None:
     recover(bench, *(case(*item) for item in ILLEGAL_BYTES.values()))
 
 
+@pytest.mark.slow
 def test_truncated_program() -> None:
     """A header or instructions that lie outside memory are not fetched at all; nor is anything behind its end."""
     bench = Bench(architecture_of())
@@ -219,6 +220,7 @@ def test_misaligned_program() -> None:
     recover(bench, change)
 
 
+@pytest.mark.slow
 def test_error_response_to_fetch() -> None:
     """All that was asked for is waited for; the error of a burst in the middle is seen."""
     bench = Bench(architecture_of())
@@ -288,6 +290,7 @@ def test_a_fault_leaves_nothing_behind() -> None:
     recover(bench, change)
 
 
+@pytest.mark.slow
 def test_watchdog_ends_an_engine_that_hangs() -> None:
     """The error state does not wait for it for ever, nor does the soft reset."""
     bench = Bench(architecture_of())
@@ -326,6 +329,7 @@ def test_watchdog_lets_slow_programs_run() -> None:
     Bench(architecture_of()).run(test)
 
 
+@pytest.mark.slow
 def test_stop_ends_behind_the_stage() -> None:
     stage = stage_of([SLOW] * 4)
 

@@ -106,6 +106,7 @@ def test_random() -> None:
     simulate(check)
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(
     ("instruction", "counters"),
     [

@@ -37,6 +37,7 @@ def fits(load: Load, size_bytes: int) -> bool:
     return load.buf_base + reach + Format(load.format).bytes <= size_bytes
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_plan_and_verdict(width: int) -> None:
     generator, architecture = random.Random(width), machine_of(width)

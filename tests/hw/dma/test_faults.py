@@ -123,6 +123,7 @@ def test_refused(kind: Any) -> None:
     bench.execute(instructions, memory, after=after)
 
 
+@pytest.mark.fast_one_in(2)
 @BOTH
 def test_leaves_memory_on_the_way(kind: Any) -> None:
     memory = blank()
@@ -166,6 +167,7 @@ def test_error_response(kind: Any, latency: int) -> None:
     bench.execute([plain(kind)] * len(cases), memory, after=after)
 
 
+@pytest.mark.fast_one_in(3)
 @BOTH
 @pytest.mark.parametrize("paused", [False, True])
 def test_stop(kind: Any, paused: bool) -> None:
@@ -204,6 +206,7 @@ def test_page_crossing(kind: Any, gap: int) -> None:
     assert bench.cycles == [transfer_cycles(ARCHITECTURE.memory, instruction) + max(gap - 2, 0)]
 
 
+@pytest.mark.fast_one_in(2)
 @BOTH
 def test_many_outstanding(kind: Any) -> None:
     """An answer to the first of 160 bursts comes when all have been asked for."""

@@ -73,6 +73,7 @@ class Requests:
         return found
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_bursts(width: int) -> None:
     bench, most = Requests(width), 0

@@ -51,7 +51,7 @@ def check(bench: Bench, expected: UInt8, data: UInt8, stores: list[Store], cycle
     [
         (16, 0, 32, FEW),
         pytest.param(32, 1, 1, FEW, marks=SLOW),
-        (64, 2, 150, WIDE),
+        pytest.param(64, 2, 150, WIDE, marks=SLOW),
         *(pytest.param(w, 6, 77, MANY, marks=SLOW) for w in WIDTHS),
     ],
 )

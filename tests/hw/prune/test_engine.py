@@ -121,6 +121,7 @@ def random_instruction(generator: random.Random, lanes: int, values: int, advanc
     )
 
 
+@pytest.mark.fast_one_in(2)
 @pytest.mark.parametrize("lanes", [n if n < 8 else pytest.param(n, marks=pytest.mark.slow) for n in OVERHEAD])
 def test_engine(lanes: int) -> None:
     generator = random.Random(SEED + lanes)

@@ -1,6 +1,7 @@
 """Top-N networks against numpy, in Amaranth's simulator."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gossamer_hw.prune.topn import TopN
 from gossamer_models.numerics.formats import UInt8, UInt16
 from gossamer_models.sparsity import Pattern, compress, entries_in_last_word
 from tests.hw.prune.prune_words import PATTERNS, TopNs, expected_entries, packed_words, random_words, unpacked_entries
+from tests.hw.rig import Rig
 
 # One worker, which simulates the words once for all.
 pytestmark = pytest.mark.xdist_group("topn")
@@ -100,6 +102,11 @@ def test_a_ragged_word_has_as_many_entries_as_the_model_says(simulated: Simulate
         assert valid[:, number].tolist() == [by_count[n] for n in simulated.real]
 
 
+@cache
+def rig_of_sixteen() -> Rig:
+    return Rig(TopN(16))
+
+
 @pytest.mark.parametrize(
     "pattern", [Pattern(n, m) for n, m in ((1, 16), (2, 16), (7, 16), (16, 16), (2, 8), (1, 2))], ids=str
 )
@@ -107,7 +114,8 @@ def test_words_of_sixteen(pattern: Pattern) -> None:
     words, real = random_words(np.random.default_rng(SEED), 24, 16)
     words[:2] = [[0x3C00, 0xBC00] * 8, [0x7E00] * 16]
     real[0] = 16
-    dut = TopN(16)
+    rig = rig_of_sixteen()
+    dut = rig.dut
     found: list[list[tuple[int, int, int]]] = []
 
     async def drive(ctx: Any) -> None:
@@ -125,11 +133,7 @@ def test_words_of_sixteen(pattern: Pattern) -> None:
             entries = [dut.entries[place] for place in range(16)]
             found.append([(ctx.get(e.value.as_value()), ctx.get(e.index), ctx.get(e.valid)) for e in entries])
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(drive)
-    simulator.add_testbench(check)
-    simulator.run()
+    rig.run(check, background=[drive])
     for word, count, entries in zip(words, real.tolist(), found, strict=True):
         kept = compress(word[None, :count].view(np.float16), pattern, 16, axis=1) if count else None
         expected = (

@@ -83,6 +83,7 @@ class Played:
                 assert not found[-1], "a pixel ends without a sample"
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("threshold", [0.0, 1e-3])
 @pytest.mark.parametrize("pixels", [2, 9])
 def test_light(pixels: int, threshold: float) -> None:

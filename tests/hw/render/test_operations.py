@@ -102,7 +102,7 @@ def refused_of(machine: Machine, legal: Vector, *changes: dict[str, Any]) -> lis
     ("lanes", "shading", "counts", "kind"),
     [
         (8, (5, 0, 3), (16, 0), "any"),
-        (8, (264, 0, 0), (8,), "any"),
+        pytest.param(8, (264, 0, 0), (8,), "any", marks=pytest.mark.slow),
         pytest.param(16, (27, 2, 2), (24, 8), "any", marks=pytest.mark.slow),
         pytest.param(64, (8, 0, 0), (40, 40), "none", marks=pytest.mark.slow),
     ],

@@ -41,6 +41,7 @@ def queries(coordinates: Counts, counts: Counts, asked: Counts, bits: int) -> li
     ]
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("terms", [2, 5, 16])
 def test_sums(terms: int) -> None:
     items, wanted = sums(np.random.default_rng(SEED), terms)
