@@ -178,6 +178,10 @@ class Control(wiring.Component):
         queue, run, known = self._queues[place], self._run, self._run.engines[place]
         dealt, instruction = getattr(self._sequencer, f"{name}_dealt"), getattr(self, f"{name}_instruction")
         overflow = (queue.give & self._semaphores.overflow).any()
+        failed = queue.busy & queue.done & (queue.fault != 0)
+        # Where nothing waits nothing is taken, so what is given to a full one has no room: idleness need not look at
+        # what starts, which would be the longest way of all.
+        spilled = (queue.give & self._semaphores.full).any()
         m.d.comb += [
             queue.dealt.payload.eq(dealt.payload),
             queue.dealt.valid.eq(dealt.valid & ~run.halt),
@@ -189,9 +193,10 @@ class Control(wiring.Component):
             queue.instruction.ready.eq(instruction.ready),
             queue.done.eq(getattr(self, f"{name}_done")),
             queue.fault.eq(getattr(self, f"{name}_fault", 0)),
-            *(known[part].eq(getattr(queue, part)) for part in ("busy", "pending", "idle", "index")),
+            *(known[part].eq(getattr(queue, part)) for part in ("busy", "pending", "index")),
+            known.idle.eq(queue.idle & ~failed & ~spilled),
             known.done.eq(queue.busy & queue.done),
-            known.fault.eq(Mux(known.done & (queue.fault != 0), queue.fault, Mux(overflow, Fault.TOKEN, 0))),
+            known.fault.eq(Mux(failed, queue.fault, Mux(overflow, Fault.TOKEN, 0))),
         ]
 
 

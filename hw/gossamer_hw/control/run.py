@@ -21,7 +21,8 @@ def engine_layout() -> data.StructLayout:
 
     Members
     -------
-    busy, pending, idle, index : as :class:`~gossamer_hw.control.queue.EngineQueue` says.
+    busy, pending, index : as :class:`~gossamer_hw.control.queue.EngineQueue` says.
+    idle : that too, and without a fault where all engines are idle.
     done : an instruction has ended.
     fault : what the engine says of it, or a token that has no room.
     """
@@ -78,7 +79,7 @@ class Run(wiring.Component):
             self.results.eq(held),
             self.results.busy.eq(Cat(engine.busy for engine in self.engines)),
             self.results.pending.eq(Cat(engine.pending for engine in self.engines)),
-            self.idle.eq(Cat(engine.idle & (engine.fault == 0) for engine in self.engines).all() & ~self.halt),
+            self.idle.eq(Cat(engine.idle for engine in self.engines).all() & ~self.halt),
         ]
         expired = self._watchdog(m, started | soft_reset)
         self._stages(m, running, started, stop)

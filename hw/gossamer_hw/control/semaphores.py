@@ -22,6 +22,7 @@ class Semaphores(wiring.Component):
     take : one token of each of these, which must be available.
     give : one token to each of these.
     available : semaphores that have a token.
+    full : semaphores that have no room.
     overflow : semaphores that are given a token that they have no room for; they keep what they have.
     """
 
@@ -30,6 +31,7 @@ class Semaphores(wiring.Component):
     take: In(SEMAPHORES)
     give: In(SEMAPHORES)
     available: Out(SEMAPHORES)
+    full: Out(SEMAPHORES)
     overflow: Out(SEMAPHORES)
 
     def elaborate(self, platform: Any) -> Elaboratable:
@@ -40,11 +42,12 @@ class Semaphores(wiring.Component):
             give, take = self.give[number], self.take[number]
             m.d.comb += [
                 self.available[number].eq(tokens != 0),
-                self.overflow[number].eq(give & ~take & tokens.all()),
+                self.full[number].eq(tokens.all()),
+                self.overflow[number].eq(give & ~take & self.full[number]),
             ]
             with m.If(self.load):
                 m.d.sync += tokens.eq(self.credits.word_select(number, TOKEN_BITS))
-            with m.Elif(give & ~take & ~tokens.all()):
+            with m.Elif(give & ~take & ~self.full[number]):
                 m.d.sync += tokens.eq(tokens + 1)
             with m.Elif(take & ~give):
                 m.d.sync += tokens.eq(tokens - 1)

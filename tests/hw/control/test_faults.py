@@ -130,8 +130,12 @@ def test_foreign_token(architecture: Architecture) -> None:
 
 
 def test_token_overflow() -> None:
-    body = [Loop(count=20), timed(E.LOAD, 1, signal=S.VIN_FULL), EndLoop()]
-    check_faults((program_of(stage_of(body, {S.VIN_FULL: 5})), FaultReport(Fault.TOKEN, E.LOAD, 0, 1), 11))
+    """Of a program's last instruction, for which the sequencer waits, too."""
+    cases = []
+    for count, cycles in ((20, 1), (11, 20)):
+        body = [Loop(count=count), timed(E.LOAD, cycles, signal=S.VIN_FULL), EndLoop()]
+        cases.append((program_of(stage_of(body, {S.VIN_FULL: 5})), FaultReport(Fault.TOKEN, E.LOAD, 0, 1), 11))
+    check_faults(*cases)
 
 
 def test_engine_fault() -> None:
