@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Final, ParamSpec, TextIO
 
-from gossamer_models.errors import GossamerError, InputError
+from gossamer_models.errors import GossamerError, InputError, ToolError
 
 __all__ = ["BAD_INPUT", "FAILED", "PASSED", "Parser", "command", "read_arguments"]
 
@@ -29,6 +29,8 @@ Arguments = ParamSpec("Arguments")
 
 def command(run: Callable[Arguments, int]) -> Callable[Arguments, int]:
     """Return a command that ends with an exit code and at most one line on stderr, whatever ends it.
+
+    A tool that failed has its own lines behind that one.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def command(run: Callable[Arguments, int]) -> Callable[Arguments, int]:
                     sys.stdout.flush()
         except InputError as error:
             return _end(str(error), BAD_INPUT)
-        except GossamerError as error:
+        except (GossamerError, ToolError) as error:
             return _end(str(error), FAILED)
         except MemoryError as error:
             return _end(f"what was asked for does not fit this machine's memory: {error}", BAD_INPUT)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["DoesNotFitError", "GossamerError", "InputError", "UnsupportedError", "did_you_mean"]
+__all__ = ["DoesNotFitError", "GossamerError", "InputError", "ToolError", "UnsupportedError", "did_you_mean"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -21,6 +21,10 @@ class GossamerError(Exception):
 
     def _message(self) -> str:
         return super().__str__()
+
+
+class ToolError(Exception):
+    """A tool that the project calls is missing or failed; ``str()`` is one line and then what the tool said."""
 
 
 class InputError(GossamerError):

@@ -1,4 +1,4 @@
-"""How commands end: whatever ends them is an exit code and at most one line."""
+"""How commands end: whatever ends them is an exit code and at most one line, and what a tool said that failed."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from gossamer import bench, bench_fpga, demo, pictures, render_rtl, sat, scenes, train_rtl
 from gossamer.bench_record import Measurement
 from gossamer.commands import Parser, command, read_arguments
-from gossamer_models.errors import GossamerError, InputError
+from gossamer_models.errors import GossamerError, InputError, ToolError
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from gossamer_models.errors import GossamerError, InputError
     [
         (InputError("is wrong", source="a.yaml"), 2, "gossamer: a.yaml: is wrong\n"),
         (GossamerError("differs"), 1, "gossamer: differs\n"),
+        (ToolError("building top failed:\nerror: x"), 1, "gossamer: building top failed:\nerror: x\n"),
         (MemoryError("24 GiB"), 2, "gossamer: what was asked for does not fit this machine's memory: 24 GiB\n"),
         (KeyboardInterrupt(), 130, "gossamer: interrupted\n"),
     ],

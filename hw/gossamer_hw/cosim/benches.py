@@ -6,11 +6,12 @@ from xml.etree import ElementTree
 
 from gossamer_hw.cosim.builds import Build
 from gossamer_hw.cosim.child import call
+from gossamer_models.errors import ToolError
 
 __all__ = ["SimulationError", "run"]
 
 
-class SimulationError(Exception):
+class SimulationError(ToolError):
     """A bench failed; the message ends with its log."""
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gossamer_hw.cosim.child import MAKE_FLAGS, call
+from gossamer_models.errors import ToolError
 
 __all__ = ["Build", "BuildError", "build", "cache_directory"]
 
@@ -22,9 +23,10 @@ __all__ = ["Build", "BuildError", "build", "cache_directory"]
 _ARGUMENTS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-public-flat-rw", "-Wno-fatal")
 _DAY_SECONDS = 86400
 _RUNTIME = tuple(f"verilated{part}.o" for part in ("", "_dpi", "_vpi", "_threads"))
+_TOOLS = ("g++", "make", "perl")
 
 
-class BuildError(Exception):
+class BuildError(ToolError):
     """Verilator or the C++ compiler failed; the message ends with what it said."""
 
 
@@ -60,8 +62,10 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: S
     ValueError
         `verilog` has no module `top`.
     BuildError
-        The build failed.
+        The build failed, or there is nothing to build with.
     """
+    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+        raise BuildError(f"a simulation of the hardware needs {', '.join(missing)}, which this machine lacks")
     control = _control_file(verilog, top)
     key = _key(verilog, control, top, *_ARGUMENTS, *arguments, *variables)
     directory = cache_directory() / "verilator" / key
@@ -92,8 +96,6 @@ def _copy_objects(source: Path, target: Path) -> None:
 
 
 def _verilate(directory: Path, top: str, arguments: Sequence[str], variables: Sequence[str]) -> None:
-    if shutil.which("g++") is None or shutil.which("make") is None or shutil.which("perl") is None:
-        raise BuildError("a simulation of the hardware needs g++, make and perl")
     log = directory / "build.log"
     options = {
         "sources": [str(directory / "ports.vlt"), str(directory / f"{top}.v")],

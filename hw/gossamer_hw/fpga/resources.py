@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from gossamer_models.errors import ToolError
+
 __all__ = [
     "Family",
     "Resources",
@@ -60,7 +62,7 @@ _ROUND: Final = re.compile(r"iter=\d+ wires=\d+ overused=(\d+)")
 _LOOK_SECONDS: Final = 10.0
 
 
-class SynthesisError(Exception):
+class SynthesisError(ToolError):
     """Synthesis or place and route failed; the message ends with what the tool said."""
 
 

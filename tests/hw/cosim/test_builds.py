@@ -1,5 +1,6 @@
 """What a build is keyed by, and what its errors say."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_verilator_s_own_objects_are_compiled_once(cache: Path, monkeypatch: pyt
     for value, arguments in (("clk", []), ("rst", []), ("rst", ["-DX"]), ("q", [])):
         build(TOP.format(value=value), top="top", arguments=arguments)
     assert found == [False, True, False, True]
+
+
+def test_a_missing_compiler_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tool in ("make", "perl"):
+        (cache / tool).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(cache))
+    with pytest.raises(BuildError, match=re.escape("needs g++, which this machine lacks")):
+        build(TOP.format(value="clk"), top="top")
 
 
 def test_only_ports_are_visible(no_tools: list[Path]) -> None:
