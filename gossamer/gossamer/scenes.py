@@ -16,8 +16,9 @@ from gossamer.field_quality import HeldOut
 from gossamer.folders import make_directory
 from gossamer_models.errors import InputError
 from gossamer_models.grouping import DENSE
+from gossamer_models.render.camera import MAX_COORDINATE
 from gossamer_models.render.field import Shading
-from gossamer_models.render.field_file import SUFFIX, save_field
+from gossamer_models.render.field_file import MAX_FIELD_BYTES, SUFFIX, save_field
 from gossamer_models.render.raycast import BOX, cast_views
 from gossamer_models.render.shapes import SCENES, scene
 from gossamer_models.render.views import Views, load_views
@@ -82,6 +83,9 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
     name = Path(source).stem + ("-deferred" if arguments.deferred else "")
     low, high = -arguments.box, arguments.box
     plain = FitSettings()
+    if not 1 / MAX_COORDINATE <= arguments.box <= MAX_COORDINATE:
+        bounds = f"{1 / MAX_COORDINATE:g} and {MAX_COORDINATE:g}"
+        raise InputError(f"--box must lie between {bounds}, not {arguments.box:g}")
     if not 8 <= arguments.side <= 1024:
         raise InputError(f"--side must lie between 8 and 1024, not {arguments.side}")
     if not 2 <= arguments.cubes <= 256:
@@ -90,6 +94,9 @@ def _fit(source: str, arguments: argparse.Namespace) -> None:
         for size in getattr(arguments, option):
             if not 1 <= size <= 1024:
                 raise InputError(f"--{option} must lie between 1 and 1024, not {size}")
+    planes = 4 * 3 * arguments.side**2 * sum(arguments.components)
+    if planes > MAX_FIELD_BYTES:
+        raise InputError(f"--side and --components make planes of {planes} bytes in fp32", f"at most {MAX_FIELD_BYTES}")
     if not 0 < arguments.effort <= 100:
         raise InputError(f"--effort must lie between 0 and 100, not {arguments.effort:g}")
     shading, other = _SHADINGS[::-1] if arguments.deferred else _SHADINGS

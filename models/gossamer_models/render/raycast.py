@@ -9,7 +9,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float32
 from gossamer_models.render.camera import MAX_SIDE, Camera, sphere_poses
 from gossamer_models.render.shapes import Shape, distances
-from gossamer_models.render.views import Views
+from gossamer_models.render.views import Views, check_size
 
 __all__ = ["BOX", "RADIUS", "cast", "cast_views", "scene_camera"]
 
@@ -54,8 +54,9 @@ def cast_views(
     Raises
     ------
     InputError
-        A count or size is not positive.
+        A count or size is not positive, or the pictures are too large to be held.
     """
+    check_size(f"{count} pictures of {size}x{size} pixels", 16 * count * size**2)
     poses = sphere_poses(count, RADIUS, -0.25, 0.85, turn)
     images = np.stack([cast(shapes, scene_camera(pose, size), samples) for pose in poses])
     return Views(images, poses, scene_camera(poses[0], size).focal)

@@ -27,7 +27,7 @@ from gossamer_models.physical import memory_bytes
 from gossamer_models.render.camera import MAX_SIDE, Camera, check_pose
 from gossamer_models.schema import Schema
 
-__all__ = ["MAX_VIEWS_BYTES", "Views", "load_views", "save_views"]
+__all__ = ["MAX_VIEWS_BYTES", "Views", "check_size", "load_views", "save_views"]
 
 MAX_VIEWS_BYTES: Final = 1 << 32
 """Bound of the images of a set, as float32."""
@@ -156,7 +156,7 @@ def _load_folder(folder: Path, description: Path, view: int | None) -> Views:
     frames = described.frames[_chosen(len(described.frames), view)]
     poses = np.array([frame.transform_matrix for frame in frames], dtype=np.float64)
     first = _open(_image_path(folder, frames[0].file_path), None)
-    _check_size(f"{len(poses)} images of {first.shape[1]}x{first.shape[0]} pixels", first.nbytes * len(poses))
+    check_size(f"{len(poses)} images of {first.shape[1]}x{first.shape[0]} pixels", first.nbytes * len(poses))
     images = np.empty((len(poses), *first.shape), dtype=np.float32)
     images[0] = first
     for number, frame in enumerate(frames[1:], start=1):
@@ -172,8 +172,17 @@ def _chosen(count: int, view: int | None) -> slice:
     return slice(view, view + 1)
 
 
-def _check_size(what: str, size: int) -> None:
-    """Refuse images that take so many bytes as float32, before they are held."""
+def check_size(what: str, size: int) -> None:
+    """Refuse images that take so many bytes as float32, before they are held.
+
+    Parameters
+    ----------
+    what : they are, a plural, for messages
+
+    Raises
+    ------
+    InputError
+    """
     # What is read, what it becomes and what lies on a background are held at once.
     most = min(MAX_VIEWS_BYTES, memory_bytes() // 4)
     if size > most:
@@ -239,7 +248,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if begin + size != member.file_size:
         raise InputError(f"`{name}` of shape {shape} takes {size} bytes, its member {member.file_size}", _EXPECTED_NPZ)
-    _check_size(f"numbers of `{name}` of shape {shape}", math.prod(shape) * max(dtype.itemsize, 4))
+    check_size(f"numbers of `{name}` of shape {shape}", math.prod(shape) * max(dtype.itemsize, 4))
     with archive.open(member) as stream:
         array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array
