@@ -27,6 +27,9 @@ MAX_BYTES: Final = (1 << 31) - 1
 _PARAMETERISED: Final = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 """Operators that read parameters behind their first input."""
 
+_NESTING: Final = ("If", "Loop", "Scan")
+"""Operators with graphs of their own, which read what is not among their inputs."""
+
 
 def read_onnx(path: Path) -> Tensors:
     """Read an ONNX file; weights may be missing from it, their shapes not.
@@ -137,7 +140,7 @@ def _constants(graph: "onnx.GraphProto", operators: tuple[Operator, ...], shapes
         if len(shapes.get(value.name, ())) == 1 or value.name in parameters - fed:
             constants.add(value.name)
     for operator in operators:
-        if all(name in constants for name in operator.inputs if name):
+        if operator.kind not in _NESTING and all(name in constants for name in operator.inputs if name):
             constants.update(operator.outputs)
     return constants
 

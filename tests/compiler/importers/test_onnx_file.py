@@ -119,9 +119,19 @@ def indices(writer: Writer) -> str:
     return writer.op("Relu", "mask", name="b")
 
 
+def branch(writer: Writer) -> str:
+    """As PyTorch's tracer writes a `squeeze`: what is chosen is a constant, what the branches read is not."""
+    writer.op("Relu", "x", name="a")
+    read = helper.make_node("Identity", ["a_out"], ["chosen"])
+    graph = helper.make_graph([read], "one", [], [helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)])
+    writer.initializers.append(helper.make_tensor("condition", TensorProto.BOOL, [], [True]))
+    return writer.op("Relu", writer.op("If", "condition", name="b", then_branch=graph, else_branch=graph), name="c")
+
+
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
+        (branch, "operators that are not supported: If at 'b'; expected only Add"),
         (second_input, "the graph has 2 inputs ('x', 'y'); expected one, the samples"),
         (
             unmade_tensor,
