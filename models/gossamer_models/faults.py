@@ -101,6 +101,8 @@ def _explain(fault: ErrorDetails, cls: Any) -> str:
         case "too_short" | "too_long":
             bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
             return f"must have {bound} element(s), not {context['actual_length']}"
+        case "string_too_short":
+            return f"must have at least {context['min_length']} character(s), not {_show(value)}"
         case "string_pattern_mismatch":
             return f"must match {context['pattern']}, not {_show(value)}"
         case "json_invalid" if "recursion" in str(context["error"]):

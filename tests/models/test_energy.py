@@ -83,7 +83,10 @@ def test_table_without_memories(tmp_path: Path) -> None:
     [
         ({"volt": 1}, ["volt", "volts"]),
         ({"operations": {"mac": {"picojoules": 1}}}, ["operations.mac.source"]),
-        ({"operations": {"mac": {"picojoules": 1, "source": ""}}}, ["operations.mac.source"]),
+        (
+            {"operations": {"mac": {"picojoules": 1, "source": ""}}},
+            ["operations.mac.source: must have at least 1 character"],
+        ),
         ({"operations": {"mac": {"picojoules": -1, "source": "s"}}}, ["operations.mac.picojoules"]),
         ({"operations": {"mac": {"picojoules": float("inf"), "source": "s"}}}, ["operations.mac.picojoules"]),
         ({"operations": {"mcas": {"picojoules": 1, "source": "s"}}}, ["operations.mcas", "mac"]),
