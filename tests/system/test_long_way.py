@@ -7,7 +7,7 @@ import pytest
 
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.errors import DoesNotFitError
+from gossamer_models.errors import InputError
 from gossamer_models.isa.encoding import INSTRUCTION_BYTES
 from gossamer_models.methods import METHODS
 from gossamer_models.program import Program
@@ -39,7 +39,7 @@ def workload(seed: int) -> tuple[Program, Architecture, str]:
         net = dataclasses.replace(net, input_shape=(channels, larger * height, larger * width))
         try:
             return compile_training(net, int(rng.choice(BATCHES)), rule, pattern, machine), machine, memory
-        except DoesNotFitError:
+        except InputError:
             continue
 
 
