@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     out, picture = chosen.out or Path("out") / chosen.name, f"img/{chosen.name}.png"
     make_directory(out)
     make_directory(chosen.docs / "img")
-    with Progress(console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
 
         def advance(text: str, total: int) -> None:
