@@ -8,7 +8,7 @@ import pytest
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError
-from gossamer_models.isa.encoding import INSTRUCTION_BYTES
+from gossamer_models.isa.header import INSTRUCTION_BYTES
 from gossamer_models.methods import METHODS
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import program_base
