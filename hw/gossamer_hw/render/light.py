@@ -18,6 +18,7 @@ from gossamer_models.timing.render_units import LIGHT_CYCLES
 __all__ = ["LightUnit", "Scoreboard", "Scoreboards"]
 
 _ONE = 0x3F800000
+_INFINITY = 0x7F800000
 _MULTIPLY = COMPOSE_CYCLES - 2  # the memory takes a cycle to read and one to write
 _SUBTRACT = 2
 
@@ -106,10 +107,10 @@ class LightUnit(wiring.Component):
     -------
     valid, ready : a sample, or a pixel that begins, enters.
     pixel : whose.
-    left : e of the sample, from 0 to 1.
+    left : e of the sample, from 0 to 1, or NaN.
     restart : the pixel begins: T is 1, whatever it was.
     look : the pixel is only looked at.
-    cut, threshold : constant while anything is inside; a threshold of 0 never ends a pixel.
+    cut, threshold : from +0 on, constant while anything is inside; a threshold of 0 never ends a pixel.
     step : everything moves on; whoever holds the unit by an enable clears it as well, for its memory.
     transmittance, ended : of the pixel that entered a cycle ago.
     used : a sample that entered :attr:`latency` cycles ago was accumulated.
@@ -204,7 +205,10 @@ class LightUnit(wiring.Component):
             self.used.eq(delayed_flags(m, used, _SUBTRACT + _MULTIPLY, name="used")),
             self.used_pixel.eq(delayed(m, self.pixel, self.latency, name="used_pixel")),
             self.weight.eq(canonical(m, weight.product)),
-            self.shaded.eq(self.used & (self.weight.as_value() > self.cut.as_value())),
+            # A weight that is no number is larger than nothing.
+            self.shaded.eq(
+                self.used & (self.weight.as_value() > self.cut.as_value()) & (self.weight.as_value() <= _INFINITY)
+            ),
             self.ends.eq(delayed_flags(m, writes[1] & dark, self.latency - 1 - _MULTIPLY, name="dark")),
         ]
         return m

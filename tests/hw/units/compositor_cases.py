@@ -7,11 +7,11 @@ import numpy as np
 from gossamer_hw.render.compositor import Item
 from gossamer_hw.render.compositor_lanes import item_layout, result_layout
 from gossamer_hw.units.render_units import compositor_lanes_unit, compositor_unit
-from gossamer_models.numerics.formats import bits32
-from gossamer_models.render.composite import Compositor, Shaded
+from gossamer_models.numerics.formats import Float32, bits32
+from gossamer_models.render.composite import Compositor, Index
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
-from tests.hw.render.rows import packed
-from tests.hw.units.case import Case, behind, laid, stream_case
+from tests.hw.render.rows import canonical, packed
+from tests.hw.units.case import Case, behind, joined, laid, stream_case
 
 __all__ = ["compositor_case", "compositor_lanes_case"]
 
@@ -36,24 +36,25 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
     owner = rng.integers(pixels, size=count)
     left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
     left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
+    # From then on the last pixel's light is none: no sample of it is shaded, and none ends it.
+    left[np.flatnonzero(owner == pixels - 1)[3]] = np.nan
     colour = rng.random((count, 3), dtype=np.float32)
+    colour[rng.integers(count, size=3), rng.integers(3, size=3)] = [np.nan, np.inf, -np.inf]
     order = np.argsort(owner, kind="stable")
-    # Without a cut golden gives the weights of all samples that count.
-    golden = Compositor(pixels, -1.0, float(_THRESHOLD))
-    golden.add(owner[order], order, left[order])
-    weighed = golden.shaded()
-    weights = dict(zip(weighed.k.tolist(), weighed.weights, strict=True))
-    kept = weighed.weights > _CUT
-    shaded = Shaded(weighed.pixels[kept], weighed.k[kept], weighed.weights[kept])
+    golden = Compositor(pixels, float(_CUT), float(_THRESHOLD))
+    weights = _weights(owner, left, np.flatnonzero(golden.add(owner[order], order, left[order])[np.argsort(order)]))
+    shaded = golden.shaded()
+    heavy = set(shaded.k.tolist())
     sums = np.zeros((pixels, 3), np.float32)
-    shaded.add_to(sums, colour[shaded.k])
-    picture = golden.over(sums, float(_BACKGROUND))
+    with np.errstate(invalid="ignore"):
+        shaded.add_to(sums, colour[shaded.k])
+        picture = golden.over(sums, float(_BACKGROUND))
     items = [_Composed(Item.BEGIN, p, 0, packed(colour[0])) for p in range(pixels)]
     waiting: list[_Composed] = []
     for n, pixel in enumerate(owner.tolist()):
         result = None
         if n in weights:
-            is_shaded, weight = int(weights[n] > _CUT), int(bits32(weights[n]))
+            is_shaded, weight = int(n in heavy), weights[n]
             result = is_shaded, int(golden.last[pixel] == n), weight
             if is_shaded:
                 waiting.append(_Composed(Item.COLOUR, pixel, weight, packed(colour[n])))
@@ -63,11 +64,25 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
     items += waiting
     for pixel in rng.permutation(pixels).tolist():
         left_on = golden.transmittance[pixel] * colour[pixel % count]
-        items.append(_Composed(Item.LIGHT, pixel, 0, packed(colour[pixel % count]), (0, 0, packed(left_on))))
+        items.append(_Composed(Item.LIGHT, pixel, 0, packed(colour[pixel % count]), (0, 0, _colour(left_on))))
     for pixel in rng.permutation(pixels).tolist():
-        result = 0, 0, packed(picture[pixel])
+        result = 0, 0, _colour(picture[pixel])
         items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
     return items
+
+
+def _weights(owner: Index, left: Float32, used: Index) -> dict[int, int]:
+    """Return the bits of the weights of the samples that count, in whatever order pixels come."""
+    light = np.ones(owner.max() + 1, np.float32)
+    weights = {}
+    for n in used.tolist():
+        weights[n] = canonical(light[owner[n], None] * (np.float32(1) - left[n]))[0]
+        light[owner[n]] *= left[n]
+    return weights
+
+
+def _colour(numbers: Float32) -> int:
+    return joined(canonical(numbers), 32)
 
 
 def compositor_case(pixels: int, seed: int, count: int) -> Case:
