@@ -18,7 +18,6 @@ from gossamer_models.timing.render_units import LIGHT_CYCLES
 __all__ = ["LightUnit", "Scoreboard", "Scoreboards"]
 
 _ONE = 0x3F800000
-_INFINITY = 0x7F800000
 _MULTIPLY = COMPOSE_CYCLES - 2  # the memory takes a cycle to read and one to write
 _SUBTRACT = 2
 
@@ -205,10 +204,7 @@ class LightUnit(wiring.Component):
             self.used.eq(delayed_flags(m, used, _SUBTRACT + _MULTIPLY, name="used")),
             self.used_pixel.eq(delayed(m, self.pixel, self.latency, name="used_pixel")),
             self.weight.eq(canonical(m, weight.product)),
-            # A weight that is no number is larger than nothing.
-            self.shaded.eq(
-                self.used & (self.weight.as_value() > self.cut.as_value()) & (self.weight.as_value() <= _INFINITY)
-            ),
+            self.shaded.eq(self.used & ~weight.product.nan & (self.weight.as_value() > self.cut.as_value())),
             self.ends.eq(delayed_flags(m, writes[1] & dark, self.latency - 1 - _MULTIPLY, name="dark")),
         ]
         return m

@@ -27,7 +27,8 @@ class TableReader(wiring.Component):
 
     Block by block: its header, then its rows. What may begin at any byte comes as a *window*, all lines that it may
     lie in, side by side and turned. Takes :func:`gossamer_models.timing.render_tables.table_cycles` from `start` to
-    `done`. Bases and ends of a header are believed; a row that is no encoding of one is malformed.
+    `done`. Bases and ends of a header are believed; a row that is no encoding of one, or
+    has a number that is not finite, is malformed.
 
     Parameters
     ----------
@@ -92,7 +93,11 @@ class TableReader(wiring.Component):
             decoder.length.eq(length),
             self.numbers.eq(decoder.numbers),
             self.valid.eq(delayed_flags(m, flags[1], decoder.latency, name="valid")),
-            self.malformed.eq(decoder.malformed | delayed(m, too_long, decoder.latency, name="too_long")),
+            self.malformed.eq(
+                decoder.malformed
+                | delayed(m, too_long, decoder.latency, name="too_long")
+                | Cat(number.exponent.all() for number in decoder.numbers).any()
+            ),
             self.following.eq(Cat(shift, behind[ALIGNMENT_BITS:ADDRESS_BITS])),
         ]
         with m.If(at_header | at_row):

@@ -10,12 +10,13 @@ from gossamer_hw.render.operation import operation_members, view_layout
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.registers import Fault
-from gossamer_models.render.engine.view import VIEW_WORDS
+from gossamer_models.render.engine.view import UNSIGNED, VIEW_WORDS
 from gossamer_models.render.field import MOST_FREQUENCIES
 
 __all__ = ["ViewOperation"]
 
 _WORD = 32
+_INFINITY = 0x7F800000  # sign and NaN are beyond
 
 
 class ViewOperation(wiring.Component):
@@ -79,4 +80,5 @@ class ViewOperation(wiring.Component):
             (view.shading[0] != 0) & (view.shading[0] <= engine.features),
             *(frequencies <= MOST_FREQUENCIES for frequencies in view.shading[1:]),
             (x < 3) & (y < 3) & (z < 3) & (x != y) & (y != z) & (x != z),
+            *(getattr(view, name).as_value() <= _INFINITY for name in UNSIGNED),
         ).all()

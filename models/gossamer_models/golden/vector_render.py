@@ -21,7 +21,7 @@ from gossamer_models.render.engine.patches import (
     read_patches,
     texels_of,
 )
-from gossamer_models.render.engine.view import VIEW_WORDS, View
+from gossamer_models.render.engine.view import UNSIGNED, VIEW_WORDS, View
 from gossamer_models.render.field import MOST_FREQUENCIES, Factors, Shader
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.render.renderer import light_through
@@ -45,7 +45,8 @@ def render_view(machine: Machine, v: Vector) -> None:
     """Begin a picture.
 
     VIN[source0]: the view's record, 64 words (`gossamer_models.render.engine.view`). It stays, as do lines and tile,
-    until the next one, from stage to stage. The engine must be built for its components, block, texels and features.
+    until the next one, from stage to stage. The engine must be built for its components, block, texels and features;
+    thickness, cut and threshold must be numbers from +0 on.
     """
     view = View.from_words(machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, VIEW_WORDS))
     engine = machine.architecture.render
@@ -62,6 +63,10 @@ def render_view(machine: Machine, v: Vector) -> None:
         raise ExecutionError(f"a field must have 1..{engine.features} features, not {view.shading[0]}")
     if max(view.shading[1:]) > MOST_FREQUENCIES:
         raise ExecutionError(f"an encoding must have at most {MOST_FREQUENCIES} frequencies, not {view.shading[1:]}")
+    for name in UNSIGNED:
+        (number,) = getattr(view, name)
+        if np.signbit(number) or np.isnan(number):
+            raise ExecutionError(f"a view's {name} must be a number from +0 on, not {number}")
     machine.render.view, machine.render.lines, machine.render.tile = view, None, None
 
 

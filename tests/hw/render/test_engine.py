@@ -12,6 +12,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import ExecutionError
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.numerics.formats import Float32
 from gossamer_models.registers import Fault
 from gossamer_models.render.camera import Camera
 from gossamer_models.render.engine.job import TileRays
@@ -47,6 +48,10 @@ def records(background: float) -> tuple[View, TileRays]:
     pixels = TILE.pixels(view.width)
     record = view_of(field, view, rays, Settings(background=background), 4)
     return record, TileRays(TILE, rays.directions[pixels], rays.views[pixels])
+
+
+def single(number: float) -> Float32:
+    return np.array([number], np.float32)
 
 
 def bench_of(lanes: int, view: View | None = None, unit: Any = SHELL) -> UnitBench:
@@ -139,7 +144,7 @@ def test_sums_of_pixels(features: int, lanes: int) -> None:
     rng = np.random.default_rng(SEED + lanes)
     count, size, rows_at, list_at = 16, -(-features // 8) * 8, 2048, 1024
     numbers = rng.normal(0, 2, size * count).astype(np.float32)
-    numbers[:: 7 * 8] = [np.nan, np.inf, -np.inf, 3e38, 1e-40][features % 5]
+    numbers[:: 7 * 8] = np.resize([np.nan, np.inf, -np.inf, 3e38, 1e-40], numbers[:: 7 * 8].shape)
     bench.vin[rows_at : rows_at + numbers.nbytes] = numbers.view(np.uint8)
     pixels = np.where(rng.random(count) < 0.2, NO_PIXEL, rng.integers(0, 20, count)).astype(np.uint32)
     pixels[3:6] = 19
@@ -227,6 +232,9 @@ def test_a_tile_that_lies_nowhere(word: int) -> None:
         {"shading": (28, 1, 1)},
         {"shading": (5, 17, 1)},
         {"shading": (5, 1, 17)},
+        {"thickness": single(-1)},
+        {"cut": single(-0.0)},
+        {"threshold": single(np.nan)},
     ],
 )
 def test_a_view_that_does_not_fit(changes: dict[str, Any]) -> None:

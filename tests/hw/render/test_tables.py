@@ -1,5 +1,6 @@
 """Encoded tables: texels as golden decodes them, cycles by the closed forms."""
 
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from gossamer_hw.render.tables import Tables
+from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import UInt8
-from gossamer_models.render.engine.patches import Texels, line_stream, patch_stream
+from gossamer_models.render.encoding import Layout
+from gossamer_models.render.engine.patches import Texels, line_stream, patch_stream, read_lines
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
 from tests.hw.render.machines import machine_of
@@ -97,6 +100,18 @@ def test_patches(lanes: int, quantity: int) -> None:
         for column, numbers in enumerate(texels)
     ]
     assert cycles == patches_cycles(PATCH.counts, (4, 6), 4 * lanes, quantity)
+
+
+@pytest.mark.parametrize("bits", [0x7C00, 0xFC00, 0x7C01, 0x7BFF])
+def test_numbers_that_are_not_finite(bits: int) -> None:
+    """The last number of the first row, in golden and here."""
+    stream, (x, y, z) = line_stream(*QUANTITIES), FIELD.grid
+    end = Layout(4).headers_bytes(z) + int(stream[4])
+    stream[end - 2 : end] = bits & 255, bits >> 8
+    finite = bits == 0x7BFF
+    with nullcontext() if finite else pytest.raises(InputError, match="infinite or NaN"):
+        read_lines(stream, (x, y, z), (4, 6))
+    assert read(8, stream, FIELD.grid, lines=1, density=1, appearance=1)[2] != finite
 
 
 def test_a_row_that_is_none() -> None:

@@ -14,7 +14,7 @@ from gossamer_models.render.lattice import Lattice, Rays
 from gossamer_models.render.projection import Projection
 from gossamer_models.render.renderer import Settings, optical_constants
 
-__all__ = ["INTEGERS", "SINGLES", "VIEW_WORDS", "View", "sweep_axes", "view_of"]
+__all__ = ["INTEGERS", "SINGLES", "UNSIGNED", "VIEW_WORDS", "View", "sweep_axes", "view_of"]
 
 VIEW_WORDS: Final = 64
 """Words of 32 bits of a record; those behind its last member are zero."""
@@ -32,6 +32,8 @@ INTEGERS: Final = {
     "eye": 3,
 }  # fmt: skip
 """Unsigned integers behind them."""
+UNSIGNED: Final = ("thickness", "cut", "threshold")
+"""Numbers of fp32 from +0 on: the light that is left never grows, and bits compare as numbers do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +154,7 @@ def view_of(field: Field, camera: Camera, rays: Rays, settings: Settings, block:
         radius=single(projection.radius), focal=single(projection.focal), low=projection.low, high=projection.high,
         way=ball.origin, cube=ball.sides, extent=ball.extent, square=single(ball.square),
         per_step=single(ball.per_step), below=single(ball.below), above=single(ball.above),
-        shift=single(shift), thickness=single(thickness), cut=single(settings.weight_cut),
+        shift=single(shift), thickness=single(thickness), cut=single(settings.weight_cut + 0.0),  # -0 becomes +0
         threshold=single(settings.termination or 0), background=single(settings.background),
         pixels=projection.sizes, grid=field.grid, cubes=rays.cubes, axes=sweep_axes(rays), block=(block,),
         components=(field.density.components, field.appearance.components),
