@@ -42,7 +42,7 @@ class Scene:
             rays = [(p, a + turn) for p, a, b in zip(cube.pixels, cube.first, cube.last, strict=True) if a + turn <= b]
             pixels, k = np.array(rays, np.int64).T
             points = self.rays.points(pixels, k)
-            inside = (self.rays.cells(points) == cube.cell).all(axis=1)
+            inside = (_cells(self.rays, points) == cube.cell).all(axis=1)
             found += [(int(p), int(n), u) for p, n, u, yes in zip(pixels, k, points, inside, strict=True) if yes]
         return found
 
@@ -50,7 +50,8 @@ class Scene:
 def some_scene(pixels: int, seed: int, count: int) -> Scene:
     """Return rays from an eye inside or outside of the grid, some along an axis or walls, and cubes around them.
 
-    Cubes lie before the eye, around and behind it; spans are those of balls, single samples, and the lattice's start.
+    Three directions of larger tiles are none. Cubes lie before the eye, around and behind it; spans are those of balls,
+    single samples, and the lattice's start.
     """
     rng = np.random.default_rng(seed)
     cubes = np.array([(4, 7, 3), (16, 5, 1), (2, 3, 512)][seed % 3])
@@ -59,6 +60,8 @@ def some_scene(pixels: int, seed: int, count: int) -> Scene:
     directions *= np.where(rng.random((pixels, 1)) < 0.1, -1, 1)
     directions[0] = [1, 0, 0]
     directions[-1, 1] = -0.0
+    if pixels > 5:
+        directions[1:4, 2] = np.nan, np.inf, -np.inf
     step = np.float32(2**-6 if seed % 2 else 0.0173)
     occupancy = np.ones(cubes, np.bool_)
     views = directions.astype(np.float32)
@@ -66,7 +69,7 @@ def some_scene(pixels: int, seed: int, count: int) -> Scene:
     made = []
     for _ in range(count):
         through, lattice = int(rng.integers(pixels)), np.arange(90)
-        cells = rays.cells(rays.points(np.full(90, through), lattice))
+        cells = _cells(rays, rays.points(np.full(90, through), lattice))
         seen = np.flatnonzero(((cells >= 0) & (cells < cubes)).all(axis=1))
         k = int(rng.choice(seen if len(seen) else lattice))
         cell = np.clip(cells[k], 0, cubes - 1)
@@ -75,3 +78,9 @@ def some_scene(pixels: int, seed: int, count: int) -> Scene:
         last = first + rng.integers(0, 14, len(chosen)) * (rng.random(len(chosen)) < 0.7)
         made.append(Cube(tuple(cell.tolist()), chosen.tolist(), first.tolist(), last.tolist()))
     return Scene(rays, made)
+
+
+def _cells(rays: Rays, points: Float32) -> NDArray[np.int32]:
+    """Return the cubes of points, none of the grid's for what is no number."""
+    with np.errstate(invalid="ignore"):
+        return rays.cells(points)

@@ -1,6 +1,8 @@
 """What stream units are given, and what must come out."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -24,13 +26,12 @@ from gossamer_hw.units.render_units import (
 )
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.architecture import Array
-from gossamer_models.numerics.formats import Float32, bits32
+from gossamer_models.numerics.formats import Float16, Float32, bits32
 from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.numerics.special import exp, softplus
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.banks import line_banks, plane_banks
 from gossamer_models.render.encoding import encode
-from gossamer_models.render.field import Factors
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.render_units import (
@@ -93,7 +94,7 @@ def prune_case(seed: int, count: int, pattern: Pattern = PATTERN) -> Case:
 
 
 def element_case(seed: int, steps: int, array: Array = ARRAY) -> Case:
-    """Chunks of random lengths in slots that take turns, steps and entries invalid now and then."""
+    """Chunks of random lengths in slots that take turns, special numbers and invalid steps and entries now and then."""
     slots = 1 << (array.add_latency_cycles - 1).bit_length()
     latency = array.multiply_latency_cycles + array.add_latency_cycles + 1 + slots
     rng = np.random.default_rng(seed)
@@ -105,13 +106,16 @@ def element_case(seed: int, steps: int, array: Array = ARRAY) -> Case:
         slot = step % slots
         first, last = length[slot] == 0, bool(rng.random() < 0.3) or step >= steps - slots
         word, value = rng.standard_normal(8).astype(np.float16), np.float16(rng.standard_normal())
+        if rng.random() < 0.05:
+            word = numbers(rng, 8)
         index, valid = int(rng.integers(8)), rng.random(2) < 0.8
-        product = np.float32(word[index]) * np.float32(value) if valid.all() else np.float32(0)
-        sums[slot] = product + (np.float32(0) if first else sums[slot])
+        with np.errstate(invalid="ignore"):
+            product = np.float32(word[index]) * np.float32(value) if valid.all() else np.float32(0)
+            sums[slot] = product + (np.float32(0) if first else sums[slot])
         length[slot] = 0 if last else length[slot] + 1
         if last:
             lasts.append(step)
-            results.append((int(sums[slot].view(np.uint32)),))
+            results.append((canonical(sums[[slot]])[0],))
         items.append((packed(word), int(value.view(np.uint16)), index, *map(int, valid), int(first), int(last)))
     # Sums leave with further items.
     items += [(0,) * 7] * latency
@@ -240,18 +244,23 @@ def _points(rng: np.random.Generator, spans: Float32, count: int) -> Float32:
     return np.select([kinds == 0, kinds == 1], [anywhere, np.rint(anywhere * spans) / spans], np.rint(anywhere))
 
 
+def _golden(planes: Sequence[Float16], lines: Sequence[Float16], grid: tuple[int, int, int]) -> Interpolator:
+    """Return what interpolates any numbers; those of a field are finite."""
+    factors: Any = SimpleNamespace(planes=planes, lines=lines, grid=grid, components=lines[0].shape[-1])
+    return Interpolator(factors, Arithmetic.MACHINE)
+
+
 def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
-    """Points of the held part of a plane and a line in encoded banks, largest and tiny numbers among the texels."""
+    """Points of the held part of a plane and a line in encoded banks, special numbers among the texels."""
     rng = np.random.default_rng(seed)
     x, y, z = grid
     shapes = (y, x), (z, x), (z, y), (z,), (y,), (x,)
     texels = [numbers(rng, *shape, components) for shape in shapes]
     for part in texels:
-        part[~np.isfinite(part)] = np.finfo(np.float16).max
         part[rng.random(part.shape) < 0.6] = 0
         part[rng.random(part.shape[:-1]) < 0.2] = 0
     xy, xz, yz, p, q, r = texels
-    golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
+    golden = _golden((xy, xz, yz), (p, q, r), grid)
     spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
     points = _points(rng, spans, 9 * count)
     below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
@@ -288,19 +297,23 @@ def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: 
 def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
     """Points of the held part of a plane and a line: anywhere, on texels, on corners and faces of the whole.
 
-    Texels are written before the points, and some of the plane's again between points.
+    Special numbers are among the texels. These are written before the points, and some of the plane's again between points.
     """
     rng = np.random.default_rng(seed)
     x, y, z = grid
     scale = np.arange(1, components + 1, dtype=np.float16)
     xy, xz, yz = (rng.standard_normal((*shape, 1)).astype(np.float16) * scale for shape in ((y, x), (z, x), (z, y)))
     p, q, r = (rng.standard_normal((size, components)).astype(np.float16) for size in (z, y, x))
-    golden = Interpolator(Factors((xy, xz, yz), (p, q, r)), Arithmetic.MACHINE)
+    for part in (xy, p):
+        odd = rng.random(part.shape) < 0.03
+        part[odd] = numbers(rng, odd.sum())
+    golden = _golden((xy, xz, yz), (p, q, r), grid)
     spans, bases = np.array(grid, np.float32) - np.float32(1), np.array(grid) // 3
     points = _points(rng, spans, 9 * count)
     below = np.clip((points * spans).astype(np.int64), 0, spans - 1)
     points = points[(below >= bases).all(axis=1)][:count]
-    products = golden.products(points)[:, :components] + np.float32(0)
+    with np.errstate(all="ignore"):
+        products = golden.products(points)[:, :components]
     a, b, c = bases.tolist()
     texels = [(Texels.PLANE, 0, n - a, k - b, packed(xy[k, n])) for k in range(b, y) for n in range(a, x)]
     texels += [(Texels.LINE, 0, n - c, 0, packed(p[n])) for n in range(c, z)]
@@ -312,7 +325,7 @@ def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: i
         if (row + b) * x + column + a not in needed[max(n - FETCH_CYCLES, 0) : n]:
             items.append(again)
         items.append((Texels.POINT, packed(point), 0, 0, 0))
-        results.append((packed(product), 0))
+        results.append((joined(canonical(product), 32), 0))
     points_at = [n for n, item in enumerate(items) if item[0] == Texels.POINT]
     unit = factor_unit(components, x - a, y - b, z - c)
     case = stream_case(unit, items, results, behind(factor_cycles(), points_at))
