@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from gossamer_models.render.camera import Camera, look_at
 from gossamer_models.render.projection import Projection
 
-__all__ = ["View", "some_view"]
+__all__ = ["VIEWS", "View", "some_view"]
 
 Index = NDArray[np.int64]
+
+VIEWS = ((9, 16, 60), (11, 8, 60), (1, 5, 60))
+"""Three views, whose cubes are of all kinds together: arguments of :func:`some_view`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,21 @@ class View:
     last: tuple[int, int]
     cubes: Index
 
+    def kinds(self) -> dict[str, int]:
+        """Return how many cubes are what is special."""
+        projection, ranges = self.projection, self.projection.ranges(self.cubes)
+        ahead = projection.origin[2] + self.cubes @ projection.sides[:, 2]
+        width, height = projection.sizes
+        ends = np.array([ranges.left == 0, ranges.top == 0, ranges.right == width - 1, ranges.bottom == height - 1])
+        around = np.abs(ahead) < projection.radius
+        return {
+            "behind the eye": int((ahead <= -projection.radius).sum()),
+            "around the eye": int(around.sum()),
+            "larger than the image": int((ends.all(axis=0) & (ahead > 2 * projection.radius)).sum()),
+            "at its edge": int((ranges.seen & ends.any(axis=0) & ~ends.all(axis=0)).sum()),
+            "beside the tile": self.pixels().count([]),
+        }
+
     def pixels(self) -> list[list[tuple[int, int]]]:
         """Return x and y in the tile of every cube's candidates, row by row."""
         ranges = self.projection.ranges(self.cubes)
@@ -46,8 +64,8 @@ class View:
 def some_view(seed: int, tile: int, count: int) -> View:
     """Return cubes before, behind, around and beside an eye that is inside or outside of the grid.
 
-    The eye looks into the grid; the tile lies at the image's edge or within it. Of the cubes some are near the eye,
-    where they cover the whole picture, and some far.
+    The eye looks at a point of the grid; the tile lies at the image's edge or within it. Of the cubes some are near the
+    eye, where they cover the whole picture, and some far.
     """
     rng = np.random.default_rng(seed)
     shape = rng.integers(1, 12, 3)
@@ -55,7 +73,8 @@ def some_view(seed: int, tile: int, count: int) -> View:
     inside = low + rng.random(3) * extent
     eye = inside if seed % 3 == 0 else inside + rng.normal(0, 3, 3)
     width, height = (int(n) for n in rng.integers(tile, 6 * tile, 2))
-    camera = Camera(look_at(eye, low + extent / 2), float(width * rng.uniform(0.4, 3)), width, height)
+    target = low + rng.random(3) * extent
+    camera = Camera(look_at(eye, target), float(width * rng.uniform(0.4, 6)), width, height)
     field: Any = SimpleNamespace(low=low, extent=extent, occupancy=np.ones(shape, np.bool_))
     corner = [int(rng.integers(0, size)) // tile * tile for size in (width, height)]
     last = [min(first + tile, size) - 1 for first, size in zip(corner, (width, height), strict=True)]

@@ -4,26 +4,40 @@ import numpy as np
 import pytest
 
 from gossamer_hw.render.reciprocal import ReciprocalUnit
+from gossamer_hw.units.render_units import projector_unit
 from gossamer_models.numerics.formats import bits32
 from gossamer_models.numerics.special import reciprocal
 from gossamer_models.timing.render_units import RECIPROCAL_CYCLES
-from tests.hw.render.cubes import some_view
+from tests.hw.render.cubes import VIEWS, some_view
 from tests.hw.render.rows import pipelined
-from tests.hw.units.test_stream_unit import check_in_step
+from tests.hw.units.test_stream_unit import check_in_step, check_under_pauses
 from tests.hw.units.unit_cases import projector_case
 
 SEED = 43
 
 
-pytestmark = pytest.mark.slow
+UNIT = projector_unit()
 
 
-def test_candidates() -> None:
-    case = projector_case(some_view(0, 8, 30))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [9, 11])
+def test_candidates(seed: int) -> None:
+    case = projector_case(some_view(seed, 8, 30), UNIT)
     assert case.results
-    assert check_in_step(case, 0) == list(range(len(case.items)))
+    assert check_in_step(case, seed) == list(range(len(case.items)))
 
 
+@pytest.mark.slow
+def test_candidates_under_pauses() -> None:
+    check_under_pauses(projector_case(some_view(1, 8, 30), UNIT), 0.3, 0.4, SEED)
+
+
+def test_views_have_cubes_of_all_kinds() -> None:
+    kinds = [some_view(*view).kinds() for view in VIEWS]
+    assert {kind for found in kinds for kind, count in found.items() if count} == set(kinds[0])
+
+
+@pytest.mark.slow
 def test_reciprocals() -> None:
     rng = np.random.default_rng(SEED)
     ends = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, 2, -3, 1e-40, -1e-45, 2**-127, 3.4e38, 1.9999999], np.float32)

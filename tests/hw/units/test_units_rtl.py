@@ -12,7 +12,7 @@ from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
 from gossamer_models.sparsity import Pattern
 from tests.hw.render.candidates import some_candidates
-from tests.hw.render.cubes import some_view
+from tests.hw.render.cubes import VIEWS, some_view
 from tests.hw.units.case import Case
 from tests.hw.units.compositor_cases import compositor_case, compositor_lanes_case
 from tests.hw.units.search_cases import search_case, tree_case
@@ -89,7 +89,8 @@ def _cases() -> dict[str, Case]:
     for components, grid in ((1, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))):
         cases[f"factor_lane_{grid[0]}"] = factor_case(components, grid, SEED, 120)
     # Its sizes are settings: those of the picture.
-    cases["projector"] = projector_case(some_view(0, 16, 60))
+    for view in VIEWS:
+        cases[f"projector_{view[0]}"] = projector_case(some_view(*view))
     return cases
 
 
