@@ -160,7 +160,13 @@ def unit_text(name: str, array: Array, *, components: int = DEFAULT_COMPONENTS) 
 
 def _description(module: str, kind: Kind, unit: StreamUnit, latency: str) -> str:
     lines = [f"# {module}", "", kind.says, "", f"One item per cycle. Latency without backpressure: {latency}."]
-    lines += ["`clk` rises; `rst` is synchronous, one cycle of it empties the unit.", ""]
+    lines += [
+        "Two AXI4-Stream ports: an item enters where `s_axis_tvalid` and `s_axis_tready` meet, a result leaves where"
+        " `m_axis_tvalid` and `m_axis_tready` do; one that is offered stays until it leaves. Every field begins with a"
+        " byte; bits between fields mean nothing.",
+        "`clk` rises; `rst` is synchronous, one cycle of it empties the unit.",
+        "",
+    ]
     for port, fields in (("s_axis", unit.input_fields), ("m_axis", unit.output_fields)):
         lines += [f"## {port}_tdata", "", "| bits | field | meaning |", "| --- | --- | --- |"]
         lines += [f"| {_bits(field)} | {field.name} | {kind.meanings[field.name]} |" for field in fields]

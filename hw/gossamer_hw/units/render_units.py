@@ -142,6 +142,18 @@ def _fields(layout: data.StructLayout) -> str:
     return ", ".join(f"{field.width} bits of {name}" for name, field in layout)
 
 
+_LIGHT = {
+    "cut": "samples that weigh no more are not shaded, fp32 from +0 on",
+    "threshold": "a pixel ends behind the first sample that leaves less light, fp32 from +0 on; 0 never ends one",
+}
+_HELD = {
+    "spans": "texels of the whole plane and line less 1, three of fp32",
+    "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
+    "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
+    "lasts": f"the last texels that are held, three of {COORDINATE_BITS} bits",
+}
+
+
 RENDER_UNITS: Mapping[str, Kind] = {
     "exponential": Kind(
         lambda array, components: exponential_unit(),
@@ -166,15 +178,15 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "item": "0: the pixel begins; 1: a sample; 2: the colour of a shaded sample; 3: the pixel is finished;"
             " 4: the light that is left falls on `colour`, without what has been added",
             "pixel": f"whose, below {_TILE_PIXELS}",
-            "amount": "fp32: of a sample the share of the light that it leaves, of its colour its weight",
+            "amount": "fp32: of a sample the share of the light that it leaves, 0 to 1 or NaN; of its colour its"
+            " weight",
             "colour": "three of fp32: of a shaded sample, or of the background behind a finished pixel",
             "found_pixel": "the sample's, or the one that is finished",
             "finished": "a colour, of a finished pixel or of light, not a sample's weight",
-            "shaded": "the sample weighs more than the cut",
+            "shaded": "the sample weighs more than the cut; NaN does not",
             "ended": "the sample has ended its pixel: all later ones are dropped",
             "result": "fp32: the sample's weight, or three of a finished pixel's colour",
-            "cut": "samples that weigh no more are not shaded, fp32",
-            "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
+            **_LIGHT,
         },
     ),
     "compositor-lanes": Kind(
@@ -187,8 +199,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
             f" {_fields(item_layout(_TILE_PIXELS // _LANES))}; pixel p is at place p // {_LANES} of lane p % {_LANES};"
             " else as for the compositor",
             "results": f"likewise: {_fields(result_layout(_TILE_PIXELS // _LANES))}",
-            "cut": "samples that weigh no more are not shaded, fp32",
-            "threshold": "a pixel ends behind the first sample that leaves less light, fp32; 0 never ends one",
+            **_LIGHT,
         },
     ),
     "projector": Kind(
@@ -252,10 +263,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "numbers": "of the texel, fp16",
             "products": "fp32; meaningless outside",
             "outside": "texels that the point needs are not held",
-            "spans": "texels of the whole plane and line less 1, three of fp32",
-            "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
-            "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
-            "lasts": f"the last texels that are held, three of {COORDINATE_BITS} bits",
+            **_HELD,
         },
     ),
     "encoded-lane": Kind(
@@ -274,10 +282,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
             "products": "of all components, fp32; meaningless if malformed or outside",
             "malformed": "a row that the point needs is no encoding",
             "outside": "rows that the point needs are not held",
-            "spans": "texels of the whole plane and line less 1, three of fp32",
-            "highest": f"texels of the whole plane and line less 2, three of {COORDINATE_BITS} bits",
-            "bases": f"the first texels that are held, three of {COORDINATE_BITS} bits",
-            "lasts": f"the last texels that are held, three of {COORDINATE_BITS} bits",
+            **_HELD,
         },
     ),
 }

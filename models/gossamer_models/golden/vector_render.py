@@ -74,7 +74,8 @@ def render_lines(machine: Machine, v: Vector) -> None:
     """Take the lines of all factors.
 
     VIN[source0]: `count` bytes, the encoded tables of density along z, y and x, then of appearance
-    (`gossamer_models.render.engine.patches`). `width`, `height`, `channel_low`: texels along x, y and z.
+    (`gossamer_models.render.engine.patches`). `width`, `height`, `channel_low`: texels along x, y and z. A number that
+    is not finite is an error, of patches too.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     _check_counts(v, view.grid)

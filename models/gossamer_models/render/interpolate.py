@@ -56,6 +56,8 @@ class Interpolator:
         ]
         self._lines = [arithmetic.stored(line, "a line") for line in factors.lines]
 
+    # Large values of planes and lines are infinite once they are rounded to fp16.
+    @np.errstate(invalid="ignore")
     def sums(self, points: Float32) -> Float32:
         """Return the sum of all products, shape (points,)."""
         out = np.empty(len(points), dtype=np.float32)
@@ -64,6 +66,7 @@ class Interpolator:
             out[part] = (x + y) + z
         return out
 
+    @np.errstate(invalid="ignore")
     def products(self, points: Float32) -> Float32:
         """Return all products, shape (points, 3 * components): axis pair by axis pair."""
         out = np.empty((len(points), 3 * self.components), dtype=np.float32)

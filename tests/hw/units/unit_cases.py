@@ -297,7 +297,8 @@ def encoded_case(components: int, grid: tuple[int, int, int], seed: int, count: 
 def factor_case(components: int, grid: tuple[int, int, int], seed: int, count: int) -> Case:
     """Points of the held part of a plane and a line: anywhere, on texels, on corners and faces of the whole.
 
-    Special numbers are among the texels. These are written before the points, and some of the plane's again between points.
+    Special numbers are among the texels. These are written before the points, and some of the plane's again between
+    points.
     """
     rng = np.random.default_rng(seed)
     x, y, z = grid
