@@ -1,5 +1,6 @@
 """Small random fields for tests."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -56,3 +57,13 @@ def random_field(
         shift,
         5.0,
     )
+
+
+def overflowing(field: Field) -> Field:
+    """Return a field of two components with the largest numbers of fp16 in its planes of density.
+
+    Where weights add up to more than 1 these are infinite, and the density is infinity less infinity.
+    """
+    x, y, z = (np.full_like(plane, np.finfo(np.float16).max) for plane in field.density.planes)
+    a, b, c = (np.tile(np.array([1, -1], np.float16), (len(line), 1)) for line in field.density.lines)
+    return dataclasses.replace(field, density=Factors((x, y, z), (a, b, c)))

@@ -16,7 +16,7 @@ from gossamer_models.render.field import Field, Shading
 from gossamer_models.render.renderer import Picture, Settings, render
 from gossamer_models.render.shade import ShaderUnit
 from gossamer_models.sparsity import Pattern
-from tests.models.render.fields import random_field
+from tests.models.render.fields import overflowing, random_field
 from tests.references import radiance
 
 FIELD = random_field(7, shift=-2.0)
@@ -56,6 +56,16 @@ def test_both_pipelines_give_the_same_bits(eye: str, termination: float | None, 
     chosen = Settings(termination=termination)
     uniform, sweep = (render(field, camera(EYES[eye]), kind, chosen) for kind in ("uniform", "sweep"))
     assert uniform.counts.samples > 500
+    same(uniform, sweep)
+
+
+def test_light_that_is_no_number() -> None:
+    """Both pipelines drop it alike, and nobody is warned."""
+    field = overflowing(random_field(6, (9, 7, 8), components=(2, 2), occupied=0.8))
+    uniform, sweep = (
+        render(field, camera(EYES["inside"], 8), kind, Settings(step=1.0)) for kind in ("uniform", "sweep")
+    )
+    assert 0 < np.isnan(sweep.image).any(axis=2).sum() < sweep.image[..., 0].size
     same(uniform, sweep)
 
 
