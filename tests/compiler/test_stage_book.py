@@ -35,6 +35,7 @@ def apart(book: StageBook, work: object, layer: str, stage: str, beside: str = "
     return dataclasses.replace(made, layer=layer, stage=stage, beside=beside)
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[3]}")
 def test_equal_works_share_all_but_places(
     case: tuple[str, str, int, str, str | None], monkeypatch: pytest.MonkeyPatch

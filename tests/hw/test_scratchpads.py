@@ -127,6 +127,7 @@ def number_of(ctx: Any, port: Any) -> int:
     return int(ctx.get(port.as_value() if hasattr(port, "as_value") else port))
 
 
+@pytest.mark.fast_one_in(2)
 @pytest.mark.parametrize("name", MACHINES)
 def test_vin(name: str) -> None:
     bench = Bench(name)
@@ -142,6 +143,7 @@ def test_vin(name: str) -> None:
     bench.run(drive)
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("name", MACHINES)
 def test_vout(name: str) -> None:
     bench = Bench(name)
@@ -172,6 +174,7 @@ def test_vout(name: str) -> None:
     bench.run(drive)
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize("name", MACHINES)
 def test_prm(name: str) -> None:
     bench = Bench(name)
@@ -199,6 +202,7 @@ def test_prm(name: str) -> None:
     bench.run(drive)
 
 
+@pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize(("buffer", "word"), [(B.PRN, 16), (B.PRN_META, 8)])
 def test_prn(name: str, buffer: Buffer, word: int) -> None:
@@ -238,6 +242,7 @@ def load_indexed(bench: Bench, ctx: Any) -> None:
     bench.note(B.B_META, half, address // 2, tags, mask[::2])
 
 
+@pytest.mark.fast_one_in(2)
 @pytest.mark.parametrize("name", MACHINES)
 def test_gemm_operands(name: str) -> None:
     """Rows that the gemm engine is given hold every byte of A and B at its flat place; indices and tags likewise."""

@@ -61,6 +61,7 @@ def test_searches(slots: int, bits: int) -> None:
         assert not present or got[1] == place, f"seed {SEED}, item {n}"
 
 
+@pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(("terms", "bits"), SIZES)
 def test_sums_and_searches_change_places_every_cycle(terms: int, bits: int) -> None:
     rng = np.random.default_rng(SEED)
