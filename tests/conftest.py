@@ -27,8 +27,13 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TESTS = Path(__file__).parent
-# Of golden, compiler, simulator and schedules alone.
-WITHOUT_RTL = {TESTS / folder for folder in ("models", "models/numerics", "models/render", "compiler", "sim")}
+# Of golden, compiler, simulator and schedules alone, with the folders in them.
+WITHOUT_RTL = {TESTS / folder for folder in ("models", "compiler", "sim")}
+# Of the other folders, what has slow tests and builds nothing.
+BUILDS_NOTHING = {
+    "test_cli", "test_field_fit", "test_field_quality", "test_render_rtl", "test_row_memory", "test_scratchpads",
+    "test_train_rtl", "test_verilog",
+}  # fmt: skip
 BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6", "test_uneven_padding"}
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
 ONE_CASE_IS_FAST = {TESTS / "system"}
@@ -41,7 +46,7 @@ def in_verilator(path: Path) -> bool:
         return name.startswith("test_rtl_") or name in BUILDERS
     if folder.parent == TESTS / "hw":
         return folder.name == "cosim" or name.endswith("_rtl")
-    return folder not in WITHOUT_RTL
+    return name not in BUILDS_NOTHING and not WITHOUT_RTL.intersection(path.parents)
 
 
 def is_fast(item: pytest.Item, number: int) -> bool:
