@@ -58,7 +58,7 @@ def is_fast(item: pytest.Item, number: int) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark further cases slow; keep slow tests that may build in Verilator on one worker, so one builds at a time."""
+    """Mark further cases slow; keep slow tests that may build on one worker, so that two builds never run at once."""
     cases: Counter[str] = Counter()
     for item in items:
         test, _, case = item.nodeid.partition("[")
