@@ -248,6 +248,7 @@ def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"resultsin{''.join(str(out).split())}" in printed
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The orbit comes last, so that all else is there if it fails."""
     (tmp_path / "out" / "orbit.gif").mkdir(parents=True)

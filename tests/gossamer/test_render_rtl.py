@@ -59,6 +59,7 @@ def test_machine_that_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (tmp_path / "pictures.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_wrong_bits_cycles_and_faults_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Behind one memory a wrong bit and a late stage, behind the other a run that ends early."""
 

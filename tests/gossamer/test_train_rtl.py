@@ -84,6 +84,7 @@ def test_wrong_bits_and_cycles_show() -> None:
     assert found.steps[2].rtl_cycles == found.steps[2].sim_cycles + 1
 
 
+@pytest.mark.slow
 def test_command(
     found: RtlTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_pragma_for_unknown_module() -> None:
         emit_verilog(small(), name="top", pragmas={"elephant": "x"})
 
 
+@pytest.mark.slow
 def test_emission_is_repeatable() -> None:
     first, second = (emit_verilog(small(), name="top") for _ in range(2))
     assert first == second

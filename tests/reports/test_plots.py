@@ -98,6 +98,7 @@ def test_every_ledger_column_has_a_colour(result: Result) -> None:
     assert list(result["ledger"]) == list(LEDGER_COLORS)
 
 
+@pytest.mark.slow
 def test_files_have_the_same_bytes_each_time(result: Result, tmp_path: Path) -> None:
     files = save_plots(result, tmp_path)
     names = [f"{stem}.{kind}" for stem, kind in itertools.product(("speedup", "ledger"), ("png", "svg"))]

@@ -115,6 +115,7 @@ def test_one_cycle_of_reset_empties_the_array() -> None:
     assert np.array_equal(found, expected_banks(shape, chunks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drain_ports", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_latency_is_exact(drain_ports: int) -> None:
     """All sums are in the banks after `latency` cycles, and the last of them only then."""

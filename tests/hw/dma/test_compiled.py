@@ -57,6 +57,7 @@ def compiled(name: str, make: Callable[[Architecture], Program] = digits) -> tup
     return program.memory.size_bytes, tuple(shapes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_loads(name: str) -> None:
     architecture = load_architecture(name)

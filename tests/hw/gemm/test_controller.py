@@ -109,6 +109,7 @@ def test_steps_are_those_of_the_loops_walked_literally() -> None:
     check(ARRAYS["4x4"], range(8))
 
 
+@pytest.mark.slow
 def test_steps_of_chunks_side_by_side() -> None:
     check(ARRAYS["8x4 two chunks"], range(8))
 

@@ -12,6 +12,7 @@ from gossamer_models.errors import InputError
 ARRAY = Array(rows=4, columns=4)
 
 
+@pytest.mark.fast_one_in(2)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in RENDER_UNITS else n for n in UNITS])
 def test_ports_and_description_agree(name: str) -> None:
     text = unit_text(name, ARRAY, components=8)
