@@ -147,6 +147,24 @@ def test_nothing_to_run() -> None:
     Bench(architecture_of()).run(test)
 
 
+@pytest.mark.slow
+def test_stop_ends_behind_the_stage() -> None:
+    stage = stage_of([timed(Engine.LOAD, 60)] * 4)
+
+    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        await driver.load(program_of(stage, stage, stage))
+        await driver.start()
+        await ctx.tick().repeat(600)
+        await driver.stop()
+        await driver.wait()
+        assert (await driver.counters()).stages == 2
+        await driver.start()
+        await driver.wait()
+        assert (await driver.counters()).stages == 3
+
+    Bench(architecture_of()).run(test)
+
+
 def test_several_ports_are_refused() -> None:
     tiny = load_architecture("tiny-4x4")
     with pytest.raises(ValueError, match=r"`memory\.ports` must be 1, not 2"):

@@ -334,24 +334,6 @@ def test_watchdog_lets_slow_programs_run() -> None:
 
 
 @pytest.mark.slow
-def test_stop_ends_behind_the_stage() -> None:
-    stage = stage_of([SLOW] * 4)
-
-    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
-        await driver.load(program_of(stage, stage, stage), memory_bytes=DRAM_BYTES)
-        await driver.start()
-        await ctx.tick().repeat(600)
-        await driver.stop()
-        await driver.wait()
-        assert (await driver.counters()).stages == 2
-        await driver.start()
-        await driver.wait()
-        assert (await driver.counters()).stages == 3
-
-    Bench(architecture_of()).run(test)
-
-
-@pytest.mark.slow
 @WAYS
 def test_soft_reset_at_any_time(architecture: Architecture) -> None:
     """During the fetch, dealing and execution: bursts are drained, load and store are told to stop."""
