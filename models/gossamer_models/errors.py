@@ -13,7 +13,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class GossamerError(Exception):
-    """Base of every error that this project raises on purpose; ``str()`` is always one line."""
+    """Base of every error that this project raises on purpose, a tool's apart; ``str()`` is always one line."""
 
     def __str__(self) -> str:
         """Return the message with every run of white space folded into one blank."""

@@ -36,18 +36,7 @@ class Arithmetic(Enum):
         return x if self is Arithmetic.SINGLE else through_fp16(x, signed=signed)
 
     def stored(self, values: NDArray[Any], what: str) -> Float32:
-        """Return numbers of a field as this arithmetic reads them.
-
-        Parameters
-        ----------
-        values : array of float16 or float32
-        what : they are, for messages
-
-        Raises
-        ------
-        InputError
-            The machine cannot hold one of them: `stored_half`.
-        """
+        """Return numbers of a field as this arithmetic reads them; the machine's by `stored_half`, which may refuse."""
         return (values if self is Arithmetic.SINGLE else stored_half(values, what)).astype(np.float32)
 
     def exp(self, x: Float32) -> Float32:
