@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.rtl import run_machine
-from gossamer.verify_file import FileVerification, verify_image
+from gossamer.verify_file import MAX_RTL_CYCLES, FileVerification, verify_image
 from gossamer_compiler.objective import objective_of
 from gossamer_compiler.product import compile_product
 from gossamer_compiler.training import Hyperparameters, compile_training
@@ -30,10 +30,7 @@ from gossamer_models.sparsity import Pattern
 from gossamer_models.workload import Workload
 from gossamer_sim.executor import simulate
 
-__all__ = ["MAX_RTL_CYCLES", "Verification", "random_operands", "verify_product", "verify_program", "verify_training"]
-
-MAX_RTL_CYCLES = 20_000_000
-"""What the Verilated engine does in minutes; longer programs are refused."""
+__all__ = ["Verification", "random_operands", "verify_product", "verify_program", "verify_training"]
 
 _MAX_IMAGE_BYTES = 1 << 30
 _MAX_RECORDED_BYTES = 1 << 32

@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError, InputError
 from gossamer_models.golden.executor import run
+from gossamer_models.isa.loops import looks, nest
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.program_file import load_program
+from gossamer_models.timing.sequencer import LOOP_CYCLES
 from gossamer_sim.executor import simulate
 
 __all__ = [
-    "ORDERS", "FileVerification", "MachineRun", "MachineStoppedError", "RunMachine", "StageCycles", "verify_file",
-    "verify_image",
+    "MAX_RTL_CYCLES", "ORDERS", "FileVerification", "MachineRun", "MachineStoppedError", "RunMachine", "StageCycles",
+    "verify_file", "verify_image",
 ]  # fmt: skip
+
+MAX_RTL_CYCLES = 20_000_000
+"""What the Verilated machine does in minutes; longer programs are refused."""
 
 ORDERS = 3
 """Shuffled orders in which golden's engines take turns, besides the fixed one."""
@@ -94,17 +99,29 @@ def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = No
     Raises
     ------
     InputError
-        The file is missing or damaged, its image symbolic, or its Program illegal.
+        The file is missing or damaged, its image symbolic, or its Program illegal or too long.
     """
     program, architecture = load_program(path)
     if program.memory.data is None:
         raise InputError("the image is symbolic", "a program file with data", str(path))
+    cycles = _cycles_about(program, architecture)
+    if cycles > MAX_RTL_CYCLES:
+        raise InputError(f"the program takes {cycles} cycles or more", f"at most {MAX_RTL_CYCLES}", str(path))
     try:
         return verify_image(program, architecture, seed, machine if _in_rtl(program, architecture) else None)
     except MachineStoppedError:
         raise
     except GossamerError as error:
         raise InputError(str(error), "a Program that runs on golden", str(path)) from error
+
+
+def _cycles_about(program: Program, architecture: Architecture) -> int:
+    """Cycles of a Program, or the least that its loops take if that is too much already; 0 of one that is illegal."""
+    try:
+        least = LOOP_CYCLES * sum(looks(nest(stage.instructions)) for stage in program.stages)
+        return least if least > MAX_RTL_CYCLES else sum(_simulated(program, architecture, periodic=True))
+    except (GossamerError, ValueError):
+        return 0  # golden says better what is wrong
 
 
 def _in_rtl(program: Program, architecture: Architecture) -> bool:

@@ -91,11 +91,6 @@ class Template:
     -------
     fixed : the kind of all iterations; None if there may be several.
     levels : of the loops that may tell kinds apart, a bit each.
-
-    Raises
-    ------
-    ValueError
-        A modifier names a loop level that is not around the instruction.
     """
 
     def __init__(
@@ -118,8 +113,6 @@ class Template:
         for modifier in timed:
             name = names[modifier.field]
             levels = tuple([level for level in range(4) if modifier.levels >> level & 1])
-            if not levels or not set(levels) <= set(counts):
-                raise ValueError(f"modifier of `{name}` must name loops around it, not {levels}")
             rules.append(_Rule(name, modifier.kind, levels, modifier.value))
         self.rules = tuple(rules)
         # Where iterations that differ in places alone are of one kind, nobody asks for places.

@@ -14,8 +14,20 @@ from gossamer_compiler.product import compile_product
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
-from gossamer_models.isa.instructions import Dim, Format, Instruction, Load, Store, Vector, VectorOp
-from gossamer_models.isa.loops import walk
+from gossamer_models.isa.instructions import (
+    Dim,
+    EndLoop,
+    Format,
+    Instruction,
+    Load,
+    Loop,
+    Modifier,
+    ModifierKind,
+    Store,
+    Vector,
+    VectorOp,
+)
+from gossamer_models.isa.loops import field_number, walk
 from gossamer_models.isa.tokens import Buffer, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.program_file import save_program
@@ -160,6 +172,29 @@ def test_symbolic_and_illegal_programs_are_bad_input(tmp_path: Path, capsys: pyt
         save_program(program, MACHINE, path)
         assert main(["verify", str(path), "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ((Load(modifiers=(Modifier(field_number(Load, "dims"), ModifierKind.STEP, 1, 1),)),), "scalar field, not 17"),
+        ((Load(modifiers=(Modifier(field_number(Load, "wait"), ModifierKind.FIRST, 4, 1),)),), "loops around it"),
+        ((), "takes 12884901891 cycles or more; expected at most 20000000"),
+        ((Load(dims=(Dim(count=8, mem_stride=2, buf_stride=2), Dim(0xFFFF), Dim(0xFFFF)), buffer=Buffer.VIN),),
+         "cycles or more"),
+    ],
+    ids=["array", "loop that is not open", "endless loop", "endless load"],
+)  # fmt: skip
+def test_damaged_programs_are_bad_input(
+    body: tuple[Instruction, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instructions = (Loop(level=0, count=2 if body else 0xFFFFFFFF), *body, EndLoop(level=0))
+    bad = Program("bad", MACHINE.name, (StageProgram("a", "ff", instructions),), racing().memory)
+    save_program(bad, MACHINE, tmp_path / "p.gossamer")
+    assert main(["verify", str(tmp_path / "p.gossamer"), "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 def test_image_is_compared_as_saved(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class _StageExecution:
         """Take the next concrete instruction from the loops."""
         try:
             self._next = next(self._source, None)
-        except (ValueError, IndexError, KeyError) as error:
+        except ValueError as error:
             raise ExecutionError(f"{self._where()}, instruction {self._dealt}: {error}") from error
         if self._next is None:
             return

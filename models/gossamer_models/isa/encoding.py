@@ -12,7 +12,6 @@ from gossamer_models.isa.instructions import (
     Instruction,
     Load,
     Loop,
-    ModifierKind,
     Opcode,
     Prune,
     Stage,
@@ -57,8 +56,8 @@ def decode(data: bytes) -> Instruction:
     if word >> (OPCODE_BITS + used_bits):
         raise ValueError(f"bits above {OPCODE_BITS + used_bits} must be zero")
     decoded: Instruction = instruction
-    modified = any(modifier.kind != ModifierKind.NONE for modifier in decoded.modifiers)
-    if decoded.engine is Engine.SEQUENCER and (decoded.wait or decoded.signal or decoded.advance or modified):
+    plain = not (decoded.wait or decoded.signal or decoded.advance or decoded.modifiers)
+    if decoded.engine is Engine.SEQUENCER and not plain:
         raise ValueError(f"{decoded.opcode.name} must have no wait, signal, advance or modifiers")
     return decoded
 

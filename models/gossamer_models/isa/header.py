@@ -49,7 +49,8 @@ class Modifier:
 
     ``STEP`` adds value x counter (one level). ``FIRST`` and ``LAST`` act when the counters of *all* levels in
     the mask are at their first or last value: they OR into mask fields (wait, signal, advance) and replace
-    any other field.
+    any other field. Of several levels a ``STEP`` counts with the lowest. Illegal are the number of an array, a level
+    that is not open, and a ``STEP`` of no level.
     """
 
     field: int = bits(7, "number of the field in the instruction's own table")

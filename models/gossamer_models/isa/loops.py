@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from gossamer_models.isa.encoding import FORMATS
 from gossamer_models.isa.fields import changed
-from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Modifier, ModifierKind, Opcode
+from gossamer_models.isa.instructions import LOOP_LEVELS, EndLoop, Instruction, Loop, Modifier, ModifierKind, Opcode
 
-__all__ = ["Body", "field_names", "field_number", "first", "last", "nest", "resolve", "step", "walk"]
+__all__ = ["Body", "field_names", "field_number", "first", "last", "looks", "nest", "resolve", "step", "walk"]
 
 _I = TypeVar("_I", bound=Instruction)
 _MASK_FIELDS = frozenset({"wait", "signal", "advance"})
@@ -57,7 +57,10 @@ def last(cls: type[Instruction], name: str, levels: Sequence[int], value: int) -
 
 
 def resolve(instruction: _I, counters: Mapping[int, int], counts: Mapping[int, int]) -> _I:
-    """Concrete instruction at the given loop counters (level to index, level to iterations)."""
+    """Concrete instruction at the given loop counters (level to index, level to iterations).
+
+    Its modifiers are such as :func:`nest` lets pass.
+    """
     if not instruction.modifiers:
         return instruction
     names = _names(instruction.opcode)
@@ -65,7 +68,7 @@ def resolve(instruction: _I, counters: Mapping[int, int], counts: Mapping[int, i
     for modifier in instruction.modifiers:
         name = names[modifier.field]
         old = changes.get(name, getattr(instruction, name))
-        levels = [level for level in range(4) if modifier.levels >> level & 1]
+        levels = _levels(modifier)
         if modifier.kind == ModifierKind.STEP:
             changes[name] = old + modifier.value * counters[levels[0]]
         elif _acts(modifier.kind, levels, counters, counts):
@@ -94,7 +97,8 @@ def nest(instructions: Sequence[Instruction]) -> Body:
     Raises
     ------
     ValueError
-        Loops do not nest in ascending levels, have no iterations or are not closed.
+        Loops do not nest in ascending levels, have no iterations or are not closed, or a modifier names no scalar
+        field, a loop that is not open, or is a step of no loop.
     """
     stack: list[tuple[int, int, list[Instruction | Body]]] = [(-1, 1, [])]
     for instruction in instructions:
@@ -108,15 +112,44 @@ def nest(instructions: Sequence[Instruction]) -> Body:
                 raise ValueError(f"END_LOOP of level {instruction.level} closes no loop of that level")
             stack[-1][2].append(Body(level, count, tuple(items)))
         else:
+            if instruction.modifiers:
+                _check_modifiers(instruction, {level for level, _, _ in stack})
             stack[-1][2].append(instruction)
     if len(stack) != 1:
         raise ValueError(f"loop of level {stack[-1][0]} is not closed")
     return Body(-1, 1, tuple(stack[0][2]))
 
 
+def _check_modifiers(instruction: Instruction, opened: set[int]) -> None:
+    """Check that modifiers name scalar fields, and those in use loops that are open."""
+    names, arrays = _names(instruction.opcode), _arrays(instruction.opcode)
+    for modifier in instruction.modifiers:
+        if modifier.field >= len(names) or modifier.field in arrays:
+            raise ValueError(f"a modifier of {instruction.opcode.name} must name a scalar field, not {modifier.field}")
+        levels = _levels(modifier)
+        if modifier.kind and not (opened.issuperset(levels) and (levels or modifier.kind != ModifierKind.STEP)):
+            raise ValueError(f"modifier of `{names[modifier.field]}` must name loops around it, not {levels}")
+
+
+@cache
+def _arrays(opcode: Opcode) -> frozenset[int]:
+    """Numbers of the fields that modifiers cannot name."""
+    fields = dataclasses.fields(FORMATS[opcode])
+    return frozenset(number for number, field in enumerate(fields) if "struct" in field.metadata)
+
+
+def _levels(modifier: Modifier) -> list[int]:
+    return [level for level in range(LOOP_LEVELS) if modifier.levels >> level & 1]
+
+
 def walk(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
     """Concrete instructions of a stage in the order the sequencer deals them."""
     yield from _walk(nest(instructions), {}, {})
+
+
+def looks(body: Body) -> int:
+    """How often the sequencer looks at an instruction while it walks a body: at LOOP and END_LOOP, and behind it."""
+    return body.count * (1 + sum(1 + looks(item) if isinstance(item, Body) else 1 for item in body.items))
 
 
 def _walk(body: Body, counters: dict[int, int], counts: dict[int, int]) -> Iterator[Instruction]:

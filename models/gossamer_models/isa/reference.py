@@ -31,7 +31,7 @@ from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 __all__ = ["Row", "isa_header", "isa_reference", "rows"]
 
 _STRUCTURES = (Modifier, Dim)
-_PLAIN = "`wait`, `signal` and `advance` are zero, and no modifier is in use: anything else is illegal."
+_PLAIN = "`wait`, `signal`, `advance` and all bits of modifiers are zero: anything else is illegal."
 _NOTES: dict[Opcode, Sequence[str]] = {
     Opcode.STAGE: (_PLAIN,),
     Opcode.LOOP: (_PLAIN, "Fields of instructions in the body follow the counters through their modifiers."),

@@ -193,6 +193,7 @@ def test_vector_by_hand() -> None:
         (encode(Loop(count=1, signal=2)), "LOOP must have no wait, signal"),
         (encode(EndLoop(advance=1)), "END_LOOP must have no wait"),
         (encode(EndLoop(modifiers=(Modifier(kind=ModifierKind.FIRST),))), "END_LOOP must have no .* modifiers"),
+        (encode(Loop(count=1, modifiers=(Modifier(value=1),))), "LOOP must have no .* modifiers"),
     ],
 )
 def test_decoding_rejects(data: bytes, message: str) -> None:

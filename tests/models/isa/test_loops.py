@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossamer_models.isa.instructions import EndLoop, Instruction, Load, Loop, Modifier, ModifierKind
-from gossamer_models.isa.loops import field_number, first, last, nest, step, walk
+from gossamer_models.isa.loops import field_number, first, last, looks, nest, step, walk
 from gossamer_models.isa.tokens import Semaphore
+
+_BASE, _SIGNAL = field_number(Load, "buf_base"), field_number(Load, "signal")
 
 
 def loop(level: int, count: int, *body: Instruction) -> list[Instruction]:
@@ -78,6 +80,35 @@ def test_an_unused_modifier_does_nothing() -> None:
     assert list(walk(loop(0, 2, Load(buf_base=1, modifiers=(unused,))))) == [Load(buf_base=1)] * 2
 
 
+def test_first_and_last_of_no_loop_always_act() -> None:
+    changes = (Modifier(_BASE, ModifierKind.FIRST, 0, 3), Modifier(_SIGNAL, ModifierKind.LAST, 0, 4))
+    assert list(walk(loop(0, 2, Load(modifiers=changes)))) == [Load(buf_base=3, signal=4)] * 2
+
+
+def test_a_step_of_several_loops_counts_with_the_lowest() -> None:
+    body = loop(0, 2, *loop(1, 3, Load(modifiers=(Modifier(_BASE, ModifierKind.STEP, 0b11, 8),))))
+    assert [i.buf_base for i in walk(body) if isinstance(i, Load)] == [0, 0, 0, 8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("modifier", "message"),
+    [
+        (Modifier(100, ModifierKind.STEP, 1, 1), "a modifier of LOAD must name a scalar field, not 100"),
+        (Modifier(100, ModifierKind.NONE, 1, 1), "must name a scalar field, not 100"),
+        (Modifier(field_number(Load, "modifiers"), ModifierKind.STEP, 1, 1), "must name a scalar field, not 3"),
+        (Modifier(field_number(Load, "dims"), ModifierKind.FIRST, 1, 1), "must name a scalar field, not 17"),
+        (Modifier(_BASE, ModifierKind.STEP, 0, 1), "modifier of `buf_base` must name loops around it, not \\[\\]"),
+        (Modifier(_BASE, ModifierKind.STEP, 0b11, 1), "must name loops around it, not \\[0, 1\\]"),
+        (Modifier(_BASE, ModifierKind.LAST, 0b10, 1), "must name loops around it, not \\[1\\]"),
+        (Modifier(_BASE, ModifierKind.FIRST, 0b100, 1), "must name loops around it, not \\[2\\]"),
+    ],
+)
+def test_bad_modifiers(modifier: Modifier, message: str) -> None:
+    """Level 2 has been left, level 1 never entered."""
+    with pytest.raises(ValueError, match=message):
+        list(walk(loop(0, 2, *loop(2, 2), Load(modifiers=(modifier,)))))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -97,3 +128,11 @@ def test_bad_nests(body: list[Any], message: str) -> None:
 def test_a_step_out_of_the_field_is_an_error() -> None:
     with pytest.raises(ValueError, match="`buf_base` must lie in"):
         list(walk(loop(0, 2, Load(modifiers=(step(Load, "buf_base", 0, -1),)))))
+
+
+def test_looks() -> None:
+    """Three loads and the end; then two ends of an outer loop around six loads, three ends and a LOOP each."""
+    body = [Load(), Load(), Load()]
+    assert looks(nest(body)) == 4
+    assert looks(nest(loop(0, 2, *loop(1, 3, Load(), Load())))) == 1 + 1 + 2 * (1 + 1 + 3 * 3)
+    assert looks(nest(loop(0, 1 << 31, *loop(1, 1 << 31)))) > 1 << 62
