@@ -113,13 +113,12 @@ class Machine(wiring.Component):
             engine.instruction.valid.eq(instruction.valid),
             instruction.ready.eq(engine.instruction.ready),
             getattr(self._control, f"{name}_done").eq(engine.done),
+            getattr(self._control, f"{name}_fault").eq(engine.fault),
             engine.rewind.eq(self._control.rewind),
             self.events.accepted[place].eq(instruction.valid & instruction.ready),
             self.events.done[place].eq(engine.done),
             self.events.rewind.eq(self._control.rewind),
         ]
-        if hasattr(engine, "fault"):
-            m.d.comb += getattr(self._control, f"{name}_fault").eq(engine.fault)
 
     def _memory(self, m: Module) -> None:
         """Fetch and load share the read channels: no engine is busy while instructions are fetched."""

@@ -11,8 +11,27 @@ from gossamer_hw.cosim.executor import GemmCase
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Advance
+from gossamer_models.registers import Fault
 from gossamer_models.sparsity import META_VALID
 from tests.references.gemm_steps import walk_steps
+
+LEGAL = Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2)
+"""On an array of 4 rows, 4 slots, an adder of 4 cycles and at most 2 chunks side by side."""
+
+REFUSED: tuple[tuple[dict[str, Any], Fault], ...] = (
+    ({"dataflow": 1}, Fault.ILLEGAL),
+    ({"log2_li": 0}, Fault.ILLEGAL),
+    ({"log2_lj": 2}, Fault.ILLEGAL),
+    ({"log2_lr": 1}, Fault.ILLEGAL),
+    ({"log2_li": 0, "log2_lj": 0, "log2_lr": 2}, Fault.ILLEGAL),
+    ({"log2_li": 7, "log2_lj": 7, "log2_lr": 3}, Fault.ILLEGAL),
+    *(({name: 0}, Fault.ILLEGAL) for name in ("i2", "i1", "i0", "j", "r2", "r1", "r0", "entries", "chunk_words")),
+    ({"last_level": 0, "entries_last": 0}, Fault.ILLEGAL),
+    ({"rows_last": 5}, Fault.ILLEGAL),
+    ({"acc_base": 1}, Fault.ALIGNMENT),
+    ({"acc_base": 10}, Fault.ALIGNMENT),
+)
+"""Fields of which each makes it one that golden and the gemm engine refuse."""
 
 
 def random_instruction(rng: random.Random, array: Array, *, max_tiles: int = 6, max_words: int = 12) -> Gemm:

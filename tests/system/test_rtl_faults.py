@@ -28,6 +28,7 @@ from gossamer_models.isa.instructions import (
     Vector,
     VectorOp,
 )
+from gossamer_models.isa.loops import field_number
 from gossamer_models.isa.tokens import Buffer, Engine, Semaphore
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program
@@ -183,6 +184,19 @@ def test_illegal_instructions() -> None:
     trials += [
         Trial(f"prune {field}", updating, changed(updating, prune, **field), Fault.ILLEGAL, Engine.PRUNE, prune)
         for field in (*({"mode": int(mode)} for mode in PruneMode if mode), {"of": 7}, {"valid": 0})
+    ]
+    gemm = place_of(case, Gemm)
+    always = Modifier(field_number(Gemm, "dataflow"), ModifierKind.FIRST, levels=0, value=1)
+    trials += [
+        Trial(f"gemm {field}", case, changed(case, gemm, **field), fault, Engine.GEMM, gemm)
+        for field, fault in (
+            ({"chunk_words": 0}, Fault.ILLEGAL),
+            ({"i0": 0}, Fault.ILLEGAL),
+            ({"log2_lr": 3}, Fault.ILLEGAL),
+            ({"dataflow": 1}, Fault.ILLEGAL),
+            ({"modifiers": (always,)}, Fault.ILLEGAL),
+            ({"acc_base": 2}, Fault.ALIGNMENT),
+        )
     ]
     open_loop = dataclasses.replace(case.program.stages[0], instructions=(Loop(level=0, count=2), items[load]))
     left_open = dataclasses.replace(case.program, stages=(open_loop,))

@@ -51,7 +51,7 @@ class Control(wiring.Component):
     rewind : to all engines.
     stop : to load and store: issue no more bursts.
     clear : reset everything but this unit in the next cycle.
-    load_instruction, load_done, load_fault, ... : per engine, gemm without a fault.
+    load_instruction, load_done, load_fault, ... : per engine.
 
     Raises
     ------
@@ -79,8 +79,7 @@ class Control(wiring.Component):
             name = engine.name.lower()
             members[f"{name}_instruction"] = Out(stream.Signature(command_layout(DEALT[engine][1])))
             members[f"{name}_done"] = In(1)
-            if name != "gemm":
-                members[f"{name}_fault"] = In(FAULT_BITS)
+            members[f"{name}_fault"] = In(FAULT_BITS)
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Elaboratable:
@@ -89,9 +88,8 @@ class Control(wiring.Component):
         m.submodules.registers = registers = self._registers
         m.submodules.run = self._run = run = Run()
         clear = ResetInserter(run.clear)
-        chunks = self._architecture.array.chunks
         self._word_bits = 8 * self._width if self._architecture.serial_dealing else None
-        self._sequencer = WordSequencer(chunks, word_bits=self._word_bits) if self._word_bits else Sequencer(chunks)
+        self._sequencer = WordSequencer(word_bits=self._word_bits) if self._word_bits else Sequencer()
         m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
         m.submodules.fetcher = clear(self._fetcher)
         self._semaphores = Semaphores()
@@ -192,7 +190,7 @@ class Control(wiring.Component):
             instruction.valid.eq(queue.instruction.valid),
             queue.instruction.ready.eq(instruction.ready),
             queue.done.eq(getattr(self, f"{name}_done")),
-            queue.fault.eq(getattr(self, f"{name}_fault", 0)),
+            queue.fault.eq(getattr(self, f"{name}_fault")),
             *(known[part].eq(getattr(queue, part)) for part in ("busy", "pending", "index")),
             known.idle.eq(queue.idle & ~failed & ~spilled),
             known.done.eq(queue.busy & queue.done),

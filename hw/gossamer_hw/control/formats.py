@@ -7,7 +7,7 @@ from amaranth.hdl import Mux, Value
 from gossamer_hw.layouts import HEADER_BITS
 from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
 from gossamer_models.isa.fields import leaves
-from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Gemm, Instruction, Modifier, Opcode
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Modifier, Opcode
 from gossamer_models.isa.reference import Row, rows
 from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 
@@ -54,12 +54,11 @@ def tails(word: Value) -> dict[int, Value]:
     return behind
 
 
-def illegal(word: Value, behind: Mapping[int, Value], modified: Value, chunks: int) -> Value:
+def illegal(word: Value, behind: Mapping[int, Value], modified: Value) -> Value:
     """Whether the opcode is none, or a bit is set that its format does not have.
 
     Sequencer instructions have no use for the common header: it must be zero there, and they may not be ``modified``.
-    Modifiers in the word are not looked at. No RTL is weight-stationary, and this one has at most ``chunks`` chunks
-    side by side.
+    Modifiers in the word are not looked at. What fields say is for their engine to judge, behind the modifiers.
 
     Parameters
     ----------
@@ -70,9 +69,6 @@ def illegal(word: Value, behind: Mapping[int, Value], modified: Value, chunks: i
         extra = behind[_end(cls)]
         if cls.engine is Engine.SEQUENCER:
             extra = extra | word[OPCODE_BITS : extent(Instruction, "modifiers").start].any() | modified
-        if cls is Gemm:
-            extra = extra | field(word, Gemm, "dataflow").any()
-            extra = extra | (field(word, Gemm, "log2_lr") >= chunks.bit_length())
         found = Mux(word[:OPCODE_BITS] == int(opcode), extra, found)
     return found
 

@@ -70,8 +70,7 @@ class Sequencer(wiring.Component):
     fault, index : pulse, and the place in the stage of whose fault it is.
     """
 
-    def __init__(self, chunks: int = 1) -> None:
-        self._chunks = chunks
+    def __init__(self) -> None:
         super().__init__(
             {
                 "begin": In(1),
@@ -120,7 +119,7 @@ class Sequencer(wiring.Component):
             self.index.eq(Mux(self._in_header, NO_INDEX, self._place)),
         ]
         self._dress(m, word)
-        self._illegal = illegal(word, behind, self._resolver.modified, self._chunks)
+        self._illegal = illegal(word, behind, self._resolver.modified)
         with m.FSM():
             self._fetch_header(m)
             self._walk(m, word)

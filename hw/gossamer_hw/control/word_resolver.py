@@ -21,7 +21,7 @@ from gossamer_hw.control.loops import COUNTER_BITS, counters_layout
 from gossamer_hw.control.modifiers import VALUE_BITS, changed, effect, multiplied
 from gossamer_models.architecture import LEAST_DEALT_BITS
 from gossamer_models.isa.encoding import FORMATS, OPCODE_BITS
-from gossamer_models.isa.instructions import EndLoop, Gemm, Instruction, Loop, Stage
+from gossamer_models.isa.instructions import EndLoop, Instruction, Loop, Stage
 
 __all__ = ["WordResolver"]
 
@@ -31,7 +31,7 @@ _MODIFIERS = (OPERANDS_START - _MODIFIERS_START) // MODIFIER_BITS
 _KEPT = [
     slice(0, _MODIFIERS_START),
     *(extent(cls, name) for cls, name in ((Stage, "length"), (Stage, "credits"), (Loop, "level"), (Loop, "count"))),
-    *(extent(cls, name) for cls, name in ((EndLoop, "level"), (Gemm, "dataflow"), (Gemm, "log2_lr"))),
+    extent(EndLoop, "level"),
 ]
 
 
@@ -53,9 +53,8 @@ class WordResolver(wiring.Component):
     Members
     -------
     load, row, loaded : put a word in its place, all in order from row 0 on.
-    head : of what has been loaded, the opcode, the common header without modifiers, what the sequencer's own
-        instructions say and what makes a GEMM illegal; at their places in an instruction, elsewhere zeros. As loaded,
-        whatever modifiers do.
+    head : of what has been loaded, the opcode, the common header without modifiers and what the sequencer's own
+        instructions say; at their places in an instruction, elsewhere zeros. As loaded, whatever modifiers do.
     behind : whether a bit is set at or above each of :data:`~gossamer_hw.control.formats.ENDS`.
     modified : modifiers are left.
     run : take modifiers until they are no longer ``pending``, in all cycles from the first to the last.

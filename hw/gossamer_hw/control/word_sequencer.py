@@ -24,8 +24,6 @@ class WordSequencer(Sequencer):
 
     Parameters
     ----------
-    chunks
-        Most chunks side by side.
     word_bits
         Of a word.
 
@@ -35,9 +33,9 @@ class WordSequencer(Sequencer):
     load_dealt, store_dealt, ... : words of an instruction, in order; once the first is taken, the others are.
     """
 
-    def __init__(self, chunks: int = 1, *, word_bits: int) -> None:
+    def __init__(self, *, word_bits: int) -> None:
         self._word_bits, self._rows = word_bits, WORD_BITS // word_bits
-        super().__init__(chunks)
+        super().__init__()
 
     def _read_members(self) -> dict[str, Any]:
         return {"line": Out(range(self._rows * MAX_STAGE_INSTRUCTIONS)), "word": In(self._word_bits)}

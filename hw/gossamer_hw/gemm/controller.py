@@ -23,8 +23,8 @@ class IssueController(wiring.Component):
     Li x Lj x Lr cycles to prepare, a word one, the first word of a tile two; neither ever takes less to issue, so the
     steps never wait.
 
-    The instruction must hold: entries from 1 on; r2 * r1 * r0 and every coordinate of a slot within 24 bits (signed for
-    coordinates); Li x Lj x Lr legal and at least 2.
+    The instruction must be one that :func:`~gossamer_hw.gemm.engine_checks.gemm_fault` lets pass, with r2 * r1 * r0 and
+    every coordinate of a slot within 24 bits (signed for coordinates); a larger product is taken modulo 2^24.
 
     Parameters
     ----------

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.array import SystolicArray
 from gossamer_hw.gemm.controller import IssueController
+from gossamer_hw.gemm.engine_checks import gemm_fault
 from gossamer_hw.gemm.operands import ColumnBuffer, RowBuffer, column_command, row_command, tag_layout, write_layout
 from gossamer_hw.gemm.records import Places
 from gossamer_hw.layouts import operand_layout
@@ -16,12 +17,14 @@ from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.isa.tokens import Advance
+from gossamer_models.registers import Fault
 from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["COLUMN_MODULE", "ROW_MODULE", "GemmEngine", "gemm_command"]
 
 ROW_MODULE = "gossamer_row_buffer"
 COLUMN_MODULE = "gossamer_column_buffer"
+FAULT_BITS = 4
 
 
 def gemm_command() -> data.StructLayout:
@@ -35,6 +38,8 @@ class GemmEngine(wiring.Component):
     An instruction takes as many cycles from the one in which it is accepted to the one in which ``done`` is set as
     :func:`gossamer_models.timing.gemm.gemm_cycles` says. In that cycle the next one may be accepted, and the
     accumulators hold all results.
+
+    What :func:`~gossamer_hw.gemm.engine_checks.gemm_fault` refuses ends two cycles after it is accepted.
 
     Buffers have two halves. Half h of A begins at word address ``h << a_bits``, of B and the accumulators likewise. The
     engine works on its current halves, which ``advance`` toggles at the end.
@@ -50,8 +55,9 @@ class GemmEngine(wiring.Component):
 
     Members
     -------
-    instruction : instructions; those of ``acc_base`` must be a multiple of the rows.
+    instruction : instructions.
     done : the last results of an instruction are in the accumulators.
+    fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
     rewind : return to half 0 of all buffers; only while idle.
     write_a : fills A by bytes; a row is one word of every row of the array.
     write_values, write_tags
@@ -102,6 +108,7 @@ class GemmEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(gemm_command())),
                 "done": Out(1),
+                "fault": Out(FAULT_BITS),
                 "rewind": In(1),
                 "write_a": In(
                     write_layout(address_bits=self.places.a_bits + 1, unit_bits=8, units=2 * array.group * array.rows)
@@ -133,7 +140,8 @@ class GemmEngine(wiring.Component):
         """
         command = Signal(gemm_command())
         busy = Signal()
-        accepted = Signal()
+        accepted, refused = Signal(), Signal()
+        found, fault = Signal(FAULT_BITS), Signal(FAULT_BITS)
         log2_slots = command.operands.log2_li + command.operands.log2_lj
         if self._config.chunks > 1:
             log2_slots = log2_slots + command.operands.log2_lr
@@ -142,8 +150,15 @@ class GemmEngine(wiring.Component):
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),
             self._controller.instruction.eq(command.operands),
+            # In front of the register: behind it the check would be in the way of all that a start sets.
+            found.eq(gemm_fault(self.instruction.payload.operands, self._config)),
         ]
-        m.d.sync += self._controller.start.eq(accepted)
+        m.d.sync += [
+            self._controller.start.eq(accepted & (found == Fault.NONE)),
+            refused.eq(accepted & (found != Fault.NONE)),
+            fault.eq(found),
+            self.fault.eq(Mux(refused, fault, Fault.NONE)),
+        ]
         with m.If(accepted):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
 
@@ -161,7 +176,7 @@ class GemmEngine(wiring.Component):
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         ending = Signal()
-        m.d.comb += ending.eq(wait == 1)
+        m.d.comb += ending.eq((wait == 1) | refused)
         m.d.sync += self.done.eq(ending)
         with m.If(ending):
             m.d.sync += busy.eq(0)

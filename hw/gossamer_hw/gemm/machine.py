@@ -35,7 +35,7 @@ class GemmMachine(wiring.Component):
     All others are the engine's ports of the same name.
     """
 
-    _PASSED = ("done", "rewind", "accumulator_address", "accumulators")
+    _PASSED = ("done", "fault", "rewind", "accumulator_address", "accumulators")
 
     def __init__(self, architecture: Architecture) -> None:
         self._engine = GemmEngine(architecture)

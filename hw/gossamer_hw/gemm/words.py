@@ -56,7 +56,7 @@ class WordGenerator(wiring.Component):
         loops = LoopCounter(m, [tile.count[level] for level in range(3)], name="word")
         sums = self._sums(m, loops)
         # Words are left; the chunk under way is the tile's first; the position at which it ends.
-        some, first_chunk, boundary = Signal(), Signal(), Signal(POSITION_BITS)
+        some, first_chunk, boundary = Signal(), Signal(), Signal(POSITION_BITS + 1)
         inside = Signal()
         m.d.comb += [
             inside.eq(some & (sums["position"].value < boundary)),

@@ -17,6 +17,7 @@ from gossamer_models.sparsity import META_VALID
 __all__ = ["gemm"]
 
 _GATHERED_ELEMENTS = 1 << 22
+_MAX_WORDS = (1 << 24) - 1
 
 Int64 = NDArray[np.int64]
 
@@ -47,19 +48,20 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, a half is read that nothing filled, or the array lacks the dataflow or the slots.
-    InputError
-        A chunk has no words.
+        An address leaves its buffer, a half is read that nothing filled, there are no tiles, words or entries, or the
+        array lacks the dataflow or the slots.
     """
     g = instruction
     array = machine.architecture.array
-    if g.rows_last > array.rows:
-        raise ExecutionError(f"`rows_last` must be at most {array.rows}, not {g.rows_last}")
+    _check_counts(g, array)
     if g.dataflow == Dataflow.WS:
         if "ws" not in array.dataflows:
             raise ExecutionError("the array is built without the weight-stationary dataflow")
         if g.li * g.lj > array.chain_slots:
             raise ExecutionError(f"Li x Lj must be at most {array.chain_slots} (`chain_slots`), not {g.li} x {g.lj}")
+    elif not array.add_latency_cycles <= g.turns <= array.slots:
+        limits = f"{array.add_latency_cycles}..{array.slots} (`add_latency_cycles`, `slots`)"
+        raise ExecutionError(f"Li x Lj x Lr must lie in {limits}, not {g.li} x {g.lj} x {g.lr}")
     _check_chunks(g, array)
     accumulators = _accumulators(machine, g)
     words = g.r2 * g.r1 * g.r0 * g.lr
@@ -105,6 +107,19 @@ def _grid(*counts: int) -> Int64:
 
 def _parts(slots: _Slots) -> tuple[Int64, Int64, Int64, Int64]:
     return slots.i2, slots.i1, slots.i0, slots.li
+
+
+def _check_counts(g: Gemm, array: Array) -> None:
+    counts = ("i2", "i1", "i0", "j", "r2", "r1", "r0", "entries", "chunk_words")
+    for name in counts if g.last_level == NO_LEVEL else (*counts, "entries_last"):
+        if not getattr(g, name):
+            raise ExecutionError(f"`{name}` must be at least 1, not 0")
+    if g.r2 * g.r1 * g.r0 > _MAX_WORDS:
+        raise ExecutionError(f"`r2` x `r1` x `r0` must be at most {_MAX_WORDS}, not {g.r2} x {g.r1} x {g.r0}")
+    if g.rows_last > array.rows:
+        raise ExecutionError(f"`rows_last` must be at most {array.rows}, not {g.rows_last}")
+    if g.acc_base % array.rows:
+        raise ExecutionError(f"`acc_base` must be a multiple of the {array.rows} rows, not {g.acc_base}")
 
 
 def _check_chunks(g: Gemm, array: Array) -> None:

@@ -51,6 +51,8 @@ _NOTES: dict[Opcode, Sequence[str]] = {
     Opcode.GEMM: (
         "A product is exact, and counts only if A word and B entry are valid; an addition rounds to nearest even.",
         "A chunk's sum starts at +0; the first is stored (or added, see `accumulate`), later ones are added in order.",
+        "Illegal: loops, entries or chunks of nothing; Li Lj Lr that the array lacks; `rows_last` above R.",
+        "`acc_base` is a multiple of R; r2 r1 r0 is below 2^24.",
     ),
     Opcode.PRUNE: (
         "Order of magnitude: the fp16 pattern without its sign, unsigned; of equal ones the lower index wins.",

@@ -96,8 +96,7 @@ class _Engine(Elaboratable):
         busy, left, code = Signal(), Signal(_DURATION_BITS), Signal(4)
         waits = (code == HANGS) | ((code == UNTIL_STOP) & ~self._dut.stop)
         m.d.comb += [done.eq(busy & (left == 0) & ~waits), instruction.ready.eq(~busy | done)]
-        if self._engine is not Engine.GEMM:
-            m.d.comb += getattr(self._dut, f"{name}_fault").eq(code & ~(code >= UNTIL_STOP).replicate(4))
+        m.d.comb += getattr(self._dut, f"{name}_fault").eq(code & ~(code >= UNTIL_STOP).replicate(4))
         m.d.sync += [left.eq(left - (left != 0)), busy.eq(busy & ~done)]
         with m.If(instruction.valid & instruction.ready):
             m.d.sync += [busy.eq(1), left.eq(said), code.eq(said[_DURATION_BITS:] if self._faults else 0)]

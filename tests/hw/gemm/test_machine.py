@@ -35,31 +35,31 @@ def machine_of(shape: str) -> Architecture:
     )
 
 
+async def fill(ctx: Any, dut: GemmMachine, stimulus: dict[str, Any], number: int) -> None:
+    """Write what a case has in the buffers."""
+    entry_bits = len(dut.b_entries.as_value()) // len(dut.b_enable)
+    for name, port, width in (("a", dut.a_words, 16), ("b", dut.b_entries, entry_bits)):
+        enable = getattr(dut, f"{name}_enable")
+        ctx.set(enable, -1)
+        for address, row in zip(stimulus[f"{name}_address_{number}"], stimulus[f"{name}_data_{number}"], strict=True):
+            ctx.set(getattr(dut, f"{name}_address"), int(address))
+            ctx.set(port.as_value(), sum(int(item) << (width * i) for i, item in enumerate(row)))
+            await ctx.tick()
+        ctx.set(enable, 0)
+
+
 def execute(architecture: Architecture, cases: Sequence[GemmCase]) -> list[tuple[int, int, Float32]]:
     """Run cases as the cosimulation does; for each its cycles, as counted here and by the machine, and its results."""
     dut = GemmMachine(architecture)
     stimulus = stimulus_of(architecture, cases)
-    entry_bits = len(dut.b_entries.as_value()) // architecture.array.columns
     runs = []
-
-    async def load(ctx: Any, number: int) -> None:
-        for name, port, width in (("a", dut.a_words, 16), ("b", dut.b_entries, entry_bits)):
-            enable = getattr(dut, f"{name}_enable")
-            ctx.set(enable, -1)
-            for address, row in zip(
-                stimulus[f"{name}_address_{number}"], stimulus[f"{name}_data_{number}"], strict=True
-            ):
-                ctx.set(getattr(dut, f"{name}_address"), int(address))
-                ctx.set(port.as_value(), sum(int(item) << (width * i) for i, item in enumerate(row)))
-                await ctx.tick()
-            ctx.set(enable, 0)
 
     async def drive(ctx: Any) -> None:
         for number in range(len(cases)):
             ctx.set(dut.rewind, bool(stimulus[f"rewind_{number}"]))
             await ctx.tick()
             ctx.set(dut.rewind, 0)
-            await load(ctx, number)
+            await fill(ctx, dut, stimulus, number)
             ctx.set(dut.instruction.as_value(), int.from_bytes(stimulus[f"command_{number}"].tobytes(), "little"))
             ctx.set(dut.instruction_valid, 1)
             assert ctx.get(dut.instruction_ready)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import InputError
 from gossamer_models.golden import gemm_engine
 from gossamer_models.golden.gemm_engine import gemm
 from gossamer_models.golden.state import ExecutionError, Machine
 from gossamer_models.isa.instructions import NO_LEVEL, Gemm
 from gossamer_models.isa.tokens import Buffer, Engine
 from gossamer_models.numerics.formats import Float16, Float32, UInt8
-from tests.references.gemm_instructions import random_instruction
+from tests.references.gemm_instructions import LEGAL, REFUSED, random_instruction
 from tests.references.operands import any_fp16, any_fp32, assert_same_bits, fp32
 
 # Addresses of the random instructions reach this far below zero.
@@ -151,11 +150,15 @@ def test_only_the_tiles_are_written(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"acc_base": 2033}, r"accumulator words 2033\.\.2048 exceed the 2048 there are"),
+        ({"acc_base": 2036}, r"accumulator words 2036\.\.2051 exceed the 2048 there are"),
         ({"a_base": 2048}, r"A words 2048\.\.2048 must lie in 0\.\.2047"),
         ({"a_base": -1}, r"A words -1\.\.-1"),
         ({"b_base": 4090}, r"B entries 4090\.\.4105 must lie in 0\.\.4095"),
         ({"rows_last": 5}, "`rows_last` must be at most 4, not 5"),
+        ({"acc_base": 6}, "`acc_base` must be a multiple of the 4 rows, not 6"),
+        ({"r0": 0}, "`r0` must be at least 1, not 0"),
+        ({"r2": 257, "r1": 65535}, "`r2` x `r1` x `r0` must be at most 16777215, not 257 x 65535 x 1"),
+        ({"log2_li": 0}, r"Li x Lj x Lr must lie in 4\.\.4 \(`add_latency_cycles`, `slots`\), not 1 x 2 x 1"),
     ],
 )
 def test_out_of_bounds(machine: Machine, fields: dict[str, Any], message: str) -> None:
@@ -170,10 +173,13 @@ def test_words_out_of_bounds_are_not_fetched(machine: Machine) -> None:
     gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, li_last=2, a_base=-1, x_base=-1))
 
 
-def test_a_chunk_needs_words(machine: Machine) -> None:
+@pytest.mark.parametrize("fields", [fields for fields, _ in REFUSED], ids=str)
+def test_what_the_machine_refuses(machine: Machine, fields: dict[str, Any]) -> None:
+    machine.architecture = with_chunks(machine.architecture, 2)
     fill(machine, 0)
-    with pytest.raises(InputError, match="chunk_words must be a positive integer"):
-        gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8))
+    gemm(machine, dataclasses.replace(LEGAL, entries_last=0))
+    with pytest.raises(ExecutionError):
+        gemm(machine, dataclasses.replace(LEGAL, **fields))
 
 
 @pytest.mark.parametrize("missing", [Buffer.A, Buffer.B, Buffer.B_META, Buffer.ACC])
@@ -200,7 +206,8 @@ def test_chunks_side_by_side_must_be_built_and_divide_the_words(machine: Machine
 def test_chunks_side_by_side_are_added_in_their_order(machine: Machine) -> None:
     """Chunks 0, 1, 2, 3 of one word each, two by two: the bits of the same chunks one by one."""
     *_, acc = fill(machine, 0)
-    machine.architecture = with_chunks(machine.architecture, 2)
+    eight = machine.architecture.array.model_copy(update={"chunks": 2, "slots": 8})
+    machine.architecture = machine.architecture.model_copy(update={"array": eight})
     gemm(machine, Gemm(log2_lj=2, entries=8, chunk_words=1, r0=4, a_r0=1, b_r0=32))
     one_by_one = acc[:16].copy()
     beside = Gemm(log2_lj=2, log2_lr=1, entries=8, chunk_words=1, r0=2, a_r0=2, b_r0=64, a_lr=1, b_lr=32)
