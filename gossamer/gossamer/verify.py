@@ -27,6 +27,7 @@ from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.shapes import infer
 from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.status import require_in_rtl
 from gossamer_models.workload import Workload
 from gossamer_sim.executor import simulate
 
@@ -77,15 +78,13 @@ def verify_program(program: Program, architecture: Architecture, seed: int) -> V
     InputError
         The Program would take Verilator too long.
     UnsupportedError
-        It has vector operations that do not exist in RTL.
+        It has instructions that do not exist in RTL.
     """
     if "ws" in program.dataflows:
         return verify_image(program, architecture, seed)
     if not architecture.whole_in_rtl:
         return _verify_engine(program, architecture, seed)
-    if program.modelled_operations:
-        names = ", ".join(program.modelled_operations)
-        raise UnsupportedError(f"no RTL has {names}, which program {program.name!r} needs", "a network without them")
+    require_in_rtl(program)
     total = simulate(program, architecture, memory="ideal").cycles
     if total > MAX_RTL_CYCLES:
         raise InputError(f"the program takes {total} cycles in RTL", f"at most {MAX_RTL_CYCLES}: a smaller problem")

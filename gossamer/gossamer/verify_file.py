@@ -14,6 +14,7 @@ from gossamer_models.isa.loops import looks, nest
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.program_file import load_program
 from gossamer_models.timing.sequencer import LOOP_CYCLES
+from gossamer_models.timing.status import rtl_lacks
 from gossamer_sim.executor import simulate
 
 __all__ = [
@@ -125,7 +126,7 @@ def _cycles_about(program: Program, architecture: Architecture) -> int:
 
 
 def _in_rtl(program: Program, architecture: Architecture) -> bool:
-    return architecture.whole_in_rtl and not program.modelled_operations and "ws" not in program.dataflows
+    return architecture.whole_in_rtl and rtl_lacks(program) is None
 
 
 def verify_image(

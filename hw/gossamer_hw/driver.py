@@ -28,6 +28,7 @@ from gossamer_models.registers import (
     identification,
     unnamed_fields,
 )
+from gossamer_models.timing.status import require_in_rtl
 
 __all__ = ["AsyncBus", "AsyncDriver", "Bus", "Driver", "FaultReport", "Memory", "RunCounters", "Status"]
 
@@ -135,16 +136,18 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The program needs more than `memory_bytes`, the driver has no memory, or as :meth:`point`; nothing is
-            written then.
+            The program needs more than `memory_bytes`, or what no RTL has, the driver has no memory, or as
+            :meth:`point`; nothing is written then.
         """
         if self._memory is None:
             raise GossamerError("a driver without a memory cannot load a program")
+        require_in_rtl(program)
         stages, base = encode_program(program), program_base(program)
         size = base + len(stages) if memory_bytes is None else memory_bytes
         if base + len(stages) > size:
             raise GossamerError(f"program {program.name!r} needs {base + len(stages)} bytes of DRAM, not {size}")
         _check_run(base, len(program.stages), size, watchdog_cycles)
+        await self._check_rests()
         if program.memory.data is not None:
             self._memory.write(0, program.memory.data.tobytes())
         self._memory.write(base, stages)
@@ -158,13 +161,19 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            A value does not fit its register; nothing is written then.
+            A value does not fit its register, or the machine runs; nothing is written then.
         """
         _check_run(base, stages, memory_bytes, watchdog_cycles)
+        await self._check_rests()
         await self._registers.write_wide("PROGRAM_BASE", base)
         await self._registers.write_wide("MEMORY_SIZE", memory_bytes)
         await self._registers.write("PROGRAM_STAGES", stages)
         await self._registers.write("WATCHDOG", watchdog_cycles)
+
+    async def _check_rests(self) -> None:
+        """Check that no run is under way, whose stages, data and size of DRAM would change."""
+        if (await self.status()).state is State.RUNNING:
+            raise GossamerError("a machine that is RUNNING takes no other program: wait for it, or reset it")
 
     async def start(self) -> None:
         """Enable the interrupt, forget past ones and start the run.

@@ -23,6 +23,8 @@ from gossamer_models.isa.instructions import (
     Loop,
     Modifier,
     ModifierKind,
+    Prune,
+    PruneMode,
     Store,
     Vector,
     VectorOp,
@@ -195,6 +197,16 @@ def test_damaged_programs_are_bad_input(
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
+
+
+def test_what_no_rtl_has_is_verified_without_it(tmp_path: Path) -> None:
+    fill = Vector(op=VectorOp.FILL, format=Format.FP16, count=64, signal=Semaphore.WEIGHT_FULL)
+    draw = Prune(keep=2, of=8, valid=8, mode=PruneMode.UNBIASED, wait=Semaphore.WEIGHT_FULL)
+    drawing = Program("draw", MACHINE.name, (StageProgram("a", "wu", (fill, draw)),), racing().memory)
+    save_program(drawing, MACHINE, tmp_path / "p.gossamer")
+    found = verify_file(tmp_path / "p.gossamer", machine=faithful)
+    assert found.passed
+    assert found.rtl_cycles is None
 
 
 def test_image_is_compared_as_saved(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Driver against a register bus that is a dictionary: what it writes, what it makes of what it reads."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from gossamer_hw.driver import AsyncDriver, Driver, FaultReport
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import GossamerError
-from gossamer_models.isa.instructions import Load, Vector
+from gossamer_models.isa.instructions import Dataflow, Gemm, Instruction, Load, Prune, PruneMode, Vector, VectorOp
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.program_encoding import encode_program, program_base
@@ -75,6 +77,36 @@ def test_load_needs_room() -> None:
     with pytest.raises(GossamerError, match="program 'p' needs 8960 bytes of DRAM, not 8191"):
         Driver(machine, machine).load(program_of(), memory_bytes=8191)
     assert not machine.writes
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Vector(op=VectorOp.GELU), "no RTL has GELU, which program 'p' needs"),
+        (Prune(keep=2, of=8, mode=PruneMode.UNBIASED), "program 'p' prunes in a mode that no RTL has"),
+        (Gemm(dataflow=Dataflow.WS), "program 'p' is weight-stationary, which no RTL is"),
+    ],
+)
+def test_programs_that_no_rtl_runs(item: Instruction, message: str) -> None:
+    machine, program = Machine(), program_of()
+    wrong = dataclasses.replace(program, stages=(*program.stages, StageProgram("c", "ff", (item,))))
+    with pytest.raises(GossamerError, match=message):
+        Driver(machine, machine).load(wrong)
+    assert not machine.writes
+    assert not any(machine.memory)
+
+
+def test_a_run_keeps_its_program() -> None:
+    machine = Machine()
+    machine.states = [State.RUNNING]
+    driver = Driver(machine, machine)
+    busy = "a machine that is RUNNING takes no other program"
+    with pytest.raises(GossamerError, match=busy):
+        driver.load(program_of())
+    with pytest.raises(GossamerError, match=busy):
+        driver.point(0, 1, 1 << 16, 0)
+    assert not machine.writes
+    assert not any(machine.memory)
 
 
 def test_memory_that_others_write() -> None:

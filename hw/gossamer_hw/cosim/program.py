@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.machine_jobs import MEMORIES, Change, Failure, Job, JobResult
 from gossamer_models.architecture import Architecture
-from gossamer_models.errors import InputError, UnsupportedError
+from gossamer_models.errors import InputError
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program, program_base
-from gossamer_models.timing.status import prune_in_rtl
+from gossamer_models.timing.status import require_in_rtl
 
 __all__ = [
     "IDEAL",
@@ -91,18 +91,12 @@ def program_job(
     InputError
         The image is symbolic, there is no such tensor or no such memory, or bytes do not fit their tensor.
     UnsupportedError
-        The Program prunes in a mode, or has vector operations or a dataflow, that do not exist in RTL.
+        The Program does not exist in RTL.
     """
     if behaviour.memory not in MEMORIES:
         raise InputError(f"memory must be one of {', '.join(MEMORIES)}, not {behaviour.memory!r}")
     part = dataclasses.replace(program, stages=program.stages[first_stage:])
-    if not prune_in_rtl(part):
-        raise UnsupportedError(f"program {program.name!r} prunes in a mode that no RTL has", "another method")
-    if "ws" in part.dataflows:
-        raise UnsupportedError(f"program {program.name!r} is weight-stationary, which no RTL is", "--dataflow os")
-    if part.modelled_operations:
-        names = ", ".join(part.modelled_operations)
-        raise UnsupportedError(f"no RTL has {names}, which program {program.name!r} needs", "a network without them")
+    require_in_rtl(part)
     base, stages = program_base(part), np.frombuffer(encode_program(part), np.uint8)
     if tensors is not None:
         changes = tuple(_change(program, name, data) for name, data in tensors.items())
