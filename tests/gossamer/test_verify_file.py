@@ -18,6 +18,7 @@ from gossamer_models.isa.instructions import (
     Dim,
     EndLoop,
     Format,
+    Gemm,
     Instruction,
     Load,
     Loop,
@@ -183,9 +184,10 @@ def test_symbolic_and_illegal_programs_are_bad_input(tmp_path: Path, capsys: pyt
         ((Load(modifiers=(Modifier(field_number(Load, "wait"), ModifierKind.FIRST, 4, 1),)),), "loops around it"),
         ((), "takes 12884901891 cycles or more; expected at most 20000000"),
         ((Load(dims=(Dim(count=8, mem_stride=2, buf_stride=2), Dim(0xFFFF), Dim(0xFFFF)), buffer=Buffer.VIN),),
-         "cycles or more"),
+         "takes 2147418112 cycles or more"),
+        ((Gemm(log2_li=2, entries=8),), "`chunk_words` must be at least 1"),
     ],
-    ids=["array", "loop that is not open", "endless loop", "endless load"],
+    ids=["array", "loop that is not open", "endless loop", "endless load", "chunk of nothing"],
 )  # fmt: skip
 def test_damaged_programs_are_bad_input(
     body: tuple[Instruction, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
