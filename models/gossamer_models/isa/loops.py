@@ -113,29 +113,31 @@ def nest(instructions: Sequence[Instruction]) -> Body:
             stack[-1][2].append(Body(level, count, tuple(items)))
         else:
             if instruction.modifiers:
-                _check_modifiers(instruction, {level for level, _, _ in stack})
+                _check_modifiers(instruction, sum(1 << level for level, _, _ in stack[1:]))
             stack[-1][2].append(instruction)
     if len(stack) != 1:
         raise ValueError(f"loop of level {stack[-1][0]} is not closed")
     return Body(-1, 1, tuple(stack[0][2]))
 
 
-def _check_modifiers(instruction: Instruction, opened: set[int]) -> None:
-    """Check that modifiers name scalar fields, and those in use loops that are open."""
-    names, arrays = _names(instruction.opcode), _arrays(instruction.opcode)
+def _check_modifiers(instruction: Instruction, opened: int) -> None:
+    """Check that modifiers name scalar fields, and those in use loops of the mask `opened`."""
+    scalars = _scalars(instruction.opcode)
     for modifier in instruction.modifiers:
-        if modifier.field >= len(names) or modifier.field in arrays:
+        if modifier.field not in scalars:
             raise ValueError(f"a modifier of {instruction.opcode.name} must name a scalar field, not {modifier.field}")
-        levels = _levels(modifier)
-        if modifier.kind and not (opened.issuperset(levels) and (levels or modifier.kind != ModifierKind.STEP)):
-            raise ValueError(f"modifier of `{names[modifier.field]}` must name loops around it, not {levels}")
+        strange = modifier.levels & ~opened or (not modifier.levels and modifier.kind == ModifierKind.STEP)
+        if modifier.kind and strange:
+            raise ValueError(
+                f"modifier of `{scalars[modifier.field]}` must name loops around it, not {_levels(modifier)}"
+            )
 
 
 @cache
-def _arrays(opcode: Opcode) -> frozenset[int]:
-    """Numbers of the fields that modifiers cannot name."""
-    fields = dataclasses.fields(FORMATS[opcode])
-    return frozenset(number for number, field in enumerate(fields) if "struct" in field.metadata)
+def _scalars(opcode: Opcode) -> dict[int, str]:
+    """Fields that modifiers can name, by number."""
+    fields = enumerate(dataclasses.fields(FORMATS[opcode]))
+    return {number: field.name for number, field in fields if "struct" not in field.metadata}
 
 
 def _levels(modifier: Modifier) -> list[int]:
