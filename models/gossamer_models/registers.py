@@ -184,8 +184,8 @@ def _control() -> Iterator[Register]:
         fields=_flags(
             Control,
             (
-                "run the program; ignored while running and in the error state",
-                "end the run behind the running stage",
+                "run the program that PROGRAM_... say now; ignored while running and in the error state",
+                "end the run behind the running stage; ignored while none runs",
                 "drain AXI, then reset everything but what software writes and the counters of the last run",
             ),
         ),
@@ -210,7 +210,13 @@ def _control() -> Iterator[Register]:
     base = f"DRAM address of the first stage's header, a multiple of {BASE_ALIGNMENT_BYTES}"
     yield from _wide("PROGRAM_BASE", 0x110, Access.READ_WRITE, base, ADDRESS_BITS)
     yield Register("PROGRAM_STAGES", 0x118, Access.READ_WRITE, "stages to run")
-    yield from _wide("MEMORY_SIZE", 0x120, Access.READ_WRITE, "bytes of DRAM; nothing lies at or above", ADDRESS_BITS)
+    yield from _wide(
+        "MEMORY_SIZE",
+        0x120,
+        Access.READ_WRITE,
+        "bytes of DRAM; nothing lies at or above; not to be changed in a run",
+        ADDRESS_BITS,
+    )
     quiet = (
         "cycles in a row without an instruction that ends or a fetched beat that are a fault; 0: never; a write, in a"
         " run too, starts the count anew"
@@ -229,7 +235,10 @@ def _results() -> Iterator[Register]:
         11,
         fields=(Field("CODE", 0, 4, codes), Field("ENGINE", 8, 3, f"who found it: {sources}")),
     )
-    index = "faulting instruction's place in its stage, the header not counted; 65535: header or fetch"
+    index = (
+        "faulting instruction's place in its stage, the header not counted; of a watchdog, the one that is to be dealt"
+        " next, behind the last one where all are; 65535: header or fetch"
+    )
     yield Register("FAULT_INDEX", 0x184, Access.READ, index, 16)
     yield Register("STAGE", 0x188, Access.READ, "stage that runs, or ran last, from 0")
     yield Register("STAGES_DONE", 0x18C, Access.READ, "stages that have ended in this run")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gossamer_compiler.training import compile_training
-from gossamer_hw.control.control import Control
+from gossamer_hw.control.control import Control as ControlUnit
 from gossamer_hw.driver import AsyncDriver
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import EndLoop, Instruction, Loop
@@ -15,7 +15,7 @@ from gossamer_models.isa.tokens import Engine, Semaphore, consumer, producer
 from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.program import StageProgram
-from gossamer_models.registers import ENGINES, State
+from gossamer_models.registers import ENGINES, Control, State, offset
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.sequencer import Transaction, barrier_cycles, dealing, scripted_barrier_cycles
 from tests.hw.control.control_bench import (
@@ -165,10 +165,30 @@ def test_stop_ends_behind_the_stage() -> None:
     Bench(architecture_of()).run(test)
 
 
+@pytest.mark.slow
+def test_a_run_takes_its_program_at_the_start() -> None:
+    """A stop before it, or in the same write, is none; what is written in the run is for the next one."""
+    stage = stage_of([timed(Engine.LOAD, 60)] * 2)
+
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await driver.load(program_of(stage, stage))
+        await driver.stop()
+        await bus.write32(offset("CONTROL"), int(Control.START | Control.STOP))
+        await bus.write32(offset("PROGRAM_BASE_LOW"), 4096)
+        await bus.write32(offset("PROGRAM_STAGES"), 0)
+        await driver.wait()
+        assert (await driver.counters()).stages == 2
+        await driver.start()
+        await driver.wait()
+        assert (await driver.counters()).stages == 0
+
+    Bench(architecture_of()).run(test)
+
+
 def test_several_ports_are_refused() -> None:
     tiny = load_architecture("tiny-4x4")
     with pytest.raises(ValueError, match=r"`memory\.ports` must be 1, not 2"):
-        Control(tiny.model_copy(update={"memory": tiny.memory.model_copy(update={"ports": 2})}))
+        ControlUnit(tiny.model_copy(update={"memory": tiny.memory.model_copy(update={"ports": 2})}))
 
 
 @pytest.mark.slow
