@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Format, Instruction, Load, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Format, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.timing.dma import misaligned
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 from gossamer_models.timing.vector_stream import summed_elements
@@ -25,6 +25,7 @@ def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     Operands of a Vector in VIN, VOUT and A start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words,
     as does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample
     period; an operation that sums has them in the blocks that its sums take at a time.
+    A Prune has blocks, its source starts at whole rows of the lanes, values and metadata at whole words of entries.
     Transfers of a machine with one port obey :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule
     exists.
 
@@ -35,6 +36,8 @@ def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     """
     if isinstance(instruction, Vector):
         wrong = next(_wrong(architecture, instruction), None)
+    elif isinstance(instruction, Prune):
+        wrong = next(_wrong_prune(architecture, instruction), None)
     elif isinstance(instruction, Load | Store) and instruction.format not in set(Format):
         wrong = f"`format` must be one of {', '.join(str(int(one)) for one in Format)}, not {instruction.format}"
     elif isinstance(instruction, Load | Store) and architecture.memory.ports == 1:
@@ -98,6 +101,16 @@ def _wrong_channels(architecture: Architecture, v: Vector) -> Iterator[str]:
         period = getattr(v, name)
         if period % unit and period < v.count:
             yield f"`{name}` must be a multiple of {what} or reach the end, not {period}"
+
+
+def _wrong_prune(architecture: Architecture, p: Prune) -> Iterator[str]:
+    units = {"source": 2 * _ROW * architecture.vector.prune_lanes, "values": 2 * _ROW, "metadata": _ROW}
+    for name, unit in units.items():
+        if getattr(p, name) % unit:
+            yield f"`{name}` must be a multiple of {unit}, not {getattr(p, name)}"
+    for name in ("n2", "n1", "n0"):
+        if not getattr(p, name):
+            yield f"`{name}` must be at least 1, not 0"
 
 
 def _slab(v: Vector) -> int:

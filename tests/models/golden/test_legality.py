@@ -7,7 +7,7 @@ import pytest
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.legality import check_legal
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Dim, Format, Load, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.instructions import Dim, Format, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
 
 TINY, LARGE = load_architecture("tiny-4x4"), load_architecture("vcu1525-32x32")
@@ -65,6 +65,22 @@ STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTI
 def test_vector(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ExecutionError, match=f"^{message}$"):
         check_legal(TINY, Vector(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source": 48}, "`source` must be a multiple of 64, not 48"),
+        ({"values": 8}, "`values` must be a multiple of 16, not 8"),
+        ({"metadata": 4}, "`metadata` must be a multiple of 8, not 4"),
+        ({"n2": 0}, "`n2` must be at least 1, not 0"),
+    ],
+)
+def test_prune(fields: dict[str, Any], message: str) -> None:
+    legal: dict[str, Any] = {"keep": 2, "of": 8, "valid": 8, "source": 64, "values": 16, "metadata": 8}
+    check_legal(TINY, Prune(**legal))
+    with pytest.raises(ExecutionError, match=f"^{message}$"):
+        check_legal(TINY, Prune(**(legal | fields)))
 
 
 def test_not_every_machine_writes_a() -> None:
