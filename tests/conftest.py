@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.quick_simulator import make_quick
+from tests import quick_elaboration, quick_simulator
 
 # Shared machines stall now and then: a slow example is no failure. A failing example prints the blob that replays it.
 settings.register_profile("gossamer", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gossamer"))
 
-make_quick()
+quick_elaboration.make_quick()
+quick_simulator.make_quick()
 
 # Garbage is looked for less often.
 gc.set_threshold(50_000, 20, 20)
