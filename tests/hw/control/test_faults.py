@@ -355,6 +355,30 @@ def test_soft_reset_at_any_time(architecture: Architecture) -> None:
     assert len(bench.clears) == len(times)
 
 
+@pytest.mark.slow
+def test_soft_reset_in_a_soft_reset() -> None:
+    """While a load drains, and behind that; a start between the two is ignored."""
+    bench = Bench(architecture_of())
+
+    def case(gap: int) -> Change:
+        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+            await driver.load(program_of(stage_of([timed(E.LOAD, 20), timed(E.GEMM, 64)])), memory_bytes=DRAM_BYTES)
+            await driver.start()
+            await ctx.tick().until(bench.dut.load_instruction.valid)
+            await bus.write32(offset("CONTROL"), int(Control.SOFT_RESET))
+            await bus.write32(offset("CONTROL"), int(Control.START))
+            await ctx.tick().repeat(gap)
+            await bus.write32(offset("CONTROL"), int(Control.SOFT_RESET))
+            assert await driver.cycles() > 100
+
+        return change
+
+    gaps = (5, 11)
+    recover(bench, *map(case, gaps))
+    # With the driver's own there are three of each, which are one where they come in time.
+    assert len(gaps) < len(bench.clears) < 3 * len(gaps)
+
+
 def test_soft_reset_waits_for_the_load() -> None:
     bench = Bench(architecture_of())
 
