@@ -75,7 +75,12 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("architecture", nargs="?", metavar="ARCH.yaml", help="ready architecture or file")
+    parser.add_argument(
+        "architecture",
+        nargs="?",
+        metavar="ARCH.yaml",
+        help="ready architecture or file; with --unit only for pe and prune",
+    )
     parser.add_argument("--unit", metavar="UNIT", help="one unit alone, such as pe; a wrong name lists them all")
     parser.add_argument(
         "--components", type=int, help="numbers of a row, with --unit sparse-... or encoded-lane; default 16"

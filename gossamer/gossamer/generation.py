@@ -78,7 +78,7 @@ def generate_unit(
     Parameters
     ----------
     unit : one of ``gossamer_hw.units.catalogue.UNITS``.
-    architecture : whose processing element ``pe`` is; by default `DEFAULT_ARCHITECTURE`'s.
+    architecture : whose array a unit of ``ARRAY_UNITS`` is for; by default `DEFAULT_ARCHITECTURE`'s.
     components : numbers of a row, for the units that have rows.
     synthesis : ``xilinx`` or ``ecp5`` to count resources as well.
 
@@ -89,11 +89,13 @@ def generate_unit(
     """
     from gossamer_hw.fpga.parts import Use
     from gossamer_hw.fpga.resources import synthesise
-    from gossamer_hw.units.catalogue import DEFAULT_COMPONENTS, ROW_UNITS, unit_text
+    from gossamer_hw.units.catalogue import ARRAY_UNITS, DEFAULT_COMPONENTS, ROW_UNITS, UNITS, unit_text
 
     machine = load_architecture(architecture or DEFAULT_ARCHITECTURE)
     if components is not None and unit not in ROW_UNITS:
         raise InputError(f"--components goes with {', '.join(ROW_UNITS)}, not with {unit}", "no --components here")
+    if architecture is not None and unit in UNITS and unit not in ARRAY_UNITS:
+        raise InputError(f"an architecture goes with {', '.join(ARRAY_UNITS)}, not with {unit}", "no architecture here")
     text = unit_text(unit, machine.array, components=DEFAULT_COMPONENTS if components is None else components)
     make_directory(directory)
     files = {f"{text.module}.v": text.verilog, f"{text.module}.md": text.description}

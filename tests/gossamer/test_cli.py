@@ -48,6 +48,7 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
             ("--unit", "pe", "--components", "3"),
             "--components goes with sparse-encoder, sparse-decoder, encoded-lane, not with pe",
         ),
+        (("--unit", "exponential", "tiny-4x4"), "an architecture goes with pe, prune, not with exponential"),
         (("--unit", "sparse-encoder", "--components", "0"), "1 to 64 components, not 0"),
         (("--unit", "sparse-decoder", "--components", "4096"), "1 to 64 components, not 4096"),
         (

@@ -17,11 +17,13 @@ from gossamer_models.errors import InputError, UnsupportedError, did_you_mean
 from gossamer_models.render_engine import MAX_ENGINE_COMPONENTS
 from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
 
-__all__ = ["DEFAULT_COMPONENTS", "ROW_UNITS", "UNITS", "UnitText", "unit_text"]
+__all__ = ["ARRAY_UNITS", "DEFAULT_COMPONENTS", "ROW_UNITS", "UNITS", "UnitText", "unit_text"]
 
 DEFAULT_COMPONENTS = 16
 ROW_UNITS = ("sparse-encoder", "sparse-decoder", "encoded-lane")
 """Units of rows of so many components as one likes."""
+ARRAY_UNITS = ("pe", "prune")
+"""Units that follow an architecture's array."""
 
 
 @dataclass(frozen=True, slots=True)
