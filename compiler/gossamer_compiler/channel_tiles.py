@@ -4,13 +4,22 @@ from dataclasses import dataclass, replace
 
 from gossamer_compiler.dims import NO_AXIS, Digit, merge, plain, refine
 from gossamer_compiler.geometry import ChannelGemm
-from gossamer_compiler.tiling import Columns
+from gossamer_compiler.tiling import Columns, block_options
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dataflow, Dim, Format, Store
 from gossamer_models.isa.loops import field_number
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["WHOLE", "ChannelMapping", "as_single", "channel_columns", "store_dims", "tile_words"]
+__all__ = [
+    "WHOLE",
+    "ChannelLoops",
+    "ChannelMapping",
+    "as_single",
+    "channel_columns",
+    "loops_of",
+    "store_dims",
+    "tile_words",
+]
 
 WHOLE = (1, 1)
 """An image that is not cut into strips."""
@@ -31,6 +40,8 @@ class ChannelMapping:
     down, across : strips of the image that lie in row banks of their own, above the index of the sample; then there is
         one batch block. Sizes and tiles are those of one strip, :meth:`ChannelGemm.strip`.
     applies : 1 if the vector engine makes the inputs on their way to the A buffer; then tiles are whole rows.
+    inputs_stay : 1 if a tile's inputs stay in the A buffer while the weights of all columns pass; else a block of
+        columns' weights stay in the B buffer while all tiles pass.
     """
 
     li: int
@@ -45,6 +56,7 @@ class ChannelMapping:
     across: int = 1
     dataflow: Dataflow = Dataflow.OS
     applies: int = 0
+    inputs_stay: int = 0
 
     @property
     def strips(self) -> tuple[int, int]:
@@ -68,6 +80,48 @@ class ChannelMapping:
 def channel_columns(gemm: ChannelGemm, array: Array, lj: int) -> Columns:
     """How the result channels of each bundle are cut into tiles."""
     return Columns(gemm.grouping.bundles, gemm.bundle_targets, array.columns, lj, gemm.word)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLoops:
+    """Loops of a schedule, which has an instruction for every pair of their iterations.
+
+    Members
+    -------
+    columns : blocks of columns.
+    tiles : tiles of samples and pixels.
+    inputs_stay : as in the schedule.
+    """
+
+    columns: int
+    tiles: int
+    inputs_stay: int
+
+    @property
+    def instances(self) -> int:
+        """Instructions."""
+        return self.columns * self.tiles
+
+    @property
+    def input_passes(self) -> int:
+        """How often the inputs of all tiles are loaded."""
+        return self.columns + self.inputs_stay * (1 - self.columns)
+
+    @property
+    def weight_passes(self) -> int:
+        """How often the weights of all columns are loaded."""
+        return 1 + self.inputs_stay * (self.tiles - 1)
+
+
+def loops_of(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> ChannelLoops:
+    """Loops of a schedule, or of each of a family."""
+    part, blocks = gemm.strip(mapping.strips), block_options(gemm.source.batch, array.rows)[-1]
+    pixels = (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
+    return ChannelLoops(
+        channel_columns(gemm, array, mapping.lj).all_tiles // mapping.j_tiles,
+        blocks // mapping.batch_blocks * pixels,
+        mapping.inputs_stay,
+    )
 
 
 def tile_words(gemm: ChannelGemm, mapping: ChannelMapping) -> int:

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Final, Self
 
 from gossamer_compiler.applied import Offer
-from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, loops_of, tile_words
 from gossamer_compiler.families import each, largest
 from gossamer_compiler.geometry import ChannelGemm, Taps
 from gossamer_compiler.predicted_actions import each_actions
@@ -39,17 +39,22 @@ class Volumes:
 
     Members
     -------
-    j_tiles, applies : as in the schedule.
+    j_tiles, applies, inputs_stay : as in the schedule.
     words : of operand A per row bank and instruction.
     results : per column bank and instruction.
     instances : instructions.
+    loads : of operand A.
+    passes : how often all of operand B is loaded.
     """
 
     j_tiles: int
     applies: int
+    inputs_stay: int
     words: int
     results: int
     instances: int
+    loads: int
+    passes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +77,17 @@ class Weights:
 
 def volumes_of(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> Volumes:
     """Volumes of a schedule, or of each of a family."""
-    part = gemm.strip(mapping.strips)
-    j_blocks = channel_columns(gemm, array, mapping.lj).all_tiles // mapping.j_tiles
-    batch_all = block_options(gemm.source.batch, array.rows)[-1]
+    loops = loops_of(gemm, mapping, array)
     return Volumes(
         j_tiles=mapping.j_tiles,
         applies=mapping.applies,
+        inputs_stay=mapping.inputs_stay,
         words=mapping.batch_blocks * tile_words(gemm, mapping),
         results=mapping.tiles * mapping.li * mapping.lj * array.rows,
-        instances=j_blocks * (batch_all // mapping.batch_blocks)
-        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns),
-    )  # fmt: skip
+        instances=loops.instances,
+        loads=loops.tiles * loops.input_passes,
+        passes=loops.weight_passes,
+    )
 
 
 def weights_of(gemm: ChannelGemm, mappings: Iterable[ChannelMapping], architecture: Architecture) -> Iterator[Weights]:
@@ -125,12 +130,18 @@ def cost_of(
     edges: Edges = BOTH,
     offer: Offer | None = None,
 ) -> tuple[int, int]:
-    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt."""
+    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt.
+
+    What does not overlap is the same whichever operand stays: the first product waits for a tile of either.
+    """
     array, instances = architecture.array, volumes.instances
-    made = instances * volumes.words * (array.rows * gemm.word)
+    tile = volumes.words * (array.rows * gemm.word)
+    made = instances * tile
     results = instances * volumes.results * array.columns
     bus, lanes = architecture.memory.bytes_per_cycle, architecture.vector.lanes
-    loaded, stored, streamed, apart = 2 * made + weights.all * _ENTRY_BYTES, 2 * results, results // lanes, 0
+    entries = weights.all * _ENTRY_BYTES
+    loaded, stored, streamed, apart = 2 * made + entries, 2 * results, results // lanes, 0
+    spared = 2 * (instances - volumes.loads) * tile - (volumes.passes - 1) * entries
     applied = 0
     if offer is not None:
         applies = volumes.applies
@@ -139,7 +150,8 @@ def cost_of(
         applied = applies * made // lanes
         streamed = results // min(lanes, array.columns) + applied
         apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
-    slowest = largest(weights.compute + instances * weights.overhead, loaded // bus, stored // bus, streamed)
+    compute = weights.compute + instances * weights.overhead
+    slowest = largest(compute, (loaded - spared) // bus, stored // bus, streamed)
     begins, ends = edges
     moved = begins * loaded + ends * stored
     exposed = moved // bus // instances + ends * results // lanes // instances + applied // instances

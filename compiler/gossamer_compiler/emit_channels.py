@@ -1,6 +1,11 @@
-"""Instructions of FF and BP: weights per block of columns, then tiles of (batch, rows, columns of pixels)."""
+"""Instructions of FF and BP: blocks of columns of weights, and tiles of (batch, rows, columns of pixels) of inputs.
+
+One of both stays in its buffer while all of the other pass: its loop is the outer one.
+"""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from gossamer_compiler.activations import BLOCK_BYTES
 from gossamer_compiler.applied import Applied, AppliedTiles
@@ -57,6 +62,7 @@ def emit_channel_gemm(
     statistics : sum the results for a normalisation, and leave its factors in DRAM.
     applied : what operand A is made of on its way; None if it lies in DRAM.
     beside : appends what other engines do while the array works; the GEMM is one tile, and its results leave behind.
+        Weights stay wherever there are statistics, `applied` or `beside`.
     """
     flags = (VectorFlag.AFFINE if bias is not None else VectorFlag(0)) | (VectorFlag.RELU if relu else VectorFlag(0))
     emitter = _Emitter(gemm, mapping, stream, architecture, flags=flags, single=single, statistics=statistics)
@@ -72,6 +78,11 @@ def emit_channel_gemm(
     if beside is not None and not one_tile:
         raise ValueError("beside a GEMM with loops of its own nothing else is emitted")
     counts = stream.j_tiles // mapping.j_tiles, emitter.batch_loops, part.y.outputs // mapping.rows
+    if mapping.inputs_stay:
+        if statistics is not None or operand is not None or beside is not None:
+            raise ValueError("only the tiles of a product alone stay while its weights pass")
+        _emit_passing_weights(builder, emitter, counts, None if one_tile else part.x.outputs // mapping.columns)
+        return
     with builder.loop(counts[0]) as j_level:
         builder.add(*emitter.load_weights(j_level))
         with builder.loop(counts[1]) as b_level, builder.loop(counts[2]) as y_level:
@@ -92,6 +103,20 @@ def emit_channel_gemm(
         builder.add(operand.behind())
     if statistics is not None:
         builder.add(*statistics.factors())
+
+
+def _emit_passing_weights(
+    builder: StageBuilder, emitter: "_Emitter", counts: tuple[int, int, int], columns: int | None
+) -> None:
+    """The nest of tiles that stay: loops over samples, rows and parts of a row, in them one over blocks of columns."""
+    j_count, b_count, y_count = counts
+    parts: AbstractContextManager[int | None] = nullcontext() if columns is None else builder.loop(columns)
+    with builder.loop(b_count) as b_level, builder.loop(y_count) as y_level, parts as x_level:
+        # All columns read the same inputs: their load has no step along j.
+        builder.add(emitter.load_inputs(0, b_level, y_level, x_level))
+        with builder.loop(j_count) as j_level:
+            _, product, drain, store = emitter.tile(j_level, b_level, y_level, x_level)
+            builder.add(*emitter.load_weights(j_level), product, drain, store)
 
 
 class _Emitter:
@@ -145,7 +170,7 @@ class _Emitter:
         """What makes operand A of a tile of whole rows of pixels."""
         word, row = self.array.rows * self.gemm.word, self.width * self.words
         return AppliedTiles(
-            applied, self.gemm, self.architecture, self._load(0, 0, 0, None), samples=self.samples,
+            applied, self.gemm, self.architecture, self.load_inputs(0, 0, 0, None), samples=self.samples,
             rows=self.mapping.rows * self.gemm.y.step, row_bytes=2 * row * word,
             elements=self.mapping.batch_blocks * self.block_words * word,
         )  # fmt: skip
@@ -154,13 +179,14 @@ class _Emitter:
         """Load A, multiply, drain and store one tile."""
         inner = [b_level, y_level] + ([] if x_level is None else [x_level])
         return (
-            self._load(j_level, b_level, y_level, x_level),
-            self._gemm(b_level, y_level, x_level, inner),
+            self.load_inputs(j_level, b_level, y_level, x_level),
+            self._gemm(j_level, b_level, y_level, x_level),
             self._drain(j_level, inner),
             self._store(j_level, b_level, y_level, x_level),
         )
 
-    def _load(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Load:
+    def load_inputs(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Load:
+        """Operand A of one tile."""
         source, y, x, gemm_word = self.gemm.source, self.whole.y, self.whole.x, self.gemm.word
         lanes, word = gemm_word * 2, self.array.rows * gemm_word * 2
         x_axis, low_x = (NO_AXIS, 0) if self.whole_rows else (2, x.low)
@@ -205,23 +231,18 @@ class _Emitter:
             *(plain(down, y_step * source.row_bytes, across * bank, 0, y_step) if down > 1 else []),
         ]
 
-    def _gemm(self, b_level: int, y_level: int, x_level: int | None, inner: list[int]) -> Gemm:
+    def _gemm(self, j_level: int, b_level: int, y_level: int, x_level: int | None) -> Gemm:
         gemm, mapping, (i2, i1, i0) = self.gemm, self.mapping, self.i_levels
         ragged, modifiers = self._ragged_batch(b_level)
-        modifiers += [
-            first(Gemm, "wait", inner, S.B_FULL),
-            last(Gemm, "signal", inner, S.B_FREE),
-            last(Gemm, "advance", inner, Advance.B),
-            step(Gemm, "y_base", y_level, mapping.rows * gemm.y.step),
-        ]
+        tokens, changes = self._operand_tokens(j_level, [b_level, y_level] + ([] if x_level is None else [x_level]))
+        modifiers += [*changes, step(Gemm, "y_base", y_level, mapping.rows * gemm.y.step)]
         if x_level is not None:
             modifiers.append(step(Gemm, "x_base", x_level, mapping.columns * gemm.x.step))
         row, tap, per_word = self.width * self.words, gemm.tap_words, gemm.entries * mapping.lj
         # A coordinate may lie below the tile's first one where taps run backwards or into the padding.
         a_base = ((gemm.y.origin - gemm.y.low) * self.width + gemm.x.origin - self.low_x) * self.words
         return Gemm(
-            wait=S.A_FULL | S.ACC_FREE, signal=S.A_FREE | S.ACC_FULL, advance=Advance.A | Advance.ACC,
-            modifiers=tuple(modifiers), dataflow=mapping.dataflow,
+            **tokens, modifiers=tuple(modifiers), dataflow=mapping.dataflow,
             log2_li=mapping.li.bit_length() - 1, log2_lj=mapping.lj.bit_length() - 1,
             entries=gemm.entries, entries_last=gemm.entries_last,
             last_level=0 if gemm.entries_last != gemm.entries else NO_LEVEL, chunk_words=gemm.chunk_words,
@@ -232,6 +253,19 @@ class _Emitter:
             b_r2=gemm.x.count * tap * per_word, b_r1=tap * per_word, b_r0=per_word,
             **ragged, **self._interleave(row), **_coordinate("y", gemm.y, 2), **_coordinate("x", gemm.x, 1),
         )  # fmt: skip
+
+    def _operand_tokens(self, j_level: int, inner: list[int]) -> tuple[dict[str, Any], list[Modifier]]:
+        """An operand passes with every instruction; the other one comes with the first of a loop, and leaves last."""
+        a, b = (S.A_FULL, S.A_FREE, Advance.A), (S.B_FULL, S.B_FREE, Advance.B)
+        passes, stays, loops = (b, a, [j_level]) if self.mapping.inputs_stay else (a, b, inner)
+        full, free, half = passes
+        fields = {"wait": full | S.ACC_FREE, "signal": free | S.ACC_FULL, "advance": half | Advance.ACC}
+        full, free, half = stays
+        return fields, [
+            first(Gemm, "wait", loops, full),
+            last(Gemm, "signal", loops, free),
+            last(Gemm, "advance", loops, half),
+        ]
 
     def _interleave(self, row: int) -> dict[str, int]:
         """Steps of the i loops: Li over pixels or over blocks of samples."""

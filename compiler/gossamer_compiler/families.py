@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cheapest", "crossed", "each", "joined", "largest", "limited", "members", "sampled_places", "size_of"]
+__all__ = [
+    "again",
+    "cheapest",
+    "crossed",
+    "each",
+    "joined",
+    "largest",
+    "limited",
+    "members",
+    "sampled_places",
+    "size_of",
+]
 
 _M = TypeVar("_M")
 
@@ -26,6 +37,12 @@ def crossed(*options: Iterable[int]) -> list[Any]:
     sizes = [len(array) for array in arrays]
     shapes = [[size if other == axis else 1 for other in range(len(sizes))] for axis, size in enumerate(sizes)]
     return [np.broadcast_to(array.reshape(shape), sizes).ravel() for array, shape in zip(arrays, shapes, strict=True)]
+
+
+def again(arrays: Sequence[Any], first: int) -> list[Any]:
+    """Arrays of combinations with the ``first`` of them once more behind all, and an array of 1 for those, else 0."""
+    longer = [np.concatenate([array, array[:first]]) for array in arrays]
+    return [*longer, np.repeat([0, 1], [len(arrays[0]), first])]
 
 
 def largest(*values: int) -> int:

@@ -90,6 +90,7 @@ class ChannelGemm:
     y, x : taps down and across.
     pattern : N:M of operand B along the channels of ``source``.
     grouping : groups of the channels on both sides.
+    summed : results are summed per channel as they drain, so all those of a block of columns follow each other.
     """
 
     source: Activation
@@ -98,6 +99,7 @@ class ChannelGemm:
     x: Taps
     pattern: Pattern
     grouping: Grouping = UNGROUPED
+    summed: bool = False
 
     @property
     def word(self) -> int:
@@ -214,11 +216,17 @@ class GradientGemm:
 
 
 def forward_gemm(
-    source: Activation, target: Activation, window: Window, pattern: Pattern, grouping: Grouping = UNGROUPED
+    source: Activation,
+    target: Activation,
+    window: Window,
+    pattern: Pattern,
+    grouping: Grouping = UNGROUPED,
+    *,
+    summed: bool = False,
 ) -> ChannelGemm:
     """FF of a convolution or linear layer."""
     y, x = (_forward_taps(window, axis, source, target) for axis in (0, 1))
-    return ChannelGemm(source, target, y, x, pattern, grouping)
+    return ChannelGemm(source, target, y, x, pattern, grouping, summed)
 
 
 def backward_phases(

@@ -135,6 +135,12 @@ class Graph:
     nodes: tuple[Node, ...]
     shapes: dict[str, Shape]
 
+    def normalisation_of(self, output: str) -> Chain | None:
+        """The batch normalisation that reads a layer's output; None without one, or with several."""
+        chains = [node for node in self.nodes if isinstance(node, Chain) and node.source == output]
+        found = [chain for chain in chains if chain.normalise is not None]
+        return found[0] if len(found) == 1 else None
+
 
 @dataclass(slots=True)
 class _Links:

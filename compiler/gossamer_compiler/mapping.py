@@ -19,7 +19,7 @@ from gossamer_compiler.channel_volumes import (
     volumes_of,
     weights_of,
 )
-from gossamer_compiler.families import cheapest, crossed, joined, limited, members, size_of
+from gossamer_compiler.families import again, cheapest, crossed, joined, limited, members, size_of
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.objective import CYCLES, Choice, Objective, schedule_of
 from gossamer_compiler.predicted_actions import channel_actions, offered_actions
@@ -113,9 +113,10 @@ def _best_channels(
     fitting = fits(demands_of(gemm, laid.volumes, weights, architecture, offer), architecture.buffers)
     cost = cost_of(gemm, laid.volumes, weights, architecture, edges, offer)
     keys = objective.keys(cost, lambda: joined([actions(family) for family in laid.families], laid.sizes))
-    for mapping, ranks in cheapest(laid.families, laid.sizes, fitting, keys):
+    # Of equals one whose weights stay.
+    for mapping, (*ranks, _) in cheapest(laid.families, laid.sizes, fitting, (*keys, laid.volumes.inputs_stay)):
         if len(store_dims(gemm, mapping, architecture.array)) <= MAX_DIMS:
-            return Choice(mapping, schedule_of(mapping, objective, ranks, partial(actions, mapping), examined))
+            return Choice(mapping, schedule_of(mapping, objective, tuple(ranks), partial(actions, mapping), examined))
     return None
 
 
@@ -136,7 +137,7 @@ def given_channels(
     if (
         best is None
         or not fitting
-        or (mapping.applies and offer is None)
+        or (mapping.applies and (offer is None or mapping.inputs_stay))
         or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS
     ):
         return None
@@ -174,7 +175,8 @@ def _channel_families(
 ) -> Iterator[ChannelMapping]:
     """Every schedule, also those that exceed a buffer: tiles of whole rows, and parts of one row.
 
-    A family has its interleave in common; all else is arrays with one element per schedule.
+    A family has its interleave in common; all else is arrays with one element per schedule. Inputs may stay where
+    several blocks of columns read the same ones.
     """
     array = architecture.array
     blocks_options = block_options(gemm.source.batch, array.rows)
@@ -189,10 +191,16 @@ def _channel_families(
             usable = [n for n in blocks_options if over_pixels or not n % li or n == blocks_options[-1]]
             if not tiles:
                 continue
-            j_tiles, blocks, places = crossed(cut.options(), usable, range(len(tiles)))
+            options = cut.options()
+            crossing = crossed(options, usable, range(len(tiles)))
+            # The last option has all columns at once.
+            several = 0 if gemm.summed or cut.units > 1 else len(crossing[0]) // len(options) * (len(options) - 1)
+            j_tiles, blocks, places, stays = again(crossing, several)
             rows, columns = np.array(tiles)[places].T
             units = cut.units_of(j_tiles)
-            yield ChannelMapping(li, lj, over_pixels, j_tiles, units, blocks, rows, columns, *strips, dataflow)
+            yield ChannelMapping(
+                li, lj, over_pixels, j_tiles, units, blocks, rows, columns, *strips, dataflow, inputs_stay=stays
+            )
             if offered and strips == WHOLE and dataflow == Dataflow.OS:
                 whole = [n for n, (_, columns) in enumerate(tiles) if columns == part.x.outputs]
                 j_tiles, blocks, places = crossed(cut.options(), usable, whole)

@@ -52,6 +52,7 @@ class MultiplyLayer:
     rule : what the update keeps of its weights; those of a decaying mask are dense for FF.
     scheduler : decides on its schedules.
     applied : what its input can be made of on its way.
+    summed : a batch normalisation reads its output, and wants its statistics.
 
     Members
     -------
@@ -70,6 +71,8 @@ class MultiplyLayer:
         rule: PruneRule,
         scheduler: Scheduler,
         applied: Applied | None = None,
+        *,
+        summed: bool = False,
     ) -> None:
         self.node, self.source, self.target, self.architecture = node, source, target, architecture
         self.scheduler = scheduler
@@ -79,7 +82,7 @@ class MultiplyLayer:
         if dense or node.first:
             rule = PruneRule()
         self._memory, self._book = memory, stage_book(architecture)
-        self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping)
+        self.forward = forward_gemm(source, target, node.window, self._patterns[0], node.grouping, summed=summed)
         self.forward_choice = scheduler.channels(self.forward, node.name, offer=self._offer(applied))
         if self.forward_choice.mapping.applies and not self._bias_fits_beside(applied):
             self.forward_choice = scheduler.channels(self.forward, node.name)

@@ -237,6 +237,8 @@ def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
         text += f", strips {mapping.down}x{mapping.across}"
     if isinstance(mapping, ChannelMapping) and mapping.applies:
         text += ", applied on load"
+    if isinstance(mapping, ChannelMapping) and mapping.inputs_stay:
+        text += ", inputs stay"
     return text
 
 

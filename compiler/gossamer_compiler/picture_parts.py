@@ -58,7 +58,7 @@ def one_tile(
     """Return the schedule by which one instruction computes all of a linear layer; None if that does not fit."""
     tiles = channel_columns(gemm, architecture.array, choice.mapping.lj).all_tiles
     blocks = block_options(gemm.source.batch, architecture.array.rows)[-1]
-    mapping = dataclasses.replace(choice.mapping, j_tiles=tiles, batch_blocks=blocks)
+    mapping = dataclasses.replace(choice.mapping, j_tiles=tiles, batch_blocks=blocks, inputs_stay=0)
     return given_channels(gemm, mapping, architecture, CYCLES)
 
 

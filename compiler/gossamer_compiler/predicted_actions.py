@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gossamer_compiler.applied import Offer
-from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, tile_words
+from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, loops_of, tile_words
 from gossamer_compiler.families import each
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping, Unit, unit_of
@@ -41,9 +41,9 @@ def channel_actions(
     """
     array, target = architecture.array, gemm.target
     cut = channel_columns(gemm, array, mapping.lj)
-    loads, read = _operand_loads(gemm, mapping, array)
-    entries = cut.all_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns)
-    results = loads * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
+    loops, (loads, read) = loops_of(gemm, mapping, array), _operand_loads(gemm, mapping, array)
+    entries = loops.weight_passes * cut.all_tiles * entry_tile(gemm.words, gemm.entries, mapping.lj, array.columns)
+    results = loops.instances * mapping.tiles * mapping.li * mapping.lj * array.rows * array.columns
     channels = cut.units * (cut.outputs if cut.shared else blocks_of(cut.outputs, gemm.word) * BLOCK)
     stored = target.batch * channels * gemm.y.outputs * gemm.x.outputs
     return dataclasses.replace(
@@ -61,13 +61,8 @@ def channel_actions(
 
 def _operand_loads(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> tuple[int, int]:
     """Loads of operand A, and real elements that they read together."""
-    source, cut = gemm.source, channel_columns(gemm, array, mapping.lj)
+    source, loops = gemm.source, loops_of(gemm, mapping, array)
     batch_blocks = block_options(source.batch, array.rows)[-1]
-    part = gemm.strip(mapping.strips)
-    loads = (
-        cut.all_tiles // mapping.j_tiles * (batch_blocks // mapping.batch_blocks)
-        * (part.y.outputs // mapping.rows) * (part.x.outputs // mapping.columns)
-    )  # fmt: skip
     whole_rows = gemm.x.outputs if mapping.across == 1 else None
     rows = each(mapping.rows, lambda rows: reached(gemm.y, rows, mapping.down))
     columns = each(
@@ -76,8 +71,8 @@ def _operand_loads(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> 
     )
     cut_up = mapping.strips != WHOLE
     samples = source.batch if cut_up else min(batch_blocks * array.rows, source.batch_blocks * BLOCK)
-    read = cut.all_tiles // mapping.j_tiles * samples * rows * columns * mapping.bundles * gemm.tap_words * gemm.word
-    return loads, read
+    read = loops.input_passes * samples * rows * columns * mapping.bundles * gemm.tap_words * gemm.word
+    return loops.tiles * loops.input_passes, read
 
 
 def offered_actions(gemm: ChannelGemm, mapping: ChannelMapping, offer: Offer, array: Array) -> Actions:

@@ -1,8 +1,9 @@
 """Stages of one run with the schedules of another one: what a comparison of both must not be blind to."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gossamer_compiler.activations import Activation, allocate
@@ -60,6 +61,7 @@ def replays(
     graph = build_graph(network, batch, architecture.array.group)
     nodes = {node.name: node for node in graph.nodes if isinstance(node, Multiply)}
     theirs = {(stage.layer, stage.stage): stage.schedules for stage in other.stages}
+    trains = any(stage.stage == "wu" for stage in own.stages)
     known: set[object] = set()
     scheduler = Scheduler(architecture, objective)
     for stage in own.stages:
@@ -70,12 +72,14 @@ def replays(
             continue  # one of them computes BP turned
         node = nodes[stage.layer]
         shape = dataclasses.replace(node, name="", source="", output="")
-        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, _sizes(stage.schedules), _sizes(schedules)
+        summed = trains and graph.normalisation_of(node.output) is not None
+        sizes = _sizes(stage.schedules), _sizes(schedules)
+        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, sizes
         if key not in known:
             known.add(key)
-            mine = _stage(graph, node, batch, stage, _replay(scheduler, stage, stage.schedules))
+            alone = partial(_stage, graph, node, batch, stage, summed)
             replay = _replay(scheduler, stage, schedules)
-            yield Replayed(mine, _replayed(graph, node, batch, stage, replay), replay.used)
+            yield Replayed(alone(_replay(scheduler, stage, stage.schedules)), _replayed(alone, replay), replay.used)
 
 
 def _applying(schedules: tuple[Schedule, ...], own: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
@@ -101,9 +105,9 @@ def _replay(scheduler: Scheduler, stage: StageProgram, schedules: tuple[Schedule
     return Replay(scheduler, schedules if stage.stage == "ff" else (None, *schedules))
 
 
-def _replayed(graph: Graph, node: Multiply, batch: int, stage: StageProgram, replay: Replay) -> StageProgram | None:
+def _replayed(alone: Callable[[Replay], StageProgram], replay: Replay) -> StageProgram | None:
     try:
-        return _stage(graph, node, batch, stage, replay)
+        return alone(replay)
     except DoesNotReplayError:
         return None
 
@@ -119,7 +123,9 @@ def _applied(
     return ChainLayer(chain, source, next(iter(residual), None), target, memory, architecture).applied(stored=True)
 
 
-def _stage(graph: Graph, node: Multiply, batch: int, stage: StageProgram, scheduler: Replay) -> StageProgram:
+def _stage(
+    graph: Graph, node: Multiply, batch: int, stage: StageProgram, summed: bool, scheduler: Replay
+) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)
     pattern = DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
@@ -129,7 +135,7 @@ def _stage(graph: Graph, node: Multiply, batch: int, stage: StageProgram, schedu
     applied = _applied(graph, source, node.source, memory, scheduler.architecture) if stage.stage == "ff" else None
     layer = MultiplyLayer(
         node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(), scheduler=scheduler,
-        applied=applied,
+        applied=applied, summed=summed,
     )  # fmt: skip
     if stage.stage == "ff":
         return layer.feed_forward()

@@ -219,17 +219,17 @@ class _Compiler:
 
     def _statistics(self, node: Multiply) -> Statistics | None:
         """Statistics that a layer can give to the one normalisation that reads its output."""
-        if not self.trains:
+        chain = self._summing(node)
+        normalisation = None if chain is None else self._chain(chain).normalisation
+        if chain is None or normalisation is None:
             return None
-        readers = self.reading[node.output]
-        chains = [other for other in readers if isinstance(other, Chain) and other.source == node.output]
-        wanting = [self._chain(other) for other in chains if other.normalise is not None]
-        if len(wanting) != 1 or wanting[0].normalisation is None:
-            return None
-        statistics = self.multiplies[node.name].statistics(wanting[0].normalisation)
+        statistics = self.multiplies[node.name].statistics(normalisation)
         if statistics is not None:
-            self.given.add(wanting[0].node.name)
+            self.given.add(chain.name)
         return statistics
+
+    def _summing(self, node: Multiply) -> Chain | None:
+        return self.graph.normalisation_of(node.output) if self.trains else None
 
     def _chain(self, node: Chain) -> ChainLayer:
         if node.name not in self.chains:
@@ -249,7 +249,7 @@ class _Compiler:
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)
         layer = MultiplyLayer(
             node, source, self._tensor(node.output), forward, backward, self.memory, self.architecture,
-            rule=self.rule, scheduler=self.scheduler, applied=applied,
+            rule=self.rule, scheduler=self.scheduler, applied=applied, summed=self._summing(node) is not None,
         )  # fmt: skip
         self.multiplies[node.name] = layer
         return layer
