@@ -1,5 +1,6 @@
 """Small layers, and every schedule that they have, by plain loops that share nothing with the search."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -26,6 +27,9 @@ def with_buffers(chunks: int = 1, **sizes: int) -> Architecture:
 LARGE = with_buffers(chunks=2, a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
 MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
 SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
+SLOW = with_buffers(chunks=2, b_entries=512)
+SLOW = SLOW.model_copy(update={"memory": SLOW.memory.model_copy(update={"port_bits": 64})})
+"""What it reads again it waits for."""
 
 
 def maps(
@@ -50,10 +54,13 @@ LAYERS: list[Layer] = [
     (32, 48, 8, (4, 3), 3, 2, Pattern(1, 2), 2),
 ]
 
+WIDE: Layer = (512, 64, 8, (1, 1), 1, 1, Pattern(2, 8), 1)
+"""Its inputs are fewer than its weights: they should stay."""
 
-def gemms(layer: int) -> Iterator[ChannelGemm]:
+
+def gemms(layer: int | Layer) -> Iterator[ChannelGemm]:
     """FF and all phases of BP."""
-    c_in, c_out, batch, size, kernel, stride, pattern, groups = LAYERS[layer]
+    c_in, c_out, batch, size, kernel, stride, pattern, groups = LAYERS[layer] if isinstance(layer, int) else layer
     source, target, window = maps(c_in, c_out, batch, size, kernel, stride)
     grouping = grouping_of("layer", groups, c_in, c_out, 8)
     yield forward_gemm(source, target, window, pattern, grouping)
@@ -97,6 +104,8 @@ def every_channel_mapping(gemm: ChannelGemm, architecture: Architecture) -> Iter
                     and results * array.columns * 2 <= buffers.vector_out_bytes
                 ):
                     yield mapping
+                    if j < padded // width:
+                        yield dataclasses.replace(mapping, inputs_stay=1)
 
 
 def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> Iterator[GradientMapping]:

@@ -14,6 +14,7 @@ from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.mapping import map_channels
 from gossamer_compiler.mapping_gradient import map_gradient
+from gossamer_compiler.objective import CYCLES
 from gossamer_compiler.tiling import fits
 from gossamer_compiler.weight_stream import stream_of
 from gossamer_models.architecture import Architecture, load_architecture
@@ -30,8 +31,10 @@ from tests.compiler.schedules import (
     LAYERS,
     MEDIUM,
     NOWHERE,
+    SLOW,
     SMALL,
     TINY,
+    WIDE,
     Layer,
     every_channel_mapping,
     every_gradient_mapping,
@@ -79,6 +82,15 @@ def test_the_cheapest_of_all_schedules_is_chosen(layer: int, architecture: Archi
     assert channels._channel_cost(gemm, chosen, architecture) == cheapest
     assert chosen in every
     assert len(every) > 10
+
+
+def test_the_cheapest_of_both_orders_is_chosen() -> None:
+    gemm = next(gemms(WIDE))
+    cost = {one: channels._channel_cost(gemm, one, SLOW) for one in every_channel_mapping(gemm, SLOW)}
+    chosen = map_channels(gemm, SLOW, "layer")
+    assert chosen.inputs_stay
+    assert cost[chosen] == min(cost.values()) < min(cost[one] for one in cost if not one.inputs_stay)
+    assert channels.choose_channels(gemm, SLOW, "layer", CYCLES).schedule.examined >= len(cost)
 
 
 def test_what_one_weight_gradient_has_worked_out_misleads_no_other() -> None:

@@ -43,8 +43,10 @@ from tests.compiler.schedules import (
     LAYERS,
     MEDIUM,
     NOWHERE,
+    SLOW,
     SMALL,
     TINY,
+    WIDE,
     every_channel_mapping,
     every_gradient_mapping,
     gemms,
@@ -254,6 +256,7 @@ def every_gemm(layer: int) -> list[Gemms]:
 
 CASES: list[tuple[Gemms, Architecture]] = [
     (next(gemms(0)), SMALL), (next(gemms(1)), TINY), (next(gemms(2)), SMALL), (gradient_gemm(LAYERS[3]), MEDIUM),
+    (next(gemms(WIDE)), SLOW),
 ]  # fmt: skip
 
 
