@@ -27,7 +27,7 @@ def with_buffers(chunks: int = 1, **sizes: int) -> Architecture:
 LARGE = with_buffers(chunks=2, a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
 MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
 SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
-SLOW = with_buffers(chunks=2, b_entries=512)
+SLOW = with_buffers(chunks=2, b_entries=1024)
 SLOW = SLOW.model_copy(update={"memory": SLOW.memory.model_copy(update={"port_bits": 64})})
 """What it reads again it waits for."""
 
