@@ -9,7 +9,7 @@ import pytest
 
 from gossamer_compiler import mapping
 from gossamer_compiler.channel_tiles import ChannelMapping, channel_columns
-from gossamer_compiler.families import members, size_of
+from gossamer_compiler.families import members
 from gossamer_compiler.geometry import ChannelGemm
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import Architecture, load_architecture
@@ -20,6 +20,7 @@ from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 from tests.compiler.schedules import LAYERS, SLOW, TINY, gemms
+from tests.system.orders import forget, leave_order, staying
 from tests.system.test_long_way import long_way, walked
 from tests.system.test_metamorphic import differing, results
 from tests.system.test_training_step import assert_step
@@ -31,33 +32,8 @@ Only = Callable[[int], None]
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Only]:
     """Leave one order in the search wherever a family of schedules has it; afterwards nothing remembers."""
-    found = mapping._channel_families
-
-    def forget() -> None:
-        mapping._best_channels.cache_clear()
-        mapping._laid.cache_clear()
-
-    def patch(order: int) -> None:
-        def families(*given: Any, **options: Any) -> Iterator[ChannelMapping]:
-            for family in found(*given, **options):
-                wanted = np.broadcast_to(family.inputs_stay, size_of(family)) == order
-                arrays = {name: value for name, value in vars_of(family).items() if isinstance(value, np.ndarray)}
-                kept = {name: value[wanted] for name, value in arrays.items()}
-                yield dataclasses.replace(family, **kept) if wanted.any() else family
-
-        monkeypatch.setattr(mapping, "_channel_families", families)
-        forget()
-
-    yield patch
+    yield lambda order: leave_order(monkeypatch, order)
     forget()
-
-
-def vars_of(family: ChannelMapping) -> dict[str, Any]:
-    return {field.name: getattr(family, field.name) for field in dataclasses.fields(family)}
-
-
-def staying(program: Program) -> int:
-    return sum("inputs stay" in stage.dataflow for stage in program.stages)
 
 
 def agree(net: Network, batch: int, machine: Architecture, seed: int, only: Only) -> int:
