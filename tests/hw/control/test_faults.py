@@ -1,6 +1,5 @@
 """Every fault ends in the error state with its place, nothing hangs, and after a soft reset the next run is right."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,10 +12,9 @@ from gossamer_models.isa.instructions import EndLoop, Gemm, Instruction, Load, L
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Engine, Semaphore
 from gossamer_models.program import Program
-from gossamer_models.registers import ENGINES, Control, Fault, State, offset
+from gossamer_models.registers import ENGINES, Fault, State, offset
 from tests.hw.control.control_bench import (
     HANGS,
-    UNTIL_STOP,
     Bench,
     LiteMaster,
     architecture_of,
@@ -24,44 +22,11 @@ from tests.hw.control.control_bench import (
     stage_of,
     timed,
 )
+from tests.hw.control.recovery import DRAM_BYTES, GOOD_STAGE, WAYS, Change, recover
 
 S = Semaphore
 E = Engine
-GOOD_STAGE = stage_of([timed(E.LOAD, 3, signal=S.VIN_FULL), timed(E.VECTOR, 2, wait=S.VIN_FULL)])
-# Barrier; dealing the second one takes until cycle 7, its token is there in 4 + 3 + 1 = 8, it is done in 10.
-GOOD_CYCLES = 9 + 2 * 32 + 12 * 3 + 10
-# Twelve words of a header are read in it; dealing takes until cycle 26, and until 39, so the second is done in 42.
-GOOD_CYCLES_AS_WORDS = 9 + 2 * 32 + 12 * 3 + 12 + 42
-WAYS = pytest.mark.parametrize(
-    "architecture",
-    [architecture_of(), pytest.param(architecture_of(depth=1, serial=True), marks=pytest.mark.slow)],
-    ids=["whole", "words"],
-)
-DRAM_BYTES = 1 << 20
 SLOW = timed(E.LOAD, 60)
-Change = Callable[[Any, AsyncDriver, LiteMaster], Awaitable[None]]
-
-
-def recover(bench: Bench, *changes: Change) -> None:
-    """Let something go wrong, then reset and run a good program, which must take its usual cycles."""
-    good = program_of(GOOD_STAGE)
-
-    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-        for change in changes:
-            await change(ctx, driver, bus)
-            await driver.soft_reset()
-            assert not ctx.get(bench.dut.irq)
-            status = await driver.status()
-            assert (status.state, status.busy, status.pending) == (State.IDLE, frozenset(), frozenset())
-            assert await driver.fault() is None
-            before = len(bench.starts)
-            await driver.load(good)
-            await driver.start()
-            await driver.wait()
-            assert len(bench.starts) == before + 2
-            assert await driver.cycles() == (GOOD_CYCLES_AS_WORDS if bench.architecture.serial_dealing else GOOD_CYCLES)
-
-    bench.run(test)
 
 
 async def fails(bench: Bench, ctx: Any, driver: AsyncDriver, program: Program, watchdog_cycles: int = 0) -> FaultReport:
@@ -310,17 +275,6 @@ def test_watchdog_ends_an_engine_that_hangs() -> None:
     recover(bench, case(E.LOAD), case(E.PRUNE))
 
 
-def test_soft_reset_without_a_watchdog_cannot_end_a_hanging_load() -> None:
-    async def test(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
-        await driver.load(program_of(stage_of([timed(E.LOAD, 5, HANGS)])), memory_bytes=DRAM_BYTES)
-        await driver.start()
-        await ctx.tick().repeat(150)
-        with pytest.raises(GossamerError, match="does not drain its AXI bursts"):
-            await driver.soft_reset(polls=20)
-
-    Bench(architecture_of()).run(test)
-
-
 def test_watchdog_lets_slow_programs_run() -> None:
     """Longer than its limit are the fetch and all instructions together, but not each."""
 
@@ -330,78 +284,3 @@ def test_watchdog_lets_slow_programs_run() -> None:
         assert (await driver.wait()).state is State.DONE
 
     Bench(architecture_of()).run(test)
-
-
-@pytest.mark.slow
-@WAYS
-def test_soft_reset_at_any_time(architecture: Architecture) -> None:
-    """During the fetch, dealing and execution: bursts are drained, load and store are told to stop."""
-    vector = timed(E.VECTOR, 30, modifiers=(step(Vector, "advance", 0, 1), step(Vector, "flags", 0, 1)))
-    body = [Loop(count=2), timed(E.LOAD, 40), timed(E.STORE, 2, UNTIL_STOP), vector, EndLoop()]
-    bench = Bench(architecture)
-
-    def case(cycles: int) -> Change:
-        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-            await driver.load(program_of(stage_of(body)), memory_bytes=DRAM_BYTES)
-            await driver.start()
-            await ctx.tick().repeat(cycles)
-
-        return change
-
-    # As words, the first four instructions are dealt from cycle 157 to 234, two modifiers among them.
-    dealing = range(150, 262, 3) if architecture.serial_dealing else range(106, 150, 2)
-    times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *dealing, 180]
-    recover(bench, *(case(cycles) for cycles in times))
-    assert len(bench.clears) == len(times)
-
-
-@pytest.mark.slow
-def test_soft_reset_in_a_soft_reset() -> None:
-    """While a load drains, and behind that; a start between the two is ignored."""
-    bench = Bench(architecture_of())
-
-    def case(gap: int) -> Change:
-        async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-            await driver.load(program_of(stage_of([timed(E.LOAD, 20), timed(E.GEMM, 64)])), memory_bytes=DRAM_BYTES)
-            await driver.start()
-            await ctx.tick().until(bench.dut.load_instruction.valid)
-            await bus.write32(offset("CONTROL"), int(Control.SOFT_RESET))
-            await bus.write32(offset("CONTROL"), int(Control.START))
-            await ctx.tick().repeat(gap)
-            await bus.write32(offset("CONTROL"), int(Control.SOFT_RESET))
-            assert await driver.cycles() > 100
-
-        return change
-
-    gaps = (5, 11)
-    recover(bench, *map(case, gaps))
-    # With the driver's own there are three of each, which are one where they come in time.
-    assert len(gaps) < len(bench.clears) < 3 * len(gaps)
-
-
-def test_soft_reset_waits_for_the_load() -> None:
-    bench = Bench(architecture_of())
-
-    async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-        await driver.load(program_of(stage_of([timed(E.LOAD, 64), timed(E.GEMM, 64)])), memory_bytes=DRAM_BYTES)
-        await driver.start()
-        await ctx.tick().until(bench.dut.load_instruction.valid)
-
-    recover(bench, change)
-    assert bench.clears[0] - bench.starts[0].cycle == 66
-
-
-def test_start_is_ignored_while_running() -> None:
-    bench = Bench(architecture_of())
-
-    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
-        await driver.load(program_of(GOOD_STAGE), memory_bytes=DRAM_BYTES)
-        await driver.start()
-        with pytest.raises(GossamerError, match="a machine that is RUNNING cannot start"):
-            await driver.start()
-        await bus.write32(offset("CONTROL"), int(Control.START))
-        await driver.wait()
-        assert await driver.cycles() == GOOD_CYCLES
-        assert len(bench.rewinds) == 1
-
-    bench.run(test)
