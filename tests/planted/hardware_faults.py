@@ -6,6 +6,20 @@ __all__ = ["HARDWARE_FAULTS"]
 
 _GEMM = (
     Fault(
+        "a GEMM with a chunk of no words is let pass, and never ends",
+        "hw/gossamer_hw/gemm/engine_checks.py",
+        "g.entries, g.chunk_words)",
+        "g.entries)",
+        "tests/hw/gemm/test_engine_checks.py::test_faults_write_nothing",
+    ),
+    Fault(
+        "accumulators of a GEMM may begin within a block",
+        "hw/gossamer_hw/gemm/engine_checks.py",
+        "(g.acc_base & (array.rows - 1)).any()",
+        "(g.acc_base & (array.rows >> 2)).any()",
+        "tests/hw/gemm/test_engine_checks.py::test_faults_write_nothing",
+    ),
+    Fault(
         "the adder rounds ties away from zero",
         "hw/gossamer_hw/numerics/adder.py",
         "value[3] & (value[:3].any() | value[4])",

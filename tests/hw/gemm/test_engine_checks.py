@@ -19,6 +19,7 @@ from tests.references.gemm_instructions import LEGAL, REFUSED
 
 SEED = 12
 REFUSAL_CYCLES = 2
+MOST_CYCLES = 1000
 
 
 def operands() -> GemmCase:
@@ -44,6 +45,7 @@ def test_faults_write_nothing() -> None:
         ctx.set(dut.instruction_valid, 0)
         cycles = 1
         while not ctx.get(dut.done):
+            assert cycles < MOST_CYCLES, instruction
             assert ctx.get(dut.fault) == Fault.NONE
             await ctx.tick()
             cycles += 1
