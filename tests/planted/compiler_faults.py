@@ -274,8 +274,8 @@ COMPILER_FAULTS = (
     Fault(
         "a B buffer is handed back while rows of its last batch block are to come",
         "compiler/gossamer_compiler/emit_channels.py",
-        'last(Gemm, "signal", inner, S.B_FREE)',
-        'last(Gemm, "signal", inner[:1], S.B_FREE)',
+        'last(Gemm, "signal", loops, free)',
+        'last(Gemm, "signal", loops[:1], free)',
         "tests/compiler/test_training_tokens.py::test_tokens_end_where_they_began",
     ),
     Fault(

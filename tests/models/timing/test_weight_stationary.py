@@ -119,7 +119,7 @@ def test_actions_are_what_the_stepped_array_does(seed: int) -> None:
 def test_golden_refuses_what_the_array_has_not() -> None:
     machine = Machine(load_architecture("tiny-4x4"), np.zeros(64, np.uint8))
     with pytest.raises(ExecutionError, match="built without the weight-stationary dataflow"):
-        gemm(machine, Gemm(dataflow=Dataflow.WS))
+        gemm(machine, Gemm(dataflow=Dataflow.WS, entries=8, chunk_words=1))
     machine = Machine(machine_of(4, 4, 4, 3), np.zeros(64, np.uint8))
     with pytest.raises(ExecutionError, match=r"Li x Lj must be at most 16 \(`chain_slots`\), not 8 x 4"):
-        gemm(machine, Gemm(dataflow=Dataflow.WS, log2_li=3, log2_lj=2))
+        gemm(machine, Gemm(dataflow=Dataflow.WS, entries=8, chunk_words=1, log2_li=3, log2_lj=2))
