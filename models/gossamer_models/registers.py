@@ -15,8 +15,8 @@ from gossamer_models.isa.instructions import ISA_VERSION
 from gossamer_models.isa.tokens import ADDRESS_BITS, Engine
 
 __all__ = [
-    "ADDRESS_BITS", "BASE_ALIGNMENT_BYTES", "ENGINES", "MAGIC", "NO_INDEX", "REGISTERS", "REGISTER_SPACE_BYTES",
-    "Access", "Control", "Fault", "Field", "Interrupt", "Register", "State", "identification", "offset",
+    "ADDRESS_BITS", "BASE_ALIGNMENT_BYTES", "ENGINES", "FAULT_BITS", "MAGIC", "NO_INDEX", "REGISTERS",
+    "REGISTER_SPACE_BYTES", "Access", "Control", "Fault", "Field", "Interrupt", "Register", "State", "identification", "offset",
     "register_header", "register_reference", "unnamed_fields",
 ]  # fmt: skip
 
@@ -30,6 +30,9 @@ NO_INDEX = 0xFFFF
 
 ENGINES = (Engine.LOAD, Engine.STORE, Engine.GEMM, Engine.PRUNE, Engine.VECTOR)
 """Engines in the order of bits and registers that exist once per engine."""
+
+FAULT_BITS = 4
+"""Of a code of `Fault`."""
 
 
 class Fault(IntEnum):
@@ -233,7 +236,7 @@ def _results() -> Iterator[Register]:
         Access.READ,
         "first fault of the run",
         11,
-        fields=(Field("CODE", 0, 4, codes), Field("ENGINE", 8, 3, f"who found it: {sources}")),
+        fields=(Field("CODE", 0, FAULT_BITS, codes), Field("ENGINE", 8, 3, f"who found it: {sources}")),
     )
     index = (
         "faulting instruction's place in its stage, the header not counted; of a watchdog, the one that is to be dealt"

@@ -13,7 +13,7 @@ from gossamer_hw.axi import ADDRESS_BITS, AxiReadSignature
 from gossamer_hw.control.axi_lite import AxiLiteSignature
 from gossamer_hw.control.fetch import Fetcher
 from gossamer_hw.control.formats import WORD_BITS
-from gossamer_hw.control.queue import FAULT_BITS, EngineQueue, command_layout
+from gossamer_hw.control.queue import EngineQueue, command_layout
 from gossamer_hw.control.registers import REGISTER_ADDRESS_BITS, Registers
 from gossamer_hw.control.run import Run
 from gossamer_hw.control.semaphores import Semaphores
@@ -22,7 +22,7 @@ from gossamer_hw.control.word_sequencer import WordSequencer
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
-from gossamer_models.registers import ENGINES, Fault
+from gossamer_models.registers import ENGINES, FAULT_BITS, Fault
 from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["Control"]

@@ -11,11 +11,11 @@ from gossamer_hw.control.formats import OPERANDS_START, WORD_BITS, extent
 from gossamer_hw.control.semaphores import SEMAPHORES
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Instruction
+from gossamer_models.registers import FAULT_BITS
 
 __all__ = ["INDEX_BITS", "EngineQueue", "command_layout", "dealt_layout", "dealt_word_layout"]
 
 INDEX_BITS = (MAX_STAGE_INSTRUCTIONS - 1).bit_length()
-FAULT_BITS = 4
 
 
 def command_layout(cls: type[Instruction]) -> data.StructLayout:

@@ -6,10 +6,10 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.control.queue import FAULT_BITS, INDEX_BITS
+from gossamer_hw.control.queue import INDEX_BITS
 from gossamer_hw.control.registers import results_layout, settings_layout
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.registers import ENGINES, Control, Fault, Interrupt, State
+from gossamer_models.registers import ENGINES, FAULT_BITS, Control, Fault, Interrupt, State
 
 __all__ = ["Run", "engine_layout"]
 

@@ -6,12 +6,12 @@ from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.dma.decoder import FAULT_BITS, TransferDecoder, plan_layout
+from gossamer_hw.dma.decoder import TransferDecoder, plan_layout
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import MAX_DIMS, Load, Store
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Buffer
-from gossamer_models.registers import Fault
+from gossamer_models.registers import FAULT_BITS, Fault
 from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["TransferControl", "port_width", "transfer_command"]

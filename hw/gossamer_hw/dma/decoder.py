@@ -11,14 +11,14 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.isa.instructions import MAX_DIMS, NO_INDEX, Format, Load, Store
 from gossamer_models.isa.tokens import Buffer
-from gossamer_models.registers import Fault
+from gossamer_models.registers import FAULT_BITS, Fault
 from gossamer_models.timing.dma import BLOCK_BYTES
 
-__all__ = ["AXES", "FAULT_BITS", "RUN_BITS", "TransferDecoder", "conversions", "plan_layout"]
+__all__ = ["AXES", "RUN_BITS", "TransferDecoder", "conversions", "plan_layout"]
 
 AXES = 3
 RUN_BITS = 24
-FAULT_BITS = 4
+
 _SPAN_BITS = 36
 _REACH_BITS = 44
 _BLOCK_BITS = BLOCK_BYTES.bit_length() - 1

@@ -10,13 +10,14 @@ from gossamer_hw.axi import ADDRESS_BITS, INCR, AxiReadSignature, size_code
 from gossamer_hw.dma.beats import BeatQueue, BlockTurner
 from gossamer_hw.dma.control import TransferControl, port_width, transfer_command
 from gossamer_hw.dma.convert import Converter, piece_mask, placed
-from gossamer_hw.dma.decoder import FAULT_BITS, conversions
+from gossamer_hw.dma.decoder import conversions
 from gossamer_hw.dma.pieces import PieceWalker
 from gossamer_hw.dma.requests import RequestWalker
 from gossamer_hw.scratchpads.scratchpads import load_write_layout
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.transfer import LOADED
 from gossamer_models.isa.instructions import Load
+from gossamer_models.registers import FAULT_BITS
 
 __all__ = ["LoadEngine"]
 

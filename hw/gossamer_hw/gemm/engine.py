@@ -17,14 +17,13 @@ from gossamer_hw.verilog import add_shared
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.isa.tokens import Advance
-from gossamer_models.registers import Fault
+from gossamer_models.registers import FAULT_BITS, Fault
 from gossamer_models.rtl_limits import require_rtl
 
 __all__ = ["COLUMN_MODULE", "ROW_MODULE", "GemmEngine", "gemm_command"]
 
 ROW_MODULE = "gossamer_row_buffer"
 COLUMN_MODULE = "gossamer_column_buffer"
-FAULT_BITS = 4
 
 
 def gemm_command() -> data.StructLayout:
