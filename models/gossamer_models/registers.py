@@ -16,8 +16,8 @@ from gossamer_models.isa.tokens import ADDRESS_BITS, Engine
 
 __all__ = [
     "ADDRESS_BITS", "BASE_ALIGNMENT_BYTES", "ENGINES", "FAULT_BITS", "MAGIC", "NO_INDEX", "REGISTERS",
-    "REGISTER_SPACE_BYTES", "Access", "Control", "Fault", "Field", "Interrupt", "Register", "State", "identification", "offset",
-    "register_header", "register_reference", "unnamed_fields",
+    "REGISTER_SPACE_BYTES", "Access", "Control", "Fault", "Field", "Interrupt", "Register", "State", "identification",
+    "offset", "register_header", "register_reference", "unnamed_fields",
 ]  # fmt: skip
 
 MAGIC = int.from_bytes(b"GSMR", "big")
