@@ -60,6 +60,7 @@ class Method:
     prunes_backward : weights are pruned along output channels in BP.
     decay : lambda of SR-STE's term ``lambda (1 - m) w`` in the update; 0 for none.
     source : where the rule is published.
+    differs : in what the rule that is simulated is another than the published one; empty where it is that.
     samples_gradient : the output's gradient is pruned along the batch for WU, without bias.
     masks : of the weights in FF and BP.
     prunes_gradient : the output's gradient is pruned along its channels for BP, in place of weights.
@@ -91,6 +92,7 @@ class Method:
     prunes_gradient: bool = False
     schedule: Schedule = Schedule.CONSTANT
     trains: bool = True
+    differs: str = ""
 
     def stage_ceiling(self, pattern: Pattern) -> float:
         """Speed-up over dense when FF, BP and WU take equal time dense: 3 / sum of the stages' densities over a run."""
@@ -117,8 +119,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 False,
                 False,
                 0.0,
-                "arXiv 2202.00774; BradMcDanel/sdgp sdgp.py, prune function max: without the rescaling of maxnorm",
+                "arXiv 2202.00774; BradMcDanel/sdgp sdgp.py",
                 prunes_gradient=True,
+                differs="prune function max; maxnorm's rescaling, a second pass over every gradient, is left out and "
+                "not in the cycles",
             ),
             Method("sdwp", "SDWP", False, True, 0.0, "SAT, arXiv 2309.13015"),
             Method("bdwp", "BDWP", True, True, 0.0, "SAT, arXiv 2309.13015"),
@@ -128,8 +132,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 True,
                 True,
                 0.0,
-                "weights as SAT, arXiv 2309.13015; gradients as arXiv 2203.10991, for any N:M",
+                "weights as SAT, arXiv 2309.13015; gradients as arXiv 2203.10991",
                 samples_gradient=True,
+                differs="sampling that is unbiased for any N:M is ours; "
+                "published is one for 1:2, and a biased one for 2:4",
             ),
             Method(
                 "inference",
@@ -147,9 +153,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 True,
                 True,
                 SR_STE_LAMBDA,
-                "zyxxmu/Bi-Mask CnnModels/utils/conv_type.py; there one permutation of all output channels, the "
-                "best of some; here one within each word, the best of all",
+                "zyxxmu/Bi-Mask CnnModels/utils/conv_type.py",
                 masks=Masks.NESTED,
+                differs="one permutation within each word, the best of all; published is one of all output channels, "
+                "the best of some, whose search and gathers are not in the cycles",
             ),
             Method(
                 "mdgf",
@@ -157,8 +164,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 True,
                 False,
                 0.0,
-                "abhibambhaniya/progressive_gradient_flow_nm_sparsity; decay over half the run is our choice",
+                "abhibambhaniya/progressive_gradient_flow_nm_sparsity",
                 schedule=Schedule.MASK_DECAY,
+                differs="how long the decay lasts is free there; half of the run is our choice",
             ),
             Method(
                 "sdgf",

@@ -115,7 +115,7 @@ def study_document(result: Result, figure: str) -> str:
         "",
         "Where a rule is published, and where what is simulated differs from it.",
         "",
-        *_table(("method", "source"), _sources(result)),
+        *_table(("method", "source", "differs here"), _sources(result)),
         "",
         "## Networks",
         "",
@@ -173,9 +173,9 @@ def _ratios(row: Result) -> list[str]:
     return [f"{row[name]:.2f}x" for name in _RATIOS]
 
 
-def _sources(result: Result) -> Iterable[tuple[str, str]]:
+def _sources(result: Result) -> Iterable[tuple[str, str, str]]:
     used = (METHODS[name] for name in dict.fromkeys(row["method"] for row in result["rows"]) if name != "dense")
-    return ((method.title, method.source) for method in used)
+    return ((method.title, method.source, method.differs or "-") for method in used)
 
 
 def _schedules(result: Result) -> str:

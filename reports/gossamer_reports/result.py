@@ -92,7 +92,11 @@ def simulation_result(
 
 
 def _method(use: MethodUse) -> Result:
-    return {"method": use.method, "title": METHODS[use.method].title, "sparsity": use.sparsity}
+    method = METHODS[use.method]
+    return {
+        "method": use.method, "title": method.title, "sparsity": use.sparsity, "source": method.source,
+        "differs": method.differs or None,
+    }  # fmt: skip
 
 
 def _loss_scale(scale: LossScaling) -> Result:

@@ -169,12 +169,19 @@ def _notes(result: Result) -> str:
         f"memory model {result['memory_model']}; timing RTL-verified: {', '.join(verified) or 'none'}; "
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
+        *_differences(result["workload"]),
         schedule_line(result),
         fairness_line(result),
         energy_line(result),
         area_line(result),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _differences(workload: Result) -> Iterable[str]:
+    """In what methods are others than the published ones."""
+    methods = {use["title"]: use["differs"] for use in (workload["baseline"], workload["training"])}
+    return (f"{title} as simulated: {differs}" for title, differs in methods.items() if differs)
 
 
 def schedule_line(result: Result) -> str:

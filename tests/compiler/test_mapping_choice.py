@@ -1,11 +1,16 @@
 """The schedule that is chosen fills the array."""
 
+from dataclasses import replace
+from random import Random
+
+import numpy as np
 import pytest
 
+from gossamer_compiler import mapping_gradient as gradients
 from gossamer_compiler.activations import Activation
-from gossamer_compiler.geometry import ChannelGemm, Window, forward_gemm
+from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, forward_gemm
 from gossamer_compiler.mapping import map_channels
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
@@ -35,3 +40,23 @@ def test_a_small_batch_spreads_li_over_pixels() -> None:
     mapping = map_channels(convolution(32, 32), ARCHITECTURE, "layer")
     assert mapping.li == 4
     assert mapping.over_pixels
+
+
+def fewest_array_cycles(gemm: GradientGemm, architecture: Architecture) -> int:
+    """Issue and drain cycles of the schedule of WU that takes fewest, whether it fits or not."""
+    families = gradients._gradient_families(gemm, architecture)
+    return min(int(np.min(gradients._volumes(gemm, family, architecture).compute)) for family in families)
+
+
+@pytest.mark.parametrize("machine", ["tiny-4x4", "small-8x8", "vcu1525-32x32"])
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_and_columns_changed_over_in_wu_take_the_array_as_long(machine: str, seed: int) -> None:
+    """Where a window is one pixel, X and dY changed over are a product of WU again: the search need not offer it."""
+    rng, architecture = Random(seed), load_architecture(machine)
+    batch, height, width = rng.choice([1, 3, 8, 24, 64]), rng.randint(1, 9), rng.randint(1, 9)
+    source, gradient = (
+        Activation(Tensor("", 0, 0, "blocks", ()), batch, rng.randint(1, 300), height, width) for _ in range(2)
+    )
+    gemm = GradientGemm(source, gradient, Tensor("", 0, 0, "master", ()), Window((1, 1), (1, 1), (0, 0)))
+    other = replace(gemm, source=gradient, gradient=source)
+    assert fewest_array_cycles(gemm, architecture) == fewest_array_cycles(other, architecture)

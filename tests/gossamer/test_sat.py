@@ -97,7 +97,7 @@ def test_document_holds_every_run_and_what_sat_published(result: Result) -> None
         start = f"| {row['network']} | 16 | {METHODS[row['method']].title} | {row['sparsity'] or '-'} | "
         assert f"{start}{row['speedup']:.2f}x |" in text
     for name in {row["method"] for row in result["rows"]} - {"dense"}:
-        assert f"| {METHODS[name].title} | {METHODS[name].source} |" in text
+        assert f"| {METHODS[name].title} | {METHODS[name].source} | {METHODS[name].differs or '-'} |" in text
     assert [line for line in text.splitlines() if "(SAT)" in line] == [
         line for line in text.splitlines() if line.startswith("| BDWP | 2:8 ")
     ]

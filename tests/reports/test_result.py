@@ -10,6 +10,7 @@ import pytest
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.loss_scale import LossScale
+from gossamer_models.methods import METHODS
 from gossamer_models.timeline import Ledger
 from gossamer_models.workload import Training
 from gossamer_reports.compare import Comparison
@@ -58,7 +59,7 @@ def test_what_a_reader_must_know(result: Result) -> None:
     assert result["workload"]["network"] == "net"
     assert result["workload"]["training"] == {
         "method": "bdwp", "title": result["workload"]["training"]["title"], "sparsity": "2:8",
-        "optimizer": "sgd-momentum",
+        "source": METHODS["bdwp"].source, "differs": None, "optimizer": "sgd-momentum",
         "loss_scale": {"initial": 1024.0, "growth_factor": None, "backoff_factor": None, "growth_interval": None},
     }  # fmt: skip
     assert result["timing_status"]["gemm"] == "RTL-verified"

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from gossamer_models.architecture import Architecture
+from gossamer_models.methods import METHODS
+from gossamer_models.workload import Training
 from gossamer_reports.compare import compare
 from gossamer_reports.result import Result
 from gossamer_reports.tables import (
@@ -64,6 +66,16 @@ def test_notes(result: Result) -> None:
     assert "memory model ideal; timing RTL-verified: gemm; modelled: load, store" in text
     assert result["clock"]["note"] in text
     assert result["energy_note"] in text
+    assert "as simulated" not in text
+
+
+@pytest.mark.parametrize(("method", "what"), [("sdgp", "maxnorm"), ("bi-mask", "within each word")])
+def test_notes_say_in_what_a_method_differs_from_the_published_one(method: str, what: str, tiny: Architecture) -> None:
+    runs = make_run(40, sparse=True), make_run(40, sparse=False)
+    result = make_result(compare(*runs, tiny), tiny, training=Training(method=method, sparsity="2:8"))
+    text = " ".join(simulation_text(result).split())
+    assert f"{METHODS[method].title} as simulated: {METHODS[method].differs}" in text
+    assert what in METHODS[method].differs
 
 
 def test_ledger_shares(result: Result) -> None:
