@@ -57,6 +57,6 @@ def test_rows_and_columns_changed_over_in_wu_take_the_array_as_long(machine: str
     source, gradient = (
         Activation(Tensor("", 0, 0, "blocks", ()), batch, rng.randint(1, 300), height, width) for _ in range(2)
     )
-    gemm = GradientGemm(source, gradient, Tensor("", 0, 0, "master", ()), Window((1, 1), (1, 1), (0, 0)))
+    gemm = GradientGemm(source, gradient, Tensor("", 0, 0, "weights", ()), Window((1, 1), (1, 1), (0, 0)))
     other = replace(gemm, source=gradient, gradient=source)
     assert fewest_array_cycles(gemm, architecture) == fewest_array_cycles(other, architecture)
