@@ -14,6 +14,7 @@ from gossamer.bench_pictures import pictures, pinned_tile, rtl_pictures, rtl_til
 from gossamer.bench_record import MissingToolError, document, section, sections
 from gossamer.bench_render import renderers
 from gossamer.bench_rtl import speeds, utilisations
+from gossamer.bench_shortcuts import shortcuts
 from gossamer.bench_simulation import calls, costs, inference, speedups
 from gossamer.bench_study import methods
 from gossamer.commands import PASSED, Parser, command, read_arguments
@@ -22,9 +23,9 @@ __all__ = ["main"]
 
 _DOCUMENT = Path("docs") / "results.md"
 _PARTS = {
-    "costs": costs, "calls": calls, "inference": inference, "speedups": speedups, "methods": methods,
-    "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines, "units": units,
-    "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
+    "costs": costs, "calls": calls, "inference": inference, "shortcuts": shortcuts, "speedups": speedups,
+    "methods": methods, "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines,
+    "units": units, "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
     "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
 _LONG = {

@@ -1,6 +1,8 @@
 """What the bench measures with, on things of known size."""
 
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +12,9 @@ import pytest
 
 from gossamer import bench, bench_render
 from gossamer.bench_machine import busy
-from gossamer.bench_record import Measurement, document, section, sections
+from gossamer.bench_record import Measurement, MissingToolError, document, section, sections
 from gossamer.bench_rtl import product, utilisation
+from gossamer.bench_shortcuts import shortcuts
 from gossamer.bench_simulation import call_times, usage
 from gossamer_hw.cosim.stimulus import stimulus_of
 from gossamer_models.architecture import load_architecture
@@ -178,3 +181,25 @@ def test_busy_counts_steps_and_cycles_of_a_stage() -> None:
     assert found.gemm_cycles >= found.steps + gemm_overhead_cycles(architecture.array, 4)
     assert found.stage_cycles > found.gemm_cycles
     assert found.machine < found.array < 1
+
+
+@pytest.mark.slow
+def test_shortcuts_are_compared_workload_by_workload() -> None:
+    (row,) = shortcuts(2)
+    assert re.fullmatch(
+        r"equal in every stage: 2 workloads, \d+ stages, [0-9,]+ cycles; [1-9][0-9,]* iterations left out", row.figure
+    )
+
+
+def test_shortcuts_need_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingToolError, match="tests"):
+        list(shortcuts(1))
+
+
+def test_a_stage_that_shortcuts_change_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"workloads": 2, "stages": 9, "cycles": 1000, "iterations": 3, "different": ["seed 1: conv1 ff"]}
+    done = subprocess.CompletedProcess([], 0, json.dumps(found), "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    (row,) = shortcuts(2)
+    assert row.figure.startswith("1 stages differ, first seed 1: conv1 ff: 2 workloads")

@@ -1,58 +1,10 @@
 """Random workloads, simulated with all shortcuts and with every iteration of every stage walked through."""
 
-import dataclasses
-
-import numpy as np
 import pytest
 
-from gossamer_compiler.training import compile_training
-from gossamer_models.architecture import Architecture, load_architecture
-from gossamer_models.errors import InputError
-from gossamer_models.isa.header import INSTRUCTION_BYTES
-from gossamer_models.methods import METHODS
-from gossamer_models.program import Program
-from gossamer_models.program_encoding import program_base
-from gossamer_models.sparsity import Pattern
-from gossamer_models.timeline import StageTiming
-from gossamer_sim.executor import simulate
-from gossamer_sim.memory import memory_model
-from gossamer_sim.stage import run_stage, timing
-from tests.system.training_cases import random_network
+from tests.system.long_way import compared
 
 WORKLOADS, PART = 200, 25
-RULES = ("dense", "sr-ste", "sdgp", "sdwp", "bdwp", "bdwp-mvue", "transposable", "bi-mask", "inference")
-BATCHES = (1, 3, 8, 24, 64, 100, 256)
-MACHINES = ("tiny-4x4", "small-8x8", "ecp5-2x2", "vcu1525-32x32")
-MEMORIES = ("ideal", "ddr4", "lpddr4", "hbm2")
-
-
-def workload(seed: int) -> tuple[Program, Architecture, str]:
-    """A random network, image, batch, method and pattern that fit a random machine, behind a random memory."""
-    rng = np.random.default_rng(seed)
-    machine, memory = load_architecture(str(rng.choice(MACHINES))), str(rng.choice(MEMORIES))
-    while True:
-        rule = METHODS[str(rng.choice(RULES))]
-        sparsity = "2:4" if rule.name == "transposable" else str(rng.choice(["2:8", "1:4", "2:4"]))
-        pattern = None if rule.name == "dense" else Pattern.parse(sparsity)
-        net, larger = random_network(rng), int(rng.integers(1, 6))
-        channels, height, width = net.input_shape
-        net = dataclasses.replace(net, input_shape=(channels, larger * height, larger * width))
-        try:
-            return compile_training(net, int(rng.choice(BATCHES)), rule, pattern, machine), machine, memory
-        except InputError:
-            continue
-
-
-def long_way(program: Program, machine: Architecture, memory: str) -> list[StageTiming]:
-    """Every iteration of every loop of every stage, on SimPy; nothing is remembered from stage to stage."""
-    found: list[StageTiming] = []
-    start, address = 0, program_base(program)
-    for stage in program.stages:
-        run = run_stage(stage, machine, memory_model(machine, memory)[1], address=address, periodic=False)
-        found.append(timing(stage, run, start, machine.array.macs_per_cycle))
-        start += found[-1].cycles
-        address += (1 + len(stage.instructions)) * INSTRUCTION_BYTES
-    return found
 
 
 @pytest.mark.slow
@@ -60,14 +12,7 @@ def long_way(program: Program, machine: Architecture, memory: str) -> list[Stage
 def test_every_stage_walked_takes_the_same(first: int) -> None:
     skipped = 0
     for seed in range(first, first + PART):
-        program, machine, memory = workload(seed)
-        short = simulate(program, machine, memory=memory, trace=True).stages
-        for found, expected in zip(short, long_way(program, machine, memory), strict=True):
-            assert walked(found) == expected, f"seed {seed}: {found.layer} {found.stage}"
-            skipped += sum(skip.iterations for skip in found.skips)
+        found, different = compared(seed)
+        assert not different
+        skipped += found["iterations"]
     assert skipped > 10 * PART, "hardly anything was left out"
-
-
-def walked(stage: StageTiming) -> StageTiming:
-    """What a stage takes, without what was seen of it."""
-    return dataclasses.replace(stage, spans=(), skips=())
