@@ -25,8 +25,8 @@ _DOCUMENT = Path("docs") / "results.md"
 _PARTS = {
     "costs": costs, "calls": calls, "inference": inference, "shortcuts": shortcuts, "speedups": speedups,
     "methods": methods, "dataflows": dataflows, "memory": memory_errors, "element": element, "engines": engines,
-    "units": units, "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps, "verilator": speeds,
-    "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
+    "units": units, "trees": trees, "utilisation": utilisations, "overlap": overlaps, "training": training_steps,
+    "verilator": speeds, "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
 _LONG = {
     "operations": render_operations, "large": large_product, "rendering": rtl_pictures, "part-rtl": rtl_tile_part,

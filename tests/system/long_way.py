@@ -51,17 +51,17 @@ def compared(seed: int) -> tuple[Counter[str], list[str]]:
     """Cycles, stages and iterations left out of a workload, and the stages that the shortcuts change."""
     program, machine, memory = workload(seed)
     short = simulate(program, machine, memory=memory, trace=True).stages
-    pairs = list(zip(short, _long_way(program, machine, memory), strict=True))
+    pairs = list(zip(short, long_way(program, machine, memory), strict=True))
     found = Counter(
         stages=len(short),
         cycles=sum(stage.cycles for stage in short),
         iterations=sum(skip.iterations for stage in short for skip in stage.skips),
     )
-    return found, [f"seed {seed}: {one.layer} {one.stage}" for one, other in pairs if _unseen(one) != other]
+    return found, [f"seed {seed}: {one.layer} {one.stage}" for one, other in pairs if walked(one) != other]
 
 
-def _long_way(program: Program, machine: Architecture, memory: str) -> list[StageTiming]:
-    """Nothing is remembered from stage to stage."""
+def long_way(program: Program, machine: Architecture, memory: str) -> list[StageTiming]:
+    """Every iteration of every loop of every stage, on SimPy; nothing is remembered from stage to stage."""
     found: list[StageTiming] = []
     start, address = 0, program_base(program)
     for stage in program.stages:
@@ -72,7 +72,7 @@ def _long_way(program: Program, machine: Architecture, memory: str) -> list[Stag
     return found
 
 
-def _unseen(stage: StageTiming) -> StageTiming:
+def walked(stage: StageTiming) -> StageTiming:
     """What a stage takes, without what was seen of it."""
     return dataclasses.replace(stage, spans=(), skips=())
 

@@ -20,8 +20,8 @@ from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 from tests.compiler.schedules import LAYERS, SLOW, TINY, gemms
+from tests.system.long_way import long_way, walked
 from tests.system.orders import forget, leave_order, staying
-from tests.system.test_long_way import long_way, walked
 from tests.system.test_metamorphic import differing, results
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import convolution, network, random_network, run_step
