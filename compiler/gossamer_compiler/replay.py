@@ -1,6 +1,7 @@
 """Stages of one run with the schedules of another one: what a comparison of both must not be blind to."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +63,7 @@ def replays(
     nodes = {node.name: node for node in graph.nodes if isinstance(node, Multiply)}
     theirs = {(stage.layer, stage.stage): stage.schedules for stage in other.stages}
     trains = any(stage.stage == "wu" for stage in own.stages)
+    readers = Counter(name for node in graph.nodes for name in sources_of(node))
     known: set[object] = set()
     scheduler = Scheduler(architecture, objective)
     for stage in own.stages:
@@ -73,11 +75,12 @@ def replays(
         node = nodes[stage.layer]
         shape = dataclasses.replace(node, name="", source="", output="")
         summed = trains and graph.normalisation_of(node.output) is not None
+        stored = trains or readers[node.source] > 1
         sizes = _sizes(stage.schedules), _sizes(schedules)
-        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, sizes
+        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, stored, sizes
         if key not in known:
             known.add(key)
-            alone = partial(_stage, graph, node, batch, stage, summed)
+            alone = partial(_stage, graph, node, batch, stage, summed, stored)
             replay = _replay(scheduler, stage, schedules)
             yield Replayed(alone(_replay(scheduler, stage, stage.schedules)), _replayed(alone, replay), replay.used)
 
@@ -113,18 +116,18 @@ def _replayed(alone: Callable[[Replay], StageProgram], replay: Replay) -> StageP
 
 
 def _applied(
-    graph: Graph, target: Activation, name: str, memory: MemoryImage, architecture: Architecture
+    graph: Graph, target: Activation, name: str, memory: MemoryImage, architecture: Architecture, *, stored: bool
 ) -> Applied | None:
-    """What a layer's input can be made of on its way, if a chain makes it."""
+    """What a layer's input can be made of on its way, if a chain makes it; ``stored`` as well, or not."""
     chain = next((node for node in graph.nodes if isinstance(node, Chain) and node.output == name), None)
     if chain is None:
         return None
     source, *residual = (allocate(memory, read, target.batch, *chain.shape) for read in sources_of(chain))
-    return ChainLayer(chain, source, next(iter(residual), None), target, memory, architecture).applied(stored=True)
+    return ChainLayer(chain, source, next(iter(residual), None), target, memory, architecture).applied(stored=stored)
 
 
 def _stage(
-    graph: Graph, node: Multiply, batch: int, stage: StageProgram, summed: bool, scheduler: Replay
+    graph: Graph, node: Multiply, batch: int, stage: StageProgram, summed: bool, stored: bool, scheduler: Replay
 ) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)
@@ -132,7 +135,9 @@ def _stage(
     source = allocate(memory, "source", batch, *(node.in_shape if node.patches else graph.shapes[node.source]))
     target = allocate(memory, "target", batch, *graph.shapes[node.output])
     kept = DENSE if stage.stage == "wu" else pattern
-    applied = _applied(graph, source, node.source, memory, scheduler.architecture) if stage.stage == "ff" else None
+    applied = None
+    if stage.stage == "ff":
+        applied = _applied(graph, source, node.source, memory, scheduler.architecture, stored=stored)
     layer = MultiplyLayer(
         node, source, target, kept, kept, memory, scheduler.architecture, rule=PruneRule(), scheduler=scheduler,
         applied=applied, summed=summed,

@@ -18,6 +18,7 @@ from gossamer_models.objectives import OBJECTIVES, ObjectiveName
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import Simulator
+from tests.system.training_cases import network as network_of
 
 MACHINE = load_architecture("vcu1525-32x32")
 FAIR = {"taken": 0, "kept": 0, "differing": 0, "replayed": 0, "beaten": []}
@@ -68,6 +69,24 @@ def test_runs_that_schedule_alike_have_nothing_to_replay() -> None:
     network = load_network("resnet9-32")
     dense = compiled(network, 64, "dense")
     assert list(replays(network, 64, MACHINE, CYCLES, dense, dense)) == []
+
+
+def test_inputs_made_on_their_way_are_stored_only_where_the_run_stores_them() -> None:
+    """Inference keeps no copy of what one layer reads; storing one takes room that its schedule does not have."""
+    layers = [
+        {"name": "bound", "type": "relu6"},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 100},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ]
+    net, tiny = network_of("one", 17, (8, 8), 100, layers), load_architecture("tiny-4x4")
+    dense, sparse = (
+        compile_training(net, 32, METHODS["inference"], pattern, tiny) for pattern in (None, Pattern(2, 8))
+    )
+    (found,) = replays(net, 32, tiny, CYCLES, dense, sparse)
+    (inside,) = (stage for stage in Simulator(tiny).run(dense).stages if stage.layer == "fc")
+    (alone,) = Simulator(tiny).run(Program("alone", tiny.name, (found.own,), MemoryImage())).stages
+    assert alone.cycles == inside.cycles
 
 
 def workload(folder: Path, network: str, batch: int, machine: str) -> Path:
