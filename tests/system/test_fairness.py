@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_runs_that_schedule_alike_have_nothing_to_replay() -> None:
 
 def test_inputs_made_on_their_way_are_stored_only_where_the_run_stores_them() -> None:
     """Inference keeps no copy of what one layer reads; storing one takes room that its schedule does not have."""
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": "bound", "type": "relu6"},
         {"name": "flatten", "type": "flatten"},
         {"name": "fc", "type": "linear", "out_features": 100},
