@@ -22,6 +22,8 @@ from gossamer_models.timing.render_units import BALL_CYCLES
 __all__ = ["BallTest", "BallUnit", "Balls"]
 
 _CELL_BITS = (len(ROOT_ABOVE) - 1).bit_length() - 1
+_CUBE = data.ArrayLayout(CUBE_BITS, AXES)
+_DIRECTION = data.ArrayLayout(Single, AXES)
 
 
 class Balls(data.Struct):
@@ -52,8 +54,8 @@ class BallUnit(wiring.Component):
 
     latency = BALL_CYCLES
 
-    cube: In(data.ArrayLayout(CUBE_BITS, AXES))
-    direction: In(data.ArrayLayout(Single, AXES))
+    cube: In(_CUBE)
+    direction: In(_DIRECTION)
     balls: In(Balls)
     met: Out(1)
     first: Out(INDEX_BITS)
@@ -143,19 +145,18 @@ class BallTest(wiring.Component):
         if pixels < 2:
             raise ValueError(f"`pixels` must be at least 2, not {pixels!r}")
         self._pixels = pixels
-        members = BallUnit().signature.members
         super().__init__(
             {
                 "valid": In(1),
-                "cube": members["cube"],
+                "cube": In(_CUBE),
                 "pixel": In(range(pixels)),
-                "direction": members["direction"],
+                "direction": In(_DIRECTION),
                 "alive": In(1),
                 "last": In(1),
-                "balls": members["balls"],
+                "balls": In(Balls),
                 "found": Out(1),
                 "pair": Out(pair_layout(pixels)),
-                "found_cube": Out(members["cube"].shape),
+                "found_cube": Out(_CUBE),
                 "final": Out(1),
             }
         )

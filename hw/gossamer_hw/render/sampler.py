@@ -19,6 +19,8 @@ __all__ = ["AXES", "CUBE_BITS", "LatticeUnit", "Sampler", "pair_layout"]
 
 AXES = 3
 CUBE_BITS = 10
+_CELL = data.ArrayLayout(CUBE_BITS, AXES)
+_TRIPLE = data.ArrayLayout(Single, AXES)
 
 
 class LatticeUnit(wiring.Component):
@@ -38,12 +40,12 @@ class LatticeUnit(wiring.Component):
     latency = LATTICE_CYCLES
 
     index: In(INDEX_BITS)
-    direction: In(data.ArrayLayout(Single, AXES))
-    cube: In(data.ArrayLayout(CUBE_BITS, AXES))
+    direction: In(_TRIPLE)
+    cube: In(_CELL)
     step: In(Single)
-    origin: In(data.ArrayLayout(Single, AXES))
-    cubes: In(data.ArrayLayout(Single, AXES))
-    point: Out(data.ArrayLayout(Single, AXES))
+    origin: In(_TRIPLE)
+    cubes: In(_TRIPLE)
+    point: Out(_TRIPLE)
     inside: Out(1)
 
     def elaborate(self, platform: Any) -> Elaboratable:
@@ -70,7 +72,7 @@ def pair_layout(pixels: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "pixel": range(pixels),
-            "direction": data.ArrayLayout(Single, AXES),
+            "direction": _TRIPLE,
             "first": INDEX_BITS,
             "last": INDEX_BITS,
         }
@@ -113,22 +115,21 @@ class Sampler(wiring.Component):
             raise ValueError(f"`pixels` must be at least 2, not {pixels!r}")
         self._pixels = pixels
         self._pair = pair_layout(pixels)
-        members = LatticeUnit().signature.members
         super().__init__(
             {
                 "valid": In(1),
                 "ready": Out(1),
                 "pair": In(self._pair),
-                "cube": members["cube"],
+                "cube": In(_CELL),
                 "final": In(1),
                 "step_length": In(Single),
-                "origin": members["origin"],
-                "cubes": members["cubes"],
+                "origin": In(_TRIPLE),
+                "cubes": In(_TRIPLE),
                 "step": In(1, init=1),
                 "found": Out(1),
                 "pixel": Out(range(pixels)),
                 "index": Out(INDEX_BITS),
-                "point": members["point"],
+                "point": Out(_TRIPLE),
             }
         )
 

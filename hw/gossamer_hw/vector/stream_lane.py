@@ -11,7 +11,7 @@ from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 
-__all__ = ["LENT_LATENCY", "MINUS_ZERO", "ONE", "Lent", "Operands", "StreamLane", "Terms"]
+__all__ = ["LENT_LATENCY", "MINUS_ZERO", "ONE", "Lent", "Operands", "StreamLane", "Terms", "lane_members"]
 
 _MULTIPLY_LATENCY, _ADD_LATENCY = 3, 4
 
@@ -49,6 +49,12 @@ class Lent(data.Struct):
     sum: Relaxed
 
 
+def lane_members() -> dict[str, wiring.Member]:
+    """Members of a lane, and of whatever holds one, but for its terms."""
+    lending = {"borrowed": In(1), "operands": In(Operands), "lent": Out(Lent)}
+    return {"take": In(1), "result": Out(Relaxed), **lending}
+
+
 class StreamLane(wiring.Component):
     """``result = (x0 y0 + x1 y1) + u``, every operation rounded on its own to nearest even.
 
@@ -70,8 +76,7 @@ class StreamLane(wiring.Component):
     take_delay = 1 + _MULTIPLY_LATENCY
 
     def __init__(self) -> None:
-        lending = {"borrowed": In(1), "operands": In(Operands), "lent": Out(Lent)}
-        super().__init__({"terms": In(Terms), "take": In(1), "result": Out(Relaxed), **lending})
+        super().__init__({"terms": In(Terms), **lane_members()})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain multipliers and adders, with `u` beside them."""

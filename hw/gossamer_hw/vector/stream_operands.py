@@ -12,7 +12,7 @@ from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Relaxed, Single
 from gossamer_hw.numerics.half import widen
 from gossamer_hw.vector.ports import PRM_READS
-from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, StreamLane, Terms
+from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, StreamLane, Terms, lane_members
 from gossamer_hw.vector.update import PASSES
 from gossamer_hw.verilog import add_shared
 from gossamer_models.isa.instructions import FoundMode, VectorFlag, VectorOp
@@ -86,9 +86,7 @@ class StreamPath(wiring.Component):
     """
 
     def __init__(self) -> None:
-        members = dict(StreamLane().signature.members)
-        del members["terms"]
-        super().__init__({"controls": In(Controls), "inputs": In(Inputs), "gradient": Out(Half), **members})
+        super().__init__({"controls": In(Controls), "inputs": In(Inputs), "gradient": Out(Half), **lane_members()})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Choose the terms."""

@@ -1,5 +1,6 @@
 """Units alone: their files, and what they say of themselves."""
 
+import gc
 import re
 
 import pytest
@@ -14,8 +15,11 @@ ARRAY = Array(rows=4, columns=4)
 
 @pytest.mark.fast_one_in(2)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in RENDER_UNITS else n for n in UNITS])
-def test_ports_and_description_agree(name: str) -> None:
+def test_ports_and_description_agree(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    """And no part is built for nothing, of which Amaranth would warn."""
     text = unit_text(name, ARRAY, components=8)
+    gc.collect()
+    assert not list(recwarn)
     header = re.search(rf"^module {text.module}\((.*?)\);", text.verilog, re.M | re.S)
     assert header is not None
     ports = set(header.group(1).replace(",", " ").split())
