@@ -40,6 +40,7 @@ class LinesOperation(wiring.Component):
         m.d.comb += [
             self.tables.start.eq(self.start & same),
             self.tables.address.eq(self.command.source0 >> self._line_bits),
+            self.tables.end.eq(self.command.source0 + self.command.count),
             self.tables.lines.eq(1),
             self.tables.density.eq(1),
             self.tables.appearance.eq(1),

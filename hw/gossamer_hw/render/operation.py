@@ -29,6 +29,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.render.compositor import CHANNELS, Item
+from gossamer_hw.render.table_reader import ADDRESS_BITS
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.vector.ports import read_port
 from gossamer_models.architecture import Architecture
@@ -195,7 +196,7 @@ def tables_request() -> wiring.Signature:
     Members
     -------
     start : a pulse; read tables.
-    address : line of VIN at which the first one begins.
+    address, end : line of VIN at which the first one begins; byte behind the last one that they may have.
     lines : of lines, density of all three before appearance, else of planes, density before appearance of each.
     density, appearance : which of them are decoded; the others are passed over.
     texels : along x, y and z.
@@ -204,7 +205,8 @@ def tables_request() -> wiring.Signature:
     return wiring.Signature(
         {
             "start": Out(1),
-            "address": Out(24),
+            "address": Out(ADDRESS_BITS),
+            "end": Out(ADDRESS_BITS),
             "lines": Out(1),
             "density": Out(1),
             "appearance": Out(1),

@@ -58,6 +58,7 @@ class ProductsOperation(wiring.Component):
         engine = architecture.render_engine
         self._line_bits = 32 * architecture.vector.lanes
         self._bytes_bits = architecture.vector.line_bytes.bit_length() - 1
+        self._vin_bytes = architecture.buffers.vector_in_bytes
         self._components, self._patch = engine.components[1], engine.patch
         components = self._components
         self._blocks = blocks_of(AXES * components)
@@ -146,6 +147,7 @@ class ProductsOperation(wiring.Component):
             self.vin.address.eq((self.command.source0 >> self._bytes_bits) + (lines - left)),
             self.tables.start.eq(known & legal),
             self.tables.address.eq(self.command.source1 >> self._bytes_bits),
+            self.tables.end.eq(self._vin_bytes),
             self.tables.appearance.eq(1),
             *(ours.eq(theirs) for ours, theirs in zip(self.tables.texels, texels_of(self.command), strict=True)),
             self.fault.eq(Mux(known, Fault.BUFFER, Mux(self.tables.fault, Fault.ILLEGAL, Fault.NONE))),

@@ -22,8 +22,9 @@ def ranks_layout(width: int) -> data.ArrayLayout:
 class SearchUnit(wiring.Component):
     """For every component of a row whether the row holds it, and as which of its numbers.
 
-    ``ranks[c] = popcount(bitmap & (2**c - 1))``: where bit c is set, component c is number ``ranks[c]`` of the row. Its
-    neighbours need the ranks beside it too, so one query answers for all components of a row.
+    ``ranks[c] = popcount(bitmap & (2**c - 1))``, :func:`gossamer_models.render.encoding.ranks`: where bit c is set,
+    component c is number ``ranks[c]`` of the row. Its neighbours need the ranks beside it too, so one query answers for
+    all components of a row.
 
     Fixed latency, one query per cycle, no flow control, no reset.
 

@@ -79,6 +79,7 @@ class SweepOperation(wiring.Component):
 
     def __init__(self, architecture: Architecture) -> None:
         self._architecture = architecture
+        self._vin_bytes = architecture.buffers.vector_in_bytes
         engine = architecture.render_engine
         pixels = engine.tile**2
         super().__init__(
@@ -111,6 +112,7 @@ class SweepOperation(wiring.Component):
         m.d.comb += [
             self.tables.start.eq(checks & sound),
             self.tables.address.eq(self.command.source1 >> self._line_bits),
+            self.tables.end.eq(self._vin_bytes),
             self.tables.density.eq(1),
             *(ours.eq(theirs) for ours, theirs in zip(self.tables.texels, texels_of(self.command), strict=True)),
             front.start.eq(begins),

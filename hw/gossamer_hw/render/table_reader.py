@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,8 +27,9 @@ class TableReader(wiring.Component):
 
     Block by block: its header, then its rows. What may begin at any byte comes as a *window*, all lines that it may
     lie in, side by side and turned. Takes :func:`gossamer_models.timing.render_tables.table_cycles` from `start` to
-    `done`. Bases and ends of a header are believed; a row that is no encoding of one, or
-    has a number that is not finite, is malformed.
+    `done`. A row that is no encoding of one, or has a number that is not finite, is malformed. A table is broken whose
+    rows do not follow each other, or that leaves the bytes up to `end`; of one that is passed over the last header
+    alone is looked at, as that is what says where it ends.
 
     Parameters
     ----------
@@ -41,8 +42,10 @@ class TableReader(wiring.Component):
     -------
     start, address, rows, skip : a pulse; byte at which the table begins, constant while it is read; its rows, from 1;
         pass over it.
+    end : byte behind the last one that the table may have; constant while it is read.
     port : of the buffer.
     valid, numbers, malformed : a row, in order.
+    broken : a pulse, up to `done`.
     done : behind the last one; from then to the next start
     following : is the byte at which the next table begins, by a multiple of 64 behind this one.
     """
@@ -59,10 +62,12 @@ class TableReader(wiring.Component):
                 "address": In(ADDRESS_BITS),
                 "rows": In(ROW_BITS),
                 "skip": In(1),
+                "end": In(ADDRESS_BITS),
                 "port": Out(read_port(lines, 8 * line_bytes)),
                 "valid": Out(1),
                 "numbers": Out(data.ArrayLayout(Half, components)),
                 "malformed": Out(1),
+                "broken": Out(1),
                 "done": Out(1),
                 "following": Out(ADDRESS_BITS),
             }
@@ -100,6 +105,10 @@ class TableReader(wiring.Component):
             ),
             self.following.eq(Cat(shift, behind[ALIGNMENT_BITS:ADDRESS_BITS])),
         ]
+        follows = (ends[number] >= before) & ((left != 1) | (ends[number] == ends[BLOCK_ROWS - 1]))
+        m.d.comb += self.broken.eq(
+            (at_row & ends_window & ~follows) | self._strays(m, header, flags[0], payload, skips)
+        )
         with m.If(at_header | at_row):
             m.d.sync += phase.eq(Mux(ends_window, 0, phase + 1))
         with m.FSM():
@@ -140,6 +149,24 @@ class TableReader(wiring.Component):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
         return m
+
+    def _strays(self, m: Module, header: Value, comes: Value, payload: Value, skips: Value) -> Value:
+        """Return whether a block does not begin where the one before it ends, or leaves the bytes that there are.
+
+        Parameters
+        ----------
+        comes : `header` holds the block's from the next cycle on.
+        """
+        behind, here = Signal(BASE_BITS + 1), Signal()
+        base, stop = header[:BASE_BITS], header[-self._offset_bits :]
+        room = Signal(signed(ADDRESS_BITS + 1))
+        # The first header comes later than that.
+        m.d.sync += [here.eq(comes), room.eq(self.end - payload)]
+        with m.If(self.start):
+            m.d.sync += behind.eq(0)
+        with m.Elif(here):
+            m.d.sync += behind.eq(base + stop)
+        return here & ((base + stop > room) | (~skips & (base != behind)))
 
     def _windows(
         self, m: Module, address: Value, phase: Value, at_header: Value, at_row: Value, ends: Value

@@ -87,6 +87,7 @@ class Tables(wiring.Component):
                 reader.address.eq(place),
                 reader.rows.eq(rows),
                 reader.skip.eq(~wanted),
+                reader.end.eq(request.end),
                 reader.port.data.eq(self.vin.data),
                 texel[name].eq(reader.valid),
             ]
@@ -106,6 +107,6 @@ class Tables(wiring.Component):
             m.d.sync += column.eq(column + 1)
             with m.If(column + 1 == columns):
                 m.d.sync += [column.eq(0), row.eq(row + 1)]
-        with m.If(texel.malformed):
+        with m.If(texel.malformed | Cat(reader.broken for reader in readers).any()):
             m.d.sync += request.fault.eq(1)
         return m

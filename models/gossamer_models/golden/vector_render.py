@@ -37,6 +37,7 @@ NO_PIXEL: Final = 0xFFFFFFFF
 """Pixel of an entry of a list of samples that is none."""
 
 _HIGHEST_PLACE: Final = (1 << 16) - 1
+_DENSITY, _APPEARANCE = range(2)
 _MACHINE: Final = Arithmetic.MACHINE
 _T = TypeVar("_T")
 
@@ -74,8 +75,8 @@ def render_lines(machine: Machine, v: Vector) -> None:
     """Take the lines of all factors.
 
     VIN[source0]: `count` bytes, the encoded tables of density along z, y and x, then of appearance
-    (`gossamer_models.render.engine.patches`). `width`, `height`, `channel_low`: texels along x, y and z. A number that
-    is not finite is an error, of patches too.
+    (`gossamer_models.render.engine.patches`). `width`, `height`, `channel_low`: texels along x, y and z. Tables
+    that are none, that leave these bytes, or that have a number which is not finite, are an error.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     _check_counts(v, view.grid)
@@ -118,10 +119,11 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     w = T (1 - e), T = T e with e = exp(-softplus(sum + shift) thickness). Samples of w > cut are kept for
     RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
     it took; the machine has no use for it. A cube that is occupied, the block's first one and its texels must lie in
-    the field, the patches must have the texels of all samples.
+    the field, the patches must have the texels of all samples. What is wrong with tables of density is an error as for
+    RENDER_LINES; of those of appearance only where they end is looked at, which must be in VIN.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
-    record, (factors, _) = _patches(machine, v, view)
+    record, factors = _patches(machine, v, view, _DENSITY)
     corner = np.array(record.place) * len(record.occupied)
     if (corner + np.argwhere(record.occupied).max(axis=0, initial=0) >= view.cubes).any():
         raise ExecutionError(f"cubes of block {record.place} lie outside of the field's {view.cubes}")
@@ -147,13 +149,14 @@ def render_products(machine: Machine, v: Vector) -> None:
     """Interpolate the appearance of samples that the latest RENDER_SWEEP has kept.
 
     Samples `parameter` .. `parameter` + `count` - 1, in their order; VIN as for RENDER_SWEEP, but of the block's record
-    only the texels count; the patches must have those of all these samples. VOUT[target0] = fp16 of all products, in
+    only the texels count; the patches must have those of all these samples, and tables of appearance and of density
+    change places in what is an error. VOUT[target0] = fp16 of all products, in
     blocks [`count` / 8][`channels` / 8][8 samples][8 products]; VOUT[target1] = list of pixel in the tile (uint32) and
     weight (fp32). Behind the last sample products and weights are +0 and pixels 0xFFFFFFFF. `size`: components of a
     plane; `channels`: the products, padded to a block.
     """
     view, job = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.job, "RENDER_SWEEP")
-    record, (_, factors) = _patches(machine, v, view)
+    record, factors = _patches(machine, v, view, _APPEARANCE)
     width = 3 * view.components[1]
     _check_widths(v, view.components[1], width)
     _check_room(machine, v)
@@ -288,8 +291,8 @@ def _check_room(machine: Machine, v: Vector) -> None:
         raise ExecutionError(f"{v.count} rows of {v.channels} fp16 numbers must fit VOUT, which has {room} bytes")
 
 
-def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[Factors, Factors]]:
-    """Return the block's record, and density and appearance with its patches in place."""
+def _patches(machine: Machine, v: Vector, view: View, quantity: int) -> tuple[JobRecord, Factors]:
+    """Return the block's record, and density or appearance with its patches in place."""
     lines, block = _held(machine.render.lines, "RENDER_LINES"), view.block[0]
     head = machine.read(v.engine, Buffer.VIN, np.uint8, v.source0, JOB_HEADER_BYTES + block**3 // 8)
     record = JobRecord.from_bytes(head, block)
@@ -301,7 +304,7 @@ def _patches(machine: Machine, v: Vector, view: View) -> tuple[JobRecord, tuple[
     if max(texels.counts) > engine.patch:
         raise ExecutionError(f"patches must have at most {engine.patch} texels along an axis, not {texels.counts}")
     data: UInt8 = machine.readable(v.engine, Buffer.VIN)[v.source1 :]
-    return record, read_patches(data, texels, _grid(view), lines)
+    return record, read_patches(data, texels, _grid(view), lines, quantity)
 
 
 def _check_counts(v: Vector, texels: tuple[int, ...]) -> None:

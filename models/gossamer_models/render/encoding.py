@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float16, UInt8, UInt32
 
-__all__ = ["BASE_BITS", "BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode", "find"]
+__all__ = [
+    "BASE_BITS", "BLOCK_ROWS", "MAX_COMPONENTS", "Layout", "Policy", "Table", "decode", "encode", "find", "ranks",
+]  # fmt: skip
 
 BLOCK_ROWS: Final = 16
 """Rows that share a base."""
@@ -297,6 +299,19 @@ def find(coordinates: Counts, counts: Counts, queries: Counts) -> tuple[Bool, Co
     """
     equal = (coordinates == queries[:, None]) & (np.arange(coordinates.shape[1]) < counts[:, None])
     return equal.any(axis=1), equal.argmax(axis=1)
+
+
+def ranks(bitmaps: Bool) -> Counts:
+    """Return, of every bit of bitmaps, how many bits below it are set.
+
+    Where component c is set, it is number ``ranks[..., c]`` of its row.
+
+    Parameters
+    ----------
+    bitmaps : array of bool, shape (..., components), lowest component first
+    """
+    below: Counts = np.cumsum(bitmaps, axis=-1) - bitmaps
+    return below
 
 
 def _write_rows(payload: UInt8, rows: NDArray[np.uint16], starts: Counts, coordinates: Bool, layout: Layout) -> None:

@@ -1,6 +1,7 @@
 """Candidates of cubes, and what golden finds at their balls."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,10 @@ from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.ball import Ball
 from gossamer_models.render.camera import Camera, look_at
 
-__all__ = ["Candidate", "Candidates", "some_candidates"]
+__all__ = ["TILES", "Candidate", "Candidates", "some_candidates"]
+
+TILES = (2, 33, 6400)
+"""Pixels of tiles whose candidates are of all kinds together: the first arguments of `some_candidates(n, 2, 30)`."""
 
 _ODD = np.array([0, -0.0, 1e-45, -1e-40, 3e38, -3e38, np.inf, -np.inf, np.nan], np.float32)
 
@@ -44,6 +48,21 @@ class Candidates:
     ball: Ball
     cubes: NDArray[np.int64]
     rays: list[list[Candidate]]
+
+    def kinds(self) -> dict[str, int]:
+        """Return how many cubes and rays are what is special."""
+        met = [[ray.met for ray in rays] for rays in self.rays]
+        ways = np.array([ray.direction for rays in self.rays for ray in rays])
+        return {
+            "no ray meets": sum(not any(some) for some in met),
+            "all rays meet": sum(all(some) for some in met),
+            "one candidate": sum(len(some) == 1 for some in met),
+            "the last one alone meets": sum(some.index(True) == len(some) - 1 > 0 for some in met if any(some)),
+            "by turns": sum(len(some) > 2 and all(a != b for a, b in pairwise(some)) for some in met),
+            "infinite": int(np.isinf(ways).any(axis=1).sum()),
+            "NaN": int(np.isnan(ways).any(axis=1).sum()),
+            "ended": sum(not ray.alive for rays in self.rays for ray in rays),
+        }
 
 
 def some_candidates(pixels: int, seed: int, count: int) -> Candidates:

@@ -1,6 +1,7 @@
 """Cubes before cameras, and which pixels of a tile golden gives them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ __all__ = ["VIEWS", "View", "some_view"]
 
 Index = NDArray[np.int64]
 
-VIEWS = ((9, 16, 60), (11, 8, 60), (1, 5, 60))
+VIEWS = ((9, 16, 60), (11, 8, 60), (236, 5, 60))
 """Three views, whose cubes are of all kinds together: arguments of :func:`some_view`."""
 
 
@@ -41,12 +42,19 @@ class View:
         width, height = projection.sizes
         ends = np.array([ranges.left == 0, ranges.top == 0, ranges.right == width - 1, ranges.bottom == height - 1])
         around = np.abs(ahead) < projection.radius
+        found = self.pixels()
+        columns, rows = (range(last + 1 - first) for first, last in zip(self.first, self.last, strict=True))
+        whole = [(x, y) for y in rows for x in columns]
         return {
             "behind the eye": int((ahead <= -projection.radius).sum()),
             "around the eye": int(around.sum()),
             "larger than the image": int((ends.all(axis=0) & (ahead > 2 * projection.radius)).sum()),
             "at its edge": int((ranges.seen & ends.any(axis=0) & ~ends.all(axis=0)).sum()),
-            "beside the tile": self.pixels().count([]),
+            "beside the tile": found.count([]),
+            "as large as the tile": found.count(whole),
+            "of one pixel": sum(len(pixels) == 1 for pixels in found),
+            "of the tile's last pixel": found.count(whole[-1:]),
+            "seen behind unseen ones": sum(bool(after) and not before for before, after in pairwise(found)),
         }
 
     def pixels(self) -> list[list[tuple[int, int]]]:

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.lattice import Rays
 
-__all__ = ["Cube", "Scene", "some_scene"]
+__all__ = ["SCENES", "Cube", "Scene", "some_scene"]
+
+SCENES = ((2, 32, 12), (5, 34, 8), (33, 31, 8))
+"""Scenes whose cubes are of all kinds together: arguments of :func:`some_scene`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,20 @@ class Scene:
 
     rays: Rays
     cubes: list[Cube]
+
+    def kinds(self) -> dict[str, int]:
+        """Return how many cubes and rays are what is special."""
+        spans = [sum(cube.last) - sum(cube.first) + len(cube.first) for cube in self.cubes]
+        found = [len(self.samples(cube)) for cube in self.cubes]
+        return {
+            "no sample in it": found.count(0),
+            "all samples in it": sum(a == b for a, b in zip(found, spans, strict=True)),
+            "one sample in it": found.count(1),
+            "one sample of one ray": spans.count(1),
+            "the last pixel alone": sum(cube.pixels == [len(self.rays.directions) - 1] for cube in self.cubes),
+            "infinite": int(np.isinf(self.rays.directions).any(axis=1).sum()),
+            "NaN": int(np.isnan(self.rays.directions).any(axis=1).sum()),
+        }
 
     def samples(self, cube: Cube) -> list[tuple[int, int, Float32]]:
         """Return pixel, index and place of the samples in a cube, turn by turn."""

@@ -5,7 +5,7 @@ import pytest
 from gossamer_hw.render.ball import BallTest
 from gossamer_hw.units.render_units import ball_unit
 from gossamer_models.timing.render_units import BALL_CYCLES
-from tests.hw.render.candidates import some_candidates
+from tests.hw.render.candidates import TILES, some_candidates
 from tests.hw.units.test_stream_unit import check_in_step
 from tests.hw.units.unit_cases import ball_case
 
@@ -24,6 +24,11 @@ def test_rays_at_balls(seed: int) -> None:
     case = ball_case(candidates, UNIT)
     assert check_in_step(case, seed) == list(range(len(case.items)))
     assert BallTest(pixels=2).latency == BALL_CYCLES
+
+
+def test_candidates_are_of_all_kinds() -> None:
+    kinds = [some_candidates(pixels, 2, 30).kinds() for pixels in TILES]
+    assert {kind for found in kinds for kind, count in found.items() if count} == set(kinds[0])
 
 
 def test_sizes_out_of_range() -> None:

@@ -186,7 +186,7 @@ class WithTables(wiring.Component):
         wiring.connect(m, unit.vout, wiring.flipped(self.vout))
         wiring.connect(m, unit.kept, wiring.flipped(self.kept))
         request = tables.request
-        for name in ("address", "appearance", "texels"):
+        for name in ("address", "end", "appearance", "texels"):
             m.d.comb += getattr(request, name).eq(getattr(unit.tables, name))
         with m.If(self.lines):
             m.d.comb += [request.address.eq(self.at), request.appearance.eq(1), request.lines.eq(1)]

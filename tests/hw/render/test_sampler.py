@@ -4,7 +4,7 @@ import pytest
 
 from gossamer_hw.render.sampler import Sampler
 from gossamer_models.timing.render_units import sampler_cycles
-from tests.hw.render.rays import some_scene
+from tests.hw.render.rays import SCENES, some_scene
 from tests.hw.units.test_stream_unit import check_in_step
 from tests.hw.units.unit_cases import sampler_case
 
@@ -23,6 +23,11 @@ def test_samples(pixels: int, cubes: int, seed: int) -> None:
         assert entered[rays] == cycle, f"seed {seed}: a cube enters in cycle {entered[rays]}, not {cycle}"
         lengths = [b - a + 1 for a, b in zip(cube.first, cube.last, strict=True)]
         cycle, rays = cycle + sampler_cycles(lengths), rays + len(lengths)
+
+
+def test_scenes_have_cubes_of_all_kinds() -> None:
+    kinds = [some_scene(*scene).kinds() for scene in SCENES]
+    assert {kind for found in kinds for kind, count in found.items() if count} == set(kinds[0])
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,22 @@ import pytest
 from gossamer_hw.render.tables import Tables
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import UInt8
-from gossamer_models.render.encoding import Layout
-from gossamer_models.render.engine.patches import Texels, line_stream, patch_stream, read_lines
+from gossamer_models.render.encoding import Layout, encode
+from gossamer_models.render.engine.patches import (
+    TABLE_ALIGNMENT,
+    Texels,
+    line_stream,
+    patch_stream,
+    read_lines,
+    read_patches,
+)
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 from gossamer_models.timing.render_tables import lines_cycles, patches_cycles
 from tests.hw.render.machines import machine_of
 from tests.hw.rig import Rig
 from tests.models.render.test_renderer import FIELD
 
+SEED = 4
 QUANTITIES = FIELD.density, FIELD.appearance
 PATCH = Texels((1, 2, 3), (7, 6, 8))
 PATCHES = np.concatenate([patch_stream(*QUANTITIES, pair, PATCH) for pair in range(3)])
@@ -30,7 +38,7 @@ def rig_of(lanes: int) -> Rig:
 
 
 def read(lanes: int, stream: UInt8, texels: tuple[int, int, int], **request: int) -> tuple[list[Texel], int, bool]:
-    """Texels that pass, cycles from start to end, and whether the tables are none."""
+    """Texels that pass, cycles from start to end, and whether the tables are none or leave the stream."""
     rig, line = rig_of(lanes), 4 * lanes
     # No multiple of what tables are aligned to among themselves, where a line is shorter.
     first = 256 + line
@@ -48,6 +56,7 @@ def read(lanes: int, stream: UInt8, texels: tuple[int, int, int], **request: int
     async def drive(ctx: Any) -> None:
         nonlocal count, malformed
         ctx.set(tables.request.address, first // line)
+        ctx.set(tables.request.end, first + stream.size)
         for axis, number in enumerate(texels):
             ctx.set(tables.request.texels[axis], number)
         for name, value in request.items():
@@ -120,3 +129,54 @@ def test_a_row_that_is_none() -> None:
     stream[4] += 1
     assert read(8, stream, FIELD.grid, lines=1, density=1, appearance=1)[2]
     assert not read(8, stream, FIELD.grid, lines=1, density=0, appearance=1)[2]
+
+
+def test_the_last_table_leaves_the_stream() -> None:
+    """By its last byte: what fills it up to a multiple of 64 may be missing."""
+    stream = line_stream(*QUANTITIES)
+    held = stream.size - len(QUANTITIES[1].lines[2].tobytes())
+    held = max(n for n in range(held, stream.size) if stream[n]) + 1
+    assert held < stream.size
+    assert not read(8, stream[:held], FIELD.grid, lines=1, density=1, appearance=1)[2]
+    assert read(8, stream[: held - 1], FIELD.grid, lines=1, density=1, appearance=1)[2]
+
+
+def headers(quantity: int) -> list[tuple[int, int]]:
+    """Where tables of patches begin, and the bytes of their headers."""
+    found, place = [], 0
+    for pair, (a, b) in enumerate(PLANE_AXES):
+        for n, factors in enumerate(QUANTITIES):
+            rows = PATCH.count(a) * PATCH.count(b)
+            if n == quantity:
+                found.append((place, Layout(factors.components).headers_bytes(rows)))
+            part = factors.planes[pair][PATCH.span(b), PATCH.span(a)].astype(np.float16)
+            size = len(encode(np.ascontiguousarray(part.reshape(rows, -1))).to_bytes())
+            place += -(-size // TABLE_ALIGNMENT) * TABLE_ALIGNMENT
+    assert place == PATCHES.size
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoded", [0, 1])
+def test_what_golden_refuses(decoded: int) -> None:
+    """A bit of a header is another one, of the quantity that is read or of the one that is passed over."""
+    rng = np.random.default_rng(SEED + decoded)
+    lines = read_lines(line_stream(*QUANTITIES), FIELD.grid, (4, 6))
+    verdicts = {quantity: set[bool]() for quantity in range(2)}
+    for trial in range(24):
+        stream, quantity = PATCHES.copy(), trial % 2
+        place, size = headers(quantity)[int(rng.integers(3))]
+        # Of a table that is passed over the last header alone counts; its base's high bytes lead out of the buffer.
+        last = size - Layout((4, 6)[quantity]).header_bytes
+        byte = place + int(rng.integers(*[(0, size), (last, size), (last + 2, last + 4)][trial // 2 % 3]))
+        stream[byte] ^= 1 << int(rng.integers(8))
+        try:
+            read_patches(stream, PATCH, FIELD.grid, lines, decoded)
+            refused = False
+        except InputError:
+            refused = True
+        wanted = {"density": 1 - decoded, "appearance": decoded}
+        found = read(8, stream, PATCH.counts, lines=0, **wanted)[2]
+        assert found == refused, f"seed {SEED + decoded}, trial {trial}: byte {byte}"
+        verdicts[quantity].add(refused)
+    assert verdicts == {decoded: {True, False}, 1 - decoded: {True, False}}, f"seed {SEED + decoded}"

@@ -15,23 +15,41 @@ SIZES = [(2, 1), (4, 3), (16, 6)]
 
 
 def sums(rng: np.random.Generator, terms: int) -> tuple[list[dict[str, int]], list[int]]:
-    """Return items of products of fp16 numbers, and their sums."""
+    """Return items of products of fp16 numbers, and their sums.
+
+    Of the first ones none is anything, all are, the first or the last one is, every other one is; then infinite ones
+    and NaN.
+    """
     with np.errstate(all="ignore"):
         products = numbers(rng, ITEMS, terms).astype(np.float32) * numbers(rng, ITEMS, terms).astype(np.float32)
+        products[:10] = 0
+        products[2:4], products[4:6, 0], products[6:8, -1], products[8:10, ::2] = 1.5, 1.5, 1.5, 1.5
+        products[10:12, 0], products[12:14, -1], products[14:16] = np.inf, np.nan, -np.inf
+        products[16:18, 0], products[16:18, -1] = np.inf, -np.inf
         products = np.array([canonical(row) for row in products], np.uint32).view(np.float32)
         return [{"terms": packed(row)} for row in products], canonical(tree_sum(products))
 
 
 def lists(rng: np.random.Generator, slots: int, bits: int) -> tuple[Counts, Counts, Counts]:
-    """Return ascending lists, rubbish behind their ends, how long they are, and queries that half of them hold."""
-    most = min(slots, 1 << bits)
+    """Return ascending lists, rubbish behind their ends, how long they are, and queries that half of them hold.
+
+    The first ones are empty, of one coordinate, full, and of every other one that there is, each with queries for what
+    they hold first and last and for what they lack.
+    """
+    most, places = min(slots, 1 << bits), 1 << bits
     counts = rng.integers(0, most + 1, ITEMS)
-    counts[:3] = [0, 1, most]
+    other = min(slots, places // 2)
+    counts[:24] = np.repeat([0, 1, most, other], 6)
     coordinates = rng.integers(0, 1 << bits, (ITEMS, slots))
     for row, count in zip(coordinates, counts, strict=True):
-        row[:count] = np.sort(rng.permutation(1 << bits)[:count])
+        row[:count] = np.sort(rng.permutation(places)[:count])
+    coordinates[18:24, :other] = 2 * np.arange(other)
     held = coordinates[np.arange(ITEMS), rng.integers(0, np.maximum(counts, 1))]
-    return coordinates, counts, np.where(rng.random(ITEMS) < 0.5, held, rng.integers(0, 1 << bits, ITEMS))
+    asked = np.where(rng.random(ITEMS) < 0.5, held, rng.integers(0, places, ITEMS))
+    ends = [coordinates[:24, 0], coordinates[np.arange(24), np.maximum(counts[:24], 1) - 1]]
+    lacking = (ends[1] + 1) % places
+    asked[:24] = np.select([np.arange(24) // 2 % 3 == n for n in range(3)], [*ends, lacking])
+    return coordinates, counts, asked
 
 
 def queries(coordinates: Counts, counts: Counts, asked: Counts, bits: int) -> list[dict[str, int]]:

@@ -23,6 +23,7 @@ class Case:
     leaving : by the formulas of :mod:`gossamer_models.timing`.
     cares : of every result the bits that mean something; all do without.
     settings : values of the ports beside the streams.
+    steady : an item enters in every cycle, if nothing ever pauses.
     """
 
     unit: StreamUnit
@@ -31,6 +32,11 @@ class Case:
     leaving: Leaving
     cares: list[int] = field(default_factory=list)
     settings: dict[str, int] = field(default_factory=dict)
+    steady: bool = True
+
+    def late(self, entered: Sequence[int]) -> list[int]:
+        """Return which items have waited, though none should."""
+        return [n for n, cycle in enumerate(entered) if self.steady and cycle != entered[0] + n]
 
     def wrong(self, found: Sequence[int]) -> list[int]:
         """Return which results are wrong, are missing, or are too many."""
@@ -57,7 +63,12 @@ def behind(cycles: int, places: Iterable[int] | None = None) -> Leaving:
 
 
 def stream_case(
-    unit: StreamUnit, items: Sequence[Sequence[int]], results: Sequence[Sequence[int]], leaving: Leaving
+    unit: StreamUnit,
+    items: Sequence[Sequence[int]],
+    results: Sequence[Sequence[int]],
+    leaving: Leaving,
+    *,
+    steady: bool = True,
 ) -> Case:
     """Return a case without settings, fields in the order of the unit."""
     return Case(
@@ -65,6 +76,7 @@ def stream_case(
         [_whole(unit.input_fields, item) for item in items],
         [_whole(unit.output_fields, result) for result in results],
         leaving,
+        steady=steady,
     )
 
 

@@ -31,9 +31,18 @@ _CUT, _THRESHOLD, _BACKGROUND = np.float32(1e-3), np.float32(0.02), np.float32(0
 
 
 def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
-    """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels."""
+    """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels.
+
+    First come ten samples of the first pixel, then one each of the first and the last pixel by turns. Of larger tiles
+    the second pixel has no sample at all, the third one its only one at the end.
+    """
     rng = np.random.default_rng(seed)
     owner = rng.integers(pixels, size=count)
+    owner[:30] = 0
+    owner[10:30:2] = pixels - 1
+    if pixels > 3:
+        owner[(owner == 1) | (owner == 2)] = 3
+        owner[-1] = 2
     left = np.exp(-rng.exponential(0.4, count) * (rng.random(count) < 0.8)).astype(np.float32)
     left[rng.integers(count, size=8)] = np.array([0, 1, 1e-40, 2e-45] * 2, np.float32)
     # From then on the last pixel's light is none: no sample of it is shaded, and none ends it.
@@ -91,7 +100,7 @@ def compositor_case(pixels: int, seed: int, count: int) -> Case:
     results = [(one.pixel, int(one.kind in (Item.FINISH, Item.LIGHT)), *one.result) for one in items if one.result]
     entering = [(one.kind, one.pixel, one.amount, one.colour) for one in items]
     leaving = behind(COMPOSITOR_CYCLES, [n for n, one in enumerate(items) if one.result])
-    case = stream_case(compositor_unit(pixels), entering, results, leaving)
+    case = stream_case(compositor_unit(pixels), entering, results, leaving, steady=False)
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case
 
@@ -124,6 +133,7 @@ def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Cas
         if leaving:
             given_by.append(len(items) - 1)
             results.append((leaving,))
-    case = stream_case(compositor_lanes_unit(pixels, lanes), items, results, behind(COMPOSITOR_CYCLES, given_by))
+    unit, leaving = compositor_lanes_unit(pixels, lanes), behind(COMPOSITOR_CYCLES, given_by)
+    case = stream_case(unit, items, results, leaving, steady=False)
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case

@@ -96,7 +96,7 @@ def sweep_case(eye: str, termination: float | None, seed: int) -> Case:
     results += [(pixel, 1, 0, 0, packed(np.repeat(t, 3)), 0, 0) for pixel, t in enumerate(light.transmittance)]
     case = stream_case(
         sweep_unit(_PIXELS, COMPONENTS, _GRID, _GRID), items, results,
-        lambda entered: _leaving(jobs, entered) + [entered[n] + COMPOSITOR_CYCLES for n in finishing],
+        lambda entered: _leaving(jobs, entered) + [entered[n] + COMPOSITOR_CYCLES for n in finishing], steady=False,
     )  # fmt: skip
     case.settings.update(
         step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(_CUBES, np.float32)),

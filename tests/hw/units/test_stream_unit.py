@@ -69,6 +69,7 @@ def check_in_step(case: Case, seed: int) -> list[int]:
     found, entered, left = play(case, pauses(0, seed), pauses(0, seed))
     assert not case.wrong(found), f"seed {seed}"
     assert left == case.leaving(entered), f"seed {seed}"
+    assert not case.late(entered), f"seed {seed}"
     return entered
 
 
@@ -91,7 +92,7 @@ def pauses(often: float, seed: int) -> Pause:
 def test_rows_under_pauses(name: str, latency: int, idle: float, stall: float) -> None:
     case = sparse_case(name, COMPONENTS, SEED, each=4)
     found, entered, left = play(case, pauses(idle, SEED), pauses(stall, SEED + 1))
-    assert found == case.results, f"seed {SEED}"
+    assert not case.wrong(found), f"seed {SEED}"
     if not stall:
         assert [b - a for a, b in zip(entered, left, strict=True)] == [latency] * len(case.items)
 

@@ -11,8 +11,9 @@ from amaranth.lib import wiring
 from gossamer_hw.cosim import build, run
 from gossamer_hw.verilog import emit_verilog
 from gossamer_models.sparsity import Pattern
-from tests.hw.render.candidates import some_candidates
+from tests.hw.render.candidates import TILES, some_candidates
 from tests.hw.render.cubes import VIEWS, some_view
+from tests.hw.render.rays import SCENES
 from tests.hw.units.case import Case
 from tests.hw.units.compositor_cases import compositor_case, compositor_lanes_case
 from tests.hw.units.search_cases import search_case, tree_case
@@ -75,17 +76,21 @@ def _cases() -> dict[str, Case]:
     for multiply, add in ((3, 4), (2, 2), (5, 7)):
         array = ARRAY.model_copy(update={"multiply_latency_cycles": multiply, "add_latency_cycles": add})
         cases[f"pe_{multiply}_{add}"] = element_case(SEED, 300, array)
-    cases |= {"waves": wave_case(), "exponential": exponential_case(SEED, 800), "softplus": softplus_case(SEED, 800)}
+    cases |= {
+        "waves": wave_case(SEED),
+        "exponential": exponential_case(SEED, 800),
+        "softplus": softplus_case(SEED, 800),
+    }
     for pixels in (2, 9, 64):
         cases[f"compositor_{pixels}"] = compositor_case(pixels, SEED + pixels, 300)
     for pixels, lanes in ((2, 1), (5, 2), (16, 2)):
         cases[f"compositor_lanes_{pixels}_{lanes}"] = compositor_lanes_case(pixels, lanes, SEED, 200)
     for components, grid in ((1, (6, 5, 9)), (2, (9, 7, 12)), (1, (2, 3, 2))):
         cases[f"encoded_lane_{grid[0]}"] = encoded_case(components, grid, SEED, 120)
-    for pixels in (2, 33, 6400):
+    for pixels in TILES:
         cases[f"ball_test_{pixels}"] = ball_case(some_candidates(pixels, 2, 30))
-    for pixels, seed, cubes in ((2, 32, 12), (5, 34, 8), (33, 31, 8)):
-        cases[f"sampler_{pixels}"] = sampler_case(pixels, seed, cubes)
+    for scene in SCENES:
+        cases[f"sampler_{scene[0]}"] = sampler_case(*scene)
     for components, grid in ((1, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))):
         cases[f"factor_lane_{grid[0]}"] = factor_case(components, grid, SEED, 120)
     # Its sizes are settings: those of the picture.
@@ -96,7 +101,7 @@ def _cases() -> dict[str, Case]:
 
 @pytest.mark.slow
 def test_units(tmp_path: Path) -> None:
-    """Bits, and without pauses the cycle in which every result leaves."""
+    """Bits, and without pauses the cycles in which items enter, where none has to wait, and in which results leave."""
     cases = _cases()
     stimulus: dict[str, Any] = {}
     for name, case in cases.items():
@@ -116,4 +121,6 @@ def test_units(tmp_path: Path) -> None:
             found = [int.from_bytes(text[n : n + size], "little") for n in range(0, len(text), size)]
             assert not case.wrong(found), f"seed {SEED}: {name}, {way}"
         with np.load(tmp_path / f"{name}.npz") as cycles:
-            assert cycles["left"].tolist() == case.leaving(cycles["entered"].tolist()), f"seed {SEED}: {name}"
+            entered = cycles["entered"].tolist()
+            assert cycles["left"].tolist() == case.leaving(entered), f"seed {SEED}: {name}"
+            assert not case.late(entered), f"seed {SEED}: {name}"

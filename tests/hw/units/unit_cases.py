@@ -26,12 +26,12 @@ from gossamer_hw.units.render_units import (
 )
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.architecture import Array
-from gossamer_models.numerics.formats import Float16, Float32, bits32
+from gossamer_models.numerics.formats import Float16, Float32, bits32, to_fp16
 from gossamer_models.numerics.sine import cosine, sine
 from gossamer_models.numerics.special import exp, softplus
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.render.banks import line_banks, plane_banks
-from gossamer_models.render.encoding import encode
+from gossamer_models.render.encoding import Layout, encode
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.render_units import (
@@ -53,7 +53,7 @@ from tests.hw.prune.prune_words import expected_entries, packed_words, random_wo
 from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
-from tests.hw.render.rows import canonical, numbers, packed, row_bytes, some_rows
+from tests.hw.render.rows import canonical, decoded, numbers, packed, row_bytes, some_rows
 from tests.hw.units.case import Case, behind, joined, laid, stream_case
 
 __all__ = [
@@ -68,7 +68,7 @@ PROJECTED = ("origin", "sides", "radius", "focal", "low", "high")
 
 
 def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
-    """Rows of every kind through the encoder or the decoder."""
+    """Rows of every kind through the encoder or the decoder, which gets bytes that are no row, too."""
     rows = some_rows(components, seed, each)
     table = encode(rows)
     unit = UNITS[name].build(ARRAY, components)
@@ -79,12 +79,30 @@ def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
     if name == "sparse-encoder":
         results = [(*one, *place) for one, place in zip(coded, places, strict=True)]
         return stream_case(unit, plain, results, behind(encoder_cycles(components)))
-    return stream_case(unit, coded, [(numbers, 0) for numbers, _ in plain], behind(decoder_cycles(components)))
+    rng, layout = np.random.default_rng(seed), Layout(components)
+    longest = max(map(len, texts))
+    spoilt = [text[:-1] for text in texts] + [rng.bytes(int(rng.integers(longest + 1))) for _ in texts]
+    found = [decoded(layout, text) for text in spoilt]
+    coded += [(int.from_bytes(text, "little"), len(text)) for text in spoilt]
+    results = [(numbers, 0) for numbers, _ in plain] + [(numbers or 0, int(numbers is None)) for numbers in found]
+    case = stream_case(unit, coded, results, behind(decoder_cycles(components)))
+    # Of what is malformed nothing else means anything.
+    whole, flag = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    case.cares.extend([whole | flag] * len(plain))
+    case.cares.extend(flag if one is None else whole | flag for one in found)
+    return case
 
 
 def prune_case(seed: int, count: int, pattern: Pattern = PATTERN) -> Case:
-    """Words with ties, infinities and NaN through the top-N network."""
+    """Words with ties, infinities and NaN through the top-N network.
+
+    The first ones have nothing, the same everywhere, one number at either end, every other one; of as many real ones
+    as a word has, one, and none.
+    """
     words, real = random_words(np.random.default_rng(seed), count)
+    words[:15], real[:15] = 0, np.repeat([len(words[0]), 1, 0], 5)
+    for first in (0, 5, 10):
+        words[first + 1], words[first + 2, 0], words[first + 3, -1], words[first + 4, ::2] = 0xBC00, 1, 1, 0x3C00
     entries = expected_entries(words, real, pattern).astype(object)
     results = [(sum(int(entry) << 20 * k for k, entry in enumerate(row)),) for row in entries]
     items = [(word, int(n)) for word, n in zip(packed_words(words), real, strict=True)]
@@ -122,13 +140,20 @@ def element_case(seed: int, steps: int, array: Array = ARRAY) -> Case:
     return stream_case(UNITS["pe"].build(array, 1), items, results, behind(latency, lasts))
 
 
-def wave_case() -> Case:
-    """Sine and cosine of every 67th fp16 number."""
-    bits = np.arange(0, 1 << 16, 67, dtype=np.uint16)
-    x = bits.view(np.float16)
-    unit = StreamUnit(WaveUnit(), inputs=("x",), outputs=("sine", "cosine"))
+def wave_case(seed: int) -> Case:
+    """Sine and cosine of every 67th fp16 number, then of others in any octave; both infinities are among them."""
+    rng = np.random.default_rng(seed)
+    special = np.array([0, 0x8000, 1, 0x8001, 0x3E48, 0x4248, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFE01])
+    bits = np.concatenate([np.arange(0, 1 << 16, 67), special, special, rng.integers(0, 1 << 16, 300)])
+    bits = bits.astype(np.uint16)
+    octaves = rng.integers(0, 16, bits.size)
+    octaves[: -300 - special.size] = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = to_fp16(bits.view(np.float16).astype(np.float32) * np.exp2(octaves, dtype=np.float32))
+    unit = StreamUnit(WaveUnit(), inputs=("x", "octave"), outputs=("sine", "cosine"))
     results = np.stack([sine(x), cosine(x)], axis=1).view(np.uint16).tolist()
-    return stream_case(unit, [(number,) for number in bits.tolist()], results, behind(WAVE_CYCLES))
+    items = np.stack([bits, octaves], axis=1).tolist()
+    return stream_case(unit, items, results, behind(WAVE_CYCLES))
 
 
 def exponents(seed: int, count: int) -> Float32:
@@ -173,7 +198,7 @@ def projector_case(view: View, unit: StreamUnit | None = None) -> Case:
         begins = [entered[0] + PROJECTION_CYCLES + projector_cycles(counts[:n]) for n in range(len(counts))]
         return [begin + n for begin, count in zip(begins, counts, strict=True) for n in range(count)]
 
-    case = stream_case(unit or projector_unit(), [(cube,) for cube in items], results, leaving)
+    case = stream_case(unit or projector_unit(), [(cube,) for cube in items], results, leaving, steady=False)
     case.settings["picture"] = sum(value << layout[name].offset for name, value in values.items())
     return case
 
@@ -226,8 +251,9 @@ def sampler_case(pixels: int, seed: int, cubes: int) -> Case:
             items.append((laid(layout, values), cell, int(pixel == cube.pixels[-1])))
         results += [(pixel, k, packed(point)) for pixel, k, point in scene.samples(cube)]
     case = stream_case(
-        unit, items, results, lambda entered: [entered[first] + cycle + LATTICE_CYCLES for first, cycle in taken]
-    )
+        unit, items, results, lambda entered: [entered[first] + cycle + LATTICE_CYCLES for first, cycle in taken],
+        steady=False,
+    )  # fmt: skip
     rays = scene.rays
     case.settings.update(
         step_length=packed(np.array(rays.step)),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gossamer_models.errors import InputError
-from gossamer_models.render.encoding import MAX_COMPONENTS, Layout, Policy, Table, decode, encode
+from gossamer_models.render.encoding import MAX_COMPONENTS, Layout, Policy, Table, decode, encode, ranks
 
 POLICIES = list(Policy)
 
@@ -168,6 +168,18 @@ def test_a_bitmap_of_another_length_is_refused() -> None:
     table.payload[0] = 0
     with pytest.raises(InputError, match="does not have the length"):
         decode(table)
+
+
+@pytest.mark.parametrize("components", [1, 8, 19])
+def test_a_bitmap_s_rank_says_which_of_a_row_s_numbers_a_component_is(components: int) -> None:
+    rows = np.concatenate([adversarial(components), random_rows(20, components, 0.4, seed=6)])
+    table = encode(rows, Policy.BITMAP)
+    held = rows.view(np.uint16) != 0
+    for row, start, rank in zip(range(len(rows)), table.starts.tolist(), ranks(held), strict=True):
+        numbers = table.payload[start + table.layout.bitmap_bytes :]
+        for c in np.flatnonzero(held[row]).tolist():
+            place = 2 * int(rank[c])
+            assert int.from_bytes(numbers[place : place + 2].tobytes(), "little") == rows[row, c].view(np.uint16)
 
 
 def test_wrong_arguments() -> None:

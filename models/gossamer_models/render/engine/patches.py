@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.numerics.formats import Bool, Float16, UInt8
-from gossamer_models.render.encoding import BLOCK_ROWS, Layout, Table, decode, encode
+from gossamer_models.render.encoding import BASE_BITS, BLOCK_ROWS, Layout, Table, decode, encode
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors, Real
 
 __all__ = [
@@ -32,7 +32,6 @@ RECORD_WORDS: Final = 9
 
 Index = NDArray[np.int64]
 
-_BASE_BITS: Final = 32
 # A little more than what fp32 coordinates may be off by.
 _SLACK: Final = 2.0**-8
 
@@ -123,30 +122,35 @@ def line_stream(density: Factors, appearance: Factors) -> UInt8:
 
 
 def read_patches(
-    data: UInt8, texels: Texels, grid: tuple[int, int, int], lines: tuple[Factors, Factors]
-) -> tuple[Factors, Factors]:
-    """Return density and appearance with a block's patches in place; elsewhere planes are zero.
+    data: UInt8, texels: Texels, grid: tuple[int, int, int], lines: tuple[Factors, Factors], decoded: int
+) -> Factors:
+    """Return density or appearance with a block's patches in place; elsewhere planes are zero.
 
     Parameters
     ----------
     data : tables of all three axis pairs
     lines : factors whose lines are taken
+    decoded : 0 density, 1 appearance; of the other's tables only their last headers count, which say where they end
 
     Raises
     ------
     InputError
         The bytes are no such tables.
     """
-    planes: tuple[list[Float16], list[Float16]] = ([], [])
+    planes: list[Float16] = []
     place = 0
     for a, b in PLANE_AXES:
-        for factors, found in zip(lines, planes, strict=True):
-            plane = np.zeros((grid[b], grid[a], factors.components), np.float16)
-            rows, place = _read(data, place, texels.count(a) * texels.count(b), factors.components)
-            plane[texels.span(b), texels.span(a)] = rows.reshape(texels.count(b), texels.count(a), -1)
-            found.append(plane)
-    density, appearance = (Factors((p[0], p[1], p[2]), f.lines) for f, p in zip(lines, planes, strict=True))
-    return density, appearance
+        for quantity, factors in enumerate(lines):
+            count = texels.count(a) * texels.count(b)
+            end = _end(data, place, count, Layout(factors.components))
+            if quantity == decoded:
+                plane = np.zeros((grid[b], grid[a], factors.components), np.float16)
+                rows = _decoded(data[place:end], count, factors.components)
+                plane[texels.span(b), texels.span(a)] = rows.reshape(texels.count(b), texels.count(a), -1)
+                planes.append(plane)
+            place = _following(place, end)
+    xy, xz, yz = planes
+    return Factors((xy, xz, yz), lines[decoded].lines)
 
 
 def read_lines(data: UInt8, grid: tuple[int, int, int], components: tuple[int, ...]) -> tuple[Factors, Factors]:
@@ -161,8 +165,9 @@ def read_lines(data: UInt8, grid: tuple[int, int, int], components: tuple[int, .
     for count in components:
         lines = []
         for axis in LINE_AXIS:
-            line, place = _read(data, place, grid[axis], count)
-            lines.append(line)
+            end = _end(data, place, grid[axis], Layout(count))
+            lines.append(_decoded(data[place:end], grid[axis], count))
+            place = _following(place, end)
         xy, xz, yz = (np.zeros((grid[b], grid[a], count), np.float16) for a, b in PLANE_AXES)
         found.append(Factors((xy, xz, yz), (lines[0], lines[1], lines[2])))
     return found[0], found[1]
@@ -173,15 +178,22 @@ def _table(rows: Real) -> UInt8:
     return np.pad(data, (0, -data.size % TABLE_ALIGNMENT))
 
 
-def _read(data: UInt8, place: int, rows: int, components: int) -> tuple[Float16, int]:
-    """Return the rows of a table that begins at a place, and where the next one begins."""
-    layout = Layout(components)
+def _end(data: UInt8, place: int, rows: int, layout: Layout) -> int:
+    """Return where a table ends that begins at a place, as its last header says."""
     headers = layout.headers_bytes(rows)
     last = int.from_bytes(data[place + headers - layout.header_bytes : place + headers].tobytes(), "little")
-    end_bits = _BASE_BITS + (BLOCK_ROWS - 1) * layout.offset_bits
-    base = last & ((1 << _BASE_BITS) - 1)
-    size = headers + base + (last >> end_bits & ((1 << layout.offset_bits) - 1))
-    if place + size > data.size:
-        raise InputError(f"a table of {size} bytes leaves the buffer at byte {place} of {data.size}")
-    table = Table.from_bytes(data[place : place + size].tobytes(), rows, layout)
-    return decode(table), place + -(-size // TABLE_ALIGNMENT) * TABLE_ALIGNMENT
+    base = last & ((1 << BASE_BITS) - 1)
+    stop = last >> BASE_BITS + (BLOCK_ROWS - 1) * layout.offset_bits & ((1 << layout.offset_bits) - 1)
+    end = place + headers + base + stop
+    if end > data.size:
+        raise InputError(f"a table of {end - place} bytes leaves the buffer at byte {place} of {data.size}")
+    return end
+
+
+def _following(place: int, end: int) -> int:
+    """Return where the table behind one begins."""
+    return end + (place - end) % TABLE_ALIGNMENT
+
+
+def _decoded(table: UInt8, rows: int, components: int) -> Float16:
+    return decode(Table.from_bytes(table.tobytes(), rows, Layout(components)))

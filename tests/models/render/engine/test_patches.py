@@ -5,6 +5,7 @@ import pytest
 
 from gossamer_models.errors import InputError
 from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.encoding import Layout
 from gossamer_models.render.engine.patches import (
     JobRecord,
     Texels,
@@ -71,7 +72,7 @@ def test_patches_hold_what_samples_of_their_block_read(place: tuple[int, int, in
     texels = block_texels(FIELD.grid, CUBES, np.array(place), block)
     lines = read_lines(line_stream(FIELD.density, FIELD.appearance), FIELD.grid, (4, 6))
     stream = np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, texels) for pair in range(3)])
-    found = read_patches(stream, texels, FIELD.grid, lines)
+    found = [read_patches(stream, texels, FIELD.grid, lines, quantity) for quantity in range(2)]
     for factors, whole in zip(found, (FIELD.density, FIELD.appearance), strict=True):
         for (a, b), plane, expected in zip(PLANE_AXES, factors.planes, whole.planes, strict=True):
             part = texels.span(b), texels.span(a)
@@ -91,4 +92,23 @@ def test_cut_off_patches_are_refused() -> None:
     texels = block_texels(FIELD.grid, CUBES, np.zeros(3, np.int64), 2)
     stream = np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, texels) for pair in range(3)])
     with pytest.raises(InputError, match=r"a table of \d+ bytes leaves the buffer"):
-        read_patches(stream[:-100], texels, FIELD.grid, lines)
+        read_patches(stream[:-100], texels, FIELD.grid, lines, 0)
+
+
+def test_of_the_other_quantity_only_where_tables_end_counts() -> None:
+    """A row of density that is none, and a header that says that its table ends elsewhere."""
+    lines = read_lines(line_stream(FIELD.density, FIELD.appearance), FIELD.grid, (4, 6))
+    texels = block_texels(FIELD.grid, CUBES, np.zeros(3, np.int64), 2)
+    stream = np.concatenate([patch_stream(FIELD.density, FIELD.appearance, pair, texels) for pair in range(3)])
+    whole = read_patches(stream, texels, FIELD.grid, lines, 1)
+    stream[4] += 1
+    found = read_patches(stream, texels, FIELD.grid, lines, 1)
+    for plane, expected in zip(found.planes, whole.planes, strict=True):
+        np.testing.assert_array_equal(plane, expected)
+    with pytest.raises(InputError, match="does not have the length"):
+        read_patches(stream, texels, FIELD.grid, lines, 0)
+    rows = texels.count(0) * texels.count(1)
+    layout = Layout(4)
+    stream[layout.headers_bytes(rows) - layout.header_bytes + 3] = 1
+    with pytest.raises(InputError, match="leaves the buffer"):
+        read_patches(stream, texels, FIELD.grid, lines, 1)
