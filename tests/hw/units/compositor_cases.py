@@ -133,7 +133,7 @@ def compositor_lanes_case(pixels: int, lanes: int, seed: int, count: int) -> Cas
         if leaving:
             given_by.append(len(items) - 1)
             results.append((leaving,))
-    unit, leaving = compositor_lanes_unit(pixels, lanes), behind(COMPOSITOR_CYCLES, given_by)
-    case = stream_case(unit, items, results, leaving, steady=False)
+    unit, cycles = compositor_lanes_unit(pixels, lanes), behind(COMPOSITOR_CYCLES, given_by)
+    case = stream_case(unit, items, results, cycles, steady=False)
     case.settings.update(cut=packed(np.array(_CUT)), threshold=packed(np.array(_THRESHOLD)))
     return case

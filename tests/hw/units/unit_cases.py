@@ -84,8 +84,8 @@ def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
     spoilt = [text[:-1] for text in texts] + [rng.bytes(int(rng.integers(longest + 1))) for _ in texts]
     found = [decoded(layout, text) for text in spoilt]
     coded += [(int.from_bytes(text, "little"), len(text)) for text in spoilt]
-    results = [(numbers, 0) for numbers, _ in plain] + [(numbers or 0, int(numbers is None)) for numbers in found]
-    case = stream_case(unit, coded, results, behind(decoder_cycles(components)))
+    wanted = [(numbers, 0) for numbers, _ in plain] + [(numbers or 0, int(numbers is None)) for numbers in found]
+    case = stream_case(unit, coded, wanted, behind(decoder_cycles(components)))
     # Of what is malformed nothing else means anything.
     whole, flag = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
     case.cares.extend([whole | flag] * len(plain))
