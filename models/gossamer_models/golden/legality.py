@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Format, Instruction, Load, Prune, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.timing.dma import misaligned
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
 from gossamer_models.timing.vector_stream import summed_elements
@@ -23,8 +24,9 @@ def check_legal(architecture: Architecture, instruction: Instruction) -> None:
     """Check a concrete instruction against the machine's lines and lanes.
 
     Operands of a Vector in VIN, VOUT and A start at multiples of ``vector.line_bytes``; in PRM at multiples of 8 words,
-    as does every further vector of ``channels``. Neighbours on the lanes have neighbouring channels and one sample
-    period; an operation that sums has them in the blocks that its sums take at a time.
+    as does every further vector of ``channels``; operations RENDER_... have none there. Neighbours on the lanes have
+    neighbouring channels and one sample period; an operation that sums has them in the blocks that its sums take at a
+    time.
     A Prune has blocks, its source starts at whole rows of the lanes, values and metadata at whole words of entries.
     Transfers of a machine with one port obey :func:`gossamer_models.timing.dma.misaligned`; for several ports no rule
     exists.
@@ -59,6 +61,9 @@ def _wrong(architecture: Architecture, v: Vector) -> Iterator[str]:
     if v.op == VectorOp.DRAIN:
         words |= {name: lines.pop(name) for name in ("target1", "target2")}
     (words if v.op in _PER_CHANNEL else lines).update(sources)
+    if v.op in RENDER_OPERATIONS:  # its parameter and its channels are no places, and it has two places of each kind
+        words = {}
+        lines = {name: lines[name] for name in ("source0", "source1", "target0", "target1")}
     for unit, places in ((_PARAMETER_WORDS, words), (architecture.vector.line_bytes, lines)):
         for name, place in places.items():
             if place % unit:

@@ -29,6 +29,7 @@ STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTI
         ({"op": VectorOp.NORM_FORWARD, "source0": 12}, "`source0` must be a multiple of 8, not 12"),
         ({"op": VectorOp.DRAIN, "source0": 3, "parameter": 4}, "`parameter` must be a multiple of 8, not 4"),
         ({"op": VectorOp.FILL, "format": Format.BYTE}, "`format` of FILL must be 0 or 1, not 2"),
+        ({"op": VectorOp.RENDER_TILE, "source1": 4}, "`source1` must be a multiple of 32, not 4"),
         ({"op": VectorOp.REDUCE, "channel_low": 4}, "`channel_low` must be 8, not 4"),
         ({"op": VectorOp.REDUCE, "channels": 4096}, "`channels` of REDUCE must be at most 2048, not 4096"),
         (
@@ -94,6 +95,7 @@ def test_legal_ones_pass() -> None:
     check_legal(TINY, Vector(op=VectorOp.DRAIN, source0=3, target0=64, channels=16, parameter=8))
     check_legal(TINY, Vector(**POOL, stride=2, samples=3, sample_period=256))
     check_legal(LARGE, Vector(op=VectorOp.REDUCE, channels=2048, samples=5, sample_period=1 << 20, count=1 << 16))
+    check_legal(TINY, Vector(op=VectorOp.RENDER_FINISH, parameter=3, channels=5, target0=32, source2=1))
 
 
 def test_sums_take_whole_rows_of_the_array() -> None:
