@@ -120,7 +120,8 @@ def render_sweep(machine: Machine, v: Vector) -> None:
     RENDER_PRODUCTS: at most `count`, one more is an error. `size`: number of the job, under which golden records what
     it took; the machine has no use for it. A cube that is occupied, the block's first one and its texels must lie in
     the field, the patches must have the texels of all samples. What is wrong with tables of density is an error as for
-    RENDER_LINES; of those of appearance only where they end is looked at, which must be in VIN.
+    RENDER_LINES; of those of appearance only where they end is looked at, which must be in VIN. Golden refuses jobs
+    with more than 2^24 samples in the balls of cubes, which the machine looks at one per cycle.
     """
     view, tile = _held(machine.render.view, "RENDER_VIEW"), _held(machine.render.tile, "RENDER_TILE")
     record, factors = _patches(machine, v, view, _DENSITY)

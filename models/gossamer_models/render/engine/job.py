@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Bool, Float32, UInt32
 from gossamer_models.recorded import SweepCounts
 from gossamer_models.render.composite import Compositor
@@ -21,13 +22,16 @@ from gossamer_models.render.tiles import Tile, tile_order
 from gossamer_models.render.uniform import Evaluate
 from gossamer_models.timing.render_sweep import SweptCube, SweptRay, flow_cycles
 
-__all__ = ["RAY_WORDS", "TILE_WORDS", "JobRays", "ShadedJob", "TileRays", "find_rays", "run_job"]
+__all__ = ["MAX_JOB_SAMPLES", "RAY_WORDS", "TILE_WORDS", "JobRays", "ShadedJob", "TileRays", "find_rays", "run_job"]
 
 RAY_WORDS: Final = 6
 """Words of a pixel: direction of its ray in coordinates of the box per world unit, then in the world."""
 
 TILE_WORDS: Final = 16
 """Words in front of them: left, top, width and height, then zeros."""
+
+MAX_JOB_SAMPLES: Final = 1 << 24
+"""Samples in the balls of a job's cubes that golden looks at; the machine looks at any number, one per cycle."""
 
 Index = NDArray[np.int64]
 
@@ -94,10 +98,17 @@ def run_job(
     compositor : light of the tile's pixels; changed
     cubes : the block's occupied cubes, shape (n, 3)
     evaluate : what a sample leaves of the light
+
+    Raises
+    ------
+    InputError
+        There are more than `MAX_JOB_SAMPLES`.
     """
     met = find_rays(view, rays, compositor, cubes)
     cubes, which, pixel, first = met.cubes, met.which, met.pixels, met.first
     lengths = met.last - first + 1
+    if (samples := int(lengths.sum())) > MAX_JOB_SAMPLES:
+        raise InputError(f"a job must have at most {MAX_JOB_SAMPLES:,} samples in the balls of cubes, not {samples:,}")
     pair = np.repeat(np.arange(len(which)), lengths)
     turn = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = np.lexsort((pair, turn, which[pair]))
