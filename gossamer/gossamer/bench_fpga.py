@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-
 from gossamer.bench_record import provenance, sections, table
 from gossamer.commands import PASSED, Parser, command, read_arguments
+from gossamer.printing import Printer
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
@@ -71,7 +70,7 @@ def clocks(
             clock, amounts = str(error).splitlines()[-1], ["-"] * 4
         name = _plain(engine or "whole machine") + (f", seed {seed}" if seed != 1 else "")
         rows.append((name, clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
-        Console(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
+        Printer(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
 

@@ -112,10 +112,11 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def _progress() -> Iterator[Note]:
     """Show what is being done while it is, on a terminal's stderr, with a bar."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    log, console = logging.getLogger("gossamer"), Console(stderr=True)
+    from gossamer.printing import Printer
+
+    log, console = logging.getLogger("gossamer"), Printer(stderr=True)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None)
@@ -150,11 +151,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
                 note=note,
             )
             api.write_simulation(simulation, directory, plots=False, artist=artist, note=note)
-        from rich.console import Console
-
+        from gossamer.printing import Printer
         from gossamer_reports.tables import fairness_line, print_simulation
 
-        console = Console(markup=False)
+        console = Printer(markup=False)
         print_simulation(simulation.result, console)
         if artist is not None:
             with writing(directory):
@@ -189,11 +189,10 @@ def _generate(arguments: argparse.Namespace) -> int:
             )
     print(f"{', '.join(result['files'])} in {directory}")
     if result["resources"]:
-        from rich.console import Console
-
+        from gossamer.printing import Printer
         from gossamer_reports.tables import resource_table
 
-        Console(markup=False).print(resource_table(result["resources"]))
+        Printer(markup=False).print(resource_table(result["resources"]))
     return PASSED
 
 
@@ -235,8 +234,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from gossamer.printing import Printer
     from gossamer.render import render_scene
     from gossamer_reports.render import print_render
 
@@ -250,7 +248,7 @@ def _render(arguments: argparse.Namespace) -> int:
             note=note,
             orbit=arguments.orbit,
         )
-    console = Console(markup=False)
+    console = Printer(markup=False)
     print_render(result, console)
     console.print(f"results in {directory}", highlight=False)
     return PASSED

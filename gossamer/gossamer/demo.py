@@ -3,11 +3,10 @@
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from gossamer import api
 from gossamer.commands import FAILED, PASSED, command
 from gossamer.digits import DigitsTraining
+from gossamer.printing import Printer
 from gossamer_hw.cosim.replay import record, replay
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.executor import run
@@ -30,7 +29,7 @@ def main(out: Path = Path("out") / "demo") -> int:
     ----------
     out : folder of the files; the working directory is the project's root, where the workload lies.
     """
-    console, start = Console(highlight=False, markup=False), time.monotonic()
+    console, start = Printer(highlight=False, markup=False), time.monotonic()
     console.rule("1. Simulate: ResNet-18 at 64x64, batch 512, dense against BDWP 2:8")
     simulation = api.simulate(_WORKLOAD, trace=True)
     files = api.write_simulation(simulation, out / "resnet18-64")
@@ -55,7 +54,7 @@ def main(out: Path = Path("out") / "demo") -> int:
     return PASSED if passed else FAILED
 
 
-def _verify(console: Console) -> tuple[bool, str]:
+def _verify(console: Printer) -> tuple[bool, str]:
     """Train a few steps on golden, then run the forward product of one layer in Verilator."""
     architecture = load_architecture("tiny-4x4")
     training = DigitsTraining.start(architecture, _BATCH, _SEED)

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
 from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
+from gossamer.printing import Printer
 from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_hw.cosim.machine import build_bench, run_jobs
@@ -263,7 +263,7 @@ def render_into(out: Path, subjects: Mapping[str, Subject], *, execute: RunPictu
     InputError
         The machine has no room for a picture.
     """
-    console, start, machine = Console(highlight=False, markup=False), time.monotonic(), picture_machine()
+    console, start, machine = Printer(highlight=False, markup=False), time.monotonic(), picture_machine()
     plans = {name: plan_picture(subject, machine) for name, subject in subjects.items()}
     if execute is None:
         build_bench(machine)
@@ -319,7 +319,7 @@ def main(
             raise InputError(f"no field {name!r:.80}{did_you_mean(name, FIELDS)}", f"one of {known}, or a scene file")
     passed = all(item.passed for item in render_into(out, subjects, execute=execute))
     verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
-    Console(highlight=False, markup=False).print(
+    Printer(highlight=False, markup=False).print(
         f"{verdict}; {out / _FIGURE}.png; {time.monotonic() - start:.0f} s", soft_wrap=True
     )
     return PASSED if passed else FAILED

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress
 
 from gossamer import api
 from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.folders import make_directory
+from gossamer.printing import Printer
 from gossamer.runner import Runner
 from gossamer_models.errors import InputError
 from gossamer_models.layouts import BLOCK
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     out, picture = chosen.out or Path("out") / chosen.name, f"img/{chosen.name}.png"
     make_directory(out)
     make_directory(chosen.docs / "img")
-    console = Console(stderr=True)
+    console = Printer(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from gossamer.commands import FAILED, PASSED, command
 from gossamer.digits import DigitsTraining
+from gossamer.printing import Printer
 from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
@@ -168,7 +168,7 @@ def _tensor(program: Program, name: str) -> UInt8:
 @command
 def main(out: Path = Path("out") / "train-rtl") -> int:
     """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
-    console, start = Console(highlight=False, markup=False), time.monotonic()
+    console, start = Printer(highlight=False, markup=False), time.monotonic()
     machine, trainings = load_architecture("tiny-4x4"), []
     for memory in BOTH_MEMORIES:
         found = train(machine, behaviour=Behaviour(memory))

@@ -232,6 +232,16 @@ def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.slow
+def test_tables_that_nobody_reads_end_quietly(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("field: glossy-32\nreference: glossy\nsize: 8\n")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        done = in_a_process(tmp_path, "render", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "o"), stdout=closed)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_names_beyond_the_terminals_letters_are_written_as_escapes(tmp_path: Path) -> None:
     folder = str(tmp_path / "\u540d")
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
