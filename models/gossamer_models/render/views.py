@@ -165,6 +165,8 @@ def _load_folder(folder: Path, description: Path, view: int | None) -> Views:
 
 
 def _chosen(count: int, view: int | None) -> slice:
+    if not count:
+        raise InputError("has no images", "one or more")
     if view is None:
         return slice(None)
     if view >= count:

@@ -199,3 +199,10 @@ def test_one_view_alone(packed: bool, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.poses, views.poses[2:])
     with pytest.raises(InputError, match="has 3 images and no number 3; expected a `view` less than 3"):
         load_views(source, view=3)
+
+
+@pytest.mark.parametrize("view", [None, 0])
+def test_an_archive_without_images(view: int | None, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=VIEWS.images[:0], poses=VIEWS.poses[:0], focal=VIEWS.focal)
+    with pytest.raises(InputError, match="has no images; expected one or more"):
+        load_views(tmp_path / "a.npz", view=view)
