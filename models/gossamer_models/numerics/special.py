@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer_models.numerics.formats import Float32, canonical
+from gossamer_models.numerics.formats import NAN_FP32_BITS, Float32, canonical, from_bits32
 
 __all__ = [
     "EXP_HIGH", "EXP_LOW", "EXP_MAX", "EXP_MIN", "LN2_HIGH", "LN2_LOW", "LOG_FACTOR", "LOG_HALVED_CELL", "LOG_HIGH",
@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 _ONE: Final = np.float32(1)
+_NAN: Final = from_bits32(NAN_FP32_BITS)[()]
 
 _EXP_STEPS: Final = 32
 # exp(89) overflows and exp(-104) is below half of the smallest subnormal, so clamping changes no result.
@@ -107,14 +108,20 @@ def exp(x: Float32) -> Float32:
         Same shape; infinity from 88.72284 on, +0 below -103.97208.
     """
     with np.errstate(all="ignore"):
-        clamped = np.clip(np.where(np.isnan(x), np.float32(0), x), EXP_MIN, EXP_MAX)
+        nan = np.isnan(x)
+        clamped = np.clip(np.where(nan, np.float32(0), x), EXP_MIN, EXP_MAX)
         k = np.rint(clamped * STEPS_PER_UNIT)
         r = (clamped - k * STEP_HIGH) - k * STEP_LOW
         p = (r * r) * (np.float32(0.5) + r * np.float32(1 / 6)) + r
         step = k.astype(np.int32)
-        high, low = EXP_HIGH[step % _EXP_STEPS], EXP_LOW[step % _EXP_STEPS]
+        cell = step & np.int32(_EXP_STEPS - 1)
+        high, low = EXP_HIGH.take(cell), EXP_LOW.take(cell)
         y = high + (low + high * p)
-        return canonical(np.where(np.isnan(x), x, np.ldexp(y, step // _EXP_STEPS)))
+        # Two powers of half the size each: both are fp32 numbers, and only the second product may round.
+        power = step >> np.int32(_EXP_STEPS.bit_length() - 1)
+        half = power >> np.int32(1)
+        y = (y * _power(half)) * _power(power - half)
+        return np.where(nan, _NAN, y) if nan.any() else np.asarray(y)
 
 
 def log(x: Float32) -> Float32:
@@ -221,6 +228,11 @@ def rsqrt(x: Float32) -> Float32:
         scaled = np.ldexp(y, -((q - odd) >> 1))
         ends = np.where(np.isinf(x), np.float32(0), np.where(x == 0, np.copysign(np.float32(np.inf), x), scaled))
         return canonical(np.where(np.isnan(x) | (x < 0), np.float32(np.nan), ends))
+
+
+def _power(exponents: NDArray[np.int32]) -> Float32:
+    """Return 2 to powers from -126 to 127."""
+    return ((exponents + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 def _significand(x: Float32) -> tuple[Float32, NDArray[np.int32]]:

@@ -32,8 +32,12 @@ class Arithmetic(Enum):
     SINGLE = "single"
 
     def half(self, x: Float32, *, signed: bool = True) -> Float32:
-        """Round to fp16 where the machine does; quicker where no number is negative or -0."""
+        """Round to fp16 where the machine does; quicker where the signs of zeros may be lost."""
         return x if self is Arithmetic.SINGLE else through_fp16(x, signed=signed)
+
+    def halved(self, x: Float32, *, signed: bool = False) -> Float32:
+        """Round to fp16 in place, as `half` does, and return the array."""
+        return x if self is Arithmetic.SINGLE else through_fp16(x, signed=signed, out=x)
 
     def stored(self, values: NDArray[Any], what: str) -> Float32:
         """Return numbers of a field as this arithmetic reads them; the machine's by `stored_half`, which may refuse."""

@@ -59,7 +59,7 @@ class ShaderUnit:
         out = np.empty((len(products), self._shader.features), dtype=np.float32)
         for first in range(0, len(products), _CHUNK):
             part = slice(first, first + _CHUNK)
-            out[part] = self._basis(self._arithmetic.half(products[part]))
+            out[part] = self._basis(self._arithmetic.half(products[part], signed=False))
         return out
 
     def colours(self, features: Float32, views: Float32) -> Float32:
@@ -89,7 +89,7 @@ class ShaderUnit:
             if number + 1 < len(self._layers):
                 # A sum is -0 only if the bias is.
                 signed = bool(np.signbit(layer.biases[layer.biases == 0]).any())
-                x = self._arithmetic.half(x.clip(np.float32(0), np.float32(np.inf), out=x), signed=signed)
+                x = self._arithmetic.halved(x.clip(np.float32(0), np.float32(np.inf), out=x), signed=signed)
         return self._arithmetic.sigmoid(x)
 
 
