@@ -1,20 +1,15 @@
 """Assembles the instructions of one stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import (
-    LOOP_LEVELS,
-    MAX_STAGE_INSTRUCTIONS,
-    EndLoop,
-    Instruction,
-    Loop,
-)
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.isa.instructions import LOOP_LEVELS, EndLoop, Instruction, Loop
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.program import Schedule, StageProgram
 
-__all__ = ["CREDITS", "StageBuilder"]
+__all__ = ["CREDITS", "StageBuilder", "stored"]
 
 CREDITS: tuple[tuple[Semaphore, int], ...] = tuple(
     (semaphore, 2)
@@ -66,18 +61,23 @@ class StageBuilder:
         beside: str = "",
         schedules: tuple[Schedule, ...] = (),
     ) -> StageProgram:
-        """Close the stage.
-
-        Raises
-        ------
-        UnsupportedError
-            It is longer than the instruction memory.
-        """
-        if len(self._instructions) > MAX_STAGE_INSTRUCTIONS:
-            raise UnsupportedError(
-                f"stage {stage} of layer {layer!r} takes {len(self._instructions)} instructions",
-                f"at most {MAX_STAGE_INSTRUCTIONS}",
-            )
+        """Close the stage."""
         return StageProgram(
             layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense, beside, schedules
         )
+
+
+def stored(stages: Iterable[StageProgram], architecture: Architecture) -> tuple[StageProgram, ...]:
+    """Return the stages of a Program, each of which the machine's instruction memory holds whole.
+
+    Raises
+    ------
+    DoesNotFitError
+        One is longer.
+    """
+    found, most = tuple(stages), architecture.stage_instructions
+    for stage in found:
+        if (length := len(stage.instructions)) > most:
+            what = f"stage {stage.stage} of layer {stage.layer!r} does not fit the instruction memory"
+            raise DoesNotFitError(what, length, most, "instructions", "a smaller batch, or raise stage_instructions")
+    return found

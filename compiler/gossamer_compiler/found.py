@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Format, FoundMode, Vector, VectorOp
+from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorOp
 from gossamer_models.placement import unplaced
 from gossamer_models.program import StageProgram
 
@@ -24,22 +23,11 @@ _CLEAR: Final = Vector(op=VectorOp.FILL, format=Format.FP16, found=_FLAG, found_
 
 
 def with_clear_flag(stages: Sequence[StageProgram]) -> list[StageProgram]:
-    """Clear the flag in front of the first stage that may set it.
-
-    Raises
-    ------
-    UnsupportedError
-        No instruction fits that stage.
-    """
+    """Clear the flag in front of the first stage that may set it."""
     number = next((number for number, stage in enumerate(stages) if _may_set(stage)), None)
     if number is None:
         return list(stages)
     first = stages[number]
-    if len(first.instructions) == MAX_STAGE_INSTRUCTIONS:
-        raise UnsupportedError(
-            f"stage {first.stage} of layer {first.layer!r} takes {MAX_STAGE_INSTRUCTIONS + 1} instructions",
-            f"at most {MAX_STAGE_INSTRUCTIONS}",
-        )
     cleared = dataclasses.replace(first, instructions=(_CLEAR, *first.instructions))
     return [*stages[:number], cleared, *stages[number + 1 :]]
 

@@ -1,7 +1,7 @@
 """Compiles one matrix product, as FF of a linear layer: Out[i, j] = sum_r A[i, r] B[r, j]."""
 
 from gossamer_compiler.activations import allocate
-from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.builder import StageBuilder, stored
 from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.geometry import Window, forward_gemm
 from gossamer_compiler.mapping import map_channels
@@ -41,4 +41,4 @@ def compile_product(i: int, r: int, j: int, pattern: Pattern, architecture: Arch
         "product", "ff", dataflow=f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}",
         sparsity="dense" if pattern.is_dense else str(pattern), macs=gemm.macs(), macs_dense=i * r * j,
     )  # fmt: skip
-    return Program(f"product {i}x{r}x{j}", architecture.name, (stage,), memory)
+    return Program(f"product {i}x{r}x{j}", architecture.name, stored((stage,), architecture), memory)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_compiler.activations import Activation, allocate
-from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.builder import StageBuilder, stored
 from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_render import PART, JobPlan, PictureEmitter, Samples
 from gossamer_compiler.geometry import ChannelGemm, Window, forward_gemm
@@ -143,7 +143,8 @@ class _Compiler:
                 continue
             stages += self._tile(f"tile{number}", self._plan(f"tile{number}", tile, blocks), picture)
         name = f"picture of {self.field.name:.40}"
-        program = Program(name, self.architecture.name, tuple(stages), self.memory, tuple(self.recorded))
+        fitting = stored(stages, self.architecture)
+        program = Program(name, self.architecture.name, fitting, self.memory, tuple(self.recorded))
         self._fill(program)
         return program
 

@@ -8,7 +8,7 @@ from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.applied import Applied
-from gossamer_compiler.builder import StageBuilder
+from gossamer_compiler.builder import StageBuilder, stored
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
@@ -85,7 +85,7 @@ def compile_training(
     Raises
     ------
     DoesNotFitError
-        A layer does not fit the buffers.
+        A layer does not fit the buffers, or a stage the instruction memory.
     UnsupportedError
         A layer or the architecture is outside what the machine supports.
     """
@@ -99,7 +99,8 @@ def compile_training(
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
-    return Program(network.name, architecture.name, tuple(compiler.compile(rule, prepare=prepare)), compiler.memory)
+    stages = stored(compiler.compile(rule, prepare=prepare), architecture)
+    return Program(network.name, architecture.name, stages, compiler.memory)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from gossamer_models.dataflows import DATAFLOWS, DataflowName
 from gossamer_models.energy import locate_energy
 from gossamer_models.errors import InputError, UnsupportedError
-from gossamer_models.isa.instructions import Dataflow
+from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Dataflow
 from gossamer_models.loading import load_model, resolve
 from gossamer_models.memories import MemoryModelName
 from gossamer_models.render_engine import RenderEngine
@@ -233,6 +233,7 @@ class Architecture(Schema):
     -------
     clock_hz : clock used to turn cycles into seconds. An assumption until placed and routed.
     queue_depth : instructions an engine's queue holds.
+    stage_instructions : instructions that a stage has at most, all of which lie on chip; a power of two.
     serial_dealing : instructions are read and dealt a word of a memory port at a time, not whole: fewer wires, a few
         more cycles each. Needs a `queue_depth` of 1 and ports of at least 128 bits.
     render : the render engine; without one no scene can be timed. RTL has engines of one lane of each kind; of
@@ -248,6 +249,7 @@ class Architecture(Schema):
     vector: Vector = Vector()
     memory: Memory = Memory()
     queue_depth: Annotated[int, Field(ge=1, le=64)] = 8
+    stage_instructions: Annotated[int, Field(ge=16, le=MAX_STAGE_INSTRUCTIONS)] = MAX_STAGE_INSTRUCTIONS
     serial_dealing: bool = False
     render: RenderEngine | None = None
     energy: Annotated[str, Field(min_length=1)] | None = None
@@ -259,6 +261,7 @@ class Architecture(Schema):
                 f"`buffers.accumulator_words` must be a multiple of `array.rows` ({self.array.rows}),"
                 f" not {self.buffers.accumulator_words}"
             )
+        _require_power_of_two("stage_instructions", self.stage_instructions)
         row_bytes = 2 * self.array.group * self.array.rows
         if self.vector.feeds_array and self.vector.line_bytes > row_bytes:
             raise ValueError(

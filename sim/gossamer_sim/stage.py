@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, GossamerError
-from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.placement import unplaced
 from gossamer_models.program import StageProgram
@@ -88,7 +87,7 @@ def run_stage(
         The stage deadlocks, is malformed or too long.
     """
     name = f"stage {stage.layer}.{stage.stage}"
-    _check_length(name, stage)
+    _check_length(name, stage, architecture)
     how = dealing(architecture)
     tokens = {semaphore.bit_length() - 1: count for semaphore, count in stage.credits}
     barrier = memory.barrier_cycles(address, len(stage.instructions)) + how.words
@@ -223,8 +222,8 @@ _HOLDING = tuple([busy for busy in _SETS if busy >> place & 1] for place in rang
 """Sets of busy engines that each engine is one of."""
 
 
-def _check_length(name: str, stage: StageProgram) -> None:
+def _check_length(name: str, stage: StageProgram, architecture: Architecture) -> None:
     length = len(stage.instructions)
-    if length > MAX_STAGE_INSTRUCTIONS:
+    if length > architecture.stage_instructions:
         what = f"{name} does not fit the instruction memory"
-        raise DoesNotFitError(what, length, MAX_STAGE_INSTRUCTIONS, "instructions", "split the stage in two")
+        raise DoesNotFitError(what, length, architecture.stage_instructions, "instructions", "split the stage in two")

@@ -7,7 +7,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
-READY = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
+READY = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
 """Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
 
@@ -51,7 +51,7 @@ def test_large_machine_fits_its_part() -> None:
 
 def test_what_exists_whole_in_rtl() -> None:
     found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
-    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "small-8x8", "vu9p-32x32", "render-8x8"}
+    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean", "small-8x8", "vu9p-32x32", "render-8x8"}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,8 @@ def test_interleaves(tmp_path: Path, slots: int, latency: int, expected: set[tup
         ({"array": {"depth": 1}}, "array.depth"),
         ({"buffers": {"a_words": "many"}}, "buffers.a_words"),
         ({"clock_hz": 0}, "clock_hz"),
+        ({"stage_instructions": 96}, "`stage_instructions` must be a power of two, not 96"),
+        ({"stage_instructions": 1024}, "stage_instructions"),
         ({"serial_dealing": True}, "`serial_dealing` needs a `queue_depth` of 1, not 8"),
         (
             {"serial_dealing": True, "queue_depth": 1, "memory": {"port_bits": 64}},

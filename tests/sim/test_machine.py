@@ -164,6 +164,9 @@ def test_semaphore_overflow() -> None:
 def test_stage_too_long() -> None:
     with pytest.raises(DoesNotFitError, match="needs 513 instructions, has 512"):
         run([load(1)] * 513)
+    with pytest.raises(DoesNotFitError, match="needs 17 instructions, has 16"):
+        run([load(1)] * 17, stage_instructions=16)
+    run([load(1)] * 16, stage_instructions=16)
 
 
 def test_modifier_of_a_loop_that_is_not_there() -> None:

@@ -21,7 +21,6 @@ from gossamer_hw.control.sequencer import DEALT, Sequencer
 from gossamer_hw.control.word_sequencer import WordSequencer
 from gossamer_hw.row_memory import NEVER_MEET
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS
 from gossamer_models.registers import ENGINES, FAULT_BITS, Fault
 from gossamer_models.rtl_limits import require_rtl
 
@@ -89,7 +88,12 @@ class Control(wiring.Component):
         m.submodules.run = self._run = run = Run()
         clear = ResetInserter(run.clear)
         self._word_bits = 8 * self._width if self._architecture.serial_dealing else None
-        self._sequencer = WordSequencer(word_bits=self._word_bits) if self._word_bits else Sequencer()
+        most = self._architecture.stage_instructions
+        self._sequencer = (
+            WordSequencer(word_bits=self._word_bits, stage_instructions=most)
+            if self._word_bits
+            else Sequencer(stage_instructions=most)
+        )
         m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
         m.submodules.fetcher = clear(self._fetcher)
         self._semaphores = Semaphores()
@@ -125,7 +129,10 @@ class Control(wiring.Component):
         # The sequencer reads nothing while it waits for what is fetched.
         bits = self._word_bits or WORD_BITS
         m.submodules.instructions = lines = memory.Memory(
-            shape=bits, depth=MAX_STAGE_INSTRUCTIONS * WORD_BITS // bits, init=[], attrs=NEVER_MEET
+            shape=bits,
+            depth=self._architecture.stage_instructions * WORD_BITS // bits,
+            init=[],
+            attrs=NEVER_MEET,
         )
         write, read = lines.write_port(granularity=8 * self._width), lines.read_port()
         pieces = fetcher.write.piece if self._word_bits is None else Value.cast(1)

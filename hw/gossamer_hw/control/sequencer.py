@@ -70,7 +70,8 @@ class Sequencer(wiring.Component):
     fault, index : pulse, and the place in the stage of whose fault it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stage_instructions: int = MAX_STAGE_INSTRUCTIONS) -> None:
+        self._stage_instructions = stage_instructions
         super().__init__(
             {
                 "begin": In(1),
@@ -243,7 +244,7 @@ class Sequencer(wiring.Component):
             self._address.eq(self._address + INSTRUCTION_BYTES),
             self._room.eq(self._room - INSTRUCTION_BYTES),
         ]
-        with m.If((word[:OPCODE_BITS] != int(Opcode.STAGE)) | (length > MAX_STAGE_INSTRUCTIONS)):
+        with m.If((word[:OPCODE_BITS] != int(Opcode.STAGE)) | (length > self._stage_instructions)):
             m.d.comb += self.fault.eq(Fault.ILLEGAL)
         with m.Else():
             m.d.comb += self.load.eq(1)

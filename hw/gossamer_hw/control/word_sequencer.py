@@ -26,6 +26,8 @@ class WordSequencer(Sequencer):
     ----------
     word_bits
         Of a word.
+    stage_instructions
+        Most instructions of a stage.
 
     Members
     -------
@@ -33,9 +35,9 @@ class WordSequencer(Sequencer):
     load_dealt, store_dealt, ... : words of an instruction, in order; once the first is taken, the others are.
     """
 
-    def __init__(self, *, word_bits: int) -> None:
+    def __init__(self, *, word_bits: int, stage_instructions: int = MAX_STAGE_INSTRUCTIONS) -> None:
         self._word_bits, self._rows = word_bits, WORD_BITS // word_bits
-        super().__init__()
+        super().__init__(stage_instructions=stage_instructions)
 
     def _read_members(self) -> dict[str, Any]:
         return {"line": Out(range(self._rows * MAX_STAGE_INSTRUCTIONS)), "word": In(self._word_bits)}

@@ -1,8 +1,8 @@
-"""What a whole machine takes of an FPGA, engine by engine, its modules synthesised as they are: without flattening.
+"""What a whole machine takes of an FPGA, engine by engine.
 
-Nothing is optimised across the borders of modules, so the lookup tables are an upper estimate. On UltraScale+ large
-modules are synthesised once and alone and count as often as they occur, and buffers are counted by arithmetic; smaller
-memories, such as queues, and all of ECP5 are mapped.
+On ECP5 an engine is synthesised flat, on UltraScale+ its modules as they are: nothing is optimised across their
+borders, so the lookup tables are an upper estimate, large modules are synthesised once and alone and count as often as
+they occur, and buffers are counted by arithmetic. Smaller memories, such as queues, and all of ECP5 are mapped.
 """
 
 import hashlib
@@ -71,8 +71,10 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     "xilinx": "hierarchy -top {top}; proc; opt_clean -purge;"
     " synth_xilinx -family xcup -noiopad -top {top} -run begin:map_luts; rename -hide w:*;"
     " synth_xilinx -family xcup -noiopad -top {top} -run map_luts:",
-    "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -noflatten -run begin:map_luts -top {{top}};"
-    " rename -hide w:*; synth_ecp5 -noflatten -run map_luts: -top {top}",
+    # Without multiplexers between tables, which bind a function of five or six inputs to a place and want each input
+    # at every table of it: as many tables, and the whole machine has a seventh fewer pins to be reached.
+    "ecp5": f"scratchpad -set abc9.D {_ECP5_DELAY_PS}; synth_ecp5 -nowidelut -run begin:map_luts -top {{top}};"
+    " rename -hide w:*; synth_ecp5 -nowidelut -run map_luts: -top {top}",
 }
 _PLACER: Final = "static"
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.

@@ -115,7 +115,8 @@ def isa_reference() -> str:
         f"Version {ISA_VERSION}. An instruction is {INSTRUCTION_BYTES} bytes, little-endian. Offsets count bits from"
         f" the least significant bit of the whole; bits 0..{OPCODE_BITS - 1} hold the opcode, bits after the last field"
         " are zero. Signed fields are two's complement. A stage has at most"
-        f" {MAX_STAGE_INSTRUCTIONS} instructions and loops of at most {LOOP_LEVELS} levels.",
+        f" {MAX_STAGE_INSTRUCTIONS} instructions, or fewer where an architecture's `stage_instructions` says so, and"
+        f" loops of at most {LOOP_LEVELS} levels.",
         *_tables(),
     ]
     for opcode, cls in FORMATS.items():

@@ -131,10 +131,16 @@ def test_fetch_behind_a_scripted_memory(width: int) -> None:
 
 
 @pytest.mark.slow
-def test_longest_stage() -> None:
-    stage = stage_of([timed(ENGINES[n % 5], 1) for n in range(512)])
-    architecture = architecture_of(64)
-    check_run(Bench(architecture), program_of(stage), 4, [barrier_cycles(architecture.memory, 512)])
+@pytest.mark.parametrize(("count", "serial"), [(512, False), (16, False), (16, True)])
+def test_longest_stage(count: int, serial: bool) -> None:
+    """All of an instruction memory, of the largest and of a small one."""
+    stage = stage_of([timed(ENGINES[n % 5], 1 + n % 7) for n in range(count)])
+    depth = 1 if serial else 4
+    architecture = architecture_of(64, depth, serial=serial).model_copy(update={"stage_instructions": count})
+    how = dealing(architecture)
+    check_run(
+        Bench(architecture), program_of(stage), depth, [barrier_cycles(architecture.memory, count) + how.words], how
+    )
 
 
 def test_nothing_to_run() -> None:

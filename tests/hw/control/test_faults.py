@@ -155,6 +155,23 @@ def test_illegal_bytes(architecture: Architecture) -> None:
 
 
 @pytest.mark.slow
+@WAYS
+def test_stage_longer_than_a_small_instruction_memory(architecture: Architecture) -> None:
+    small = architecture.model_copy(update={"stage_instructions": 16})
+    bench = Bench(small)
+
+    async def change(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        await driver.load(program_of(GOOD_STAGE), memory_bytes=DRAM_BYTES)
+        bench.memory.write(0, encode(Stage(length=17)))
+        await driver.start()
+        with pytest.raises(GossamerError):
+            await driver.wait()
+        assert await driver.fault() == FaultReport(Fault.ILLEGAL, E.SEQUENCER, 0, None)
+
+    recover(bench, change)
+
+
+@pytest.mark.slow
 def test_truncated_program() -> None:
     """A header or instructions that lie outside memory are not fetched at all; nor is anything behind its end."""
     bench = Bench(architecture_of())
