@@ -20,7 +20,7 @@ def test_a_stage_as_long_as_the_instruction_memory() -> None:
     builder.add(*[Load()] * 16)
     assert len(stored([builder.finish("conv", "ff")], machine)) == 1
     builder.add(Load())
-    with pytest.raises(DoesNotFitError, match="stage ff of layer 'conv' does not fit .* needs 17 instructions, has 16"):
+    with pytest.raises(DoesNotFitError, match=r"stage ff of layer 'conv' .* needs 17 instructions, has 16"):
         stored([builder.finish("conv", "ff")], machine)
     assert len(stored([builder.finish("conv", "ff")], MACHINE)) == 1
 
