@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL: Final = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2")
+_SMALL: Final = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean")
 _LARGE: Final = ("vu9p-32x32",)
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
@@ -121,12 +121,13 @@ def _introduction() -> list[str]:
         "# Machines on FPGAs",
         "",
         f"Written by `{_COMMAND}`, or one by one by `python -m gossamer.bench_fpga MACHINE`: open synthesis, place and",
-        "route. Modules are synthesised one by one and not flattened, so lookup tables are an upper estimate. On",
-        "UltraScale+ buffers are counted by arithmetic: a memory takes UltraRAM where one stands for at least four",
-        "block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of",
-        "18 x 18. A machine without a table of clocks is mapped only. Clocks are those of speed grade 8, of a module",
-        "between registers that feed its ports, which count; before 2026-11-28 14:00 out of context instead. What is",
-        "placed takes the ends of its carry chains as well. Large modules of UltraScale+ are synthesised once, alone.",
+        "route. Engines of ECP5 are synthesised flat, one by one, without multiplexers between lookup tables; before",
+        "2026-11-29 22:00 module by module and with them. On UltraScale+ modules are synthesised one by one and not",
+        "flattened, so lookup tables are an upper estimate, large ones once and alone; buffers are counted by arithmetic:",
+        "a memory takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit). Block",
+        "RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. A machine without a table of clocks is mapped",
+        "only. Clocks are those of speed grade 8, of a module between registers that feed its ports, which count; before",
+        "2026-11-28 14:00 out of context instead. What is placed takes the ends of its carry chains as well.",
         "",
     ]
 
