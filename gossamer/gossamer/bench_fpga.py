@@ -127,8 +127,7 @@ def _introduction() -> list[str]:
         "arithmetic: a memory takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are",
         "18 kbit). Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. A machine without a table of",
         "clocks is mapped only. Clocks are those of speed grade 8, of a module between registers that feed its ports,",
-        "which count; before 2026-11-28 14:00 out of context instead. What is placed takes the ends of its carry chains",
-        "as well.",
+        "which count; before 2026-11-28 14:00 out of context instead. What is placed takes its carry chains' ends too.",
         "",
     ]
 
