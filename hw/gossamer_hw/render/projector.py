@@ -201,9 +201,9 @@ def _larger_first(m: Module, a: data.View, b: data.View) -> tuple[Value, Value]:
     exponent = less.number.exponent
     close = Cat(less.number.mantissa, exponent + 1) > _magnitude(more)
     # What has no exponent to lose is nothing beside the other one.
-    with m.If(exponent > 2):
-        m.d.comb += [
-            part.number.mantissa.eq(less.number.mantissa),
-            part.number.exponent.eq(exponent - Mux(close, 1, 2)),
-        ]
+    counts = exponent > 2
+    m.d.comb += [
+        part.number.mantissa.eq(Mux(counts, less.number.mantissa, 0)),
+        part.number.exponent.eq(Mux(counts, exponent - Mux(close, 1, 2), 0)),
+    ]
     return more, part

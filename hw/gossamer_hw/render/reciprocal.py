@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -78,13 +78,11 @@ def reciprocal(m: Module, p: Pipeline, x: Timed) -> Timed:
     then, number = p.at(parts, value.cycle), value.value.number
     scaled = Signal(Scaled, name="inverse_scaled")
     m.d.comb += [
-        scaled.significand.eq(Cat(Const(0, 4), number.mantissa, 1)),
+        scaled.significand.eq(Mux(then.infinite, 0, Cat(Const(0, 4), number.mantissa, 1))),
         scaled.exponent.eq(number.exponent - then.exponent),
         scaled.sign.eq(then.sign),
         scaled.infinite.eq(then.zero),
         scaled.nan.eq(then.nan),
         rounder.scaled.eq(scaled),
     ]
-    with m.If(then.infinite):
-        m.d.comb += scaled.significand.eq(0)
     return p.enter(rounder.rounded, value.cycle + SingleRounder.latency)

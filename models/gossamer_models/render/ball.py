@@ -80,7 +80,8 @@ class Ball:
 
     def ways(self, cubes: Index) -> Float32:
         """Return the ways from the eye to the middles of cubes, shape (n, 3)."""
-        ways: Float32 = self.origin + cubes.astype(np.float32) * self.sides
+        with np.errstate(all="ignore"):
+            ways: Float32 = self.origin + cubes.astype(np.float32) * self.sides
         return ways
 
     def meet(self, ways: Float32, directions: Float32) -> tuple[Bool, Index, Index]:

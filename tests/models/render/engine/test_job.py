@@ -32,3 +32,11 @@ def test_a_job_of_too_many_samples_is_refused_before_room_is_made_for_them() -> 
     large = dataclasses.replace(view, square=view.square * np.float32(1e30))
     with pytest.raises(InputError, match="at most 16,777,216 samples in the balls of cubes, not "):
         run_job(large, inside, Compositor(len(pixels), 0.0, None), cubes, evaluate)
+
+
+def test_cubes_beyond_all_numbers_are_infinitely_far() -> None:
+    """And nothing is said of it."""
+    eye = camera(EYES["outside"], 8)
+    ball = view_of(FIELD, eye, make_rays(FIELD, eye, 0.5), Settings(step=0.5), 4).ball
+    far = dataclasses.replace(ball, sides=np.full(3, 3e38, np.float32))
+    assert np.isinf(far.ways(np.full((1, 3), 9))).all()
