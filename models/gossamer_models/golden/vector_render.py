@@ -91,6 +91,7 @@ def render_tile(machine: Machine, v: Vector) -> None:
     pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. All light of these
     pixels is left, their colour is black, their sums of features are +0. The first words count with `parameter` 0 only;
     the tile may be of the engine's size or smaller, left and top below 2^16, `count` at least 1.
+    Pixels that none has given mean nothing: golden has rays of no direction there, the machine whatever was there.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
     if not v.parameter:
