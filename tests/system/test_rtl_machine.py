@@ -1,10 +1,12 @@
 """The whole machine in Verilator: bits as golden, cycles as the simulator, under both memories, stages and steps."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from gossamer_hw.cosim.machine import build_bench
 from gossamer_hw.cosim.program import Behaviour, ProgramRun, run_programs, run_steps
 from gossamer_models.architecture import load_architecture
 from gossamer_models.program import Program
@@ -55,3 +57,12 @@ def test_training_steps(behaviour: Behaviour) -> None:
     ]
     kept = [all(np.array_equal(a[place], b[place]) for place in learnt) for a, b in pairwise(known.images)]
     assert kept == [True, False]
+
+
+def test_hardly_anything_depends_on_a_port_in_the_same_cycle() -> None:
+    """What does, Verilator computes at both edges of the clock: "input combo" beside what registers change."""
+    files = (build_bench(load_architecture("tiny-4x4")).directory / "model").glob("*.cpp")
+    text = "".join(file.read_text() for file in files)
+    functions = re.findall(r"^void \w+___(ico|nba)_sequent\w+\([^\n]*\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    length = {kind: sum(len(body) for of, body in functions if of == kind) for kind in ("ico", "nba")}
+    assert 0 < length["ico"] < length["nba"] / 50

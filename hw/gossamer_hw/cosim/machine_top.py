@@ -2,11 +2,26 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Elaboratable,
+    Module,
+    Mux,
+    ResetInserter,
+    ResetSignal,
+    Signal,
+    Value,
+    unsigned,
+)
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.machine import MASTER, Machine, events_layout
+from gossamer_hw.control.axi_lite import AxiLiteSignature
+from gossamer_hw.control.registers import REGISTER_ADDRESS_BITS
+from gossamer_hw.cosim.bench_ports import End, channel_end, join, queue
+from gossamer_hw.machine import MASTER, SLAVE, Machine, events_layout
 from gossamer_hw.memory.checker import AxiChecker, Rule
 from gossamer_hw.memory.memory import AxiMemory
 from gossamer_hw.memory.storage import Storage
@@ -21,6 +36,7 @@ EVENTS = "events"
 EVENT_BYTES = 8
 _TIME_BITS = 40
 _EVENTS_DEPTH = 1 << 16
+_ANSWERS = ("b", "r")
 
 
 def event_layout() -> data.StructLayout:
@@ -47,6 +63,8 @@ class MachineBench(wiring.Component):
     scripted, seed, failure, load, dump, first, last : see :class:`~gossamer_hw.memory.memory.AxiMemory`.
     violation : see :class:`~gossamer_hw.memory.checker.AxiChecker`.
     dump_events, recorded : a rising edge dumps the storage of events; how many it holds.
+
+    Inputs act a cycle later than they come, channels of buses two: see :mod:`gossamer_hw.cosim.bench_ports`.
     """
 
     def __init__(self, architecture: Architecture, *, depth: int) -> None:
@@ -71,37 +89,70 @@ class MachineBench(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Elaboratable:
+        """Put all but the reset's register into a domain of its own, whose reset is that register."""
+        m = Module()
+        m.domains.bench = domain = ClockDomain(local=True)
+        held_reset = Signal(init=1, reset_less=True)
+        m.d.sync += held_reset.eq(ResetSignal())
+        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(held_reset)]
+        m.submodules.bench = DomainRenamer("bench")(self._parts())
+        return m
+
+    def _parts(self) -> Module:
         """Wire the parts."""
         m = Module()
-        restarted = ResetInserter(self.restart)
+        settings = {name: self._held(m, name) for name in (*self._passed, "external", "restart", "dump_events")}
+        restarted = ResetInserter(settings["restart"])
         m.submodules.machine = machine = self._machine
         m.submodules.memory = memory = restarted(self._memory)
         m.submodules.checker = checker = restarted(self._checker)
-        for name, member in machine.signature.members.items():
-            outward = member.flow is Out
-            ours, theirs = getattr(self, name), getattr(machine, name)
-            if name.startswith(MASTER):
-                self._memory_port(m, name.removeprefix(MASTER), ours, theirs, outward=outward)
-            else:
-                m.d.comb += ours.eq(theirs) if outward else theirs.eq(ours)
-        m.d.comb += [getattr(memory, name).eq(getattr(self, name)) for name in self._passed]
-        m.d.comb += self.violation.eq(checker.violation)
-        self._record(m)
+        m.d.comb += [getattr(memory, name).eq(settings[name]) for name in self._passed]
+        m.d.comb += [self.irq.eq(machine.irq), self.violation.eq(checker.violation)]
+        self._registers_port(m)
+        self._memory_port(m, settings["external"])
+        self._record(m, restart=settings["restart"], dump=settings["dump_events"])
         return m
 
-    def _memory_port(self, m: Module, name: str, outside: Any, port: Any, *, outward: bool) -> None:
-        """Connect a signal of the machine's port to the memory and to the outside; one of them takes part."""
-        half = self._memory.read if name in self._memory.read.signature.members else self._memory.write
-        inside = getattr(half, name)
-        m.d.comb += getattr(self._checker, name).eq(port)
-        if not outward:
-            m.d.comb += port.eq(Mux(self.external, outside, inside))
-        elif name.endswith(("valid", "ready")):
-            m.d.comb += [inside.eq(port & ~self.external), outside.eq(port & self.external)]
-        else:
-            m.d.comb += [inside.eq(port), outside.eq(port)]
+    def _held(self, m: Module, name: str) -> Any:
+        """What an input was a cycle before."""
+        port = getattr(self, name)
+        held = Signal.like(port, name=f"held_{name}")
+        m.d.sync += held.eq(port)
+        return held
 
-    def _record(self, m: Module) -> None:
+    def _registers_port(self, m: Module) -> None:
+        names = AxiLiteSignature(REGISTER_ADDRESS_BITS).members
+        for channel in ("aw", "w", "b", "ar", "r"):
+            ends = [channel_end(owner, SLAVE, names, channel) for owner in (self, self._machine)]
+            source, sink = reversed(ends) if channel in _ANSWERS else ends
+            join(m, queue(m, f"{SLAVE}{channel}", source), sink)
+
+    def _memory_port(self, m: Module, external: Value) -> None:
+        """Connect the machine's port to the checker, to the memory and to the outside; one of the two takes part."""
+        for half, channels in ((self._memory.read, ("ar", "r")), (self._memory.write, ("aw", "w", "b"))):
+            names = half.signature.members
+            m.d.comb += [getattr(self._checker, name).eq(getattr(self._machine, MASTER + name)) for name in names]
+            for channel in channels:
+                inside, port = channel_end(half, "", names, channel), channel_end(self._machine, MASTER, names, channel)
+                outside, name = channel_end(self, MASTER, names, channel), f"{MASTER}{channel}"
+                if channel in _ANSWERS:
+                    queued = queue(m, name, outside)
+                    m.d.comb += [
+                        port.payload.eq(Mux(external, queued.payload, inside.payload)),
+                        port.valid.eq(Mux(external, queued.valid, inside.valid)),
+                        inside.ready.eq(port.ready & ~external),
+                        queued.ready.eq(port.ready & external),
+                    ]
+                else:
+                    led = End(port.payload, port.valid & external, Signal(name=f"{name}_led_ready"))
+                    join(m, queue(m, name, led), outside)
+                    m.d.comb += [
+                        inside.payload.eq(port.payload),
+                        inside.valid.eq(port.valid & ~external),
+                        port.ready.eq(Mux(external, led.ready, inside.ready)),
+                    ]
+
+    def _record(self, m: Module, *, restart: Value, dump: Value) -> None:
         """Write every cycle in which something happens."""
         m.submodules.events = events = self._events
         time, event = Signal(_TIME_BITS), Signal(event_layout())
@@ -113,14 +164,14 @@ class MachineBench(wiring.Component):
             events.write_address.eq(self.recorded),
             events.write_data.eq(event),
             events.write_mask.eq(happened.replicate(EVENT_BYTES)),
-            events.dump.eq(self.dump_events),
+            events.dump.eq(dump),
             events.first.eq(0),
             events.last.eq(self.recorded),
         ]
         m.d.sync += time.eq(time + 1)
         with m.If(happened):
             m.d.sync += self.recorded.eq(self.recorded + 1)
-        with m.If(self.restart):
+        with m.If(restart):
             m.d.sync += [time.eq(0), self.recorded.eq(0)]
 
 
