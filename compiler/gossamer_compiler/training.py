@@ -70,8 +70,7 @@ def compile_training(
     batch : samples per iteration.
     pattern : N:M of the method; None for dense.
     optimizer : ``sgd`` or ``sgd-momentum``.
-    prepare : put stages in front that compress freshly written masters, which later iterations find compressed
-        already. Momentum and gradients must be zero then.
+    prepare : first compress freshly written masters, as later steps find them; momentum and gradients must be zero.
     seed : of unbiased pruning, if the method has it: another one for every step.
     phase : of the method's phases over a run; the last one by default.
     objective : what schedules are chosen by, product by product.

@@ -85,3 +85,12 @@ def test_what_is_repeated_is_written_once() -> None:
     text = (build.directory / f"{build.top}.v").read_text()
     assert text.count("module gossamer_interpolation_lane_2(") == 1
     assert text.count("  gossamer_interpolation_lane_2 ") == text.count("  gossamer_interpolation_lane_2_held ") == 3
+
+
+def test_a_machine_that_renders_holds_every_unit() -> None:
+    """A training machine none: ``tests/hw/test_generate.py``."""
+    build = build_bench(MACHINE)
+    modules = set(re.findall(r"^module (\S+?) ?\(", (build.directory / f"{build.top}.v").read_text(), re.MULTILINE))
+    parts = {part for module in modules for part in module.lstrip("\\").split(".")}
+    units = {"decoder", "search", "projector", "sampler", "fetch", "exponential", "softplus", "compositor"}
+    assert units <= parts, units - parts
