@@ -6,6 +6,7 @@ read.
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from itertools import pairwise
@@ -47,6 +48,8 @@ _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)  # equal fields make equal files
 _EXPECTED: Final = f"a field file of format {FORMAT}"
 _FIRST_FORMAT: Final = "gossamer.field/1"  # had neither shadings nor N:M
 _AXES: Final = "xyz"
+_END: Final = b"PK\5\6"  # a zip archive ends with a record of 22 bytes, if no comment follows
+_END_BYTES: Final = 22
 
 Axis = Annotated[int, Bounded(ge=2, le=4096)]
 Width = Annotated[int, Bounded(ge=1, le=4096)]
@@ -114,17 +117,27 @@ def load_field(path: str | Path) -> Field:
     Raises
     ------
     InputError
-        The file is missing, truncated, damaged, of another version, larger than `MAX_FIELD_BYTES` once unpacked, or
-        holds numbers that are not finite; the message names the file.
+        The file is missing, truncated, damaged, longer than its archive, of another version, larger than
+        `MAX_FIELD_BYTES` once unpacked, or holds numbers that are not finite; the message names the file.
     """
     source = str(path)
     with open_archive(path, _EXPECTED) as archive:
+        if not _is_all(archive, Path(path)):
+            raise InputError("has bytes before its first member or behind its directory", _EXPECTED, source)
         header, arrays = _read(archive, source)
     try:
         return _assemble(header, arrays)
     except InputError as error:
         error.source = source
         raise
+
+
+def _is_all(archive: zipfile.ZipFile, path: Path) -> bool:
+    """Whether an archive begins and ends where its file does."""
+    with path.open("rb") as file:
+        file.seek(-_END_BYTES, os.SEEK_END)
+        ends = file.read(len(_END)) == _END
+    return ends and min((item.header_offset for item in archive.infolist()), default=0) == 0
 
 
 def _read(archive: zipfile.ZipFile, source: str) -> tuple[_Header, dict[str, NDArray[Any]]]:

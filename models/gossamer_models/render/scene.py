@@ -144,7 +144,7 @@ def load_scene(source: str | Path) -> Scene:
         field = _as_asked(stored, file)
         unpruned = None
         if file.unpruned is not None:
-            unpruned = load_field(_locate_field(file.unpruned, path, "unpruned"))
+            unpruned = _unpruned(file.unpruned, path, stored)
         tuned = tuple(_tuned(name, path, f"tuned[{number}]", stored) for number, name in enumerate(file.tuned))
         camera, reference = _reference(file, path)
     except InputError as error:
@@ -193,6 +193,16 @@ def _as_asked(field: Field, file: _SceneFile) -> Field:
             raise
         field = replace(field, shader=field.shader.pruned(pattern))
     return field if file.shading is None else replace(field, shading=file.shading)
+
+
+def _unpruned(name: str, beside: Path, field: Field) -> Field:
+    """Return the field that another one may have been pruned from."""
+    found = load_field(_locate_field(name, beside, "unpruned"))
+    if found.grid != field.grid or (found.low, found.high) != (field.low, field.high):
+        raise InputError(
+            f"{name!r:.80} has another grid or box than the scene's field", f"a grid of {field.grid}", path="unpruned"
+        )
+    return found
 
 
 def _tuned(name: str, beside: Path, key: str, field: Field) -> Field:

@@ -217,6 +217,13 @@ def test_missing_truncated_and_foreign_files(saved: Path, tmp_path: Path) -> Non
             load_field(saved)
 
 
+@pytest.mark.parametrize(("before", "behind"), [(b"x", b""), (b"", b"x"), (b"", bytes(100)), (b"PK\3\4", b"")])
+def test_bytes_beside_the_archive_are_refused(saved: Path, before: bytes, behind: bytes) -> None:
+    saved.write_bytes(before + saved.read_bytes() + behind)
+    with pytest.raises(InputError, match="has bytes before its first member or behind its directory"):
+        load_field(saved)
+
+
 def test_flipped_bytes_are_noticed_or_change_nothing(saved: Path) -> None:
     data = saved.read_bytes()
     rng = random.Random(3)

@@ -124,6 +124,7 @@ def test_a_sparse_field_may_run_dense(folder: Path) -> None:
         ({"network": "3:7"}, "network: M of sparsity 3:7 must divide the word of 8"),
         ({"network": "sparse"}, "expected `dense`, or N:M"),
         ({"unpruned": "solids"}, "unpruned: unknown field 'solids', did you mean 'solid'?"),
+        ({"unpruned": "solid"}, "unpruned: 'solid' has another grid or box than the scene's field"),
         ({"field": "s.yaml"}, "is damaged"),
         ({"tuned": "[a.field, b.field]"}, "tuned[1]: unknown field 'b.field'"),
         ({"field": "x" * 5000}, "field: unknown field 'xxx"),
