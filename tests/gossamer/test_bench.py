@@ -28,10 +28,16 @@ MEGABYTE = 1_000_000
 def test_usage_sees_memory_and_processor_time() -> None:
     size = 400 * MEGABYTE
     script = f"import time; x = b'x' * {size}; end = time.process_time() + 0.3\nwhile time.process_time() < end: 0"
-    large = usage([sys.executable, "-c", script])
-    assert size < large.peak_bytes < size + 100 * MEGABYTE
-    assert large.cpu_seconds >= 0.3
-    assert large.wall_seconds >= 0.3
+    # What the caller holds counts as a peak: a process that has run other tests may hold more.
+    measure = (
+        "import dataclasses, sys; from gossamer.bench_simulation import usage; "
+        "print(*dataclasses.astuple(usage(sys.argv[1:])))"
+    )
+    command = [sys.executable, "-c", measure, sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    wall_seconds, cpu_seconds, peak_bytes = map(float, found)
+    assert size < peak_bytes < size + 100 * MEGABYTE
+    assert min(cpu_seconds, wall_seconds) >= 0.3
 
 
 def test_usage_refuses_a_command_that_fails() -> None:
