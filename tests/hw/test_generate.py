@@ -1,6 +1,5 @@
 """Generated files: what tools and people need to find in them."""
 
-import gc
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from gossamer_hw.gemm.engine import COLUMN_MODULE, ROW_MODULE
 from gossamer_hw.generate import TOP_MODULE, generate
 from gossamer_models.architecture import Architecture, load_architecture
 from tests.hw.lint import lint
+from tests.hw.warned import warned
 
 # One worker, which writes the Verilog once for all.
 pytestmark = pytest.mark.xdist_group("generate")
@@ -27,13 +27,11 @@ def verilog(architecture: Architecture, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
-def test_files_are_the_same_each_time(
-    architecture: Architecture, verilog: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_files_are_the_same_each_time(architecture: Architecture, verilog: Path, tmp_path: Path) -> None:
     """No part is built for nothing, of which Amaranth would warn."""
-    files = generate(architecture, tmp_path / "new")
-    gc.collect()
-    assert not list(recwarn)
+    with warned() as messages:
+        files = generate(architecture, tmp_path / "new")
+    assert not messages
     assert [path.name for path in files] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
     for path in files:
         assert path.read_text() == (verilog.parent / path.name).read_text()

@@ -67,7 +67,7 @@ class Interpolator:
         for part in self._parts(points):
             planes, lines = self._values(points[part])
             np.multiply(planes, lines, out=out[part])
-        return out.reshape(len(points), -1)
+        return out.reshape(len(points), 3 * self.components)
 
     def cells(self, points: Float32) -> tuple[Index, ...]:
         """Return the lowest texels that points read of each plane, as row * width + column, then of each line.

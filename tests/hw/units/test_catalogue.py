@@ -1,8 +1,6 @@
 """Units alone: their files, and what they say of themselves."""
 
-import gc
 import re
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from gossamer_hw.units.render_units import RENDER_UNITS
 from gossamer_models.architecture import Array
 from gossamer_models.errors import InputError
 from tests.hw.lint import lint
+from tests.hw.warned import warned
 
 ARRAY = Array(rows=4, columns=4)
 
@@ -20,11 +19,9 @@ ARRAY = Array(rows=4, columns=4)
 @cache
 def text_of(name: str) -> tuple[UnitText, list[str]]:
     """A unit's files, and what Amaranth warned of."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with warned() as messages:
         text = unit_text(name, ARRAY, components=8)
-        gc.collect()
-    return text, [str(warning.message) for warning in said]
+    return text, messages
 
 
 @pytest.mark.fast_one_in(2)
