@@ -40,7 +40,7 @@ def shortcuts(workloads: int = _WORKLOADS) -> Iterator[Measurement]:
     yield Measurement(
         "memoised and periodic shortcuts against every iteration walked: cycles, ledger, bytes and counted actions",
         f"{verdict}: {found['workloads']} workloads, {found['stages']:,} stages, {found['cycles']:,} cycles; "
-        f"{found.get('iterations', 0):,} iterations left out",
+        f"{found['iterations']:,} iterations left out",
         "equal to the cycle, 200 workloads",
         "make bench PARTS=shortcuts",
     )

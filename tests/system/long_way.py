@@ -83,7 +83,7 @@ def main(count: int) -> None:
     different: list[str] = []
     for seed in range(count):
         found, stages = compared(seed)
-        total += found
+        total.update(found)
         different += stages
     sys.stdout.write(json.dumps({**total, "different": different}) + "\n")
 
