@@ -173,7 +173,8 @@ def _generate(arguments: argparse.Namespace) -> int:
         raise InputError("generate needs an architecture or --unit", "gossamer generate ARCH.yaml")
     if arguments.unit is None and arguments.components is not None:
         raise InputError("--components goes with --unit", "no --components here")
-    directory = arguments.out or Path("out") / (arguments.unit or Path(arguments.architecture).stem)
+    name = Path(arguments.architecture).stem if arguments.unit is None else arguments.unit
+    directory = arguments.out or Path("out") / name
     check_directory(directory)
     with _progress() as note:
         if arguments.unit is None:

@@ -91,8 +91,8 @@ def generate_unit(
     from gossamer_hw.fpga.resources import synthesise
     from gossamer_hw.units.catalogue import ARRAY_UNITS, DEFAULT_COMPONENTS, ROW_UNITS, UNITS, unit_text
 
-    machine = load_architecture(architecture or DEFAULT_ARCHITECTURE)
-    if components is not None and unit not in ROW_UNITS:
+    machine = load_architecture(DEFAULT_ARCHITECTURE if architecture is None else architecture)
+    if components is not None and unit in UNITS and unit not in ROW_UNITS:
         raise InputError(f"--components goes with {', '.join(ROW_UNITS)}, not with {unit}", "no --components here")
     if architecture is not None and unit in UNITS and unit not in ARRAY_UNITS:
         raise InputError(f"an architecture goes with {', '.join(ARRAY_UNITS)}, not with {unit}", "no architecture here")

@@ -44,6 +44,9 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
         ((), "needs an architecture or --unit"),
         (("tiny-4x4", "--components", "3"), "--components goes with --unit"),
         (("--unit", "prun"), "no unit 'prun', did you mean 'prune'"),
+        (("--unit", ""), "no unit ''; expected sparse-encoder"),
+        (("--unit", "prun", "--components", "3"), "no unit 'prun', did you mean 'prune'"),
+        (("--unit", "pe", ""), "unknown architecture ''"),
         (
             ("--unit", "pe", "--components", "3"),
             "--components goes with sparse-encoder, sparse-decoder, encoded-lane, not with pe",

@@ -105,7 +105,7 @@ UNITS: Mapping[str, Kind] = {
             "word": "eight fp16 numbers, element 0 lowest",
             "count": "how many of them are real, the first ones",
             "entries": "eight entries of 20 bits: 16 of fp16 value, 3 of index, 1 of valid; valid ones first, by index",
-            "keep": "N",
+            "keep": "N: 1 to M",
             "of": "M: 1, 2, 4 or 8",
         },
     ),
