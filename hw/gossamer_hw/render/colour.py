@@ -24,7 +24,7 @@ _MULTIPLY = COLOUR_CYCLES - _ADD
 class ColourUnit(wiring.Component):
     """``sum = weight * value + sum`` per pixel and channel, from +0, every operation rounded to binary32.
 
-    As :meth:`gossamer_models.render.composite.Compositor.colours` adds. One item per cycle; items of one pixel are at
+    As :meth:`gossamer_models.render.composite.Shaded.add_to` adds. One item per cycle; items of one pixel are at
     least ``COMPOSE_CYCLES`` apart, which is for their owner to see to. Fixed latency.
 
     Parameters

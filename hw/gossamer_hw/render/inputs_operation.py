@@ -55,7 +55,7 @@ class InputsOperation(wiring.Component):
 
     One side loads features and list, a word of eight features or an entry per cycle, and looks the direction up; the
     other one gives every input its source, its octave and its wave, block by block, and sends eight of them through
-    :class:`~gossamer_hw.render.waves.WaveUnit`. :func:`gossamer_models.timing.vector_render.input_cycles` has the
+    :class:`~gossamer_hw.render.waves.WaveUnit`. :func:`gossamer_models.timing.vector_render.render_cycles` has the
     cycles; ``done`` comes with the last write.
 
     Parameters
