@@ -9,6 +9,7 @@ from amaranth.lib import data
 
 from gossamer_hw.numerics.adder import SingleAdder
 from gossamer_hw.numerics.bits import register
+from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 from gossamer_models.numerics.formats import bits32
@@ -56,6 +57,10 @@ class Pipeline:
         """Return a number that never changes."""
         bits = int(bits32(np.array(value, np.float32)))
         return Timed(data.View(Relaxed, Const(bits, 33)), -1)
+
+    def setting(self, single: data.View) -> Timed:
+        """Return a number that stays as it is while anything is inside."""
+        return Timed(relax(self._m, single), -1)
 
     def at(self, timed: Timed, cycle: int) -> Any:
         """Return a value as it is in a cycle, behind as many registers as it must wait.

@@ -69,14 +69,14 @@ class BallUnit(wiring.Component):
         ways, views = [], []
         for axis in range(AXES):
             number = p.register(from_integer(m, self.cube[axis]), 0)
-            ways.append(p.add(_setting(m, balls.origin[axis]), p.multiply(number, _setting(m, balls.sides[axis]))))
-            views.append(p.multiply(p.enter(relax(m, self.direction[axis])), _setting(m, balls.extent[axis])))
+            ways.append(p.add(p.setting(balls.origin[axis]), p.multiply(number, p.setting(balls.sides[axis]))))
+            views.append(p.multiply(p.enter(relax(m, self.direction[axis])), p.setting(balls.extent[axis])))
         along = _total(p, [p.multiply(view, way) for view, way in zip(views, ways, strict=True)])
         across = [p.subtract(way, p.multiply(along, view)) for view, way in zip(views, ways, strict=True)]
-        rest = p.subtract(_setting(m, balls.square), _total(p, [p.multiply(way, way) for way in across]))
+        rest = p.subtract(p.setting(balls.square), _total(p, [p.multiply(way, way) for way in across]))
         root = self._root(m, p, rest)
         first, end = (
-            p.add(p.multiply(place, _setting(m, balls.per_step)), _setting(m, margin))
+            p.add(p.multiply(place, p.setting(balls.per_step)), p.setting(margin))
             for place, margin in ((p.subtract(along, root), balls.below), (p.add(along, root), balls.above))
         )
         begin = p.register(ceiling(m, first.value, INDEX_BITS), first.cycle)
@@ -199,7 +199,3 @@ def _total(p: Pipeline, terms: list[Timed]) -> Timed:
     """Return the sum of three numbers, from the first one on."""
     x, y, z = terms
     return p.add(p.add(x, y), z)
-
-
-def _setting(m: Module, single: data.View) -> Timed:
-    return Timed(relax(m, single), -1)

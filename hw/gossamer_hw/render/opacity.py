@@ -9,11 +9,12 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Single
-from gossamer_hw.numerics.pipeline import Pipeline, Timed
+from gossamer_hw.numerics.pipeline import Pipeline
 from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.logarithm import SoftplusUnit
-from gossamer_hw.render.texel_fetch import AXES, COORDINATE_BITS, Texels
+from gossamer_hw.render.sampler import AXES
+from gossamer_hw.render.texel_fetch import COORDINATE_BITS, Texels
 from gossamer_hw.render.trees import SumTree
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 from gossamer_models.timing.render_units import factor_cycles, opacity_cycles, tree_cycles
@@ -104,10 +105,10 @@ class OpacityUnit(wiring.Component):
         begin = factor_cycles() + tree_cycles(self._components)
         sums = [p.enter(relax(m, self._tree(m, pair)), begin) for pair in range(PAIRS)]
         total = p.add(p.add(sums[0], sums[1]), sums[2])
-        shifted = p.add(total, _setting(m, self.shift))
+        shifted = p.add(total, p.setting(self.shift))
         m.submodules.softplus, m.submodules.exponential = softplus, exponential = SoftplusUnit(), ExponentialUnit()
         density = p.enter(relax(m, softplus.density), shifted.cycle + softplus.latency)
-        depth = p.negative(p.multiply(density, _setting(m, self.thickness)))
+        depth = p.negative(p.multiply(density, p.setting(self.thickness)))
         found = self.valid & (self.item == Texels.POINT)
         outside = p.enter(Cat(lane.outside for lane in self._lanes).any(), factor_cycles())
         m.d.comb += [
@@ -145,7 +146,3 @@ class OpacityUnit(wiring.Component):
             for name in ("point", "spans", "highest"):
                 m.d.comb += getattr(lane, name)[place].eq(getattr(self, name)[axis])
         return tree.sum
-
-
-def _setting(m: Module, single: data.View) -> Timed:
-    return Timed(relax(m, single), -1)

@@ -29,6 +29,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.numerics.formats import Half, Single
 from gossamer_hw.render.compositor import CHANNELS, Item
+from gossamer_hw.render.sampler import AXES
 from gossamer_hw.render.table_reader import ADDRESS_BITS
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.vector.ports import read_port
@@ -44,7 +45,6 @@ __all__ = [
     "strange_pixel", "tables_request", "texel_layout", "texels_of", "tile_layout", "view_layout",
 ]  # fmt: skip
 
-AXES: Final = 3
 TILE_BITS: Final = 16
 _WORD: Final = 32
 

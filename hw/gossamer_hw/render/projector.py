@@ -7,19 +7,17 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed_flags
-from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.integers import beyond_floor, ceiling, from_integer
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.render.reciprocal import reciprocal
-from gossamer_hw.render.sampler import CUBE_BITS
+from gossamer_hw.render.sampler import AXES, CUBE_BITS
 from gossamer_hw.verilog import Held
 from gossamer_models.timing.render_units import PROJECTION_CYCLES
 
 __all__ = ["PIXEL_BITS", "Picture", "Projector", "Rectangle", "RectangleUnit"]
 
 PIXEL_BITS = 13
-_SPACE = 3
 _PLANE = 2
 
 
@@ -32,8 +30,8 @@ class Picture(data.Struct):
     first, last : the tile's pixels along x and y.
     """
 
-    origin: data.ArrayLayout(Single, _SPACE)
-    sides: data.ArrayLayout(data.ArrayLayout(Single, _SPACE), _SPACE)
+    origin: data.ArrayLayout(Single, AXES)
+    sides: data.ArrayLayout(data.ArrayLayout(Single, AXES), AXES)
     radius: Single
     focal: Single
     low: data.ArrayLayout(Single, _PLANE)
@@ -64,7 +62,7 @@ class RectangleUnit(wiring.Component):
 
     latency = PROJECTION_CYCLES
 
-    cube: In(data.ArrayLayout(CUBE_BITS, _SPACE))
+    cube: In(data.ArrayLayout(CUBE_BITS, AXES))
     picture: In(Picture)
     rectangle: Out(Rectangle)
 
@@ -72,11 +70,11 @@ class RectangleUnit(wiring.Component):
         """Chain the operations."""
         m = Module()
         p = Pipeline(m, "projection")
-        numbers = [p.register(from_integer(m, self.cube[axis]), 0) for axis in range(_SPACE)]
-        x, y, z = (self._place(m, p, numbers, axis) for axis in range(_SPACE))
-        radius = _setting(m, self.picture.radius)
+        numbers = [p.register(from_integer(m, self.cube[axis]), 0) for axis in range(AXES)]
+        x, y, z = (self._place(m, p, numbers, axis) for axis in range(AXES))
+        radius = p.setting(self.picture.radius)
         near, far = p.subtract(z, radius), p.add(z, radius)
-        scale = p.multiply(_setting(m, self.picture.focal), reciprocal(m, p, p.multiply(near, far)))
+        scale = p.multiply(p.setting(self.picture.focal), reciprocal(m, p, p.multiply(near, far)))
         around = ~_exceeds(near.value, radius.value)
         ahead = ~far.value.number.sign & _magnitude(far.value).any()
         flags = p.enter(Cat(around, ahead), near.cycle)
@@ -88,19 +86,19 @@ class RectangleUnit(wiring.Component):
 
     def _place(self, m: Module, p: Pipeline, numbers: list[Timed], axis: int) -> Timed:
         """Return one of the camera's coordinates of the cube's middle."""
-        total = _setting(m, self.picture.origin[axis])
+        total = p.setting(self.picture.origin[axis])
         for number, side in zip(numbers, self.picture.sides, strict=True):
-            total = p.add(total, p.multiply(number, _setting(m, side[axis])))
+            total = p.add(total, p.multiply(number, p.setting(side[axis])))
         return total
 
     def _axis(self, m: Module, p: Pipeline, axis: int, across: Timed, z: Timed, scale: Timed, flags: Timed) -> Value:
         """Find the pixels along one axis; return whether there are any."""
         picture = self.picture
         more, less = (p.register(part, z.cycle) for part in _larger_first(m, across.value, z.value))
-        width = p.multiply(_setting(m, picture.radius), p.add(more, less))
+        width = p.multiply(p.setting(picture.radius), p.add(more, less))
         product = p.multiply(across, z)
-        low = p.add(p.multiply(p.subtract(product, width), scale), _setting(m, picture.low[axis]))
-        high = p.add(p.multiply(p.add(product, width), scale), _setting(m, picture.high[axis]))
+        low = p.add(p.multiply(p.subtract(product, width), scale), p.setting(picture.low[axis]))
+        high = p.add(p.multiply(p.add(product, width), scale), p.setting(picture.high[axis]))
         first, last = (
             p.register(ceiling(m, low.value, PIXEL_BITS), low.cycle),
             p.register(beyond_floor(m, high.value, PIXEL_BITS), high.cycle),
@@ -134,11 +132,11 @@ class Projector(wiring.Component):
 
     valid: In(1)
     ready: Out(1)
-    cube: In(data.ArrayLayout(CUBE_BITS, _SPACE))
+    cube: In(data.ArrayLayout(CUBE_BITS, AXES))
     picture: In(Picture)
     hold: In(1)
     found: Out(1)
-    candidate_cube: Out(data.ArrayLayout(CUBE_BITS, _SPACE))
+    candidate_cube: Out(data.ArrayLayout(CUBE_BITS, AXES))
     pixel: Out(data.ArrayLayout(PIXEL_BITS, _PLANE))
     final: Out(1)
 
@@ -174,10 +172,6 @@ class Projector(wiring.Component):
                 place[1].eq(now[1] + ends[0]),
             ]
         return m
-
-
-def _setting(m: Module, single: data.View) -> Timed:
-    return Timed(relax(m, single), -1)
 
 
 def _magnitude(number: data.View) -> Value:

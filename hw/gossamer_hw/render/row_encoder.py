@@ -6,18 +6,15 @@ from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, V
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import delayed, register
+from gossamer_hw.numerics.bits import delayed, delayed_flags, register
 from gossamer_hw.numerics.formats import Half
-from gossamer_hw.prune.block import delay
 from gossamer_hw.render.networks import Gather
 from gossamer_hw.render.row_decoder import RowSizes
 from gossamer_hw.render.search import SearchUnit
-from gossamer_models.render.encoding import BLOCK_ROWS
+from gossamer_models.render.encoding import BASE_BITS, BLOCK_ROWS
 from gossamer_models.timing.render_units import encoder_cycles
 
 __all__ = ["RowEncoder"]
-
-_BASE_BITS = 32
 
 
 class RowEncoder(wiring.Component):
@@ -59,7 +56,7 @@ class RowEncoder(wiring.Component):
                 "first": In(1),
                 "row": Out(8 * sizes.row_bytes),
                 "length": Out(range(sizes.row_bytes + 1)),
-                "base": Out(_BASE_BITS),
+                "base": Out(BASE_BITS),
                 "end": Out(range(BLOCK_ROWS * sizes.row_bytes + 1)),
             }
         )
@@ -93,7 +90,8 @@ class RowEncoder(wiring.Component):
         present = delayed(m, search.present, gather.latency, name="present")
         count = delayed(m, search.count, gather.latency, name="count")
         behind = self.latency - 1
-        valid, first = delay(m, self.valid, behind, name="valid"), delay(m, self.first, behind, name="first")
+        valid = delayed_flags(m, self.valid, behind, name="valid")
+        first = delayed_flags(m, self.first, behind, name="first")
         length = self._write(m, gather.out, present, count)
         self._place(m, length, valid, first)
         return m
@@ -120,7 +118,7 @@ class RowEncoder(wiring.Component):
         """Keep where rows lie: a block's base moves on with its last row."""
         place = Signal(range(BLOCK_ROWS))
         opens = first | (place == 0)
-        end, start = Signal.like(self.end, name="row_end"), Signal(_BASE_BITS)
+        end, start = Signal.like(self.end, name="row_end"), Signal(BASE_BITS)
         m.d.comb += [
             end.eq(Mux(opens, 0, self.end) + length),
             start.eq(Mux(first, 0, Mux(opens, self.base + self.end, self.base))),

@@ -1,6 +1,6 @@
 """The sampler: which samples of the rays' lattice lie in a cube."""
 
-from typing import Any
+from typing import Any, Final
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
@@ -10,14 +10,14 @@ from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.numerics.integers import from_integer, whole_part
-from gossamer_hw.numerics.pipeline import Pipeline, Timed
+from gossamer_hw.numerics.pipeline import Pipeline
 from gossamer_hw.row_memory import RowMemory
 from gossamer_models.render.lattice import INDEX_BITS
 from gossamer_models.timing.render_units import LATTICE_CYCLES
 
 __all__ = ["AXES", "CUBE_BITS", "LatticeUnit", "Sampler", "pair_layout"]
 
-AXES = 3
+AXES: Final = 3
 CUBE_BITS = 10
 _CELL = data.ArrayLayout(CUBE_BITS, AXES)
 _TRIPLE = data.ArrayLayout(Single, AXES)
@@ -53,13 +53,13 @@ class LatticeUnit(wiring.Component):
         m = Module()
         p = Pipeline(m, "lattice")
         t = p.multiply(
-            p.register(from_integer(m, Cat(Const(1, 1), self.index), fraction_bits=1), 0), _setting(m, self.step)
+            p.register(from_integer(m, Cat(Const(1, 1), self.index), fraction_bits=1), 0), p.setting(self.step)
         )
         inside = []
         for axis in range(AXES):
             direction = p.enter(relax(m, self.direction[axis]))
-            point = p.add(_setting(m, self.origin[axis]), p.multiply(t, direction))
-            place = p.multiply(point, _setting(m, self.cubes[axis]))
+            point = p.add(p.setting(self.origin[axis]), p.multiply(t, direction))
+            place = p.multiply(point, p.setting(self.cubes[axis]))
             cube = p.at(p.enter(self.cube[axis]), place.cycle)
             inside.append(p.register(_is_cell(m, place.value, cube), place.cycle))
             m.d.comb += self.point[axis].eq(canonical(m, p.at(point, self.latency)))
@@ -196,11 +196,6 @@ class Sampler(wiring.Component):
 
 def _following(place: Value, places: int) -> Value:
     return Mux(place == places - 1, 0, place + 1)
-
-
-def _setting(m: Module, single: data.View) -> Timed:
-    """Return a number that stays as it is while anything is inside."""
-    return Timed(relax(m, single), -1)
 
 
 def _is_cell(m: Module, place: data.View, cell: Value) -> Value:

@@ -15,12 +15,12 @@ from gossamer_hw.numerics.half import narrow
 from gossamer_hw.numerics.integers import from_integer, whole_part
 from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.render.interpolation import CORNERS, ENDS
+from gossamer_hw.render.sampler import AXES
 from gossamer_hw.row_memory import RowMemory
 from gossamer_models.timing.render_units import FETCH_CYCLES
 
-__all__ = ["AXES", "COORDINATE_BITS", "TexelFetch", "Texels"]
+__all__ = ["COORDINATE_BITS", "TexelFetch", "Texels"]
 
-AXES = 3
 COORDINATE_BITS = 12
 _COLUMN, _ROW, _LINE = range(AXES)
 _ONE = np.float32(1)
@@ -143,7 +143,7 @@ class TexelFetch(wiring.Component):
 
         Then whether one of the two is not held.
         """
-        x = p.multiply(p.enter(relax(m, self.point[axis])), Timed(relax(m, self.spans[axis]), -1))
+        x = p.multiply(p.enter(relax(m, self.point[axis])), p.setting(self.spans[axis]))
         whole, _, huge = whole_part(m, x.value, COORDINATE_BITS)
         highest = self.highest[axis]
         below = Mux(x.value.number.sign, 0, Mux(huge | (whole > highest), highest, whole))[:COORDINATE_BITS]
