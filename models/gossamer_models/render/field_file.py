@@ -20,6 +20,7 @@ from pydantic import Field as Bounded
 from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
+from gossamer_models.numerics.formats import Bool
 from gossamer_models.render.field import LINE_AXIS, MOST_FREQUENCIES, PLANE_AXES, Dense, Factors, Field, Shader, Shading
 from gossamer_models.render.matrix_file import (
     Member,
@@ -262,7 +263,11 @@ def _arrays(field: Field) -> Iterator[tuple[str, NDArray[Any]]]:
     for number, layer in enumerate(field.shader.layers):
         yield from matrix_arrays(f"weights-{number}", layer.weights, layer.pattern)
         yield f"biases-{number}.bin", layer.biases
-    yield "occupancy.bin", np.packbits(field.occupancy, axis=2, bitorder="little")
+    yield "occupancy.bin", _packed(field.occupancy)
+
+
+def _packed(occupancy: Bool) -> NDArray[np.uint8]:
+    return np.packbits(occupancy, axis=2, bitorder="little")
 
 
 def _assemble(header: _Header, arrays: dict[str, NDArray[Any]]) -> Field:
@@ -278,9 +283,10 @@ def _assemble(header: _Header, arrays: dict[str, NDArray[Any]]) -> Field:
     )
     basis = read_matrix("basis", arrays, 3 * header.appearance_components, basis_pattern)
     shader = Shader(basis, layers, header.feature_frequencies, header.direction_frequencies, basis_pattern)
-    occupancy = np.unpackbits(arrays["occupancy.bin"], axis=2, count=header.cubes[2], bitorder="little").astype(
-        np.bool_
-    )
+    packed = arrays["occupancy.bin"]
+    occupancy = np.unpackbits(packed, axis=2, count=header.cubes[2], bitorder="little").astype(np.bool_)
+    if not np.array_equal(_packed(occupancy), packed):
+        raise InputError("occupancy.bin has bits behind the last cube of a row", "zeros")
     return Field(
         header.name, header.low, header.high, factors("density"), factors("appearance"), shader, occupancy,
         header.density_shift, header.distance_scale, header.shading,

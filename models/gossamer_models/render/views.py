@@ -153,8 +153,10 @@ def _load_folder(folder: Path, description: Path, view: int | None) -> Views:
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no JSON ({error})", "camera_angle_x and frames") from None
     described = validate(_Transforms, data, str(description))
-    frames = described.frames[_chosen(len(described.frames), view)]
+    chosen = _chosen(len(described.frames), view)
+    frames = described.frames[chosen]
     poses = np.array([frame.transform_matrix for frame in frames], dtype=np.float64)
+    _check_poses(poses, chosen, "frames[{}].transform_matrix")
     first = _open(_image_path(folder, frames[0].file_path), None)
     check_size(f"{len(poses)} images of {first.shape[1]}x{first.shape[0]} pixels", first.nbytes * len(poses))
     images = np.empty((len(poses), *first.shape), dtype=np.float32)
@@ -172,6 +174,16 @@ def _chosen(count: int, view: int | None) -> slice:
     if view >= count:
         raise InputError(f"has {count} images and no number {view}", f"a `view` less than {count}")
     return slice(view, view + 1)
+
+
+def _check_poses(poses: NDArray[Any], chosen: slice, place: str) -> None:
+    """Refuse a pose by the number that its file gives it; `place` says where that one is."""
+    for number, pose in enumerate(poses, start=chosen.start or 0):
+        try:
+            check_pose(pose, "the pose")
+        except InputError as error:
+            error.path = place.format(number)
+            raise
 
 
 def check_size(what: str, size: int) -> None:
@@ -236,7 +248,9 @@ def _load_archive(path: Path, view: int | None) -> Views:
     chosen = _chosen(len(images), view)
     if focal.size != 1 or focal.dtype.kind not in "iuf" or poses.dtype.kind not in "iuf":
         raise InputError("`focal` and `poses` must be numbers", "one focal length and poses of shape (views, 4, 4)")
-    return Views(_unit(images[chosen]), poses[chosen].astype(np.float64), float(focal.reshape(-1)[0]))
+    poses = poses[chosen].astype(np.float64)
+    _check_poses(poses, chosen, "poses[{}]")
+    return Views(_unit(images[chosen]), poses, float(focal.reshape(-1)[0]))
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

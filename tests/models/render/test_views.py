@@ -73,6 +73,23 @@ def test_faults_of_the_description(folder: Path, changes: dict[str, object], mes
     assert str(folder) in str(caught.value)
 
 
+def test_a_pose_has_the_number_of_its_file(folder: Path, tmp_path: Path) -> None:
+    """When it is the only one that is loaded, too."""
+    listed = frames(folder)
+    listed[2]["transform_matrix"] = np.diag([2.0, 1, 1, 1]).tolist()
+    edit(folder, frames=listed)
+    poses = VIEWS.poses.copy()
+    poses[2] = np.nan
+    np.savez(tmp_path / "a.npz", images=VIEWS.images, poses=poses, focal=7.5)
+    for view in (None, 2):
+        with pytest.raises(InputError, match=r"_train.json: frames\[2\].transform_matrix: the pose is not rigid"):
+            load_views(folder, view=view)
+        with pytest.raises(InputError, match=r"a.npz: poses\[2\]: the pose must be finite"):
+            load_views(tmp_path / "a.npz", view=view)
+    load_views(folder, view=1)
+    load_views(tmp_path / "a.npz", view=1)
+
+
 def test_faults_of_images(folder: Path) -> None:
     image = folder / "train" / "r_1.png"
     Image.new("RGBA", (5, 4)).save(image)
