@@ -57,6 +57,11 @@ class FitSettings:
         factors are tuned with the first and are those of all
     network_tuning : iterations of the first one; the others take a third
     seed : of the parameters and of the choice of rays
+
+    Raises
+    ------
+    InputError
+        A sparsity is out of range, or a pattern does not fit a word.
     """
 
     sides: tuple[int, ...] = (32, 64, 96, 96)
@@ -69,6 +74,12 @@ class FitSettings:
     network_tuning: int = 1100
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sparsity < 1:
+            raise InputError(f"sparsity must lie between 0 and 1, not {self.sparsity:g}")
+        for _, pattern in self.networks:
+            pattern.entries_per_word(BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +119,10 @@ def fit(
     Raises
     ------
     InputError
-        A sparsity is out of range or does not fit a word, or nothing in the box can be seen.
+        The box is empty, or nothing in it can be seen.
     """
-    if not 0 <= settings.sparsity < 1:
-        raise InputError(f"sparsity must lie between 0 and 1, not {settings.sparsity:g}")
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise InputError(f"the box must have low < high along every axis, not {low} and {high}")
-    for _, pattern in settings.networks:
-        pattern.entries_per_word(BLOCK)
     torch.manual_seed(settings.seed)
     model = TorchField(settings.shape, settings.sides[0], low, high)
     occupancy = torch.as_tensor(hull(views, settings.cubes, np.array(low), np.array(high)))

@@ -34,7 +34,7 @@ from gossamer_models.render.matrix_file import (
 from gossamer_models.schema import Schema
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["FORMAT", "MAX_FIELD_BYTES", "SUFFIX", "load_field", "save_field"]
+__all__ = ["FORMAT", "MAX_FIELD_BYTES", "MAX_HIDDEN", "SUFFIX", "load_field", "save_field"]
 
 SUFFIX: Final = ".field"
 """How the names of field files end."""
@@ -42,6 +42,9 @@ SUFFIX: Final = ".field"
 FORMAT: Final = "gossamer.field/2"
 MAX_FIELD_BYTES: Final = 1 << 30
 """Bound of all arrays of a field together."""
+
+MAX_HIDDEN: Final = 16
+"""Hidden layers of a network, at most."""
 
 _HEADER: Final = "field.json"
 _MAX_HEADER_BYTES: Final = 1 << 16
@@ -69,14 +72,14 @@ class _Header(Schema):
     density_components: Width
     appearance_components: Width
     features: Width
-    hidden: Annotated[tuple[Width, ...], Bounded(max_length=16)]
+    hidden: Annotated[tuple[Width, ...], Bounded(max_length=MAX_HIDDEN)]
     feature_frequencies: Frequencies
     direction_frequencies: Frequencies
     cubes: tuple[Cubes, Cubes, Cubes]
     density_shift: float
     distance_scale: float
     shading: Shading
-    sparsity: Annotated[tuple[Sparsity, ...], Bounded(max_length=18)]
+    sparsity: Annotated[tuple[Sparsity, ...], Bounded(max_length=MAX_HIDDEN + 2)]
 
     @property
     def patterns(self) -> list[Pattern]:

@@ -181,7 +181,10 @@ def test_entries_beyond_the_inputs_are_refused(tmp_path: Path) -> None:
         ({"density_shift": -1e7}, "density_shift must lie within"),
         ({"surplus": 1}, "surplus"),
         ({"occupancy_bin": None}, "lacks a member 'occupancy.bin'"),
-        ({"occupancy_bin": b"\1" * 29 + b"\x08"}, "occupancy.bin has bits behind the last cube of a row; expected zeros"),
+        (
+            {"occupancy_bin": b"\1" * 29 + b"\x08"},
+            "occupancy.bin has bits behind the last cube of a row; expected zeros",
+        ),
         ({"other_bin": b""}, "has a member 'other.bin'"),
         ({"density__xy_bin": b"\0" * 719}, "density-xy.bin has 719 bytes; expected 720 bytes"),
         ({"density__xy_bin": b"\xff\x7f" * 360}, "plane xy: 360 of 360 values are infinite or NaN"),
