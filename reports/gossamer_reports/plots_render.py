@@ -10,7 +10,7 @@ from gossamer_reports.style import RENDER_COLORS, lay_out, plot_style, shortened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ablation_figure", "decibels", "pictures_figure", "variants"]
+__all__ = ["ablation_figure", "any_marked", "decibels", "pictures_figure", "variants"]
 
 _LEAST: Final = 0.005
 """Parts of the ledger below this share of every bar are drawn together."""
@@ -25,7 +25,16 @@ def variants(result: Result) -> dict[str, Result]:
 
 def decibels(result: Result, run: Result) -> str:
     """Return the PSNR of one of `variants`, with an asterisk where the field was not fitted so."""
-    return f"{run['psnr_db']:.1f}{'' if run.get('fitted', result['field']['fitted']) else '*'}"
+    return f"{run['psnr_db']:.1f}{'' if _fitted(result, run) else '*'}"
+
+
+def any_marked(result: Result) -> bool:
+    """Return whether one of `variants` has an asterisk."""
+    return not all(_fitted(result, run) for run in variants(result).values())
+
+
+def _fitted(result: Result, run: Result) -> bool:
+    return bool(run.get("fitted", result["field"]["fitted"]))
 
 
 def ablation_figure(result: Result) -> "Figure":
@@ -57,7 +66,7 @@ def ablation_figure(result: Result) -> "Figure":
             axes.barh(names, widths, left=left, label=part, color=RENDER_COLORS.get(part, "#000000"), height=0.7)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         for place, run in enumerate(runs.values()):
-            text = f"{run['fps']:.0f} frames/s, {decibels(result, run)} dB"
+            text = f"{run['fps']:,.0f} frames/s, {decibels(result, run)} dB"
             axes.text(left[place] + longest / 1e8, place, text, va="center")
         axes.set_xlim(0, 1.25 * longest / 1e6)
         axes.invert_yaxis()
@@ -66,7 +75,8 @@ def ablation_figure(result: Result) -> "Figure":
         axes.set_xlabel("time of a picture [Mcycles]")
         width, height = result["scene"]["size"]
         title = f"{shortened(result['name'], 20)}, {width} x {height}, on {shortened(result['architecture'], 14)}"
-        axes.set_title(f"{title}: where the cycles go (modelled; * not fine-tuned)")
+        mark = "; * not fine-tuned" if any_marked(result) else ""
+        axes.set_title(f"{title}: where the cycles go (modelled{mark})")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(large) + 1)
         lay_out(figure)
     return figure

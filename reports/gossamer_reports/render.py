@@ -20,7 +20,7 @@ from gossamer_models.render.field import Field
 from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.renderer import Picture
 from gossamer_models.render.scene import Scene
-from gossamer_reports.plots_render import decibels, variants
+from gossamer_reports.plots_render import any_marked, decibels, variants
 from gossamer_reports.quality import psnr_db, ssim
 from gossamer_reports.result import Result, versions
 
@@ -144,8 +144,11 @@ def _pipelines(result: Result) -> Table:
     for name in result["counts"]:
         table.add_row(name.replace("_", " "), *(f"{part['counts'][name]:,}" for part in both))
     if result["unpruned"]:
-        table.add_row("unpruned field, dB", "", f"{result['unpruned']['psnr_db']:.2f}")
-        table.add_row("against it, dB", "", f"{result['unpruned']['picture_psnr_db']:.2f}")
+        found = result["unpruned"]
+        table.add_row("unpruned field, dB", "", f"{found['psnr_db']:.2f}")
+        table.add_row("unpruned field, SSIM", "", f"{found['ssim']:.4f}")
+        table.add_row("against it, dB", "", f"{found['picture_psnr_db']:.2f}")
+        table.add_row("against it, SSIM", "", f"{found['picture_ssim']:.4f}")
     for kind in ("density", "appearance"):
         sizes = (sum(part["fetches"][kind][f"{form}_bytes"] for form in ("bitmap", "coordinate")) for part in both)
         table.add_row(f"{kind} bytes fetched", *(f"{size:,}" for size in sizes))
@@ -181,15 +184,15 @@ def _comparison(result: Result) -> Table:
 
 
 def _ablation(result: Result) -> Table:
-    title = f"On {result['architecture']}, modelled: each idea alone, and all; * network or shading not fine-tuned"
-    table = _table(title)
+    title = f"On {result['architecture']}, modelled: each idea alone, and all"
+    table = _table(f"{title}; * network or shading not fine-tuned" if any_marked(result) else title)
     table.add_column("", no_wrap=True)
     for name in ("dB", "fps", "ktests", "MB", "mJ", "W", "waits for"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, run in variants(result).items():
         worst = max((key for key in run["ledger"] if key != "ideal"), key=lambda key: run["ledger"][key])
         table.add_row(
-            name, decibels(result, run), f"{run['fps']:.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
+            name, decibels(result, run), f"{run['fps']:,.0f}", f"{run['occupancy_accesses'] / 1e3:,.0f}",
             _short(run["dram_bytes"] / 1e6), _milli(run["energy_joules"]), _watts(run["power_watts"]), worst,
         )  # fmt: skip
     return table
@@ -218,7 +221,7 @@ def _machine_line(result: Result) -> str:
     return (
         f"{result['architecture']} at {result['clock_hz'] / 1e9:g} GHz (assumed; the array's figures were taken at"
         f" 500 MHz): {area}, {result['memory_bytes'] / 1e6:.2f} MB on chip\n"
-        f"{result['fps']:.1f} frames/s, {result['cycles_per_density_sample'] or 0:.2f} cycles per density sample,"
+        f"{result['fps']:,.1f} frames/s, {result['cycles_per_density_sample'] or 0:.2f} cycles per density sample,"
         f" {result['cycles_per_shaded_sample'] or 0:.2f} per shaded sample; cycles modelled, no RTL: {shares}"
     )
 

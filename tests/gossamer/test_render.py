@@ -156,11 +156,22 @@ def test_tuned_networks_are_rendered_in_their_runs(tmp_path: Path) -> None:
     assert runs["all, per sample, dense"]["psnr_db"] == result["psnr_db"] != runs["all, deferred"]["psnr_db"]
 
 
-def test_a_ready_scene_stands_beside_its_field_before_pruning(tmp_path: Path) -> None:
+def test_a_ready_scene_stands_beside_its_field_before_pruning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["render", "glossy-32", "--out", str(tmp_path / "out")]) == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["unpruned"]["picture_psnr_db"] > 30
+    unpruned = result["unpruned"]
+    assert unpruned["picture_psnr_db"] > 30
     assert all(run["fitted"] for run in result["ablation"].values())
+    printed = capsys.readouterr().out
+    for row, number in (
+        ("unpruned field, SSIM", f"{unpruned['ssim']:.4f}"),
+        ("against it, SSIM", f"{unpruned['picture_ssim']:.4f}"),
+    ):
+        assert re.search(rf"{row} +{re.escape(number)}", printed)
+    assert "fine-tuned" not in printed
+    assert f"{result['ablation']['all, deferred']['fps']:,.0f}" in printed
 
 
 def test_what_was_not_fitted_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,14 @@ def test_bars_are_as_long_as_the_cycles() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_marked_is_explained_and_large_numbers_are_grouped() -> None:
+    fitted = RESULT | {"ablation": {"all": run(200_000) | {"fitted": True}}}
+    (marked,), (plain,) = (ablation_figure(result).axes for result in (RESULT, fitted))
+    assert marked.get_title(loc="left").endswith("(modelled; * not fine-tuned)")
+    assert plain.get_title(loc="left").endswith("(modelled)")
+    assert plain.texts[-1].get_text().startswith("5,000 frames/s")
+
+
 def test_a_name_is_no_formula(tmp_path: Path) -> None:
     save_figure(ablation_figure(RESULT | {"name": r"$\foo$ and $x^^$"}), tmp_path / "a")
     assert (tmp_path / "a.png").stat().st_size > 1000

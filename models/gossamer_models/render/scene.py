@@ -264,8 +264,9 @@ def _reference(file: _SceneFile, path: Path) -> tuple[Camera, Float32]:
     if not _is_there(folder) and not _is_there(Path(file.reference)):
         known = ", ".join(SCENES)
         raise InputError(
-            f"{file.reference!r:.80} is no scene and no path", f"one of {known}, or posed images", path="reference"
-        )
+            f"{file.reference!r:.80} is no scene and no path{did_you_mean(file.reference, SCENES)}",
+            f"one of {known}, or posed images", path="reference",
+        )  # fmt: skip
     for name in ("size", "zoom"):
         if getattr(file, name) is not None:
             raise InputError("goes with a procedural reference", f"no {name}: it is that of the images", path=name)

@@ -108,7 +108,10 @@ def test_a_sparse_field_may_run_dense(folder: Path) -> None:
     ("changes", "message"),
     [
         ({"field": "sold"}, "field: unknown field 'sold'"),
-        ({"reference": "sold"}, "reference: 'sold' is no scene and no path; expected one of solid, thin"),
+        (
+            {"reference": "sold"},
+            "reference: 'sold' is no scene and no path, did you mean 'solid'?; expected one of solid, thin",
+        ),
         ({"size": "0"}, "size: must be"),
         ({"size": ""}, "size: is missing"),
         ({"view": "8"}, "view: must be less than 8, not 8"),
