@@ -13,11 +13,12 @@ from gossamer_hw.numerics.pipeline import Pipeline, Timed
 from gossamer_hw.render.reciprocal import reciprocal
 from gossamer_hw.render.sampler import AXES, CUBE_BITS
 from gossamer_hw.verilog import Held
+from gossamer_models.render.camera import MAX_SIDE
 from gossamer_models.timing.render_units import PROJECTION_CYCLES
 
 __all__ = ["PIXEL_BITS", "Picture", "Projector", "Rectangle", "RectangleUnit"]
 
-PIXEL_BITS = 13
+PIXEL_BITS = (MAX_SIDE - 1).bit_length()
 _PLANE = 2
 
 

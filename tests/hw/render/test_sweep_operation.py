@@ -42,7 +42,9 @@ MACHINE = machine_of(8, (2, 2))
 FIELD = random_field(SEED, (9, 7, 8), components=(2, 2), cubes=(5, 4, 6), occupied=0.4)
 LOOK = camera(EYES["outside"], 8)
 RAYS = make_rays(FIELD, LOOK, 0.5)
-VIEW = view_of(FIELD, LOOK, RAYS, Settings(termination=0.3, weight_cut=1e-3, background=0.75), 4)
+WHOLE = view_of(FIELD, LOOK, RAYS, Settings(termination=0.3, weight_cut=1e-3, background=0.75), 4)
+# The tile's place says where its pixels are; none is left out because the record says that the picture has fewer.
+VIEW = dataclasses.replace(WHOLE, pixels=(4, 3))
 ROOM, LIST = 64, 2048
 NO_CUBES = np.zeros((4, 4, 4), np.bool_)
 SWEEPING = (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gossamer_models.numerics.formats import Float32, UInt32
 from gossamer_models.render.ball import Ball
-from gossamer_models.render.camera import Camera
+from gossamer_models.render.camera import MAX_SIDE, Camera
 from gossamer_models.render.field import Field
 from gossamer_models.render.lattice import Lattice, Rays
 from gossamer_models.render.projection import Projection
@@ -49,7 +49,7 @@ class View:
     shift, thickness : see :func:`gossamer_models.render.renderer.light_through`
     cut, threshold : weight cut, and the light below which a ray ends; 0 never ends one
     background : grey
-    pixels : of the picture along x and y
+    pixels : of the picture along x and y, of which golden and the machine have no use
     grid, cubes : texels and occupancy cubes along x, y and z
     axes : of the sweep, outermost first
     block : cubes along either side of a block
@@ -117,9 +117,8 @@ class View:
 
     @property
     def projection(self) -> Projection:
-        """Which pixels may see a cube."""
-        sizes = self.pixels[0], self.pixels[1]
-        sides = self.sides.reshape(3, 3)
+        """Which pixels may see a cube, of any picture: where it ends is the tiles' business."""
+        sides, sizes = self.sides.reshape(3, 3), (MAX_SIDE, MAX_SIDE)
         return Projection(self.place, sides, self.radius[0], self.focal[0], self.low, self.high, sizes)
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from gossamer_models.errors import InputError
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.composite import Compositor
-from gossamer_models.render.engine.job import TileRays, run_job
+from gossamer_models.render.engine.job import TileRays, find_rays, run_job
 from gossamer_models.render.engine.view import view_of
 from gossamer_models.render.lattice import make_rays
 from gossamer_models.render.renderer import Settings
@@ -32,6 +32,23 @@ def test_a_job_of_too_many_samples_is_refused_before_room_is_made_for_them() -> 
     large = dataclasses.replace(view, square=view.square * np.float32(1e30))
     with pytest.raises(InputError, match="at most 16,777,216 samples in the balls of cubes, not "):
         run_job(large, inside, Compositor(len(pixels), 0.0, None), cubes, evaluate)
+
+
+def test_a_tile_s_pixels_are_swept_however_large_the_view_says_that_the_picture_is() -> None:
+    eye, tile = camera(EYES["inside"], 8), Tile(2, 1, 5, 3)
+    rays = make_rays(FIELD, eye, 0.5)
+    view = view_of(FIELD, eye, rays, Settings(step=0.5), 4)
+    pixels = tile.pixels(eye.width)
+    inside = TileRays(tile, rays.directions[pixels], rays.views[pixels])
+    cubes = np.argwhere(FIELD.occupancy[:4, :4, :4])
+    found = [
+        find_rays(dataclasses.replace(view, pixels=sizes), inside, Compositor(len(pixels), 0.0, None), cubes)
+        for sizes in (view.pixels, (3, 2), (0, 0), (1 << 31, 1 << 31))
+    ]
+    assert set(found[0].pixels.tolist()) == set(range(15))
+    for other in found[1:]:
+        for member in ("cubes", "candidates", "ray", "which", "pixels", "first", "last"):
+            np.testing.assert_array_equal(getattr(other, member), getattr(found[0], member))
 
 
 def test_cubes_beyond_all_numbers_are_infinitely_far() -> None:
