@@ -20,6 +20,7 @@ from gossamer.field_pruning import NetworkPruning, Pruning
 from gossamer_models.errors import InputError
 from gossamer_models.layouts import BLOCK
 from gossamer_models.numerics.formats import Bool
+from gossamer_models.render.camera import Camera
 from gossamer_models.render.field import Field, Shading
 from gossamer_models.render.matrix_file import pattern_name
 from gossamer_models.render.views import Views
@@ -119,10 +120,15 @@ def fit(
     Raises
     ------
     InputError
-        The box is empty, or nothing in it can be seen.
+        The box is empty, no camera looks at it, or nothing in it can be seen.
     """
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise InputError(f"the box must have low < high along every axis, not {low} and {high}")
+    cameras = (views.camera(number) for number in range(len(views.images)))
+    if not any(_looks_at(camera, np.array(low), np.array(high)) for camera in cameras):
+        raise InputError(
+            f"no ray of the images meets the box {low} to {high}", "poses of cameras that look along -z at it"
+        )
     torch.manual_seed(settings.seed)
     model = TorchField(settings.shape, settings.sides[0], low, high)
     occupancy = torch.as_tensor(hull(views, settings.cubes, np.array(low), np.array(high)))
@@ -186,6 +192,15 @@ def computing_on(device: str) -> Iterator[None]:
         ) from None
     with chosen:
         yield
+
+
+def _looks_at(camera: Camera, low: Any, high: Any) -> bool:
+    """Whether the ray of a pixel meets a box."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        walls = (np.stack([low, high])[:, None] - camera.eye) / camera.directions()
+    # Along a wall that the eye lies in there is no number, and no bound.
+    begin, end = np.fmax.reduce(walls.min(0), 1), np.fmin.reduce(walls.max(0), 1)
+    return bool((np.maximum(begin, 0) < end).any())
 
 
 def hull(views: Views, cubes: int, low: Any, high: Any) -> Bool:

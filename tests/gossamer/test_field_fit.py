@@ -24,7 +24,7 @@ from tests.real_views import lego
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
-from gossamer.field_fit import FitSettings, computing_on, fit, hull  # noqa: E402
+from gossamer.field_fit import FitSettings, _looks_at, computing_on, fit, hull  # noqa: E402
 from gossamer.field_model import Shape, TorchField  # noqa: E402
 from gossamer.field_pruning import NetworkPruning  # noqa: E402
 from tests.gossamer.other_device import KNOWN, fit_elsewhere  # noqa: E402
@@ -86,6 +86,22 @@ def test_a_real_scene_is_learnt() -> None:
     picture = test.over(1.0)[0].reshape(50, 4, 50, 4, 3).mean(axis=(1, 3))
     held_out = HeldOut([camera], [picture])
     assert held_out.psnr_db(held_out.render(field))[0] > 15
+
+
+@pytest.mark.parametrize("turned", [np.diag([1.0, -1, -1, 1]), np.eye(4)])
+def test_cameras_that_look_elsewhere(turned: Any) -> None:
+    """Poses of cameras that look along +z are the usual mistake; a box that lies between all rays is another."""
+    views = dataclasses.replace(VIEWS, poses=VIEWS.poses @ turned)
+    low, high = (LOW, HIGH) if turned[2, 2] < 0 else ((-1e-4,) * 3, (1e-4,) * 3)
+    with pytest.raises(InputError, match="no ray of the images meets the box"):
+        fit(views, "n", low, high, FitSettings(), lambda _: None)
+
+
+def test_an_eye_in_a_wall_looks_at_its_box() -> None:
+    for eye, seen in (((0.0, 0.0, 3.0), True), ((1.0, 0.0, 1.0), True), ((0.0, 0.0, -3.0), False)):
+        pose = np.eye(4)
+        pose[:3, 3] = eye
+        assert _looks_at(Camera(pose, 9.0, 3, 3), np.array(LOW), np.array(HIGH)) == seen
 
 
 def rays(camera: Camera) -> tuple[Any, Any]:
