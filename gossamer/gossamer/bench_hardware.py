@@ -86,7 +86,9 @@ def units() -> Iterator[Measurement]:
     from gossamer_hw.render.encoded_bank import EncodedBank
     from gossamer_hw.render.interpolation import InterpolationLane
     from gossamer_hw.render.light import LightUnit
+    from gossamer_hw.render.reciprocal import ReciprocalUnit
     from gossamer_hw.render.search import SearchUnit
+    from gossamer_hw.render.sigmoid import SigmoidUnit
     from gossamer_hw.render.waves import WaveUnit
     from gossamer_hw.units.catalogue import ROW_UNITS, unit_text
     from gossamer_hw.verilog import emit_verilog
@@ -106,6 +108,8 @@ def units() -> Iterator[Measurement]:
         "search unit of 16 components": SearchUnit(width=16),
         "search unit of 48 components": SearchUnit(width=48),
         "sine and cosine": WaveUnit(),
+        "reciprocal": ReciprocalUnit(),
+        "sigmoid": SigmoidUnit(),
         "interpolation lane, one component": InterpolationLane(components=1),
         "light of 6,400 pixels": LightUnit(pixels=6400),
     }

@@ -18,6 +18,7 @@ from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden.vector_render import NO_PIXEL
 from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.numerics.formats import NAN_FP16_BITS
 from gossamer_models.registers import Fault
 
 __all__ = ["InputsOperation"]
@@ -27,7 +28,6 @@ _WORD_BITS = BLOCK * _HALF_BITS
 _WORD_BYTES = _WORD_BITS // 8
 _ENTRY_BITS = 64
 _GROUPS = 4  # of eight samples that are held: what is loaded never waits for what is read
-_NAN = 0x7E00
 _GONE = WaveUnit.latency + 3  # cycles from a word's choice to its write
 
 
@@ -260,7 +260,7 @@ class InputsOperation(wiring.Component):
         octave = register(m, what.octave, when=True, name=f"octave_{lane}")
         m.d.comb += [wave.x.eq(x), wave.octave.eq(octave)]
         nan = x.exponent.all() & x.mantissa.any()
-        plain = delayed(m, Mux(nan, _NAN, x.as_value()), wave.latency, name=f"plain_{lane}")
+        plain = delayed(m, Mux(nan, NAN_FP16_BITS, x.as_value()), wave.latency, name=f"plain_{lane}")
         kind = delayed(m, what.kind, 1 + wave.latency, name=f"kind_{lane}")
         waved = Mux(kind == _Kind.SINE, wave.sine.as_value(), wave.cosine.as_value())
         chosen = Mux(kind == _Kind.ZERO, 0, Mux(kind == _Kind.PLAIN, plain, waved))

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.numerics.bits import delayed, leading_zeros, register
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.verilog import written_once
+from gossamer_models.numerics.formats import NAN_FP16_BITS
 from gossamer_models.numerics.sine import QUARTER, TURNS
 from gossamer_models.render.field import MOST_FREQUENCIES
 from gossamer_models.timing.render_units import WAVE_CYCLES
@@ -24,7 +25,6 @@ _PLACE_BITS = 24
 _REST_BITS = 16
 _CELLS = len(QUARTER) - 1
 _VALUE_BITS = 33  # 1 in units of 2**-32
-_NAN = 0x7E00
 _INFINITE = 31  # exponent
 
 
@@ -124,4 +124,4 @@ class WaveUnit(wiring.Component):
         low = _VALUE_BITS - 11
         up = normal[low - 1] & (normal[: low - 1].any() | normal[low])
         number = Cat(normal[low:-1], exponent) + up
-        m.d.sync += result.as_value().eq(Mux(nan, _NAN, Cat(number[:15], sign)))
+        m.d.sync += result.as_value().eq(Mux(nan, NAN_FP16_BITS, Cat(number[:15], sign)))
