@@ -187,7 +187,7 @@ def _control() -> Iterator[Register]:
         fields=_flags(
             Control,
             (
-                "run the program that PROGRAM_... say now; ignored while running and in the error state",
+                "reset the engines, run the program that PROGRAM_... say; ignored while running and in the error state",
                 "end the run behind the running stage; ignored while none runs",
                 "drain AXI, then reset everything but what software writes and the counters of the last run",
             ),

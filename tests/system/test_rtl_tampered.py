@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from gossamer_hw.cosim.program import IDEAL, run_programs
+from gossamer_hw.render.engine import NEEDS
 from gossamer_models.golden.executor import run
 from gossamer_models.golden.state import ExecutionError
-from gossamer_models.isa.instructions import Vector, VectorOp
+from gossamer_models.isa.instructions import Gemm, Vector, VectorOp
+from gossamer_models.isa.tokens import Engine
 from gossamer_models.numerics.formats import UInt8
-from gossamer_models.program import MemoryImage, Program
-from gossamer_models.registers import State
+from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.registers import Fault, State
 from tests.system.render_pictures import MACHINE, picture
 
 pytestmark = pytest.mark.slow
@@ -76,3 +78,23 @@ def test_golden_s_instruction_is_refused() -> None:
         assert isinstance(item, Vector)
         refusing.add(item.op)
     assert refusing == REFUSING, f"seed {SEED}"
+
+
+def test_a_run_leaves_nothing_to_the_next() -> None:
+    """What RENDER_VIEW, _LINES, _TILE and _SWEEP took is gone when the next job starts, as it is for golden."""
+    parts = [GOOD.stages[begin:] for begin in range(1, len(GOOD.stages)) if takes_first(GOOD.stages[begin])]
+    programs = [dataclasses.replace(GOOD, stages=stages) for stages in parts]
+    behind = [program for broken in programs for program in (GOOD, broken)]
+    ends = run_programs(behind, MACHINE, [IDEAL] * len(behind))
+    for good, end, broken in zip(ends[::2], ends[1::2], programs, strict=True):
+        found = end.job
+        assert good.job.state is State.DONE
+        assert (found.state, found.fault, found.fault_engine) == (State.ERROR, Fault.ILLEGAL, Engine.VECTOR)
+        assert (found.fault_stage, found.fault_index) == refused_by_golden(broken)
+    assert len(programs) >= 3
+
+
+def takes_first(stage: StageProgram) -> bool:
+    """Whether the first vector instruction of a stage needs what another one took, with no product in front of it."""
+    first = next((item for item in stage.instructions if isinstance(item, (Vector, Gemm))), None)
+    return isinstance(first, Vector) and bool(NEEDS.get(first.op))

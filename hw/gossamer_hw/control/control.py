@@ -32,8 +32,8 @@ class Control(wiring.Component):
 
     Cycles are those of :mod:`gossamer_models.timing.sequencer`. After the first fault nothing more starts; what runs
     ends, then the machine is in the error state. A soft reset waits until no AXI burst is under way and then sets
-    ``clear`` for one cycle. Neither waits any longer once the watchdog runs out; if AXI still owes a response then, it
-    must be reset too.
+    ``renew`` for one cycle, as does every start: nothing outlives a run but what memories hold. Fault and soft reset
+    wait no longer once the watchdog runs out; if AXI still owes a response then, it must be reset too.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Control(wiring.Component):
     memory_bytes : size of DRAM.
     rewind : to all engines.
     stop : to load and store: issue no more bursts.
-    clear : reset everything but this unit in the next cycle.
+    renew : reset everything but this unit in the next cycle.
     load_instruction, load_done, load_fault, ... : per engine.
 
     Raises
@@ -72,7 +72,7 @@ class Control(wiring.Component):
             "memory_bytes": Out(ADDRESS_BITS),
             "rewind": Out(1),
             "stop": Out(1),
-            "clear": Out(1),
+            "renew": Out(1),
         }
         for engine in ENGINES:
             name = engine.name.lower()
@@ -86,7 +86,7 @@ class Control(wiring.Component):
         m = Module()
         m.submodules.registers = registers = self._registers
         m.submodules.run = self._run = run = Run()
-        clear = ResetInserter(run.clear)
+        clear, renew = ResetInserter(run.clear), ResetInserter(run.renew)
         self._word_bits = 8 * self._width if self._architecture.serial_dealing else None
         most = self._architecture.stage_instructions
         self._sequencer = (
@@ -97,11 +97,11 @@ class Control(wiring.Component):
         m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
         m.submodules.fetcher = clear(self._fetcher)
         self._semaphores = Semaphores()
-        m.submodules.semaphores = clear(self._semaphores)
+        m.submodules.semaphores = renew(self._semaphores)
         depth = self._architecture.queue_depth
         self._queues = [EngineQueue(DEALT[e][1], depth=depth, word_bits=self._word_bits) for e in ENGINES]
         for engine, queue in zip(ENGINES, self._queues, strict=True):
-            m.submodules[f"{engine.name.lower()}_queue"] = clear(queue)
+            m.submodules[f"{engine.name.lower()}_queue"] = renew(queue)
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
         wiring.connect(m, wiring.flipped(self.fetch), self._fetcher.axi)
         m.d.comb += [
@@ -114,7 +114,7 @@ class Control(wiring.Component):
             self.memory_bytes.eq(registers.settings.memory_size),
             self.rewind.eq(self._sequencer.rewind),
             self.stop.eq(run.halt),
-            self.clear.eq(run.clear),
+            self.renew.eq(run.renew),
             self.fetching.eq(self._fetcher.busy),
         ]
         self._fetch(m)

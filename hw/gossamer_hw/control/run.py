@@ -42,6 +42,7 @@ class Run(wiring.Component):
     idle : all engines are idle, without a fault.
     halt : a fault or a soft reset: nothing may start any more.
     clear : pulse that resets all other units.
+    renew : pulse that resets engines, queues and semaphores: with ``clear``, and behind every start.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class Run(wiring.Component):
                 "idle": Out(1),
                 "halt": Out(1),
                 "clear": Out(1),
+                "renew": Out(1),
             }
         )
 
@@ -144,7 +146,8 @@ class Run(wiring.Component):
         busy = {engine: known.busy for engine, known in zip(ENGINES, self.engines, strict=True)}
         on_axi = self.fetching | Cat(busy[engine] for engine in _DRAINED).any()
         # A register of its own: the watchdog looks at all engines, and every register of theirs looks at this.
-        m.d.sync += self.clear.eq(self._resetting & (~on_axi | expired) & ~self.clear)
+        cleared = self._resetting & (~on_axi | expired) & ~self.clear
+        m.d.sync += [self.clear.eq(cleared), self.renew.eq(cleared | self.first)]
         with m.If(self.clear):
             m.d.sync += [self._resetting.eq(0), self.halt.eq(0), self._held.state.eq(State.IDLE)]
         with m.Elif(running & self.halt & ~self._resetting):

@@ -107,6 +107,7 @@ def test_start_is_ignored_while_running() -> None:
         await bus.write32(offset("CONTROL"), int(Control.START))
         await driver.wait()
         assert await driver.cycles() == GOOD_CYCLES
-        assert len(bench.rewinds) == 1
+        assert len(bench.rewinds) == len(bench.renews) == 1
+        assert not bench.clears
 
     bench.run(test)
