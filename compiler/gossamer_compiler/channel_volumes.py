@@ -23,6 +23,7 @@ from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.layouts import entry_tile
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
+from gossamer_models.timing.vector_stream import drained_elements
 
 __all__ = ["BOTH", "Edges", "Volumes", "Weights", "cost_of", "demands_of", "product_of", "volumes_of", "weights_of"]
 
@@ -139,8 +140,9 @@ def cost_of(
     made = instances * tile
     results = instances * volumes.results * array.columns
     bus, lanes = architecture.memory.bytes_per_cycle, architecture.vector.lanes
+    drained = results // drained_elements(lanes, array.columns)
     entries = weights.all * _ENTRY_BYTES
-    loaded, stored, streamed, apart = 2 * made + entries, 2 * results, results // lanes, 0
+    loaded, stored, streamed, apart = 2 * made + entries, 2 * results, drained, 0
     spared = 2 * (instances - volumes.loads) * tile - (volumes.passes - 1) * entries
     applied = 0
     if offer is not None:
@@ -148,13 +150,13 @@ def cost_of(
         loaded += applies * 2 * (offer.inputs - 1) * made
         stored += applies * 2 * offer.stored * made
         applied = applies * made // lanes
-        streamed = results // min(lanes, array.columns) + applied
+        streamed = drained + applied
         apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
     compute = weights.compute + instances * weights.overhead
     slowest = largest(compute, (loaded - spared) // bus, stored // bus, streamed)
     begins, ends = edges
     moved = begins * loaded + ends * stored
-    exposed = moved // bus // instances + ends * results // lanes // instances + applied // instances
+    exposed = moved // bus // instances + ends * drained // instances + applied // instances
     return slowest + exposed + apart, instances
 
 

@@ -23,6 +23,7 @@ from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import MAX_DIMS, NO_LEVEL, Dataflow, Gemm
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
+from gossamer_models.timing.vector_stream import drained_elements
 
 __all__ = ["choose_gradient", "given_gradient", "map_gradient", "unplaced_gradient"]
 
@@ -245,8 +246,9 @@ def _cost(gemm: GradientGemm, volumes: _Volumes, architecture: Architecture) -> 
     transferred = loaded // architecture.memory.bytes_per_cycle
     slowest = largest(volumes.compute + instances * volumes.overhead, transferred)
     results = volumes.kept * volumes.results * array.columns
-    drained = results // architecture.vector.lanes + results * 4 // architecture.memory.bytes_per_cycle
-    return slowest + transferred // instances + drained, instances
+    drained = results // drained_elements(architecture.vector.lanes, array.columns)
+    stored = results * 4 // architecture.memory.bytes_per_cycle
+    return slowest + transferred // instances + drained + stored, instances
 
 
 def _gradient_cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> tuple[int, int]:

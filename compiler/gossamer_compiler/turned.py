@@ -20,6 +20,7 @@ from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.vector_stream import drained_elements
 
 __all__ = ["TurnedMapping", "candidates", "choose_turned", "cost", "demands", "turned_actions"]
 
@@ -164,7 +165,7 @@ def cost(gemm: ChannelGemm, mapping: TurnedMapping, architecture: Architecture, 
     weights = mapping.in_blocks * array.rows * gemm.words * gemm.word * 2
     entries = _entries(gemm, mapping) * array.columns * _ENTRY_BYTES
     results = mapping.results(array)
-    stored, drained = 2 * results, results // min(architecture.vector.lanes, array.columns)
+    stored, drained = 2 * results, results // drained_elements(architecture.vector.lanes, array.columns)
     loaded = i_loops * weights + instances * entries
     begins, ends = edges
     exposed = begins * (weights + entries) // bus + ends * (stored // bus + drained)

@@ -87,12 +87,12 @@ class Machine(wiring.Component):
         """Wire the parts."""
         m = Module()
         m.submodules.control = control = self._control
-        renew = ResetInserter(control.renew)
+        clear = ResetInserter(control.clear)
         if isinstance(platform, VerilogTarget):
-            platform.clear = control.renew
+            platform.clear = control.clear
         parts = {engine.name.lower(): getattr(self, f"_{engine.name.lower()}") for engine in ENGINES}
         for name, part in {**parts, "scratchpads": self._scratchpads}.items():
-            m.submodules[name] = renew(part)
+            m.submodules[name] = clear(part)
         m.d.comb += self.irq.eq(control.irq)
         _lead(m, self, SLAVE, control.s_axil)
         for place, (name, engine) in enumerate(parts.items()):

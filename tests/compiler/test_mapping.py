@@ -17,14 +17,18 @@ from gossamer_compiler.mapping_gradient import map_gradient
 from gossamer_compiler.objective import CYCLES
 from gossamer_compiler.tiling import fits
 from gossamer_compiler.weight_stream import stream_of
+from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.golden.state import buffer_bytes
 from gossamer_models.grouping import UNGROUPED, Grouping, grouping_of
-from gossamer_models.isa.instructions import Format, Gemm, Load, Store
+from gossamer_models.isa.instructions import Format, Gemm, Load, Store, Vector
+from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.program import StageProgram
 from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.gemm import gemm_cycles
+from gossamer_models.timing.vector_stream import STREAM_TAIL_CYCLES, stream_cycles
 from tests.compiler.schedules import (
     DENSE,
     LARGE,
@@ -91,6 +95,24 @@ def test_the_cheapest_of_both_orders_is_chosen() -> None:
     assert chosen.inputs_stay
     assert cost[chosen] == min(cost.values()) < min(cost[one] for one in cost if not one.inputs_stay)
     assert channels.choose_channels(gemm, SLOW, "layer", CYCLES).schedule.examined >= len(cost)
+
+
+def test_a_product_of_one_instruction_takes_what_all_engines_take() -> None:
+    """Nothing overlaps then; a row of the array's columns is drained per cycle, however many lanes there are."""
+    lanes, columns = LARGE.vector.lanes, LARGE.array.columns
+    assert lanes == 2 * columns
+    gemm, bus = next(gemms((64, 64, 256, (1, 1), 1, 1, Pattern(1, 8), 1))), LARGE.memory.bytes_per_cycle
+    # No tile has rows or columns that the layer lacks, and no word of entries is cut.
+    every = (mapping for mapping in every_channel_mapping(gemm, LARGE) if (mapping.li, mapping.lj) == (1, 4))
+    alone = next(mapping for mapping in every if channels._channel_cost(gemm, mapping, LARGE)[1] == 1)
+    builder = StageBuilder()
+    emit_channel_gemm(builder, gemm, alone, stream_of(gemm, alone, LARGE, NOWHERE), LARGE)
+    items = list(walk(builder.finish("layer", "ff").instructions))
+    (product,) = [gemm_cycles(LARGE.array, item).total for item in items if isinstance(item, Gemm)]
+    (drain,) = [stream_cycles(lanes, columns, item) for item in items if isinstance(item, Vector)]
+    actions = Actions.total((instruction_actions(LARGE.array, item), 1) for item in items)
+    moved = (actions.dram_read_bits + actions.dram_write_bits) // 8 // bus
+    assert channels._channel_cost(gemm, alone, LARGE)[0] == product + drain - STREAM_TAIL_CYCLES + moved
 
 
 def test_what_one_weight_gradient_has_worked_out_misleads_no_other() -> None:

@@ -97,4 +97,4 @@ def test_a_run_leaves_nothing_to_the_next() -> None:
 def takes_first(stage: StageProgram) -> bool:
     """Whether the first vector instruction of a stage needs what another one took, with no product in front of it."""
     first = next((item for item in stage.instructions if isinstance(item, (Vector, Gemm))), None)
-    return isinstance(first, Vector) and bool(NEEDS.get(first.op))
+    return isinstance(first, Vector) and bool(NEEDS.get(VectorOp(first.op)))

@@ -32,7 +32,7 @@ class Control(wiring.Component):
 
     Cycles are those of :mod:`gossamer_models.timing.sequencer`. After the first fault nothing more starts; what runs
     ends, then the machine is in the error state. A soft reset waits until no AXI burst is under way and then sets
-    ``renew`` for one cycle, as does every start: nothing outlives a run but what memories hold. Fault and soft reset
+    ``clear`` for one cycle, as does every start: nothing outlives a run but what memories hold. Fault and soft reset
     wait no longer once the watchdog runs out; if AXI still owes a response then, it must be reset too.
 
     Parameters
@@ -49,7 +49,7 @@ class Control(wiring.Component):
     memory_bytes : size of DRAM.
     rewind : to all engines.
     stop : to load and store: issue no more bursts.
-    renew : reset everything but this unit in the next cycle.
+    clear : reset everything but this unit in the next cycle.
     load_instruction, load_done, load_fault, ... : per engine.
 
     Raises
@@ -72,7 +72,7 @@ class Control(wiring.Component):
             "memory_bytes": Out(ADDRESS_BITS),
             "rewind": Out(1),
             "stop": Out(1),
-            "renew": Out(1),
+            "clear": Out(1),
         }
         for engine in ENGINES:
             name = engine.name.lower()
@@ -86,7 +86,7 @@ class Control(wiring.Component):
         m = Module()
         m.submodules.registers = registers = self._registers
         m.submodules.run = self._run = run = Run()
-        clear, renew = ResetInserter(run.clear), ResetInserter(run.renew)
+        flush, clear = ResetInserter(run.flush), ResetInserter(run.clear)
         self._word_bits = 8 * self._width if self._architecture.serial_dealing else None
         most = self._architecture.stage_instructions
         self._sequencer = (
@@ -94,27 +94,27 @@ class Control(wiring.Component):
             if self._word_bits
             else Sequencer(stage_instructions=most)
         )
-        m.submodules.sequencer = clear(EnableInserter(~run.halt)(self._sequencer))
-        m.submodules.fetcher = clear(self._fetcher)
+        m.submodules.sequencer = flush(EnableInserter(~run.halt)(self._sequencer))
+        m.submodules.fetcher = flush(self._fetcher)
         self._semaphores = Semaphores()
-        m.submodules.semaphores = renew(self._semaphores)
+        m.submodules.semaphores = clear(self._semaphores)
         depth = self._architecture.queue_depth
         self._queues = [EngineQueue(DEALT[e][1], depth=depth, word_bits=self._word_bits) for e in ENGINES]
         for engine, queue in zip(ENGINES, self._queues, strict=True):
-            m.submodules[f"{engine.name.lower()}_queue"] = renew(queue)
+            m.submodules[f"{engine.name.lower()}_queue"] = clear(queue)
         wiring.connect(m, wiring.flipped(self.s_axil), registers.axi)
         wiring.connect(m, wiring.flipped(self.fetch), self._fetcher.axi)
         m.d.comb += [
             registers.results.eq(run.results),
             registers.ended.eq(run.ended),
-            registers.clear.eq(run.clear),
+            registers.clear.eq(run.flush),
             run.command.eq(registers.command),
             run.settings.eq(registers.settings),
             self.irq.eq(registers.irq),
             self.memory_bytes.eq(registers.settings.memory_size),
             self.rewind.eq(self._sequencer.rewind),
             self.stop.eq(run.halt),
-            self.renew.eq(run.renew),
+            self.clear.eq(run.clear),
             self.fetching.eq(self._fetcher.busy),
         ]
         self._fetch(m)

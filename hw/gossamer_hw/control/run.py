@@ -41,8 +41,8 @@ class Run(wiring.Component):
     engines : see :func:`engine_layout`.
     idle : all engines are idle, without a fault.
     halt : a fault or a soft reset: nothing may start any more.
-    clear : pulse that resets all other units.
-    renew : pulse that resets engines, queues and semaphores: with ``clear``, and behind every start.
+    flush : pulse that resets all other units.
+    clear : pulse that resets engines, queues and semaphores: with ``flush``, and behind every start.
     """
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Run(wiring.Component):
                 "engines": In(data.ArrayLayout(engine_layout(), len(ENGINES))),
                 "idle": Out(1),
                 "halt": Out(1),
+                "flush": Out(1),
                 "clear": Out(1),
-                "renew": Out(1),
             }
         )
 
@@ -85,7 +85,7 @@ class Run(wiring.Component):
         ]
         expired = self._watchdog(m, started | soft_reset)
         self._stages(m, running, started, stop)
-        with m.If(started | self.clear):
+        with m.If(started | self.flush):
             m.d.sync += [held.fault.eq(Fault.NONE), held.fault_engine.eq(0), held.fault_index.eq(0)]
         with m.If(running & ~self.halt):
             self._find_fault(m, expired)
@@ -146,9 +146,9 @@ class Run(wiring.Component):
         busy = {engine: known.busy for engine, known in zip(ENGINES, self.engines, strict=True)}
         on_axi = self.fetching | Cat(busy[engine] for engine in _DRAINED).any()
         # A register of its own: the watchdog looks at all engines, and every register of theirs looks at this.
-        cleared = self._resetting & (~on_axi | expired) & ~self.clear
-        m.d.sync += [self.clear.eq(cleared), self.renew.eq(cleared | self.first)]
-        with m.If(self.clear):
+        cleared = self._resetting & (~on_axi | expired) & ~self.flush
+        m.d.sync += [self.flush.eq(cleared), self.clear.eq(cleared | self.first)]
+        with m.If(self.flush):
             m.d.sync += [self._resetting.eq(0), self.halt.eq(0), self._held.state.eq(State.IDLE)]
         with m.Elif(running & self.halt & ~self._resetting):
             with m.If(expired | ~(self.fetching | Cat(busy.values()).any())):

@@ -6,8 +6,8 @@ The ``hw/gossamer_hw/vector`` units ``stream`` and ``reduce`` take exactly these
 from gossamer_models.isa.instructions import Vector, VectorFlag, VectorOp
 
 __all__ = [
-    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "reduce_cycles", "stream_cycles", "summed_channels",
-    "summed_elements", "turned_groups", "update_lag_groups",
+    "STREAM_OPERATIONS", "STREAM_TAIL_CYCLES", "UPDATE_PASSES", "drained_elements", "reduce_cycles", "stream_cycles",
+    "summed_channels", "summed_elements", "turned_groups", "update_lag_groups",
 ]  # fmt: skip
 
 STREAM_OPERATIONS = frozenset({VectorOp.FILL, VectorOp.DRAIN, VectorOp.APPLY, VectorOp.GRADIENT, VectorOp.UPDATE})
@@ -46,7 +46,7 @@ def stream_cycles(lanes: int, columns: int, instruction: Vector) -> int:
     g = instruction
     groups = -(-g.count // lanes)
     if g.op == VectorOp.DRAIN:
-        steps = groups * max(1, lanes // columns)
+        steps = groups * (lanes // drained_elements(lanes, columns))
         if g.flags & VectorFlag.STATISTICS:
             turns = turned_groups(lanes, columns)
             return steps + _DRAINED_CYCLES + turns + _SUM_CYCLES + _levels(lanes) + _rounding_cycles(g, 2)
@@ -55,6 +55,11 @@ def stream_cycles(lanes: int, columns: int, instruction: Vector) -> int:
     else:
         steps = -(-groups // 2) * max(2, _operands(g))
     return steps + STREAM_TAIL_CYCLES
+
+
+def drained_elements(lanes: int, columns: int) -> int:
+    """Elements that DRAIN takes per cycle with L lanes and C columns: a row of the array at most."""
+    return min(lanes, columns)
 
 
 def summed_channels(lanes: int) -> int:

@@ -100,7 +100,7 @@ class _Engine(Elaboratable):
         m.d.sync += [left.eq(left - (left != 0)), busy.eq(busy & ~done)]
         with m.If(instruction.valid & instruction.ready):
             m.d.sync += [busy.eq(1), left.eq(said), code.eq(said[_DURATION_BITS:] if self._faults else 0)]
-        with m.If(self._dut.renew):
+        with m.If(self._dut.clear):
             m.d.sync += busy.eq(0)
         return m
 
@@ -243,7 +243,7 @@ class Bench:
     -------
     starts : instructions as engines took them.
     rewinds : cycles of the pulses.
-    clears, renews : cycles of soft resets' pulses, and of starts'.
+    flushes, begins : cycles of ``clear`` in soft resets, and behind starts.
     """
 
     def __init__(
@@ -255,8 +255,8 @@ class Bench:
         self.memory = AxiMemory(self.dut.fetch, architecture.memory.port_bits // 8, transactions or [])
         self.starts: list[Start] = []
         self.rewinds: list[int] = []
-        self.clears: list[int] = []
-        self.renews: list[int] = []
+        self.flushes: list[int] = []
+        self.begins: list[int] = []
 
     def run(self, testbench: Callable[[Any, AsyncDriver, LiteMaster], Awaitable[None]], *, stall: int = 0) -> None:
         """Simulate until the testbench ends."""
@@ -273,13 +273,13 @@ class Bench:
             wire for s in streams for wire in (s.valid & s.ready, s.payload.advance, s.payload.operands.as_value())
         ]
         cycle = 0
-        pulses = [self.dut.rewind, self.dut.renew, self.dut.stop]
-        async for _, _, rewind, renew, stopped, *values in ctx.tick().sample(*pulses, *wires):
+        pulses = [self.dut.rewind, self.dut.clear, self.dut.stop]
+        async for _, _, rewind, clear, stopped, *values in ctx.tick().sample(*pulses, *wires):
             for engine, taken, advance, operands in zip(ENGINES, values[::3], values[1::3], values[2::3], strict=True):
                 if taken:
                     self.starts.append(Start(cycle, engine, advance, operands))
             if rewind:
                 self.rewinds.append(cycle)
-            if renew:
-                (self.clears if stopped else self.renews).append(cycle)
+            if clear:
+                (self.flushes if stopped else self.begins).append(cycle)
             cycle += 1

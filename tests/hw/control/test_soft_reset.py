@@ -57,7 +57,7 @@ def test_soft_reset_at_any_time(architecture: Architecture) -> None:
     dealing = range(150, 262, 3) if architecture.serial_dealing else range(106, 150, 2)
     times = [1, 2, 3, 4, 20, 40, 50, 60, 90, 100, *dealing, 180]
     recover(bench, *(case(cycles) for cycles in times))
-    assert len(bench.clears) == len(times)
+    assert len(bench.flushes) == len(times)
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_soft_reset_in_a_soft_reset() -> None:
     gaps = (5, 11)
     recover(bench, *map(case, gaps))
     # With the driver's own there are three of each, which are one where they come in time.
-    assert len(gaps) < len(bench.clears) < 3 * len(gaps)
+    assert len(gaps) < len(bench.flushes) < 3 * len(gaps)
 
 
 def test_soft_reset_waits_for_the_load() -> None:
@@ -93,7 +93,7 @@ def test_soft_reset_waits_for_the_load() -> None:
         await ctx.tick().until(bench.dut.load_instruction.valid)
 
     recover(bench, change)
-    assert bench.clears[0] - bench.starts[0].cycle == 66
+    assert bench.flushes[0] - bench.starts[0].cycle == 66
 
 
 def test_start_is_ignored_while_running() -> None:
@@ -107,7 +107,7 @@ def test_start_is_ignored_while_running() -> None:
         await bus.write32(offset("CONTROL"), int(Control.START))
         await driver.wait()
         assert await driver.cycles() == GOOD_CYCLES
-        assert len(bench.rewinds) == len(bench.renews) == 1
-        assert not bench.clears
+        assert len(bench.rewinds) == len(bench.begins) == 1
+        assert not bench.flushes
 
     bench.run(test)
