@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
@@ -21,6 +22,7 @@ _SIZE: Final = 200
 _REPEATS: Final = 4
 _RAYS: Final = 2048
 _PYTORCH, _SINGLE, _MACHINE = "PyTorch", "float32", "the machine's arithmetic"
+_ENDED, _ENDLESS = "rays end early", "no ray ends early, as in PyTorch"
 
 
 def renderers() -> Iterator[Measurement]:
@@ -37,10 +39,11 @@ def renderers() -> Iterator[Measurement]:
     one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "gossamer.bench_render"]
     seconds = json.loads(subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout)
-    for name in (_SINGLE, _MACHINE):
+    theirs = seconds.pop(_PYTORCH)
+    for name, ours in seconds.items():
         yield Measurement(
             f"field `{_SCENE}`, {_SIZE}x{_SIZE}: PyTorch's time over golden's, uniform sampling in {name}",
-            f"{seconds[_PYTORCH] / seconds[name]:.2f} ({seconds[_PYTORCH]:.2f} s, {seconds[name]:.2f} s)",
+            f"{theirs / ours:.2f} ({theirs:.2f} s, {ours:.2f} s)",
             "at least 1",
             _COMMAND,
         )
@@ -67,13 +70,13 @@ def _measure() -> dict[str, float]:
             for some in views:
                 model.render(eye.expand(len(some), 3), some, occupancy)
 
-    def ours(arithmetic: Arithmetic) -> None:
-        render(field, camera, "uniform", Settings(exact=False, arithmetic=arithmetic))
+    def ours(arithmetic: Arithmetic, termination: float | None) -> None:
+        render(field, camera, "uniform", Settings(termination=termination, exact=False, arithmetic=arithmetic))
 
-    runs: dict[str, Callable[[], None]] = {
-        _PYTORCH: theirs,
-        _SINGLE: lambda: ours(Arithmetic.SINGLE),
-        _MACHINE: lambda: ours(Arithmetic.MACHINE),
+    runs: dict[str, Callable[[], None]] = {_PYTORCH: theirs} | {
+        f"{name}, {how}": partial(ours, arithmetic, termination)
+        for how, termination in ((_ENDED, Settings().termination), (_ENDLESS, None))
+        for name, arithmetic in ((_SINGLE, Arithmetic.SINGLE), (_MACHINE, Arithmetic.MACHINE))
     }
     seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(_REPEATS):
