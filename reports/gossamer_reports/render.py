@@ -123,7 +123,9 @@ def _table(title: str) -> Table:
 
 def _field_line(result: Result) -> str:
     field = result["field"]
-    line = f"Field {field['name']}: {_spoken(field)}"
+    # A file's name of a field may hold what a terminal obeys.
+    name = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in field["name"])
+    line = f"Field {name}: {_spoken(field)}"
     return line if field["fitted"] else f"{line}; not fine-tuned, it was fitted {_spoken(field['stored'])}"
 
 

@@ -75,10 +75,12 @@ def test_numbers_of_a_large_picture_are_printed_whole(tmp_path: Path) -> None:
     for run in result["ablation"].values():
         run |= {"occupancy_accesses": 305_510_185, "dram_bytes": 163_900_000, "energy_joules": 0.0984, "fps": 1415.2}
     result["ablation"]["none"] |= {"dram_bytes": 63_000, "energy_joules": 4.2e-5}
+    result["field"]["name"] = "\x1b[2J\n\u00e9"
     for part in result["encoding"].values():
         part |= {"dense": 34_675_200} | dict.fromkeys(("bitmap", "coordinates", "threshold", "hybrid"), 6_480_734)
     stream = io.StringIO()
     print_render(result, Console(file=stream, width=80))
+    assert "Field \\x1b[2J\\n\u00e9: per-sample" in stream.getvalue()
     for number in ("305,510", "163.9", "98.4", "34,675,200", "6,480,734", " 0.06 ", " 0.04 "):
         assert number in stream.getvalue()
     assert "\u2026" not in stream.getvalue()
