@@ -173,7 +173,11 @@ def _fit(source: str, name: str, settings: "FitSettings", arguments: argparse.Na
     with computing_on(arguments.device):
         views = _views(source, arguments)
         begin = time.monotonic(), time.process_time()
-        fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
+        try:
+            fitted = fit(views, name, (low, low, low), (high, high, high), settings, logging.info)
+        except InputError as error:
+            error.source = error.source or source
+            raise
     took = time.monotonic() - begin[0], time.process_time() - begin[1]
     logging.info("%s: fitted in %.0f s, %.0f s of processor time", name, *took)
     fields = {f"{name}-unpruned": fitted.unpruned, name: fitted.pruned.astype(np.float16)}

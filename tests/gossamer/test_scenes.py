@@ -134,5 +134,5 @@ def test_every_network_is_tuned_in_both_shadings(
 
     monkeypatch.setattr("gossamer.field_fit.fit", fit)
     options = ("--views", "1", "--size", "4", "--network", "2:8", "2:4", "--both", "--out", str(tmp_path / "out"))
-    assert "enough" in refusal(capsys, "solid", *options)
+    assert refusal(capsys, "solid", *options) == "gossamer: solid: enough\n"
     assert asked == [(shading, each) for shading in ("per-sample", "deferred") for each in ("2:8", "2:4", "dense")]
