@@ -12,13 +12,14 @@ from gossamer_hw.numerics.formats import Single
 from gossamer_hw.numerics.integers import from_integer, whole_part
 from gossamer_hw.numerics.pipeline import Pipeline
 from gossamer_hw.row_memory import RowMemory
+from gossamer_models.render.field import MOST_CUBES
 from gossamer_models.render.lattice import INDEX_BITS
 from gossamer_models.timing.render_units import LATTICE_CYCLES
 
 __all__ = ["AXES", "CUBE_BITS", "LatticeUnit", "Sampler", "pair_layout"]
 
 AXES: Final = 3
-CUBE_BITS = 10
+CUBE_BITS = (MOST_CUBES - 1).bit_length()
 _CELL = data.ArrayLayout(CUBE_BITS, AXES)
 _TRIPLE = data.ArrayLayout(Single, AXES)
 

@@ -13,6 +13,7 @@ from gossamer_hw.render.words import WordFeed
 from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.registers import Fault
+from gossamer_models.render.camera import MAX_SIDE
 from gossamer_models.render.engine.job import RAY_WORDS
 
 __all__ = ["TileOperation"]
@@ -66,7 +67,9 @@ class TileOperation(wiring.Component):
             ]
             m.d.sync += huge.eq(Cat(self.vin.data.word_select(n, _WORD)[TILE_BITS:] for n in range(len(_HEAD))).any())
         small = (head.width <= side) & (head.height <= side)
-        beyond = huge | ~small | (self.command.parameter + self.command.count > head.pixels) | (self.command.count == 0)
+        outside = (head.left + head.width > MAX_SIDE) | (head.top + head.height > MAX_SIDE)
+        misplaced = huge | ~small | outside
+        beyond = misplaced | (self.command.parameter + self.command.count > head.pixels) | (self.command.count == 0)
         m.d.sync += head.pixels.eq(head.width * head.height)
         with m.If(takes):
             m.d.sync += number.eq(self.command.parameter)

@@ -11,7 +11,7 @@ from gossamer_hw.vector.ports import buffer_members
 from gossamer_models.architecture import Architecture
 from gossamer_models.registers import Fault
 from gossamer_models.render.engine.view import UNSIGNED, VIEW_WORDS
-from gossamer_models.render.field import MOST_FREQUENCIES
+from gossamer_models.render.field import MOST_CUBES, MOST_FREQUENCIES
 
 __all__ = ["ViewOperation"]
 
@@ -73,7 +73,8 @@ class ViewOperation(wiring.Component):
         engine, view = self._architecture.render_engine, self.held
         x, y, z = view.axes
         return Cat(
-            *(cubes != 0 for cubes in view.cubes),
+            *((cubes != 0) & (cubes <= MOST_CUBES) for cubes in view.cubes),
+            *(eye <= cubes + 1 for eye, cubes in zip(view.eye, view.cubes, strict=True)),
             *((texels >= 2) & (texels <= engine.grid) for texels in view.grid),
             *(view.components[n] == count for n, count in enumerate(engine.components)),
             view.block == engine.block,

@@ -12,6 +12,7 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.layouts import BLOCK, blocks_of, pack_blocks, unpack_blocks
 from gossamer_models.numerics.formats import Float16, Float32, UInt8, canonical, to_fp16, to_fp32
 from gossamer_models.render.arithmetic import Arithmetic
+from gossamer_models.render.camera import MAX_SIDE
 from gossamer_models.render.engine.job import RAY_WORDS, TILE_WORDS, TileRays, run_job
 from gossamer_models.render.engine.patches import (
     JOB_HEADER_BYTES,
@@ -22,7 +23,7 @@ from gossamer_models.render.engine.patches import (
     texels_of,
 )
 from gossamer_models.render.engine.view import UNSIGNED, VIEW_WORDS, View
-from gossamer_models.render.field import MOST_FREQUENCIES, Factors, Shader
+from gossamer_models.render.field import MOST_CUBES, MOST_FREQUENCIES, Factors, Shader
 from gossamer_models.render.interpolate import Interpolator
 from gossamer_models.render.renderer import light_through
 from gossamer_models.render.shade import network_inputs
@@ -36,7 +37,6 @@ __all__ = [
 NO_PIXEL: Final = 0xFFFFFFFF
 """Pixel of an entry of a list of samples that is none."""
 
-_HIGHEST_PLACE: Final = (1 << 16) - 1
 _DENSITY, _APPEARANCE = range(2)
 _MACHINE: Final = Arithmetic.MACHINE
 _T = TypeVar("_T")
@@ -47,13 +47,18 @@ def render_view(machine: Machine, v: Vector) -> None:
 
     VIN[source0]: the view's record, 64 words (`gossamer_models.render.engine.view`). It stays, as do lines and tile,
     until the next one, from stage to stage. The engine must be built for its components, block, texels and features;
-    thickness, cut and threshold must be numbers from +0 on.
+    there are 1 to 1024 cubes along an axis, and the eye's cell is at most one behind them; thickness, cut and threshold
+    must be numbers from +0 on.
     """
     view = View.from_words(machine.read(v.engine, Buffer.VIN, np.uint32, v.source0, VIEW_WORDS))
     engine = machine.architecture.render
     if engine is None:
         raise ExecutionError(f"{machine.architecture.name} has no render engine")
-    if not all(view.cubes) or min(view.grid) < 2 or sorted(view.axes) != [0, 1, 2]:
+    if not all(1 <= cubes <= MOST_CUBES for cubes in view.cubes):
+        raise ExecutionError(f"a field must have 1..{MOST_CUBES} cubes along an axis, not {view.cubes}")
+    if any(eye > cubes + 1 for eye, cubes in zip(view.eye, view.cubes, strict=True)):
+        raise ExecutionError(f"the eye's cell must be at most one behind the {view.cubes} cubes, not {view.eye}")
+    if min(view.grid) < 2 or sorted(view.axes) != [0, 1, 2]:
         raise ExecutionError("the view's record is none: a size in it is zero")
     if view.block != (engine.block,) or view.components != engine.components or max(view.grid) > engine.grid:
         raise ExecutionError(
@@ -90,7 +95,7 @@ def render_tile(machine: Machine, v: Vector) -> None:
     VIN[source0]: 16 words, left, top, width and height of the tile; VIN[source1]: 6 words of fp32 for each of `count`
     pixels from number `parameter` on, row by row: direction of the ray in the box and in the world. All light of these
     pixels is left, their colour is black, their sums of features are +0. The first words count with `parameter` 0 only;
-    the tile may be of the engine's size or smaller, left and top below 2^16, `count` at least 1.
+    the tile may be of the engine's size or smaller and ends within 8192 pixels, `count` at least 1.
     Pixels that none has given mean nothing: golden has rays of no direction there, the machine whatever was there.
     """
     view = _held(machine.render.view, "RENDER_VIEW")
@@ -100,8 +105,9 @@ def render_tile(machine: Machine, v: Vector) -> None:
         side = machine.architecture.render_engine.tile
         if not (1 <= width <= side and 1 <= height <= side):
             raise ExecutionError(f"a tile must have 1..{side} pixels along either axis, not {width} x {height}")
-        if max(left, top) > _HIGHEST_PLACE:
-            raise ExecutionError(f"a tile must lie at 0..{_HIGHEST_PLACE} along both axes, not at {left}, {top}")
+        if max(left + width, top + height) > MAX_SIDE:
+            end = f"{left + width}, {top + height}"
+            raise ExecutionError(f"a tile must end within {MAX_SIDE} pixels along both axes, not at {end}")
         empty = np.zeros((2, width * height, 3), np.float32)
         machine.render.tile = TileState.begin(TileRays(Tile(left, top, width, height), empty[0], empty[1]), view)
     tile = _held(machine.render.tile, "RENDER_TILE")

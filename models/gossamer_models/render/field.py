@@ -21,7 +21,10 @@ from gossamer_models.render.arithmetic import stored_half
 from gossamer_models.render.camera import MAX_COORDINATE
 from gossamer_models.sparsity import Pattern, overfull_groups, top_n_mask
 
-__all__ = ["LINE_AXIS", "MOST_FREQUENCIES", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader", "Shading"]
+__all__ = [
+    "LINE_AXIS", "MOST_CUBES", "MOST_FREQUENCIES", "PLANE_AXES", "Dense", "Factors", "Field", "Real", "Shader",
+    "Shading",
+]  # fmt: skip
 
 Real: TypeAlias = NDArray[Any]
 """An array of float16 or float32."""
@@ -34,6 +37,9 @@ PLANE_AXES: Final = ((0, 1), (0, 2), (1, 2))
 
 LINE_AXIS: Final = (2, 1, 0)
 """Axis of the line that belongs to each plane."""
+
+MOST_CUBES: Final = 1024
+"""Of occupancy along an axis."""
 
 MOST_FREQUENCIES: Final = 16
 """Of an encoding: octaves of the network's inputs."""

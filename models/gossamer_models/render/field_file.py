@@ -21,7 +21,17 @@ from gossamer_models.archives import open_archive
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
 from gossamer_models.numerics.formats import Bool
-from gossamer_models.render.field import LINE_AXIS, MOST_FREQUENCIES, PLANE_AXES, Dense, Factors, Field, Shader, Shading
+from gossamer_models.render.field import (
+    LINE_AXIS,
+    MOST_CUBES,
+    MOST_FREQUENCIES,
+    PLANE_AXES,
+    Dense,
+    Factors,
+    Field,
+    Shader,
+    Shading,
+)  # fmt: skip
 from gossamer_models.render.matrix_file import (
     Member,
     Shape,
@@ -57,7 +67,7 @@ _END_BYTES: Final = 22
 
 Axis = Annotated[int, Bounded(ge=2, le=4096)]
 Width = Annotated[int, Bounded(ge=1, le=4096)]
-Cubes = Annotated[int, Bounded(ge=1, le=1024)]
+Cubes = Annotated[int, Bounded(ge=1, le=MOST_CUBES)]
 Frequencies = Annotated[int, Bounded(ge=0, le=MOST_FREQUENCIES)]
 Sparsity = Annotated[str, Bounded(max_length=9)]
 

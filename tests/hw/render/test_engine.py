@@ -209,11 +209,12 @@ def test_refused(instructions: list[Vector], fault: Fault) -> None:
     assert bench.faults[-1] == fault
 
 
+@pytest.mark.parametrize("bit", [13, 16])
 @pytest.mark.parametrize("word", range(4))
-def test_a_tile_that_lies_nowhere(word: int) -> None:
-    """A number of its head that is beyond 16 bits is no smaller one."""
+def test_a_tile_that_lies_nowhere(word: int, bit: int) -> None:
+    """A number of its head beyond the largest picture's pixels, or beyond 16 bits, is no smaller one."""
     bench = bench_of(8)
-    bench.vin[HEAD_AT + 4 * word + 2] = 1
+    bench.vin[HEAD_AT + 4 * word + bit // 8] |= 1 << bit % 8
     with pytest.raises(ExecutionError):
         bench.golden(begin()[:2])
     bench.execute(begin()[:2])
@@ -228,6 +229,8 @@ def test_a_tile_that_lies_nowhere(word: int) -> None:
         {"grid": (9, 17, 12)},
         {"axes": (0, 1, 1)},
         {"cubes": (5, 0, 6)},
+        {"cubes": (5, 4, 1025)},
+        {"eye": (7 + (1 << 11), 0, 0)},
         {"shading": (0, 1, 1)},
         {"shading": (28, 1, 1)},
         {"shading": (5, 17, 1)},
