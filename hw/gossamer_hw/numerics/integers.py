@@ -57,15 +57,15 @@ def whole_part(m: Module, relaxed: data.View, bits: int) -> tuple[Value, Value, 
 
 
 def ceiling(m: Module, relaxed: data.View, bits: int) -> Value:
-    """Return a number rounded up, from 0 to 2**`bits`."""
+    """Return a number rounded up, from 0 to 2**`bits`; 0 for NaN."""
     whole, rest, beyond = whole_part(m, relaxed, bits)
     number: Any = relaxed.number
-    return Mux(number.sign, 0, Mux(beyond, 1 << bits, whole + rest))
+    return Mux(relaxed.nan | number.sign, 0, Mux(beyond, 1 << bits, whole + rest))
 
 
 def beyond_floor(m: Module, relaxed: data.View, bits: int) -> Value:
-    """Return one more than a number rounded down, from 0 to 2**`bits`."""
+    """Return one more than a number rounded down, from 0 to 2**`bits`; 0 for NaN."""
     whole, _, beyond = whole_part(m, relaxed, bits)
     number: Any = relaxed.number
     below = number.sign & Cat(number.mantissa, number.exponent).any()
-    return Mux(below, 0, Mux(beyond, 1 << bits, Cat(whole, Const(0, 1)) + 1))[: bits + 1]
+    return Mux(relaxed.nan | below, 0, Mux(beyond, 1 << bits, Cat(whole, Const(0, 1)) + 1))[: bits + 1]
