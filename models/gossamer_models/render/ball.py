@@ -108,10 +108,9 @@ class Ball:
             end = (along + root) * self.per_step + self.above
             met = rest > 0
             first, last = np.zeros(len(along), dtype=np.int64), np.full(len(along), -1)
-            # A bound that is no number: from 0 on, or up to none.
-            begin, end = np.where(np.isnan(begin), 0, begin), np.where(np.isnan(end), -1, end)
-            first[met] = np.ceil(np.clip(begin[met], 0, 1 << INDEX_BITS))
-            last[met] = np.floor(np.clip(end[met], -1, (1 << INDEX_BITS) - 1))
+            # Of a bound that is no number fmax takes the other: from 0 on, or up to none.
+            first[met] = np.ceil(np.minimum(np.fmax(begin[met], 0), 1 << INDEX_BITS))
+            last[met] = np.floor(np.minimum(np.fmax(end[met], -1), (1 << INDEX_BITS) - 1))
         return met & (first <= last), first, last
 
 

@@ -120,8 +120,7 @@ class Projection:
         low = (product - width) * scale + self.low[axis]
         high = (product + width) * scale + self.high[axis]
         before = near > self.radius
-        # A bound that is no number: from 0 on, or up to none.
-        low, high = np.where(np.isnan(low), 0, low), np.where(np.isnan(high), -1, high)
-        first = np.where(before, np.ceil(np.clip(low, 0, pixels)), 0)
-        last = np.where(before, np.floor(np.clip(high, -1, pixels - 1)), pixels - 1)
+        # Of a bound that is no number fmax takes the other: from 0 on, or up to none.
+        first = np.where(before, np.ceil(np.minimum(np.fmax(low, 0), pixels)), 0)
+        last = np.where(before, np.floor(np.minimum(np.fmax(high, -1), pixels - 1)), pixels - 1)
         return first.astype(np.int64), np.where(far > 0, last, -1).astype(np.int64)
