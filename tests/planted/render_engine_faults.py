@@ -101,7 +101,7 @@ RENDER_ENGINE_FAULTS = (
         "hw/gossamer_hw/render/view_operation.py",
         "<= _INFINITY for",
         "<= 0x80000000 for",
-        "tests/hw/render/test_engine.py::test_a_view_that_does_not_fit[changes10]",
+        "tests/hw/render/test_engine.py::test_a_view_that_does_not_fit[cut-is-minus-0]",
     ),
     Fault(
         "a pixel is finished with the light that was left for the pixel before it",

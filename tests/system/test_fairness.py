@@ -31,7 +31,7 @@ def compiled(network: Network, batch: int, method: str, objective: Objective = C
     return compile_training(network, batch, METHODS[method], pattern, MACHINE, objective=objective)
 
 
-@pytest.mark.parametrize(("name", "batch"), [("vgg19-32", 512), ("vit-32", 512), ("resnet18-64", 32)])
+@pytest.mark.parametrize(("name", "batch"), [("vgg19-32", 512), ("vit-32", 64), ("resnet18-64", 32)])
 def test_no_dense_stage_is_beaten_by_the_sparse_schedule(name: str, batch: int) -> None:
     network, simulator = load_network(name), Simulator(MACHINE)
     dense = compiled(network, batch, "dense")

@@ -236,7 +236,7 @@ def test_a_tile_that_lies_nowhere(word: int, bit: int) -> None:
         {"shading": (5, 17, 1)},
         {"shading": (5, 1, 17)},
         {"thickness": single(-1)},
-        {"cut": single(-0.0)},
+        pytest.param({"cut": single(-0.0)}, id="cut-is-minus-0"),
         {"threshold": single(np.nan)},
     ],
 )
