@@ -30,11 +30,14 @@ def open_archive(path: str | Path, expected: str) -> Iterator[zipfile.ZipFile]:
     Raises
     ------
     InputError
-        The file is missing or unreadable, is no archive, is truncated, encrypted, packed in an unknown way, or a member
-        differs from its checksum.
+        The file is missing, unreadable or none, is no archive, is truncated, encrypted, packed in an unknown way, or a
+        member differs from its checksum.
     """
     source = str(path)
     try:
+        # Opening a pipe would wait for its other end.
+        if (found := Path(path)).exists() and not found.is_file():
+            raise InputError("not a regular file", expected, source)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Archives that are missing, damaged, encrypted or packed in another way."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -28,13 +29,16 @@ def test_members_are_read(tmp_path: Path) -> None:
         assert archive.read("member") == b"0123456789"
 
 
-@pytest.mark.parametrize("fault", ["missing", "folder", "truncated", "checksum", "packing", "encrypted"])
+@pytest.mark.parametrize("fault", ["missing", "folder", "pipe", "truncated", "checksum", "packing", "encrypted"])
 def test_faults_name_the_file(tmp_path: Path, fault: str) -> None:
     path = written(tmp_path)
     if fault == "missing":
         path.unlink()
     elif fault == "folder":
         path = tmp_path
+    elif fault == "pipe":
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
     elif fault == "truncated":
         path.write_bytes(path.read_bytes()[:-10])
     elif fault == "checksum":
