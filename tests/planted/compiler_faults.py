@@ -6,6 +6,13 @@ __all__ = ["COMPILER_FAULTS"]
 
 COMPILER_FAULTS = (
     Fault(
+        "each tile loads a row of pixels that its windows do not reach",
+        "compiler/gossamer_compiler/emit_channels.py",
+        "plain(y.extent(self.mapping.rows), source.row_bytes",
+        "plain(y.extent(self.mapping.rows) + 1, source.row_bytes",
+        "tests/system/test_loaded_bytes.py::test_whole_blocks[maxpool-None]",
+    ),
+    Fault(
         "inputs that stay leave with the last tile and not with the last block of columns",
         "compiler/gossamer_compiler/emit_channels.py",
         "passes, stays, loops = (b, a, [j_level])",

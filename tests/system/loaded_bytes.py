@@ -1,0 +1,159 @@
+"""What becomes of the bytes that loads bring in: which of them no engine reads before others take their place."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from gossamer_models.architecture import Architecture
+from gossamer_models.golden import executor, transfer
+from gossamer_models.golden.state import Machine
+from gossamer_models.isa.instructions import Load
+from gossamer_models.isa.tokens import Buffer, Engine
+
+__all__ = ["Fate", "WatchedMachine", "watch"]
+
+
+@dataclass(slots=True)
+class Fate:
+    """Bytes of DRAM that loads of one stage brought to one buffer.
+
+    Members
+    -------
+    loaded : all of them.
+    null : unread, of entries that are not valid.
+    zero : unread, 0, of no entry.
+    unread : all other bytes that nothing has read.
+    """
+
+    loaded: int = 0
+    null: int = 0
+    zero: int = 0
+    unread: int = 0
+
+
+class _Held(np.ndarray[Any, Any]):
+    """A view of a buffer that clears the marks of what is taken out of it; views of it do so as well."""
+
+    address: int
+    marks: NDArray[np.bool_]
+
+    def __array_finalize__(self, source: Any) -> None:
+        if isinstance(source, _Held):
+            self.address, self.marks = source.address, source.marks
+
+    def _take(self, key: Any = ...) -> None:
+        first = self.__array_interface__["data"][0] - self.address
+        marks = as_strided(self.marks[first:], (*self.shape, self.itemsize), (*self.strides, 1))
+        marks[key] = False
+
+    def __getitem__(self, key: Any) -> Any:
+        plain = self.view(np.ndarray)
+        part = plain[key]
+        if isinstance(part, np.ndarray) and np.may_share_memory(part, plain):
+            return _held(part, self.address, self.marks)
+        self._take(key)
+        return part
+
+    def _whole(self) -> NDArray[Any]:
+        self._take()
+        return self.view(np.ndarray)
+
+    def copy(self, order: Any = "C") -> Any:
+        return self._whole().copy(order)
+
+    def astype(self, *given: Any, **options: Any) -> Any:
+        return self._whole().astype(*given, **options)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*map(_plain, inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, given: Any, options: Any) -> Any:
+        return function(*map(_plain, given), **{name: _plain(value) for name, value in options.items()})
+
+
+def _held(data: NDArray[Any], address: int, marks: NDArray[np.bool_]) -> _Held:
+    held = data.view(_Held)
+    held.address, held.marks = address, marks
+    return held
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Held):
+        return value._whole()
+    return type(value)(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+class WatchedMachine(Machine):
+    """A machine that knows which loaded bytes have not been read.
+
+    Members
+    -------
+    fates : by number of the stage, from 0 on in the order of execution, and buffer.
+    """
+
+    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
+        super().__init__(architecture, memory)
+        self.fates: defaultdict[tuple[int, Buffer], Fate] = defaultdict(Fate)
+        self._stage = -1
+        self._marks = {buffer: np.zeros_like(self._buffers[buffer], np.bool_) for buffer in transfer.LOADED}
+
+    def start_stage(self) -> None:
+        self.count()
+        super().start_stage()
+        self._stage += 1
+
+    def readable(self, engine: Engine, buffer: Buffer) -> NDArray[np.uint8]:
+        data = super().readable(engine, buffer)
+        if buffer not in self._marks:
+            return data
+        return _held(data, data.__array_interface__["data"][0], self._marks[buffer][self.half(engine, buffer)])
+
+    def load(self, instruction: Load) -> None:
+        """Execute a load; what it overwrites unread is lost, what it brings from DRAM is marked."""
+        buffer = Buffer(instruction.buffer)
+        half, size = self.half(instruction.engine, buffer), np.dtype(transfer._dtypes(instruction)[1]).itemsize
+        marks, brought = self._marks[buffer][half], np.zeros(self._marks[buffer].shape[1], np.bool_)
+        target, found = np.zeros_like(brought), (-1, size)
+        for block in transfer._blocks(instruction, indexed=False):
+            target[: len(target) // size * size].reshape(found)[block.buffer] = True
+            inside = True if block.inside is None else block.inside[:, None]
+            brought[: len(brought) // size * size].reshape(found)[block.buffer] = inside
+        self._lose(buffer, half, marks & target)
+        transfer.load(self, instruction)
+        marks[target] = brought[target]
+        self.fates[self._stage, buffer].loaded += int(brought.sum())
+
+    def count(self) -> None:
+        """Count what a stage leaves unread, but for parameters, which outlive it."""
+        for buffer in self._marks.keys() - {Buffer.PRM}:
+            for half, marks in enumerate(self._marks[buffer]):
+                self._lose(buffer, half, marks)
+                marks[:] = False
+
+    def _lose(self, buffer: Buffer, half: int, lost: NDArray[np.bool_]) -> None:
+        places, fate = np.flatnonzero(lost), self.fates[self._stage, buffer]
+        if buffer in (Buffer.B, Buffer.B_META):
+            kinds = self._buffers[Buffer.B_META][half][places // (2 if buffer is Buffer.B else 1)]
+            fate.null += int((kinds == 0).sum())
+        else:
+            kinds = self._buffers[buffer][half][places]
+            fate.zero += int((kinds == 0).sum())
+        fate.unread += int((kinds != 0).sum())
+
+
+def watch(patch: pytest.MonkeyPatch) -> list[WatchedMachine]:
+    """Let golden run on machines that watch; those of later runs are appended to the list."""
+    machines: list[WatchedMachine] = []
+
+    def machine(architecture: Architecture, memory: NDArray[np.uint8]) -> WatchedMachine:
+        machines.append(WatchedMachine(architecture, memory))
+        return machines[-1]
+
+    patch.setattr(executor, "Machine", machine)
+    patch.setattr(executor, "load", WatchedMachine.load)
+    return machines
