@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.gemm.operands import entry_layout
+from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.formats import Half
 from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN, entries_layout, word_layout
 from gossamer_hw.prune.transposer import Transposer
 from gossamer_hw.verilog import add_shared
 
-__all__ = ["BlockPruner", "delay"]
+__all__ = ["BlockPruner"]
 
 
 class BlockPruner(wiring.Component):
@@ -82,17 +83,8 @@ class BlockPruner(wiring.Component):
                 entries.rows[lane].eq(top.entries),
             ]
         m.d.comb += [
-            entries.last.eq(delay(m, self.last, self._rows.latency + TopN.latency, name="last")),
+            entries.last.eq(delayed_flags(m, self.last, self._rows.latency + TopN.latency, name="last")),
             entries.columns.eq(1),
             self.entries.eq(entries.lines),
         ]
         return m
-
-
-def delay(m: Module, value: Value, cycles: int, *, name: str) -> Value:
-    """Return `value` as it was `cycles` ago; zero before the first one."""
-    for n in range(cycles):
-        late = Signal(value.shape(), name=f"{name}_{n}")
-        m.d.sync += late.eq(value)
-        value = late
-    return value

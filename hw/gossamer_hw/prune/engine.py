@@ -7,7 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.layouts import operand_layout
-from gossamer_hw.prune.block import BlockPruner, delay
+from gossamer_hw.numerics.bits import delayed_flags
+from gossamer_hw.prune.block import BlockPruner
 from gossamer_hw.prune.controller import PruneController, step_layout
 from gossamer_hw.prune.engine_checks import prune_fault
 from gossamer_hw.prune.topn import GROUP, word_layout
@@ -134,7 +135,7 @@ class PruneEngine(wiring.Component):
         """Accept an instruction and start it; return it, and a bit that is set in its last cycle before ``done``."""
         command, busy, accepted = Signal(prune_command()), Signal(), Signal()
         controller, fault, ending = self._controller, Signal(4), Signal()
-        written = delay(m, controller.step.final, self._tail - 1, name="written")
+        written = delayed_flags(m, controller.step.final, self._tail - 1, name="written")
         m.d.comb += [
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),

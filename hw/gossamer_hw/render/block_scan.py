@@ -71,7 +71,7 @@ class BlockScan(wiring.Component):
         beyond = Signal(CUBE_BITS + 2, name=f"beyond_{axis}")
         nearest = Signal(range(block + 2), name=f"nearest_{axis}")  # the eye's cell in the block, plus 1
         up, down = (Signal(range(block + 1), name=f"{name}_{axis}") for name in ("up", "down"))
-        first_up, first_down = Mux(nearest == 0, 0, nearest - 1), Mux(nearest == 0, 0, nearest - 1)
+        first = Mux(nearest == 0, 0, nearest - 1)
         rises = (up < block) & ((down == 0) | (up + down + 1 <= (nearest << 1)))
         cell = Mux(rises, up, down - 1)[: (block - 1).bit_length()]
         m.d.comb += [
@@ -81,7 +81,7 @@ class BlockScan(wiring.Component):
             self.cube[axis].eq(base + cell),
         ]
         with m.If(self.start | (goes & last)):
-            m.d.sync += [up.eq(first_up), down.eq(first_down)]
+            m.d.sync += [up.eq(first), down.eq(first)]
         with m.Elif(goes & rises):
             m.d.sync += up.eq(up + 1)
         with m.Elif(goes):

@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.formats import Half
-from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.exact import (
     HALF_SCALE_BITS,
     ExactHalf,
@@ -91,11 +91,11 @@ class ReduceUnit(wiring.Component):
         self._read(m, drains)
         m.d.comb += self._store.terms.eq(self._terms(m, platform, drains))
         # A pair's second group comes one cycle behind its first.
-        last = delay(m, self._pairs.final, 1 + PairReader.lead, name="read")
-        last_turned = delay(m, self.drained.final & drains, self._turns, name="turned")
-        settled = delay(m, last | last_turned, self._settle_cycles, name="settled")
+        last = delayed_flags(m, self._pairs.final, 1 + PairReader.lead, name="read")
+        last_turned = delayed_flags(m, self.drained.final & drains, self._turns, name="turned")
+        settled = delayed_flags(m, last | last_turned, self._settle_cycles, name="settled")
         reading, block, finished = self._finish(m, settled, drains)
-        entered = delay(
+        entered = delayed_flags(
             m,
             Cat(
                 self._pairs.group.valid | self._rows.valid,
@@ -214,13 +214,13 @@ class ReduceUnit(wiring.Component):
         ]
         word = (Mux(item[-1], places[1], places[0]) + Cat(item[:log2_together], block))[:24]
         self._write(m, active, item, word)
-        ended = delay(m, last | (settled & rounds & (blocks == 0)), _ROUND_CYCLES, name="ended")
+        ended = delayed_flags(m, last | (settled & rounds & (blocks == 0)), _ROUND_CYCLES, name="ended")
         return active, block, ended | (settled & ~rounds)
 
     def _write(self, m: Module, active: Value, item: Value, word: Value) -> None:
         """Choose a sum of the block, round it, write it, and look whether it is finite."""
         log2_lanes = self._lanes.bit_length() - 1
-        arrived = delay(m, item, 1, name="item")
+        arrived = delayed_flags(m, item, 1, name="item")
         chosen = Signal(exact_layout(), reset_less=True)
         held, products = self._store.held, arrived[-1]
         channel = arrived[: self._log2_together]
@@ -229,7 +229,7 @@ class ReduceUnit(wiring.Component):
             chosen.total.eq(Mux(products, product.total, half.total << HALF_SCALE_BITS)),
             *(chosen[flag].eq(Mux(products, product[flag], half[flag])) for flag in ("nan", "plus", "minus")),
         ]
-        late = delay(m, Cat(active, word), _ROUND_CYCLES, name="word")
+        late = delayed_flags(m, Cat(active, word), _ROUND_CYCLES, name="word")
         rounded = self._round.rounded
         m.d.comb += [
             self._round.held.eq(chosen),

@@ -7,8 +7,8 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from gossamer_hw.numerics.bits import delayed_flags
 from gossamer_hw.numerics.formats import Half, Relaxed
-from gossamer_hw.prune.block import delay
 from gossamer_hw.vector.ports import PRM_READS, borrower_members, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, samples_together, spread
@@ -91,7 +91,7 @@ class StreamUnit(wiring.Component):
             ]
         self._start_readers(m)
         m.d.comb += self.done.eq(
-            delay(m, self._pairs.final | self._sums.final | self._update.final, _TAIL_CYCLES, name="final")
+            delayed_flags(m, self._pairs.final | self._sums.final | self._update.final, _TAIL_CYCLES, name="final")
         )
         group = Signal(Group)
         m.d.comb += group.eq(self._pairs.group.as_value() | self._sums.group.as_value())
@@ -103,7 +103,7 @@ class StreamUnit(wiring.Component):
         m.d.comb += [
             self.drained.valid.eq(writer.rounded.half & counts),
             self.drained.halves.eq(writer.rounded_halves),
-            self.drained.final.eq(delay(m, self._sums.final & counts, _ROUNDED_CYCLES, name="drained")),
+            self.drained.final.eq(delayed_flags(m, self._sums.final & counts, _ROUNDED_CYCLES, name="drained")),
         ]
         return m
 
@@ -164,7 +164,7 @@ class StreamUnit(wiring.Component):
             ]
             line = Signal(self.prm[n].data.shape(), name=f"line_{n}", reset_less=True)
             m.d.sync += line.eq(self.prm[n].data)
-            first = delay(m, word[:log2_lanes], PairReader.lead, name=f"first_{n}")
+            first = delayed_flags(m, word[:log2_lanes], PairReader.lead, name=f"first_{n}")
             spreads.append(spread(m, line, c.channel_low, first, name=f"spread_{n}"))
         return spreads
 
@@ -202,7 +202,7 @@ class StreamUnit(wiring.Component):
         controls = controls_of(m, self.command, update.passing, self.obeyed)
         parameters = self._parameters(m)
         taken = update.passing[1] & has(self.command, VectorFlag.SR_STE)
-        take = delay(m, taken, StreamLane.take_delay, name="take")
+        take = delayed_flags(m, taken, StreamLane.take_delay, name="take")
         for n, path in enumerate(self._paths):
             inputs = path.inputs
             m.d.comb += [
@@ -274,6 +274,6 @@ class StreamUnit(wiring.Component):
             half.eq(Mux(real[n // ROW], self._paths[n].gradient.as_value(), 0)) for n, half in enumerate(extra)
         ]
         m.d.comb += [
-            writer.extra.eq(delay(m, entering.as_value(), _EXTRA_DELAY, name="extra")),
+            writer.extra.eq(delayed_flags(m, entering.as_value(), _EXTRA_DELAY, name="extra")),
             writer.extra_halves.eq(extra),
         ]
