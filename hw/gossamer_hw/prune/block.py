@@ -12,6 +12,7 @@ from gossamer_hw.numerics.formats import Half
 from gossamer_hw.prune.topn import GROUP, TOP_N_MODULE, TopN, entries_layout, word_layout
 from gossamer_hw.prune.transposer import Transposer
 from gossamer_hw.verilog import add_shared
+from gossamer_models.timing.prune import pruner_cycles
 
 __all__ = ["BlockPruner"]
 
@@ -64,7 +65,7 @@ class BlockPruner(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a block's first rows to its first entries."""
-        return self._rows.latency + TopN.latency + self._entries.latency
+        return pruner_cycles(self._lanes)
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain transposer, networks, transposer."""

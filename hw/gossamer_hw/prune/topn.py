@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.gemm.operands import entry_layout
 from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Half
+from gossamer_models.timing.prune import TOP_N_CYCLES
 
 __all__ = ["GROUP", "TOP_MASK_MODULE", "TOP_N_MODULE", "TopMask", "TopN", "entries_layout", "word_layout"]
 
@@ -55,7 +56,7 @@ class TopN(wiring.Component):
     entries : :attr:`latency` cycles after ``word``; an invalid entry is all zeros.
     """
 
-    latency = 3
+    latency = TOP_N_CYCLES
 
     def __init__(self, group: int = GROUP) -> None:
         self._group = group

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.prune.topn import GROUP
+from gossamer_models.timing.prune import transposer_cycles
 
 __all__ = ["Transposer"]
 
@@ -50,7 +51,7 @@ class Transposer(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a block's first rows to its first lines."""
-        return GROUP // self._lanes
+        return transposer_cycles(self._lanes)
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Shift rows in, take the whole block over, shift lines out."""

@@ -1,5 +1,7 @@
 """Cycles of a prune instruction: of mode LARGEST as ``hw/gossamer_hw/prune`` takes them, of others modelled."""
 
+from typing import Final
+
 from gossamer_models.architecture import Vector
 from gossamer_models.isa.instructions import Prune, PruneMode
 
@@ -9,12 +11,21 @@ __all__ = [
     "PAIR_CYCLES",
     "SAMPLER_CYCLES",
     "SEARCH_CYCLES",
+    "TOP_N_CYCLES",
     "prune_cycles",
     "prune_overhead_cycles",
+    "pruner_cycles",
+    "transposer_cycles",
 ]
 
 _WORDS = 8
 """Words of a block of 8 x 8; a lane takes one word per cycle, whatever N and M."""
+
+TOP_N_CYCLES: Final = 3
+"""Top-N network: comparisons of pairs 1, ranks and places 1, choice 1."""
+
+_CONTROL_CYCLES: Final = 4
+"""Controller, memory, and the writer's registers."""
 
 SAMPLER_CYCLES = 16
 """What a word takes in the sampler beyond what it takes in the top-N network.
@@ -56,13 +67,23 @@ _EXTRA = {
 }
 
 
+def transposer_cycles(lanes: int) -> int:
+    """Return the cycles from a block's first rows to its first lines: those in which so many lanes take all of it."""
+    return max(_WORDS // lanes, 1)
+
+
+def pruner_cycles(lanes: int) -> int:
+    """Return the cycles from a block's first rows to its first entries: transposed, pruned, transposed."""
+    return 2 * transposer_cycles(lanes) + TOP_N_CYCLES
+
+
 def prune_overhead_cycles(lanes: int) -> int:
     """Cycles beyond the steps, for L lanes: control, transposition, top-N network and the writer's collector.
 
     With fewer lanes than a block has words, the first and the last block wait 8 / L steps each for their transposition;
     with more, L / 8 blocks are collected per step.
     """
-    return max(lanes // _WORDS, 1) + 2 * max(_WORDS // lanes, 1) + 7 + int(lanes > _WORDS)
+    return max(lanes // _WORDS, 1) + pruner_cycles(lanes) + _CONTROL_CYCLES + int(lanes > _WORDS)
 
 
 def prune_cycles(vector: Vector, instruction: Prune, word: int = _WORDS) -> int:
