@@ -12,11 +12,15 @@ from gossamer_hw.render.exponential import ExponentialUnit
 from gossamer_hw.render.factor_lane import FactorLane
 from gossamer_hw.render.logarithm import SoftplusUnit
 from gossamer_hw.render.projector import PIXEL_BITS, Picture, Projector
+from gossamer_hw.render.reciprocal import ReciprocalUnit
 from gossamer_hw.render.sampler import CUBE_BITS, Sampler, pair_layout
+from gossamer_hw.render.sigmoid import SigmoidUnit
 from gossamer_hw.render.sweep import SweepLane
 from gossamer_hw.render.texel_fetch import COORDINATE_BITS
+from gossamer_hw.render.waves import WaveUnit
 from gossamer_hw.units.kind import Kind
 from gossamer_hw.units.stream_unit import StreamUnit
+from gossamer_models.numerics.special import RECIPROCAL
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import (
     BALL_CYCLES,
@@ -24,14 +28,18 @@ from gossamer_models.timing.render_units import (
     EXPONENTIAL_CYCLES,
     LATTICE_CYCLES,
     PROJECTION_CYCLES,
+    RECIPROCAL_CYCLES,
+    SIGMOID_CYCLES,
     SOFTPLUS_CYCLES,
+    WAVE_CYCLES,
     encoded_factor_cycles,
     factor_cycles,
 )
 
 __all__ = [
     "RENDER_UNITS", "ball_unit", "compositor_lanes_unit", "compositor_unit", "encoded_unit", "exponential_unit",
-    "factor_unit", "projector_unit", "sampler_unit", "softplus_unit", "sweep_unit",
+    "factor_unit", "projector_unit", "reciprocal_unit", "sampler_unit", "sigmoid_unit", "softplus_unit", "sweep_unit",
+    "wave_unit",
 ]  # fmt: skip
 
 _TILE_PIXELS = 80 * 80
@@ -48,6 +56,21 @@ def exponential_unit() -> StreamUnit:
 def softplus_unit() -> StreamUnit:
     """Return a softplus between streams."""
     return StreamUnit(SoftplusUnit(), inputs=("x",), outputs=("density",))
+
+
+def reciprocal_unit() -> StreamUnit:
+    """Return a reciprocal between streams."""
+    return StreamUnit(ReciprocalUnit(), inputs=("x",), outputs=("inverse",))
+
+
+def sigmoid_unit() -> StreamUnit:
+    """Return a sigmoid between streams."""
+    return StreamUnit(SigmoidUnit(), inputs=("x",), outputs=("share",))
+
+
+def wave_unit() -> StreamUnit:
+    """Return a sine and cosine between streams."""
+    return StreamUnit(WaveUnit(), inputs=("x", "octave"), outputs=("sine", "cosine"))
 
 
 def compositor_unit(pixels: int) -> StreamUnit:
@@ -168,6 +191,32 @@ RENDER_UNITS: Mapping[str, Kind] = {
         " polynomial, in fp32 operations that are rounded one by one.",
         lambda array, components: f"{SOFTPLUS_CYCLES} cycles",
         {"x": "fp32", "density": "log(1 + e to x), fp32; x itself from 17 on; NaN of NaN"},
+    ),
+    "reciprocal": Kind(
+        lambda array, components: reciprocal_unit(),
+        f"Takes 1 / x: a table of {len(RECIPROCAL)} numbers and a polynomial, in fp32 operations that are rounded one"
+        " by one, within 0.52 ulp.",
+        lambda array, components: f"{RECIPROCAL_CYCLES} cycles",
+        {"x": "fp32", "inverse": "1 / x, fp32; infinite of zeros, NaN of NaN"},
+    ),
+    "sigmoid": Kind(
+        lambda array, components: sigmoid_unit(),
+        "Takes 1 / (1 + e to -x), a colour: an exponential, a sum and a reciprocal, in fp32 operations that are rounded"
+        " one by one.",
+        lambda array, components: f"{SIGMOID_CYCLES} cycles",
+        {"x": "fp32", "share": "1 / (1 + e to -x), fp32; NaN of NaN"},
+    ),
+    "waves": Kind(
+        lambda array, components: wave_unit(),
+        "Takes sine and cosine, for encoded positions: exact phase, one table for both, each rounded once, within"
+        " 2**-11.9.",
+        lambda array, components: f"{WAVE_CYCLES} cycles",
+        {
+            "x": "fp16, in radians",
+            "octave": "the waves are those of 2**octave x, which is infinite as fp16 has it",
+            "sine": "fp16; NaN of what is infinite and of NaN",
+            "cosine": "fp16; NaN of what is infinite and of NaN",
+        },
     ),
     "compositor": Kind(
         lambda array, components: compositor_unit(_TILE_PIXELS),
