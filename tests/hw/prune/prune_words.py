@@ -56,16 +56,16 @@ def packed_words(words: UInt16) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in words.astype("<u2")]
 
 
-def expected_entries(words: UInt16, real: UInt8, pattern: Pattern) -> NDArray[np.uint32]:
-    """Return value, index and valid bit of every entry, shape (words, 8)."""
+def expected_entries(words: UInt16, real: UInt8, pattern: Pattern, group: int = GROUP) -> NDArray[np.uint32]:
+    """Return value, index and valid bit of every entry, shape (words, group)."""
     result = np.zeros(words.shape, np.uint32)
-    for count in range(1, GROUP + 1):
+    index_bits = (group - 1).bit_length()
+    for count in range(1, group + 1):
         chosen = real == count
-        kept = compress(words[chosen, :count].view(np.float16), pattern, GROUP, axis=1)
+        kept = compress(words[chosen, :count].view(np.float16), pattern, group, axis=1)
         values, index, valid = (part[:, 0] for part in (kept.values, kept.index, kept.valid))
-        packed = (
-            values.view(np.uint16).astype(np.uint32) | index.astype(np.uint32) << 16 | valid.astype(np.uint32) << 19
-        )
+        tags = index.astype(np.uint32) | valid.astype(np.uint32) << index_bits
+        packed = values.view(np.uint16).astype(np.uint32) | tags << 16
         result[chosen, : packed.shape[1]] = packed
     return result
 

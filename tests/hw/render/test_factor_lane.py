@@ -9,7 +9,7 @@ from gossamer_models.timing.render_units import factor_cycles
 from tests.hw.render.rows import packed
 from tests.hw.units.case import behind, joined, stream_case
 from tests.hw.units.test_stream_unit import check_in_step, check_under_pauses
-from tests.hw.units.unit_cases import factor_case
+from tests.hw.units.texel_cases import factor_case
 
 SEED = 37
 

@@ -6,13 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossamer_hw.render.reciprocal import ReciprocalUnit
 from gossamer_hw.units.render_units import projector_unit
-from gossamer_models.numerics.formats import bits32
-from gossamer_models.numerics.special import reciprocal
-from gossamer_models.timing.render_units import RECIPROCAL_CYCLES
 from tests.hw.render.cubes import VIEWS, some_view
-from tests.hw.render.rows import pipelined
 from tests.hw.units.test_stream_unit import check_in_step, check_under_pauses
 from tests.hw.units.unit_cases import projector_case
 
@@ -54,15 +49,3 @@ def test_bounds_that_are_no_numbers(name: str, place: int, value: float) -> None
 def test_views_have_cubes_of_all_kinds() -> None:
     kinds = [some_view(*view).kinds() for view in VIEWS]
     assert {kind for found in kinds for kind, count in found.items() if count} == set(kinds[0])
-
-
-@pytest.mark.slow
-def test_reciprocals() -> None:
-    rng = np.random.default_rng(SEED)
-    ends = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, 2, -3, 1e-40, -1e-45, 2**-127, 3.4e38, 1.9999999], np.float32)
-    x = np.concatenate([ends, rng.integers(0, 1 << 32, 300, dtype=np.uint64).astype(np.uint32).view(np.float32)])
-    unit = ReciprocalUnit()
-    assert unit.latency == RECIPROCAL_CYCLES
-    found = np.array(pipelined(unit, [{"x": int(bits)} for bits in bits32(x)], ("inverse",), unit.latency))[:, 0]
-    bad = np.flatnonzero(found != bits32(reciprocal(x)))
-    assert not bad.size, f"seed {SEED}: 1 / {x[bad[0]]!r} gives {found[bad[0]]:#010x}"

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from amaranth.lib.data import StructLayout
 
 from gossamer_hw.units.stream_unit import Field, StreamUnit
+from gossamer_models.architecture import Array
 
-__all__ = ["Case", "Leaving", "behind", "joined", "laid", "stream_case"]
+__all__ = ["ARRAY", "Case", "Leaving", "behind", "joined", "laid", "stream_case"]
+
+ARRAY: Final = Array(rows=4, columns=4)
+"""Whose units are built that follow an array."""
 
 Leaving = Callable[[Sequence[int]], list[int]]
 """From the cycles in which items enter to those in which results leave, if nothing ever pauses."""

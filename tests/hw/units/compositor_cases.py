@@ -1,19 +1,23 @@
 """Samples, colours and ends of a tile's pixels, for one compositor and for several side by side."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer_hw.render.colour import ColourUnit
 from gossamer_hw.render.compositor import Item
 from gossamer_hw.render.compositor_lanes import item_layout, result_layout
 from gossamer_hw.units.render_units import compositor_lanes_unit, compositor_unit
+from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.numerics.formats import Float32, bits32
-from gossamer_models.render.composite import Compositor, Index
-from gossamer_models.timing.render_units import COMPOSITOR_CYCLES
+from gossamer_models.render.composite import Compositor, Index, Shaded
+from gossamer_models.timing.render import COMPOSE_CYCLES
+from gossamer_models.timing.render_units import COLOUR_CYCLES, COMPOSITOR_CYCLES
 from tests.hw.render.rows import canonical, packed
 from tests.hw.units.case import Case, behind, joined, laid, stream_case
 
-__all__ = ["compositor_case", "compositor_lanes_case"]
+__all__ = ["colour_case", "compositor_case", "compositor_lanes_case"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,76 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
         result = 0, 0, _colour(picture[pixel])
         items.append(_Composed(Item.FINISH, pixel, 0, packed(np.repeat(_BACKGROUND, 3)), result))
     return items
+
+
+def colour_case(pixels: int, channels: int, seed: int, count: int) -> Case:
+    """Sums of pixels: all begin, then weighted values are added to any, now and then alone or without being kept.
+
+    An item's pixel is none of those of the last ones. Of larger tiles nothing comes for the second pixel, one item for
+    the third. At the end all sums are read.
+    """
+    rng = np.random.default_rng(seed)
+    unit = StreamUnit(
+        ColourUnit(pixels=pixels, channels=channels),
+        inputs=("pixel", "weight", "values", "fresh", "restart", "stores"),
+        outputs=("sums",),
+        paced=True,
+    )
+    weights, values = rng.random(count, np.float32), rng.normal(0, 1, (count, channels)).astype(np.float32)
+    values[rng.integers(count, size=6), rng.integers(channels, size=6)] = [np.nan, np.inf, -np.inf, 0, -0.0, 1e-40]
+    weights[rng.integers(count, size=4)] = [0, 1, 1e-40, 3e38]
+    sums = np.zeros((pixels, channels), np.float32)
+    items: list[tuple[int, ...]] = []
+    results: list[tuple[int, ...]] = []
+    added: list[int] = []
+    owner = _spaced(pixels, count, rng)
+    nothing = np.zeros(1 + channels, np.float32)
+
+    def give(pixel: int, part: Float32, result: int, *flags: int) -> None:
+        items.append((pixel, packed(part[:1]), packed(part[1:]), *flags))
+        results.append((result,))
+
+    def begin_or_wait(chosen: Iterable[int], begins: int) -> None:
+        for pixel in chosen:
+            give(pixel, nothing, 0, 0, begins, 0)
+
+    begin_or_wait(range(pixels), 1)
+    begin_or_wait([0] * COMPOSE_CYCLES, 0)
+    begun = len(items)
+    with np.errstate(all="ignore"):
+        for n, pixel in enumerate(owner):
+            fresh, stores = rng.random(2) < (0.1, 0.9)
+            total = weights[n] * values[n] + (np.float32(0) if fresh else sums[pixel])
+            if stores:
+                sums[pixel] = total
+                added = [m for m in added if not fresh or owner[m] != pixel] + [n]
+            give(pixel, np.append(weights[n], values[n]), _colour(total), int(fresh), 0, int(stores))
+        order = np.array(sorted(added, key=lambda n: owner[n]), np.int64)
+        again = np.zeros_like(sums)
+        Shaded(np.array(owner)[order], order, weights[order]).add_to(again, values[order])
+    assert np.array_equal(again, sums, equal_nan=True), f"seed {seed}: golden adds otherwise"
+    ended = len(items)
+    begin_or_wait([0] * COMPOSE_CYCLES, 0)
+    for pixel in range(pixels):
+        give(pixel, nothing, _colour(sums[pixel]), 0, 0, 0)
+    chosen = range(len(items))
+    items += [(0,) * len(items[0])] * (COLOUR_CYCLES - 1)
+    case = stream_case(unit, items, results, behind(COLOUR_CYCLES, chosen))
+    whole = (1 << unit.output_fields[0].bits) - 1
+    case.cares.extend(whole if begun <= n < ended or n >= ended + COMPOSE_CYCLES else 0 for n in chosen)
+    return case
+
+
+def _spaced(pixels: int, count: int, rng: np.random.Generator) -> list[int]:
+    """Return pixels of which no two like ones are less than ``COMPOSE_CYCLES`` apart."""
+    owner: list[int] = []
+    often = [n for n in range(pixels) if pixels < 2 * COMPOSE_CYCLES or n not in (1, 2)]
+    for _ in range(count):
+        near = owner[len(owner) - COMPOSE_CYCLES + 1 :] if owner else []
+        owner.append(int(rng.choice([n for n in often if n not in near])))
+    if len(often) < pixels:
+        owner[count // 2] = 2
+    return owner
 
 
 def _weights(owner: Index, left: Float32, used: Index) -> dict[int, int]:

@@ -1,16 +1,16 @@
-"""Queries in bitmaps, and sums and queries that take turns in the tree for both."""
+"""Queries in bitmaps and in lists, sums, and both by turns in the tree for both."""
 
 import numpy as np
 
 from gossamer_hw.render.search import SearchUnit
-from gossamer_hw.render.trees import DualTree
+from gossamer_hw.render.trees import DualTree, ListSearch, SumTree
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.render.encoding import find, ranks
-from gossamer_models.timing.render_units import SEARCH_CYCLES, tree_cycles
+from gossamer_models.timing.render_units import SEARCH_CYCLES, list_search_cycles, tree_cycles
 from tests.hw.render.test_trees import lists, queries, sums
 from tests.hw.units.case import Case, behind, joined, stream_case
 
-__all__ = ["search_case", "tree_case"]
+__all__ = ["list_case", "search_case", "sum_case", "tree_case"]
 
 
 def search_case(width: int, seed: int, count: int) -> Case:
@@ -27,6 +27,29 @@ def search_case(width: int, seed: int, count: int) -> Case:
         for item, below, row in zip(items, ranks(bits), bits, strict=True)
     ]
     return stream_case(unit, [(item,) for item in items], results, behind(SEARCH_CYCLES))
+
+
+def sum_case(terms: int, seed: int) -> Case:
+    """Sums of products of fp16 numbers; :func:`tests.hw.render.test_trees.sums` has what is special."""
+    items, totals = sums(np.random.default_rng(seed), terms)
+    unit = StreamUnit(SumTree(terms=terms), inputs=("terms",), outputs=("sum",))
+    return stream_case(
+        unit, [(item["terms"],) for item in items], [(total,) for total in totals], behind(tree_cycles(terms))
+    )
+
+
+def list_case(slots: int, bits: int, seed: int) -> Case:
+    """Queries in lists; :func:`tests.hw.render.test_trees.lists` has what is special."""
+    asked = lists(np.random.default_rng(seed), slots, bits)
+    names = ("coordinates", "count", "query")
+    unit = StreamUnit(ListSearch(slots=slots, bits=bits), inputs=names, outputs=("present", "place"))
+    items = [tuple(item[name] for name in names) for item in queries(*asked, bits)]
+    presents, places = find(*asked)
+    results = [(int(present), int(place)) for present, place in zip(presents, places, strict=True)]
+    case = stream_case(unit, items, results, behind(list_search_cycles(slots)))
+    there, where = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    case.cares.extend(there | (where if present else 0) for present in presents)
+    return case
 
 
 def tree_case(terms: int, bits: int, seed: int) -> Case:

@@ -14,7 +14,7 @@ from gossamer_hw.render.texel_fetch import COORDINATE_BITS
 from gossamer_hw.units.render_units import sweep_unit
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
-from gossamer_models.render.composite import Compositor
+from gossamer_models.render.composite import Compositor, Index
 from gossamer_models.render.engine.job import JobRays, TileRays, find_rays, run_job
 from gossamer_models.render.engine.view import View, view_of
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors
@@ -24,20 +24,38 @@ from gossamer_models.render.tiles import Tile, tile_order
 from gossamer_models.timing.render import compositor_entries
 from gossamer_models.timing.render_units import COMPOSITOR_CYCLES, LATTICE_CYCLES, opacity_cycles, sampler_turns
 from tests.hw.render.rows import packed
-from tests.hw.units.case import Case, joined, stream_case
+from tests.hw.units.case import Case, behind, joined, stream_case
 from tests.models.render.fields import random_field
 from tests.models.render.test_renderer import EYES, camera
 
-__all__ = ["sweep_case"]
+__all__ = ["SWEEPS", "Size", "sweep_case"]
 
-COMPONENTS: Final = 2
-_GRID: Final = (3, 4, 3)
-_CUBES: Final = (4, 4, 2)
 _BLOCK: Final = 2
-_TILE: Final = Tile(4, 4, 3, 2)
-_PIXELS: Final = _TILE.width * _TILE.height
 
 Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a lane is made for: a tile of a picture of 12 x 12, components of density, texels, and cubes."""
+
+    tile: Tile
+    components: int
+    grid: tuple[int, int, int]
+    cubes: tuple[int, int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the tile."""
+        return self.tile.width * self.tile.height
+
+
+SWEEPS: Final = (
+    ("above", 0.1, Size(Tile(4, 4, 3, 2), 2, (3, 4, 3), (4, 4, 2))),
+    ("far", None, Size(Tile(5, 5, 2, 1), 3, (5, 3, 4), (4, 2, 4))),
+    ("outside", 0.3, Size(Tile(4, 4, 4, 4), 2, (4, 4, 4), (4, 4, 4))),
+)
+"""Eye, threshold of termination and size of three sweeps: arguments of :func:`sweep_case`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +74,25 @@ class Sample:
     dropped: bool
 
 
-def sweep_case(eye: str, termination: float | None, seed: int) -> Case:
+def sweep_case(eye: str, termination: float | None, size: Size, seed: int) -> Case:
     """Two blocks of cubes front to back, their planes of different fields, then all pixels over a background of 1."""
     field, other = (
-        random_field(seed + n, _GRID, components=(COMPONENTS, 1), cubes=_CUBES, occupied=0.8, shift=-1.0)
+        random_field(seed + n, size.grid, components=(size.components, 1), cubes=size.cubes, occupied=0.8, shift=-1.0)
         for n in range(2)
     )
     look = camera(EYES[eye], 12, 0.7)
-    rays = make_rays(field, look, 0.3)
+    rays = make_rays(field, look, 0.1)
     view = view_of(field, look, rays, Settings(termination=termination, weight_cut=0.01), _BLOCK)
-    pixels = _TILE.pixels(look.width)
-    tile = TileRays(_TILE, rays.directions[pixels], rays.views[pixels])
-    light = Compositor(_PIXELS, float(view.cut[0]), view.termination)
-    items = [_pixel(Item.BEGIN, pixel) for pixel in range(_PIXELS)]
+    pixels = size.tile.pixels(look.width)
+    tile = TileRays(size.tile, rays.directions[pixels], rays.views[pixels])
+    light = Compositor(size.pixels, float(view.cut[0]), view.termination)
+    items = [_pixel(Item.BEGIN, pixel) for pixel in range(size.pixels)]
     results: list[Numbers] = []
     jobs: list[tuple[int, list[Sample]]] = []
     x, y, z = view.axes
     cubes = np.argwhere(field.occupancy)
     cubes = cubes[tile_order(cubes, view.eye_cell, _BLOCK, (x, y, z))]
-    places = np.unique(cubes // _BLOCK, axis=0, return_index=True)[1]
-    for density, first in zip((field.density, other.density), np.sort(places)[:2], strict=True):
-        block = cubes[(cubes // _BLOCK == cubes[first] // _BLOCK).all(axis=1)]
+    for density, block in zip((field.density, other.density), _sampled_blocks(cubes, tile, view), strict=False):
         mixed = dataclasses.replace(field, density=Factors(density.planes, field.density.lines))
         evaluate = light_left(mixed, float(rays.step), Arithmetic.MACHINE)
         items += _texels(mixed.density, lines=not jobs)
@@ -90,27 +106,41 @@ def sweep_case(eye: str, termination: float | None, seed: int) -> Case:
         weights = [result[4] for result in taken if result and result[2]]
         assert weights == [packed(weight) for weight in shaded.weights], "golden's job weighs its samples otherwise"
         jobs.append((begin, [Sample(c, p, not r) for (c, p), r in zip(samples, taken, strict=True)]))
-        assert not all(taken), "no sample is dropped"
-    finishing = range(len(items), len(items) + _PIXELS)
-    items += [_pixel(Item.FINISH, pixel) for pixel in range(_PIXELS)]
+    assert len(jobs) == 2, f"seed {seed}: fewer than two blocks have samples"
+    dropped = any(sample.dropped for _, samples in jobs for sample in samples)
+    assert dropped == (termination is not None), f"seed {seed}: samples are dropped where pixels end"
+    finishing = range(len(items), len(items) + size.pixels)
+    items += [_pixel(Item.FINISH, pixel) for pixel in range(size.pixels)]
     results += [(pixel, 1, 0, 0, packed(np.repeat(t, 3)), 0, 0) for pixel, t in enumerate(light.transmittance)]
-    case = stream_case(
-        sweep_unit(_PIXELS, COMPONENTS, _GRID, _GRID), items, results,
-        lambda entered: _leaving(jobs, entered) + [entered[n] + COMPOSITOR_CYCLES for n in finishing], steady=False,
-    )  # fmt: skip
+
+    def leaving(entered: Sequence[int]) -> list[int]:
+        return _leaving(jobs, size.components, entered) + behind(COMPOSITOR_CYCLES, finishing)(entered)
+
+    unit = sweep_unit(size.pixels, size.components, size.grid, size.grid)
+    case = stream_case(unit, items, results, leaving, steady=False)
     case.settings.update(
-        step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(_CUBES, np.float32)),
-        spans=packed(np.array(_GRID, np.float32) - np.float32(1)),
-        highest=joined([n - 2 for n in _GRID], COORDINATE_BITS), bases=0,
-        lasts=joined([n - 1 for n in _GRID], COORDINATE_BITS), shift=packed(view.shift),
+        step_length=packed(view.step), origin=packed(view.origin), cubes=packed(np.array(size.cubes, np.float32)),
+        spans=packed(np.array(size.grid, np.float32) - np.float32(1)),
+        highest=joined([n - 2 for n in size.grid], COORDINATE_BITS), bases=0,
+        lasts=joined([n - 1 for n in size.grid], COORDINATE_BITS), shift=packed(view.shift),
         thickness=packed(view.thickness), cut=packed(view.cut), threshold=packed(view.threshold),
     )  # fmt: skip
     return case
 
 
-def _leaving(jobs: Sequence[tuple[int, list[Sample]]], entered: Sequence[int]) -> list[int]:
+def _sampled_blocks(cubes: Index, tile: TileRays, view: View) -> Iterator[Index]:
+    """Yield the cubes of the blocks in which there are samples, front to back."""
+    light = Compositor(tile.tile.width * tile.tile.height, float(view.cut[0]), None)
+    for first in np.sort(np.unique(cubes // _BLOCK, axis=0, return_index=True)[1]):
+        block = cubes[(cubes // _BLOCK == cubes[first] // _BLOCK).all(axis=1)]
+        met = find_rays(view, tile, light, block)
+        if len(met.pixels) and _samples(met, tile, view)[0]:
+            yield block
+
+
+def _leaving(jobs: Sequence[tuple[int, list[Sample]]], components: int, entered: Sequence[int]) -> list[int]:
     """Return when results leave of jobs whose first rays are these items."""
-    latency = LATTICE_CYCLES + opacity_cycles(COMPONENTS) + COMPOSITOR_CYCLES
+    latency = LATTICE_CYCLES + opacity_cycles(components) + COMPOSITOR_CYCLES
     expected = []
     for first, samples in jobs:
         entries = compositor_entries([sample.cycle for sample in samples], [sample.pixel for sample in samples])
@@ -131,16 +161,16 @@ def _pixel(item: Item, pixel: int) -> Numbers:
 
 def _texels(density: Factors, *, lines: bool) -> Iterator[Numbers]:
     for pair, ((a, b), c) in enumerate(zip(PLANE_AXES, LINE_AXIS, strict=True)):
-        for row in range(_GRID[b]):
-            for column in range(_GRID[a]):
+        for row in range(density.grid[b]):
+            for column in range(density.grid[a]):
                 numbers = packed(density.planes[pair][row, column])
                 yield _item(Task.PLANE, axes=pair, column=column, row=row, numbers=numbers)
-        for n in range(_GRID[c]) if lines else ():
+        for n in range(density.grid[c]) if lines else ():
             yield _item(Task.LINE, axes=pair, column=n, numbers=packed(density.lines[pair][n]))
 
 
 def _rays(met: JobRays, tile: TileRays) -> Iterator[Numbers]:
-    layout = pair_layout(_PIXELS)
+    layout = pair_layout(tile.tile.width * tile.tile.height)
     following = np.append(met.which[1:], -1)
     for cube, after, pixel, first, last in zip(met.which, following, met.pixels, met.first, met.last, strict=True):
         direction = packed(tile.directions[pixel])
@@ -165,14 +195,15 @@ def _samples(met: JobRays, tile: TileRays, view: View) -> tuple[list[tuple[int, 
                 directions.append(direction)
                 indices.append(int(k))
         start = end
-    return found, view.lattice.points(np.array(directions), np.array(indices)), indices
+    places = np.array(directions, np.float32).reshape(-1, 3)
+    return found, view.lattice.points(places, np.array(indices, np.int64)), indices
 
 
 def _compose(
     light: Compositor, samples: list[tuple[int, int]], points: Float32, indices: list[int], left: Float32, view: View
 ) -> Iterator[Numbers]:
     """Yield every sample's result, nothing for those that are dropped; the light itself is left as it is."""
-    now, ended = light.transmittance.copy(), ~light.alive(np.arange(_PIXELS))
+    now, ended = light.transmittance.copy(), ~light.alive(np.arange(len(light.transmittance)))
     for (_, pixel), point, index, e in zip(samples, points, indices, left, strict=True):
         if ended[pixel]:
             yield ()

@@ -10,8 +10,10 @@ import pytest
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.timing.render_units import decoder_cycles, encoder_cycles
 from tests.hw.rig import Rig
+from tests.hw.units.case import Case
 from tests.hw.units.compositor_cases import compositor_case
-from tests.hw.units.unit_cases import Case, element_case, prune_case, sparse_case
+from tests.hw.units.prune_cases import prune_case
+from tests.hw.units.unit_cases import element_case, sparse_case
 
 SEED = 29
 COMPONENTS = 8
