@@ -9,12 +9,12 @@ from gossamer_models.render.encoding import BLOCK_ROWS, Layout
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES
 from gossamer_models.timing.render_units import decoder_cycles
 
-__all__ = ["WINDOW_CYCLES", "lines_cycles", "patches_cycles", "table_cycles", "window_lines"]
+__all__ = ["TABLE_CYCLES", "WINDOW_CYCLES", "lines_cycles", "patches_cycles", "table_cycles", "window_lines"]
 
 WINDOW_CYCLES: Final = 3
 """From the read of a window's last line to its bytes: memory 1, the lines side by side 1, turned 1."""
 
-_TABLE_CYCLES: Final = 2
+TABLE_CYCLES: Final = 2
 """Before a table: how many rows it has, start."""
 
 
@@ -44,7 +44,7 @@ def patches_cycles(texels: Sequence[int], components: Sequence[int], line_bytes:
     decoded : 0 density, 1 appearance
     """
     return 1 + sum(
-        _TABLE_CYCLES + table_cycles(texels[a] * texels[b], count, line_bytes, decoded=quantity == decoded)
+        TABLE_CYCLES + table_cycles(texels[a] * texels[b], count, line_bytes, decoded=quantity == decoded)
         for a, b in PLANE_AXES
         for quantity, count in enumerate(components)
     )
@@ -53,7 +53,7 @@ def patches_cycles(texels: Sequence[int], components: Sequence[int], line_bytes:
 def lines_cycles(texels: Sequence[int], components: Sequence[int], line_bytes: int) -> int:
     """Return the cycles of all lines of a field; see `patches_cycles`."""
     return 1 + sum(
-        _TABLE_CYCLES + table_cycles(texels[axis], count, line_bytes, decoded=True)
+        TABLE_CYCLES + table_cycles(texels[axis], count, line_bytes, decoded=True)
         for count in components
         for axis in LINE_AXIS
     )

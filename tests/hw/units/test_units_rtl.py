@@ -27,7 +27,7 @@ from tests.hw.units.number_cases import (
 from tests.hw.units.prune_cases import block_case, prune_case, transposer_case
 from tests.hw.units.search_cases import list_case, search_case, sum_case, tree_case
 from tests.hw.units.sweep_case import SWEEPS, sweep_case
-from tests.hw.units.table_cases import table_case
+from tests.hw.units.table_cases import table_case, tables_case
 from tests.hw.units.texel_cases import bank_case, encoded_case, factor_case, interpolation_case
 from tests.hw.units.unit_cases import ball_case, element_case, projector_case, sampler_case, sparse_case
 from tests.hw.units.walk_cases import walk_case
@@ -83,6 +83,8 @@ def _rows() -> dict[str, Case]:
         cases[f"bank_{components}"] = bank_case(components, rows, SEED, 60)
     for components, line_bytes in ((1, 16), (6, 32), (20, 128)):
         cases[f"table_{components}"] = table_case(components, line_bytes, SEED)
+    for lanes in (4, 8, 32):
+        cases[f"tables_{lanes}"] = tables_case(lanes)
     return cases
 
 
