@@ -14,8 +14,8 @@ from gossamer_models.render.camera import Camera, look_at
 
 __all__ = ["TILES", "Candidate", "Candidates", "some_candidates"]
 
-TILES = (2, 33, 6400)
-"""Pixels of tiles whose candidates are of all kinds together: the first arguments of `some_candidates(n, 2, 30)`."""
+TILES = ((3, 12, 30), (33, 4, 30), (6400, 2, 30))
+"""Three tiles, each with candidates of all kinds: arguments of :func:`some_candidates`."""
 
 _ODD = np.array([0, -0.0, 1e-45, -1e-40, 3e38, -3e38, np.inf, -np.inf, np.nan], np.float32)
 

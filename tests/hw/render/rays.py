@@ -11,8 +11,8 @@ from gossamer_models.render.lattice import Rays
 
 __all__ = ["SCENES", "Cube", "Scene", "some_scene"]
 
-SCENES = ((2, 32, 12), (5, 34, 8), (33, 31, 8))
-"""Scenes whose cubes are of all kinds together: arguments of :func:`some_scene`."""
+SCENES = ((6, 140, 20), (9, 97, 20), (33, 142, 16))
+"""Three scenes, each with cubes of all kinds: arguments of :func:`some_scene`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,6 +46,6 @@ def test_bounds_that_are_no_numbers(name: str, place: int, value: float) -> None
         check_in_step(projector_case(odd, UNIT), 9)
 
 
-def test_views_have_cubes_of_all_kinds() -> None:
-    kinds = [some_view(*view).kinds() for view in VIEWS]
-    assert {kind for found in kinds for kind, count in found.items() if count} == set(kinds[0])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_cubes_of_all_kinds(view: tuple[int, int, int]) -> None:
+    assert not [kind for kind, count in some_view(*view).kinds().items() if not count]

@@ -37,8 +37,9 @@ _CUT, _THRESHOLD, _BACKGROUND = np.float32(1e-3), np.float32(0.02), np.float32(0
 def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
     """Return samples of a tile's pixels in any order, colours of the shaded ones between later ones, and all pixels.
 
-    First come ten samples of the first pixel, then one each of the first and the last pixel by turns. Of larger tiles
-    the second pixel has no sample at all, the third one its only one at the end.
+    First come ten samples of the first pixel, then one each of the first and the last pixel by turns. From four pixels
+    on the second one has no sample at all, the third one its only one at the end. Colours of three samples that count,
+    none of the last pixel, have a number that is NaN, infinite, or negative and infinite.
     """
     rng = np.random.default_rng(seed)
     owner = rng.integers(pixels, size=count)
@@ -52,12 +53,13 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
     # From then on the last pixel's light is none: no sample of it is shaded, and none ends it.
     left[np.flatnonzero(owner == pixels - 1)[3]] = np.nan
     colour = rng.random((count, 3), dtype=np.float32)
-    colour[rng.integers(count, size=3), rng.integers(3, size=3)] = [np.nan, np.inf, -np.inf]
     order = np.argsort(owner, kind="stable")
     golden = Compositor(pixels, float(_CUT), float(_THRESHOLD))
     weights = _weights(owner, left, np.flatnonzero(golden.add(owner[order], order, left[order])[np.argsort(order)]))
     shaded = golden.shaded()
     heavy = set(shaded.k.tolist())
+    special = rng.choice(shaded.k[owner[shaded.k] != pixels - 1], 3, replace=False)
+    colour[special, rng.permutation(3)] = [np.nan, np.inf, -np.inf]
     sums = np.zeros((pixels, 3), np.float32)
     with np.errstate(invalid="ignore"):
         shaded.add_to(sums, colour[shaded.k])
@@ -76,7 +78,8 @@ def _composed(pixels: int, seed: int, count: int) -> list[_Composed]:
             items.append(waiting.pop(0))
     items += waiting
     for pixel in rng.permutation(pixels).tolist():
-        left_on = golden.transmittance[pixel] * colour[pixel % count]
+        with np.errstate(invalid="ignore"):
+            left_on = golden.transmittance[pixel] * colour[pixel % count]
         items.append(_Composed(Item.LIGHT, pixel, 0, packed(colour[pixel % count]), (0, 0, _colour(left_on))))
     for pixel in rng.permutation(pixels).tolist():
         result = 0, 0, _colour(picture[pixel])

@@ -9,7 +9,7 @@ from gossamer_hw.units.render_units import exponential_unit, reciprocal_unit, si
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.numerics.formats import Float32, bits32, to_fp16
 from gossamer_models.numerics.sine import cosine, sine
-from gossamer_models.numerics.special import RECIPROCAL, exp, log, reciprocal, softplus
+from gossamer_models.numerics.special import RECIPROCAL, SOFTPLUS_LINEAR, exp, log, reciprocal, softplus
 from gossamer_models.render.arithmetic import Arithmetic
 from gossamer_models.timing.render_units import (
     EXPONENTIAL_CYCLES,
@@ -87,8 +87,9 @@ def exponential_case(seed: int, count: int) -> Case:
 
 
 def softplus_case(seed: int, count: int) -> Case:
-    """Densities of a field: sums around zero and of every size, and what powers of e have special."""
-    return _case(softplus_unit(), _around_zero(seed, count, 8), softplus, SOFTPLUS_CYCLES)
+    """Densities of a field: sums around zero and of every size, what powers of e have special, and where x begins."""
+    ends = np.nextafter(SOFTPLUS_LINEAR, np.array([-np.inf, SOFTPLUS_LINEAR, np.inf], np.float32))
+    return _case(softplus_unit(), np.concatenate([ends, _around_zero(seed, count, 8)]), softplus, SOFTPLUS_CYCLES)
 
 
 def logarithm_case(seed: int, count: int) -> Case:

@@ -121,10 +121,10 @@ def _points() -> dict[str, Case]:
     cases: dict[str, Case] = {}
     for components in (1, 2, 3):
         cases[f"interpolation_{components}"] = interpolation_case(components, SEED, 200)
-    for components, grid, spoilt in ((1, (6, 5, 9), True), (2, (9, 7, 12), True), (1, (2, 3, 2), False)):
-        cases[f"encoded_lane_{grid[0]}"] = encoded_case(components, grid, SEED, 160, spoilt=spoilt)
-    for components, grid in ((1, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))):
-        cases[f"factor_lane_{grid[0]}"] = factor_case(components, grid, SEED, 160)
+    for components, grid, spoilt in ((1, (6, 5, 9), True), (1, (9, 7, 12), True), (3, (2, 3, 2), False)):
+        cases[f"encoded_lane_{grid[0]}"] = encoded_case(components, grid, SEED, 240, spoilt=spoilt)
+    for components, grid in ((3, (2, 3, 2)), (2, (5, 8, 3)), (1, (9, 4, 17))):
+        cases[f"factor_lane_{grid[0]}"] = factor_case(components, grid, SEED, 240)
     return cases
 
 
@@ -133,8 +133,8 @@ def _rays() -> dict[str, Case]:
     cases: dict[str, Case] = {}
     for block, rounds in ((2, 8), (4, 3), (8, 1)):
         cases[f"walk_{block}"] = walk_case(block, SEED, rounds)
-    for pixels in TILES:
-        cases[f"ball_test_{pixels}"] = ball_case(some_candidates(pixels, 2, 30))
+    for tile in TILES:
+        cases[f"ball_test_{tile[0]}"] = ball_case(some_candidates(*tile))
     for scene in SCENES:
         cases[f"sampler_{scene[0]}"] = sampler_case(*scene)
     for view in VIEWS:
@@ -145,11 +145,11 @@ def _rays() -> dict[str, Case]:
 def _pixels() -> dict[str, Case]:
     """From samples to a tile's pixels."""
     cases: dict[str, Case] = {}
-    for pixels in (2, 9, 64):
+    for pixels in (5, 9, 64):
         cases[f"compositor_{pixels}"] = compositor_case(pixels, SEED + pixels, 300)
-    for pixels, lanes in ((2, 1), (5, 2), (16, 2)):
+    for pixels, lanes in ((5, 1), (6, 2), (16, 2)):
         cases[f"compositor_lanes_{pixels}_{lanes}"] = compositor_lanes_case(pixels, lanes, SEED, 200)
-    for pixels, channels in ((5, 1), (8, 3), (64, 8)):
+    for pixels, channels in ((8, 1), (9, 3), (64, 8)):
         cases[f"colour_{pixels}"] = colour_case(pixels, channels, SEED, 200)
     return cases
 

@@ -128,6 +128,25 @@ def _golden(planes: Sequence[Float16], lines: Sequence[Float16], grid: Grid) -> 
     return Interpolator(factors, Arithmetic.MACHINE)
 
 
+def _make_special(plane: Float16, line: Float16, held: _Held, components: int) -> None:
+    """Make a number of the first texel of the plane's first held row NaN, and infinite one of its last texel.
+
+    From three components on these are the last two, the others' numbers are finite, and what the infinite one meets is
+    1, so that a lane of a single cell has products of all kinds, too.
+    """
+    for part in (plane, line) if components > 2 else ():
+        part[~np.isfinite(part)] = 1
+        part[..., -2] = 1
+    row = plane[held.bases[1]]
+    row[held.bases[0], -1], row[held.lasts[0], max(components - 2, 0)] = np.nan, np.inf
+
+
+def _check_kinds(products: Float32, seed: int) -> None:
+    """Fail unless products that count are finite, infinite and NaN."""
+    kinds = [test(products).any() for test in (np.isfinite, np.isinf, np.isnan)]
+    assert all(kinds), f"seed {seed}: are there finite, infinite ones, NaN: {kinds}"
+
+
 def _results(unit: StreamUnit, values: Float32, *flags: Bool) -> tuple[list[tuple[int, ...]], list[int]]:
     """Return products and flags of every point, and which bits count: beside a flag the products mean nothing."""
     masks = [((1 << field.bits) - 1) << field.offset for field in unit.output_fields]
@@ -154,6 +173,7 @@ def encoded_case(components: int, grid: Grid, seed: int, count: int, *, spoilt: 
     (columns, rows, length), (across, down, along) = held.sizes, held.spans
     bad = held.bases[:2] + 2 * ((np.array([columns, rows]) - 1) // 2)
     texels[0][bad[1], bad[0]] = 1
+    _make_special(texels[0], texels[3], held, components)
     golden = _golden(texels[:3], texels[3:], grid)
     with np.errstate(all="ignore"):
         products = golden.products(held.points)[:, :components]
@@ -165,6 +185,7 @@ def encoded_case(components: int, grid: Grid, seed: int, count: int, *, spoilt: 
     written = len(items)
     items += [(Encoded.POINT, packed(point), 0, 0, 0) for point in held.points]
     malformed = ((held.below[:, :2] <= bad) & (held.below[:, :2] >= bad - 1)).all(axis=1) & spoilt & ~held.outside
+    _check_kinds(products[~held.outside & ~malformed], seed)
     unit = encoded_unit(lane)
     results, cares = _results(unit, products, malformed, held.outside)
     case = stream_case(unit, items, results, behind(encoded_factor_cycles(components), range(written, len(items))))
@@ -233,10 +254,12 @@ def factor_case(components: int, grid: Grid, seed: int, count: int) -> Case:
     for part in (xy, p):
         odd = rng.random(part.shape) < 0.03
         part[odd] = numbers(rng, odd.sum())
-    golden = _golden((xy, xz, yz), (p, q, r), grid)
     held = _Held(grid, rng, count)
+    _make_special(xy, p, held, components)
+    golden = _golden((xy, xz, yz), (p, q, r), grid)
     with np.errstate(all="ignore"):
         products = golden.products(held.points)[:, :components]
+    _check_kinds(products[~held.outside], seed)
     (a, b, _), (across, down, along) = held.bases.tolist(), held.spans
     columns, rows = (range(part.start, part.stop) for part in (across, down))
     texels = [(Texels.PLANE, 0, n - a, k - b, packed(xy[k, n])) for k in rows for n in columns]
