@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.render.sampler import AXES, CUBE_BITS
+from gossamer_models.timing.render_units import SCAN_CYCLES
 
 __all__ = ["BlockScan"]
 
@@ -23,7 +24,7 @@ class BlockScan(wiring.Component):
 
     Members
     -------
-    start : a pulse; the first cube is there a cycle later.
+    start : a pulse; the first cube is there :attr:`latency` cycles later.
     place : of the block, in blocks.
     eye : cell of the eye in the grid of cubes, plus 1.
     axes : outermost first.
@@ -31,6 +32,8 @@ class BlockScan(wiring.Component):
     walking : there is a cube.
     cube, number : its place in the grid; in the block, z fastest.
     """
+
+    latency = SCAN_CYCLES
 
     def __init__(self, *, block: int) -> None:
         self._block = block

@@ -6,8 +6,8 @@ from typing import Final
 __all__ = [
     "ADD_CYCLES", "BALL_CYCLES", "COLOUR_CYCLES", "COMPOSITOR_CYCLES", "EXPONENTIAL_CYCLES", "FETCH_CYCLES",
     "LATTICE_CYCLES", "LIGHT_CYCLES", "LOGARITHM_CYCLES", "MULTIPLY_CYCLES", "PIPELINE_ADD_CYCLES",
-    "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SEARCH_CYCLES",
-    "SIGMOID_CYCLES", "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles",
+    "PIPELINE_MULTIPLY_CYCLES", "PROJECTION_CYCLES", "RECIPROCAL_CYCLES", "ROUND_CYCLES", "SCAN_CYCLES",
+    "SEARCH_CYCLES", "SIGMOID_CYCLES", "SOFTPLUS_CYCLES", "WAVE_CYCLES", "decoder_cycles", "encoded_factor_cycles",
     "encoded_row_cycles", "encoder_cycles",
     "factor_cycles", "interpolation_cycles", "list_search_cycles", "meeting_cycles", "move_cycles", "move_levels",
     "opacity_cycles", "projector_cycles", "sample_path_cycles", "sampler_cycles", "sampler_turns", "tree_cycles",
@@ -57,6 +57,9 @@ RECIPROCAL_CYCLES: Final = 1 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_C
 
 SIGMOID_CYCLES: Final = EXPONENTIAL_CYCLES + PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
 """1 / (1 + exp(-x)): exponential, sum, reciprocal."""
+
+SCAN_CYCLES: Final = 1
+"""From the start of a block's walk to its first cube; from then on one comes per cycle."""
 
 PROJECTION_CYCLES: Final = 3 + 4 * PIPELINE_MULTIPLY_CYCLES + 5 * PIPELINE_ADD_CYCLES + RECIPROCAL_CYCLES
 """From a cube to its rectangle: numbers 1, a product and three sums, z + r, a product, reciprocal, two products, a sum,

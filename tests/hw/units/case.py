@@ -9,7 +9,7 @@ from amaranth.lib.data import StructLayout
 from gossamer_hw.units.stream_unit import Field, StreamUnit
 from gossamer_models.architecture import Array
 
-__all__ = ["ARRAY", "Case", "Leaving", "behind", "joined", "laid", "stream_case"]
+__all__ = ["ARRAY", "Case", "Leaving", "behind", "joined", "laid", "masks", "stream_case"]
 
 ARRAY: Final = Array(rows=4, columns=4)
 """Whose units are built that follow an array."""
@@ -59,6 +59,11 @@ def laid(layout: StructLayout, values: Mapping[str, int]) -> int:
 def joined(values: Sequence[int], bits: int) -> int:
     """Return numbers of so many bits behind each other, the first one lowest."""
     return sum(value << bits * place for place, value in enumerate(values))
+
+
+def masks(unit: StreamUnit) -> dict[str, int]:
+    """Return which bits of a result are which of its fields, in the order of the unit."""
+    return {field.name: ((1 << field.bits) - 1) << field.offset for field in unit.output_fields}
 
 
 def behind(cycles: int, places: Iterable[int] | None = None) -> Leaving:

@@ -15,7 +15,7 @@ from gossamer_models.render.composite import Compositor, Index, Shaded
 from gossamer_models.timing.render import COMPOSE_CYCLES
 from gossamer_models.timing.render_units import COLOUR_CYCLES, COMPOSITOR_CYCLES
 from tests.hw.render.rows import canonical, packed
-from tests.hw.units.case import Case, behind, joined, laid, stream_case
+from tests.hw.units.case import Case, behind, joined, laid, masks, stream_case
 
 __all__ = ["colour_case", "compositor_case", "compositor_lanes_case"]
 
@@ -140,7 +140,7 @@ def colour_case(pixels: int, channels: int, seed: int, count: int) -> Case:
     chosen = range(len(items))
     items += [(0,) * len(items[0])] * (COLOUR_CYCLES - 1)
     case = stream_case(unit, items, results, behind(COLOUR_CYCLES, chosen))
-    whole = (1 << unit.output_fields[0].bits) - 1
+    (whole,) = masks(unit).values()
     case.cares.extend(whole if begun <= n < ended or n >= ended + COMPOSE_CYCLES else 0 for n in chosen)
     return case
 

@@ -8,7 +8,7 @@ from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.render.encoding import find, ranks
 from gossamer_models.timing.render_units import SEARCH_CYCLES, list_search_cycles, tree_cycles
 from tests.hw.render.test_trees import lists, queries, sums
-from tests.hw.units.case import Case, behind, joined, stream_case
+from tests.hw.units.case import Case, behind, joined, masks, stream_case
 
 __all__ = ["list_case", "search_case", "sum_case", "tree_case"]
 
@@ -47,7 +47,7 @@ def list_case(slots: int, bits: int, seed: int) -> Case:
     presents, places = find(*asked)
     results = [(int(present), int(place)) for present, place in zip(presents, places, strict=True)]
     case = stream_case(unit, items, results, behind(list_search_cycles(slots)))
-    there, where = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    there, where = masks(unit).values()
     case.cares.extend(there | (where if present else 0) for present in presents)
     return case
 
@@ -63,7 +63,7 @@ def tree_case(terms: int, bits: int, seed: int) -> Case:
         outputs=("sum", "present", "place"),
     )
     items, results, cares = [], [], []
-    total, there, where = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    total, there, where = masks(unit).values()
     found = zip(summed, queries(*asked, bits), totals, *find(*asked), strict=True)
     for n, (one, other, value, present, place) in enumerate(found):
         search = n % 2 if n < len(summed) // 2 else int(rng.integers(2))

@@ -26,7 +26,7 @@ from gossamer_models.timing.render_tables import TABLE_CYCLES, lines_cycles, pat
 from tests.hw.render.machines import machine_of
 from tests.hw.render.rows import decoded, packed, row_bytes, some_rows
 from tests.hw.render.test_tables import PATCH, QUANTITIES
-from tests.hw.units.case import Case, joined, laid, stream_case
+from tests.hw.units.case import Case, joined, laid, masks, stream_case
 from tests.models.render.test_renderer import FIELD
 
 __all__ = ["table_case", "tables_case"]
@@ -196,7 +196,7 @@ class _Expected:
 
     def __init__(self, unit: StreamUnit, components: int) -> None:
         self._layout = Layout(components)
-        self._mask = {field.name: ((1 << field.bits) - 1) << field.offset for field in unit.output_fields}
+        self._masks = masks(unit)
         self.results: list[tuple[int, ...]] = []
         self.cares: list[int] = []
         self.verdicts: set[tuple[bool, bool]] = set()
@@ -231,7 +231,7 @@ class _Expected:
 
     def _add(self, result: tuple[int, ...], *counts: str) -> None:
         self.results.append(result)
-        self.cares.append(sum(self._mask[name] for name in counts))
+        self.cares.append(sum(self._masks[name] for name in counts))
 
 
 def table_case(components: int, line_bytes: int, seed: int) -> Case:
@@ -331,7 +331,7 @@ def tables_case(lanes: int) -> Case:
     memory = np.concatenate(parts)
     unit = _tables_unit(architecture, memory.size // line_bytes)
     layout = texel_layout(architecture.render_engine)
-    mask = {field.name: ((1 << field.bits) - 1) << field.offset for field in unit.output_fields}
+    bits = masks(unit)
     numbers = laid(layout, {"numbers": (1 << layout["numbers"].width) - 1})
     items, asked, place = _written(memory, line_bytes, len(_TABLES)), [], line_bytes
     results: list[tuple[int, ...]] = []
@@ -345,9 +345,9 @@ def tables_case(lanes: int) -> Case:
         place += part.size
         for values in one.decoded():
             results.append((laid(layout, values), 0, 0))
-            cares.append(mask["done"] | mask["texel"] & ~(numbers if values["malformed"] else 0))
+            cares.append(bits["done"] | bits["texel"] & ~(numbers if values["malformed"] else 0))
         results.append((0, 1, int(one.broken)))
-        cares.append(mask["done"] | mask["broken"])
+        cares.append(bits["done"] | bits["broken"])
 
     def leaving(entered: Sequence[int]) -> list[int]:
         taken = zip(asked, readings, strict=True)

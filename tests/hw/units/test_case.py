@@ -2,8 +2,8 @@
 
 import pytest
 
-from gossamer_hw.units.render_units import exponential_unit
-from tests.hw.units.case import Case, behind
+from gossamer_hw.units.render_units import exponential_unit, wave_unit
+from tests.hw.units.case import Case, behind, masks
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,7 @@ def test_wrong_results(found: list[int], wrong: list[int]) -> None:
 def test_what_leaves_behind_some_items() -> None:
     assert behind(3)([0, 2, 4]) == [3, 5, 7]
     assert behind(3, [0, 2])([0, 2, 4]) == [3, 7]
+
+
+def test_which_bits_are_which() -> None:
+    assert masks(wave_unit()) == {"sine": 0xFFFF, "cosine": 0xFFFF << 16}

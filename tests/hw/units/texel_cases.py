@@ -25,7 +25,7 @@ from gossamer_models.timing.render_units import (
     interpolation_cycles,
 )
 from tests.hw.render.rows import canonical, numbers, packed
-from tests.hw.units.case import Case, behind, joined, stream_case
+from tests.hw.units.case import Case, behind, joined, masks, stream_case
 
 __all__ = ["bank_case", "encoded_case", "factor_case", "interpolation_case"]
 
@@ -149,11 +149,11 @@ def _check_kinds(products: Float32, seed: int) -> None:
 
 def _results(unit: StreamUnit, values: Float32, *flags: Bool) -> tuple[list[tuple[int, ...]], list[int]]:
     """Return products and flags of every point, and which bits count: beside a flag the products mean nothing."""
-    masks = [((1 << field.bits) - 1) << field.offset for field in unit.output_fields]
+    products, *told_by = masks(unit).values()
     columns = np.stack(flags, axis=1)
     results = [(joined(canonical(row), 32), *map(int, told)) for row, told in zip(values, columns, strict=True)]
     # What is outside may be malformed as well: the rows are any that are held.
-    cares = [masks[-1] if told[-1] else sum(masks[1:]) if told.any() else sum(masks) for told in columns]
+    cares = [told_by[-1] if told[-1] else sum(told_by) + products * (not told.any()) for told in columns]
     return results, cares
 
 
@@ -231,7 +231,7 @@ def bank_case(components: int, rows: int, seed: int, count: int) -> Case:
     items += [(row, 0, 0, 0, 0) for row in order]
     # Rows leave with further items.
     items += [(0,) * len(inputs)] * (cycles - 1)
-    whole, flag = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    whole, flag = masks(unit).values()
     cares = {bad: flag, bad + 1: 0}
     results = [(packed(texels[row]), int(row == bad)) for row in order]
     given = range(written + len(order))

@@ -8,11 +8,7 @@ from gossamer_hw.render.ball import Balls
 from gossamer_hw.render.projector import PIXEL_BITS, Picture
 from gossamer_hw.render.sampler import CUBE_BITS, pair_layout
 from gossamer_hw.units.catalogue import UNITS
-from gossamer_hw.units.render_units import (
-    ball_unit,
-    projector_unit,
-    sampler_unit,
-)
+from gossamer_hw.units.render_units import ball_unit, projector_unit, sampler_unit
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.architecture import Array
 from gossamer_models.render.encoding import Layout, encode
@@ -29,7 +25,7 @@ from tests.hw.render.candidates import Candidates
 from tests.hw.render.cubes import View
 from tests.hw.render.rays import some_scene
 from tests.hw.render.rows import canonical, decoded, numbers, packed, row_bytes, some_rows
-from tests.hw.units.case import ARRAY, Case, behind, joined, laid, stream_case
+from tests.hw.units.case import ARRAY, Case, behind, joined, laid, masks, stream_case
 
 __all__ = ["ball_case", "element_case", "projector_case", "sampler_case", "sparse_case"]
 
@@ -56,7 +52,7 @@ def sparse_case(name: str, components: int, seed: int, each: int) -> Case:
     wanted = [(numbers, 0) for numbers, _ in plain] + [(numbers or 0, int(numbers is None)) for numbers in found]
     case = stream_case(unit, coded, wanted, behind(decoder_cycles(components)))
     # Of what is malformed nothing else means anything.
-    whole, flag = (((1 << field.bits) - 1) << field.offset for field in unit.output_fields)
+    whole, flag = masks(unit).values()
     case.cares.extend([whole | flag] * len(plain))
     case.cares.extend(flag if one is None else whole | flag for one in found)
     return case

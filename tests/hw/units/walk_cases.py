@@ -13,12 +13,12 @@ from gossamer_hw.render.block_scan import BlockScan
 from gossamer_hw.render.sampler import AXES, CUBE_BITS
 from gossamer_hw.units.stream_unit import StreamUnit
 from gossamer_models.render.tiles import tile_order
+from gossamer_models.timing.render_units import SCAN_CYCLES
 from tests.hw.units.case import Case, joined, stream_case
 
 __all__ = ["walk_case"]
 
 _REQUEST = ("place", "eye", "axes")
-_START_CYCLES = 1  # from the start of a walk to its first cube; then one comes per cycle
 
 
 class _Walk(wiring.Component):
@@ -85,6 +85,6 @@ def walk_case(block: int, seed: int, rounds: int) -> Case:
         results += [(joined(cubes[n].tolist(), CUBE_BITS), n) for n in order.tolist()]
 
     def leaving(entered: Sequence[int]) -> list[int]:
-        return [cycle + _START_CYCLES + n for cycle in entered for n in range(len(cells))]
+        return [cycle + SCAN_CYCLES + n for cycle in entered for n in range(len(cells))]
 
     return stream_case(unit, items, results, leaving, steady=False)
