@@ -15,6 +15,9 @@ from tests.hw.warned import warned
 
 ARRAY = Array(rows=4, columns=4)
 
+# One worker, which writes each unit's Verilog once for all.
+pytestmark = pytest.mark.xdist_group("units")
+
 
 @cache
 def text_of(name: str) -> tuple[UnitText, list[str]]:
