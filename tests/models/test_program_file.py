@@ -185,7 +185,7 @@ def assert_refused(path: Path, message: str) -> None:
 
 def test_missing_files_and_other_files(tmp_path: Path) -> None:
     assert_refused(tmp_path / "none", "no such file")
-    assert_refused(tmp_path, "cannot be read")
+    assert_refused(tmp_path, "not a regular file")
     (tmp_path / "text").write_text("network: digits-cnn\n")
     assert_refused(tmp_path / "text", "is damaged")
 
