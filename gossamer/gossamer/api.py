@@ -25,7 +25,7 @@ from gossamer_models.timeline import SimResult
 from gossamer_models.workload import Training, Workload, load_workload
 from gossamer_reports.compare import Comparison
 from gossamer_reports.plots import PLOTS
-from gossamer_reports.result import Result, simulation_result, versions, write_json
+from gossamer_reports.result import VERIFY_SCHEMA, Result, simulation_result, versions, write_json
 from gossamer_reports.schedule import schedule_result
 from gossamer_sim.executor import Simulator
 from gossamer_sim.trace import write_trace
@@ -317,7 +317,7 @@ def _verification(found: "Verification | FileVerification", problem: Result) -> 
 def _verified(found: "Verification | FileVerification", problem: Result, **more: Any) -> Result:
     """What both kinds of verification say, and ``more``."""
     return {
-        "schema": "gossamer.verify/1",
+        "schema": VERIFY_SCHEMA,
         **problem,
         "program": found.program,
         "architecture": found.architecture,

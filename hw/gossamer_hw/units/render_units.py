@@ -181,7 +181,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
     "exponential": Kind(
         lambda array, components: exponential_unit(),
         "Raises e to a power: a table of 32 powers of two and a polynomial, in fp32 operations that are rounded one by"
-        " one, within 0.55 ulp.",
+        " one, within 0.55 ulp; within 1 ulp where the result is subnormal.",
         lambda array, components: f"{EXPONENTIAL_CYCLES} cycles",
         {"x": "fp32", "power": "e to x, fp32; NaN of NaN"},
     ),
@@ -195,7 +195,7 @@ RENDER_UNITS: Mapping[str, Kind] = {
     "reciprocal": Kind(
         lambda array, components: reciprocal_unit(),
         f"Takes 1 / x: a table of {len(RECIPROCAL)} numbers and a polynomial, in fp32 operations that are rounded one"
-        " by one, within 0.52 ulp.",
+        " by one, within 0.52 ulp; within 1 ulp where the result is subnormal.",
         lambda array, components: f"{RECIPROCAL_CYCLES} cycles",
         {"x": "fp32", "inverse": "1 / x, fp32; infinite of zeros, NaN of NaN"},
     ),

@@ -22,8 +22,8 @@ from gossamer_models.timing.render_units import (
 from tests.hw.units.case import Case, behind, stream_case
 
 __all__ = [
-    "exponential_case", "exponents", "logarithm_case", "logarithm_unit", "positives", "reciprocal_case",
-    "sigmoid_case", "softplus_case", "wave_case",
+    "exponential_case", "exponents", "logarithm_case", "positives", "reciprocal_case", "sigmoid_case", "softplus_case",
+    "wave_case",
 ]  # fmt: skip
 
 
@@ -76,11 +76,6 @@ def _any_bits(rng: np.random.Generator, count: int) -> Float32:
     return rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view(np.float32)
 
 
-def logarithm_unit() -> StreamUnit:
-    """Return a logarithm between streams."""
-    return StreamUnit(LogarithmUnit(), inputs=("x",), outputs=("log",))
-
-
 def exponential_case(seed: int, count: int) -> Case:
     """Powers of e."""
     return _case(exponential_unit(), exponents(seed, count), exp, EXPONENTIAL_CYCLES)
@@ -94,7 +89,8 @@ def softplus_case(seed: int, count: int) -> Case:
 
 def logarithm_case(seed: int, count: int) -> Case:
     """Natural logarithms."""
-    return _case(logarithm_unit(), positives(seed, count // 2), log, LOGARITHM_CYCLES)
+    unit = StreamUnit(LogarithmUnit(), inputs=("x",), outputs=("log",))
+    return _case(unit, positives(seed, count // 2), log, LOGARITHM_CYCLES)
 
 
 def reciprocal_case(seed: int, count: int) -> Case:

@@ -94,7 +94,7 @@ def block_case(lanes: int, pattern: Pattern, columns: bool, seed: int, blocks: i
     items = [(row, int(n % steps == steps - 1), counts[n]) for n, row in enumerate(rows)]
     tail = [(0, 0, count) for count in counts[len(rows) :]]
     chosen = entries.transpose(0, 2, 1).reshape(-1, lanes * GROUP)
-    results = [(joined(row.tolist(), ENTRY_BITS),) for row in chosen]
+    results = [(_joined_entries(row),) for row in chosen]
     case = _paced(unit, items, results, pruner_cycles(lanes), tail)
     case.settings.update(keep=pattern.n, of=pattern.m, columns=int(columns))
     return case
