@@ -18,7 +18,8 @@ _FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"
 _UNITS: Final = (
     ("sparse-encoder", 16), ("sparse-encoder", 48), ("sparse-decoder", 16), ("sparse-decoder", 48),
     ("prune", 1), ("pe", 1),
-    ("exponential", 1), ("softplus", 1), ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
+    ("exponential", 1), ("softplus", 1), ("reciprocal", 1), ("sigmoid", 1), ("waves", 1),
+    ("compositor", 1), ("compositor-lanes", 1), ("projector", 1),
     ("ball-test", 1), ("sampler", 1), ("factor-lane", 1), ("encoded-lane", 2),
 )  # fmt: skip
 _TREES: Final = "make bench PARTS=trees"
@@ -86,10 +87,7 @@ def units() -> Iterator[Measurement]:
     from gossamer_hw.render.encoded_bank import EncodedBank
     from gossamer_hw.render.interpolation import InterpolationLane
     from gossamer_hw.render.light import LightUnit
-    from gossamer_hw.render.reciprocal import ReciprocalUnit
     from gossamer_hw.render.search import SearchUnit
-    from gossamer_hw.render.sigmoid import SigmoidUnit
-    from gossamer_hw.render.waves import WaveUnit
     from gossamer_hw.units.catalogue import ROW_UNITS, unit_text
     from gossamer_hw.verilog import emit_verilog
     from gossamer_models.architecture import load_architecture
@@ -107,9 +105,6 @@ def units() -> Iterator[Measurement]:
         "encoded bank of 16 components, 256 rows in 8 KiB": EncodedBank(components=16, rows=256, payload_bytes=1 << 13),
         "search unit of 16 components": SearchUnit(width=16),
         "search unit of 48 components": SearchUnit(width=48),
-        "sine and cosine": WaveUnit(),
-        "reciprocal": ReciprocalUnit(),
-        "sigmoid": SigmoidUnit(),
         "interpolation lane, one component": InterpolationLane(components=1),
         "light of 6,400 pixels": LightUnit(pixels=6400),
     }
