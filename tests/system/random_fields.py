@@ -26,7 +26,8 @@ Fields = dict[str, Any]
 
 
 def line_bytes(w: StageWriter) -> int:
-    return w.architecture.vector.line_bytes
+    """Of what begins there both the lanes' operands and a transfer's pieces are aligned."""
+    return max(w.architecture.vector.line_bytes, w.architecture.memory.port_bits // 8)
 
 
 def random_number(w: StageWriter) -> int:

@@ -21,8 +21,9 @@ def test_executors_agree() -> None:
 
 
 def test_executors_agree_where_instructions_move_as_words() -> None:
-    """With queues of one place."""
-    machine = load_architecture("tiny-4x4").model_copy(update={"serial_dealing": True, "queue_depth": 1})
+    """On two lanes, with queues of one place."""
+    buffers = load_architecture("tiny-4x4").buffers
+    machine = load_architecture("ecp5-lean").model_copy(update={"buffers": buffers})
     programs = random_programs(AS_WORDS, SEED, machine)
     wrong = disagreements(programs, machine, alternating(AS_WORDS))
     assert not wrong, {programs[place].name: text for place, text in wrong.items()}
