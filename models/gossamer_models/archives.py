@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gossamer_models.errors import InputError
+from gossamer_models.loading import refuse_irregular
 
 __all__ = ["open_archive"]
 
@@ -35,9 +36,7 @@ def open_archive(path: str | Path, expected: str) -> Iterator[zipfile.ZipFile]:
     """
     source = str(path)
     try:
-        # Opening a pipe would wait for its other end.
-        if (found := Path(path)).exists() and not found.is_file():
-            raise InputError("not a regular file", expected, source)
+        refuse_irregular(Path(path), expected)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError:

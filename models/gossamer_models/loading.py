@@ -11,7 +11,9 @@ from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.faults import describe
 from gossamer_models.yaml_core import parse_yaml
 
-__all__ = ["MAX_BYTES", "builtin_names", "load_model", "load_yaml", "read_text", "resolve", "validate"]
+__all__ = [
+    "MAX_BYTES", "builtin_names", "load_model", "load_yaml", "read_text", "refuse_irregular", "resolve", "validate",
+]  # fmt: skip
 
 MAX_BYTES: Final = 1 << 20
 
@@ -58,8 +60,7 @@ def read_text(path: Path, what: str = "a YAML file") -> str:
     """
     source = str(path)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError("not a regular file", what, source)
+        refuse_irregular(path, what)
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -72,6 +73,24 @@ def read_text(path: Path, what: str = "a YAML file") -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}", "UTF-8 text", source) from None
+
+
+def refuse_irregular(path: Path, what: str) -> None:
+    """Refuse what is there and no regular file: to open a pipe would be to wait for its other end.
+
+    Parameters
+    ----------
+    what : kind of file, for messages.
+
+    Raises
+    ------
+    InputError
+        It is a folder, a device, a pipe.
+    OSError
+        Whether it is there cannot be told.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError("not a regular file", what, str(path))
 
 
 def builtin_names(kind: str) -> tuple[str, ...]:
