@@ -115,6 +115,7 @@ class AttentionLayer:
         choice = self.scheduler.product(product, epilogue, layer)
         mapping = choice.mapping
         builder = StageBuilder()
+        builder.reads(*product.reads(self.architecture.array, mapping.lj, epilogue.probabilities))
         emit_product(builder, product, mapping, epilogue, self.architecture)
         macs = product.macs()
         return builder.finish(

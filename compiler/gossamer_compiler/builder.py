@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from gossamer_compiler.reads import Read, split
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.isa.instructions import LOOP_LEVELS, EndLoop, Instruction, Loop
@@ -31,11 +32,16 @@ class StageBuilder:
 
     def __init__(self) -> None:
         self._instructions: list[Instruction] = []
+        self._reads: list[Read] = []
         self._depth = 0
 
     def add(self, *instructions: Instruction) -> None:
         """Append instructions."""
         self._instructions.extend(instructions)
+
+    def reads(self, *reads: Read) -> None:
+        """Say what loads of the stage bring; every load must be said by shapes and schedule, for the run's check."""
+        self._reads.extend(reads)
 
     @contextmanager
     def loop(self, count: int) -> Iterator[int]:
@@ -63,7 +69,17 @@ class StageBuilder:
     ) -> StageProgram:
         """Close the stage."""
         return StageProgram(
-            layer, stage, tuple(self._instructions), CREDITS, dataflow, sparsity, macs, macs_dense, beside, schedules
+            layer,
+            stage,
+            tuple(self._instructions),
+            CREDITS,
+            dataflow,
+            sparsity,
+            macs,
+            macs_dense,
+            beside,
+            schedules,
+            split(self._reads),
         )
 
 

@@ -15,6 +15,7 @@ from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
 from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, last_rows, store_dims, unit_of
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.pieces import whole_pieces
+from gossamer_compiler.reads import Read
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
@@ -48,12 +49,14 @@ class Companion:
     before, after : instructions in front of it and behind it.
     work : the pass.
     share : how much of the blocks it runs beside, relative to the others' shares.
+    brought : what the loads in front of it read.
     """
 
     before: tuple[Instruction, ...]
     work: Pass | TilePass
     after: tuple[Instruction, ...] = ()
     share: int = 1
+    brought: tuple[Read, ...] = ()
 
 
 def emit_gradient_gemm(
@@ -82,6 +85,7 @@ def emit_gradient_gemm(
     if cuts is None:
         raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
     for companion, (part, copies) in zip(companions, cuts, strict=True):
+        builder.reads(*companion.brought, *companion.work.reads())
         builder.add(*companion.before)
         emitter.emit(builder, part, (companion.work, copies))
         builder.add(*companion.after)
@@ -129,6 +133,7 @@ def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Pa
 
 def emit_companion(builder: StageBuilder, companion: Companion, architecture: Architecture, layer: str) -> None:
     """Append a pass that runs beside nothing."""
+    builder.reads(*companion.brought)
     builder.add(*companion.before)
     if isinstance(companion.work, TilePass):
         companion.work.emit(builder, architecture, layer)

@@ -7,6 +7,7 @@ from typing import Final
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.pieces import whole_pieces
+from gossamer_compiler.reads import Read
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Modifier, Store, Vector, VectorOp
@@ -93,6 +94,7 @@ class PictureEmitter:
         )
         for tensor, v in records:
             self._fits("the lines of a field do not fit the vector engine's input", tensor.size_bytes)
+            builder.reads(_whole(tensor))
             builder.add(*self._take([(tensor.address, 0, tensor.size_bytes)]))
             builder.add(replace(v, wait=S.VIN_FULL, signal=S.VIN_FREE, advance=Advance.VIN))
 
@@ -114,7 +116,12 @@ class PictureEmitter:
                 )
             )  # fmt: skip
 
-        _in_parts(builder, tile.width * tile.height, part, emit)
+        pixels = tile.width * tile.height
+        every, once = -(-pixels // part) * head, ray * pixels
+        builder.reads(
+            Read(rays.address, every, every, every, head), Read(rays.address + head, once, once, once, once)
+        )  # fmt: skip
+        _in_parts(builder, pixels, part, emit)
 
     def job(self, builder: StageBuilder, job: JobPlan, samples: Samples | None) -> None:
         """Load a block, sweep it, and store the products of the samples that are shaded, if any are."""
@@ -124,6 +131,7 @@ class PictureEmitter:
             loads.append((patch.address, place, patch.size_bytes))
             place += patch.size_bytes
         self._fits("the patches of a block of cubes do not fit the vector engine's input", place)
+        builder.reads(*map(_whole, (job.record, *job.patches)))
         builder.add(*self._take(loads))
         leaves = samples is None or not job.room
         builder.add(
@@ -188,6 +196,7 @@ class PictureEmitter:
             )  # fmt: skip
             builder.add(*self._give([(target.address + 2 * inputs * first, 0, 2 * inputs * count)], level))
 
+        builder.reads(*_listed(samples, source, 2 * features, 2 * self._features))
         _in_parts(builder, samples.count, part, emit)
 
     def sums(self, builder: StageBuilder, samples: Samples, results: Tensor) -> None:
@@ -206,6 +215,7 @@ class PictureEmitter:
                 )
             )  # fmt: skip
 
+        builder.reads(*_listed(samples, results, size, _WORD * self._features))
         _in_parts(builder, samples.count, part, emit)
 
     def pixels(self, builder: StageBuilder, pixels: Samples, tile: Tile) -> None:
@@ -244,6 +254,7 @@ class PictureEmitter:
                 )
             )  # fmt: skip
 
+        builder.reads(*_listed(samples, results, _RESULT_BYTES, _PIXEL_BYTES))
         _in_parts(builder, samples.count, part, emit)
 
     def finish(self, builder: StageBuilder, picture: Tensor, tile: Tile, width: int) -> None:
@@ -337,6 +348,17 @@ class PictureEmitter:
         return DoesNotFitError(
             f"{what} do not fit the vector engine's buffers", demand, bound, "bytes", f"raise buffers.{buffers}"
         )
+
+
+def _whole(tensor: Tensor) -> Read:
+    """All of a tensor, once."""
+    return Read(tensor.address, *[tensor.size_bytes] * 4)
+
+
+def _listed(samples: Samples, tensor: Tensor, loaded: int, real: int) -> tuple[Read, Read]:
+    """What samples have, so many bytes each, of which so many are of a channel; and their list."""
+    size, listed = samples.count * real, samples.count * _LIST_BYTES
+    return Read(tensor.address, samples.count * loaded, size, size, size), Read(samples.listed.address, *[listed] * 4)
 
 
 def _in_parts(builder: StageBuilder, total: int, part: int, emit: Callable[[int, int, int | None], None]) -> None:

@@ -12,6 +12,7 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import Pass
 from gossamer_compiler.found import SETS
 from gossamer_compiler.hand_over import give_stored, wait_stored
+from gossamer_compiler.reads import HALF_BYTES, Read
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Dim, Format, Load, Modifier, Store, Vector, VectorFlag, VectorOp
@@ -40,6 +41,7 @@ class Stream:
     block_bytes : bytes from one block of eight samples to the next; 0 if all blocks share it.
     held : dimensions of one pixel whose samples share it, and its bytes on chip; None if it is as in DRAM.
     turned : loads turn its blocks of 8 x 8.
+    padding : bytes of a pixel on chip that are those of no channel.
     """
 
     address: int
@@ -48,6 +50,14 @@ class Stream:
     format: Format = Format.FP16
     held: tuple[tuple[Dim, ...], int] | None = None
     turned: bool = False
+    padding: int = 0
+
+    def read(self, batch: int, pixels: int) -> Read:
+        """All pixels for all blocks of samples; a pixel that samples share comes once for each of them."""
+        real_bytes = self.held_bytes - self.padding
+        real = real_bytes * pixels * batch // BLOCK
+        different = real if self.block_bytes else pixels * self.pixel_bytes * real_bytes // self.held_bytes
+        return Read(self.address, -(-batch // BLOCK) * pixels * self.held_bytes, real, real, different)
 
     @property
     def held_bytes(self) -> int:
@@ -68,7 +78,10 @@ class Stream:
 def stream_of(activation: Activation, *, first_pixel: int = 0) -> Stream:
     """A feature map, from one of its pixels on."""
     address = activation.address + first_pixel * activation.pixel_bytes
-    return Stream(address, activation.pixel_bytes, activation.slab_bytes, turned=activation.turned)
+    padding = activation.pixel_bytes - HALF_BYTES * BLOCK * activation.channels
+    return Stream(
+        address, activation.pixel_bytes, activation.slab_bytes, turned=activation.turned, padding=padding
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,10 @@ class TilePass:
         """Whether blocks of samples follow each other without a gap or a ragged end, so that tiles may span them."""
         streams = (*self.loads, *self.stores)
         return self.batch % BLOCK == 0 and all(s.block_bytes == self.pixels * s.pixel_bytes for s in streams)
+
+    def reads(self) -> list[Read]:
+        """Every operand once."""
+        return [stream.read(self.batch, self.pixels) for stream in self.loads]
 
     def fits(self, tile: int, architecture: Architecture) -> bool:
         """Whether a tile of so many pixels fits the vector buffers."""
@@ -169,6 +186,7 @@ class TilePass:
         if self.joined:
             pixels, blocks = pixels * blocks, 1
         tile = self._tile_pixels(pixels, architecture, layer)
+        builder.reads(*self.reads())
         with builder.loop(blocks) as b, builder.loop(pixels // tile) as p:
             builder.add(*self._tile(_Nest(tile, ((p, tile),), self.batch % BLOCK, (b,)), architecture))
 

@@ -82,7 +82,8 @@ def emit_update(
     DoesNotFitError
         A word of input channels of one tap exceeds the vector or prune buffers.
     """
-    builder.add(*optimizer.loads())
+    optimizer.bring(builder)
+    builder.reads(*weights.reads())
     limit = _row_limit(weights, bool(backward), architecture, layer)
     for group in _tap_groups(*weights.shape[2:], backward):
         for span in _spans(weights, group, limit):

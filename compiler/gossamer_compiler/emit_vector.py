@@ -13,6 +13,7 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Pool
 from gossamer_compiler.hand_over import give_stored, wait_stored
+from gossamer_compiler.reads import Read, map_read, window_read
 from gossamer_compiler.sampled import Sampled, Tile, prune_tile, store_tile
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
@@ -82,6 +83,10 @@ class Pass:
     gives_stored: bool = False
     waits_stored: bool = False
 
+    def reads(self) -> list[Read]:
+        """Every input once."""
+        return [map_read(given) for given in dict.fromkeys(self.inputs.values())]
+
 
 def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, layer: str) -> None:
     """Append loads, operation and stores, tiled over pixels.
@@ -96,6 +101,7 @@ def emit_pass(builder: StageBuilder, work: Pass, architecture: Architecture, lay
     pixels = shape.pixels if ragged else shape.pixels * shape.batch_blocks
     tile = _tile_pixels(pixels, work, architecture, layer)
     size = tile * shape.pixel_bytes
+    builder.reads(*work.reads())
     with builder.loop(shape.batch_blocks if ragged else 1) as b_level, builder.loop(pixels // tile) as p_level:
         nest = _Nest(((b_level, shape.slab_bytes), (p_level, size)), ragged=ragged)
         builder.add(*_tile_instructions(work, size, nest, architecture))
@@ -325,6 +331,8 @@ def emit_pool(
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
     tile = next(size for size in range(min(limit, words), 0, -1) if words % size == 0)
+    pooled = target if operation.op in (VectorOp.MAX_POOL, VectorOp.AVG_POOL) else inputs[-1][1]
+    builder.reads(*(window_read(given, pooled, operation) for _, given in inputs))
     with builder.loop(target.batch_blocks) as b_level, builder.loop(words // tile) as c_level:
         base, addresses = 0, {}
         for place, (number, source) in enumerate(inputs):

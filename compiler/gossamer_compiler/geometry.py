@@ -16,7 +16,7 @@ from gossamer_models.program import Tensor
 from gossamer_models.roles import channel_chunk_words, gradient_chunk_words
 from gossamer_models.sparsity import Pattern, entries_in_last_word
 
-__all__ = ["ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm"]
+__all__ = ["ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm", "forward_taps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class GradientGemm:
 
     def macs(self) -> int:
         """Multiply-adds on real positions, of kept samples."""
-        y, x = (_forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
+        y, x = (forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
         positions = y.valid_pairs() * x.valid_pairs()
         pairs = self.source.channels // self.grouping.groups * self.gradient.channels
         samples = (self.gradient.batch_words - 1) * self.entries + self.last_entries
@@ -225,7 +225,7 @@ def forward_gemm(
     summed: bool = False,
 ) -> ChannelGemm:
     """FF of a convolution or linear layer."""
-    y, x = (_forward_taps(window, axis, source, target) for axis in (0, 1))
+    y, x = (forward_taps(window, axis, source, target) for axis in (0, 1))
     return ChannelGemm(source, target, y, x, pattern, grouping, summed)
 
 
@@ -241,7 +241,8 @@ def backward_phases(
                 yield y, x, ChannelGemm(gradient, target, y, x, pattern, grouping) if y.count and x.count else None
 
 
-def _forward_taps(window: Window, axis: int, source: Activation, target: Activation) -> Taps:
+def forward_taps(window: Window, axis: int, source: Activation, target: Activation) -> Taps:
+    """One axis of FF, 0 down or 1 across."""
     size, outputs = ((a.height, a.width)[axis] for a in (source, target))
     return Taps(
         count=window.kernel[axis], first=0, pitch=1,

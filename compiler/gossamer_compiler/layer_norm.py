@@ -10,6 +10,7 @@ from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, channel_su
 from gossamer_compiler.emit_vector import float_bits, load_parameters, store_parameters
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.reads import Read, vector_read
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
@@ -75,12 +76,18 @@ class LayerNormLayer:
         words = self.vectors * self.channels
         return load_parameters(self.parameters[0].address, words, self.place + 2 * self.channels, last_one=True)
 
+    @property
+    def _read_parameters(self) -> Read:
+        real = self.vectors * self.source.channels
+        return vector_read(self.parameters[0].address, self.vectors * self.channels, real)
+
     def _pass(self, operations: list[Operation], loads: list[Stream], stores: list[Stream]) -> TilePass:
         return TilePass(operations, loads, stores, self.source.batch, self.source.pixels)
 
     def feed_forward(self) -> list[StageProgram]:
         """Result, normalised map and deviations."""
         builder = StageBuilder()
+        builder.reads(self._read_parameters)
         builder.add(self._load_parameters)
         work = Operation(
             self._vector(VectorOp.LAYER_NORM), {0: 0}, {0: 0, 1: 1, 2: 2}, self.elements, waits_parameters=True
@@ -103,7 +110,8 @@ class LayerNormLayer:
         ]  # fmt: skip
         loads = [stream_of(gradient), stream_of(self.normalised), self._rows]
         stores = [stream_of(new_gradient(self.node.sources[0]))]
-        return Companion((self._load_parameters,), self._pass(work, loads, stores), self._store_sums())
+        brought = (self._read_parameters,)
+        return Companion((self._load_parameters,), self._pass(work, loads, stores), self._store_sums(), brought=brought)
 
     def _store_sums(self) -> tuple[Vector | Store, ...]:
         """The sums of g x are gamma's gradient, those of g beta's."""
@@ -122,7 +130,7 @@ class LayerNormLayer:
     def update(self, optimizer: Optimizer) -> StageProgram | None:
         """New scale and shift."""
         builder = StageBuilder()
-        builder.add(*optimizer.loads())
-        words = self.vectors * self.channels
+        optimizer.bring(builder)
+        words = self.vectors * self.channels, self.vectors * self.source.channels
         emit_vector_update(builder, optimizer, self.parameters, words, self.architecture, self.node.name)
         return builder.finish(self.node.name, "update")

@@ -9,6 +9,7 @@ from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Loss
 from gossamer_compiler.loss_scale import ScaleState
+from gossamer_compiler.reads import map_read, vector_read
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
@@ -52,12 +53,13 @@ def emit_loss(
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
     if isinstance(loss_scale, ScaleState):
-        builder.add(*loss_scale.loads())
+        loss_scale.bring(builder)
         scale = {"flags": int(VectorFlag.SCALED), "parameter": loss_scale.by_batch}
     else:
         scale = {"scalar0": float_bits(loss_scale / logits.batch)}
     blocks, words = merge(plain(size // 2, 2, 2)), merge(plain(BLOCK, 4, 4))
     ragged = logits.batch % BLOCK
+    builder.reads(map_read(logits), vector_read(labels.address, samples, logits.batch))
     with builder.loop(logits.batch_blocks) as level:
         load_steps = (step(Load, "mem_base", level, size),), (step(Load, "mem_base", level, 4 * BLOCK),)
         store_steps = (step(Store, "mem_base", level, size),), (step(Store, "mem_base", level, 4 * BLOCK),)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.emit_vector import float_bits, load_parameters, store_parameters
 from gossamer_compiler.found import OBEYS
-from gossamer_models.isa.instructions import Load, Vector, VectorOp
+from gossamer_compiler.reads import Read
+from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.loss_scale import SCALE_BOUND, STATE_CHANNELS, STATE_TENSOR, STATE_VECTORS, LossScale
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
@@ -38,16 +39,22 @@ class ScaleState:
         """Word of 1 / scale in PRM."""
         return 2 * STATE_CHANNELS
 
-    def loads(self, *, last_one: bool = False) -> tuple[Load, ...]:
-        """Bring the state to PRM; the load behind it gives the token, unless this is the last one."""
-        return (load_parameters(self.tensor.address, STATE_VECTORS * STATE_CHANNELS, 0, last_one=last_one),)
+    def bring(self, builder: StageBuilder, *, alone: bool = False) -> None:
+        """Append what brings the state to PRM; the load behind it gives the token, unless it comes `alone`.
+
+        Of all that lies there other loads' operations use one number.
+        """
+        words = STATE_VECTORS * STATE_CHANNELS
+        used = 4 * (words if alone else 1)
+        builder.reads(Read(self.tensor.address, 4 * words, 4 * words, used, used))
+        builder.add(load_parameters(self.tensor.address, words, 0, last_one=alone))
 
     def step(self, layer: str) -> StageProgram:
         """Stage at the end of a step: the scale of the next one."""
         builder, rule = StageBuilder(), self.rule
         scalars = (rule.growth_factor, rule.backoff_factor, float(rule.growth_interval), SCALE_BOUND)
+        self.bring(builder, alone=True)
         builder.add(
-            *self.loads(last_one=True),
             Vector(
                 wait=S.PRM_FULL | S.VOUT_FREE, signal=S.VOUT_FULL, op=VectorOp.LOSS_SCALE, count=STATE_CHANNELS,
                 channels=STATE_CHANNELS, modifiers=(), **OBEYS,

@@ -16,7 +16,7 @@ from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import LOOP_LEVELS, MAX_DIMS, Format, Instruction, Load
 from gossamer_models.isa.loops import resolve
-from gossamer_models.layouts import BLOCK, blocks_of
+from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.vector import vector_cycles
 
@@ -142,7 +142,7 @@ def product_actions(
         (instruction_actions(array, _at(emitter.vector(3), 0)), tiles),
         *((instruction_actions(array, _at(gemm, 0)), tiles) for gemm in emitter.gemms(3)),
     ]
-    results = 16 * product.batch * product.heads * product.rows * blocks_of(product.columns, product.word) * BLOCK
+    results = 16 * product.result_elements(array, mapping.lj)
     counted.append((Actions(vector_out_read_bits=results, dram_write_bits=results), 1))
     if epilogue.probabilities is not None:
         written = 16 * tiles * mapping.results(product, array) * array.columns

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from gossamer_compiler.applied import Applied
+from gossamer_compiler.applied import Applied, factor_words
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
 from gossamer_compiler.emit_channels import emit_channel_gemm, emit_zero_phase
@@ -17,6 +17,8 @@ from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.objective import Choice
 from gossamer_compiler.optimizer import Optimizer, emit_vector_update
+from gossamer_compiler.product_reads import channel_reads, gradient_reads, reached_by_any, turned_reads
+from gossamer_compiler.reads import Read, vector_read
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.statistics import ColumnVectors, Statistics
 from gossamer_compiler.turned import TurnedMapping
@@ -71,6 +73,7 @@ class FeedForward:
     ) -> StageProgram:
         """The stage; `beside` appends what runs while the array works, if the product is one tile."""
         builder = StageBuilder()
+        builder.reads(*self._reads(architecture))
         emit_channel_gemm(
             builder, self.gemm, self.choice.mapping, self.stream, architecture,
             bias=None if self.bias is None else self._load_bias(self.bias, architecture, layer), relu=self.relu,
@@ -82,6 +85,20 @@ class FeedForward:
             layer, "ff", dataflow=_dataflow(self.choice.mapping), sparsity=_text(self.gemm.pattern),
             macs=self.gemm.macs(), macs_dense=dense.macs(), schedules=(self.choice.schedule,),
         )  # fmt: skip
+
+    def _reads(self, architecture: Architecture) -> list[Read]:
+        gemm, mapping, applied, real = self.gemm, self.choice.mapping, self.applied, self.gemm.target.channels
+        inputs = () if applied is None else applied.inputs
+        reads = channel_reads(gemm, mapping, self.stream, architecture.array, inputs)
+        if applied is not None and applied.normalisation is not None:
+            factors = applied.normalisation
+            reads.append(vector_read(factors.factors, factor_words(factors), 2 * gemm.source.channels))
+        padded = ColumnVectors.of(gemm, mapping, architecture).channels
+        if self.bias is not None:
+            reads.append(vector_read(self.bias.address, padded, real))
+        if self.statistics is not None:
+            reads.append(vector_read(self.statistics.normalisation.affine, 2 * padded, 2 * real))
+        return reads
 
     def _load_bias(self, bias: Tensor, architecture: Architecture, layer: str) -> Load:
         """Bring the bias into PRM, each channel where its column reads it."""
@@ -108,12 +125,15 @@ class BackPropagation:
         builder = StageBuilder()
         macs = macs_dense = 0
         choices: list[Choice[ChannelMapping]] = []
+        pixels = reached_by_any([phase.gemm for phase in self.phases if phase.gemm is not None])
         any_gemm = next(phase.gemm for phase in self.phases if phase.gemm is not None)
         for phase in self.phases:
             if phase.gemm is None or phase.choice is None or phase.stream is None:
                 emit_zero_phase(builder, phase.y, phase.x, any_gemm)
                 continue
-            emit_channel_gemm(builder, phase.gemm, phase.choice.mapping, phase.stream, architecture)
+            mapping = phase.choice.mapping
+            builder.reads(*channel_reads(phase.gemm, mapping, phase.stream, architecture.array, pixels=pixels))
+            emit_channel_gemm(builder, phase.gemm, mapping, phase.stream, architecture)
             macs += phase.gemm.macs()
             macs_dense += dataclasses.replace(phase.gemm, pattern=DENSE).macs()
             choices.append(phase.choice)
@@ -153,12 +173,15 @@ class TurnedBackPropagation:
         builder = StageBuilder()
         gemms: list[ChannelGemm] = []
         choices: list[Choice[TurnedMapping]] = []
+        pixels = reached_by_any([phase.gemm for phase in self.phases if phase.gemm is not None])
         any_gemm = next(phase.gemm for phase in self.phases if phase.gemm is not None)
         for phase in self.phases:
             if phase.gemm is None or phase.choice is None:
                 emit_zero_phase(builder, phase.y, phase.x, any_gemm)
                 continue
-            emit_turned_gemm(builder, phase.gemm, phase.choice.mapping, self.weights, self.pruned, architecture)
+            mapping = phase.choice.mapping
+            builder.reads(*turned_reads(phase.gemm, mapping, self.weights, self.pruned, architecture.array, pixels))
+            emit_turned_gemm(builder, phase.gemm, mapping, self.weights, self.pruned, architecture)
             gemms.append(phase.gemm)
             choices.append(phase.choice)
         flows = dict.fromkeys(f"os {choice.mapping.li}x{choice.mapping.lj}, turned" for choice in choices)
@@ -188,6 +211,7 @@ class WeightGradient:
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
         builder = StageBuilder()
+        builder.reads(*gradient_reads(self.gemm, self.choice.mapping, architecture.array))
         emit_gradient_gemm(builder, self.gemm, self.choice.mapping, architecture, self.companions)
         if self.apart is not None:
             emit_companion(builder, self.apart, architecture, layer)
@@ -224,7 +248,7 @@ class Update:
             layer,
         )  # fmt: skip
         if self.bias:
-            words = self.bias[0].size_bytes // 4
+            words = self.bias[0].size_bytes // 4, self.weights.shape[0]
             emit_vector_update(builder, self.optimizer, self.bias, words, architecture, layer)
         return builder.finish(layer, "update")
 

@@ -11,6 +11,7 @@ from gossamer_compiler.emit_vector import Pass, float_bits, load_parameters, sto
 from gossamer_compiler.found import SETS
 from gossamer_compiler.graph import Chain
 from gossamer_compiler.optimizer import Optimizer
+from gossamer_compiler.reads import Read, vector_read
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Normalisation, norm_forward
@@ -58,12 +59,18 @@ class _Places:
 
 @dataclass(frozen=True, slots=True)
 class BackwardPasses:
-    """Sums in a first pass, gradients in a second, and the instructions in front of each."""
+    """Sums in a first pass, gradients in a second, and the instructions in front of each.
+
+    Members
+    -------
+    brought : what the loads in front of the first one read.
+    """
 
     before: tuple[Instruction, ...]
     sums: Pass | None
     between: tuple[Instruction, ...]
     gradient: Pass
+    brought: tuple[Read, ...] = ()
 
 
 class ChainLayer:
@@ -134,15 +141,17 @@ class ChainLayer:
             inputs[1] = self.residual
         passes: list[Companion] = []
         before: tuple[Instruction, ...] = ()
+        brought: tuple[Read, ...] = ()
         if self.normalisation is not None:
             flags |= VectorFlag.AFFINE
             if factors:
                 words = 2 * self.places.channels
                 before = (load_parameters(self.normalisation.factors, words, self.places.norm, last_one=True),)
+                brought = (self._read(self.normalisation.factors, 2),)
             else:
                 passes.append(self._statistics(self.normalisation))
         work = Pass(VectorOp.APPLY, flags, inputs, (self.target,), self.places.norm, waits_parameters=bool(before))
-        passes.append(Companion(before, work))
+        passes.append(Companion(before, work, brought=brought))
         return self._book.stage(Passes(tuple(passes)), self.node.name, "ff")
 
     def applied(self, *, stored: bool) -> Applied:
@@ -161,11 +170,16 @@ class ChainLayer:
                 norm_forward(wanted, places.channels, (places.sums, places.affine, places.norm)),
                 store_parameters(wanted.factors, 4 * places.channels, places.norm),
             ),
+            brought=(self._read(wanted.affine, 2),),
         )
+
+    def _read(self, place: int, vectors: int) -> Read:
+        """Vectors of the channels."""
+        return vector_read(place, vectors * self.places.channels, vectors * self.source.channels)
 
     def back_propagate(self, passes: "BackwardPasses") -> StageProgram:
         """Sums in a first pass, gradients of input and residual in a second."""
-        sums = [] if passes.sums is None else [Companion(passes.before, passes.sums)]
+        sums = [] if passes.sums is None else [Companion(passes.before, passes.sums, brought=passes.brought)]
         work = Passes((*sums, Companion(passes.between, passes.gradient)))
         return self._book.stage(work, self.node.name, "bp")
 
@@ -201,6 +215,7 @@ class ChainLayer:
             Pass(VectorOp.REDUCE, sums, inputs, parameter=places.sums),
             self._factors(),
             Pass(VectorOp.GRADIENT, flags | VectorFlag.AFFINE, inputs, outputs, places.gradient, sampled=sampled),
+            (self._read(self.norm.address, 4),),
         )
 
     def _factors(self) -> tuple[Instruction, ...]:
@@ -219,7 +234,8 @@ class ChainLayer:
         """New scale and shift; None without a normalisation."""
         if self.norm is None:
             return None
-        work = VectorUpdate(optimizer, tuple(self.parameters), 2 * self.places.channels)
+        words = 2 * self.places.channels, 2 * self.source.channels
+        work = VectorUpdate(optimizer, tuple(self.parameters), words)
         return self._book.stage(work, self.node.name, "update")
 
 
@@ -232,6 +248,6 @@ def beside(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) 
     chained = [dataclasses.replace(work, gives_stored=True, waits_stored=n > 0) for n, work in enumerate(sums)]
     return [
         *(Companion((), work) for work in chained),
-        Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums))),
+        Companion(passes.before, dataclasses.replace(statistics, waits_stored=bool(sums)), brought=passes.brought),
         Companion(passes.between, passes.gradient, share=max(1, 3 - len(sums)) if sums else 1),
     ]

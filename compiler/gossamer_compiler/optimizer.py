@@ -9,6 +9,7 @@ from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import float_bits
 from gossamer_compiler.found import OBEYS
 from gossamer_compiler.loss_scale import ScaleState
+from gossamer_compiler.reads import vector_read
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
@@ -48,9 +49,10 @@ class Optimizer:
     sr_ste: float = 0.0
     obeys: bool = True
 
-    def loads(self) -> tuple[Load, ...]:
-        """What a stage's first load of masters stands behind."""
-        return self.loss_scale.loads() if isinstance(self.loss_scale, ScaleState) else ()
+    def bring(self, builder: StageBuilder) -> None:
+        """Append what a stage's first load of masters stands behind."""
+        if isinstance(self.loss_scale, ScaleState):
+            self.loss_scale.bring(builder)
 
 
 def update_rule(optimizer: Optimizer) -> dict[str, int]:
@@ -69,7 +71,7 @@ def emit_vector_update(
     builder: StageBuilder,
     optimizer: Optimizer,
     tensors: Sequence[Tensor],
-    words: int,
+    words: tuple[int, int],
     architecture: Architecture,
     layer: str,
 ) -> None:
@@ -78,32 +80,34 @@ def emit_vector_update(
     Parameters
     ----------
     tensors : masters, momentum and gradient.
-    words : elements of each.
+    words : elements of each, and those of them that stand for a channel.
 
     Raises
     ------
     DoesNotFitError
         The vectors exceed the vector buffers.
     """
-    size = architecture.vector.align(4 * words)
+    padded, real = words
+    size = architecture.vector.align(4 * padded)
     bound = min(architecture.buffers.vector_in_bytes // 3, architecture.buffers.vector_out_bytes * 2 // 5)
     if size > bound:
         raise DoesNotFitError(
             f"layer {layer!r}: its channel parameters exceed the vector buffers", size, bound, "bytes",
             "raise buffers.vector_in_bytes and vector_out_bytes",
         )  # fmt: skip
+    builder.reads(*(vector_read(tensor.address, padded, real) for tensor in tensors))
     for place, tensor in enumerate(tensors):
         builder.add(
             Load(
                 wait=S.VIN_FREE if place == 0 else 0, signal=S.VIN_FULL if place == 2 else 0,
                 advance=Advance.VIN if place == 2 else 0, buffer=Buffer.VIN, format=Format.FP32,
-                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(padded, 4, 4)),
             )
         )  # fmt: skip
     builder.add(
         Vector(
             wait=S.VIN_FULL | S.VOUT_FREE, signal=S.VIN_FREE | S.VOUT_FULL, advance=Advance.VIN | Advance.VOUT,
-            op=VectorOp.UPDATE, format=Format.FP32, count=words, source1=size, source2=2 * size, target1=size,
+            op=VectorOp.UPDATE, format=Format.FP32, count=padded, source1=size, source2=2 * size, target1=size,
             target2=2 * size, modifiers=(), **update_rule(dataclasses.replace(optimizer, sr_ste=0.0)),
         )
     )  # fmt: skip
@@ -112,6 +116,6 @@ def emit_vector_update(
             Store(
                 wait=S.VOUT_FULL if place == 0 else 0, signal=S.VOUT_FREE if place == 1 else 0,
                 advance=Advance.VOUT if place == 1 else 0, buffer=Buffer.VOUT, format=Format.FP32,
-                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(words, 4, 4)),
+                mem_base=tensor.address, buf_base=place * size, dims=merge(plain(padded, 4, 4)),
             )
         )  # fmt: skip

@@ -5,6 +5,7 @@ from gossamer_compiler.builder import StageBuilder, stored
 from gossamer_compiler.emit_channels import emit_channel_gemm
 from gossamer_compiler.geometry import Window, forward_gemm
 from gossamer_compiler.mapping import map_channels
+from gossamer_compiler.product_reads import channel_reads
 from gossamer_compiler.weight_stream import stream_of
 from gossamer_models.architecture import Architecture
 from gossamer_models.program import MemoryImage, Program, Tensor
@@ -35,8 +36,9 @@ def compile_product(i: int, r: int, j: int, pattern: Pattern, architecture: Arch
     layout = stream_of(gemm, mapping, architecture, Tensor("", 0, 0, "entries", ()))
     shape = (layout.j_tiles, layout.words, layout.entries, layout.lj, layout.columns)
     tensor = memory.allocate("b", 3 * layout.j_tiles * layout.tile_entries, "entries", shape)
-    builder = StageBuilder()
-    emit_channel_gemm(builder, gemm, mapping, stream_of(gemm, mapping, architecture, tensor), architecture)
+    builder, stream = StageBuilder(), stream_of(gemm, mapping, architecture, tensor)
+    builder.reads(*channel_reads(gemm, mapping, stream, architecture.array))
+    emit_channel_gemm(builder, gemm, mapping, stream, architecture)
     stage = builder.finish(
         "product", "ff", dataflow=f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}",
         sparsity="dense" if pattern.is_dense else str(pattern), macs=gemm.macs(), macs_dense=i * r * j,

@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from gossamer_compiler import emit_tiles
+from gossamer_compiler.reads import Read
 from gossamer_compiler.statistics import Normalisation
 from gossamer_models.architecture import Architecture
 from gossamer_models.copies import copied
@@ -33,8 +34,8 @@ from gossamer_models.program import PAGE_BYTES, StageProgram, Tensor
 __all__ = ["StageBook", "Work", "stage_book"]
 
 _ADDRESSES: Final[dict[type, tuple[str, ...]]] = {
-    Tensor: ("address",), Normalisation: ("affine", "factors"), emit_tiles.Stream: ("address",), Load: ("mem_base",),
-    Store: ("mem_base",),
+    Tensor: ("address",), Read: ("place",), Normalisation: ("affine", "factors"), emit_tiles.Stream: ("address",),
+    Load: ("mem_base",), Store: ("mem_base",),
 }  # fmt: skip
 _LABELS: Final[dict[type, str]] = {Tensor: "name"}
 _TOGETHER: Final = frozenset({"weights", "grouped"})

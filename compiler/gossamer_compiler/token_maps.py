@@ -10,6 +10,7 @@ from gossamer_compiler.emit_tiles import Operation, Stream, TilePass, channel_su
 from gossamer_compiler.emit_vector import store_parameters
 from gossamer_compiler.graph import TokenStep
 from gossamer_compiler.optimizer import Optimizer, update_rule
+from gossamer_compiler.reads import HALF_BYTES, SINGLE_BYTES
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
 from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
@@ -72,7 +73,8 @@ class TokensLayer:
             *plain(self.channels // BLOCK, 2 * BLOCK, BLOCK_BYTES),
         )
         address = self.copies[part].address + 2 * token * self.channels
-        return Stream(address, 2 * self.channels, 0, Format.FP16, (held, self.target.pixel_bytes))
+        padding = HALF_BYTES * BLOCK * (self.channels - self.target.channels)
+        return Stream(address, 2 * self.channels, 0, Format.FP16, (held, self.target.pixel_bytes), padding=padding)
 
     def feed_forward(self) -> list[StageProgram]:
         """The learnt token of all samples, then the others, each plus its position."""
@@ -126,6 +128,8 @@ class TokensLayer:
 
     def _sums_of(self, builder: StageBuilder, gradient: Activation, start: int, tokens: int, place: int) -> None:
         size, ragged = tokens * self.channels, self.target.batch % BLOCK
+        # Parts of a map lie apart: each is an operand of its own.
+        builder.reads(stream_of(gradient, first_pixel=start).read(self.target.batch, tokens))
         with builder.loop(gradient.batch_blocks) as level:
             modifiers = [
                 first(Vector, "flags", [level], 0), last(Vector, "size", [level], 1),
@@ -167,11 +171,15 @@ class TokensLayer:
         if not self.tokens:
             return None
         builder = StageBuilder()
-        builder.add(*optimizer.loads())
+        optimizer.bring(builder)
         fields = update_rule(dataclasses.replace(optimizer, sr_ste=0.0))
         rule = Vector(op=VectorOp.UPDATE, format=Format.FP32, modifiers=(), **fields)
         for part, count in self.tokens.items():
-            masters = [Stream(tensor.address, 4 * self.channels, 0, Format.FP32) for tensor in self.masters[part]]
+            padding = SINGLE_BYTES * (self.channels - self.target.channels)
+            masters = [
+                Stream(tensor.address, 4 * self.channels, 0, Format.FP32, padding=padding)
+                for tensor in self.masters[part]
+            ]
             copy = Stream(self.copies[part].address, 2 * self.channels, 0)
             work = Operation(rule, {0: 0, 1: 1, 2: 2}, {0: 0, 1: 1, 2: 2}, self.channels)
             part_pass = TilePass([work], masters, [*masters[:2], copy], BLOCK, count)

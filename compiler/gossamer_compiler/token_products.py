@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from gossamer_compiler.activations import BLOCK_BYTES, Activation
 from gossamer_compiler.dims import Digit, merge, plain, refine
+from gossamer_compiler.reads import HALF_BYTES, Read
 from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dataflow, Dim
-from gossamer_models.layouts import BLOCK, words_of
+from gossamer_models.layouts import BLOCK, blocks_of, words_of
 from gossamer_models.roles import channel_chunk_words
 
 __all__ = ["ROW_BYTES", "Heads", "Product", "ProductMapping", "store_dims"]
@@ -104,6 +105,38 @@ class Product:
     def macs(self) -> int:
         """Multiply-adds on real samples, tokens and channels."""
         return self.batch * self.heads * self.rows * self.columns * self.depth
+
+    def tiled_columns(self, array: Array, lj: int) -> int:
+        """Columns of the tiles that cover a matrix, Lj interleaved."""
+        width = array.columns * lj
+        return -(-self.columns // width) * width
+
+    def result_elements(self, array: Array, lj: int) -> int:
+        """Elements of all matrices that transfers of results move: columns that fill words, as far as tiles reach."""
+        columns = min(blocks_of(self.columns, self.word) * BLOCK, self.tiled_columns(array, lj))
+        return self.batch * self.heads * self.rows * columns
+
+    def reads(self, array: Array, lj: int, probabilities: Heads | None) -> list[Read]:
+        """Both operands once, and what the gradient of a softmax reads."""
+        rows, depth, columns = self.row_blocks(array) * array.rows, self.words * self.word, self.columns
+        a = self._loaded(self.a, rows, depth, channels_first=self.turned_a)
+        b = self._loaded(self.b, self.tiled_columns(array, lj), depth, channels_first=not self.turned_b)
+        operands = [(self.a, a, self.rows * self.depth), (self.b, b, columns * self.depth)]
+        samples = self.out.map.batch_blocks * BLOCK * self.heads
+        found = [(held, samples * loaded, real) for held, loaded, real in operands]
+        if probabilities is not None:
+            found.append((probabilities, self.result_elements(array, lj), self.rows * columns))
+        reads = []
+        for held, loaded, real in found:
+            size = HALF_BYTES * self.batch * self.heads * real
+            reads.append(Read(held.address, HALF_BYTES * loaded, size, size, size))
+        return reads
+
+    @staticmethod
+    def _loaded(heads: Heads, outer: int, depth: int, *, channels_first: bool) -> int:
+        """Elements of a matrix that a load brings, bounded by the map's tokens and the head's channels."""
+        channels, tokens = (outer, depth) if channels_first else (depth, outer)
+        return min(channels, heads.blocks * BLOCK) * min(tokens, heads.map.pixels)
 
     def row_blocks(self, array: Array) -> int:
         """Blocks of R rows that cover the result."""

@@ -31,16 +31,17 @@ class VectorUpdate:
 
     Members
     -------
-    tensors : masters, momentum and gradient, ``words`` elements each.
+    tensors : masters, momentum and gradient.
+    words : elements of each, and those of them that stand for a channel.
     """
 
     optimizer: Optimizer
     tensors: tuple[Tensor, ...]
-    words: int
+    words: tuple[int, int]
 
     def emit(self, architecture: Architecture, layer: str) -> StageProgram:
         """The stage."""
         builder = StageBuilder()
-        builder.add(*self.optimizer.loads())
+        self.optimizer.bring(builder)
         emit_vector_update(builder, self.optimizer, self.tensors, self.words, architecture, layer)
         return builder.finish(layer, "update")

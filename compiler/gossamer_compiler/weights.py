@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from gossamer_compiler.reads import SINGLE_BYTES, Read, vector_read
 from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import PruneMode
 from gossamer_models.layouts import BLOCK
@@ -81,6 +82,13 @@ class Weights:
     rule: PruneRule
     word: int
     halves: Tensor | None = None
+
+    def reads(self) -> list[Read]:
+        """Masters, momentum and gradient once; what lies beside the diagonal of a bundle is no weight."""
+        c_out, c_in, kh, kw = self.shape
+        words, real = self.master.size_bytes // SINGLE_BYTES, c_out * c_in * kh * kw // self.grouping.groups
+        tensors = self.master, self.momentum, self.gradient
+        return [vector_read(tensor.address, words, real) for tensor in tensors]
 
     @property
     def word_blocks(self) -> int:

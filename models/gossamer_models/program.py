@@ -13,6 +13,7 @@ from gossamer_models.isa.instructions import MODELLED_OPERATIONS, Dataflow, Gemm
 from gossamer_models.isa.tokens import Semaphore
 from gossamer_models.layouts import BLOCK
 from gossamer_models.placement import unplaced
+from gossamer_models.reads import Reads
 from gossamer_models.recorded import SweepCounts
 
 PAGE_BYTES: Final = 4096
@@ -76,6 +77,7 @@ class StageProgram:
     macs_dense : multiply-adds that the same stage takes without N:M.
     beside : layer whose BP runs while this stage's GEMMs do; none if empty.
     schedules : of its products, in order.
+    reads : what it reads from DRAM, from shapes and schedules; None where no compiler says so.
     """
 
     layer: str
@@ -88,6 +90,7 @@ class StageProgram:
     macs_dense: int = 0
     beside: str = ""
     schedules: tuple[Schedule, ...] = ()
+    reads: Reads | None = None
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from gossamer_models.energy_model import EnergyModel, energy_model
 from gossamer_models.errors import GossamerError
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program, Schedule, StageProgram
+from gossamer_models.reads import NO_READS, Reads
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 
 __all__ = ["Comparison", "ConservationError", "Row", "RunReport", "Totals", "compare", "report_run"]
@@ -50,6 +51,7 @@ class Row:
     beside : layer whose BP runs in the same stage; empty if none.
     energy : joules per component; None without a table.
     schedules : of the stage's products, and the searches that chose them.
+    reads : what it reads from DRAM.
     """
 
     layer: str
@@ -61,6 +63,7 @@ class Row:
     ledger: Ledger
     energy: Mapping[str, float] | None = None
     schedules: tuple[Schedule, ...] = ()
+    reads: Reads = NO_READS
 
     @property
     def key(self) -> tuple[str, str]:
@@ -82,6 +85,7 @@ class RunReport:
     actions : what the whole run did, counted.
     energy : joules per component; None without a table.
     prune_cycles : of the prune engine, hidden behind others or not.
+    reads : what it reads from DRAM.
     """
 
     program: str
@@ -91,6 +95,7 @@ class RunReport:
     actions: Actions = NO_ACTIONS
     energy: Mapping[str, float] | None = None
     prune_cycles: int = 0
+    reads: Reads = NO_READS
 
     @property
     def machine_cycles(self) -> int:
@@ -175,8 +180,8 @@ def report_run(
     Raises
     ------
     ConservationError
-        A ledger does not sum to its cycles, a figure is negative, an array does more than it can, or the stages are
-        not those of the program.
+        A ledger does not sum to its cycles, a figure is negative, an array does more than it can, loads bring other
+        bytes than the stage's parts say, or the stages are not those of the program.
     """
     names = [(stage.layer, stage.stage) for stage in program.stages]
     if names != [(stage.layer, stage.stage) for stage in timing.stages]:
@@ -197,7 +202,8 @@ def report_run(
         components,
     )
     prune_cycles = sum(stage.busy_cycles.get(Engine.PRUNE, 0) for stage in timing.stages)
-    return RunReport(program.name, totals, timing.ledger, rows, actions, components, prune_cycles)
+    reads = sum((row.reads for row in rows), NO_READS)
+    return RunReport(program.name, totals, timing.ledger, rows, actions, components, prune_cycles, reads)
 
 
 def _row(
@@ -205,6 +211,7 @@ def _row(
 ) -> Row:
     _check(stage, timing, architecture)
     _check_actions(stage, timing)
+    reads = _checked_reads(stage, timing)
     components = None if energy is None else energy.components(timing.actions)
     dram_bytes = timing.bytes_read + timing.bytes_written
     totals = _totals(timing.cycles, stage.macs, dram_bytes, architecture, clock_hz, components)
@@ -218,7 +225,24 @@ def _row(
         timing.ledger,
         components,
         stage.schedules,
+        reads,
     )
+
+
+def _checked_reads(stage: StageProgram, timing: StageTiming) -> Reads:
+    """What the compiler says that the stage reads: as much as the simulator counted, load by load."""
+    where, reads = f"{stage.layer} {stage.stage}", stage.reads
+    if reads is None:
+        raise ConservationError(f"{where}: nothing says what its loads bring")
+    for name, value in reads.as_dict().items():
+        if value < 0:
+            raise ConservationError(f"{where}: {value} bytes of its reads are {name}")
+    if reads.total != timing.bytes_read:
+        parts = ", ".join(f"{value} {name}" for name, value in reads.as_dict().items())
+        raise ConservationError(
+            f"{where}: its loads bring {timing.bytes_read} bytes, by shapes and schedule {reads.total} ({parts})"
+        )
+    return reads
 
 
 def _check_actions(stage: StageProgram, timing: StageTiming) -> None:

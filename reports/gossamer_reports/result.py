@@ -79,6 +79,7 @@ def simulation_result(
         "area": None if area is None else area.as_dict(),
         "actions": comparison.run.actions.as_dict(),
         "ledger": comparison.run.ledger.as_dict(),
+        "dram_reads": comparison.run.reads.as_dict(),
         "schedule": schedule,
         "fairness": fairness,
         "baseline": _baseline(comparison.baseline),
@@ -115,6 +116,7 @@ def _baseline(run: RunReport) -> Result:
         "energy_components": _components(run),
         "actions": run.actions.as_dict(),
         "ledger": run.ledger.as_dict(),
+        "dram_reads": run.reads.as_dict(),
         "layers": [_layer(row) for row in run.rows],
     }
 
@@ -138,6 +140,7 @@ def _layer(row: Row) -> Result:
             for schedule in row.schedules
         ],
         "ledger": row.ledger.as_dict(),
+        "dram_reads": row.reads.as_dict(),
     }
 
 

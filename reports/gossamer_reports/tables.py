@@ -13,8 +13,8 @@ from gossamer_reports.energy import energy_line
 from gossamer_reports.result import Result
 
 __all__ = [
-    "TOP_ROWS", "fairness_line", "headline_table", "layer_table", "ledger_table", "print_simulation", "resource_table",
-    "schedule_line", "verification_line",
+    "TOP_ROWS", "fairness_line", "headline_table", "layer_table", "ledger_table", "print_simulation", "reads_line",
+    "resource_table", "schedule_line", "verification_line",
 ]  # fmt: skip
 
 TOP_ROWS = 12
@@ -170,6 +170,7 @@ def _notes(result: Result) -> str:
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
         *_differences(result["workload"]),
+        reads_line(result),
         schedule_line(result),
         fairness_line(result),
         energy_line(result),
@@ -182,6 +183,18 @@ def _differences(workload: Result) -> Iterable[str]:
     """In what methods are others than the published ones."""
     methods = {use["title"]: use["differs"] for use in (workload["baseline"], workload["training"])}
     return (f"{title} as simulated: {differs}" for title, differs in methods.items() if differs)
+
+
+def reads_line(result: Result) -> str:
+    """What the bytes read from DRAM are for, of the run and of its baseline."""
+    both = result["workload"]["training"], result["workload"]["baseline"]
+    parts = zip(both, (result["dram_reads"], result["baseline"]["dram_reads"]), strict=True)
+    return "DRAM reads, " + "; ".join(f"{_method_name(use)}: {_read_shares(reads)}" for use, reads in parts)
+
+
+def _read_shares(reads: Mapping[str, int]) -> str:
+    total = max(1, sum(reads.values()))
+    return ", ".join(f"{size / total:.1%} {part}" for part, size in reads.items())
 
 
 def schedule_line(result: Result) -> str:

@@ -13,6 +13,20 @@ COMPILER_FAULTS = (
         "tests/system/test_loaded_bytes.py::test_whole_blocks[maxpool-None]",
     ),
     Fault(
+        "a run accepts tiles that load a row of pixels which their windows do not reach",
+        "compiler/gossamer_compiler/emit_channels.py",
+        "plain(y.extent(self.mapping.rows), source.row_bytes",
+        "plain(y.extent(self.mapping.rows) + 1, source.row_bytes",
+        "tests/system/test_reads.py::test_residuals_and_transformers[maxpool]",
+    ),
+    Fault(
+        "rows between the windows of a stride count as used",
+        "compiler/gossamer_compiler/swept.py",
+        "if taps.step <= taps.count:",
+        "if taps.step:",
+        "tests/compiler/test_reads.py::test_gradient_on_paper",
+    ),
+    Fault(
         "inputs that stay leave with the last tile and not with the last block of columns",
         "compiler/gossamer_compiler/emit_channels.py",
         "passes, stays, loops = (b, a, [j_level])",

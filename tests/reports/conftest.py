@@ -9,12 +9,14 @@ from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import MemoryImage, Program, StageProgram
+from gossamer_models.reads import Reads
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 from gossamer_models.workload import MethodUse, Training, Workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import simulation_result
 
 FAIR = {"taken": 0, "kept": 0, "differing": 0, "replayed": 0, "beaten": list[Any]()}
+READS = Reads(compulsory=320, refetched=256, padding=48, unused=16)
 Run = tuple[Program, SimResult]
 
 
@@ -42,7 +44,8 @@ def _append(
     ledger = Ledger(
         ideal=ideal, padding=ideal // 10, drain=7 if macs else 0, fill=20 if macs else 0, dram=300, vector=40, barrier=8
     )
-    stages.append(StageProgram(layer, stage, (), (), "os" if macs else "-", sparsity, macs, dense))
+    dataflow = "os" if macs else "-"
+    stages.append(StageProgram(layer, stage, (), (), dataflow, sparsity, macs, dense, reads=READS))
     start = sum(timing.cycles for timing in timings)
     actions = Actions(macs=macs, dram_read_bits=8 * 640, dram_write_bits=8 * 64)
     timings.append(

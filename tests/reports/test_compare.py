@@ -10,9 +10,10 @@ from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
+from gossamer_models.reads import Reads
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 from gossamer_reports.compare import Comparison, ConservationError, compare, report_run
-from tests.reports.conftest import Run
+from tests.reports.conftest import READS, Run
 
 # Layer n has 16,000 (n + 1) multiply-adds in each of FF, BP and WU: 1,000 (n + 1) cycles on 16 elements. Sparse FF and
 # BP have a quarter. Ten percent of padding come on top, 7 cycles of drain, 20 of fill, and 348 cycles outside the
@@ -33,6 +34,7 @@ def test_totals(comparison: Comparison) -> None:
     assert comparison.run.totals.macs == 96_000 * 3 // 2
     assert comparison.baseline.totals.utilization == pytest.approx(3 * 96_000 / 16 / dense)
     assert comparison.run.totals.dram_bytes == 13 * (640 + 64)
+    assert comparison.run.reads == Reads(13 * 320, 13 * 256, 13 * 48, 13 * 16)
     assert comparison.run.totals.energy_joules is None
     assert comparison.energy_ratio is None
 
@@ -118,6 +120,19 @@ FAULTS: dict[str, tuple[Callable[[Run], Run], str]] = {
     "more than dense": (
         lambda run: with_program(run, 0, macs_dense=3999),
         "4000 multiply-adds exceed the 3999 of dense training",
+    ),
+    "bytes that no part has": (
+        lambda run: with_program(run, 0, reads=dataclasses.replace(READS, refetched=255)),
+        r"conv0 ff: its loads bring 640 bytes, by shapes and schedule 639 "
+        r"\(320 compulsory, 255 refetched, 48 padding, 16 unused\)",
+    ),
+    "less than nothing": (
+        lambda run: with_program(run, 0, reads=dataclasses.replace(READS, compulsory=641, refetched=-65)),
+        "conv0 ff: -65 bytes of its reads are refetched",
+    ),
+    "reads without parts": (
+        lambda run: with_program(run, 0, reads=None),
+        "conv0 ff: nothing says what its loads bring",
     ),
     "another stage": (lambda run: with_stage(run, 0, layer="conv9"), "has other stages than program 'sparse'"),
     "missing stage": (

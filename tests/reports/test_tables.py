@@ -17,6 +17,7 @@ from gossamer_reports.tables import (
     layer_table,
     ledger_table,
     print_simulation,
+    reads_line,
     resource_table,
     verification_line,
 )
@@ -85,6 +86,11 @@ def test_ledger_shares(result: Result) -> None:
     assert rows["dram"] == ["3,900", "15.9%", "3,900", "26.6%"]
     assert rows["prune"] == ["0", "0.0%", "0", "0.0%"]
     assert rows["all"] == ["24,567", "100.0%", "14,667", "100.0%"]
+
+
+def test_what_is_read(result: Result) -> None:
+    shares = "50.0% compulsory, 40.0% refetched, 7.5% padding, 2.5% unused"
+    assert reads_line(result) == f"DRAM reads, BDWP 2:8: {shares}; dense training: {shares}"
 
 
 def test_slowest_stages_come_first(tiny: Architecture) -> None:
