@@ -56,6 +56,7 @@ from tests.compiler.schedules import (
 )  # fmt: skip
 
 MACHINES = [TINY, load_architecture("small-8x8"), load_architecture("vcu1525-32x32")]
+WIDE_MACHINES = [load_architecture("tiny-4x4-g16"), load_architecture("vcu1525-32x32-g16")]
 Gemms = ChannelGemm | GradientGemm
 
 
@@ -187,15 +188,18 @@ def test_predicted_actions_of_gradients_pruned_along_the_batch(pattern: Pattern)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_predicted_actions_of_products_of_an_attention(seed: int) -> None:
+@pytest.mark.parametrize("word", [8, 16])
+def test_predicted_actions_of_products_of_an_attention(word: int, seed: int) -> None:
     rng = random.Random(seed)
-    architecture, count, heads = rng.choice(MACHINES), rng.randint(1, 40), rng.choice([1, 2, 4])
-    width, batch = 8 * rng.choice([1, 2, 3]), rng.choice([1, 5, 8, 12])
+    architecture = rng.choice(MACHINES if word == 8 else WIDE_MACHINES)
+    count, heads = rng.randint(1, 40), rng.choice([1, 2, 4])
+    width, batch = word * rng.choice([1, 2, 3]), rng.choice([1, 5, 8, 12])
 
     def held(words: int) -> Heads:
-        return Heads(Activation(NOWHERE, batch, heads * words * 8, 1, count), 0, words)
+        blocks = words * word // 8
+        return Heads(Activation(NOWHERE, batch, heads * words * word, 1, count, word), 0, blocks)
 
-    maps_of, scores = held(width // 8), held(-(-count // 8))
+    maps_of, scores = held(width // word), held(-(-count // word))
     products = [
         (Product(maps_of, maps_of, scores, False, True, heads, count, count, width), Epilogue(VectorOp.SOFTMAX)),
         (
