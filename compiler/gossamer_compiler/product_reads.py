@@ -1,6 +1,7 @@
 """What the operands of FF, BP and WU take from DRAM under a schedule, in closed form."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -132,7 +133,8 @@ def gradient_reads(gemm: GradientGemm, mapping: GradientMapping, array: Array) -
     y, x = (forward_taps(gemm.window, axis, source, gradient) for axis in (0, 1))
     rows, columns = swept(y, mapping.rows), swept(x, gradient.width, whole=True)
     sweeps = j_loops if unit.count == 1 else 1
-    loaded, real = _input_channels(gemm, mapping, unit, array)
+    block = mapping.channel_blocks * array.rows
+    loaded, real = _input_channels(unit, block, i_loops, source.channel_blocks * BLOCK, source.channels)
     element = HALF_BYTES * sweeps
     taken = rows.loaded * columns.loaded
     different = HALF_BYTES * source.batch * source.channels * rows.different * columns.different
@@ -155,21 +157,20 @@ def gradient_reads(gemm: GradientGemm, mapping: GradientMapping, array: Array) -
     ]  # fmt: skip
 
 
+@lru_cache(maxsize=1 << 10)
 def _reaching(taps: Taps) -> int:
     """Outputs from which any tap reaches a position."""
     begins = taps.low + taps.step * np.arange(taps.outputs)
     return int(((begins < taps.size) & (begins + taps.count > 0)).sum())
 
 
-def _input_channels(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Array) -> tuple[int, int]:
-    """Input channels that loads of all blocks and units bring, and those of them that there are."""
-    loops = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
-    step = mapping.channel_blocks * array.rows
+@lru_cache(maxsize=1 << 10)
+def _input_channels(unit: Unit, step: int, loops: int, padded: int, real: int) -> tuple[int, int]:
+    """Input channels that loads of all blocks, ``step`` apart, and units bring, and those of them that there are."""
     held = max(BLOCK, step)
     firsts = range(0, unit.count * unit.inputs, unit.inputs) if unit.count > 1 else (0,)
-    bounds = gemm.source.channel_blocks * BLOCK, gemm.source.channels
-    loaded, real = (sum(between(first, step, held, loops, bound) for first in firsts) for bound in bounds)
-    return loaded, real
+    loaded, found = (sum(between(first, step, held, loops, bound) for first in firsts) for bound in (padded, real))
+    return loaded, found
 
 
 def _output_channels(gemm: GradientGemm, unit: Unit, cut: Columns) -> tuple[int, int]:

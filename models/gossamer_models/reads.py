@@ -1,8 +1,10 @@
 """What becomes of the bytes that a stage's loads bring from DRAM."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Self
 
 __all__ = ["NO_READS", "Reads"]
 
@@ -31,12 +33,19 @@ class Reads:
         """All of them."""
         return sum(_parts(self))
 
+    @property
+    def least(self) -> int:
+        """The smallest part."""
+        return min(_parts(self))
+
     def as_dict(self) -> dict[str, int]:
         """Parts by name, in declared order."""
         return dict(zip(_NAMES, _parts(self), strict=True))
 
-    def __add__(self, other: "Reads") -> "Reads":
-        return Reads(*map(sum, zip(_parts(self), _parts(other), strict=True)))
+    @classmethod
+    def sum(cls, reads: Iterable[Self]) -> Self:
+        """Sum of all parts."""
+        return cls(*map(sum, zip(*map(_parts, reads), strict=True)))
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Reads))

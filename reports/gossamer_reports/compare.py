@@ -202,7 +202,7 @@ def report_run(
         components,
     )
     prune_cycles = sum(stage.busy_cycles.get(Engine.PRUNE, 0) for stage in timing.stages)
-    reads = sum((row.reads for row in rows), NO_READS)
+    reads = Reads.sum(row.reads for row in rows)
     return RunReport(program.name, totals, timing.ledger, rows, actions, components, prune_cycles, reads)
 
 
@@ -234,10 +234,7 @@ def _checked_reads(stage: StageProgram, timing: StageTiming) -> Reads:
     where, reads = f"{stage.layer} {stage.stage}", stage.reads
     if reads is None:
         raise ConservationError(f"{where}: nothing says what its loads bring")
-    for name, value in reads.as_dict().items():
-        if value < 0:
-            raise ConservationError(f"{where}: {value} bytes of its reads are {name}")
-    if reads.total != timing.bytes_read:
+    if reads.total != timing.bytes_read or reads.least < 0:
         parts = ", ".join(f"{value} {name}" for name, value in reads.as_dict().items())
         raise ConservationError(
             f"{where}: its loads bring {timing.bytes_read} bytes, by shapes and schedule {reads.total} ({parts})"

@@ -128,7 +128,7 @@ FAULTS: dict[str, tuple[Callable[[Run], Run], str]] = {
     ),
     "less than nothing": (
         lambda run: with_program(run, 0, reads=dataclasses.replace(READS, compulsory=641, refetched=-65)),
-        "conv0 ff: -65 bytes of its reads are refetched",
+        r"by shapes and schedule 640 \(641 compulsory, -65 refetched",
     ),
     "reads without parts": (
         lambda run: with_program(run, 0, reads=None),
