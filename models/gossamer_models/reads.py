@@ -35,8 +35,8 @@ class Reads:
 
     @property
     def least(self) -> int:
-        """The smallest part."""
-        return min(_parts(self))
+        """The smallest part; none is negative."""
+        return min(self.compulsory, self.refetched, self.padding, self.unused)
 
     def as_dict(self) -> dict[str, int]:
         """Parts by name, in declared order."""
