@@ -10,7 +10,7 @@ from gossamer_models.golden import executor
 from gossamer_models.render.renderer import render
 from gossamer_sim.executor import simulate
 from tests.compiler.random_pictures import EXAMPLES, Picture, pictures
-from tests.compiler.test_render import machine
+from tests.compiler.test_render import machine, read_bytes
 
 TINY = machine(tile=8, block=4, grid=16, patch=16, kept=1 << 14)
 
@@ -26,3 +26,4 @@ def test_executors_agree(picture: Picture) -> None:
     np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
     short, long = (simulate(program, TINY, memory="scripted", periodic=way) for way in (True, False))
     assert [stage.cycles for stage in short.stages] == [stage.cycles for stage in long.stages]
+    assert [stage.bytes_read for stage in short.stages] == read_bytes(program)

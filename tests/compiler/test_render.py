@@ -56,6 +56,13 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
     return program
 
 
+def read_bytes(program: Program) -> list[int]:
+    """What loads of each stage bring, by shapes."""
+    reads = [stage.reads for stage in program.stages]
+    assert all(part is not None and part.least >= 0 for part in reads)
+    return [part.total for part in reads if part is not None]
+
+
 @pytest.mark.fast_one_in(5)
 @pytest.mark.parametrize("field", [FIELD, SPARSE, DEFERRED], ids=["dense", "2:8", "2:8, deferred"])
 @pytest.mark.parametrize("termination", [None, 0.1])
@@ -71,6 +78,7 @@ def test_the_basis_is_applied_beside_sweeps(field: Field, monkeypatch: pytest.Mo
     ready = machine(block=4)
     small = ready.model_copy(update={"buffers": ready.buffers.model_copy(update={"accumulator_words": 512})})
     program = picture(field, "outside", small, Settings(termination=None))
+    assert [stage.bytes_read for stage in simulate(program, small).stages] == read_bytes(program)
     both = [stage.instructions for stage in program.stages if stage.stage == "sweep" and stage.macs]
     assert len(both) >= 2
     for items in both:
