@@ -4,6 +4,7 @@
 - For a simulator, values that a transformation leaves as they are, as those without a clock or reset of their own, are
   not built again. Verilog writes such values once each, and would be another text.
 - Whether something is a value is asked of its class alone: nothing is registered as a value without being one.
+- Of a netlist's values it is not asked net by net whether each is one.
 """
 
 from abc import ABCMeta
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final
 
-from amaranth.hdl import _ast, _xfrm
+from amaranth.hdl import _ast, _nir, _xfrm
 from amaranth.sim import Simulator
 
 __all__ = ["make_quick", "values_kept"]
@@ -98,6 +99,17 @@ def values_kept() -> Iterator[None]:
             setattr(transformer, name, method)
 
 
+def _nets(cls: type, nets: Any = ()) -> Any:
+    """Return a netlist's value."""
+    return tuple.__new__(cls, (nets,) if isinstance(nets, _nir.Net) else nets)
+
+
+def _part(self: Any, index: Any) -> Any:
+    """Return nets of a netlist's value as another one, or one net."""
+    found = tuple.__getitem__(self, index)
+    return tuple.__new__(type(self), found) if isinstance(index, slice) else found
+
+
 def make_quick() -> None:
     """Let all elaborations of this Python process be quick."""
     shaped: Any
@@ -105,6 +117,8 @@ def make_quick() -> None:
         shaped.shape = _kept(shaped.shape)
     _ast.SignalDict._map_key = staticmethod(_key)
     _ast.SignalSet._map_key = staticmethod(_key)
+    netlist: Any = _nir.Value
+    netlist.__new__, netlist.__getitem__ = _nets, _part
     simulator: Any = Simulator
     simulator.__init__ = values_kept()(simulator.__init__)
     value: Any = _ast.Value

@@ -21,6 +21,8 @@ from amaranth.hdl import (
     signed,
 )
 from amaranth.hdl._ast import SignalDict, SignalKey, SignalSet
+from amaranth.hdl._nir import Net
+from amaranth.hdl._nir import Value as Nets
 from amaranth.hdl._xfrm import ValueTransformer
 from amaranth.sim import Simulator
 
@@ -114,6 +116,16 @@ def test_signals_are_found_by_keys_of_any_kind() -> None:
     assert hash(held._map_key(A)) == hash(SignalKey(A))
     with pytest.raises(TypeError, match="is not an Amaranth signal"):
         held._map_key(A + 1)
+
+
+def test_values_of_a_netlist_are_what_they_were() -> None:
+    nets = [Net.from_cell(3, bit) for bit in range(4)]
+    whole = Nets(net for net in nets)
+    for value, expected in ((whole, nets), (whole[1:3], nets[1:3]), (Nets(nets[2]), nets[2:3]), (Nets(), [])):
+        assert type(value) is Nets
+        assert list(value) == expected
+    assert whole[2] is nets[2]
+    assert whole[-1] is nets[3]
 
 
 def test_classes_of_values_are_what_they_were() -> None:
