@@ -16,7 +16,8 @@ Float64 = NDArray[np.float64]
 ONE = 0x3F800000
 TOP = 0x7F800000
 SMALLEST_NORMAL = 2.0**-126
-BLOCK = 1 << 22
+# What a processor's cache holds: blocks of 64 times as many take six times as long.
+BLOCK = 1 << 16
 SOFTPLUS_BOUND = 1.25
 
 
@@ -111,11 +112,15 @@ def softplus(x: Float64) -> Float64:
 
 def absolute_error(pattern: UInt32) -> float:
     """Return the largest error of softplus, in units in the last place of what is at least 1."""
-    x = from_bits32(pattern)
-    want = softplus(x.astype(np.float64))
-    _, exponent = np.frexp(np.maximum(want, 1))
-    error: Float64 = np.abs(special.softplus(x) - want) / np.ldexp(1.0, exponent - 24)
-    return float(error.max())
+    largest = 0.0
+    for start in range(0, len(pattern), BLOCK):
+        x = from_bits32(pattern[start : start + BLOCK])
+        want = softplus(x.astype(np.float64))
+        _, exponent = np.frexp(np.maximum(want, 1))
+        error: Float64 = np.abs(special.softplus(x) - want) / np.ldexp(1.0, exponent - 24)
+        assert not np.isnan(error).any()
+        largest = max(largest, float(error.max()))
+    return largest
 
 
 @pytest.mark.parametrize("sign", [0, 1])
