@@ -12,12 +12,15 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 demo: $(READY)
 	$(BIN)/python -m gossamer.demo
 
-# Tests run even when a linter complains; either makes the target fail.
+# Linters run beside the tests and are heard behind them; either makes the target fail.
+beside_lint = @said=$$(mktemp); $(MAKE) --no-print-directory lint >$$said 2>&1 & lint=$$!; \
+	$(1); tests=$$?; wait $$lint; lint=$$?; cat $$said; rm $$said; exit $$((tests ? tests : lint))
+
 test: $(READY)
-	@$(MAKE) --no-print-directory lint; lint=$$?; $(PYTEST) && exit $$lint
+	$(call beside_lint,$(PYTEST))
 
 check: $(READY)
-	@$(MAKE) --no-print-directory lint; lint=$$?; $(PYTEST) -m "not slow" && exit $$lint
+	$(call beside_lint,$(PYTEST) -m "not slow")
 
 bench: $(READY)
 	$(BIN)/python -m gossamer.bench $(PARTS)
