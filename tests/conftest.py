@@ -32,8 +32,8 @@ TESTS = Path(__file__).parent
 WITHOUT_RTL = {TESTS / folder for folder in ("models", "compiler", "sim")}
 # Of the other folders, what has slow tests and builds nothing.
 BUILDS_NOTHING = {
-    "test_cli", "test_field_fit", "test_field_quality", "test_render", "test_render_rtl", "test_row_memory",
-    "test_scratchpads", "test_train_rtl", "test_verilog",
+    "test_bench_memory", "test_cli", "test_field_fit", "test_field_quality", "test_plots", "test_render",
+    "test_render_rtl", "test_row_memory", "test_schema_document", "test_scratchpads", "test_train_rtl", "test_verilog",
 }  # fmt: skip
 BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6", "test_uneven_padding"}
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.

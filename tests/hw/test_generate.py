@@ -1,10 +1,12 @@
 """Generated files: what tools and people need to find in them."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from gossamer.cli import main
 from gossamer_hw.array.array import ELEMENT_MODULE, LANE_MODULE
 from gossamer_hw.gemm.engine import COLUMN_MODULE, ROW_MODULE
 from gossamer_hw.generate import TOP_MODULE, generate
@@ -27,21 +29,32 @@ def verilog(architecture: Architecture, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
-def test_files_are_the_same_each_time(architecture: Architecture, verilog: Path, tmp_path: Path) -> None:
-    """No part is built for nothing, of which Amaranth would warn."""
+def test_files_are_the_same_each_time(verilog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also by the command. No part is built for nothing, of which Amaranth would warn."""
     with warned() as messages:
-        files = generate(architecture, tmp_path / "new")
+        assert main(("generate", "tiny-4x4", "--out", str(tmp_path))) == 0
     assert not messages
-    assert [path.name for path in files] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
-    for path in files:
-        assert path.read_text() == (verilog.parent / path.name).read_text()
-        assert path.stat().st_size > 1000
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["schema"] == "gossamer.generate/2"
+    assert result["architecture"]["name"] == "tiny-4x4"
+    assert result["files"] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", *result["files"]}
+    for name in result["files"]:
+        text = (tmp_path / name).read_text()
+        assert text == (verilog.parent / name).read_text()
+        assert len(text) > 1000
+        assert name in printed.out
+    assert len((tmp_path / "gossamer.v").read_text()) == result["verilog_bytes"]
+    assert "## GEMM" in (tmp_path / "isa.md").read_text()
+    assert (tmp_path / "gossamer.h").read_text().count("#define") > 10
 
 
 @pytest.mark.slow
 def test_repeated_modules_are_written_once(verilog: Path) -> None:
     text = verilog.read_text()
-    for module, count in ((ELEMENT_MODULE, 16), (LANE_MODULE, 4), (ROW_MODULE, 4), (COLUMN_MODULE, 4)):
+    for module, count in ((TOP_MODULE, 0), (ELEMENT_MODULE, 16), (LANE_MODULE, 4), (ROW_MODULE, 4), (COLUMN_MODULE, 4)):
         assert len(re.findall(rf"^module {module}\(", text, re.MULTILINE)) == 1
         assert len(re.findall(rf"^  {module} ", text, re.MULTILINE)) == count
 

@@ -101,24 +101,6 @@ def test_results_go_to_out_by_default(
     assert result_in(tmp_path / "out" / "digits-cnn-bdwp")["name"] == "digits-cnn-bdwp"
 
 
-@pytest.mark.slow
-def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = run(capsys, "generate", "tiny-4x4", "--out", str(tmp_path))
-    result = result_in(tmp_path)
-    assert result["schema"] == "gossamer.generate/2"
-    assert result["architecture"]["name"] == "tiny-4x4"
-    assert {path.name for path in tmp_path.iterdir()} == {"result.json", *result["files"]}
-    assert result["files"] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
-    assert all(name in text for name in result["files"])
-    verilog = (tmp_path / "gossamer.v").read_text()
-    assert len(verilog) == result["verilog_bytes"]
-    assert len(re.findall(r"^module gossamer\(", verilog, re.MULTILINE)) == 1
-    assert len(re.findall(r"^module gossamer_element\(", verilog, re.MULTILINE)) == 1
-    assert len(re.findall(r"^\s+gossamer_element ", verilog, re.MULTILINE)) == 16
-    assert "## GEMM" in (tmp_path / "isa.md").read_text()
-    assert (tmp_path / "gossamer.h").read_text().count("#define") > 10
-
-
 def test_generate_a_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--unit", "sparse-decoder", "--components", "48", "--out", str(tmp_path))
     text = run(capsys, "generate", *options)

@@ -38,8 +38,8 @@ def contents_of(architecture: Architecture, rng: np.random.Generator) -> Content
 
 def check(architecture: Architecture, contents: Contents, instructions: list[Vector]) -> None:
     """Run on both sides and compare all buffers, and cycles."""
-    # The tests of one shape share an engine, with those of REDUCE.
-    bench = Bench(architecture, contents, units=2 if architecture.vector.lanes == 8 else 1)
+    # Tests of one shape share an engine, with those of REDUCE.
+    bench = Bench(architecture, contents, units=2)
     cycles = bench.execute(instructions)
     assert not any(bench.faults), (bench.faults, instructions)
     found = differences(bench.contents, golden_run(architecture, contents, instructions))

@@ -1,6 +1,6 @@
 """A vector engine between memories, beside golden on the same contents."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,9 @@ def golden_run(architecture: Architecture, contents: Contents, instructions: lis
     return result
 
 
-@lru_cache(maxsize=3)
+@cache
 def rig_of(architecture: Architecture, units: int | None) -> Rig:
-    """The engine, elaborated once."""
+    """The engine, elaborated once: tests of the streaming unit and of both reductions share their shapes."""
     return Rig(VectorEngine(architecture, units=UNITS[:units]))
 
 
