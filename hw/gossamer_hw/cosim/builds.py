@@ -21,6 +21,9 @@ __all__ = ["Build", "BuildError", "build", "cache_directory"]
 
 # `--public-flat-rw`, which cocotb always asks for, costs a factor of 3.5 in speed; a control file opens the ports only.
 _ARGUMENTS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-public-flat-rw", "-Wno-fatal")
+# Modules that occur many times stay modules, whose functions are compiled once each where they are alike. What
+# Verilator would simplify across their borders is unlike in every one of them.
+_REPEATS = ("--inline-mult", "1", "-fno-dfg", "-fno-gate")
 _DAY_SECONDS = 86400
 _RUNTIME = tuple(f"verilated{part}.o" for part in ("", "_dpi", "_vpi", "_threads"))
 _TOOLS = ("g++", "make", "perl")
@@ -43,7 +46,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("GOSSAMER_CACHE") or Path.home() / ".cache" / "gossamer").absolute()
 
 
-def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: Sequence[str] = ()) -> Build:
+def build(
+    verilog: str, *, top: str, arguments: Sequence[str] = (), variables: Sequence[str] = (), repeats: bool = False
+) -> Build:
     """Verilate `verilog`, or find the build of the same content in the cache.
 
     Parameters
@@ -56,6 +61,8 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: S
         Further arguments for Verilator.
     variables
         For the makefile, such as ``OPT_FAST=-O1``; Verilator's own sources do not depend on them.
+    repeats
+        Whether to compile what modules that occur many times share once, instead of every time.
 
     Raises
     ------
@@ -67,7 +74,8 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: S
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         raise BuildError(f"a simulation of the hardware needs {', '.join(missing)}, which this machine lacks")
     control = _control_file(verilog, top)
-    key = _key(verilog, control, top, *_ARGUMENTS, *arguments, *variables)
+    optimizations = _REPEATS if repeats else ()
+    key = _key(verilog, control, top, *_ARGUMENTS, *arguments, *optimizations, *variables)
     directory = cache_directory() / "verilator" / key
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory / "lock"):
@@ -76,7 +84,7 @@ def build(verilog: str, *, top: str, arguments: Sequence[str] = (), variables: S
             (directory / "ports.vlt").write_text(control)
             runtime = cache_directory() / "verilator" / f"runtime-{_key(*_ARGUMENTS, *arguments)}"
             _copy_objects(runtime, directory / "model")
-            _verilate(directory, top, arguments, variables)
+            _verilate(directory, top, (*arguments, *optimizations), variables)
             _copy_objects(directory / "model", runtime)
             (directory / "done").touch()
     return Build(directory, top)

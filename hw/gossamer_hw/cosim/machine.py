@@ -53,7 +53,7 @@ def _build(architecture: Architecture, depth: int) -> Build:
         architecture.model_dump_json(),
         f"{depth} {pragmas}",
     )
-    return build(text, top=BENCH_MODULE)
+    return build(text, top=BENCH_MODULE, repeats=architecture.render is not None)
 
 
 def run_jobs(architecture: Architecture, jobs: Sequence[Job]) -> list[JobResult]:

@@ -36,8 +36,9 @@ def test_other_source_or_flag_is_another_build(no_tools: list[Path]) -> None:
         build(TOP.format(value="rst"), top="top"),
         build(TOP.format(value="clk"), top="top", arguments=["-DX"]),
         build(TOP.format(value="clk"), top="top", variables=["OPT_FAST=-O1"]),
+        build(TOP.format(value="clk"), top="top", repeats=True),
     ]
-    assert len({b.directory for b in builds}) == len(no_tools) == 4
+    assert len({b.directory for b in builds}) == len(no_tools) == 5
 
 
 def test_verilator_s_own_objects_are_compiled_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,8 @@ def test_verilator_s_own_objects_are_compiled_once(cache: Path, monkeypatch: pyt
     monkeypatch.setattr("gossamer_hw.cosim.builds._verilate", compile_once)
     for value, arguments in (("clk", []), ("rst", []), ("rst", ["-DX"]), ("q", [])):
         build(TOP.format(value=value), top="top", arguments=arguments)
-    assert found == [False, True, False, True]
+    build(TOP.format(value="clk"), top="top", repeats=True)
+    assert found == [False, True, False, True, True]
 
 
 def test_a_missing_compiler_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,8 @@ def _differences(cases: dict[str, Case], directory: Path) -> list[str]:
     np.savez(directory / "in.npz", **stimulus)
     environment = {"STIMULUS": str(directory / "in.npz"), "RESULTS": str(directory), "SEED": str(SEED)}
     # Compiling takes longer than the run.
-    simulation = build(emit_verilog(Units(cases), name="units"), top="units", variables=("OPT_FAST=-O0",))
+    verilog = emit_verilog(Units(cases), name="units")
+    simulation = build(verilog, top="units", variables=("OPT_FAST=-O0",), repeats=True)
     run(simulation, bench="bench_units", directory=directory, environment=environment, paths=[BENCHES], seed=SEED)
     found = []
     for name, case in cases.items():
