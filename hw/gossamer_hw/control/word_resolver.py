@@ -113,8 +113,14 @@ class WordResolver(wiring.Component):
         place = self._table(m, modifier[:_FIELD_BITS], self.run & (phase == 1))
         written = Signal(self._bits)
         write = Signal()
+        # The table's block RAM is slow: a register stands between it and the words, here and behind what it adds to.
         at = Signal.like(offset)
-        m.d.comb += at.eq(Mux(phase == 0, offset, place.start))
+        with m.If(self.load):
+            m.d.sync += at.eq(_MODIFIERS_START)
+        with m.Elif(phase == 3):
+            m.d.sync += at.eq(offset + MODIFIER_BITS)
+        with m.Elif(self.run):
+            m.d.sync += at.eq(place.start)
         line = self._memory(m, at, write, written)
         turned = self._right(m, line, at)
 
@@ -142,8 +148,8 @@ class WordResolver(wiring.Component):
                 m.d.sync += [old.eq(turned), mask.eq(Cat(place.width > bit for bit in range(VALUE_BITS)))]
         with m.If(self.load & (self.row == 0)):
             m.d.sync += self.bad.eq(0)
-        kept = self._left(m, mask, place.start, "kept")
-        m.d.comb += written.eq((line & ~kept) | (self._left(m, result, place.start, "spread") & kept))
+        kept = self._left(m, mask, at, "kept")
+        m.d.comb += written.eq((line & ~kept) | (self._left(m, result, at, "spread") & kept))
         return m
 
     def _look(self, m: Module, left: Signal, offset: Signal) -> None:

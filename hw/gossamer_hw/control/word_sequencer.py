@@ -97,15 +97,15 @@ class WordSequencer(Sequencer):
             dealt = getattr(self, f"{engine.name.lower()}_dealt")
             wait, signal = (self._resolver.word[extent(cls, name)] for name in ("wait", "signal"))
             with m.If(self._opcode == int(opcode)):
+                # The queue may take the word whose tokens are foreign: it never gets the last one of that instruction.
                 with m.If((self._row == 0) & foreign(engine, wait, signal)):
                     m.d.comb += self.fault.eq(Fault.TOKEN)
-                with m.Else():
-                    m.d.comb += dealt.valid.eq(1)
-                    with m.If(dealt.ready):
-                        m.d.comb += [self._resolver.load.eq(1), self.line_enable.eq(self._row != self._rows - 1)]
-                        m.d.sync += self._row.eq(self._row + 1)
-                        with m.If(self._row == self._rows - 1):
-                            m.d.sync += [self._place.eq(self._place + 1), self._row.eq(0)]
-                            m.next = "DECODE"
-                            with m.If(self._place + 1 == self._length):
-                                m.next = "READ"
+                m.d.comb += dealt.valid.eq(1)
+                with m.If(dealt.ready):
+                    m.d.comb += [self._resolver.load.eq(1), self.line_enable.eq(self._row != self._rows - 1)]
+                    m.d.sync += self._row.eq(self._row + 1)
+                    with m.If(self._row == self._rows - 1):
+                        m.d.sync += [self._place.eq(self._place + 1), self._row.eq(0)]
+                        m.next = "DECODE"
+                        with m.If(self._place + 1 == self._length):
+                            m.next = "READ"

@@ -26,8 +26,8 @@ class LoadEngine(wiring.Component):
     """Executes :class:`~gossamer_models.isa.instructions.Load` instructions, one after the other.
 
     An instruction takes as many cycles from the one in which it is accepted to the one in which ``done`` is set as
-    :mod:`gossamer_models.timing.dma` says, behind an ideal memory and behind any other. In that cycle the buffers hold
-    all data, and the next instruction may be accepted.
+    :mod:`gossamer_models.timing.dma` says, behind an ideal memory and behind any other. In that cycle the last data may
+    still be written, and the next instruction may be accepted.
 
     A transfer that breaks a rule ends with a fault: at once if that shows without a walk, otherwise when all bursts
     under way are complete. From the fault on nothing is written.
@@ -133,10 +133,10 @@ class LoadEngine(wiring.Component):
         return valid, word, take
 
     def _move(self, m: Module, valid: Value, word: Value, take: Signal) -> None:
-        """Move a piece per cycle; one in bounds waits for its data word. A register stands before the conversion."""
+        """Move a piece per cycle; one in bounds waits for its data word. Registers stand around the conversion."""
         control, piece = self._control, self._pieces.piece
         log2_width = self._width.bit_length() - 1
-        moves, finished = Signal(), Signal()
+        moves, finished, early = Signal(), Signal(), Signal.like(self.write)
         m.d.comb += [
             moves.eq(piece.valid & ~control.halt & (valid | ~piece.inside)),
             take.eq(moves & piece.inside & piece.ends_beat),
@@ -146,20 +146,15 @@ class LoadEngine(wiring.Component):
         m.d.sync += finished.eq(moves & piece.final)
         widens, narrows = conversions(control.operands, to_buffer=True)
         m.submodules.converter = converter = Converter(width_bytes=self._width)
-        moved = converter.word
         in_word = piece.address[:log2_width]
-        m.d.comb += [
-            converter.widens.eq(widens),
-            converter.narrows.eq(narrows),
-            self.write.data.eq(converter.converted),
-        ]
+        m.d.comb += [converter.widens.eq(widens), converter.narrows.eq(narrows), converter.word.eq(early.data)]
         m.d.sync += [
-            moved.eq(Mux(piece.inside, placed(m, word, piece.turn, widens=widens, upper=piece.upper), 0)),
-            self.write.enable.eq(moves),
-            self.write.buffer.eq(control.operands.buffer),
-            self.write.half.eq(control.half),
-            self.write.address.eq(Cat(Const(0, log2_width), piece.address[log2_width:])),
-            self.write.mask.eq(
+            early.data.eq(Mux(piece.inside, placed(m, word, piece.turn, widens=widens, upper=piece.upper), 0)),
+            early.enable.eq(moves),
+            early.buffer.eq(control.operands.buffer),
+            early.half.eq(control.half),
+            early.address.eq(Cat(Const(0, log2_width), piece.address[log2_width:])),
+            early.mask.eq(
                 piece_mask(
                     (in_word << narrows)[:log2_width],
                     piece.last_byte,
@@ -168,7 +163,9 @@ class LoadEngine(wiring.Component):
                     upper=in_word[-1],
                 )
             ),
-            self.write.indexed.eq(control.plan.indexed),
-            self.write.valid.eq(piece.inside),
-            self.write.index.eq(piece.index),
+            early.indexed.eq(control.plan.indexed),
+            early.valid.eq(piece.inside),
+            early.index.eq(piece.index),
+            self.write.eq(early),
+            self.write.data.eq(converter.converted),
         ]

@@ -111,8 +111,7 @@ class VectorEngine(wiring.Component):
             m.d.sync += busy.eq(0)
         with m.If(checking):
             m.d.sync += fault.eq(vector_fault(m, command.operands, self._architecture))
-        chosen = [Cat(command.operands.op == op for op in operations).any() for operations in self._operations]
-        beside, ends = self._summing(m, command.operands, chosen)
+        chosen, beside, ends = self._choose(m, command.operands)
         none = ~(Cat(chosen).any() & Cat(ends).any())
         code = Mux(none, Fault.ILLEGAL, fault)
         refused = starting & (code != Fault.NONE)
@@ -137,8 +136,12 @@ class VectorEngine(wiring.Component):
         self._halves(m, command, ending)
         return m
 
-    def _summing(self, m: Module, operands: Any, chosen: list[Value]) -> tuple[list[Value], list[Value]]:
-        """Which unit sums what the chosen one drains, and which unit ends the instruction: the later one."""
+    def _choose(self, m: Module, operands: Any) -> tuple[list[Value], list[Value], list[Value]]:
+        """Which unit executes the instruction, which one sums what that one drains, which one ends it: the later one.
+
+        From registers, two cycles behind the instruction: buffers and lent lanes hang on them.
+        """
+        chosen = [Cat(operands.op == op for op in operations).any() for operations in self._operations]
         sums = (operands.op == VectorOp.DRAIN) & (operands.flags & VectorFlag.STATISTICS).any()
         reduces = [isinstance(unit, ReduceUnit) for unit in self._units]
         for stream_unit, reduce_unit in product(self._units, compress(self._units, reduces)):
@@ -146,16 +149,21 @@ class VectorEngine(wiring.Component):
                 m.d.comb += reduce_unit.drained.eq(stream_unit.drained)
         beside = [sums & reduce for reduce in reduces]
         ends = [Mux(sums, reduce, select) for reduce, select in zip(reduces, chosen, strict=True)]
-        return beside, ends
+        names = {"chosen": chosen, "beside": beside, "ends": ends}
+        held = {name: Signal(len(self._units), name=name) for name in names}
+        m.d.sync += [held[name].eq(Cat(found)) for name, found in names.items()]
+        return list(held["chosen"]), list(held["beside"]), list(held["ends"])
 
     def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
         """Sticky flags, in words; a word that has not been written since the reset is zero."""
         words = (1 << _FLAG_BITS) // _FLAG_WORD_BITS
         m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[], attrs=NEVER_MEET)
         write, read = flags.write_port(), flags.read_port()
-        written, seen = Signal(words), Signal()
+        written, known, seen, obeyed = Signal(words), Signal(), Signal(), Signal()
         place, number = operands.found[:5], operands.found[5:]
-        word = Mux(written.bit_select(number, 1), read.data, 0)
+        with m.If(checking):
+            m.d.sync += known.eq(written.bit_select(number, 1))
+        word = Mux(known, read.data, 0)
         flag, now = word.bit_select(place, 1), seen | found
         # Only the last REDUCE of a sweep rounds its sums, and looks at them.
         partial = (operands.op == VectorOp.REDUCE) & (operands.size != 1)
@@ -169,9 +177,9 @@ class VectorEngine(wiring.Component):
             write.addr.eq(number),
             write.data.eq((word & ~here) | Mux(after, here, 0)),
             write.en.eq(finished & sets),
-            *(unit.obeyed.eq(flag) for unit in self._units),
+            *(unit.obeyed.eq(obeyed) for unit in self._units),
         ]
-        m.d.sync += seen.eq(~checking & now)
+        m.d.sync += [seen.eq(~checking & now), obeyed.eq(flag)]
         with m.If(write.en):
             m.d.sync += written.bit_select(number, 1).eq(1)
 

@@ -108,7 +108,7 @@ def unit_members(architecture: Architecture) -> dict[str, Any]:
     start : a pulse; begin.
     command : constant from ``start`` to ``done``.
     rewind : a pulse between stages, never from ``start`` to ``done``.
-    obeyed : the instruction's sticky flag as ``start`` found it, constant like ``command``.
+    obeyed : the instruction's sticky flag as ``start`` found it, constant from the cycle behind ``start`` to ``done``.
     done : a pulse, not before the cycle of the last write's ``enable``; the next ``start`` comes later.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`, 0 for none.
     set : from ``start`` to ``done``: a result that ``found_mode`` looks at is not finite.

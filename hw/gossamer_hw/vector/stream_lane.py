@@ -43,7 +43,7 @@ class Operands(data.Struct):
 
 
 class Lent(data.Struct):
-    """What becomes of it: a b and a + b, both rounded, behind combinational logic; the sum needs a register."""
+    """What becomes of it: a b and a + b, both rounded, from registers."""
 
     product: Relaxed
     sum: Relaxed
@@ -82,7 +82,8 @@ class StreamLane(wiring.Component):
         """Chain multipliers and adders, with `u` beside them."""
         m = Module()
         products = [SingleMultiplier(latency=_MULTIPLY_LATENCY) for _ in range(2)]
-        adders = [SingleAdder(latency=_ADD_LATENCY) for _ in range(2)]
+        # A register behind the first one's rounding, too: the second one begins with a comparison.
+        adders = [SingleAdder(latency=_ADD_LATENCY - 1), SingleAdder(latency=_ADD_LATENCY)]
         for n in range(2):
             m.submodules[f"multiplier_{n}"], m.submodules[f"adder_{n}"] = products[n], adders[n]
         terms = Signal(Terms, reset_less=True)
@@ -94,14 +95,14 @@ class StreamLane(wiring.Component):
             products[1].b.eq(terms.y1),
             adders[0].a.eq(self._lends(self.operands.a, products[0].product)),
             adders[0].b.eq(self._lends(self.operands.b, products[1].product)),
-            adders[1].a.eq(adders[0].sum),
         ]
+        total = register(m, adders[0].sum, when=True, name="total")
         late = self._late(m, terms.u, _MULTIPLY_LATENCY, "u_multiply")
         before = register(m, products[0].product, when=True, name="product_before")
-        m.d.comb += [self.lent.product.eq(before), self.lent.sum.eq(adders[0].sum)]
+        m.d.comb += [self.lent.product.eq(before), self.lent.sum.eq(total)]
         addend = Signal(Relaxed)
         m.d.comb += addend.eq(Mux(self.take, before.as_value(), late.as_value()))
-        m.d.comb += adders[1].b.eq(self._late(m, addend, _ADD_LATENCY, "u_add"))
+        m.d.comb += [adders[1].a.eq(total), adders[1].b.eq(self._late(m, addend, _ADD_LATENCY, "u_add"))]
         result = Signal(Relaxed, reset_less=True)
         m.d.sync += result.eq(adders[1].sum)
         m.d.comb += self.result.eq(result)

@@ -150,7 +150,7 @@ class Bench:
         memory.size_bytes = memory.size_bytes or memory.data.size
 
         async def drive(ctx: Any) -> None:
-            cycle = _LoadSide(self, memory).cycle if "araddr" in dir(self.dut.axi) else _StoreSide(self, memory).cycle
+            side = _LoadSide(self, memory) if "araddr" in dir(self.dut.axi) else _StoreSide(self, memory)
             ctx.set(self.dut.memory_bytes, memory.size_bytes)
             for number, instruction in enumerate(instructions):
                 ctx.set(self.dut.instruction.payload.advance, instruction.advance)
@@ -159,11 +159,13 @@ class Bench:
                 assert ctx.get(self.dut.instruction.ready)
                 stop, start = stop_after(), self.now
                 while self.now == start or not ctx.get(self.dut.done):
-                    cycle(ctx)
+                    side.cycle(ctx)
                     ctx.set(self.dut.stop, self.now - start == stop)
                     await ctx.tick()
                     ctx.set(self.dut.instruction.valid, 0)
                     self.now += 1
+                    if isinstance(side, _LoadSide):
+                        side.write(ctx)
                     assert self.now - start < LIMIT, instruction
                 self.cycles.append(self.now - start)
                 self.faults.append(ctx.get(self.dut.fault))
@@ -180,7 +182,7 @@ class _LoadSide:
         self._beat, self._free, self._shown = 0, 0, False
 
     def cycle(self, ctx: Any) -> None:
-        """One cycle of both channels and the buffers' write port."""
+        """One cycle of both channels."""
         now, width = self._bench.now, self._bench.width
         offer = self._addresses.cycle(ctx)
         if offer is not None:
@@ -202,9 +204,9 @@ class _LoadSide:
                 self._beat = 0 if last else self._beat + 1
                 if last:
                     self._bursts.popleft()
-        self._write(ctx)
 
-    def _write(self, ctx: Any) -> None:
+    def write(self, ctx: Any) -> None:
+        """What the buffers get in this cycle, which may be that of ``done``."""
         port = self._bench.dut.write
         if not ctx.get(port.enable):
             return
