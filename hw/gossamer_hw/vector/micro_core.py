@@ -7,6 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, V
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from gossamer_hw.numerics.bits import delayed
 from gossamer_hw.numerics.convert import canonical, relax
 from gossamer_hw.numerics.formats import Relaxed, Single
 from gossamer_hw.numerics.rounder import Parts, Scaled, SingleRounder, take_apart
@@ -79,7 +80,7 @@ class MicroCore(wiring.Component):
         table = self._table(m, parts)
         scaled = self._scale(m, parts, live[3])
         operation = self._micro[6].operation
-        chosen = Signal(Relaxed)
+        chosen, loaded = Signal(Relaxed), delayed(m, self.loaded, 1, name="loaded")
         with m.Switch(operation):
             for numbers, value in (
                 ((Operation.ADD,), self.lent.sum),
@@ -87,8 +88,7 @@ class MicroCore(wiring.Component):
                 ((Operation.SIGNIFICAND, Operation.HEAD, Operation.ROOT_TABLE, Operation.EXP_HIGH,
                   Operation.EXP_LOW), table),
                 ((Operation.SCALE_EXP, Operation.SCALE_ROOT, Operation.QUOTIENT), scaled),
-                ((Operation.LOAD_PARAMETER, Operation.LOAD_HALF, Operation.LOAD_SINGLE), self._delayed(
-                    m, self.loaded, 1, "loaded")),
+                ((Operation.LOAD_PARAMETER, Operation.LOAD_HALF, Operation.LOAD_SINGLE), loaded),
             ):  # fmt: skip
                 with m.Case(*numbers):
                     m.d.comb += chosen.eq(value)
@@ -102,13 +102,6 @@ class MicroCore(wiring.Component):
             ),
         ]
         return m
-
-    def _delayed(self, m: Module, value: Any, cycles: int, name: str) -> Any:
-        for n in range(cycles):
-            late = Signal(value.shape(), name=f"{name}_{n}", reset_less=True)
-            m.d.sync += late.eq(value)
-            value = late
-        return value
 
     def _registers(self, m: Module, written: Value, result: data.View) -> None:
         """Cycles 0, 1 and 7: registers, constants, signs; operands of cycle 2."""
@@ -158,7 +151,7 @@ class MicroCore(wiring.Component):
                 ]
                 with m.If(live):
                     m.d.sync += self._chosen.bit_select(self._thread[2], 1).eq(equal)
-        return self._delayed(m, result, _LATENCY, "simple")
+        return delayed(m, result, _LATENCY, name="simple")
 
     def _parts(self, m: Module) -> Any:
         """Cycle 3: the operand that is taken apart."""
@@ -176,7 +169,7 @@ class MicroCore(wiring.Component):
         rom = memory.Memory(shape=Single, depth=len(tables), init=[_fields(int(word)) for word in bits32(tables)])
         m.submodules.tables = rom
         read = rom.read_port()
-        step = self._delayed(m, self._a.number.mantissa, 1, "step")[:_STEP_BITS]
+        step = delayed(m, self._a.number.mantissa, 1, name="step")[:_STEP_BITS]
         significand = Signal(Relaxed)
         drop = Mux(operation == Operation.HEAD, Const(-1 << _HEAD_DROPPED_BITS, 23), Const(-1, 23))
         odd = parts.exponent[0]
@@ -194,16 +187,16 @@ class MicroCore(wiring.Component):
         ]
         looked = Signal(Relaxed)
         later = self._micro[4].operation
-        kept = self._delayed(m, significand, 1, "significand")
+        kept = delayed(m, significand, 1, name="significand")
         is_significand = (later == Operation.SIGNIFICAND) | (later == Operation.HEAD)
         m.d.comb += looked.eq(Mux(is_significand, kept.as_value(), Cat(read.data.as_value(), 0)))
-        return self._delayed(m, looked, 2, "looked")
+        return delayed(m, looked, 2, name="looked")
 
     def _scale(self, m: Module, parts: Any, live: Value) -> Any:
         """Cycle 3: powers of two and quotients; the result, rounded, in cycle 6."""
         m.submodules.divider, m.submodules.rounder = divider, rounder = Divider(), SingleRounder()
         operation = self._micro[3].operation
-        a, b = self._delayed(m, self._a, 1, "scaled_a"), self._delayed(m, self._b, 1, "scaled_b")
+        a, b = delayed(m, self._a, 1, name="scaled_a"), delayed(m, self._b, 1, name="scaled_b")
         scaled = Signal(Scaled)
         m.d.comb += [
             divider.start.eq(live & (operation == Operation.DIVIDE)),

@@ -7,13 +7,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.adder import SingleAdder
-from gossamer_hw.numerics.bits import register
+from gossamer_hw.numerics.bits import delayed, register
 from gossamer_hw.numerics.formats import Relaxed
 from gossamer_hw.numerics.single_multiplier import SingleMultiplier
 
 __all__ = ["LENT_LATENCY", "MINUS_ZERO", "ONE", "Lent", "Operands", "StreamLane", "Terms", "lane_members"]
 
-_MULTIPLY_LATENCY, _ADD_LATENCY = 3, 4
+# With a register behind every rounding, as what takes a number begins with a comparison or a multiplication.
+_MULTIPLY_LATENCY, _ADD_LATENCY = 4, 4
 
 LENT_LATENCY = 4
 """Cycles from the operands of another unit to what a lane makes of them."""
@@ -72,7 +73,7 @@ class StreamLane(wiring.Component):
     operands, lent : the other unit's; :data:`LENT_LATENCY` cycles from one to the other.
     """
 
-    latency = 2 + _MULTIPLY_LATENCY + 2 * _ADD_LATENCY
+    latency = 1 + _MULTIPLY_LATENCY + 2 * _ADD_LATENCY
     take_delay = 1 + _MULTIPLY_LATENCY
 
     def __init__(self) -> None:
@@ -82,8 +83,7 @@ class StreamLane(wiring.Component):
         """Chain multipliers and adders, with `u` beside them."""
         m = Module()
         products = [SingleMultiplier(latency=_MULTIPLY_LATENCY) for _ in range(2)]
-        # A register behind the first one's rounding, too: the second one begins with a comparison.
-        adders = [SingleAdder(latency=_ADD_LATENCY - 1), SingleAdder(latency=_ADD_LATENCY)]
+        adders = [SingleAdder(latency=_ADD_LATENCY - 1) for _ in range(2)]
         for n in range(2):
             m.submodules[f"multiplier_{n}"], m.submodules[f"adder_{n}"] = products[n], adders[n]
         terms = Signal(Terms, reset_less=True)
@@ -97,12 +97,12 @@ class StreamLane(wiring.Component):
             adders[0].b.eq(self._lends(self.operands.b, products[1].product)),
         ]
         total = register(m, adders[0].sum, when=True, name="total")
-        late = self._late(m, terms.u, _MULTIPLY_LATENCY, "u_multiply")
+        m.d.comb += [self.lent.product.eq(products[0].product), self.lent.sum.eq(total)]
+        late = delayed(m, terms.u, _MULTIPLY_LATENCY, name="u_multiply")
         before = register(m, products[0].product, when=True, name="product_before")
-        m.d.comb += [self.lent.product.eq(before), self.lent.sum.eq(total)]
         addend = Signal(Relaxed)
         m.d.comb += addend.eq(Mux(self.take, before.as_value(), late.as_value()))
-        m.d.comb += [adders[1].a.eq(total), adders[1].b.eq(self._late(m, addend, _ADD_LATENCY, "u_add"))]
+        m.d.comb += [adders[1].a.eq(total), adders[1].b.eq(delayed(m, addend, _ADD_LATENCY, name="u_add"))]
         result = Signal(Relaxed, reset_less=True)
         m.d.sync += result.eq(adders[1].sum)
         m.d.comb += self.result.eq(result)
@@ -110,8 +110,3 @@ class StreamLane(wiring.Component):
 
     def _lends(self, theirs: Any, ours: Any) -> Value:
         return Mux(self.borrowed, theirs.as_value(), ours.as_value())
-
-    def _late(self, m: Module, value: Any, cycles: int, name: str) -> Any:
-        for n in range(cycles):
-            value = register(m, value, when=True, name=f"{name}_{n}")
-        return value
