@@ -155,31 +155,34 @@ class VectorEngine(wiring.Component):
         return list(held["chosen"]), list(held["beside"]), list(held["ends"])
 
     def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
-        """Sticky flags, in words; a word that has not been written since the reset is zero."""
+        """Sticky flags, in words; a word that has not been written since the reset is zero.
+
+        One is written together with `done`, the last cycle of its instruction, and a cycle before the next one reads.
+        """
         words = (1 << _FLAG_BITS) // _FLAG_WORD_BITS
         m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[], attrs=NEVER_MEET)
         write, read = flags.write_port(), flags.read_port()
-        written, known, seen, obeyed = Signal(words), Signal(), Signal(), Signal()
+        written, known, seen, obeyed, ended = Signal(words), Signal(), Signal(), Signal(), Signal()
         place, number = operands.found[:5], operands.found[5:]
         with m.If(checking):
             m.d.sync += known.eq(written.bit_select(number, 1))
         word = Mux(known, read.data, 0)
-        flag, now = word.bit_select(place, 1), seen | found
+        flag = word.bit_select(place, 1)
         # Only the last REDUCE of a sweep rounds its sums, and looks at them.
         partial = (operands.op == VectorOp.REDUCE) & (operands.size != 1)
         mode = operands.found_mode
         sets = ((mode == FoundMode.SET) | (mode == FoundMode.CLEAR_AND_SET)) & ~partial
-        after = now | ((mode == FoundMode.SET) & flag)
+        after = seen | ((mode == FoundMode.SET) & flag)
         here = 1 << place
         m.d.comb += [
             read.en.eq(checking),
             read.addr.eq(number),
             write.addr.eq(number),
             write.data.eq((word & ~here) | Mux(after, here, 0)),
-            write.en.eq(finished & sets),
+            write.en.eq(ended & sets),
             *(unit.obeyed.eq(obeyed) for unit in self._units),
         ]
-        m.d.sync += [seen.eq(~checking & now), obeyed.eq(flag)]
+        m.d.sync += [seen.eq(~checking & (seen | found)), obeyed.eq(flag), ended.eq(finished)]
         with m.If(write.en):
             m.d.sync += written.bit_select(number, 1).eq(1)
 

@@ -235,8 +235,9 @@ class PoolUnit(wiring.Component):
             lanes.winners.eq(reads.data),
             self.operands.eq(lanes.operands),
             lanes.lent.eq(self.lent),
-            lanes.factor.eq(Mux(self._twice, Const(_ONE, Relaxed).as_value(), average.as_value())),
         ]
+        # Constant, but a multiplier takes it in the cycle in which it is looked at.
+        m.d.sync += lanes.factor.eq(Mux(self._twice, Const(_ONE, Relaxed).as_value(), average.as_value()))
 
     def _write(self, m: Module, steps: list[Any]) -> None:
         """Mask results that are not real and write them."""

@@ -120,9 +120,6 @@ class StreamUnit(wiring.Component):
             self._sums.start.eq(self.start & drains),
             *(reader.count.eq(c.count) for reader in (pairs, update, self._sums)),
             *(source.eq(line) for source, line in zip(pairs.source, lines, strict=True)),
-            pairs.used[0].eq(c.op != VectorOp.FILL),
-            pairs.used[1].eq(Mux(gradient, has(c, VectorFlag.AFFINE), has(c, VectorFlag.RESIDUAL))),
-            pairs.used[2].eq(has(c, VectorFlag.MASK)),
             update.weights.eq(lines[0]),
             update.velocities.eq(lines[1]),
             update.gradients.eq(lines[2]),
@@ -136,6 +133,12 @@ class StreamUnit(wiring.Component):
             self.vin.address.eq(Mux(updates, update.vin.address, pairs.vin.address)),
             pairs.vin.data.eq(self.vin.data),
             update.vin.data.eq(self.vin.data),
+        ]
+        # There a cycle before the start, as the command is.
+        m.d.sync += [
+            pairs.used[0].eq(c.op != VectorOp.FILL),
+            pairs.used[1].eq(Mux(gradient, has(c, VectorFlag.AFFINE), has(c, VectorFlag.RESIDUAL))),
+            pairs.used[2].eq(has(c, VectorFlag.MASK)),
         ]
 
     def _parameters(self, m: Module) -> list[Any]:
