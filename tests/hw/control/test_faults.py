@@ -86,12 +86,43 @@ def test_illegal(architecture: Architecture) -> None:
     )
 
 
+FOREIGN = [timed(E.LOAD, 1, wait=S.A_FULL), timed(E.GEMM, 1, signal=S.A_FULL), timed(E.VECTOR, 1, wait=S.PRN_FREE)]
+
+
+def foreign_token(bench: Bench, instruction: Instruction) -> Change:
+    """The sequencer finds it; nothing of it waits in a queue, whatever the queue has got."""
+
+    async def change(ctx: Any, driver: AsyncDriver, _: LiteMaster) -> None:
+        before = len(bench.starts)
+        program = program_of(stage_of([SLOW, SLOW, instruction]))
+        report = await fails(bench, ctx, driver, program, watchdog_cycles=400)
+        assert len(bench.starts) == before + 1
+        assert report == FaultReport(Fault.TOKEN, E.SEQUENCER, 0, 2)
+        assert (await driver.status()).pending == {E.LOAD}
+
+    return change
+
+
 @WAYS
 def test_foreign_token(architecture: Architecture) -> None:
-    foreign = [timed(E.LOAD, 1, wait=S.A_FULL), timed(E.GEMM, 1, signal=S.A_FULL), timed(E.VECTOR, 1, wait=S.PRN_FREE)]
-    report = FaultReport(Fault.TOKEN, E.SEQUENCER, 0, 2)
-    cases = ((program_of(stage_of([SLOW, SLOW, instruction])), report, 1) for instruction in foreign)
-    check_faults(*cases, architecture=architecture)
+    bench = Bench(architecture)
+    recover(bench, *(foreign_token(bench, instruction) for instruction in FOREIGN))
+
+
+@pytest.mark.slow
+def test_foreign_token_of_an_instruction_of_three_words() -> None:
+    """The queue has taken all but the last one when the fault halts it."""
+    bench = Bench(architecture_of(width=64, depth=1, serial=True))
+
+    async def test(ctx: Any, driver: AsyncDriver, bus: LiteMaster) -> None:
+        for instruction in FOREIGN:
+            await foreign_token(bench, instruction)(ctx, driver, bus)
+            await driver.soft_reset()
+            await driver.load(program_of(GOOD_STAGE))
+            await driver.start()
+            assert (await driver.wait()).state is State.DONE
+
+    bench.run(test)
 
 
 def test_token_overflow() -> None:
