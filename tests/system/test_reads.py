@@ -52,7 +52,10 @@ def network(rng: random.Random, seed: int, word: int) -> Network:
 
 @cache
 def machine_of(name: str, dataflow: str) -> Architecture:
-    return load_architecture(name).limited_to(dataflow)
+    """A ready machine that can keep weights in its elements too, with one dataflow or both."""
+    built = load_architecture(name)
+    array = built.array.model_copy(update={"dataflows": ("os", "ws")})
+    return built.model_copy(update={"array": array}).limited_to(dataflow)
 
 
 def random_step(seed: int) -> tuple[Program, Architecture]:
@@ -60,9 +63,8 @@ def random_step(seed: int) -> tuple[Program, Architecture]:
     rng = random.Random(seed)
     while True:
         name, method = rng.choice(MACHINES), METHODS[rng.choice(list(METHODS))]
-        dataflow = rng.choice(["auto", "os", "ws"] if name.startswith("vcu") else ["auto"])
         try:
-            machine = machine_of(name, dataflow)
+            machine = machine_of(name, rng.choice(["auto", "os", "ws"]))
             pattern = rng.choice(PATTERNS)
             pattern.entries_per_word(machine.array.group)
             net, batch = network(rng, rng.randrange(1 << 20), machine.array.group), rng.choice([1, 3, 4, 8, 9, 20, 33])
