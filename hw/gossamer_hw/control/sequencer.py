@@ -52,8 +52,8 @@ class Sequencer(wiring.Component):
     instruction memory and decoded, then the instructions take its place. The sequencer walks them with one read of
     the memory each, resolves modifiers and offers each instruction to its engine's queue.
 
-    After a fault the owner must take away the sequencer's clock enable one or two cycles later; until then it deals no
-    more.
+    After a fault the owner must take away the sequencer's clock enable, and what it deals, one or two cycles later;
+    until then it ends no instruction.
 
     Members
     -------

@@ -32,7 +32,8 @@ class WordSequencer(Sequencer):
     Members
     -------
     line, word : read port of a memory of words, one cycle of latency.
-    load_dealt, store_dealt, ... : words of an instruction, in order; once the first is taken, the others are.
+    load_dealt, store_dealt, ...
+        Words of an instruction, in order; once the first is taken, the others are, unless there is a fault.
     """
 
     def __init__(self, *, word_bits: int, stage_instructions: int = MAX_STAGE_INSTRUCTIONS) -> None:
@@ -97,7 +98,8 @@ class WordSequencer(Sequencer):
             dealt = getattr(self, f"{engine.name.lower()}_dealt")
             wait, signal = (self._resolver.word[extent(cls, name)] for name in ("wait", "signal"))
             with m.If(self._opcode == int(opcode)):
-                # The queue may take the word whose tokens are foreign: it never gets the last one of that instruction.
+                # The queue may take the word whose tokens are foreign, and the one behind it, but not the last: an
+                # instruction has three or more, and the owner takes away the third.
                 with m.If((self._row == 0) & foreign(engine, wait, signal)):
                     m.d.comb += self.fault.eq(Fault.TOKEN)
                 m.d.comb += dealt.valid.eq(1)

@@ -30,7 +30,7 @@ class LoadEngine(wiring.Component):
     still be written, and the next instruction may be accepted.
 
     A transfer that breaks a rule ends with a fault: at once if that shows without a walk, otherwise when all bursts
-    under way are complete. From the fault on nothing is written.
+    under way are complete. From the fault on no piece is moved; two cycles later none is written.
 
     Parameters
     ----------
