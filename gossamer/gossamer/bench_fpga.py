@@ -120,14 +120,14 @@ def _introduction() -> list[str]:
     return [
         "# Machines on FPGAs",
         "",
-        f"Written by `{_COMMAND}`, or one by one by `python -m gossamer.bench_fpga MACHINE`: open synthesis, place and",
-        "route. Engines of ECP5 are synthesised flat, one by one, without multiplexers between lookup tables; before",
-        "2026-11-29 22:00 module by module and with them. On UltraScale+ modules are synthesised one by one and not",
-        "flattened, large ones once and alone, so lookup tables are an upper estimate; buffers are counted by",
-        "arithmetic: a memory takes UltraRAM where one stands for at least four block RAMs (of 36 kbit; halves are",
-        "18 kbit). Block RAM of ECP5 has 18 kbit, and a DSP is one multiplier of 18 x 18. A machine without a table of",
-        "clocks is mapped only. Clocks are those of speed grade 8, of a module between registers that feed its ports,",
-        "which count; before 2026-11-28 14:00 out of context instead. What is placed takes its carry chains' ends too.",
+        f"Written by `{_COMMAND}`, or one by one by `python -m gossamer.bench_fpga MACHINE`: open synthesis,",
+        "place and route. Engines of ECP5 are synthesised flat, one by one, without multiplexers between lookup",
+        "tables. On UltraScale+ modules are synthesised one by one and not flattened, large ones once and alone,",
+        "so lookup tables are an upper estimate; buffers are counted by arithmetic: a memory takes UltraRAM where",
+        "one stands for at least four block RAMs (of 36 kbit; halves are 18 kbit). Block RAM of ECP5 has 18 kbit,",
+        "and a DSP is one multiplier of 18 x 18. A machine without a table of clocks is mapped only. Clocks are",
+        "those of speed grade 8, of a module between registers that feed its ports, which count. What is placed",
+        "takes its carry chains' ends too.",
         "",
     ]
 
