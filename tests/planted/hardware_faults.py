@@ -207,8 +207,8 @@ _MACHINE = (
     Fault(
         "a sticky flag is cleared by the next number that is finite",
         "hw/gossamer_hw/vector/engine.py",
-        "after = now | ((mode == FoundMode.SET) & flag)",
-        "after = now",
+        "after = seen | ((mode == FoundMode.SET) & flag)",
+        "after = seen",
         "tests/hw/vector/test_engine.py::test_flags_stay_until_they_are_cleared",
     ),
     Fault(
