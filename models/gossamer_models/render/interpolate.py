@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.render.arithmetic import Arithmetic
@@ -115,6 +114,9 @@ class Interpolator:
         starts = np.concatenate([np.arange(0, split, _CORNERS), np.arange(split, len(places) + 1, _ENDS)])
         # A sparse matrix times a dense one: every row's entries are added up in their order.
         entries = (self._arithmetic.halved(weights), places, starts)
+        # Only here: every simulation reaches this module, by the timing of pictures, and SciPy takes 0.1 s and 20 MB.
+        from scipy.sparse import csr_array
+
         values = csr_array(entries, shape=(len(starts) - 1, len(self._rows))) @ self._rows
         planes, lines = self._arithmetic.halved(values).reshape(2, count, 3, self.components)
         return planes, lines
