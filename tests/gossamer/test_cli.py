@@ -161,6 +161,16 @@ def test_help_does_not_wait_for_packages() -> None:
     assert all(command in done.stdout for command in ("simulate", "generate", "verify"))
 
 
+def test_simulation_loads_no_package_of_others() -> None:
+    code = (
+        "import sys, gossamer.api, gossamer.runner\n"
+        "others = {'amaranth', 'matplotlib', 'onnx', 'scipy', 'simpy'} & set(sys.modules)\n"
+        "sys.exit(' '.join(sorted(others)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_module_runs_the_command_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gossamer", "verify"], capture_output=True, text=True, check=False
