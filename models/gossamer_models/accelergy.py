@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.loading import load_yaml, validate
@@ -20,7 +20,10 @@ __all__ = ["with_reference_table"]
 _T = TypeVar("_T")
 
 Argument = int | float | str
-Arguments = Annotated[dict[str, Argument], Field(default_factory=dict)]
+# Accelergy 0.3 writes `arguments: null` for an action that has none.
+Arguments = Annotated[
+    dict[str, Argument], BeforeValidator(lambda given: {} if given is None else given), Field(default_factory=dict)
+]
 Text = Annotated[str, Field(min_length=1)]
 
 _KEY: Final = "from_ert"

@@ -15,7 +15,10 @@ REFERENCE: dict[str, Any] = {
         "tables": [
             {
                 "name": "chip.pe[0..15].mac",
-                "actions": [{"name": "compute", "energy": 2.5}, {"name": "leak", "arguments": {}, "energy": 0}],
+                "actions": [
+                    {"name": "compute", "arguments": None, "energy": 2.5},  # as version 0.3 writes it
+                    {"name": "leak", "arguments": {}, "energy": 0},
+                ],
             },
             {
                 "name": "chip.buffer[0..1]",
