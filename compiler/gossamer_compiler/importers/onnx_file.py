@@ -139,6 +139,9 @@ def _constants(graph: "onnx.GraphProto", operators: tuple[Operator, ...], shapes
     for value in graph.input:
         if len(shapes.get(value.name, ())) == 1 or value.name in parameters - fed:
             constants.add(value.name)
+    data = {value.name for value in graph.input} - constants
+    learnt = {name for name in data if len(shapes.get(name, ())) == 3 and shapes[name][0] == 1}
+    constants |= learnt if learnt < data else set()  # class tokens and positions; samples have no three dimensions
     for operator in operators:
         if operator.kind not in _NESTING and all(name in constants for name in operator.inputs if name):
             constants.update(operator.outputs)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gossamer_compiler.importers.onnx_numbers import require_scale
+from gossamer_compiler.importers.onnx_parts import Cut, cuts_of, split_parts
 from gossamer_compiler.importers.onnx_records import Operator, Tensors
 from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Digit, View, ViewError
 
@@ -19,8 +20,8 @@ TOKEN_KINDS: Final = frozenset({"Erf", "Gelu", "LayerNormalization"})
 """Operators that tell a transformer."""
 
 TOKEN_OPERATORS: Final = (
-    "Concat of a class token", "Div", "Erf", "Expand", "Gather", "Gelu", "LayerNormalization", "Mul", "Softmax",
-    "Split", "Transpose", "Unsqueeze",
+    "Concat of a class token", "Div", "Erf", "Expand", "Gather", "Gelu", "LayerNormalization", "Mul", "Slice",
+    "Softmax", "Split", "Transpose", "Unsqueeze",
 )  # fmt: skip
 """What is understood in a transformer, beside the operators of other networks."""
 
@@ -64,8 +65,8 @@ class _Walk:
             "Add": self._add, "Concat": self._concat, "Conv": self._convolution, "Div": self._scaled,
             "Erf": self._error_function, "Expand": self._expand, "Gather": self._gather, "Gelu": self._gelu,
             "Gemm": self._product, "LayerNormalization": self._layer_norm, "MatMul": self._product, "Mul": self._scaled,
-            "ReduceMean": self._mean, "Relu": self._relu, "Softmax": self._softmax, "Split": self._split,
-            "Transpose": self._transpose,
+            "ReduceMean": self._mean, "Relu": self._relu, "Slice": self._slice, "Softmax": self._softmax,
+            "Split": self._split, "Transpose": self._transpose,
         }  # fmt: skip
 
     def run(self) -> Tensors:
@@ -150,9 +151,8 @@ class _Walk:
         scaled = operator.number("alpha", 1.0) != 1 or (operator.operand(2) and operator.number("beta", 1.0) != 1)
         if outputs is None or inputs != view.channels or scaled:
             return False
-        bias = int(bool(operator.operand(2)))
         kind = "tokens.Project" if view.tokens > 1 else "tokens.Linear"
-        source = self._emit(operator, kind, (view.source,), outputs=outputs, bias=bias)
+        source = self._emit(operator, kind, (view.source,), outputs=outputs, bias=int(bool(operator.operand(2))))
         axes = (*view.axes[:-1], (Digit(CHANNEL, outputs, 1),))
         self._views[operator.outputs[0]] = View(source, outputs, view.tokens, axes)
         return True
@@ -241,8 +241,7 @@ class _Walk:
         return True
 
     def _relu(self, operator: Operator) -> bool:
-        view = self._view(operator.operand(0))
-        if view is None:
+        if (view := self._view(operator.operand(0))) is None:
             return False
         self._views[operator.outputs[0]] = replace(view, source=self._emit(operator, "Relu", (view.source,)))
         return True
@@ -254,8 +253,8 @@ class _Walk:
         if view is None or len(view.axes) != 3 or [axis % 3 for axis in axes] != [1]:
             return False
         source = self._emit(operator, "GlobalAveragePool", (view.source,))
-        left = (view.axes[0], (), view.axes[2]) if operator.integer("keepdims", 1) else (view.axes[0], view.axes[2])
-        self._views[operator.outputs[0]] = View(source, view.channels, 1, left)
+        mean = view.of_one_token(source, 1)
+        self._views[operator.outputs[0]] = mean if operator.integer("keepdims", 1) else mean.without(1)
         return True
 
     def _gelu(self, operator: Operator) -> bool:
@@ -336,10 +335,9 @@ class _Walk:
 
     def _expand(self, operator: Operator) -> bool:
         """A learnt token for every sample."""
-        if operator.operand(0) in self._constants:
-            self._constants.update(operator.outputs)
-            return True
-        return False
+        constant = operator.operand(0) in self._constants
+        self._constants.update(operator.outputs if constant else ())
+        return constant
 
     def _concat(self, operator: Operator) -> bool:
         """A learnt token in front of all others."""
@@ -358,8 +356,7 @@ class _Walk:
         return True
 
     def _transpose(self, operator: Operator) -> bool:
-        view = self._view(operator.operand(0))
-        if view is None:
+        if (view := self._view(operator.operand(0))) is None:
             return False
         order = operator.integers("perm", tuple(reversed(range(len(view.axes)))))
         self._views[operator.outputs[0]] = view.transpose(order)
@@ -367,33 +364,37 @@ class _Walk:
 
     def _split(self, operator: Operator) -> bool:
         view = self._view(operator.operand(0))
-        if view is None:
-            return False
-        axis = operator.integer("axis", 0) % len(view.axes)
-        count = len(operator.outputs)
-        size, rest = divmod(view.shape[axis], count)
-        given = operator.integers("split", self._tensors.integers.get(operator.operand(1), (size,) * count))
-        if rest or given != (size,) * count:
-            return False
-        for number, name in enumerate(operator.outputs):
-            self._views[name] = view.part(axis, number * size, size)
-        return True
+        parts = None if view is None else split_parts(operator, view, self._tensors.integers)
+        self._views.update(parts or {})
+        return bool(parts)
+
+    def _slice(self, operator: Operator) -> bool:
+        """The same as a gather, with its axis left: what PyTorch's default exporter makes of ``unbind``."""
+        view = self._view(operator.operand(0))
+        cuts = None if view is None else cuts_of(operator, view, self._tensors.integers)
+        for cut in cuts or ():
+            view = view and self._part(operator, view, cut)
+        if view and cuts is not None:
+            self._views[operator.outputs[0]] = view
+        return bool(view) and cuts is not None
 
     def _gather(self, operator: Operator) -> bool:
         """One of several parts of the channels, or one token."""
         view, places = self._view(operator.operand(0)), self._tensors.integers.get(operator.operand(1), ())
-        if view is None or len(places) != 1 or self._tensors.shapes.get(operator.operand(1), ()) not in ((), (1,)):
+        kept = self._tensors.shapes.get(operator.operand(1), ())
+        if view is None or len(places) != 1 or kept not in ((), (1,)):
             return False
         axis = operator.integer("axis", 0) % len(view.axes)
-        place = places[0] % view.shape[axis]
-        if view.axes[axis] != view.token_axis or view.tokens == 1:
-            part = view.part(axis, place, 1)
-        elif view.whole:
-            source = self._emit(operator, "tokens.Token", (view.source,), index=place)
-            axes = tuple(() if number == axis else held for number, held in enumerate(view.axes))
-            part = View(source, view.channels, 1, axes)
-        else:
-            return False
-        keeps = len(self._tensors.shapes.get(operator.operand(1), ()))
-        self._views[operator.outputs[0]] = part if keeps else part.without(axis)
-        return True
+        part = self._part(operator, view, Cut(axis, places[0] % view.shape[axis], 1))
+        if part is not None:
+            self._views[operator.outputs[0]] = part if kept else part.without(axis)
+        return part is not None
+
+    def _part(self, operator: Operator, view: View, cut: Cut) -> View | None:
+        """Neighbours among the channels, or one token of a whole map."""
+        if view.axes[cut.axis] != view.token_axis or view.tokens == 1:
+            return view.part(*cut)
+        if not view.whole or cut.size != 1:
+            return None
+        source = self._emit(operator, "tokens.Token", (view.source,), index=cut.start)
+        return view.of_one_token(source, cut.axis)

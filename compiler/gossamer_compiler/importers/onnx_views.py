@@ -109,6 +109,11 @@ class View:
         axes = (*self.axes[:axis], kept, *self.axes[axis + 1 :])
         return replace(self, axes=axes, first_channel=self.first_channel + start * digit.stride)
 
+    def of_one_token(self, source: str, axis: int) -> "View":
+        """The view of a map of one token, made of this map's tokens on ``axis``."""
+        axes = tuple(() if number == axis else held for number, held in enumerate(self.axes))
+        return View(source, self.channels, 1, axes)
+
     def without(self, axis: int) -> "View":
         """The view without an axis of size 1."""
         return replace(self, axes=(*self.axes[:axis], *self.axes[axis + 1 :]))

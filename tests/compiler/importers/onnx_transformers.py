@@ -5,17 +5,17 @@ from typing import Literal
 import numpy as np
 from onnx import numpy_helper
 
-from tests.compiler.importers.onnx_models import Writer
+from tests.compiler.importers.onnx_models import Weights, Writer
 
-Style = Literal["packed", "torch", "apart"]
+Style = Literal["packed", "sliced", "torch", "apart"]
 Gelu = Literal["operator", "erf", "halved", "turned"]
 
 
 class TokenWriter(Writer):
     """A graph of a transformer of a given batch, width and number of heads."""
 
-    def __init__(self, size: int, width: int, heads: int, batch: int = 7) -> None:
-        super().__init__([3, size, size], weights="external", batch=batch)
+    def __init__(self, size: int, width: int, heads: int, batch: int = 7, weights: Weights = "external") -> None:
+        super().__init__([3, size, size], weights=weights, batch=batch)
         self.batch, self.width, self.heads = batch, width, heads
 
     def number(self, value: float) -> str:
@@ -54,10 +54,10 @@ class TokenWriter(Writer):
                 parts.append(self.op("Transpose", y, perm=[0, 2, 3, 1] if part == "k" else [0, 2, 1, 3]))
             q, k, v = parts
             q = self.op("Mul", q, self.number(size**-0.5))
-        elif style == "packed":
+        elif style in ("packed", "sliced"):
             y = self.reshape(self.project(x, f"{at}.qkv", width, 3 * width), self.batch, tokens, 3, heads, size)
             y = self.op("Transpose", y, perm=[2, 0, 3, 1, 4])
-            q, k, v = (self.op("Gather", y, self.scalar(part), axis=0) for part in range(3))
+            q, k, v = (self.part_of(y, part, style) for part in range(3))
             k = self.op("Transpose", k, perm=[0, 1, 3, 2])
             q, k = (self.op("Mul", part, self.root_of_scale(q)) for part in (q, k))
         else:  # tokens outermost, batch and heads as one axis, as torch.nn.MultiheadAttention has them
@@ -80,6 +80,15 @@ class TokenWriter(Writer):
             return self.op("Transpose", self.reshape(y, tokens, self.batch, width), perm=[1, 0, 2])
         y = self.reshape(self.op("Transpose", y, perm=[0, 2, 1, 3]), self.batch, tokens, width)
         return self.project(y, f"{at}.out", width, width)
+
+    def part_of(self, y: str, part: int, style: Style) -> str:
+        """Part of the outermost axis, as PyTorch's tracer writes `unbind`, or its default exporter."""
+        if style == "packed":
+            return self.op("Gather", y, self.scalar(part), axis=0)
+        places = [
+            self.integers(f"place_{len(self.nodes)}_{n}", value) for n, value in enumerate((part, part + 1, 0, 1))
+        ]
+        return self.op("Squeeze", self.op("Slice", y, *places), places[2])
 
     def root_of_scale(self, queries: str) -> str:
         """The fourth root of 1 / d, computed from the queries' shape as PyTorch's tracer writes it."""

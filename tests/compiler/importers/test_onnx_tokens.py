@@ -37,6 +37,7 @@ def imported(tmp_path: Path, writer: TokenWriter, output: str, opset: int = 20) 
         ("packed", "halved", False),
         ("torch", "turned", False),
         ("packed", "erf", True),
+        ("sliced", "operator", False),
     ],
 )
 def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(
@@ -57,6 +58,36 @@ def test_vit_b16_has_the_published_counts(tmp_path: Path) -> None:
     shapes = infer(imported(tmp_path, writer, vit(writer, 16, 12, 3072, 1000)))
     assert sum(shape.parameters for shape in shapes) == 86_567_656
     assert sum(shape.macs for shape in shapes) == 17_563_828_224
+
+
+def test_learnt_tokens_and_positions_may_be_inputs(tmp_path: Path) -> None:
+    """Those of `export_params=False`: what is learnt has no batch and three dimensions, as no samples do."""
+    found = []
+    for weights in ("external", "inputs"):
+        writer = TokenWriter(8, 32, 2, weights=weights)
+        found.append(imported(tmp_path, writer, vit(writer, 2, 2, 24, 5)).layers)
+    assert {"cls", "positions"} < {value.name for value in writer.inputs}
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {0: "computed"}, {1: (0,)}, {0: (1,), 1: (3,)}, {3: (2,)}, {2: (5,)}, {2: (0, 1)}, {2: (3,)},
+    ],
+    ids=["from a computed place", "nothing", "two thirds", "in steps", "of no axis", "unequal", "of the tokens"],
+)  # fmt: skip
+def test_other_slices_are_refused(tmp_path: Path, places: dict[int, tuple[int, ...] | str]) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5, style="sliced")
+    node = next(node for node in writer.nodes if node.op_type == "Slice")
+    for place, value in places.items():
+        stored = isinstance(value, tuple)
+        node.input[1 + place] = writer.integers(f"other_{place}", *value) if stored else writer.op("Shape", "x")
+    if "computed" in places.values():
+        writer.nodes.insert(0, writer.nodes.pop())
+    with pytest.raises(UnsupportedError, match=rf"not supported: .*Slice at '{node.name}'"):
+        imported(tmp_path, writer, output)
 
 
 def test_queries_keys_and_values_of_their_own(tmp_path: Path) -> None:
