@@ -106,9 +106,9 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in ("layer", "stage", "N:M", "Li x Lj"):
+    for name in ("layer", "stage", "N:M", "Li x\nLj"):  # in two lines, so that names of layers have room
         table.add_column(name, no_wrap=True)
-    for name in ("Mcycles", "util.", "speed-up", "ceiling", "DRAM MB"):
+    for name in ("M\ncycles", "util.", "speed-\nup", "ceil-\ning", "DRAM\nMB"):
         table.add_column(name, justify="right", no_wrap=True)
     for layer in layers:
         table.add_row(
@@ -170,6 +170,7 @@ def _notes(result: Result) -> str:
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
         *_differences(result["workload"]),
+        above_line(result),
         reads_line(result),
         schedule_line(result),
         fairness_line(result),
@@ -177,6 +178,17 @@ def _notes(result: Result) -> str:
         area_line(result),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def above_line(result: Result) -> str:
+    """Why a run may be faster than its multiply-adds allow; empty where it is not."""
+    speedup, ceiling = result["speedup"], result["speedup_ceiling"]
+    if speedup is None or ceiling is None or speedup <= ceiling:
+        return ""
+    return (
+        "above the ideal ceiling, which takes all multiply-adds as equally fast: what N:M leaves out would leave more "
+        "of the array idle than the rest does, as with few samples or channels"
+    )
 
 
 def _differences(workload: Result) -> Iterable[str]:

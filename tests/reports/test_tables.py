@@ -14,6 +14,7 @@ from gossamer_reports.compare import compare
 from gossamer_reports.result import Result
 from gossamer_reports.tables import (
     TOP_ROWS,
+    above_line,
     layer_table,
     ledger_table,
     print_simulation,
@@ -77,6 +78,27 @@ def test_notes_say_in_what_a_method_differs_from_the_published_one(method: str, 
     text = " ".join(simulation_text(result).split())
     assert f"{METHODS[method].title} as simulated: {METHODS[method].differs}" in text
     assert what in METHODS[method].differs
+
+
+def test_a_speed_up_above_the_ideal_ceiling_is_explained(result: Result) -> None:
+    assert above_line(result) == ""
+    fast = result | {"speedup": 2.5}
+    assert fast["speedup"] > fast["speedup_ceiling"] == 2
+    assert above_line(fast) in simulation_text(fast, 400)
+    assert above_line(fast).startswith("above the ideal ceiling")
+    assert above_line(fast | {"speedup_ceiling": None}) == above_line(fast | {"speedup": None}) == ""
+
+
+def test_names_of_layers_are_whole(tiny: Architecture) -> None:
+    """Those of ResNet-18, whose ends tell one from another."""
+    result = make_result(compare(make_run(2, sparse=True), make_run(2, sparse=False), tiny), tiny)
+    layers = [
+        layer | {"name": "layer1.0.conv1", "beside": "layer1.0.bn1", "dataflow": "os 2x2", "cycles": 74_000_000}
+        for layer in result["layers"]
+    ]
+    text = printed(layer_table(result | {"layers": layers}))
+    assert "layer1.0.conv1  wu + bp" in text
+    assert "…" not in text
 
 
 def test_ledger_shares(result: Result) -> None:
