@@ -11,7 +11,7 @@ from enum import Enum
 __all__ = ["MAX_CHUNK_ELEMENTS", "ROLES", "Case", "Role", "channel_chunk_words", "gradient_chunk_words"]
 
 MAX_CHUNK_ELEMENTS = 4096
-_SHORTEST_CHUNK = 32
+_SHORTEST_CHUNK = 16
 
 
 class Case(Enum):

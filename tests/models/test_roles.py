@@ -22,6 +22,8 @@ def test_channel_chunks_are_even_and_short_enough(words: int, group: int, expect
         (112, 112, 8, 448), (7, 7, 16, 196), (64, 64, 16, 256), (56, 56, 16, 224), (1, 2048, 8, 512),
         # 256 divides 112 x 112, but only every sixteenth row ends with it.
         (112, 112, 16, 224),
+        # A prime side below 32: one row.
+        (23, 23, 8, 23), (29, 29, 8, 29), (31, 31, 8, 31), (17, 17, 16, 17), (19, 19, 16, 19),
     ],
 )  # fmt: skip
 def test_gradient_chunks_divide_images_or_hold_whole_ones(height: int, width: int, group: int, expected: int) -> None:
