@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.layouts import operand_layout
 from gossamer_hw.render.engine import OPERATIONS, RenderUnit
 from gossamer_hw.row_memory import NEVER_MEET
-from gossamer_hw.vector.engine_checks import vector_fault
+from gossamer_hw.vector.engine_checks import broken_rules, fault_code
 from gossamer_hw.vector.micro import MicroUnit
 from gossamer_hw.vector.pool import PoolUnit
 from gossamer_hw.vector.ports import PRM_READS, buffer_members
@@ -20,7 +20,6 @@ from gossamer_hw.vector.stream import StreamUnit
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance
-from gossamer_models.registers import Fault
 from gossamer_models.rtl_limits import require_rtl
 from gossamer_models.timing.vector_micro import MICRO_OPERATIONS
 from gossamer_models.timing.vector_pool import POOL_OPERATIONS
@@ -40,6 +39,8 @@ UNITS: Units = (
 _FLAG_BITS = 12
 _FLAG_WORD_BITS = 32
 _HALVES = {"acc": Advance.ACC, "vin": Advance.VIN, "vout": Advance.VOUT, "a": Advance.A}
+_READ = ("enable", "address")
+_WRITTEN = (*_READ, "data", "mask")
 
 
 def vector_command() -> data.StructLayout:
@@ -99,7 +100,7 @@ class VectorEngine(wiring.Component):
         """Accept, check, start a unit, follow it."""
         m = Module()
         command, checking, busy = Signal(vector_command()), Signal(), Signal()
-        accepted, starting, ending, fault = Signal(), Signal(), Signal(), Signal(4)
+        accepted, starting, ending = Signal(), Signal(), Signal()
         m.d.comb += [
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),
@@ -109,16 +110,16 @@ class VectorEngine(wiring.Component):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
         with m.Elif(ending):
             m.d.sync += busy.eq(0)
-        with m.If(checking):
-            m.d.sync += fault.eq(vector_fault(m, command.operands, self._architecture))
-        chosen, beside, ends = self._choose(m, command.operands)
-        none = ~(Cat(chosen).any() & Cat(ends).any())
-        code = Mux(none, Fault.ILLEGAL, fault)
-        refused = starting & (code != Fault.NONE)
+        chosen, beside, ends, known = self._choose(m, command.operands)
+        broken = Signal(3)
+        # Units start with them: a code is made of them behind the register.
+        m.d.sync += broken.eq(broken_rules(command.operands, self._architecture) | ~known)
+        fault = fault_code(m, broken)
+        refused = starting & broken.any()
         finished = Cat(end & unit.done for end, unit in zip(ends, self._units, strict=True)).any()
         unit_fault = Signal(4)
         m.d.comb += ending.eq(refused | finished)
-        m.d.sync += self.fault.eq(Mux(refused, code, Mux(finished, unit_fault, 0)))
+        m.d.sync += self.fault.eq(Mux(refused, fault, Mux(finished, unit_fault, 0)))
         for number, (select, helps, end, unit) in enumerate(zip(chosen, beside, ends, self._units, strict=True)):
             m.submodules[f"unit_{number}"] = unit
             m.d.comb += [
@@ -130,16 +131,17 @@ class VectorEngine(wiring.Component):
                 m.d.comb += unit_fault.eq(unit.fault)
         found = Cat(select & unit.set for select, unit in zip(chosen, self._units, strict=True)).any()
         self._flags(m, command.operands, checking, found, finished)
+        self._halves(m, command, ending)
         self._buffers(m, chosen, beside)
         self._lend(m, chosen)
         self._factor(m, command.operands, checking, starting)
-        self._halves(m, command, ending)
         return m
 
-    def _choose(self, m: Module, operands: Any) -> tuple[list[Value], list[Value], list[Value]]:
+    def _choose(self, m: Module, operands: Any) -> tuple[list[Value], list[Value], list[Value], Value]:
         """Which unit executes the instruction, which one sums what that one drains, which one ends it: the later one.
 
-        From registers, two cycles behind the instruction: buffers and lent lanes hang on them.
+        From registers, two cycles behind the instruction: buffers and lent lanes hang on them. A cycle sooner: whether
+        there is one.
         """
         chosen = [Cat(operands.op == op for op in operations).any() for operations in self._operations]
         sums = (operands.op == VectorOp.DRAIN) & (operands.flags & VectorFlag.STATISTICS).any()
@@ -152,7 +154,7 @@ class VectorEngine(wiring.Component):
         names = {"chosen": chosen, "beside": beside, "ends": ends}
         held = {name: Signal(len(self._units), name=name) for name in names}
         m.d.sync += [held[name].eq(Cat(found)) for name, found in names.items()]
-        return list(held["chosen"]), list(held["beside"]), list(held["ends"])
+        return list(held["chosen"]), list(held["beside"]), list(held["ends"]), Cat(chosen).any() & Cat(ends).any()
 
     def _flags(self, m: Module, operands: Any, checking: Value, found: Value, finished: Value) -> None:
         """Sticky flags, in words; a word that has not been written since the reset is zero.
@@ -200,26 +202,45 @@ class VectorEngine(wiring.Component):
                 m.d.sync += operands.scalar0.eq(word)
 
     def _buffers(self, m: Module, chosen: list[Value], beside: list[Value]) -> None:
-        """Give the ports to the unit at work; one that works beside it writes PRM."""
+        """Give the ports to the unit at work; one that works beside it writes PRM.
+
+        What is written leaves from registers: the last write falls into the cycle of `done`. Nobody reads it sooner
+        than a cycle later, this engine's next instruction among them, which is taken in that cycle.
+        """
+        ours = dict(self._ports(self))
+        for name, port in ours.items():
+            if self._writes(name):
+                m.d.sync += port.enable.eq(0)
+                if name in _HALVES:
+                    m.d.sync += port.half.eq(self._half[name])
+            elif name in _HALVES:
+                m.d.comb += port.half.eq(self._half[name])
         for select, helps, unit in zip(chosen, beside, self._units, strict=True):
-            ours = dict(self._ports(self))
             for name, port in self._ports(unit):
-                outputs = [member for member in ("address", "data", "mask") if self._drives(name, member)]
+                writes = self._writes(name)
+                given = [getattr(ours[name], part).eq(getattr(port, part)) for part in (_WRITTEN if writes else _READ)]
                 with m.If(select | helps if name == "prm_write" else select):
-                    m.d.comb += [getattr(ours[name], member).eq(getattr(port, member)) for member in outputs]
-                    m.d.comb += ours[name].enable.eq(port.enable)
-                if "data" not in outputs:
+                    if writes:
+                        m.d.sync += given
+                    else:
+                        m.d.comb += given
+                if not writes:
                     m.d.comb += port.data.eq(ours[name].data)
 
     def _lend(self, m: Module, chosen: list[Value]) -> None:
-        """Give the streaming lanes' first multipliers and adders to the unit at work, if it has none."""
+        """Give the streaming lanes' first multipliers and adders to the unit at work, if it has none.
+
+        They are there for it from the cycle behind its start on, when it has not got that far yet.
+        """
         lanes = next(unit for unit in self._units if isinstance(unit, StreamUnit))
+        borrowed = Signal()
+        m.d.sync += lanes.borrowed.eq(borrowed)
         for select, unit in zip(chosen, self._units, strict=True):
             if isinstance(unit, PoolUnit | MicroUnit):
                 count = len(unit.operands)
                 m.d.comb += unit.lent.as_value().eq(lanes.lent.as_value())
                 with m.If(select):
-                    m.d.comb += lanes.borrowed.eq(1)
+                    m.d.comb += borrowed.eq(1)
                     m.d.comb += [lanes.operands[n].eq(unit.operands[n]) for n in range(count)]
 
     @staticmethod
@@ -231,16 +252,14 @@ class VectorEngine(wiring.Component):
             yield f"prm_{n}", owner.prm[n]
 
     @staticmethod
-    def _drives(name: str, member: str) -> bool:
-        return member == "address" or name in ("vout", "prm_write", "a")
+    def _writes(name: str) -> bool:
+        return name in ("vout", "prm_write", "a")
 
     def _halves(self, m: Module, command: Any, ending: Value) -> None:
         """Current half of each buffer."""
-        for name, bit in _HALVES.items():
-            if name not in self.signature.members:
-                continue
-            half = getattr(self, name).half
+        self._half = {name: Signal(name=f"{name}_half") for name in _HALVES if name in self.signature.members}
+        for name, half in self._half.items():
             with m.If(self.rewind):
                 m.d.sync += half.eq(0)
-            with m.Elif(ending & ((command.advance & int(bit)) != 0)):
+            with m.Elif(ending & ((command.advance & int(_HALVES[name])) != 0)):
                 m.d.sync += half.eq(~half)

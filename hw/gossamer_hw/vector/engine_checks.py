@@ -14,7 +14,7 @@ from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.registers import Fault
 from gossamer_models.timing.vector_stream import summed_elements
 
-__all__ = ["vector_fault"]
+__all__ = ["broken_rules", "fault_code"]
 
 _PARAMETER_WORDS = 8
 _OP_BITS = 6
@@ -24,8 +24,8 @@ _LARGEST_EXPONENT = 253
 _SECOND = (VectorFlag.SECOND_OUTPUT, VectorFlag.TO_A)
 
 
-def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
-    """Return the code of :class:`~gossamer_models.registers.Fault` that an instruction earns, 0 for a legal one.
+def broken_rules(command: Any, architecture: Architecture) -> Value:
+    """Return a bit per kind of rule that an instruction breaks, for :func:`fault_code`.
 
     Operands must lie at whole lines of VIN, VOUT and A, those of PRM at multiples of eight words; only operands that
     the operation has are looked at. Bounds of buffers are not checked, but there must be sums for all channels.
@@ -37,13 +37,15 @@ def vector_fault(m: Module, command: Any, architecture: Architecture) -> Value:
     ).any()
     misaligned = Cat(_lines(command, lanes), _words(command), _channels(command, lanes, columns)).any()
     many = _sums(command) & (command.channels > most_channels(architecture))
+    return Cat(illegal, misaligned, many)
+
+
+def fault_code(m: Module, broken: Value) -> Signal:
+    """Return the code of :class:`~gossamer_models.registers.Fault` that :func:`broken_rules` earn, 0 for none."""
     fault = Signal(4, name="fault_code")
-    with m.If(illegal):
-        m.d.comb += fault.eq(Fault.ILLEGAL)
-    with m.Elif(misaligned):
-        m.d.comb += fault.eq(Fault.ALIGNMENT)
-    with m.Elif(many):
-        m.d.comb += fault.eq(Fault.BUFFER)
+    for rule, code in reversed(list(zip(broken, (Fault.ILLEGAL, Fault.ALIGNMENT, Fault.BUFFER), strict=True))):
+        with m.If(rule):
+            m.d.comb += fault.eq(code)
     return fault
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,11 +14,14 @@ __all__ = [
     "HALF_SCALE_BITS",
     "HALF_SUM_BITS",
     "HALF_TERM_BITS",
+    "LOW_BITS",
     "TERM_BITS",
     "ExactHalf",
     "ExactProduct",
     "ExactRound",
+    "added",
     "exact_layout",
+    "open_layout",
     "term_layout",
     "term_sum",
 ]
@@ -33,6 +36,9 @@ HALF_SCALE_BITS = 24
 """From units of a product to those of a number."""
 
 HALF_SUM_BITS = HALF_TERM_BITS + MAX_TERMS.bit_length() - 1
+
+LOW_BITS = ACCUMULATOR_BITS // 2
+"""Bits of a product's sum below the place where an :func:`open_layout` keeps a carry."""
 
 _KEPT_BITS = 24
 _SINGLE_BIAS = 127
@@ -53,6 +59,24 @@ def exact_layout(bits: int = ACCUMULATOR_BITS) -> data.StructLayout:
 def term_layout(bits: int) -> data.StructLayout:
     """Layout of a term: ``total`` + ``carry``, so that no adder negates, and the flags of :func:`exact_layout`."""
     return data.StructLayout({"total": signed(bits), "carry": 1, "nan": 1, "plus": 1, "minus": 1})
+
+
+def open_layout(bits: int, low_bits: int) -> data.StructLayout:
+    """Layout of an exact sum of ``bits`` bits: ``low`` + (``high`` + ``carry``) 2**``low_bits``, and the flags.
+
+    So what adds a term to it has carry chains half as long: the carry between them waits for the next term.
+    """
+    parts = {"low": unsigned(low_bits), "high": signed(bits - low_bits), "carry": 1}
+    return data.StructLayout({**parts, "nan": 1, "plus": 1, "minus": 1})
+
+
+def added(total: Any, term: Any) -> Value:
+    """Return an :func:`open_layout` with a :func:`term_layout` added."""
+    low_bits = len(total.low)
+    low = Cat(term.carry, total.low) + Cat(term.carry, term.total[:low_bits])
+    high = Cat(total.carry, total.high).as_signed() + Cat(total.carry, term.total[low_bits:]).as_signed()
+    flags = Cat(total.nan, total.plus, total.minus) | Cat(term.nan, term.plus, term.minus)
+    return Cat(low[1 : 1 + low_bits], high[1 : 1 + len(total.high)], low[1 + low_bits], flags)
 
 
 def term_sum(a: Any, b: Any) -> Value:

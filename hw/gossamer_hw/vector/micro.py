@@ -56,7 +56,7 @@ class MicroUnit(wiring.Component):
         self._softmax, self._scales = Signal(), Signal()
         self._thread, self._class = Signal(_THREAD_BITS), Signal(24)
         self._block, self._row = Signal(24), Signal(24)
-        m.d.comb += [
+        m.d.sync += [
             self._softmax.eq(self.command.op == VectorOp.SOFTMAX_CROSS_ENTROPY),
             self._scales.eq(self.command.op == VectorOp.LOSS_SCALE),
         ]

@@ -68,13 +68,13 @@ class PoolUnit(wiring.Component):
         m.submodules.plan, m.submodules.walker, m.submodules.lanes = self._plan, self._walker, self._lanes
         op = self.command.op
         self._backward, self._largest, self._twice = Signal(), Signal(), Signal()
-        m.d.comb += [
+        # Planning takes longer than a register.
+        m.d.sync += [
             self._backward.eq((op == VectorOp.MAX_POOL_GRADIENT) | (op == VectorOp.AVG_POOL_GRADIENT)),
             self._largest.eq(op == VectorOp.MAX_POOL),
             self._twice.eq(op == VectorOp.MAX_POOL_GRADIENT),
-            self._plan.start.eq(self.start),
-            self._plan.command.eq(self.command),
         ]
+        m.d.comb += [self._plan.start.eq(self.start), self._plan.command.eq(self.command)]
         self._finding = Signal()
         self._control(m)
         steps = self._read(m)
@@ -87,8 +87,11 @@ class PoolUnit(wiring.Component):
         walker, plan = self._walker, self._plan.plan
         waited = Signal(range(max(self._plan.latency, self._tail) + 1))
         failed = Signal(4)
-        m.d.comb += [
+        # A walk is chosen two cycles before it begins, and what it is made of is known a cycle before.
+        m.d.sync += [
             walker.walk.eq(Mux(self._backward & ~self._finding, plan.backward.as_value(), plan.forward.as_value())),
+        ]
+        m.d.comb += [
             walker.parts.eq(Mux(self._twice, 1, plan.parts)),
             walker.result_step.eq(Mux(self._twice, plan.parts, 1)),
         ]

@@ -81,8 +81,8 @@ def walk_layout(shape: PoolShape) -> data.StructLayout:
 
     Members
     -------
-    count_y, count_x : results down and across.
-    places_y, places_x : places per result.
+    last_y, last_x : results down and across, less one.
+    last_place_y, last_place_x : places per result, less one.
     size_y, size_x : bounds of places' coordinates, from 0 on.
     row : places from one row to the next.
     first : number of the first result's first place, modulo the pixels.
@@ -98,7 +98,8 @@ def walk_layout(shape: PoolShape) -> data.StructLayout:
     extent = unsigned(shape.coordinate_bits - 1)
     return data.StructLayout(
         {
-            "count_y": extent, "count_x": extent, "places_y": 8, "places_x": 8, "size_y": extent, "size_x": extent,
+            "last_y": extent, "last_x": extent, "last_place_y": 8, "last_place_x": 8,
+            "size_y": extent, "size_x": extent,
             "row": pixel, "first": pixel, "y": coordinate, "x": coordinate, "phase": 8, "period": 8,
             "step": 8, "step_row": pixel, "reach_y": 8, "reach_x": 8, "fall": 8,
             "window_y": 8, "window_x": 8,
@@ -240,8 +241,8 @@ class PoolPlan(wiring.Component):
         """Put the walks together; return all fields of the plan but the last."""
         v, q, product = self.command, self._quotient, self._product
         fields = {
-            "count_y": (self._rows, v.height), "count_x": (self._columns, v.width),
-            "places_y": (v.kernel, q["kernel"] + 1), "places_x": (v.kernel_x, q["kernel_x"] + 1),
+            "last_y": (q["rows"], v.height - 1), "last_x": (q["columns"], v.width - 1),
+            "last_place_y": (v.kernel - 1, q["kernel"]), "last_place_x": (v.kernel_x - 1, q["kernel_x"]),
             "size_y": (v.height, self._rows), "size_x": (v.width, self._columns),
             "row": (v.width, self._columns),
             "first": (

@@ -106,14 +106,14 @@ class PoolWalker(wiring.Component):
         following = Signal(_result_layout(self._shape), name="following")
         left, ending = Signal(), Signal()
         self._more = Signal(name="more")
-        across, down = Signal.like(walk.count_x), Signal.like(walk.count_y)
+        across, down = Signal.like(walk.last_x), Signal.like(walk.last_y)
         row_pixel, row_own = Signal.like(following.pixel), Signal.like(following.own)
         last_part, last_across = Signal(), Signal()
         m.d.comb += [
             following.exists.eq(left),
             last_part.eq(following.part + 1 == self.parts),
-            last_across.eq(across + 1 == walk.count_x),
-            ending.eq(fetch & last_part & last_across & (down + 1 == walk.count_y)),
+            last_across.eq(across == walk.last_x),
+            ending.eq(fetch & last_part & last_across & (down == walk.last_y)),
             self._more.eq(left & ~ending),
         ]
         with m.If(self.start):
@@ -167,8 +167,8 @@ class PoolWalker(wiring.Component):
         last_x = Signal()
         m.d.comb += [
             fetch.eq((y == 0) & (x == 0)),
-            last_x.eq(x + 1 == walk.places_x),
-            last.eq(last_x & (y + 1 == walk.places_y)),
+            last_x.eq(x == walk.last_place_x),
+            last.eq(last_x & (y == walk.last_place_y)),
         ]
         with m.If(self.start | (self.active & turned & last)):
             m.d.sync += [y.eq(0), x.eq(0), offset.eq(0), row.eq(0)]

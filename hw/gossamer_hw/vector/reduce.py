@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -225,8 +225,9 @@ class ReduceUnit(wiring.Component):
         held, products = self._store.held, arrived[-1]
         channel = arrived[: self._log2_together]
         half, product = held.elements[channel], held.products[channel]
+        high = Mux(products, product.high, half.high) + Mux(products, product.carry, half.carry)
         m.d.sync += [
-            chosen.total.eq(Mux(products, product.total, half.total << HALF_SCALE_BITS)),
+            chosen.total.eq(Cat(Mux(products, product.low, Cat(Const(0, HALF_SCALE_BITS), half.low)), high)),
             *(chosen[flag].eq(Mux(products, product[flag], half[flag])) for flag in ("nan", "plus", "minus")),
         ]
         late = delayed_flags(m, Cat(active, word), _ROUND_CYCLES, name="word")

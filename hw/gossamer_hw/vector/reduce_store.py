@@ -2,12 +2,22 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.row_memory import NEVER_MEET
-from gossamer_hw.vector.exact import HALF_SUM_BITS, HALF_TERM_BITS, TERM_BITS, exact_layout, term_layout, term_sum
+from gossamer_hw.vector.exact import (
+    HALF_SCALE_BITS,
+    HALF_SUM_BITS,
+    HALF_TERM_BITS,
+    LOW_BITS,
+    TERM_BITS,
+    added,
+    open_layout,
+    term_layout,
+)
+from gossamer_models.numerics.exact import ACCUMULATOR_BITS
 
 __all__ = ["SUMS", "SumStore", "sums_layout", "terms_layout"]
 
@@ -21,12 +31,12 @@ def sums_layout(channels: int) -> data.StructLayout:
     Members
     -------
     elements : sum of each channel's elements, in units of 2**-24.
-    products : of each channel's products, in units of 2**-48.
+    products : of each channel's products, in units of 2**-48; their carries have the same place.
     """
-    elements, products = (
-        data.ArrayLayout(layout, channels) for layout in (exact_layout(HALF_SUM_BITS), exact_layout())
+    elements, products = open_layout(HALF_SUM_BITS, LOW_BITS - HALF_SCALE_BITS), open_layout(ACCUMULATOR_BITS, LOW_BITS)
+    return data.StructLayout(
+        {"elements": data.ArrayLayout(elements, channels), "products": data.ArrayLayout(products, channels)}
     )
-    return data.StructLayout({"elements": elements, "products": products})
 
 
 def terms_layout(channels: int, levels: int) -> data.StructLayout:
@@ -96,11 +106,7 @@ class SumStore(wiring.Component):
         m.d.comb += self.held.eq(held)
         for name in ("elements", "products"):
             for result, old, term in zip(following[name], self.held[name], self.terms[name], strict=True):
-                flags = Cat(old.nan, old.plus, old.minus) | Cat(term.nan, term.plus, term.minus)
-                m.d.comb += [
-                    result.total.eq(term_sum(old, term)),
-                    Cat(result.nan, result.plus, result.minus).eq(flags),
-                ]
+                m.d.comb += result.as_value().eq(added(old, term))
         m.d.sync += total.eq(following)
         m.d.comb += [write.en.eq(adding), write.addr.eq(address), write.data.eq(following.as_value())]
         return m

@@ -3,12 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.numerics.bits import delayed_flags
-from gossamer_hw.numerics.formats import Half, Relaxed
+from gossamer_hw.numerics.formats import Half
 from gossamer_hw.vector.ports import PRM_READS, borrower_members, unit_members
 from gossamer_hw.vector.reduce_rows import drained_layout
 from gossamer_hw.vector.stream_channels import ROW, ChannelWalker, SampleWalker, samples_together, spread
@@ -29,10 +29,6 @@ _TAIL_CYCLES = PairReader.lead + StreamLane.latency + 2
 
 _ROUNDED_CYCLES = SumReader.lead + StreamLane.latency + 1
 """From DRAIN's ``final`` to the cycle in which its last group is there in fp16."""
-
-_SIX_EXPONENT = 129
-_SIX = Const({"number": {"exponent": _SIX_EXPONENT, "mantissa": 1 << 22}}, Relaxed)
-"""6.0; the top bit of the mantissa tells whether a number with this exponent reaches it."""
 
 _EXTRA_DELAY = 1
 """Puts the writes of a second output between those of the first, whether pairs take two or three cycles."""
@@ -242,12 +238,15 @@ class StreamUnit(wiring.Component):
             value = path.result
             number = value.number
             clipped = clips & ~value.nan & (number.sign | ~Cat(number.mantissa, number.exponent).any())
-            beyond = (number.exponent > _SIX_EXPONENT) | ((number.exponent == _SIX_EXPONENT) & number.mantissa[-1])
-            capped = caps & ~value.nan & ~number.sign & beyond
+            capped = caps & ~value.nan & ~number.sign & _reaches_six(number)
             counts = ~leaving.output.last | (n < tail)
             infinite.append(counts & ~clipped & ~capped & (value.nan | number.exponent.all()))
             real = leaving.real[n // ROW] & (c.op != VectorOp.FILL)
-            m.d.comb += writer.values[n].eq(Mux(real & ~clipped, Mux(capped, _SIX.as_value(), value.as_value()), 0))
+            m.d.comb += [
+                writer.values[n].eq(value),
+                writer.zero[n].eq(~real | clipped),
+                writer.six[n].eq(capped),
+            ]
         looked_at = (leaving.output.single | leaving.output.half) & (c.op == VectorOp.DRAIN)
         m.d.sync += self.set.eq(looked_at & Cat(infinite).any())
 
@@ -280,3 +279,8 @@ class StreamUnit(wiring.Component):
             writer.extra.eq(delayed_flags(m, entering.as_value(), _EXTRA_DELAY, name="extra")),
             writer.extra_halves.eq(extra),
         ]
+
+
+def _reaches_six(number: Any) -> Value:
+    """Whether a magnitude is at least 6: exponent field 129 and the mantissa's top bit; without a carry chain."""
+    return number.exponent[7] & (number.exponent[1:7].any() | (number.exponent[0] & number.mantissa[-1]))

@@ -22,9 +22,7 @@ __all__ = ["PATH_MODULE", "Controls", "Inputs", "StreamPath", "controls_of", "ha
 PATH_MODULE = "gossamer_vector_path"
 
 _LANE_MODULE = "gossamer_vector_lane"
-_HALF_INFINITY = 0x7C00
 _HALF_NAN = 0x7E00
-_HALF_SIX = 0x4600
 
 
 def has(command: Any, flag: VectorFlag) -> Value:
@@ -176,12 +174,16 @@ def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
 def masked_half(m: Module, half: Any, by: Any, masked: Value, six: Value) -> Any:
     """Return fp16 if ``masked`` is clear or ``by`` above zero, with ``six`` below 6, else +0; NaN in its one form."""
     result = Signal(Half, name="gradient")
-    pattern = by.as_value()
-    inside = (pattern != 0) & (pattern <= _HALF_INFINITY) & ~(six & (pattern >= _HALF_SIX))
-    nan = half.exponent.all() & half.mantissa.any()
-    kept = Mux(nan, Const(_HALF_NAN, 16), half.as_value())
+    # Without the carry chains of comparisons: a magnitude of 6 has exponent 17 and the mantissa's top bit.
+    reaches_six = by.exponent[4] & (by.exponent[1:4].any() | (by.exponent[0] & by.mantissa[-1]))
+    inside = Cat(by.mantissa, by.exponent).any() & ~by.sign & ~_is_nan(by) & ~(six & reaches_six)
+    kept = Mux(_is_nan(half), Const(_HALF_NAN, 16), half.as_value())
     m.d.comb += result.as_value().eq(Mux(masked & ~inside, 0, kept))
     return result
+
+
+def _is_nan(half: Any) -> Value:
+    return half.exponent.all() & half.mantissa.any()
 
 
 Choices = tuple[tuple[Value, Any], ...]

@@ -1,5 +1,6 @@
 """Results to VOUT: whole lines of fp32, pairs of groups as lines of fp16."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
@@ -14,6 +15,8 @@ from gossamer_hw.vector.ports import write_port
 __all__ = ["TARGETS", "Output", "StreamWriter"]
 
 TARGETS = 3
+
+_SIX, _HALF_SIX = 0x40C00000, 0x4600
 
 
 class Output(data.Struct):
@@ -38,7 +41,7 @@ class StreamWriter(wiring.Component):
     """Writes groups of results, each target line after line.
 
     fp32 is written in the cycle in which it comes, fp16 one cycle later, the halves of ``extra`` in their own cycle:
-    the three must not meet.
+    the three must not meet. What a result becomes instead of itself is known beside its rounding, not in front of it.
 
     Parameters
     ----------
@@ -54,6 +57,7 @@ class StreamWriter(wiring.Component):
     half_target : which of them fp16 goes to.
     tail : elements of the last group.
     output, values : a group.
+    zero, six : bit per element: it becomes +0, or else 6.
     extra, extra_halves : a group of fp16 for target 1.
     vout : writes VOUT.
     rounded, rounded_halves : the group, one cycle later, in fp16.
@@ -70,6 +74,8 @@ class StreamWriter(wiring.Component):
                 "tail": In(range(lanes + 1)),
                 "output": In(Output),
                 "values": In(data.ArrayLayout(Relaxed, lanes)),
+                "zero": In(lanes),
+                "six": In(lanes),
                 "extra": In(Output),
                 "extra_halves": In(data.ArrayLayout(Half, lanes)),
                 "vout": Out(write_port(lines, 32 * lanes, 4 * lanes)),
@@ -86,15 +92,20 @@ class StreamWriter(wiring.Component):
         m.d.comb += tail.eq(Cat(lane < self.tail for lane in range(self._lanes)))
         self._write_singles(m, tail)
         halves = Signal(data.ArrayLayout(Half, self._lanes), reset_less=True)
-        output = Signal(Output)
-        m.d.comb += [self.rounded.eq(output), self.rounded_halves.eq(halves)]
+        output, zero, six = Signal(Output), Signal(self._lanes), Signal(self._lanes)
         m.d.sync += [
             output.eq(self.output),
+            zero.eq(self.zero),
+            six.eq(self.six),
             halves.as_value().eq(Cat(narrow(m, value) for value in self.values)),
+        ]
+        m.d.comb += [
+            self.rounded.eq(output),
+            self.rounded_halves.as_value().eq(_instead(halves, zero, six, Const(_HALF_SIX, 16))),
         ]
         place = self._line(m, self.half_target)
         m.d.comb += self.half_line.eq(place[0])
-        self._write_halves(m, output, halves.as_value(), tail, place, "half")
+        self._write_halves(m, output, self.rounded_halves.as_value(), tail, place, "half")
         extra, extra_halves = self._paired(m, self.extra, self.extra_halves.as_value())
         self._write_halves(m, extra, extra_halves, tail, self._line(m, Const(1)), "extra")
         return m
@@ -125,7 +136,9 @@ class StreamWriter(wiring.Component):
         with m.If(self.output.single):
             m.d.comb += [
                 self.vout.enable.eq(1),
-                self.vout.data.eq(Cat(canonical(m, value) for value in self.values)),
+                self.vout.data.eq(
+                    _instead((canonical(m, value) for value in self.values), self.zero, self.six, Const(_SIX, 32))
+                ),
                 self.vout.mask.eq(mask),
             ]
 
@@ -147,3 +160,11 @@ class StreamWriter(wiring.Component):
                 self.vout.data.eq(Cat(Mux(output.odd, held, halves), halves)),
                 self.vout.mask.eq(Mux(output.odd, Cat(full, mask), mask)),
             ]
+
+
+def _instead(values: Iterable[Any], zero: Value, six: Value, constant: Const) -> Value:
+    """Return the values' bits, or what they become instead."""
+    return Cat(
+        Mux(clears, 0, Mux(caps, constant, value.as_value()))
+        for value, clears, caps in zip(values, zero, six, strict=True)
+    )

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from gossamer_compiler.training import compile_training
 from gossamer_hw.layouts import operand_bits, operand_layout
-from gossamer_hw.vector.engine_checks import vector_fault
+from gossamer_hw.vector.engine_checks import broken_rules, fault_code
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Vector, VectorOp
 from gossamer_models.isa.loops import walk
@@ -29,7 +29,7 @@ class Checks(wiring.Component):
 
     def elaborate(self, platform: Any) -> Elaboratable:
         m = Module()
-        m.d.comb += self.fault.eq(vector_fault(m, self.command, self._architecture))
+        m.d.comb += self.fault.eq(fault_code(m, broken_rules(self.command, self._architecture)))
         return m
 
 

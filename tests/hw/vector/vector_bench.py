@@ -117,6 +117,8 @@ class Bench:
                     assert count < _MOST_CYCLES, instruction
                 cycles.append(count)
                 self.faults.append(ctx.get(self.dut.fault))
+            # The last write falls into the cycle of `done`.
+            await ctx.tick()
 
         reads = ((self.dut.vin, Buffer.VIN), (self.dut.acc, Buffer.ACC), *((port, Buffer.PRM) for port in self.dut.prm))
         writes = ((self.dut.vout, Buffer.VOUT, 1), (self.dut.a, Buffer.A, 1), (self.dut.prm_write, Buffer.PRM, 4))
