@@ -233,14 +233,14 @@ class VectorEngine(wiring.Component):
         They are there for it from the cycle behind its start on, when it has not got that far yet.
         """
         lanes = next(unit for unit in self._units if isinstance(unit, StreamUnit))
-        borrowed = Signal()
+        borrowed = Signal.like(lanes.borrowed)
         m.d.sync += lanes.borrowed.eq(borrowed)
         for select, unit in zip(chosen, self._units, strict=True):
             if isinstance(unit, PoolUnit | MicroUnit):
                 count = len(unit.operands)
                 m.d.comb += unit.lent.as_value().eq(lanes.lent.as_value())
                 with m.If(select):
-                    m.d.comb += borrowed.eq(1)
+                    m.d.comb += borrowed[:count].eq(-1)
                     m.d.comb += [lanes.operands[n].eq(unit.operands[n]) for n in range(count)]
 
     @staticmethod

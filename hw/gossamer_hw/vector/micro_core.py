@@ -21,7 +21,6 @@ from gossamer_models.timing.vector_micro import MICRO_THREADS
 
 __all__ = ["MicroCore"]
 
-_LATENCY = LENT_LATENCY
 _THREAD_BITS = (MICRO_THREADS - 1).bit_length()
 _STEP_BITS = (len(EXP_HIGH) - 1).bit_length()
 _CELL_BITS = (len(RSQRT) // 2 - 1).bit_length()
@@ -41,7 +40,7 @@ class MicroCore(wiring.Component):
     scalars : the instruction's constants.
     loaded : cycle 5: what a load has brought.
     stored : cycle 2: operand a, for stores.
-    operands, lent : cycles 2 and 6: to and from a multiplier and an adder of another unit.
+    operands, lent : cycles 1 and 6: to and from a multiplier and an adder of another unit.
     """
 
     stored_cycle = 2
@@ -74,7 +73,7 @@ class MicroCore(wiring.Component):
         self._chosen = Signal(MICRO_THREADS)
         written, result = Signal(), Signal(Single)
         self._registers(m, live[7] & written, result)
-        m.d.comb += [self.operands.a.eq(self._a), self.operands.b.eq(self._b), self.stored.eq(self._a)]
+        m.d.comb += self.stored.eq(self._a)
         simple = self._simple(m, live[2])
         parts = self._parts(m)
         table = self._table(m, parts)
@@ -104,7 +103,7 @@ class MicroCore(wiring.Component):
         return m
 
     def _registers(self, m: Module, written: Value, result: data.View) -> None:
-        """Cycles 0, 1 and 7: registers, constants, signs; operands of cycle 2."""
+        """Cycles 0, 1 and 7: registers, constants, signs; operands of cycle 2, for the other unit a cycle before."""
         # What is written belongs to another thread than what is read.
         m.submodules.file = file = memory.Memory(
             shape=Single, depth=REGISTERS * MICRO_THREADS, init=[], attrs=NEVER_MEET
@@ -123,10 +122,11 @@ class MicroCore(wiring.Component):
         b = Signal(Single)
         m.d.comb += b.eq(Mux(micro.constant, Array(patterns)[micro.b], reads[1].data.as_value()))
         self._a, self._b = Signal(Relaxed, name="a"), Signal(Relaxed, name="b")
-        m.d.sync += [
-            self._a.eq(negated(m, relax(m, reads[0].data), micro.minus_a)),
-            self._b.eq(negated(m, relax(m, b), micro.minus_b)),
+        m.d.comb += [
+            self.operands.a.eq(negated(m, relax(m, reads[0].data), micro.minus_a)),
+            self.operands.b.eq(negated(m, relax(m, b), micro.minus_b)),
         ]
+        m.d.sync += [self._a.eq(self.operands.a), self._b.eq(self.operands.b)]
 
     def _simple(self, m: Module, live: Value) -> Any:
         """Cycle 2: what needs no more than a comparison; its result in cycle 6."""
@@ -151,7 +151,7 @@ class MicroCore(wiring.Component):
                 ]
                 with m.If(live):
                     m.d.sync += self._chosen.bit_select(self._thread[2], 1).eq(equal)
-        return delayed(m, result, _LATENCY, name="simple")
+        return delayed(m, result, LENT_LATENCY - 1, name="simple")
 
     def _parts(self, m: Module) -> Any:
         """Cycle 3: the operand that is taken apart."""

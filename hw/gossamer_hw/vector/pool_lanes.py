@@ -39,13 +39,13 @@ class PoolLanes(wiring.Component):
     match : only elements whose winner is `own` count.
     halves, winners : the elements, and beside them winners.
     factor : constant.
-    operands, lent : a multiplier per lane, of another unit.
+    operands, lent : a multiplier per lane, of another unit, which takes a sum in the cycle that forms it.
     best, best_place : :attr:`best_latency` cycles after a result's last elements: largest elements and their places.
     sums : :attr:`sum_latency` cycles after a result's last elements: their sums times the factor.
     """
 
     best_latency = 2
-    sum_latency = 3 + POOL_TURN + LENT_LATENCY
+    sum_latency = 2 + POOL_TURN + LENT_LATENCY
 
     def __init__(self, shape: PoolShape) -> None:
         self._shape = shape
@@ -105,18 +105,17 @@ class PoolLanes(wiring.Component):
     def _add(self, m: Module, n: int, half: data.View, live: Value, first: Value) -> None:
         """Sum so far of each result by turns: what the adder's loop holds."""
         m.submodules[f"adder_{n}"] = adder = SingleAdder(latency=POOL_TURN - 1, subnormals=False)
-        operand, held, total = (Signal(Relaxed, name=f"{name}_{n}") for name in ("operand", "held", "total"))
+        operand, held = (Signal(Relaxed, name=f"{name}_{n}") for name in ("operand", "held"))
         zero = Const({}, Relaxed)
         m.d.sync += [
             operand.eq(Mux(live, widen(m, half).as_value(), zero.as_value())),
             held.eq(Mux(first, zero.as_value(), adder.sum.as_value())),
-            total.eq(adder.sum),
             self.sums[n].eq(narrow(m, self.lent[n].product)),
         ]
         m.d.comb += [
             adder.a.eq(operand),
             adder.b.eq(held),
-            self.operands[n].a.eq(total),
+            self.operands[n].a.eq(adder.sum),
             self.operands[n].b.eq(self.factor),
         ]
 

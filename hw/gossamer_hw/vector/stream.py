@@ -60,7 +60,7 @@ class StreamUnit(wiring.Component):
             {
                 **unit_members(architecture),
                 "drained": Out(drained_layout(lanes)),
-                "borrowed": In(1),
+                "borrowed": In(lanes),
                 **wiring.Signature(borrower_members(lanes)).flip().members,
             }
         )
@@ -81,7 +81,7 @@ class StreamUnit(wiring.Component):
         for n, path in enumerate(self._paths):
             add_shared(m, platform, path, name=f"path_{n}", module=PATH_MODULE)
             m.d.comb += [
-                path.borrowed.eq(self.borrowed),
+                path.borrowed.eq(self.borrowed[n]),
                 path.operands.eq(self.operands[n]),
                 self.lent[n].eq(path.lent),
             ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,7 @@ __all__ = ["LENT_LATENCY", "MINUS_ZERO", "ONE", "Lent", "Operands", "StreamLane"
 # With a register behind every rounding, as what takes a number begins with a comparison or a multiplication.
 _MULTIPLY_LATENCY, _ADD_LATENCY = 4, 4
 
-LENT_LATENCY = 4
+LENT_LATENCY = 1 + _MULTIPLY_LATENCY
 """Cycles from the operands of another unit to what a lane makes of them."""
 
 ONE = Const({"number": {"exponent": 127}}, Relaxed)
@@ -52,8 +52,7 @@ class Lent(data.Struct):
 
 def lane_members() -> dict[str, wiring.Member]:
     """Members of a lane, and of whatever holds one, but for its terms."""
-    lending = {"borrowed": In(1), "operands": In(Operands), "lent": Out(Lent)}
-    return {"take": In(1), "result": Out(Relaxed), **lending}
+    return {"take": In(1), "result": Out(Relaxed), "borrowed": In(1), "lent": Out(Lent)}
 
 
 class StreamLane(wiring.Component):
@@ -69,8 +68,8 @@ class StreamLane(wiring.Component):
         In place of ``u`` add the product x0 y0 of the terms one cycle before; :attr:`take_delay` cycles after the terms
         that it belongs to.
     result : the result, :attr:`latency` cycles after the terms, from a register.
-    borrowed : the first multiplier and the first adder work for another unit; the terms are lost.
-    operands, lent : the other unit's; :data:`LENT_LATENCY` cycles from one to the other.
+    borrowed : x0 and y0 are another unit's operands, and what the first adder adds.
+    lent : the other unit's results, :data:`LENT_LATENCY` cycles later.
     """
 
     latency = 1 + _MULTIPLY_LATENCY + 2 * _ADD_LATENCY
@@ -89,12 +88,12 @@ class StreamLane(wiring.Component):
         terms = Signal(Terms, reset_less=True)
         m.d.sync += terms.eq(self.terms)
         m.d.comb += [
-            products[0].a.eq(self._lends(self.operands.a, terms.x0)),
-            products[0].b.eq(self._lends(self.operands.b, terms.y0)),
+            products[0].a.eq(terms.x0),
+            products[0].b.eq(terms.y0),
             products[1].a.eq(terms.x1),
             products[1].b.eq(terms.y1),
-            adders[0].a.eq(self._lends(self.operands.a, products[0].product)),
-            adders[0].b.eq(self._lends(self.operands.b, products[1].product)),
+            adders[0].a.eq(Mux(self.borrowed, terms.x0.as_value(), products[0].product.as_value())),
+            adders[0].b.eq(Mux(self.borrowed, terms.y0.as_value(), products[1].product.as_value())),
         ]
         total = register(m, adders[0].sum, when=True, name="total")
         m.d.comb += [self.lent.product.eq(products[0].product), self.lent.sum.eq(total)]
@@ -107,6 +106,3 @@ class StreamLane(wiring.Component):
         m.d.sync += result.eq(adders[1].sum)
         m.d.comb += self.result.eq(result)
         return m
-
-    def _lends(self, theirs: Any, ours: Any) -> Value:
-        return Mux(self.borrowed, theirs.as_value(), ours.as_value())

@@ -12,7 +12,7 @@ from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Relaxed, Single
 from gossamer_hw.numerics.half import widen
 from gossamer_hw.vector.ports import PRM_READS
-from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, StreamLane, Terms, lane_members
+from gossamer_hw.vector.stream_lane import MINUS_ZERO, ONE, Operands, StreamLane, Terms, lane_members
 from gossamer_hw.vector.update import PASSES
 from gossamer_hw.verilog import add_shared
 from gossamer_models.isa.instructions import FoundMode, VectorFlag, VectorOp
@@ -79,12 +79,14 @@ class StreamPath(wiring.Component):
     Members
     -------
     controls, inputs : of the cycle.
+    operands : another unit's, while the lane is borrowed.
     gradient : the first operand behind its mask, combinational.
     Others as :class:`~gossamer_hw.vector.stream_lane.StreamLane` says.
     """
 
     def __init__(self) -> None:
-        super().__init__({"controls": In(Controls), "inputs": In(Inputs), "gradient": Out(Half), **lane_members()})
+        given = {"controls": In(Controls), "inputs": In(Inputs), "operands": In(Operands)}
+        super().__init__({**given, "gradient": Out(Half), **lane_members()})
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Choose the terms."""
@@ -97,7 +99,6 @@ class StreamPath(wiring.Component):
             lane.terms.eq(self._terms(m)),
             lane.take.eq(self.take),
             lane.borrowed.eq(self.borrowed),
-            lane.operands.eq(self.operands),
             self.lent.eq(lane.lent),
             self.result.eq(lane.result),
         ]
@@ -118,7 +119,8 @@ class StreamPath(wiring.Component):
             (stays, MINUS_ZERO.number),
         )
         x0 = (
-            (~(c.drains | passing.any()), first),
+            (self.borrowed, self.operands.a),
+            (~(self.borrowed | c.drains | passing.any()), first),
             (passing[3] & c.changes, self.result),
             (Const(1), _relaxed_choice(m, singles)),
         )
@@ -134,7 +136,7 @@ class StreamPath(wiring.Component):
         m.d.comb += [
             terms.x0.as_value().eq(_chosen(x0)),
             # A kept weight's term is +0 even if lambda is infinite; it is kept in pass 0 only.
-            terms.y0.as_value().eq(Mux(inputs.kept, 0, by_parameter)),
+            terms.y0.as_value().eq(Mux(self.borrowed, self.operands.b.as_value(), Mux(inputs.kept, 0, by_parameter))),
             terms.x1.as_value().eq(_chosen(x1) | _minus_zero_without(x1)),
             terms.y1.as_value().eq(Mux(derive_affine, parameters[1].as_value(), c.factors[1].as_value())),
             terms.u.as_value().eq(_chosen(u) | _minus_zero_without(u)),

@@ -54,7 +54,8 @@ class WithLanes(Elaboratable):
             m.submodules[f"lane_{n}"] = lane = StreamLane()
             m.d.comb += [
                 lane.borrowed.eq(1),
-                lane.operands.eq(self.unit.operands[n]),
+                lane.terms.x0.eq(self.unit.operands[n].a),
+                lane.terms.y0.eq(self.unit.operands[n].b),
                 self.unit.lent[n].eq(lane.lent),
             ]
         return m
