@@ -207,7 +207,7 @@ _MACHINE = (
     Fault(
         "a sticky flag is cleared by the next number that is finite",
         "hw/gossamer_hw/vector/engine.py",
-        "after = seen | ((mode == FoundMode.SET) & flag)",
+        "after = seen | ((mode == FoundMode.SET) & obeyed)",
         "after = seen",
         "tests/hw/vector/test_engine.py::test_flags_stay_until_they_are_cleared",
     ),

@@ -165,7 +165,7 @@ class VectorEngine(wiring.Component):
         m.submodules.flags = flags = memory.Memory(shape=_FLAG_WORD_BITS, depth=words, init=[], attrs=NEVER_MEET)
         write, read = flags.write_port(), flags.read_port()
         written, known, seen, obeyed, ended = Signal(words), Signal(), Signal(), Signal(), Signal()
-        place, number = operands.found[:5], operands.found[5:]
+        place, number, held = operands.found[:5], operands.found[5:], Signal(_FLAG_WORD_BITS)
         with m.If(checking):
             m.d.sync += known.eq(written.bit_select(number, 1))
         word = Mux(known, read.data, 0)
@@ -174,17 +174,17 @@ class VectorEngine(wiring.Component):
         partial = (operands.op == VectorOp.REDUCE) & (operands.size != 1)
         mode = operands.found_mode
         sets = ((mode == FoundMode.SET) | (mode == FoundMode.CLEAR_AND_SET)) & ~partial
-        after = seen | ((mode == FoundMode.SET) & flag)
+        after = seen | ((mode == FoundMode.SET) & obeyed)
         here = 1 << place
         m.d.comb += [
             read.en.eq(checking),
             read.addr.eq(number),
             write.addr.eq(number),
-            write.data.eq((word & ~here) | Mux(after, here, 0)),
+            write.data.eq((held & ~here) | Mux(after, here, 0)),
             write.en.eq(ended & sets),
             *(unit.obeyed.eq(obeyed) for unit in self._units),
         ]
-        m.d.sync += [seen.eq(~checking & (seen | found)), obeyed.eq(flag), ended.eq(finished)]
+        m.d.sync += [seen.eq(~checking & (seen | found)), obeyed.eq(flag), held.eq(word), ended.eq(finished)]
         with m.If(write.en):
             m.d.sync += written.bit_select(number, 1).eq(1)
 

@@ -91,10 +91,8 @@ class PoolUnit(wiring.Component):
         m.d.sync += [
             walker.walk.eq(Mux(self._backward & ~self._finding, plan.backward.as_value(), plan.forward.as_value())),
         ]
-        m.d.comb += [
-            walker.parts.eq(Mux(self._twice, 1, plan.parts)),
-            walker.result_step.eq(Mux(self._twice, plan.parts, 1)),
-        ]
+        m.d.sync += walker.last_part.eq(Mux(self._twice, 0, plan.parts - 1))
+        m.d.comb += walker.result_step.eq(Mux(self._twice, plan.parts, 1))
         more, fault = self._slabs(m)
         with m.FSM() as fsm:
             with m.State("IDLE"):
@@ -147,21 +145,26 @@ class PoolUnit(wiring.Component):
         map_parts, window_parts = plan.map_parts, plan.window_parts
         result_parts = Mux(self._backward, map_parts, window_parts)
         slab_elements = result_parts << bits - 1
-        ended = Signal()
+        ended, more_parts, new_rows = Signal(), Signal(), Signal()
         m.d.comb += ended.eq(walker.final & ~self._finding)
+        # Constant while a slab or part is walked through.
+        m.d.sync += [
+            more_parts.eq(self._twice & (part + 1 != plan.parts)),
+            new_rows.eq(position + slab_elements == v.sample_period),
+        ]
         with m.If(self._plan_ready):
             m.d.sync += [
                 self._map.eq(v.source0 >> bits), target.eq(0), part.eq(0), position.eq(0), self._rows.eq(v.samples),
                 self._windows.eq(Mux(self._twice, v.source1, v.source0) >> bits), left.eq(v.count),
             ]  # fmt: skip
-        with m.Elif(ended & self._twice & (part + 1 != plan.parts)):
+        with m.Elif(ended & more_parts):
             m.d.sync += part.eq(part + 1)
         with m.Elif(ended):
             m.d.sync += [
                 part.eq(0), self._map.eq(self._map + map_parts), self._windows.eq(self._windows + window_parts),
                 target.eq(target + result_parts), left.eq(left - slab_elements), position.eq(position + slab_elements),
             ]  # fmt: skip
-            with m.If(position + slab_elements == v.sample_period):
+            with m.If(new_rows):
                 m.d.sync += [position.eq(0), self._rows.eq(Mux(self._rows > _ROWS, self._rows - _ROWS, 0))]
         m.d.comb += walker.result.eq(target + part)
         self._part = part

@@ -58,7 +58,7 @@ class PoolWalker(wiring.Component):
     Members
     -------
     start : begin; the first place is there in the next cycle. Only while idle or with ``final``.
-    walk, parts : constant from ``start`` on; `parts` is the number of parts of a result's pixel.
+    walk, last_part : constant from ``start`` on; `last_part` is the number of parts of a result's pixel, less one.
     result, result_step : of the first result, and from one to the next.
     active : there is a place.
     place : it.
@@ -71,7 +71,7 @@ class PoolWalker(wiring.Component):
             {
                 "start": In(1),
                 "walk": In(walk_layout(shape)),
-                "parts": In(shape.part_bits),
+                "last_part": In(shape.part_bits),
                 "result": In(shape.part_bits),
                 "result_step": In(shape.part_bits),
                 "active": Out(1),
@@ -111,7 +111,7 @@ class PoolWalker(wiring.Component):
         last_part, last_across = Signal(), Signal()
         m.d.comb += [
             following.exists.eq(left),
-            last_part.eq(following.part + 1 == self.parts),
+            last_part.eq(following.part == self.last_part),
             last_across.eq(across == walk.last_x),
             ending.eq(fetch & last_part & last_across & (down == walk.last_y)),
             self._more.eq(left & ~ending),

@@ -117,11 +117,13 @@ class ReduceUnit(wiring.Component):
         """Start reader and walkers."""
         c, pairs, channels, samples = self.command, self._pairs, self._channels, self._samples
         log2_line = (4 * self._lanes).bit_length() - 1
+        twice = has(c, VectorFlag.PRODUCT) & (c.source0 != c.source1)
+        # Nothing is read before the cycle behind the start.
+        m.d.sync += pairs.used.eq(Cat(Const(1, 1), twice, has(c, VectorFlag.MASK)))
         m.d.comb += [
             pairs.start.eq(self.start & ~drains),
             pairs.count.eq(c.count),
             *(pairs.source[n].eq(c[f"source{n}"][log2_line:]) for n in range(3)),
-            pairs.used.eq(Cat(1, has(c, VectorFlag.PRODUCT) & (c.source0 != c.source1), has(c, VectorFlag.MASK))),
             self.vin.enable.eq(pairs.vin.enable),
             self.vin.address.eq(pairs.vin.address),
             pairs.vin.data.eq(self.vin.data),

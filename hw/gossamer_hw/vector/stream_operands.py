@@ -109,7 +109,9 @@ class StreamPath(wiring.Component):
         terms, c, inputs, passing = Signal(Terms), self.controls, self.inputs, self.controls.passing
         parameters = [relax(m, parameter) for parameter in inputs.parameters]
         apply_affine, derive_affine = c.applies & c.affine, c.derives & c.affine
-        first, second = widen(m, self.gradient), widen(m, inputs.halves[1])
+        first, second = widen(m, inputs.halves[0]), widen(m, inputs.halves[1])
+        # Not widened behind its mask, but beside it.
+        hidden = c.masks & ~_passes(inputs.halves[2], c.six)
         # Every sum of choices has at most one that is not zero, and is -0 without any.
         stays = passing[3] & ~c.changes
         singles = (
@@ -120,7 +122,7 @@ class StreamPath(wiring.Component):
         )
         x0 = (
             (self.borrowed, self.operands.a),
-            (~(self.borrowed | c.drains | passing.any()), first),
+            (~(self.borrowed | c.drains | passing.any() | hidden), first),
             (passing[3] & c.changes, self.result),
             (Const(1), _relaxed_choice(m, singles)),
         )
@@ -176,12 +178,16 @@ def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
 def masked_half(m: Module, half: Any, by: Any, masked: Value, six: Value) -> Any:
     """Return fp16 if ``masked`` is clear or ``by`` above zero, with ``six`` below 6, else +0; NaN in its one form."""
     result = Signal(Half, name="gradient")
-    # Without the carry chains of comparisons: a magnitude of 6 has exponent 17 and the mantissa's top bit.
-    reaches_six = by.exponent[4] & (by.exponent[1:4].any() | (by.exponent[0] & by.mantissa[-1]))
-    inside = Cat(by.mantissa, by.exponent).any() & ~by.sign & ~_is_nan(by) & ~(six & reaches_six)
     kept = Mux(_is_nan(half), Const(_HALF_NAN, 16), half.as_value())
-    m.d.comb += result.as_value().eq(Mux(masked & ~inside, 0, kept))
+    m.d.comb += result.as_value().eq(Mux(masked & ~_passes(by, six), 0, kept))
     return result
+
+
+def _passes(by: Any, six: Value) -> Value:
+    """Whether fp16 is above zero, with ``six`` below 6; without the carry chains of comparisons."""
+    # A magnitude of 6 has exponent 17 and the mantissa's top bit.
+    reaches_six = by.exponent[4] & (by.exponent[1:4].any() | (by.exponent[0] & by.mantissa[-1]))
+    return Cat(by.mantissa, by.exponent).any() & ~by.sign & ~_is_nan(by) & ~(six & reaches_six)
 
 
 def _is_nan(half: Any) -> Value:

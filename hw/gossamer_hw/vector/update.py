@@ -98,30 +98,44 @@ class UpdateReader(wiring.Component):
     def _walk(self, m: Module) -> tuple[Value, Value, Value]:
         """Ask for lines; return which pass has asked for one, the step, and the number of the group of pass 0."""
         active, step, n = Signal(), Signal(range(PASSES)), Signal(signed(34))
-        groups = Signal(32)
-        m.d.comb += groups.eq(groups_of(self.count, self._lanes))
+        groups, last_n = Signal(32), Signal(33)
+        m.d.sync += [
+            groups.eq(groups_of(self.count, self._lanes)),
+            last_n.eq(groups_of(self.count, self._lanes) + self._delays[-1] - 1),
+        ]
         reading, asked_last = Signal(PASSES), Signal()
+        exists, within = self._exists(m, n, groups, step)
         sources = (self.weights, self.gradients, self.velocities, self.weights)
+        base = Signal.like(self.vin.address)
         for r, (source, delay) in enumerate(zip(sources, self._delays, strict=True)):
-            group = n - delay
+            first, is_last = Signal.like(source, name=f"first_{r}"), Signal(name=f"is_last_{r}")
+            # The number of pass 0 is new in its own step, but nobody asks for its last group.
+            m.d.sync += [first.eq(source - delay), is_last.eq(n - delay + 1 == groups)]
             with m.If(active & (step == r)):
-                m.d.comb += [
-                    reading[r].eq((group >= 0) & (group < groups)),
-                    asked_last.eq(group + 1 == groups),
-                    self.vin.address.eq(source + group),
-                ]
-        m.d.comb += self.vin.enable.eq(reading.any())
-        m.d.comb += self.final.eq(active & (step == PASSES - 1) & (n + 1 == groups + self._delays[-1]))
+                m.d.comb += [reading[r].eq(exists[r]), asked_last.eq(is_last & (r > 0)), base.eq(first)]
+        m.d.comb += [self.vin.enable.eq(reading.any()), self.vin.address.eq(base + n)]
+        m.d.comb += self.final.eq(active & (step == PASSES - 1) & (n == last_n))
         with m.If(self.start):
             m.d.sync += [active.eq(1), step.eq(0), n.eq(0)]
         with m.Elif(active):
             m.d.sync += [step.eq(step + 1), n.eq(n + (step == PASSES - 1)), active.eq(~self.final)]
         passes, late_last = Signal(PASSES), Signal()
         # Pass 0 works on weights that were read long ago: it is there if pass 1 is.
-        ahead = active & (step == 0) & (n >= self._delays[1]) & (n - self._delays[1] < groups)
-        m.d.sync += [passes.eq(Cat(ahead, reading[1:])), late_last.eq(asked_last)]
+        m.d.sync += [passes.eq(Cat(active & (step == 0) & within, reading[1:])), late_last.eq(asked_last)]
         m.d.sync += [self.passing.eq(passes), self.last.eq(late_last)]
         return reading, step, n
+
+    def _exists(self, m: Module, n: Value, groups: Value, step: Value) -> tuple[Value, Value]:
+        """Whether there is a group for each pass, from registers in its step; for pass 1 also at once."""
+        exists = Signal(PASSES)
+        within = [(n >= delay) & (n - delay < groups) for delay in self._delays[1:]]
+        m.d.sync += exists[1:].eq(Cat(within))
+        # Pass 0 comes with a new number: what it will be is known in the step before.
+        with m.If(self.start):
+            m.d.sync += exists[0].eq(self.count != 0)
+        with m.Elif(step == PASSES - 1):
+            m.d.sync += exists[0].eq(exists[0] & (n + 1 != groups))
+        return exists, within[0]
 
     def _first_pass(self, m: Module, arriving: Value, step: Value, group: Value) -> None:
         """Weights and what is known of them, two cycles behind the walk's step 0."""
