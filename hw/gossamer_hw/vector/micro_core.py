@@ -155,7 +155,8 @@ class MicroCore(wiring.Component):
 
     def _parts(self, m: Module) -> Any:
         """Cycle 3: the operand that is taken apart."""
-        of_b = self._micro[2].operation == Operation.SCALE_ROOT
+        of_b = Signal()
+        m.d.sync += of_b.eq(self._micro[1].operation == Operation.SCALE_ROOT)
         operand = Signal(Relaxed, name="apart")
         m.d.comb += operand.eq(Mux(of_b, self._b.as_value(), self._a.as_value()))
         parts = Signal(Parts, name="parts_3")
