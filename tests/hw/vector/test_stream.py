@@ -10,7 +10,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import Format, FoundMode, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Advance, Buffer
 from gossamer_models.timing.vector import vector_cycles
-from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_run, machine_of, random_contents
+from tests.hw.vector.vector_bench import Bench, Contents, differences, golden_run, machine_of, place, random_contents
 
 SEED = 31
 SLOW = pytest.mark.slow
@@ -189,6 +189,26 @@ def test_second_output_of_any_length() -> None:
         for count in (1, 9, 64 + 8, 64 + 59, 248)
     ]  # fmt: skip
     check(architecture, contents_of(architecture, np.random.default_rng(SEED)), instructions)
+
+
+@pytest.mark.slow
+def test_six_at_every_exponent() -> None:
+    """Above 6 is a matter of a few bits; and the last line goes to the half that the instruction leaves."""
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    singles = np.array([high << 23 | low for high in range(512) for low in (0, 0x3FFFFF, 0x400000)], np.uint32)
+    halves = np.array([high << 10 | low for high in range(64) for low in (0, 1, 0x1FF, 0x200)], np.uint16)
+    place(contents, Buffer.ACC, 0, 0, singles)
+    place(contents, Buffer.VIN, 0, 4096, halves)
+    flags, mask = VectorFlag.RELU | VectorFlag.SIX, VectorFlag.MASK | VectorFlag.SIX
+    instructions = [
+        Vector(op=VectorOp.DRAIN, count=singles.size, flags=flags, format=Format.FP32, advance=Advance.VOUT),
+        Vector(op=VectorOp.DRAIN, count=singles.size, flags=flags, format=Format.FP16, advance=Advance.VOUT),
+        Vector(op=VectorOp.GRADIENT, count=halves.size, flags=mask, source2=4096, target0=16384),
+        Vector(op=VectorOp.GRADIENT, count=halves.size, flags=mask | VectorFlag.SECOND_OUTPUT, source2=4096,
+               target0=17408, target1=18432, advance=Advance.VOUT),
+    ]  # fmt: skip
+    check(architecture, contents, instructions)
 
 
 def plain(lanes: int) -> list[Vector]:
