@@ -123,6 +123,17 @@ def test_faults_change_nothing(units: int | None) -> None:
 
 
 @pytest.mark.slow
+def test_an_operation_without_a_unit_is_illegal() -> None:
+    architecture = machine_of(8, 4)
+    contents = contents_of(architecture, np.random.default_rng(SEED))
+    bench = Bench(architecture, contents, units=2)
+    operations = [VectorOp.MAX_POOL, VectorOp.NORM_FORWARD, VectorOp.LOSS_SCALE]
+    cycles = bench.execute([Vector(**{"count": 8, **SCALE, "op": op}) for op in operations])
+    assert bench.faults == [Fault.ILLEGAL] * len(operations)
+    assert cycles == [REFUSAL_CYCLES] * len(operations)
+
+
+@pytest.mark.slow
 def test_what_an_operation_does_not_have_is_not_looked_at() -> None:
     architecture = machine_of(8, 4)
     contents = contents_of(architecture, np.random.default_rng(SEED))
