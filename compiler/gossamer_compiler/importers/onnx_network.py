@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from gossamer_compiler.importers.onnx_file import read_onnx
 from gossamer_compiler.importers.onnx_joins import join_operators
 from gossamer_compiler.importers.onnx_numbers import NUMBER_OPERATORS
+from gossamer_compiler.importers.onnx_patches import join_patches
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_rules import RULES, TOKEN_RULES, RefusalError, Step, flatten
 from gossamer_compiler.importers.onnx_tokens import TOKEN_OPERATORS, join_tokens
@@ -56,7 +57,7 @@ class _Importer:
     """One pass over a file; `_names` maps tensors to the layers that make them."""
 
     def __init__(self, tensors: Tensors, stem: str) -> None:
-        self._tensors = join_tokens(replace(tensors, operators=join_operators(tensors)))
+        self._tensors = join_tokens(join_patches(replace(tensors, operators=join_operators(tensors))))
         self._source = tensors.source
         self._name = _clean(stem)
         self._makers = {name: operator for operator in self._tensors.operators for name in operator.outputs}

@@ -14,7 +14,7 @@ from gossamer_compiler.importers.onnx_parts import Cut, cuts_of, split_parts
 from gossamer_compiler.importers.onnx_records import Operator, Tensors
 from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, TOKEN, Digit, View, ViewError
 
-__all__ = ["TOKEN_KINDS", "TOKEN_OPERATORS", "join_tokens"]
+__all__ = ["PASSES", "RESHAPES", "TOKEN_KINDS", "TOKEN_OPERATORS", "join_tokens"]
 
 TOKEN_KINDS: Final = frozenset({"Erf", "Gelu", "LayerNormalization"})
 """Operators that tell a transformer."""
@@ -25,8 +25,8 @@ TOKEN_OPERATORS: Final = (
 )  # fmt: skip
 """What is understood in a transformer, beside the operators of other networks."""
 
-_RESHAPES: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
-_PASSES: Final = frozenset({"Cast", "Dropout", "Identity"})
+RESHAPES: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
+PASSES: Final = frozenset({"Cast", "Dropout", "Identity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,10 @@ class _Walk:
 
     def _follow(self, operator: Operator) -> bool:
         held = self._views.get(operator.operand(0))
-        if operator.kind in _PASSES and held is not None:
+        if operator.kind in PASSES and held is not None:
             self._views[operator.outputs[0]] = held
             return True
-        if operator.kind in _RESHAPES and isinstance(held, View):
+        if operator.kind in RESHAPES and isinstance(held, View):
             self._views[operator.outputs[0]] = held.reshape(self._tensors.shapes.get(operator.outputs[0], (None,)))
             return True
         rule = self._rules.get(operator.kind)
@@ -216,7 +216,7 @@ class _Walk:
             (reader,) = readers
             if reader.kind == "Softmax" or (reader.kind == "MatMul" and reader.operand(1) not in self._constants):
                 return True
-            if reader.kind not in {*_RESHAPES, *_PASSES, "Transpose", "Mul", "Div"}:
+            if reader.kind not in {*RESHAPES, *PASSES, "Transpose", "Mul", "Div"}:
                 return False
             name = reader.outputs[0]
         return False

@@ -9,6 +9,7 @@ from tests.compiler.importers.onnx_models import Weights, Writer
 
 Style = Literal["packed", "sliced", "torch", "apart"]
 Gelu = Literal["operator", "erf", "halved", "turned"]
+Patches = Literal["convolution", "channels last", "channels first", "rows", "normalised"]
 
 
 class TokenWriter(Writer):
@@ -96,6 +97,22 @@ class TokenWriter(Writer):
         size = self.op("Cast", self.op("Slice", self.op("Shape", queries), *ends), to=1)
         return self.op("Sqrt", self.op("Div", self.number(1), self.op("Sqrt", size)))
 
+    def cut_patches(self, size: int, patch: int, form: Patches) -> str:
+        """Tokens of patches cut as `einops.rearrange` cuts them, and their product; "rows" of all samples at once."""
+        side, inside = size // patch, 3 * patch * patch
+        apart = self.reshape("x", self.batch, 3, side, patch, side, patch)
+        order = [0, 2, 4, 1, 3, 5] if form == "channels first" else [0, 2, 4, 3, 5, 1]
+        x = self.op("Transpose", apart, perm=order, name="cut")
+        if form == "rows":
+            weights = self.weight("patch.weight", self.width, inside), self.weight("patch.bias", self.width)
+            x = self.op("Gemm", self.reshape(x, -1, inside), *weights, name="patches", transB=1)
+            return self.reshape(x, self.batch, side * side, self.width)
+        x = self.reshape(x, self.batch, side * side, inside)
+        if form == "normalised":
+            parts = [self.weight(f"patch.norm.{part}", inside) for part in ("weight", "bias")]
+            x = self.op("LayerNormalization", x, *parts, name="patch.norm", axis=-1)
+        return self.project(x, "patches", inside, self.width)
+
     def split(self, x: str, names: list[str]) -> None:
         from onnx import helper
 
@@ -105,18 +122,21 @@ class TokenWriter(Writer):
 
 def vit(
     writer: TokenWriter, patch: int, depth: int, hidden: int, classes: int, *, style: Style = "packed",
-    gelu: Gelu = "erf", traced: bool = False,
+    gelu: Gelu = "erf", traced: bool = False, patches: Patches = "convolution",
 ) -> str:  # fmt: skip
     """A vision transformer with a class token; return the logits.
 
     Parameters
     ----------
+    patches : made by a convolution, or cut and multiplied.
     traced : `flatten(2)` and `expand(batch, -1, -1)` as PyTorch's tracer writes them, by computed shapes.
     """
     width, batch = writer.width, writer.batch
-    parameters = writer.weight("patch.weight", width, 3, patch, patch), writer.weight("patch.bias", width)
-    x = writer.op("Conv", "x", *parameters, name="patches", kernel_shape=[patch] * 2, strides=[patch] * 2)
-    side = writer.inputs[0].type.tensor_type.shape.dim[2].dim_value // patch
+    size = writer.inputs[0].type.tensor_type.shape.dim[2].dim_value
+    side, x = size // patch, "x"
+    if patches == "convolution":
+        parameters = writer.weight("patch.weight", width, 3, patch, patch), writer.weight("patch.bias", width)
+        x = writer.op("Conv", x, *parameters, name="patches", kernel_shape=[patch] * 2, strides=[patch] * 2)
     if traced:
         ends = [writer.integers(f"flat_{value}", value) for value in (0, 2)]
         kept = writer.op("Slice", writer.op("Shape", x), *ends, writer.integers("flat_axis", 0))
@@ -126,8 +146,9 @@ def vit(
         open_ends = writer.op("Equal", wanted, writer.op("Mul", ones, writer.scalar(-1)))
         samples = writer.op("Where", open_ends, ones, wanted)
     else:
-        flat, samples = writer.reshape(x, batch, width, side * side), writer.integers("samples", batch, 1, 1)
-    x = writer.op("Transpose", flat, perm=[0, 2, 1])
+        samples = writer.integers("samples", batch, 1, 1)
+        flat = writer.reshape(x, batch, width, side * side) if patches == "convolution" else ""
+    x = writer.op("Transpose", flat, perm=[0, 2, 1]) if flat else writer.cut_patches(size, patch, patches)
     token = writer.op("Expand", writer.weight("cls", 1, 1, width), samples)
     x = writer.op("Concat", token, x, axis=1, name="tokens")
     tokens = side * side + 1
