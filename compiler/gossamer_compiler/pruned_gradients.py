@@ -3,12 +3,15 @@
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, sources_of
 from gossamer_compiler.sampled import Sampled, allocate_sampled
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import UnsupportedError
+from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import Method
 from gossamer_models.program import MemoryImage
 from gossamer_models.sampling import stream_seed
 from gossamer_models.sparsity import Pattern
 
-__all__ = ["PrunedGradients", "read_by_passes"]
+__all__ = ["PrunedGradients", "read_by_passes", "require_words"]
 
 
 class PrunedGradients:
@@ -50,6 +53,22 @@ class PrunedGradients:
     def for_gradient(self, name: str) -> Sampled | None:
         """Operand B of its WU."""
         return self._entries.get(name) if self._method.samples_gradient else None
+
+
+def require_words(method: Method, architecture: Architecture) -> None:
+    """Refuse methods that prune gradients on machines whose words are none of a layout's blocks.
+
+    Raises
+    ------
+    UnsupportedError
+        With the words that there are and those that there must be.
+    """
+    word = architecture.array.group
+    if (method.samples_gradient or method.prunes_gradient) and word != BLOCK:
+        what = (
+            f"{method.name} prunes gradients in words of {BLOCK} elements, and {architecture.name} has words of {word}"
+        )
+        raise UnsupportedError(what, f"another method, or an architecture with `array.group: {BLOCK}`")
 
 
 def read_by_passes(graph: Graph, name: str) -> bool:

@@ -2,8 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
@@ -14,13 +13,14 @@ from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
 from gossamer_compiler.found import with_clear_flag
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
+from gossamer_compiler.limits import LayerRangeError, within_instructions
 from gossamer_compiler.loss import emit_loss
 from gossamer_compiler.loss_scale import ScaleState, allocate_scale
 from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer, beside
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Hyperparameters, Optimizer
-from gossamer_compiler.pruned_gradients import PrunedGradients, read_by_passes
+from gossamer_compiler.pruned_gradients import PrunedGradients, read_by_passes, require_words
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Given, Scheduler
 from gossamer_compiler.stage_book import stage_book
@@ -32,9 +32,7 @@ from gossamer_compiler.weights import PruneRule
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
-from gossamer_models.isa.fields import FieldRangeError
 from gossamer_models.isa.instructions import VectorFlag, VectorOp
-from gossamer_models.layouts import BLOCK
 from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
@@ -88,27 +86,23 @@ def compile_training(
     UnsupportedError
         A layer or the architecture is outside what the machine supports.
     """
-    word = architecture.array.group
-    if (method.samples_gradient or method.prunes_gradient) and word != BLOCK:
-        raise UnsupportedError(f"no pass prunes words of {word}", f"array.group: {BLOCK}, or another method")
+    require_words(method, architecture)
     constants = hyperparameters or Hyperparameters()
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective, given or {})
-    compiler = _Compiler(build_graph(network, batch, word), batch, method, phase, scheduler, seed)
+    compiler = _Compiler(build_graph(network, batch, architecture.array.group), batch, method, phase, scheduler, seed)
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
-    stages = stored(compiler.compile(rule, prepare=prepare), architecture)
-    return Program(network.name, architecture.name, stages, compiler.memory)
-
-
-@contextmanager
-def _named(layer: str) -> Iterator[None]:
-    """Say which layer's sizes an instruction cannot express."""
     try:
-        yield
-    except FieldRangeError as error:
-        raise UnsupportedError(f"layer {layer!r} exceeds the instruction set: {error}", "a smaller batch") from error
+        stages = stored(compiler.compile(rule, prepare=prepare), architecture)
+    except LayerRangeError as error:
+        if batch == 1:
+            raise error.whatever_the_batch(network) from error
+        # A smaller batch is a remedy only if one sample can be compiled.
+        compile_training(network, 1, method, pattern, architecture, optimizer, phase=phase, objective=objective)
+        raise
+    return Program(network.name, architecture.name, stages, compiler.memory)
 
 
 class _Compiler:
@@ -143,13 +137,13 @@ class _Compiler:
         """All stages in order."""
         stages: list[StageProgram] = []
         for node in self.graph.nodes:
-            with _named(node.name):
+            with within_instructions(node.name):
                 stages += self._forward(node, rule.loss_scale)
         if not self.trains:
             return (self._prepare() if prepare else []) + stages
         updates: list[StageProgram] = []
         for node in reversed(self.graph.nodes):
-            with _named(node.name):
+            with within_instructions(node.name):
                 stages += self._backward(node, updates, rule)
         stages += [layer.weight_gradient(gradient) for layer, gradient in self.waiting]
         if isinstance(rule.loss_scale, ScaleState):

@@ -13,6 +13,7 @@ from gossamer.generation import DEFAULT_ARCHITECTURE, generate, generate_unit
 from gossamer.notes import Note, silent
 from gossamer.runner import Runner
 from gossamer_compiler.importers.load import load_any_network
+from gossamer_compiler.pruned_gradients import require_words
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.collection import collection_paused
 from gossamer_models.errors import InputError
@@ -28,6 +29,7 @@ from gossamer_reports.plots import PLOTS
 from gossamer_reports.result import VERIFY_SCHEMA, Result, simulation_result, versions, write_json
 from gossamer_reports.schedule import schedule_result
 from gossamer_sim.executor import Simulator
+from gossamer_sim.memory import memory_model
 from gossamer_sim.trace import write_trace
 
 if TYPE_CHECKING:
@@ -101,6 +103,9 @@ def load(
             machine = load_architecture(workload.architecture, relative_to=workload.source)
     else:
         machine = load_architecture(architecture)
+    if memory is not None:
+        with _about("--memory"):
+            memory_model(machine, memory)
     _check_words(workload, machine)
     return workload, network, _one(machine.limited_to(dataflow))
 
@@ -120,15 +125,18 @@ def _check_words(workload: Workload, machine: Architecture) -> None:
                 f"an M that divides {word}, or an architecture with `array.group: 16`",
                 str(workload.source), f"{place}.sparsity",
             )  # fmt: skip
+        with _about(workload.source, f"{place}.method"):
+            require_words(METHODS[use.method], machine)
 
 
 @contextmanager
-def _about(source: Path) -> Iterator[None]:
-    """Name the file that a fault came from, unless the fault names one itself."""
+def _about(source: str | Path, path: str | None = None) -> Iterator[None]:
+    """Name the file or option that a fault came from, and the path in it, unless the fault names one itself."""
     try:
         yield
     except InputError as error:
-        error.source = error.source or str(source)
+        if not error.source:
+            error.source, error.path = str(source), error.path or path
         raise
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
 from gossamer_models.architecture import Architecture, Memory
 from gossamer_models.dram import load_dram
 from gossamer_models.errors import InputError
 from gossamer_models.isa.instructions import Load, Store
-from gossamer_models.memories import MEMORY_MODELS, REFERENCE_SUFFIX
+from gossamer_models.memories import MEMORY_MODELS, REFERENCE_SUFFIX, MemoryModelName
 from gossamer_models.timing.dma import TransferPlan
 from gossamer_models.timing.dram import Dram, Epoch
 from gossamer_models.timing.sequencer import barrier_cycles
@@ -211,7 +211,8 @@ def memory_model(architecture: Architecture, name: str | None = None, *, seed: i
         return name, ScriptedMemory(architecture.memory, seed)
     if name == "scripted":
         ports = architecture.memory.ports
-        raise InputError(f"memory model 'scripted' is for machines of one port; {architecture.name} has {ports}")
+        what = f"memory model 'scripted' is for machines of one port; {architecture.name} has {ports}"
+        raise InputError(what, f"one of {', '.join(get_args(MemoryModelName))}, or an architecture of one port")
     if name in MEMORY_MODELS:
         return name, EpochMemory(Dram(architecture, load_dram(name)))
     raise InputError(f"memory model must be one of {', '.join(MEMORY_MODELS)}, not {name!r}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gossamer.commands import CONVOLUTION, HEAD, architecture, network, refusal, workload, write
+from tests.gossamer.commands import CONVOLUTION, HEAD, TINY, architecture, network, refusal, workload, write
 
 WORKLOADS: dict[str, tuple[dict[str, str], str]] = {
     "unknown key": ({"colour": "red"}, "colour"),
@@ -180,3 +180,48 @@ def test_network_that_computes_nothing(command: str, tmp_path: Path, capsys: pyt
     path = tmp_path / "n.yaml"
     path.write_text(path.read_text().replace("classes: 10\n", ""))
     assert "network 'n' computes nothing; expected a layer" in refusal(capsys, command, source)
+
+
+@pytest.mark.parametrize("batch", ["1", "32"])
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("70000, 8, 16", "(16 channels of 1 x 70000 pixels, to 8 channels of 1 x 70000 pixels): `i0` must lie in"),
+        ("8, 8, 700000", "(700000 channels of 1 x 8 pixels, to 8 channels of 1 x 8 pixels): `r0` must lie in"),
+    ],
+)
+def test_layers_beyond_the_instructions(
+    row: str, what: str, batch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where one sample is too large, no smaller batch is asked for, and the network's file is named."""
+    topology = write(tmp_path, "huge.csv", f"Layer, M, N, K,\nA, 8, 8, 8,\nB, {row},\n")
+    line = refusal(capsys, "simulate", workload(tmp_path, network=topology, batch=batch))
+    assert line.startswith(f"gossamer: {topology}: layer 'B': exceeds the instruction set even at batch 1 {what}")
+    assert line.endswith("; expected smaller maps or fewer channels\n")
+
+
+def test_a_batch_beyond_the_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = workload(tmp_path, batch="2147483648")
+    line = refusal(capsys, "simulate", source)
+    assert line.startswith(f"gossamer: {source}: batch: layer ")
+    assert line.endswith("; expected a smaller batch\n")
+
+
+@pytest.mark.parametrize("place", ["training", "baseline"])
+def test_gradients_are_pruned_in_words_of_a_block(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = workload(tmp_path, **{place: '{method: sdgp, sparsity: "2:8"}'})
+    machine = write(tmp_path, "a.yaml", TINY.replace("columns: 4", "columns: 4, group: 16"))
+    assert refusal(capsys, "simulate", source, "--arch", machine) == (
+        f"gossamer: {source}: {place}.method: sdgp prunes gradients in words of 8 elements, and mine has words of 16; "
+        "expected another method, or an architecture with `array.group: 8`\n"
+    )
+
+
+def test_scripted_memory_of_several_ports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "simulate", workload(tmp_path, architecture="vcu1525-32x32"), "--memory", "scripted")
+    assert line == (
+        "gossamer: --memory: memory model 'scripted' is for machines of one port; vcu1525-32x32 has 4; "
+        "expected one of ideal, ddr4, lpddr4, hbm2, ddr4-bank, or an architecture of one port\n"
+    )

@@ -106,7 +106,7 @@ def test_unknown_model() -> None:
 
 
 def test_scripted_memory_has_one_port() -> None:
-    with pytest.raises(InputError, match="for machines of one port; vcu1525-32x32 has 4"):
+    with pytest.raises(InputError, match="for machines of one port; vcu1525-32x32 has 4; expected one of ideal, ddr4"):
         memory_model(load_architecture("vcu1525-32x32"), "scripted")
 
 
