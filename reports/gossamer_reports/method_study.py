@@ -26,11 +26,8 @@ def study_row(runs: Sequence[PhaseRun], network: str, batch: int, use: MethodUse
     ----------
     runs : the method's phases, in order.
     """
-    baseline, energy = runs[0].comparison.baseline, None
-    cycles, macs, array = (
-        mean(runs, value)
-        for value in (lambda run: run.totals.cycles, lambda run: run.totals.macs, lambda run: run.machine_cycles)
-    )
+    baseline, energy, schedule = runs[0].comparison.baseline, None, schedule_result(runs)
+    cycles = schedule["cycles"]
     if baseline.totals.energy_joules is not None:
         energy = mean(runs, lambda run: run.totals.energy_joules or 0.0)
     return {
@@ -38,16 +35,14 @@ def study_row(runs: Sequence[PhaseRun], network: str, batch: int, use: MethodUse
         "batch": batch,
         "method": use.method,
         "sparsity": use.sparsity,
-        "phases": schedule_result(runs)["phases"] if use.sparsity else [],
+        "phases": schedule["phases"] if use.sparsity else [],
         "cycles": cycles,
-        "macs": macs,
+        "macs": mean(runs, lambda run: run.totals.macs),
         "utilization": mean(runs, lambda run: run.totals.utilization * run.totals.cycles) / cycles,
         "dram_bytes": mean(runs, lambda run: run.totals.dram_bytes),
         "energy_joules": energy,
         "energy_ratio": (baseline.totals.energy_joules or 0.0) / energy if energy else None,
-        "speedup": baseline.totals.cycles / cycles,
-        "machine_ceiling": baseline.machine_cycles / array,
-        "speedup_ceiling": baseline.totals.macs / macs,
+        **{name: schedule[name] for name in _RATIOS},
         "prune_cycles": mean(runs, lambda run: run.prune_cycles),
         "metadata_bytes": mean(runs, lambda run: run.actions.metadata_bits / 8),
         "ledger": {name: mean(runs, _column(name)) for name in baseline.ledger.as_dict()},

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gossamer_reports.phases import of_phase
 from gossamer_reports.style import LEDGER_COLORS, STAGE_COLORS, lay_out, plot_style, shortened, stage_label
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def ledger_figure(result: "Result") -> "Figure":
             _label_groups(axes, groups, bars)
         figure.suptitle(
             f"Where the cycles go: {shortened(workload['network'])}, batch {workload['batch']},"
-            f" on {shortened(workload['architecture'], 20)}"
+            f" on {shortened(workload['architecture'], 20)}{of_phase(result)}"
         )
         handles, labels = shares.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", reverse=True)

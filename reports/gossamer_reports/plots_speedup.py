@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gossamer_reports.phases import drawn_phase, of_phase, whole_run
 from gossamer_reports.style import IDEAL, MACHINE, STAGE_COLORS, lay_out, plot_style, shortened, stage_label
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["LAYERS_PER_ROW", "Bar", "layer_bars", "speedup_figure", "total_bars"
 
 LAYERS_PER_ROW = 28
 OTHERS = "layers without GEMM"
+MEAN = "mean over the run"
 _GROUP_WIDTH = 0.84
 
 
@@ -65,11 +67,11 @@ def speedup_figure(result: "Result") -> "Figure":
             axes.set_ylim(0, top)
             axes.set_ylabel(_axis_label(result))
             if number == 1:
-                axes.set_title("Per layer")
+                axes.set_title(f"Per layer{of_phase(result)}")
         workload = result["workload"]
         names = shortened(workload["network"]), shortened(workload["architecture"], 20)
         what = f"{names[0]}, batch {workload['batch']}, on {names[1]}"
-        figure.suptitle(f"Speed-up of {_name(workload['training'])}: {what}")
+        figure.suptitle(f"Speed-up of {_name(workload['training'])}: {what}{_whole(result)}")
         lay_out(figure)
     return figure
 
@@ -85,9 +87,15 @@ def layer_bars(result: "Result") -> dict[str, list[Bar]]:
 
 
 def total_bars(result: "Result") -> list[Bar]:
-    """Bars of the whole network per stage, and the total last."""
-    total = Bar("total", result["speedup"] or 0.0, result["speedup_ceiling"], result["machine_ceiling"])
-    return [*_bars(result, {layer["name"] for layer in result["layers"]}), total]
+    """Bars of the whole network per stage, then the total, and last the mean of a method that changes over a run."""
+    totals = {"total": result} | ({MEAN: whole_run(result)} if result["schedule"] else {})
+    return [
+        *_bars(result, {layer["name"] for layer in result["layers"]}),
+        *(
+            Bar(name, held["speedup"] or 0.0, held["speedup_ceiling"], held["machine_ceiling"])
+            for name, held in totals.items()
+        ),
+    ]
 
 
 def _bars(result: "Result", layers: set[str]) -> list[Bar]:
@@ -107,6 +115,8 @@ def _bars(result: "Result", layers: set[str]) -> list[Bar]:
 
 
 _SUMMED = ("cycles", "macs", "machine_cycles")
+_TOTALS = {"total": "#444444", MEAN: "#000000"}
+"""Colours of bars that no stage has."""
 
 
 def _draw_totals(figure: "Figure", grid: "GridSpec", result: "Result") -> None:
@@ -125,15 +135,17 @@ def _draw_totals(figure: "Figure", grid: "GridSpec", result: "Result") -> None:
             ha="center",
             va="top",
             fontsize=8,
-            color="white" if bar.stage == "total" else "black",
+            color="white" if bar.stage in _TOTALS else "black",
         )
     highest = max(value for bar in bars for value in (bar.speedup, bar.ideal or 0, bar.machine or 0))
     axes.set_xlim(-0.6, len(bars) - 0.4)
     axes.set_ylim(0, 1.15 * highest)
-    axes.set_xticks(range(len(bars)), [stage_label(bar.stage) for bar in bars])
+    axes.set_xticks(
+        range(len(bars)), [stage_label(bar.stage).removesuffix(" over the run") for bar in bars], fontsize=8
+    )
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(_axis_label(result))
-    axes.set_title("Whole network")
+    axes.set_title(f"Whole network{of_phase(result)}")
     key = figure.add_subplot(halves[1])
     key.set_axis_off()
     key.legend(handles=_key(bars, result), loc="center left")
@@ -143,14 +155,18 @@ def _key(bars: Sequence[Bar], result: "Result") -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    ideal, machine = (
+        f"mean {_times(whole_run(result)[name])}" if result["schedule"] else f"{_times(result[name])} in total"
+        for name in ("speedup_ceiling", "machine_ceiling")
+    )
     return [
         *(Patch(color=_color(bar.stage), label=stage_label(bar.stage)) for bar in bars),
-        Line2D([], [], **IDEAL, label=f"ideal ceiling: multiply-adds ({_times(result['speedup_ceiling'])} in total)"),
+        Line2D([], [], **IDEAL, label=f"ideal ceiling: multiply-adds ({ideal})"),
         Line2D(
             [],
             [],
             **MACHINE,
-            label=f"machine ceiling: issue and drain of the array ({_times(result['machine_ceiling'])} in total)",
+            label=f"machine ceiling: issue and drain\nof the array ({machine})",
         ),
     ]
 
@@ -188,7 +204,13 @@ def _draw_bars(axes: "Axes", bars: Sequence[tuple[Bar, float, float]], filled: f
 
 
 def _color(stage: str) -> str:
-    return {"total": "#444444"}.get(stage) or STAGE_COLORS.get(stage, "#999999")
+    return _TOTALS.get(stage) or STAGE_COLORS.get(stage, "#999999")
+
+
+def _whole(result: "Result") -> str:
+    """Second line of the title, of a method that changes over a run."""
+    phase = drawn_phase(result)
+    return phase and f"\n{_times(whole_run(result)['speedup'])} over the run; stages and layers are of its {phase}"
 
 
 def _axis_label(result: "Result") -> str:

@@ -32,11 +32,16 @@ def schedule_result(runs: Sequence[PhaseRun]) -> Result:
     ----------
     runs : of one method, in order; all against the same baseline.
     """
-    cycles = mean(runs, lambda run: run.totals.cycles)
-    baseline = runs[0].comparison.baseline.totals.cycles
+    baseline = runs[0].comparison.baseline
+    cycles, macs, array = (
+        mean(runs, value)
+        for value in (lambda run: run.totals.cycles, lambda run: run.totals.macs, lambda run: run.machine_cycles)
+    )
     return {
         "cycles": cycles,
-        "speedup": baseline / cycles if cycles else None,
+        "speedup": baseline.totals.cycles / cycles if cycles else None,
+        "speedup_ceiling": baseline.totals.macs / macs if macs else None,
+        "machine_ceiling": baseline.machine_cycles / array if array else None,
         "phases": [
             {
                 "share": float(item.phase.share),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gossamer_reports.area import area_line
 from gossamer_reports.energy import energy_line
+from gossamer_reports.phases import drawn_phase, of_phase, whole_run
 from gossamer_reports.result import Result
 
 __all__ = [
@@ -36,12 +37,18 @@ def simulation_tables(result: Result) -> RenderableType:
 
 
 def headline_table(result: Result) -> Table:
-    """Totals of the run and of its baseline, and the speed-up with both ceilings."""
-    run, baseline = result["totals"], result["baseline"]["totals"]
+    """Totals of the run and of its baseline, and the speed-up with both ceilings.
+
+    Of a method that changes over a run, totals are the last phase's, speed-up and ceilings the mean's.
+    """
+    whole, run, baseline = whole_run(result), result["totals"], result["baseline"]["totals"]
+    of_mean = ", mean" if result["schedule"] else ""
     table = Table(title=_title(result), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column(_method_name(result["workload"]["baseline"]), justify="right")
-    table.add_column(_method_name(result["workload"]["training"]), justify="right")
+    table.add_column(
+        _method_name(result["workload"]["training"]) + of_phase(result).replace(", ", "\n"), justify="right"
+    )
     table.add_column("ratio", justify="right")
     for label, name, form in (
         ("cycles", "cycles", _count),
@@ -52,9 +59,9 @@ def headline_table(result: Result) -> Table:
     ):
         table.add_row(label, form(baseline[name]), form(run[name]), _times(_ratio(baseline[name], run[name])))
     table.add_section()
-    table.add_row("speed-up", "", "", _times(result["speedup"]))
-    table.add_row("ceiling of the array", "", "", _times(result["machine_ceiling"]))
-    table.add_row("ideal ceiling", "", "", _times(result["speedup_ceiling"]))
+    table.add_row(f"speed-up{of_mean and ', mean over the run'}", "", "", _times(whole["speedup"]))
+    table.add_row(f"ceiling of the array{of_mean}", "", "", _times(whole["machine_ceiling"]))
+    table.add_row(f"ideal ceiling{of_mean}", "", "", _times(whole["speedup_ceiling"]))
     if result["schedule"]:
         table.add_section()
         for phase in result["schedule"]["phases"]:
@@ -71,7 +78,7 @@ def ledger_table(result: Result) -> Table:
         (_method_name(result["workload"]["baseline"]), result["baseline"]["ledger"]),
         (_method_name(result["workload"]["training"]), result["ledger"]),
     )
-    table = Table(title="Where the cycles go", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=f"Where the cycles go{of_phase(result)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for name, _ in runs:
         table.add_column(name, justify="right")
@@ -100,7 +107,7 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
     """
     layers = sorted(result["layers"], key=lambda layer: -layer["cycles"])[:rows]
     table = Table(
-        title=f"Slowest {len(layers)} of {len(result['layers'])} stages",
+        title=f"Slowest {len(layers)} of {len(result['layers'])} stages{of_phase(result)}",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -170,6 +177,7 @@ def _notes(result: Result) -> str:
         f"modelled: {', '.join(modelled) or 'none'}",
         result["clock"]["note"],
         *_differences(result["workload"]),
+        phase_line(result),
         above_line(result),
         reads_line(result),
         schedule_line(result),
@@ -180,9 +188,15 @@ def _notes(result: Result) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def phase_line(result: Result) -> str:
+    """What is of the last phase alone; empty for methods of one phase."""
+    name, phase = _method_name(result["workload"]["training"]), drawn_phase(result)
+    return phase and f"{name} changes over a run: speed-up and ceilings are the mean's, all else is of its {phase}"
+
+
 def above_line(result: Result) -> str:
     """Why a run may be faster than its multiply-adds allow; empty where it is not."""
-    speedup, ceiling = result["speedup"], result["speedup_ceiling"]
+    speedup, ceiling = (whole_run(result)[name] for name in ("speedup", "speedup_ceiling"))
     if speedup is None or ceiling is None or speedup <= ceiling:
         return ""
     return (

@@ -8,12 +8,15 @@ import pytest
 from gossamer_models.actions import Actions
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.methods import METHODS
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.reads import Reads
+from gossamer_models.sparsity import Pattern
 from gossamer_models.timeline import Ledger, SimResult, StageTiming
 from gossamer_models.workload import MethodUse, Training, Workload
 from gossamer_reports.compare import Comparison, compare
 from gossamer_reports.result import simulation_result
+from gossamer_reports.schedule import PhaseRun, schedule_result
 
 FAIR = {"taken": 0, "kept": 0, "differing": 0, "replayed": 0, "beaten": list[Any]()}
 READS = Reads(compulsory=320, refetched=256, padding=48, unused=16)
@@ -77,6 +80,16 @@ TRAINING = Training(method="bdwp", sparsity="2:8")
 @pytest.fixture
 def result(comparison: Comparison, tiny: Architecture) -> dict[str, Any]:
     return make_result(comparison, tiny)
+
+
+@pytest.fixture
+def phased(runs: tuple[Run, Run], tiny: Architecture) -> dict[str, Any]:
+    """A run of two phases of the same length: as dense as its baseline, then sparse."""
+    sparse, dense = runs
+    phases = METHODS["mdgf"].phases(Pattern(2, 8))
+    compared = [PhaseRun(phase, compare(run, dense, tiny)) for phase, run in zip(phases, (dense, sparse), strict=True)]
+    training = Training(method="mdgf", sparsity="2:8")
+    return make_result(compared[-1].comparison, tiny, training) | {"schedule": schedule_result(compared)}
 
 
 def make_result(comparison: Comparison, architecture: Architecture, training: Training = TRAINING) -> dict[str, Any]:

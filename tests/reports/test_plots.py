@@ -51,6 +51,22 @@ def test_speedup_figure(layers: int, tiny: Architecture) -> None:
     assert "net, batch 32, on tiny-4x4" in title
 
 
+def test_figures_of_a_method_that_changes_over_a_run(phased: Result, result: Result) -> None:
+    *_, total, mean = total_bars(phased)
+    assert (total.stage, total.speedup) == ("total", phased["speedup"])
+    assert (mean.stage, mean.speedup, mean.ideal) == ("mean over the run", 24567 / 19617, 288 / 216)
+    figure = speedup_figure(phased)
+    assert figure.get_suptitle().endswith(
+        "\n1.25× over the run; stages and layers are of its last phase (2:8, 50% of the run)"
+    )
+    assert "ideal ceiling: multiply-adds (mean 1.33×)" in legend(figure)
+    titles = [axes.get_title("left") for axes in figure.axes if axes.axison]
+    assert titles == ["Whole network, last phase", "Per layer, last phase"]
+    assert ledger_figure(phased).get_suptitle().endswith("on tiny-4x4, last phase")
+    others = [figure.get_suptitle() for figure in (speedup_figure(result), ledger_figure(result))]
+    assert not any("phase" in title or "run" in title for title in others)
+
+
 @pytest.mark.parametrize("layers", [1, 20, 160])
 def test_ledger_figure(layers: int, tiny: Architecture) -> None:
     result = network(layers, tiny)

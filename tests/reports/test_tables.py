@@ -17,6 +17,7 @@ from gossamer_reports.tables import (
     above_line,
     layer_table,
     ledger_table,
+    phase_line,
     print_simulation,
     reads_line,
     resource_table,
@@ -69,6 +70,33 @@ def test_notes(result: Result) -> None:
     assert result["clock"]["note"] in text
     assert result["energy_note"] in text
     assert "as simulated" not in text
+
+
+def test_headline_of_a_method_that_changes_over_a_run(phased: Result) -> None:
+    """The mean of 24,567 and 14,667 cycles, 288,000 and 144,000 multiply-adds; the rest says which phase it is of."""
+    text = simulation_text(phased)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["cycles", "24,567", "14,667", "1.67x"] in lines
+    assert ["speed-up,", "mean", "over", "the", "run", f"{24567 / ((24567 + 14667) / 2):.2f}x"] in lines
+    assert ["ideal", "ceiling,", "mean", f"{288 / ((288 + 144) / 2):.2f}x"] in lines
+    phase = phased["schedule"]["phases"][1]
+    mean = 2 / (1 + 1 / phase["machine_ceiling"])
+    assert ["ceiling", "of", "the", "array,", "mean", f"{mean:.2f}x"] in lines
+    assert ["dense", "training", "last", "phase", "ratio"] in lines
+    assert "Where the cycles go, last phase" in text
+    assert "stages, last phase" in text
+    assert f"{phase_line(phased)}\n" in simulation_text(phased, 400)
+    assert phase_line(phased) == (
+        "MDGF 2:8 changes over a run: speed-up and ceilings are the mean's, all else is of its last phase (2:8, 50% of "
+        "the run)"
+    )
+    assert max(map(len, simulation_text(enlarge(phased)).splitlines())) <= 80
+
+
+def test_methods_of_one_phase_name_none(result: Result) -> None:
+    assert phase_line(result) == ""
+    assert "phase" not in simulation_text(result)
+    assert "mean" not in simulation_text(result)
 
 
 @pytest.mark.parametrize(("method", "what"), [("sdgp", "maxnorm"), ("bi-mask", "within each word")])
