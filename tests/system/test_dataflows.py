@@ -158,6 +158,7 @@ def test_random_layers_of_every_role(monkeypatch: pytest.MonkeyPatch, case: Case
             test_rtl_roles.ROWS[case](random.Random(f"{SEED} {case.name}"))
         return
     program = test_rtl_roles.ROWS[case](random.Random(f"{SEED} {case.name}"))
+    assert case in test_rtl_roles.rows_taken(program)
     assert program.dataflows == ["ws"]
     found = [simulate(program, only, memory="ideal", periodic=periodic).cycles for periodic in (True, False)]
     assert found[0] == found[1]

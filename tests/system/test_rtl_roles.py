@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,6 +19,7 @@ from gossamer_compiler.token_products import Heads, Product
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.executor import run
+from gossamer_models.isa.instructions import Gemm
 from gossamer_models.layouts import blocks_of
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.roles import Case
@@ -39,12 +41,15 @@ def convolutional(
     groups: int = 1,
     batches: Sequence[int] = (1, 3, 5, 8),
     method: str = "bdwp",
+    kernels: Sequence[int] = (1, 3),
+    *,
+    stem: bool = True,
 ) -> Program:
     """One training step around a random convolution, checked against float64 loops."""
-    kernel, stride = rng.choice([1, 3]), rng.choice([1, 2])
+    kernel, stride = rng.choice(kernels), rng.choice([1, 2])
     padding = rng.randint(0, kernel // 2)
     image = tuple(rng.randint(kernel - 2 * padding, 4) for _ in range(2))
-    net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups)
+    net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups, stem=stem)
     batch, seed = rng.choice(batches), rng.randrange(1 << 16)
     case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), MACHINE, seed)
     assert_step(case)
@@ -100,11 +105,11 @@ def assert_product(program: Program, product: Product) -> None:
 
 
 ROWS: dict[Case, Callable[[random.Random], Program]] = {
-    Case.CHANNELS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24)),
+    Case.CHANNELS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24), batches=(3, 5, 8)),
     Case.STRIPS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24), batches=(1, 2)),
     Case.TURNED: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(8, 24), method="sdgp"),
     Case.GRADIENT: lambda rng: convolutional(rng, rng.choice([9, 17, 32]), rng.choice([7, 16, 33])),
-    Case.PATCHES: lambda rng: convolutional(rng, rng.randint(1, 7), rng.randint(1, 20)),
+    Case.PATCHES: lambda rng: convolutional(rng, rng.randint(1, 7), rng.randint(1, 20), kernels=(3,), stem=False),
     Case.GROUPS: lambda rng: convolutional(rng, *rng.choice([(16, 16, 2), (32, 32, 4), (16, 48, 2), (24, 24, 3)])),
     Case.DIAGONAL: lambda rng: convolutional(rng, *rng.choice([(16, 16, 16), (20, 20, 20), (8, 16, 8), (16, 32, 4)])),
     Case.SCORES: lambda rng: attention(rng, scores=True),
@@ -112,10 +117,38 @@ ROWS: dict[Case, Callable[[random.Random], Program]] = {
 }
 
 
+def rows_taken(program: Program) -> set[Case]:
+    """Rows of the table that the stages of layer ``conv`` took, by what was compiled; a product has one by hand."""
+    stages = {stage.stage: stage for stage in program.stages if stage.layer == "conv"}
+    if not stages:
+        tensors = program.memory.tensors
+        return {Case.SCORES} if "queries" in tensors else {Case.VALUES}
+    weight = program.memory.tensors["conv.weight"]
+    if weight.layout == "grouped":  # N:M stays off where groups share a word
+        return {Case.DIAGONAL if stages["ff"].sparsity == "dense" else Case.GROUPS}
+    first = next(item for item in stages["ff"].instructions if isinstance(item, Gemm))
+    # Words of whole patches; without them every one of the nine taps has a word.
+    if "bp" not in stages and first.r2 * first.r1 * first.r0 == blocks_of(math.prod(weight.shape[1:])) < 9:
+        return {Case.PATCHES}
+    products = [dict(schedule.sizes) for stage in stages.values() for schedule in stage.schedules]
+    return {row_of(sizes) for sizes in products}
+
+
+def row_of(sizes: dict[str, int]) -> Case:
+    """Row of a product without groups, by the names and values of its schedule."""
+    if "units" in sizes:
+        return Case.GRADIENT
+    if "in_blocks" in sizes:
+        return Case.TURNED
+    return Case.STRIPS if sizes["down"] * sizes["across"] > 1 else Case.CHANNELS
+
+
 def programs() -> Iterator[tuple[str, Program]]:
     for case, make in ROWS.items():
         for seed in (1, 2):
-            yield f"{case.name} seed {seed}", make(random.Random(seed))
+            program = make(random.Random(seed))
+            assert case in rows_taken(program), (case, seed)
+            yield f"{case.name} seed {seed}", program
 
 
 def test_executors_agree() -> None:

@@ -103,20 +103,25 @@ def convolution(
     image: tuple[int, int],
     groups: int,
     end: list[int] | None = None,
+    *,
+    stem: bool = True,
 ) -> Network:
-    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier; ``end`` is the padding behind a map."""
+    """A 1x1 stem that gives ``c_in`` channels, the convolution, a classifier; ``end`` is the padding behind a map.
+
+    Without the stem the convolution is the first layer.
+    """
     conv = {
         "name": "conv", "type": "conv2d", "out_channels": c_out, "kernel": kernel, "stride": stride, "padding": padding,
         "groups": groups, "bias": c_in % 16 == 0,
     } | ({} if end is None else {"padding_end": end})  # fmt: skip
     layers: list[dict[str, Any]] = [
-        {"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1},
+        *([{"name": "stem", "type": "conv2d", "out_channels": c_in, "kernel": 1}] if stem else []),
         conv,
         {"name": "flatten", "type": "flatten"},
         {"name": "fc", "type": "linear", "out_features": 3},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
-    return network("convolution", 9, image, 3, layers)
+    return network("convolution", 9 if stem else c_in, image, 3, layers)
 
 
 @dataclass(frozen=True)
