@@ -112,13 +112,16 @@ class Machine(wiring.Component):
             engine.instruction.payload.as_value().eq(instruction.payload.as_value()),
             engine.instruction.valid.eq(instruction.valid),
             instruction.ready.eq(engine.instruction.ready),
-            getattr(self._control, f"{name}_done").eq(engine.done),
-            getattr(self._control, f"{name}_fault").eq(engine.fault),
             engine.rewind.eq(self._control.rewind),
             self.events.accepted[place].eq(instruction.valid & instruction.ready),
             self.events.done[place].eq(engine.done),
             self.events.rewind.eq(self._control.rewind),
         ]
+        # Registers beside the engine's own: they lie on the long way from an engine to all that waits for its end.
+        done, fault = getattr(self._control, f"{name}_done"), getattr(self._control, f"{name}_fault")
+        ended, failed = Signal(name=f"{name}_ended"), Signal.like(fault, name=f"{name}_failed")
+        m.d.comb += [done.eq(ended), fault.eq(failed)]
+        m.d.sync += [ended.eq(engine.ending & ~self._control.clear), failed.eq(engine.failing)]
 
     def _memory(self, m: Module) -> None:
         """Fetch and load share the read channels: no engine is busy while instructions are fetched."""

@@ -43,7 +43,7 @@ def test_element_and_lane_are_written_once() -> None:
 @pytest.mark.parametrize("held", [False, True])
 def test_numerics_are_written_once_and_held_where_their_parent_is(held: bool) -> None:
     """An instance is out of an enable's reach: a module of its own takes the enable as a port, other ones have none."""
-    name = "gossamer_single_adder_2_1_0" + "_held" * held
+    name = "gossamer_single_adder_2_1_0_0" + "_held" * held
     text = emit_verilog(_Top(held=held), name="top")
     _, _, module = text.partition(f"module {name}(")
     assert text.count(f"  {name} ") == 2

@@ -74,7 +74,7 @@ class DrainLane(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Wire the stages."""
         m = Module()
-        m.submodules.adder = adder = SingleAdder(latency=self._add_latency - 1)
+        m.submodules.adder = adder = SingleAdder(latency=self._add_latency - 1, late=True)
         m.d.sync += self.target_next.eq(self.target)
 
         # Stage 1: what the bank holds.

@@ -157,12 +157,16 @@ class Run(wiring.Component):
 
     def _count(self, m: Module, counting: Value, started: Value) -> None:
         """Count cycles, busy cycles and instructions of this run."""
-        held = self._held
+        held, ended = self._held, Signal(range(len(ENGINES) + 1))
+        # Added a cycle later: that an engine ends comes late in its cycle.
+        m.d.sync += [
+            ended.eq(Mux(counting, sum(engine.done for engine in self.engines), 0)),
+            held.executed.eq(Mux(started, 0, held.executed + ended)),
+        ]
         with m.If(started):
-            m.d.sync += [held.cycles.eq(0), held.executed.eq(0), *(count.eq(0) for count in held.busy_cycles)]
+            m.d.sync += [held.cycles.eq(0), *(count.eq(0) for count in held.busy_cycles)]
         with m.Elif(counting):
-            done = [engine.done for engine in self.engines]
-            m.d.sync += [held.cycles.eq(held.cycles + 1), held.executed.eq(held.executed + sum(done))]
+            m.d.sync += held.cycles.eq(held.cycles + 1)
             for count, engine in zip(held.busy_cycles, self.engines, strict=True):
                 m.d.sync += count.eq(count + engine.busy)
 

@@ -1,6 +1,7 @@
 """Modifiers applied to an instruction that lies in a small memory as words."""
 
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Any
 
@@ -175,16 +176,21 @@ class WordResolver(wiring.Component):
                 parts.append((self.row == row) & self.loaded[low:high].any())
             return reduce(or_, parts)
 
-        behind = Cat(beyond(end, WORD_BITS) for end in ENDS)
-        modifiers = Cat(
-            beyond(start, start + MODIFIER_BITS) for start in range(_MODIFIERS_START, OPERANDS_START, MODIFIER_BITS)
-        )
+        # Words come out of slow block RAM: a register stands between what one has in each part and the other words'.
+        parts = [*pairwise([*ENDS, WORD_BITS])]
+        parts += [(start, start + MODIFIER_BITS) for start in range(_MODIFIERS_START, OPERANDS_START, MODIFIER_BITS)]
+        fresh, earlier = Signal(len(parts)), Signal(len(ENDS))
+        found = fresh[: len(ENDS)] | earlier
+        m.d.comb += self.behind.eq(Cat(found[number:].any() for number in range(len(ENDS))))
+        m.d.sync += [
+            fresh.eq(Mux(self.load, Cat(beyond(*part) for part in parts), 0)),
+            earlier.eq(Mux(self.load & first, 0, found)),
+        ]
         with m.If(self.load):
-            m.d.sync += [
-                self.behind.eq(Mux(first, 0, self.behind) | behind),
-                left.eq(Mux(first, 0, left) | modifiers),
-                offset.eq(_MODIFIERS_START),
-            ]
+            m.d.sync += offset.eq(_MODIFIERS_START)
+        with m.If(~self.run):
+            # A cycle late, but never behind the last word: none of its bits is a modifier's.
+            m.d.sync += left.eq(Mux(self.load & first, 0, left | fresh[len(ENDS) :]))
 
     def _table(self, m: Module, field: Value, enable: Value) -> Any:
         """Where a field of the instruction lies, from the cycle behind ``enable`` on; without a width, none does."""

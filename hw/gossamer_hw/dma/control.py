@@ -44,7 +44,7 @@ class TransferControl(wiring.Component):
 
     Members
     -------
-    instruction, done, fault, rewind, stop : the engine's own.
+    instruction, done, fault, failing, rewind, stop : the engine's own.
     operands, plan, half : of the transfer; the buffer's half that it works on.
     start_requests, start_pieces : begin to walk.
     halt : begin nothing further: there was a fault, or a wish to stop.
@@ -68,6 +68,7 @@ class TransferControl(wiring.Component):
                 "instruction": In(stream.Signature(self._command)),
                 "done": Out(1),
                 "fault": Out(FAULT_BITS),
+                "failing": Out(FAULT_BITS),
                 "rewind": In(1),
                 "stop": In(1),
                 "operands": Out(operand_layout(transfer)),
@@ -121,19 +122,25 @@ class TransferControl(wiring.Component):
     def _judge(self, m: Module, accepted: Value, checked: Value) -> None:
         """Keep the first fault."""
         stopped = Signal()
-        m.d.comb += [self.failed.eq(self.fault != 0), self.halt.eq(self.failed | stopped)]
+        m.d.comb += [
+            self.failed.eq(self.fault != 0),
+            self.halt.eq(self.failed | stopped),
+            self.failing.eq(self.fault),
+        ]
+        m.d.sync += self.fault.eq(self.failing)
         with m.If(accepted):
-            m.d.sync += [self.fault.eq(int(Fault.NONE)), stopped.eq(self.stop)]
+            m.d.comb += self.failing.eq(int(Fault.NONE))
+            m.d.sync += stopped.eq(self.stop)
         with m.Else():
             with m.If(self.stop):
                 m.d.sync += stopped.eq(1)
             with m.If(~self.failed):
                 with m.If(checked):
-                    m.d.sync += self.fault.eq(self._decoder.fault)
+                    m.d.comb += self.failing.eq(self._decoder.fault)
                 with m.Elif(self.answered & self.response[1]):
-                    m.d.sync += self.fault.eq(Mux(self.response[0], int(Fault.DECODE_ERROR), int(Fault.SLAVE_ERROR)))
+                    m.d.comb += self.failing.eq(Mux(self.response[0], int(Fault.DECODE_ERROR), int(Fault.SLAVE_ERROR)))
                 with m.Elif(self.leaves):
-                    m.d.sync += self.fault.eq(int(Fault.ADDRESS))
+                    m.d.comb += self.failing.eq(int(Fault.ADDRESS))
 
     def _halves(self, m: Module, command: Any) -> None:
         """Current half of each buffer, and of the transfer's own."""

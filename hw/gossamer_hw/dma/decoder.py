@@ -115,17 +115,16 @@ class TransferDecoder(wiring.Component):
     def _gather(self, m: Module, gathering: Value) -> "_Gathered":
         """Stages 1 to 8: products of a dimension; stages 2 to 9: sums over dimensions, and a record of each."""
         dim, p = self.dim, self.operands
-        used, last = Signal(), Signal(16)
         extent, reach, span = Signal(16 + RUN_BITS), Signal(16 + RUN_BITS), Signal(32)
         held: Any = Signal(dim.shape(), name="held")
         held_used = Signal()
-        m.d.comb += [used.eq(_used(dim)), last.eq(Mux(used, dim.count - 1, 0))]
+        # One stride too many, taken off behind the register: multipliers are slow, and far from what feeds them.
         m.d.sync += [
             held.eq(dim),
-            held_used.eq(used),
+            held_used.eq(_used(dim)),
             extent.eq(dim.count * dim.mem_stride[:RUN_BITS]),
-            reach.eq(last * dim.buf_stride),
-            span.eq(last * dim.weight),
+            reach.eq(dim.count * dim.buf_stride),
+            span.eq(dim.count * dim.weight),
         ]
         g = _Gathered()
         element_bytes = Array(Format(n).bytes if n in set(Format) else 0 for n in range(4))[p.format]
@@ -139,10 +138,12 @@ class TransferDecoder(wiring.Component):
         with m.If(self.start):
             m.d.sync += [g.reach.eq(0), *(total.eq(0) for total in g.spans)]
         with m.Elif(gathering):
-            m.d.sync += g.reach.eq(g.reach + reach)
-            for axis, total in enumerate(g.spans):
-                with m.If(held.axis == axis):
-                    m.d.sync += total.eq(total + span)
+            with m.If(held_used):
+                m.d.sync += g.reach.eq(g.reach + (reach - held.buf_stride)[: len(reach)])
+                with m.Switch(held.axis):
+                    for axis, total in enumerate(g.spans):
+                        with m.Case(axis):
+                            m.d.sync += total.eq(total + (span - held.weight)[: len(span)])
             behind = Mux(held_used, extent[:RUN_BITS], so_far)
             record = {
                 "joins": joins | ~held_used,

@@ -42,6 +42,7 @@ class LoadEngine(wiring.Component):
     instruction : instructions.
     done : the instruction has ended.
     fault : with ``done``: 0, or a code of :class:`~gossamer_models.registers.Fault`.
+    ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.
     stop : ask for no further burst, end when those under way are complete; their data may be lost.
     memory_bytes : size of DRAM.
@@ -63,7 +64,9 @@ class LoadEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(transfer_command(Load))),
                 "done": Out(1),
+                "ending": Out(1),
                 "fault": Out(FAULT_BITS),
+                "failing": Out(FAULT_BITS),
                 "rewind": In(1),
                 "stop": In(1),
                 "memory_bytes": In(ADDRESS_BITS),
@@ -83,6 +86,8 @@ class LoadEngine(wiring.Component):
         m.d.comb += [
             self.done.eq(control.done),
             self.fault.eq(control.fault),
+            self.ending.eq(control.clear),
+            self.failing.eq(control.failing),
             control.rewind.eq(self.rewind),
             control.stop.eq(self.stop),
             control.idle.eq(requests.idle),

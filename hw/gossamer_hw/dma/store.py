@@ -47,6 +47,7 @@ class StoreEngine(wiring.Component):
     instruction : instructions.
     done : the instruction has ended.
     fault : with ``done``: 0, or a code of :class:`~gossamer_models.registers.Fault`.
+    ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.
     stop : ask for no further burst, end when those under way are complete.
     memory_bytes : size of DRAM.
@@ -68,7 +69,9 @@ class StoreEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(transfer_command(Store))),
                 "done": Out(1),
+                "ending": Out(1),
                 "fault": Out(FAULT_BITS),
+                "failing": Out(FAULT_BITS),
                 "rewind": In(1),
                 "stop": In(1),
                 "memory_bytes": In(ADDRESS_BITS),
@@ -89,6 +92,8 @@ class StoreEngine(wiring.Component):
         m.d.comb += [
             self.done.eq(control.done),
             self.fault.eq(control.fault),
+            self.ending.eq(control.clear),
+            self.failing.eq(control.failing),
             control.rewind.eq(self.rewind),
             control.stop.eq(self.stop),
             control.idle.eq(requests.idle),

@@ -57,6 +57,7 @@ class GemmEngine(wiring.Component):
     instruction : instructions.
     done : the last results of an instruction are in the accumulators.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
+    ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.
     write_a : fills A by bytes; a row is one word of every row of the array.
     write_values, write_tags
@@ -107,7 +108,9 @@ class GemmEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(gemm_command())),
                 "done": Out(1),
+                "ending": Out(1),
                 "fault": Out(FAULT_BITS),
+                "failing": Out(FAULT_BITS),
                 "rewind": In(1),
                 "write_a": In(
                     write_layout(address_bits=self.places.a_bits + 1, unit_bits=8, units=2 * array.group * array.rows)
@@ -156,8 +159,9 @@ class GemmEngine(wiring.Component):
             self._controller.start.eq(accepted & (found == Fault.NONE)),
             refused.eq(accepted & (found != Fault.NONE)),
             fault.eq(found),
-            self.fault.eq(Mux(refused, fault, Fault.NONE)),
+            self.fault.eq(self.failing),
         ]
+        m.d.comb += self.failing.eq(Mux(refused, fault, Fault.NONE))
         with m.If(accepted):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]
 
@@ -174,7 +178,7 @@ class GemmEngine(wiring.Component):
             m.d.sync += wait.eq(tail)
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
-        ending = Signal()
+        ending = self.ending
         m.d.comb += ending.eq((wait == 1) | refused)
         m.d.sync += self.done.eq(ending)
         with m.If(ending):

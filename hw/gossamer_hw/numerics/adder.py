@@ -61,6 +61,8 @@ class SingleAdder(wiring.Component):
         2**-48 and never are; leaving the cases out is then exact and shortens the loop.
     selects
         Whether it can also pass one operand on: a node of a search.
+    late
+        An operand comes late in its cycle, such as from block RAM: the first register stands a step earlier.
 
     Members
     -------
@@ -75,12 +77,13 @@ class SingleAdder(wiring.Component):
         `latency` is out of range.
     """
 
-    def __init__(self, *, latency: int, subnormals: bool = True, selects: bool = False) -> None:
+    def __init__(self, *, latency: int, subnormals: bool = True, selects: bool = False, late: bool = False) -> None:
         if latency not in _CUTS:
             raise ValueError(f"`latency` must be one of {', '.join(map(str, _CUTS))}, not {latency!r}")
         self._latency = latency
         self._subnormals = subnormals
         self._selects = selects
+        self._late = late
         choice = {"select": In(1), "second": In(1)} if selects else {}
         super().__init__({"a": In(Relaxed), "b": In(Relaxed), "sum": Out(Relaxed)} | choice)
 
@@ -89,7 +92,7 @@ class SingleAdder(wiring.Component):
         """Cycles from the operands to the sum."""
         return self._latency
 
-    @written_once("_latency", "_subnormals", "_selects")
+    @written_once("_latency", "_subnormals", "_selects", "_late")
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the steps and place the registers."""
         m = Module()
@@ -104,7 +107,10 @@ class SingleAdder(wiring.Component):
         return m
 
     def _cut(self, m: Module, view: Any, step: str) -> Any:
-        return register(m, view, when=step in _CUTS[self._latency], name=f"{step}_q")
+        cuts = _CUTS[self._latency]
+        if self._late:
+            cuts = frozenset("select" if cut == "align_coarse" else cut for cut in cuts)
+        return register(m, view, when=step in cuts, name=f"{step}_q")
 
     def _select(self, m: Module) -> data.View:
         """Step "select": the operands by magnitude, the distance of their exponents."""

@@ -144,8 +144,10 @@ class _Place:
     def behind(self, m: Module, d0: Value, d1: Value) -> tuple[Value, Value]:
         """Return the indices at a distance; those of n0 carry, those of n1 wrap."""
         carry, i0 = _wrapped(m, self.i0 + d0, self._p.n0, name=f"{self._name}_next_i0")
-        _, i1 = _wrapped(m, self.i1 + d1 + carry, self._p.n1, name=f"{self._name}_next_i1")
-        return i0, i1
+        # Both sums of n1, so that neither waits for the carry.
+        _, still = _wrapped(m, self.i1 + d1, self._p.n1, name=f"{self._name}_still_i1")
+        _, counted = _wrapped(m, self.i1 + d1 + 1, self._p.n1, name=f"{self._name}_counted_i1")
+        return i0, Mux(carry, counted, still)
 
     def count(self) -> Value:
         """Real elements along the axis in the block's lines."""

@@ -57,6 +57,7 @@ class PruneEngine(wiring.Component):
     instruction : instructions.
     done : all results of an instruction are in PRN and PRN_META.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
+    ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.
     source_enable, source_address, source_words
         Reads VOUT: the L words of the row at an address (half h begins at ``h << (bits - 1)``) one cycle later.
@@ -90,7 +91,9 @@ class PruneEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(prune_command())),
                 "done": Out(1),
+                "ending": Out(1),
                 "fault": Out(4),
+                "failing": Out(4),
                 "rewind": In(1),
                 "source_enable": Out(1),
                 "source_address": Out(row_bits),
@@ -134,7 +137,7 @@ class PruneEngine(wiring.Component):
     def _sequence(self, m: Module) -> tuple[Any, Value]:
         """Accept an instruction and start it; return it, and a bit that is set in its last cycle before ``done``."""
         command, busy, accepted = Signal(prune_command()), Signal(), Signal()
-        controller, fault, ending = self._controller, Signal(4), Signal()
+        controller, fault, ending = self._controller, Signal(4), self.ending
         written = delayed_flags(m, controller.step.final, self._tail - 1, name="written")
         m.d.comb += [
             self.instruction.ready.eq(~busy),
@@ -143,11 +146,12 @@ class PruneEngine(wiring.Component):
             fault.eq(prune_fault(command.operands, self._lanes * self._groups)),
             controller.refused.eq(fault != Fault.NONE),
             ending.eq(written | (controller.start & controller.refused)),
+            self.failing.eq(Mux(controller.start, fault, Fault.NONE)),
         ]
         m.d.sync += [
             controller.start.eq(accepted),
             self.done.eq(ending),
-            self.fault.eq(Mux(controller.start, fault, Fault.NONE)),
+            self.fault.eq(self.failing),
         ]
         with m.If(accepted):
             m.d.sync += [command.eq(self.instruction.payload), busy.eq(1)]

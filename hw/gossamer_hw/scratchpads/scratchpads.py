@@ -1,5 +1,7 @@
 """The scratchpads: who writes and who reads what, and how wide."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
@@ -119,12 +121,11 @@ class Scratchpads(wiring.Component):
         }
         self._input(m)
         self._operands(m)
-        asked = Signal.like(self.store.buffer)
-        m.d.sync += asked.eq(self.store.buffer)
-        with m.Switch(asked):
-            for buffer, beat in found.items():
-                with m.Case(buffer):
-                    m.d.comb += self.store_data.eq(beat)
+        # A bit per buffer: behind block RAM there is no time to look at its number.
+        asked = Signal(len(found))
+        m.d.sync += asked.eq(Cat(self.store.buffer == buffer for buffer in found))
+        beats = (beat & bit.replicate(len(beat)) for bit, beat in zip(asked, found.values(), strict=True))
+        m.d.comb += self.store_data.eq(reduce(or_, beats))
         return m
 
     def _input(self, m: Module) -> None:

@@ -70,6 +70,7 @@ class VectorEngine(wiring.Component):
     instruction : instructions.
     done : all results of an instruction are in the buffers.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
+    ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.
     vin, vout, prm, prm_write, acc, a : as :func:`~gossamer_hw.vector.ports.buffer_members` says.
 
@@ -90,7 +91,9 @@ class VectorEngine(wiring.Component):
             {
                 "instruction": In(stream.Signature(vector_command())),
                 "done": Out(1),
+                "ending": Out(1),
                 "fault": Out(4),
+                "failing": Out(4),
                 "rewind": In(1),
                 **buffer_members(architecture, halves=True),
             }
@@ -100,7 +103,7 @@ class VectorEngine(wiring.Component):
         """Accept, check, start a unit, follow it."""
         m = Module()
         command, checking, busy = Signal(vector_command()), Signal(), Signal()
-        accepted, starting, ending = Signal(), Signal(), Signal()
+        accepted, starting, ending = Signal(), Signal(), self.ending
         m.d.comb += [
             self.instruction.ready.eq(~busy),
             accepted.eq(self.instruction.valid & self.instruction.ready),
@@ -118,8 +121,8 @@ class VectorEngine(wiring.Component):
         refused = starting & broken.any()
         finished = Cat(end & unit.done for end, unit in zip(ends, self._units, strict=True)).any()
         unit_fault = Signal(4)
-        m.d.comb += ending.eq(refused | finished)
-        m.d.sync += self.fault.eq(Mux(refused, fault, Mux(finished, unit_fault, 0)))
+        m.d.comb += [ending.eq(refused | finished), self.failing.eq(Mux(refused, fault, Mux(finished, unit_fault, 0)))]
+        m.d.sync += self.fault.eq(self.failing)
         for number, (select, helps, end, unit) in enumerate(zip(chosen, beside, ends, self._units, strict=True)):
             m.submodules[f"unit_{number}"] = unit
             m.d.comb += [
