@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.control.formats import OPERANDS_START, WORD_BITS, extent
+from gossamer_hw.control.formats import OPERANDS_START, WORD_BITS, extent, own_signals, own_waits
 from gossamer_hw.control.semaphores import SEMAPHORES
 from gossamer_hw.layouts import operand_layout
 from gossamer_models.isa.instructions import MAX_STAGE_INSTRUCTIONS, Instruction
@@ -178,6 +178,8 @@ class EngineQueue(wiring.Component):
         layout = dealt_layout(self._cls)
         m.submodules.fifo = fifo = self._fifo(layout.size)
         head, signal = data.View(layout, fifo.r_data), Signal(SEMAPHORES)
+        # An instruction with tokens of other engines is in no queue: they need no place, and nobody waits for them.
+        wait, signals = head.wait & own_waits(self._cls.engine), head.signal & own_signals(self._cls.engine)
         started, ended, failed = Signal(), Signal(), Signal()
         m.d.comb += [
             Value.cast(fifo.w_data).eq(self.dealt.payload.as_value()),
@@ -186,16 +188,16 @@ class EngineQueue(wiring.Component):
             ended.eq(self.busy & self.done),
             failed.eq(ended & (self.fault != 0)),
             self.instruction.payload.eq(head.command),
-            self.instruction.valid.eq(fifo.r_rdy & ((head.wait & ~self.available) == 0) & ~self.halt & ~failed),
+            self.instruction.valid.eq(fifo.r_rdy & ((wait & ~self.available) == 0) & ~self.halt & ~failed),
             started.eq(self.instruction.valid & self.instruction.ready),
             fifo.r_en.eq(started),
-            self.take.eq(Mux(started, head.wait, 0)),
+            self.take.eq(Mux(started, wait, 0)),
             self.give.eq(Mux(ended, signal, 0)),
             self.pending.eq(fifo.r_rdy),
             self.idle.eq(~fifo.r_rdy & (ended | ~self.busy)),
         ]
         with m.If(started):
-            m.d.sync += [self.busy.eq(1), signal.eq(head.signal), self.index.eq(head.index)]
+            m.d.sync += [self.busy.eq(1), signal.eq(signals), self.index.eq(head.index)]
         with m.Elif(ended):
             m.d.sync += self.busy.eq(0)
         return m

@@ -110,20 +110,26 @@ class Run(wiring.Component):
     def _stages(self, m: Module, running: Value, started: Value, stop: Value) -> None:
         """Begin stages until none is left, or a stop has been asked for."""
         held, left, stopping = self._held, Signal.like(self.settings.program_stages), Signal()
+        # Counters move a cycle later: that a stage ends is the last thing to be known in its cycle.
+        ended, more = Signal(), Signal()
+        m.d.sync += [ended.eq(self.stage_ended), more.eq(self.begin & ~started)]
         with m.If(running & stop):
             m.d.sync += stopping.eq(1)
         with m.If(started):
             m.d.comb += self.first.eq(1)
             m.d.sync += [left.eq(self.settings.program_stages - 1), stopping.eq(0)]
             m.d.sync += [held.stage.eq(0), held.stages_done.eq(0), held.state.eq(State.RUNNING)]
-        with m.If(self.stage_ended):
-            m.d.sync += [left.eq(left - 1), held.stages_done.eq(held.stages_done + 1)]
+        with m.Else():
+            m.d.sync += [
+                left.eq(left - ended),
+                held.stages_done.eq(held.stages_done + ended),
+                held.stage.eq(held.stage + more),
+            ]
         with m.If((started & (self.settings.program_stages == 0)) | (self.stage_ended & ((left == 0) | stopping))):
             m.d.comb += self.ended[_place(Interrupt.DONE)].eq(1)
             m.d.sync += held.state.eq(State.DONE)
         with m.Elif(started | self.stage_ended):
             m.d.comb += self.begin.eq(1)
-            m.d.sync += held.stage.eq(Mux(started, 0, held.stage + 1))
 
     def _find_fault(self, m: Module, expired: Value) -> None:
         """Record the first fault; of several in one cycle an engine's, then the sequencer's."""

@@ -108,6 +108,7 @@ class WordResolver(wiring.Component):
             m.d.sync += late.eq(0)
         with m.If(self.run & (phase == 3)):
             m.d.sync += [late.eq(1), left.eq(left >> 1), offset.eq(offset + MODIFIER_BITS)]
+        self._keep(m)
         self._look(m, left, offset)
 
         modifier = Signal(MODIFIER_BITS, reset_less=True)
@@ -153,10 +154,9 @@ class WordResolver(wiring.Component):
         m.d.comb += written.eq((line & ~kept) | (self._left(m, result, at, "spread") & kept))
         return m
 
-    def _look(self, m: Module, left: Signal, offset: Signal) -> None:
-        """See what is in a word while it is loaded: bits to keep, bits behind the formats' ends, modifiers."""
+    def _keep(self, m: Module) -> None:
+        """Keep the bits of the head while words are loaded."""
         bits = self._bits
-        first = self.row == 0
         kept = sorted({bit for part in _KEPT for bit in range(part.start, part.stop)})
         head: list[Value] = [Const(0, 1)] * WORD_BITS
         for row in range(self.rows):
@@ -168,29 +168,49 @@ class WordResolver(wiring.Component):
                 head[bit] = held[number]
         m.d.comb += self.head.eq(Cat(head))
 
-        def beyond(start: int, stop: int) -> Value:
-            """Whether a bit of a part of the instruction is set in the word that is loaded."""
-            parts: list[Value] = []
-            for row in range(start // bits, -(-stop // bits)):
-                low, high = max(start - row * bits, 0), min(stop - row * bits, bits)
-                parts.append((self.row == row) & self.loaded[low:high].any())
-            return reduce(or_, parts)
+    def _look(self, m: Module, left: Signal, offset: Signal) -> None:
+        """See what is in words that are loaded: bits behind the formats' ends, modifiers."""
+        bits = self._bits
+        # Words come out of slow block RAM: a register stands behind what one has in each of its pieces. Only of the
+        # last word, behind which the next cycle decodes, all that counts is seen at once.
+        ends = [*pairwise([*ENDS, WORD_BITS])]
+        modifiers = [(start, start + MODIFIER_BITS) for start in range(_MODIFIERS_START, OPERANDS_START, MODIFIER_BITS)]
+        pieces = [*pairwise(sorted({0, bits, *(edge % bits for part in ends + modifiers for edge in part)}))]
+        filled, row, loaded = Signal(len(pieces)), Signal.like(self.row), Signal()
+        earlier, last = Signal(len(ENDS)), Signal(len(ENDS))
 
-        # Words come out of slow block RAM: a register stands between what one has in each part and the other words'.
-        parts = [*pairwise([*ENDS, WORD_BITS])]
-        parts += [(start, start + MODIFIER_BITS) for start in range(_MODIFIERS_START, OPERANDS_START, MODIFIER_BITS)]
-        fresh, earlier = Signal(len(parts)), Signal(len(ENDS))
-        found = fresh[: len(ENDS)] | earlier
-        m.d.comb += self.behind.eq(Cat(found[number:].any() for number in range(len(ENDS))))
+        def beyond(part: tuple[int, int]) -> Value:
+            """Whether a bit of a part of the instruction was set in the word of the cycle before."""
+            found = []
+            for number in range(part[0] // bits, -(-part[1] // bits)):
+                low, high = part[0] - number * bits, part[1] - number * bits
+                mine = Cat(
+                    bit for bit, (start, stop) in zip(filled, pieces, strict=True) if low <= start < stop <= high
+                )
+                found.append((row == number) & mine.any())
+            return loaded & reduce(or_, found)
+
+        behind = earlier | last
+        m.d.comb += self.behind.eq(Cat(behind[number:].any() for number in range(len(ENDS))))
+        place = (self.rows - 1) * bits
         m.d.sync += [
-            fresh.eq(Mux(self.load, Cat(beyond(*part) for part in parts), 0)),
-            earlier.eq(Mux(self.load & first, 0, found)),
+            filled.eq(Cat(self.loaded[start:stop].any() for start, stop in pieces)),
+            row.eq(self.row),
+            loaded.eq(self.load),
+            last.eq(
+                Cat(
+                    self.load & (self.row == self.rows - 1) & self.loaded[max(start - place, 0) : stop - place].any()
+                    if stop > place
+                    else 0
+                    for start, stop in ends
+                )
+            ),
+            earlier.eq(Mux(self.load & (self.row == 0), 0, earlier | Cat(map(beyond, ends)))),
         ]
         with m.If(self.load):
             m.d.sync += offset.eq(_MODIFIERS_START)
         with m.If(~self.run):
-            # A cycle late, but never behind the last word: none of its bits is a modifier's.
-            m.d.sync += left.eq(Mux(self.load & first, 0, left | fresh[len(ENDS) :]))
+            m.d.sync += left.eq(Mux(self.load & (self.row == 0), 0, left | Cat(map(beyond, modifiers))))
 
     def _table(self, m: Module, field: Value, enable: Value) -> Any:
         """Where a field of the instruction lies, from the cycle behind ``enable`` on; without a width, none does."""
