@@ -121,6 +121,33 @@ def test_what_the_sequencer_sees() -> None:
     simulate(check, 128)
 
 
+@pytest.mark.parametrize("word_bits", [128, 256, 512])
+def test_bits_are_seen_behind_the_last_word(word_bits: int) -> None:
+    """In the very next cycle, with and without gaps between words, whatever the instruction before was."""
+    generator = random.Random(SEED + word_bits)
+    edges = sorted({bit for end in ENDS for bit in (end - 1, end)} | {52, 105, 581, 582, 1535, 0})
+
+    async def check(ctx: Any, dut: WordResolver) -> None:
+        for number in range(120):
+            word = sum(1 << bit for bit in {generator.choice(edges) for _ in range(generator.choice([0, 1, 1, 2, 30]))})
+            for row in range(dut.rows):
+                ctx.set(dut.row, row)
+                ctx.set(dut.loaded, word >> row * word_bits & ((1 << word_bits) - 1))
+                ctx.set(dut.load, 1)
+                await ctx.tick()
+                ctx.set(dut.load, 0)
+                ctx.set(dut.loaded, generator.getrandbits(word_bits))
+                if row < dut.rows - 1 and generator.random() < 0.2:
+                    await ctx.tick().repeat(generator.choice([1, 2]))
+            for _ in range(generator.choice([1, 1, 3])):
+                where = f"seed {SEED}, case {number}: {word:#x}"
+                assert ctx.get(dut.behind) == sum(1 << n for n, end in enumerate(ENDS) if word >> end), where
+                assert ctx.get(dut.modified) == bool(word >> 52 & ((1 << 530) - 1)), where
+                await ctx.tick()
+
+    simulate(check, word_bits)
+
+
 @pytest.mark.parametrize("word_bits", [64, 96, 1536])
 def test_words_that_do_not_fit_are_refused(word_bits: int) -> None:
     with pytest.raises(ValueError, match=f"`word_bits` must be a power of two from 128 on .*, not {word_bits}"):
