@@ -27,9 +27,9 @@ SPECIAL_HALVES = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0x7C01, 0x0001, 0x03FF
 class NumericsLeaf(wiring.Component):  # type: ignore[misc] # Amaranth has no annotations
     """``product = x * y`` and ``total = a + b``."""
 
-    def __init__(self, *, multiply_latency: int, add_latency: int, subnormals: bool = True) -> None:
+    def __init__(self, *, multiply_latency: int, add_latency: int, subnormals: bool = True, late: bool = False) -> None:
         self.multiplier = HalfMultiplier(latency=multiply_latency)
-        self.adder = SingleAdder(latency=add_latency, subnormals=subnormals)
+        self.adder = SingleAdder(latency=add_latency, subnormals=subnormals, late=late)
         inputs = {"x": In(Half), "y": In(Half), "valid": In(1), "a": In(Single), "b": In(Single)}
         super().__init__(inputs | {"product": Out(Single), "total": Out(Single)})
 

@@ -202,6 +202,31 @@ def test_prm(name: str) -> None:
     bench.run(drive)
 
 
+def test_a_buffer_that_is_not_stored_is_zero() -> None:
+    """Directly behind a beat of one that is, and that one again behind it."""
+    bench = Bench("tiny")
+    dut = bench.dut
+
+    async def ask(ctx: Any, buffer: int) -> int:
+        for name, value in {"enable": 1, "buffer": buffer, "address": 0}.items():
+            ctx.set(getattr(dut.store, name), value)
+        await ctx.tick()
+        return number_of(ctx, dut.store_data)
+
+    async def drive(ctx: Any) -> None:
+        data = np.arange(1, 1 + bench.beat, dtype=np.uint8)
+        bench.load_piece(ctx, B.PRM, 0, 0, data, np.ones(bench.beat, np.uint8))
+        await ctx.tick()
+        ctx.set(dut.load.enable, 0)
+        others = set(range(1 << len(dut.store.buffer))) - {B.VOUT, B.PRM, B.PRN, B.PRN_META}
+        assert {B.VIN, B.A, B.B, B.B_META} <= others
+        for other in sorted(others):
+            assert await ask(ctx, B.PRM) == int.from_bytes(data.tobytes(), "little")
+            assert await ask(ctx, other) == 0, other
+
+    bench.run(drive)
+
+
 @pytest.mark.fast_one_in(4)
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize(("buffer", "word"), [(B.PRN, 16), (B.PRN_META, 8)])

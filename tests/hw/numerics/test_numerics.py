@@ -58,6 +58,14 @@ def test_adder_rounds_like_numpy(latency: int) -> None:
     assert not first_difference(found, expected_sums(a, b), a, b)
 
 
+@pytest.mark.parametrize("latency", range(7))
+def test_a_late_operand_moves_registers_and_adds_none(latency: int) -> None:
+    a, b = (values[-200:] for values in single_vectors(np.random.default_rng(SEED + latency), 200))
+    leaf = NumericsLeaf(multiply_latency=1, add_latency=latency, late=True)
+    found = simulate(leaf, latency, {"a": a, "b": b}, "total")
+    assert not first_difference(found, expected_sums(a, b), a, b)
+
+
 @pytest.mark.parametrize("latency", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4, 5))])
 def test_adder_without_subnormals_is_exact_on_sums_of_products(latency: int) -> None:
     rng = np.random.default_rng(SEED + latency)
