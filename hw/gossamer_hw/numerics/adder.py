@@ -62,7 +62,8 @@ class SingleAdder(wiring.Component):
     selects
         Whether it can also pass one operand on: a node of a search.
     late
-        An operand comes late in its cycle, such as from block RAM: the first register stands a step earlier.
+        An operand comes late in its cycle, such as from block RAM: with a latency of 2 to 4 the first register stands a
+        step earlier, otherwise nothing changes.
 
     Members
     -------

@@ -68,7 +68,7 @@ class VectorEngine(wiring.Component):
     Members
     -------
     instruction : instructions.
-    done : all results of an instruction are in the buffers.
+    done : the last results of an instruction are written; the buffers have them from the next cycle on.
     fault : together with ``done``: a code of :class:`gossamer_models.registers.Fault`; nothing was written then.
     ending, failing : what ``done`` and ``fault`` are in the next cycle.
     rewind : return to half 0 of all buffers; only while idle.

@@ -50,6 +50,8 @@ class StreamUnit(wiring.Component):
     Members
     -------
     drained : results of DRAIN with STATISTICS.
+    borrowed : lanes that another unit has, a bit each, from the cycle behind its start on.
+    operands, lent : what it gives them, and what they give it.
     Others as :func:`~gossamer_hw.vector.ports.unit_members` says.
     """
 
