@@ -13,7 +13,7 @@ from gossamer_compiler.importers.onnx_numbers import NUMBER_OPERATORS
 from gossamer_compiler.importers.onnx_patches import join_patches
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
 from gossamer_compiler.importers.onnx_rules import RULES, TOKEN_RULES, RefusalError, Step, flatten
-from gossamer_compiler.importers.onnx_tokens import TOKEN_OPERATORS, join_tokens
+from gossamer_compiler.importers.onnx_tokens import TOKEN_KINDS, TOKEN_OPERATORS, join_tokens
 from gossamer_models.blocks import MAX_LAYERS
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.faults import describe
@@ -57,7 +57,9 @@ class _Importer:
     """One pass over a file; `_names` maps tensors to the layers that make them."""
 
     def __init__(self, tensors: Tensors, stem: str) -> None:
-        self._tensors = join_tokens(join_patches(replace(tensors, operators=join_operators(tensors))))
+        self._tensors = joined = replace(tensors, operators=join_operators(tensors))
+        if any(operator.kind in TOKEN_KINDS for operator in joined.operators):
+            self._tensors = join_tokens(join_patches(joined))
         self._source = tensors.source
         self._name = _clean(stem)
         self._makers = {name: operator for operator in self._tensors.operators for name in operator.outputs}

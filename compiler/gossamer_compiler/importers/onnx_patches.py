@@ -10,7 +10,7 @@ from math import prod
 from typing import Final
 
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
-from gossamer_compiler.importers.onnx_tokens import PASSES, RESHAPES, TOKEN_KINDS
+from gossamer_compiler.importers.onnx_tokens import PASSES, RESHAPES
 from gossamer_compiler.importers.onnx_views import BATCH, CHANNEL, Digit, View, ViewError
 
 __all__ = ["join_patches"]
@@ -37,11 +37,9 @@ class _Cut:
 def join_patches(tensors: Tensors) -> Tensors:
     """Return the operators with every product of an image's patches as a convolution and what makes tokens of its map.
 
-    Files without a transformer stay as they are; so do patches out of order and parts of them. A normalisation of
+    For files with a transformer. Patches out of order and parts of them stay as they are. A normalisation of
     patches, which no layer does, gets a kind that says so.
     """
-    if not any(operator.kind in TOKEN_KINDS for operator in tensors.operators):
-        return tensors
     return _Walk(tensors).run()
 
 

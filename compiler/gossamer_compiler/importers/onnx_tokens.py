@@ -40,12 +40,10 @@ class _Scores:
 
 
 def join_tokens(tensors: Tensors) -> Tensors:
-    """Return the operators with those of transformers as layers; files without a transformer stay as they are.
+    """Return the operators with those of transformers as layers, for files that have them.
 
     Operators that cannot be followed stay, and are refused by their names.
     """
-    if not any(operator.kind in TOKEN_KINDS for operator in tensors.operators):
-        return tensors
     return _Walk(tensors).run()
 
 
