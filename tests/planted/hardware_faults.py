@@ -116,8 +116,8 @@ _MACHINE = (
     Fault(
         "a field that begins in an upper half word is read in its own line alone",
         "hw/gossamer_hw/control/word_resolver.py",
-        "(number + (1 - odd)) >> 1",
-        "number >> 1",
+        "below.eq((place + half) >> log2_bits)",
+        "below.eq(place >> log2_bits)",
         "tests/hw/control/test_word_resolver.py::test_random[128-4]",
     ),
     Fault(

@@ -115,15 +115,8 @@ class WordResolver(wiring.Component):
         place = self._table(m, modifier[:_FIELD_BITS], self.run & (phase == 1))
         written = Signal(self._bits)
         write = Signal()
-        # The table's block RAM is slow: a register stands between it and the words, here and behind what it adds to.
-        at = Signal.like(offset)
-        with m.If(self.load):
-            m.d.sync += at.eq(_MODIFIERS_START)
-        with m.Elif(phase == 3):
-            m.d.sync += at.eq(offset + MODIFIER_BITS)
-        with m.Elif(self.run):
-            m.d.sync += at.eq(place.start)
-        line = self._memory(m, at, write, written)
+        at, below = self._at(m, phase, offset, place.start)
+        line = self._memory(m, at, below, write, written)
         turned = self._right(m, line, at)
 
         field, value, counter = Signal(_FIELD_BITS), Signal(signed(VALUE_BITS)), Signal(COUNTER_BITS)
@@ -228,10 +221,29 @@ class WordResolver(wiring.Component):
         m.d.comb += [port.addr.eq(Cat(field, engine)), port.en.eq(enable)]
         return port.data
 
-    def _memory(self, m: Module, at: Value, write: Value, written: Value) -> Value:
+    def _at(self, m: Module, phase: Value, offset: Value, start: Value) -> tuple[Signal, Signal]:
+        """Which bit is wanted, and the row of the lower halves: that bit's own, or the next one; from registers.
+
+        The table's block RAM is slow, and so are the words: nothing is added between registers and words.
+        """
+        half, log2_bits = self._bits // 2, self._bits.bit_length() - 1
+        at, below = Signal.like(offset), Signal(range(self.rows + 1))
+
+        def points(place: Any) -> list[Any]:
+            return [at.eq(place), below.eq((place + half) >> log2_bits)]
+
+        with m.If(self.load):
+            m.d.sync += points(Const(_MODIFIERS_START))
+        with m.Elif(phase == 3):
+            m.d.sync += points(offset + MODIFIER_BITS)
+        with m.Elif(self.run):
+            m.d.sync += points(start)
+        return at, below
+
+    def _memory(self, m: Module, at: Value, below: Value, write: Value, written: Value) -> Value:
         """Return the bits from the half word that `at` lies in, as a ring: each at its place modulo a word's bits."""
         half = self._bits // 2
-        number = at[half.bit_length() - 1 :]
+        rows_read = (below, at[self._bits.bit_length() - 1 :])
         line = []
         for odd in range(2):
             # A row more than there are: the half behind the last one is read too.
@@ -240,7 +252,7 @@ class WordResolver(wiring.Component):
             row = Signal.like(read.addr, name=f"row_{odd}")
             part = slice(odd * half, (odd + 1) * half)
             m.d.comb += [
-                row.eq(Mux(self.run, (number + (1 - odd)) >> 1, self.row)),
+                row.eq(Mux(self.run, rows_read[odd], self.row)),
                 read.addr.eq(row),
                 store.addr.eq(row),
                 store.en.eq(self.load | write),
