@@ -144,8 +144,15 @@ _MACHINE = (
     Fault(
         "a piece of fp16 is always taken from the lower half of a data word",
         "hw/gossamer_hw/dma/convert.py",
-        "chosen = Mux(upper, word[half:], word[:half])",
-        "chosen = word[:half]",
+        "Cat(upper, ~upper)",
+        "Const(2, 2)",
+        "tests/hw/dma/test_convert.py::test_pieces_of_a_word",
+    ),
+    Fault(
+        "a piece is turned by even numbers of bytes alone",
+        "hw/gossamer_hw/dma/convert.py",
+        "Mux(self.odd, word.rotate_left(8), word)",
+        "word",
         "tests/hw/dma/test_convert.py::test_pieces_of_a_word",
     ),
     Fault(

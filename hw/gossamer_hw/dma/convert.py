@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,12 +20,14 @@ def placed(m: Module, word: Value, turn: Value, *, widens: Value, upper: Value) 
     """Bring a piece to its place: a data word, rotated to the left by `turn` bytes of the wider side.
 
     One that will be widened takes half a word, the ``upper`` one or the lower one; it fills both halves then.
-    Combinational.
+    What an odd `turn` has beyond an even one is left to :class:`Converter`. Combinational.
     """
     half = len(word) // 2
-    chosen = Mux(upper, word[half:], word[:half])
-    amount = Mux(widens, turn >> 1, turn)
-    return rotated(m, Mux(widens, chosen.replicate(2), word), amount)
+    lower, higher = word[:half], word[half:]
+    # The turn by half a word, and which half is to be widened: one choice per bit, as words come late.
+    swaps = Mux(widens, Cat(upper, ~upper), turn[-1].replicate(2))
+    word = Cat(Mux(swaps[0], higher, lower), Mux(swaps[1], lower, higher))
+    return rotated(m, word, Cat(Const(0, 1), Mux(widens, turn[2:], turn[1:-1])))
 
 
 class Converter(wiring.Component):
@@ -42,13 +44,15 @@ class Converter(wiring.Component):
     Members
     -------
     word : a data word whose lower half holds what is to be widened.
+    odd : the word is to be rotated to the left by one more byte; only where nothing is converted.
     widens, narrows : at most one of them; without them the word stays as it is.
     converted : data word; a narrowed piece fills both halves.
     """
 
     def __init__(self, *, width_bytes: int) -> None:
         bits = 8 * width_bytes
-        super().__init__({"word": In(bits), "widens": In(1), "narrows": In(1), "converted": Out(bits)})
+        members = {"word": In(bits), "odd": In(1), "widens": In(1), "narrows": In(1), "converted": Out(bits)}
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Convert both ways, choose."""
@@ -59,7 +63,8 @@ class Converter(wiring.Component):
         singles = [data.View(Single, word.word_select(n, _SINGLE_BITS)) for n in range(lanes)]
         wide = Cat(canonical(m, widen(m, half)).as_value() for half in halves)
         slim = Cat(narrow(m, relax(m, single)).as_value() for single in singles)
-        m.d.comb += self.converted.eq(Mux(self.widens, wide, Mux(self.narrows, slim.replicate(2), word)))
+        plain = Mux(self.odd, word.rotate_left(8), word)
+        m.d.comb += self.converted.eq(Mux(self.widens, wide, Mux(self.narrows, slim.replicate(2), plain)))
         return m
 
 

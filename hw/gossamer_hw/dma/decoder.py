@@ -108,8 +108,7 @@ class TransferDecoder(wiring.Component):
         ]
         gathered = self._gather(m, gathering)
         clipped = self._clipped(m, gathered.spans)
-        self._choose(m, gathered, clipped)
-        self._check(m, gathered)
+        self._check(m, gathered, self._choose(m, gathered, clipped))
         return m
 
     def _gather(self, m: Module, gathering: Value) -> "_Gathered":
@@ -148,7 +147,7 @@ class TransferDecoder(wiring.Component):
             record = {
                 "joins": joins | ~held_used,
                 "follows": follows | ~held_used,
-                "behind": behind,
+                "top": (behind - 1)[:RUN_BITS],
             }
             m.d.sync += [so_far.eq(behind), *(g.records[-1][name].eq(value) for name, value in record.items())]
             m.d.sync += [g.records[k].eq(g.records[k + 1]) for k in range(MAX_DIMS - 1)]
@@ -170,16 +169,20 @@ class TransferDecoder(wiring.Component):
             m.d.sync += clipped[axis].eq((base < 0) | (base + span >= bound))
         return clipped
 
-    def _choose(self, m: Module, g: "_Gathered", clipped: Value) -> None:
-        """Stage 11: which dimensions make an atom and a run; stages 12 and 13: into how many pieces they fall."""
+    def _choose(self, m: Module, g: "_Gathered", clipped: Value) -> Signal:
+        """Stage 11: which dimensions make an atom and a run; stages 12 and 13: into how many pieces they fall.
+
+        Return the bytes of a run less one, from stage 12 on.
+        """
         p, plan, width = self.operands, self.plan, self._width
         indexed = Signal()
         if self._loads:
             m.d.comb += indexed.eq((p.buffer == int(Buffer.B)) & (p.index_dim != NO_INDEX))
         run, atom = Signal(MAX_DIMS), Signal(MAX_DIMS)
         run_ends, atom_ends = Const(0, 1), Const(0, 1)
-        run_bytes, atom_bytes = Signal(RUN_BITS), Signal(RUN_BITS)
-        m.d.comb += [run_bytes.eq(g.memory_bytes), atom_bytes.eq(g.memory_bytes)]
+        # Of numbers less one, so that nothing is subtracted behind the choice.
+        last_of_run, last_of_atom = Signal(RUN_BITS), Signal(RUN_BITS)
+        m.d.comb += [last_of_run.eq(g.memory_bytes - 1), last_of_atom.eq(g.memory_bytes - 1)]
         for k, record in enumerate(g.records):
             used = _used(p.dims[k])
             clips = used & clipped.bit_select(p.dims[k].axis, 1)
@@ -187,18 +190,18 @@ class TransferDecoder(wiring.Component):
             atom_ends = atom_ends | run_ends | ~record.follows | (indexed & used & (p.index_dim == k))
             m.d.comb += [run[k].eq(~run_ends), atom[k].eq(~atom_ends)]
             with m.If(run[k]):
-                m.d.comb += run_bytes.eq(record.behind)
+                m.d.comb += last_of_run.eq(record.top)
             with m.If(atom[k]):
-                m.d.comb += atom_bytes.eq(record.behind)
+                m.d.comb += last_of_atom.eq(record.top)
         atom_top, run_top = Signal(RUN_BITS), Signal(RUN_BITS)
         unused = Cat(~_used(p.dims[k]) for k in range(MAX_DIMS))
         m.d.sync += [
             plan.in_run.eq(run | unused),
             plan.in_atom.eq(atom | unused),
-            plan.run_bytes.eq(run_bytes),
+            plan.run_bytes.eq(run_top + 1),
             plan.indexed.eq(indexed),
-            run_top.eq(run_bytes - 1),
-            atom_top.eq(atom_bytes - 1),
+            run_top.eq(last_of_run),
+            atom_top.eq(last_of_atom),
         ]
         log2_width = width.bit_length() - 1
         log2_piece = Signal.like(plan.log2_piece)
@@ -212,8 +215,9 @@ class TransferDecoder(wiring.Component):
             plan.atom_last.eq(atom_top >> plan.log2_piece),
             plan.run_last.eq(run_top >> plan.log2_piece),
         ]
+        return run_top
 
-    def _check(self, m: Module, g: "_Gathered") -> None:
+    def _check(self, m: Module, g: "_Gathered", run_top: Value) -> None:
         """Stages 10 to 13: faults that need no walk."""
         p, plan = self.operands, self.plan
         end = Signal(_REACH_BITS)
@@ -233,7 +237,7 @@ class TransferDecoder(wiring.Component):
         # Both sides' low bits of all that counts beyond an atom; those beyond a run for whole blocks.
         low: Value = p.mem_base[:_BLOCK_BITS]
         low_buffer: Value = p.buf_base[:_BLOCK_BITS]
-        blocks = p.mem_base[:_BLOCK_BITS] | plan.run_bytes[:_BLOCK_BITS]
+        blocks = p.mem_base[:_BLOCK_BITS] | ~run_top[:_BLOCK_BITS]
         for k in range(MAX_DIMS):
             memory, buffer = (p.dims[k][name][:_BLOCK_BITS] for name in ("mem_stride", "buf_stride"))
             beyond = (~plan.in_atom[k]).replicate(_BLOCK_BITS)
@@ -284,7 +288,7 @@ class _Gathered:
             {
                 "joins": 1,
                 "follows": 1,
-                "behind": RUN_BITS,
+                "top": RUN_BITS,
             }
         )
         self.records: list[Any] = [Signal(record, name=f"record_{k}") for k in range(MAX_DIMS)]

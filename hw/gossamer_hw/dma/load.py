@@ -141,7 +141,7 @@ class LoadEngine(wiring.Component):
         """Move a piece per cycle; one in bounds waits for its data word. Registers stand around the conversion."""
         control, piece = self._control, self._pieces.piece
         log2_width = self._width.bit_length() - 1
-        moves, finished, early = Signal(), Signal(), Signal.like(self.write)
+        moves, finished, early, odd = Signal(), Signal(), Signal.like(self.write), Signal()
         m.d.comb += [
             moves.eq(piece.valid & ~control.halt & (valid | ~piece.inside)),
             take.eq(moves & piece.inside & piece.ends_beat),
@@ -152,9 +152,15 @@ class LoadEngine(wiring.Component):
         widens, narrows = conversions(control.operands, to_buffer=True)
         m.submodules.converter = converter = Converter(width_bytes=self._width)
         in_word = piece.address[:log2_width]
-        m.d.comb += [converter.widens.eq(widens), converter.narrows.eq(narrows), converter.word.eq(early.data)]
+        m.d.comb += [
+            converter.widens.eq(widens),
+            converter.narrows.eq(narrows),
+            converter.odd.eq(odd),
+            converter.word.eq(early.data),
+        ]
         m.d.sync += [
             early.data.eq(Mux(piece.inside, placed(m, word, piece.turn, widens=widens, upper=piece.upper), 0)),
+            odd.eq(piece.turn[0]),
             early.enable.eq(moves),
             early.buffer.eq(control.operands.buffer),
             early.half.eq(control.half),

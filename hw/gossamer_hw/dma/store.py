@@ -130,7 +130,7 @@ class StoreEngine(wiring.Component):
         control, piece = self._control, self._pieces.piece
         log2_width = self._width.bit_length() - 1
         granted, moves, opens = Signal(_GRANT_BITS), Signal(), Signal()
-        self._room, self._placed = Signal(), Signal(8 * self._width)
+        self._room, self._placed, self._odd = Signal(), Signal(8 * self._width), Signal()
         self._widens, self._narrows = conversions(control.operands, to_buffer=False)
         m.d.comb += [
             moves.eq(piece.valid & self._room & (~piece.inside | ~piece.starts_burst | (granted != 0))),
@@ -153,6 +153,7 @@ class StoreEngine(wiring.Component):
             read.eq(piece),
             read.valid.eq(moves),
             late.eq(read),
+            self._odd.eq(left[0]),
             self._placed.eq(placed(m, self.data, left, widens=self._widens, upper=read.address[log2_width - 1])),
         ]
         return late
@@ -175,6 +176,7 @@ class StoreEngine(wiring.Component):
         moves = piece.valid & piece.inside
         m.d.comb += [
             converter.word.eq(self._placed),
+            converter.odd.eq(self._odd),
             converter.widens.eq(self._widens),
             converter.narrows.eq(self._narrows),
             mask.eq(piece_mask(first, piece.last_byte, width, narrows=self._narrows, upper=piece.upper)),

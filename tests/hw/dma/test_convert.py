@@ -33,7 +33,7 @@ def golden(way: str, raw: UInt8) -> bytes:
     return to_fp16(raw.view(np.float32)).tobytes() if way == "narrows" else raw.tobytes()
 
 
-@pytest.mark.parametrize("way", ["widens", "narrows", "neither"])
+@pytest.mark.parametrize("way", ["widens", "narrows", "neither", "bytes"])
 def test_pieces_of_a_word(way: str) -> None:
     """A piece from any place of a word to any other one of the same size, whole or short of its last element."""
     word, moved, turn = Signal(8 * WIDTH), Signal(8 * WIDTH), Signal(range(WIDTH))
@@ -42,15 +42,18 @@ def test_pieces_of_a_word(way: str) -> None:
     mask, out = Signal(WIDTH), Signal(8 * WIDTH)
     m = Module()
     m.submodules.converter = converter = Converter(width_bytes=WIDTH)
-    m.d.sync += moved.eq(placed(m, word, turn, widens=widens, upper=upper))
+    odd = Signal()
+    m.d.sync += [moved.eq(placed(m, word, turn, widens=widens, upper=upper)), odd.eq(turn[0])]
     m.d.comb += [
         mask.eq(piece_mask(first, last, WIDTH, narrows=narrows, upper=upper_new)),
         converter.word.eq(moved),
+        converter.odd.eq(odd),
         converter.widens.eq(widens),
         converter.narrows.eq(narrows),
         out.eq(converter.converted),
     ]
-    old, new = {"widens": (2, 4), "narrows": (4, 2), "neither": (4, 4)}[way]
+    old, new = {"widens": (2, 4), "narrows": (4, 2), "neither": (4, 4), "bytes": (1, 1)}[way]
+    wide = max(old, new)
     sources, rng = words(old == 4), np.random.default_rng(8)
 
     async def check(ctx: Any) -> None:
@@ -63,9 +66,9 @@ def test_pieces_of_a_word(way: str) -> None:
             ctx.set(word, int.from_bytes(source.tobytes(), "little"))
             ctx.set(upper, place * old // (WIDTH // 2))
             ctx.set(upper_new, target * new // (WIDTH // 2))
-            ctx.set(turn, 4 * (target - place) % WIDTH)
-            ctx.set(first, 4 * target % WIDTH)
-            ctx.set(last, 4 * count - 1)
+            ctx.set(turn, wide * (target - place) % WIDTH)
+            ctx.set(first, wide * target % WIDTH)
+            ctx.set(last, wide * count - 1)
             await ctx.tick()
             raw = np.ascontiguousarray(source[place * old : (place + count) * old])
             wanted = golden(way, raw)
