@@ -6,10 +6,30 @@ from amaranth.lib import data
 from gossamer_hw.numerics.bits import leading_zeros
 from gossamer_hw.numerics.formats import Half, Relaxed
 
-__all__ = ["narrow", "widen"]
+__all__ = ["Shifted", "narrow", "rounded", "shifted", "widen"]
 
 _BIAS_DIFFERENCE = 112
 _MANTISSA_DIFFERENCE = 13
+
+
+class Shifted(data.Struct):
+    """A number on its way to binary16, between shift and rounding.
+
+    Members
+    -------
+    value : the mantissa's bits, behind them the next one.
+    rest : there is something behind that.
+    exponent : field before the rounding.
+    sign : clear for NaN.
+    infinite, nan : what it becomes instead.
+    """
+
+    value: 11
+    rest: 1
+    exponent: 5
+    sign: 1
+    infinite: 1
+    nan: 1
 
 
 def widen(m: Module, half: data.View) -> data.View:
@@ -34,7 +54,12 @@ def widen(m: Module, half: data.View) -> data.View:
 
 def narrow(m: Module, relaxed: data.View) -> data.View:
     """Return a Relaxed as Half: nearest even, 65520 and above to infinity, subnormals kept, NaN as 0x7E00."""
-    half = Signal(Half, name="narrowed")
+    return rounded(m, shifted(m, relaxed))
+
+
+def shifted(m: Module, relaxed: data.View) -> data.View:
+    """Return a Relaxed as :class:`Shifted`, the first part of :func:`narrow`."""
+    result = Signal(Shifted, name="shifted")
     number = relaxed.number
     low, high = number.exponent[:4], number.exponent[4:]
     # Exponents up to 112, those below 98 apart; compared bit by bit, since a carry chain would take longer and more.
@@ -53,18 +78,33 @@ def narrow(m: Module, relaxed: data.View) -> data.View:
     for level in reversed(range(4)):
         step, chosen = 1 << level, places[level]
         sticky = sticky | (chosen & value[:step].any())
-        shifted = Signal(12, name=f"narrowed_{step}")
-        m.d.comb += shifted.eq(Mux(chosen, value[step:], value))
-        value = shifted
-    rounded = Signal(15)
+        following = Signal(12, name=f"narrowed_{step}")
+        m.d.comb += following.eq(Mux(chosen, value[step:], value))
+        value = following
     m.d.comb += [
-        rounded.eq(Cat(value[1:11], Cat(low, ~high[0]) & (~small).replicate(5)) + (value[0] & (sticky | value[1]))),
-        half.sign.eq(number.sign & ~relaxed.nan),
-        Cat(half.mantissa, half.exponent).eq(rounded),
+        result.value.eq(value),
+        result.rest.eq(sticky),
+        result.exponent.eq(Cat(low, ~high[0]) & (~small).replicate(5)),
+        result.sign.eq(number.sign & ~relaxed.nan),
+        # What rounds up to infinity becomes it by itself.
+        result.infinite.eq(positive & (high[:3].any() | low.all())),
+        result.nan.eq(relaxed.nan),
     ]
-    with m.If(relaxed.nan):
+    return result
+
+
+def rounded(m: Module, number: data.View) -> data.View:
+    """Return a :class:`Shifted` as Half, the second part of :func:`narrow`."""
+    half = Signal(Half, name="narrowed")
+    value, magnitude = number.value, Signal(15, name="rounded")
+    up = value[0] & (number.rest | value[1])
+    m.d.comb += [
+        magnitude.eq(Cat(value[1:], number.exponent) + up),
+        half.sign.eq(number.sign),
+        Cat(half.mantissa, half.exponent).eq(magnitude),
+    ]
+    with m.If(number.nan):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7E00, 15))
-    # What rounds up to infinity has become it.
-    with m.Elif(positive & (high[:3].any() | low.all())):
+    with m.Elif(number.infinite):
         m.d.comb += Cat(half.mantissa, half.exponent).eq(Const(0x7C00, 15))
     return half

@@ -91,10 +91,11 @@ class SingleMultiplier(wiring.Component):
         a, b = self.a.number, self.b.number
         # A subnormal number shares the scale of exponent field 1.
         a_exponent, b_exponent = (Cat(x.exponent[0] | ~x.exponent.any(), x.exponent[1:]) for x in (a, b))
+        a_normal, b_normal = (_normal(m, x.exponent) for x in (a, b))
         a_infinite, b_infinite = a.exponent.all(), b.exponent.all()
         a_zero, b_zero = (~Cat(x.mantissa, x.exponent).any() for x in (a, b))
         m.d.comb += [
-            product.significand.eq(Cat(a.mantissa, a.exponent.any()) * Cat(b.mantissa, b.exponent.any())),
+            product.significand.eq(Cat(a.mantissa, a_normal) * Cat(b.mantissa, b_normal)),
             product.exponent.eq(a_exponent + b_exponent - _BIAS),
             product.sign.eq(a.sign ^ b.sign),
             product.infinite.eq(a_infinite | b_infinite),
@@ -148,3 +149,13 @@ class SingleMultiplier(wiring.Component):
         with m.If(product.infinite | (product.exponent >= _INFINITY - 1)):
             m.d.comb += result.number.exponent.eq(_INFINITY)
         return result
+
+
+def _normal(m: Module, exponent: Value) -> Value:
+    """Whether an exponent field is not zero, in two levels of tables: a slow multiplier waits for it.
+
+    Yosys takes the inputs of multipliers for ends of paths, and makes three levels of what it shares with others.
+    """
+    halves = Signal(2, attrs={"keep": 1})
+    m.d.comb += halves.eq(Cat(exponent[:4].any(), exponent[4:].any()))
+    return halves.any()

@@ -224,7 +224,7 @@ class ReduceUnit(wiring.Component):
         log2_lanes = self._lanes.bit_length() - 1
         arrived = delayed_flags(m, item, 1, name="item")
         chosen = Signal(exact_layout(), reset_less=True)
-        held, products = self._store.held, arrived[-1]
+        held, products = self._store.settled, arrived[-1]
         channel = arrived[: self._log2_together]
         half, product = held.elements[channel], held.products[channel]
         high = Mux(products, product.high, half.high) + Mux(products, product.carry, half.carry)

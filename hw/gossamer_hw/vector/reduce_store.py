@@ -63,7 +63,8 @@ class SumStore(wiring.Component):
     read, block : one cycle before ``terms`` and ``held``: which block.
     add : together with ``read``: there will be terms.
     terms : a term per sum.
-    held : the block's sums before them, all earlier terms included unless they came one cycle before.
+    held : the block's sums before them, all earlier terms included.
+    settled : like ``held``, without terms that came one cycle before; sooner in the cycle.
     """
 
     def __init__(self, *, channels: int, blocks: int, levels: int) -> None:
@@ -76,6 +77,7 @@ class SumStore(wiring.Component):
                 "block": In(range(blocks)),
                 "terms": In(terms_layout(channels, levels)),
                 "held": Out(sums_layout(channels)),
+                "settled": Out(sums_layout(channels)),
             }
         )
 
@@ -102,8 +104,10 @@ class SumStore(wiring.Component):
             # Not an assignment to one bit: Yosys makes a choice among all blocks of that for every bit.
             m.d.sync += written.eq(written | (1 << self.block))
         total, following = Signal(layout, reset_less=True), Signal(layout)
-        held = data.View(layout, Mux(again, total.as_value(), Mux(known, read.data, 0)))
-        m.d.comb += self.held.eq(held)
+        m.d.comb += [
+            self.settled.eq(Mux(known, read.data, 0)),
+            self.held.eq(data.View(layout, Mux(again, total.as_value(), self.settled.as_value()))),
+        ]
         for name in ("elements", "products"):
             for result, old, term in zip(following[name], self.held[name], self.terms[name], strict=True):
                 m.d.comb += result.as_value().eq(added(old, term))

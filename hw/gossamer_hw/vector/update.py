@@ -153,15 +153,18 @@ class UpdateReader(wiring.Component):
         depth = 1 << lead.bit_length()
         m.submodules.held = held = memory.Memory(shape=32 * lanes, depth=depth, init=[])
         write, read = held.write_port(), held.read_port(domain="sync")
-        # The walk's step is 2 when a line of its step 0 has arrived, and 1 one cycle before.
+        # The walk's step is 2 when a line of its step 0 has arrived. What has been kept is read two cycles before: its
+        # block RAM is slow, and a register stands behind it.
         place = group[: depth.bit_length() - 1]
+        weight = Signal.like(self.weight.as_value(), reset_less=True)
+        m.d.sync += weight.eq(read.data)
         m.d.comb += [
             write.en.eq(arrived),
             write.addr.eq(place),
             write.data.eq(self.line.as_value()),
-            read.en.eq(step == 1),
+            read.en.eq(step == 0),
             read.addr.eq(place - lead),
-            self.weight.eq(read.data),
+            self.weight.eq(weight),
         ]
         row = Signal(range(BLOCK // lanes))
         with m.If(self.start):

@@ -6,14 +6,18 @@ from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from gossamer_hw.numerics.bits import delayed_flags, register
 from gossamer_hw.numerics.convert import relax
 from gossamer_hw.numerics.formats import Half, Single
-from gossamer_hw.numerics.half import narrow
+from gossamer_hw.numerics.half import rounded, shifted
 from gossamer_hw.prune.topn import GROUP, TOP_MASK_MODULE, TopMask
 from gossamer_hw.vector.stream_channels import BLOCK
 from gossamer_hw.verilog import add_shared
 
 __all__ = ["SparseMask"]
+
+_EVERY = 4
+"""Cycles between two groups."""
 
 
 def _columns_per_cycle(lanes: int) -> int:
@@ -24,9 +28,10 @@ def _columns_per_cycle(lanes: int) -> int:
 class SparseMask(wiring.Component):
     """Takes groups of weights, at most one every fourth cycle, and marks the kept ones of each block.
 
-    A group is L elements of a block, row by row. :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block
-    per cycle in the four cycles behind its last group, so the mask becomes that block's in the cycles 5 to 8 after that
-    group. Of fewer than eight lanes it sees one per cycle: the later columns have four cycles more.
+    A group is L elements of a block, row by row. Rounded to binary16 it is there two cycles later.
+    :class:`~gossamer_hw.prune.topn.TopMask` sees two columns of a block per cycle in the cycles 2 to 5 after its last
+    group, so the mask becomes that block's in the cycles 6 to 9 after that group, and of the last columns a cycle
+    sooner. Of fewer than eight lanes it sees one per cycle: the later columns have four cycles more.
 
     Parameters
     ----------
@@ -46,6 +51,7 @@ class SparseMask(wiring.Component):
         self._lanes = lanes
         self._columns = _columns_per_cycle(lanes)
         self._steps = GROUP // self._columns
+        self._noted = Signal(BLOCK)
         super().__init__(
             {
                 "start": In(1),
@@ -63,17 +69,23 @@ class SparseMask(wiring.Component):
         groups = BLOCK // self._lanes
         block = Signal(data.ArrayLayout(Half, BLOCK), reset_less=True)
         place, step, ranking = Signal(range(groups)), Signal(range(self._steps)), Signal()
-        halves = Cat(narrow(m, relax(m, weight)) for weight in self.weights)
+        # The way of a weight through shift and rounding would be the longest one of the engine.
+        halves = Cat(
+            rounded(m, register(m, shifted(m, relax(m, weight)), when=True, name=f"shifted_{n}"))
+            for n, weight in enumerate(self.weights)
+        )
+        valid = delayed_flags(m, self.valid, 1, name="valid")
+        m.d.comb += self.kept.eq(self._noted)
         with m.If(ranking):
             m.d.sync += [step.eq(step + 1), ranking.eq(step != self._steps - 1)]
         with m.If(self.start):
             m.d.sync += place.eq(0)
-        with m.Elif(self.valid):
+        with m.Elif(valid):
             m.d.sync += place.eq(0 if groups == 1 else place + 1)
             with m.If(place == groups - 1):
                 m.d.sync += [step.eq(0), ranking.eq(1)]
         for n in range(groups):
-            with m.If(self.valid & (place == n)):
+            with m.If(valid & (place == n)):
                 m.d.sync += block.as_value()[16 * self._lanes * n : 16 * self._lanes * (n + 1)].eq(halves)
         ranked = [(ranking, step)]
         for n in range(TopMask.latency):
@@ -93,4 +105,8 @@ class SparseMask(wiring.Component):
         m.d.comb += [top.keep.eq(self.keep), top.of.eq(self.of), top.count.eq(GROUP), top.word.eq(words[step])]
         for place, column in enumerate(columns):
             with m.If(ranked & (ranked_step == place)):
-                m.d.sync += [self.kept[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]
+                m.d.sync += [self._noted[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]
+                # The pass that asks for the last columns of its group does so in this cycle; of a group of two
+                # columns both are there.
+                if self._lanes >= _EVERY and place % _EVERY == _EVERY - 1:
+                    m.d.comb += [self.kept[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]
