@@ -131,8 +131,8 @@ RENDER_FAULTS = (
     Fault(
         "a node adds the operand that it should not pass on",
         "hw/gossamer_hw/numerics/adder.py",
-        "far | self.select",
-        "far",
+        "distance | beyond << 7",
+        "distance",
         "tests/hw/render/test_trees.py::test_sums_and_searches_change_places_every_cycle",
     ),
     Fault(

@@ -30,7 +30,7 @@ MAX_ADD_LATENCY = max(_CUTS)
 class _Ordered(data.Struct):
     large: 24
     small: 27
-    distance: 5
+    distance: 8
     exponent: 8
     sign: 1
     subtract: 1
@@ -97,7 +97,7 @@ class SingleAdder(wiring.Component):
     def elaborate(self, platform: Any) -> Elaboratable:
         """Chain the steps and place the registers."""
         m = Module()
-        ordered = self._cut(m, self._select(m), "select")
+        ordered = self._reached(m, self._cut(m, self._select(m), "select"))
         ordered = self._cut(m, self._align(m, ordered, slice(4, 5), "coarse"), "align_coarse")
         ordered = self._cut(m, self._align(m, ordered, slice(0, 4), "fine"), "align_fine")
         total = self._cut(m, self._add(m, ordered), "add")
@@ -122,10 +122,10 @@ class SingleAdder(wiring.Component):
         swap = Signal()
         distance = Signal(8)
         larger: Value = b_magnitude > a_magnitude
-        far: Value = distance[5:].any()
+        beyond: Value = Const(0, 1)
         if self._selects:
             # The operand that is not passed on is shifted out of reach, where it is too small to change a bit.
-            larger, far = Mux(self.select, self.second, larger), far | self.select
+            larger, beyond = Mux(self.select, self.second, larger), self.select
         m.d.comb += [
             swap.eq(larger),
             distance.eq(Mux(swap, (b_exponent - a_exponent)[:8], (a_exponent - b_exponent)[:8])),
@@ -137,10 +137,16 @@ class SingleAdder(wiring.Component):
             ordered.small.eq(
                 Cat(Const(0, 3), Mux(swap, Cat(a.mantissa, a.exponent.any()), Cat(b.mantissa, b.exponent.any())))
             ),
-            # Beyond 27 places only the sticky bit is left.
-            ordered.distance.eq(distance[:5] | far.replicate(5)),
+            ordered.distance.eq(distance | beyond << 7),
         ]
         return ordered
+
+    def _reached(self, m: Module, ordered: data.View) -> data.View:
+        """Beyond 27 places only the sticky bit is left; behind the register of an operand that comes late."""
+        reached = Signal(_Ordered, name="reached")
+        far = ordered.distance[5:].any()
+        m.d.comb += [reached.eq(ordered), reached.distance.eq(ordered.distance[:5] | far.replicate(5))]
+        return reached
 
     def _scale(self, exponent: Value) -> Value:
         """Exponent field of the place that the mantissa has: a subnormal number shares it with field 1."""
@@ -151,7 +157,7 @@ class SingleAdder(wiring.Component):
         aligned = Signal(_Ordered, name=f"align_{name}")
         m.d.comb += [
             aligned.eq(ordered),
-            aligned.small.eq(shift_right_sticky(m, ordered.small, ordered.distance, levels)),
+            aligned.small.eq(shift_right_sticky(m, ordered.small, ordered.distance[:5], levels)),
         ]
         return aligned
 
