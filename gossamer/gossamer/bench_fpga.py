@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["clocks", "main", "resources"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL: Final = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean")
+_SMALL: Final = ("tiny-4x4", "wide-4x4", "ecp5-lean")
 _LARGE: Final = ("vu9p-32x32",)
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["element", "engines", "render_operations", "synthesised_area", "units"]
 
-_MACHINE: Final = "tiny-4x4"
+_MACHINE: Final = "wide-4x4"
 _SEEDS: Final = (1, 2, 3)
 _FAMILIES: Final[dict["Family", str]] = {"xilinx": "UltraScale+", "ecp5": "ECP5"}
 _UNITS: Final = (

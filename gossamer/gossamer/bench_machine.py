@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Busy", "busy", "large_product", "overlaps", "training_steps"]
 
 _SEED: Final = 64
-_MACHINE, _LARGE = "tiny-4x4", "vcu1525-32x32"
+_MACHINE, _LARGE = "wide-4x4", "vcu1525-32x32"
 _SPARSITIES: Final = {"dense": "1:1", "2:8": "2:8"}
 # Tiles of 2 R x 2 C, and entries of a reduction in units of R: a stage is loaded and stored once, the fewer tiles the
 # longer it must compute.

@@ -22,11 +22,11 @@ _SEED: Final = 64
 _TILES: Final = 64
 _COLUMNS: Final = (8, 64)
 # Entries of a reduction in units of R.
-_REDUCTIONS: Final = {"small-8x8": (2,), "tiny-4x4": (2, 4)}
+_REDUCTIONS: Final = {"small-8x8": (2,), "wide-4x4": (2, 4)}
 _SPARSITIES: Final = {"dense": "1:1", "2:8": "2:8"}
 _TARGET: Final = 0.98
 # How often a reduction reads its words, on each machine.
-_REPEATS: Final = {"tiny-4x4": 512, "small-8x8": 512}
+_REPEATS: Final = {"wide-4x4": 512, "small-8x8": 512}
 
 
 def product(

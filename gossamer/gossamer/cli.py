@@ -97,7 +97,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")
     parser.add_argument("--dataflow", choices=DATAFLOWS, help="with --gemm; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of the random operands")
-    parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default tiny-4x4 with --gemm")
+    parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default wide-4x4 with --gemm")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
     parser.set_defaults(run=_verify)
 
@@ -224,7 +224,7 @@ def _verify(arguments: argparse.Namespace) -> int:
                 sparsity=arguments.sparsity or "dense",
                 dataflow=arguments.dataflow or "auto",
                 seed=arguments.seed,
-                architecture=arguments.arch or "tiny-4x4",
+                architecture=arguments.arch or "wide-4x4",
                 note=note,
             )
         make_directory(directory)

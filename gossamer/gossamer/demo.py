@@ -56,7 +56,7 @@ def main(out: Path = Path("out") / "demo") -> int:
 
 def _verify(console: Printer) -> tuple[bool, str]:
     """Train a few steps on golden, then run the forward product of one layer in Verilator."""
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     training = DigitsTraining.start(architecture, _BATCH, _SEED)
     losses = [training.step(number) for number in range(_STEPS)]
     console.print(

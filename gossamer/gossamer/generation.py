@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_ARCHITECTURE", "generate", "generate_unit"]
 
-DEFAULT_ARCHITECTURE: Final = "tiny-4x4"
+DEFAULT_ARCHITECTURE: Final = "wide-4x4"
 """What products are verified on, and units taken from, unless something else is named."""
 
 

@@ -14,7 +14,7 @@ from gossamer_models.isa.instructions import MAX_DIMS
 from gossamer_models.program import Tensor
 from gossamer_models.sparsity import Pattern
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 NOWHERE = Tensor("", 0, 0, "blocks", ())
 DENSE = Pattern(8, 8)
 

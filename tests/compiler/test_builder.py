@@ -11,7 +11,7 @@ from gossamer_models.methods import METHODS
 from gossamer_models.network import load_network
 from gossamer_models.sparsity import Pattern
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 
 
 def test_a_stage_as_long_as_the_instruction_memory() -> None:

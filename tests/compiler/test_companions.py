@@ -17,7 +17,7 @@ from gossamer_sim.executor import simulate
 
 
 def program(batch: int = 16, network: str = "digits-resnet") -> Program:
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     return compile_training(load_network(network), batch, METHODS["bdwp"], Pattern(2, 8), machine)
 
 

@@ -160,5 +160,5 @@ FLATTENED_RELU = [
 )  # fmt: skip
 def test_unsupported_layers_are_one_line(layers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        compile_training(net(*layers), 4, METHODS["dense"], None, load_architecture("tiny-4x4"))
+        compile_training(net(*layers), 4, METHODS["dense"], None, load_architecture("wide-4x4"))
     assert str(caught.value) == message

@@ -56,7 +56,7 @@ from tests.compiler.schedules import (
 )  # fmt: skip
 
 MACHINES = [TINY, load_architecture("small-8x8"), load_architecture("vcu1525-32x32")]
-WIDE_MACHINES = [load_architecture("tiny-4x4-g16"), load_architecture("vcu1525-32x32-g16")]
+WIDE_MACHINES = [load_architecture("wide-4x4-g16"), load_architecture("vcu1525-32x32-g16")]
 Gemms = ChannelGemm | GradientGemm
 
 
@@ -140,7 +140,7 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
 
 @pytest.mark.fast_one_in(3)
 @pytest.mark.parametrize(("inputs", "stored"), [(1, False), (2, False), (1, True), (2, True)])
-@pytest.mark.parametrize("machine", ["tiny-4x4", "vcu1525-32x32"])
+@pytest.mark.parametrize("machine", ["wide-4x4", "vcu1525-32x32"])
 def test_predicted_actions_of_a_pass_that_is_taken_over_or_not(machine: str, inputs: int, stored: bool) -> None:
     architecture, image = load_architecture(machine), MemoryImage()
     sums, others, made = (allocate(image, name, 16, 20, 6, 5) for name in ("sums", "others", "made"))
@@ -347,7 +347,7 @@ def test_a_limit_keeps_the_least_demanding_of_each_family() -> None:
 
 
 def test_energy_without_figures_is_refused() -> None:
-    with pytest.raises(InputError, match="objective edp needs an energy table, and architecture tiny-4x4 names none"):
+    with pytest.raises(InputError, match="objective edp needs an energy table, and architecture wide-4x4 names none"):
         objective_of("edp", TINY, "ddr4")
     with pytest.raises(InputError, match=r"table 28nm-asic-equivalent has no row dram\.ideal"):
         objective_of("energy", priced(TINY), "ideal")

@@ -35,7 +35,7 @@ def test_masked_dense_operand_equals_sparse_one(shape: tuple[int, int, int], spa
     masked = np.where(top_n_mask(b, pattern.n, pattern.m, 0), b, np.float16(0))
     results = [
         product(a, operand, kept, machine)
-        for machine in ("tiny-4x4", "small-8x8")
+        for machine in ("wide-4x4", "small-8x8")
         for operand, kept in ((b, pattern), (masked, DENSE))
     ]
     expected = results[0].view(np.uint16)

@@ -23,7 +23,7 @@ from gossamer_models.program import MemoryImage, Tensor
 from gossamer_models.reads import Reads
 from gossamer_models.sparsity import Pattern
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 NOWHERE = Tensor("", 1 << 30, 0, "entries", ())
 
 

@@ -25,7 +25,7 @@ def compiled(readers: int) -> Program:
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
     net = network("n", 8, (4, 4), 3, layers)
-    return compile_training(net, 8, METHODS["bdwp-mvue"], Pattern(2, 8), load_architecture("tiny-4x4"))
+    return compile_training(net, 8, METHODS["bdwp-mvue"], Pattern(2, 8), load_architecture("wide-4x4"))
 
 
 def pruned_by(program: Program, layer: str) -> list[str]:
@@ -60,5 +60,5 @@ def test_a_reader_that_takes_a_tensor_twice() -> None:
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
     net = network("n", 8, (4, 4), 3, layers)
-    program = compile_training(net, 8, METHODS["bdwp-mvue"], Pattern(2, 8), load_architecture("tiny-4x4"))
+    program = compile_training(net, 8, METHODS["bdwp-mvue"], Pattern(2, 8), load_architecture("wide-4x4"))
     assert pruned_by(program, "conv") == ["bp-sum-2"]

@@ -16,7 +16,7 @@ from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from tests.system.training_cases import network
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 
 
 def layers(conv: dict[str, Any], *, norms: int = 1) -> list[dict[str, Any]]:

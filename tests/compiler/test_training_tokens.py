@@ -22,7 +22,7 @@ NOT_DOUBLED = {Semaphore.PRM_FULL, Semaphore.PRM_FREE}
 @pytest.mark.parametrize("seed", range(6))
 def test_tokens_end_where_they_began(seed: int) -> None:
     net = random_network(np.random.default_rng(seed))
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     # Small buffers make many tiles: several batch blocks, strips and blocks of columns per stage.
     small = {"a_words": 128, "b_entries": 1024, "accumulator_words": 512, "vector_out_bytes": 8192}
     architecture = tiny.model_copy(update={"buffers": tiny.buffers.model_copy(update=small)})
@@ -33,7 +33,7 @@ def test_tokens_end_where_they_began(seed: int) -> None:
 
 @pytest.mark.parametrize("batch", [3, 16])
 def test_tokens_of_transformers(batch: int) -> None:
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     options = {"packed": False, "causal": True, "gated": True}
     for net in (part(16, 2, 11, **options), vision(16, 2, (4, 10), class_token=True, **options)):
         balanced(compile_training(net, batch, METHODS["bdwp"], Pattern(2, 8), machine, prepare=True), net.name)

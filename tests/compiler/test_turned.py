@@ -21,7 +21,7 @@ from gossamer_models.program import MemoryImage
 from gossamer_models.sparsity import Pattern
 from gossamer_models.timing.gemm import gemm_cycles
 
-MACHINES = {name: load_architecture(name) for name in ("tiny-4x4", "small-8x8", "vcu1525-32x32")}
+MACHINES = {name: load_architecture(name) for name in ("wide-4x4", "small-8x8", "vcu1525-32x32")}
 LAYERS = [
     (3, 8, 16, 5, 3, 1, 1),
     (11, 12, 20, 7, 3, 2, 1),
@@ -87,7 +87,7 @@ def test_the_best_of_all_is_found(name: ObjectiveName, layer: tuple[int, ...]) -
 
 
 def test_what_does_not_fit_is_named() -> None:
-    machine = MACHINES["tiny-4x4"]
+    machine = MACHINES["wide-4x4"]
     small = machine.model_copy(update={"buffers": machine.buffers.model_copy(update={"b_entries": 16})})
     gemm = phases(LAYERS[0], Pattern(2, 8))[0][0]
     with pytest.raises(DoesNotFitError, match=r"smallest tile exceeds buffers\.b_entries"):

@@ -10,7 +10,7 @@ GOOD = {
     "network": "digits-cnn",
     "batch": "32",
     "training": '{method: bdwp, sparsity: "2:8"}',
-    "architecture": "tiny-4x4",
+    "architecture": "wide-4x4",
 }
 CONVOLUTION = "{name: c, type: conv2d, out_channels: 8, kernel: 3, padding: 1}"
 HEAD = (

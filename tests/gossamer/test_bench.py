@@ -47,7 +47,7 @@ def test_usage_refuses_a_command_that_fails() -> None:
 
 def test_calls_are_timed_one_after_another_in_one_process(tmp_path: Path) -> None:
     workload = tmp_path / "mlp.yaml"
-    workload.write_text("network: digits-mlp\nbatch: 8\ntraining: {}\narchitecture: tiny-4x4\n")
+    workload.write_text("network: digits-mlp\nbatch: 8\ntraining: {}\narchitecture: wide-4x4\n")
     times = call_times(workload, (8, 16))
     assert len(times) == 2
     assert all(0 < cpu < 60 and wall > 0 for wall, cpu in times)
@@ -143,7 +143,7 @@ def test_unknown_part_is_one_line(results: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("sparsity", ["1:1", "2:8"])
 @pytest.mark.parametrize(("interleave", "tiles"), [((4, 1), (6, 1)), ((2, 2), (3, 5)), ((1, 4), (2, 2))])
 def test_product_issues_its_own_steps_only(interleave: tuple[int, int], tiles: tuple[int, int], sparsity: str) -> None:
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     array, pattern = architecture.array, Pattern.parse(sparsity)
     words, repeat = 8, 3
     case = product(array, pattern, interleave, tiles, words, repeat)
@@ -155,7 +155,7 @@ def test_product_issues_its_own_steps_only(interleave: tuple[int, int], tiles: t
 
 
 def test_product_places_entries_where_the_engine_reads_them() -> None:
-    array, pattern, (li, lj), (i, j), words = load_architecture("tiny-4x4").array, Pattern(2, 8), (2, 2), (1, 3), 4
+    array, pattern, (li, lj), (i, j), words = load_architecture("wide-4x4").array, Pattern(2, 8), (2, 2), (1, 3), 4
     case = product(array, pattern, (li, lj), (i, j), words)
     rng = np.random.default_rng(64)
     rng.standard_normal((i * li * words, array.rows, array.group))
@@ -171,7 +171,7 @@ def test_product_places_entries_where_the_engine_reads_them() -> None:
 
 @pytest.mark.slow
 def test_utilisation_of_known_overhead() -> None:
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     entries = 4 * architecture.array.rows
     whole, steady = utilisation(architecture, Pattern.parse("2:8"), 64, entries)
     steps = 64 * 4 * entries
@@ -181,7 +181,7 @@ def test_utilisation_of_known_overhead() -> None:
 
 @pytest.mark.slow
 def test_busy_counts_steps_and_cycles_of_a_stage() -> None:
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     found = busy(architecture, Pattern.parse("2:8"), 64, 16)
     assert found.steps == 64 * 4 * 16
     assert found.gemm_cycles >= found.steps + gemm_overhead_cycles(architecture.array, 4)

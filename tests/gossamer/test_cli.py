@@ -42,7 +42,7 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
     ("arguments", "said"),
     [
         ((), "needs an architecture or --unit"),
-        (("tiny-4x4", "--components", "3"), "--components goes with --unit"),
+        (("wide-4x4", "--components", "3"), "--components goes with --unit"),
         (("--unit", "prun"), "no unit 'prun', did you mean 'prune'"),
         (("--unit", ""), "no unit ''; expected sparse-encoder"),
         (("--unit", "prun", "--components", "3"), "no unit 'prun', did you mean 'prune'"),
@@ -51,11 +51,11 @@ def test_wrong_arguments(arguments: tuple[str, ...], capsys: pytest.CaptureFixtu
             ("--unit", "pe", "--components", "3"),
             "--components goes with sparse-encoder, sparse-decoder, encoded-lane, not with pe",
         ),
-        (("--unit", "exponential", "tiny-4x4"), "an architecture goes with pe, prune, not with exponential"),
+        (("--unit", "exponential", "wide-4x4"), "an architecture goes with pe, prune, not with exponential"),
         (("--unit", "sparse-encoder", "--components", "0"), "1 to 64 components, not 0"),
         (("--unit", "sparse-decoder", "--components", "4096"), "1 to 64 components, not 4096"),
         (
-            ("--unit", "prune", "tiny-4x4-g16"),
+            ("--unit", "prune", "wide-4x4-g16"),
             "unit prune takes words of 8 elements, not of 16; expected array.group: 8",
         ),
     ],
@@ -85,7 +85,7 @@ def test_output_folder_that_cannot_be(
     out = ("--out", str(tmp_path / name))
     monkeypatch.setattr(gossamer.verify, "verify_product", found(mismatches=0))
     commands = [
-        ("generate", "tiny-4x4", *out),
+        ("generate", "wide-4x4", *out),
         ("simulate", workload(tmp_path), "--no-plots", *out),
         ("verify", "--gemm", "4,8,4", *out),
     ]
@@ -96,7 +96,7 @@ def test_output_folder_that_cannot_be(
 
 def found(mismatches: int, late: tuple[tuple[str, str, int, int], ...] = ()) -> Callable[..., Verification]:
     """A verification that ran nothing."""
-    verification = Verification("p", "tiny-4x4", "os", 0, 1, 16, mismatches, 100, 100, late)
+    verification = Verification("p", "wide-4x4", "os", 0, 1, 16, mismatches, 100, 100, late)
 
     def verify(i: int, r: int, j: int, pattern: Pattern, *rest: object) -> Verification:
         return dataclasses.replace(verification, program=f"product {i}x{r}x{j} {pattern}")

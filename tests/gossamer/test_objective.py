@@ -62,7 +62,7 @@ def test_energy_needs_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["simulate", str(WORKLOAD), "--objective", "edp"]) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "objective edp needs an energy table, and architecture tiny-4x4 names none" in line
+    assert "objective edp needs an energy table, and architecture wide-4x4 names none" in line
     source = tmp_path / "w.yaml"
     source.write_text(WORKLOAD.read_text() + "objective: energy\n")
     assert main(["verify", str(source), "--out", str(tmp_path)]) == 2

@@ -192,10 +192,10 @@ def test_an_orbit_needs_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_an_architecture_without_a_render_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["render", scene(tmp_path), "--arch", "tiny-4x4", "--out", str(tmp_path / "out")]) == 2
+    assert main(["render", scene(tmp_path), "--arch", "wide-4x4", "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    assert "tiny-4x4 has no render engine" in printed.err
+    assert "wide-4x4 has no render engine" in printed.err
 
 
 @pytest.mark.parametrize(

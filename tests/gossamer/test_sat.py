@@ -15,7 +15,7 @@ from gossamer_reports.result import Result
 NETWORKS = ("digits-cnn", "digits-resnet")
 
 
-def write_workload(folder: Path, name: str, method: str = "bdwp", architecture: str = "tiny-4x4") -> Path:
+def write_workload(folder: Path, name: str, method: str = "bdwp", architecture: str = "wide-4x4") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(
         f'network: {name}\nbatch: 16\ntraining: {{method: {method}, sparsity: "2:8"}}\narchitecture: {architecture}\n'
@@ -136,4 +136,4 @@ def test_bad_folders_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     write_workload(tmp_path, "digits-cnn")
     write_workload(tmp_path, "digits-resnet", architecture="small-8x8")
     assert sat.main(arguments) == 2
-    assert "`architecture` must be 'tiny-4x4'" in capsys.readouterr().err
+    assert "`architecture` must be 'wide-4x4'" in capsys.readouterr().err

@@ -37,7 +37,7 @@ from gossamer_models.program_file import save_program
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 
 
 def product() -> Program:

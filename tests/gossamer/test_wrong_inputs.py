@@ -21,13 +21,13 @@ WORKLOADS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "M beyond the group": (
         {"training": '{method: bdwp, sparsity: "2:16"}'},
-        "training.sparsity: M of sparsity 2:16 must divide the words of tiny-4x4, which have 8 elements",
+        "training.sparsity: M of sparsity 2:16 must divide the words of wide-4x4, which have 8 elements",
     ),
     "M beyond every group": ({"training": '{method: bdwp, sparsity: "2:32"}'}, "one of 2, 4, 8, 16, not 32"),
     "no N:M": ({"training": "{method: bdwp}"}, "method bdwp needs `sparsity`"),
     "unknown method": ({"training": '{method: bdpw, sparsity: "2:8"}'}, "did you mean 'bdwp'?"),
     "unknown network": ({"network": "resnet18-46"}, "did you mean 'resnet18-64'?"),
-    "unknown architecture": ({"architecture": "tiny-4x5"}, "did you mean 'tiny-4x4'?"),
+    "unknown architecture": ({"architecture": "tiny-4x5"}, "did you mean 'wide-4x4'?"),
     "unknown memory": ({"memory": "ddr5"}, "memory: "),
     "missing network file": ({"network": "nets/none.yaml"}, "nets/none.yaml: no such file"),
 }
@@ -169,7 +169,7 @@ def test_operations_without_rtl_are_refused(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "net.yaml").write_text(f"name: part\ninput: {shape}\nlayers: {layers}\n")
     workload = tmp_path / "w.yaml"
     training = "{method: dense, optimizer: sgd}"
-    workload.write_text(f"network: net.yaml\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
+    workload.write_text(f"network: net.yaml\nbatch: 4\ntraining: {training}\narchitecture: wide-4x4\n")
     message = refusal(capsys, "verify", str(workload))
     assert "no RTL has GELU, GELU_GRADIENT, LAYER_NORM, LAYER_NORM_GRADIENT, which program 'part' needs" in message
 

@@ -15,7 +15,7 @@ from gossamer_models.program_encoding import encode_program, program_base
 from gossamer_models.registers import Fault, State, identification, offset
 
 _S = Semaphore
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 
 
 class Machine:
@@ -53,7 +53,7 @@ def program_of(size_bytes: int = 5000) -> Program:
         StageProgram("a", "ff", (Load(buf_base=16), Vector(count=8)), ((_S.VIN_FREE, 2), (_S.STORED, 15))),
         StageProgram("b", "bp", ()),
     )
-    return Program("p", "tiny-4x4", stages, image)
+    return Program("p", "wide-4x4", stages, image)
 
 
 def test_load_and_start() -> None:
@@ -125,9 +125,9 @@ def test_check() -> None:
     driver = Driver(machine, machine)
     machine.registers[offset("ROWS")] = 8
     machine.registers[offset("CHUNKS")] = 1
-    with pytest.raises(GossamerError, match=r"no build of 'tiny-4x4': ROWS is 0x8, not 0x4; CHUNKS is 0x1, not 0x2$"):
+    with pytest.raises(GossamerError, match=r"no build of 'wide-4x4': ROWS is 0x8, not 0x4; CHUNKS is 0x1, not 0x2$"):
         driver.check(TINY)
-    with pytest.raises(GossamerError, match="program 'p' was compiled for 'tiny-4x4', not 'small-8x8'"):
+    with pytest.raises(GossamerError, match="program 'p' was compiled for 'wide-4x4', not 'small-8x8'"):
         driver.check(load_architecture("small-8x8"), program_of())
 
 
@@ -149,7 +149,7 @@ def test_builds_that_no_other_register_tells_apart() -> None:
     for name in ("chunks", "multiply_latency_cycles"):
         array = TINY.array.model_copy(update={name: 5})
         machine = build_of(TINY.model_copy(update={"array": array}))
-        with pytest.raises(GossamerError, match=rf"tiny-4x4': {name.upper()} is 0x5, not 0x.; FINGERPRINT is 0x"):
+        with pytest.raises(GossamerError, match=rf"wide-4x4': {name.upper()} is 0x5, not 0x.; FINGERPRINT is 0x"):
             Driver(machine, machine).check(TINY)
     machine = build_of(TINY.model_copy(update={"memory": TINY.memory.model_copy(update={"latency_cycles": 9})}))
     Driver(machine, machine).check(TINY)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("generate")
 
 @pytest.fixture(scope="module")
 def architecture() -> Architecture:
-    return load_architecture("tiny-4x4")
+    return load_architecture("wide-4x4")
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def verilog(architecture: Architecture, tmp_path_factory: pytest.TempPathFactory
 def test_files_are_the_same_each_time(verilog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also by the command. No part is built for nothing, of which Amaranth would warn."""
     with warned() as messages:
-        assert main(("generate", "tiny-4x4", "--out", str(tmp_path))) == 0
+        assert main(("generate", "wide-4x4", "--out", str(tmp_path))) == 0
     assert not messages
     printed = capsys.readouterr()
     assert printed.err == ""
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["schema"] == "gossamer.generate/2"
-    assert result["architecture"]["name"] == "tiny-4x4"
+    assert result["architecture"]["name"] == "wide-4x4"
     assert result["files"] == ["gossamer.v", "isa.md", "registers.md", "gossamer.h"]
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", *result["files"]}
     for name in result["files"]:

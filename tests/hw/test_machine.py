@@ -8,12 +8,12 @@ from gossamer_models.architecture import Architecture, load_architecture
 
 
 def machine_with(**memory: int) -> Architecture:
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     return architecture.model_copy(update={"memory": architecture.memory.model_copy(update=memory)})
 
 
 def test_ports_are_axi_and_an_interrupt() -> None:
-    names = set(Machine(load_architecture("tiny-4x4")).signature.members)
+    names = set(Machine(load_architecture("wide-4x4")).signature.members)
     read, write = AxiReadSignature(16).members, AxiWriteSignature(16).members
     master = {MASTER + name for name in (*read, *write)}
     slave = {name for name in names if name.startswith(SLAVE)}

@@ -27,7 +27,7 @@ MACHINES: dict[str, dict[str, Any]] = {
 
 def machine_of(name: str) -> Architecture:
     """Small machine; its buffers' sizes are no powers of two."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {
         "a_words": 24,
         "b_entries": 48,

@@ -41,7 +41,7 @@ from tests.references.gemm_instructions import random_instruction
 from tests.references.gemm_steps import walk_abreast
 from tests.system.training_cases import network, random_network
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 ARRAYS = {
     "4x4": Array(rows=4, columns=4),
     "8x4 two drains": Array(rows=8, columns=4, drain_ports=2),

@@ -7,7 +7,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
-READY = ("tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
+READY = ("wide-4x4", "tiny-4x4", "ecp5-lean", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
 """Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
 
@@ -51,7 +51,7 @@ def test_large_machine_fits_its_part() -> None:
 
 def test_what_exists_whole_in_rtl() -> None:
     found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
-    assert found == {"tiny-4x4", "ecp5-4x4", "ecp5-2x2", "ecp5-lean", "small-8x8", "vu9p-32x32", "render-8x8"}
+    assert found == {"wide-4x4", "tiny-4x4", "ecp5-lean", "small-8x8", "vu9p-32x32", "render-8x8"}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_exists_whole_in_rtl() -> None:
     ],
 )
 def test_what_is_missing_in_rtl(section: str, changes: dict[str, object], gap: str) -> None:
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     part = getattr(machine, section).model_copy(update=changes)
     gaps = machine.model_copy(update={section: part}).rtl_gaps
     assert [str(found) for found in gaps] == [gap]
@@ -84,7 +84,7 @@ def test_what_is_missing_in_rtl(section: str, changes: dict[str, object], gap: s
 
 
 def test_a_port_is_no_wider_than_a_word_of_every_row() -> None:
-    machine = load_architecture("ecp5-2x2")
+    machine = load_architecture("ecp5-lean")
     memory = machine.memory.model_copy(update={"port_bits": 512})
     assert machine.model_copy(update={"memory": memory}).rtl_gaps == (("memory.port_bits", "512", "128 or 256"),)
 
@@ -98,7 +98,7 @@ def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:
 
 
 def test_bytes_on_chip_count_both_halves_and_metadata() -> None:
-    sizes = load_architecture("tiny-4x4").on_chip_bytes()
+    sizes = load_architecture("wide-4x4").on_chip_bytes()
     assert sizes["a"] == 2 * 4 * 2048 * 16
     assert sizes["b"] == 2 * 4 * 4096 * 20 // 8
     assert sizes["accumulator"] == 2 * 4 * 2048 * 4
@@ -113,7 +113,7 @@ def test_bytes_on_chip_of_a_render_engine() -> None:
 def test_interleaves_with_chunks_side_by_side(tmp_path: Path) -> None:
     array = load_architecture(written(tmp_path, {"array": {"rows": 8, "chunks": 4}})).array
     assert set(array.chunk_interleaves) == {(1, 1, 4), (1, 2, 2), (2, 1, 2)}
-    assert not load_architecture("ecp5-4x4").array.chunk_interleaves
+    assert not load_architecture("tiny-4x4").array.chunk_interleaves
 
 
 @pytest.mark.parametrize(
@@ -169,5 +169,5 @@ def test_faults_name_their_place(tmp_path: Path, changes: dict[str, Any], messag
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match="tiny-4x4"):
+    with pytest.raises(InputError, match="wide-4x4"):
         load_architecture("tiny-4x")

@@ -109,7 +109,7 @@ def test_faults_are_one_line(tmp_path: Path, changes: dict[str, Any], words: lis
 
 
 def architecture(folder: Path, table: str) -> Path:
-    raw = load_architecture("tiny-4x4").model_dump(mode="json", exclude_none=True) | {"energy": table}
+    raw = load_architecture("wide-4x4").model_dump(mode="json", exclude_none=True) | {"energy": table}
     path = folder / "machine.yaml"
     path.write_text(yaml.safe_dump(raw))
     return path
@@ -117,7 +117,7 @@ def architecture(folder: Path, table: str) -> Path:
 
 def test_architecture_names_a_ready_table(tmp_path: Path) -> None:
     assert load_architecture("vcu1525-32x32").energy == "28nm-asic-equivalent"
-    assert load_architecture("tiny-4x4").energy is None
+    assert load_architecture("wide-4x4").energy is None
     assert load_architecture(architecture(tmp_path, "45nm-asic-equivalent")).energy == "45nm-asic-equivalent"
 
 

@@ -14,7 +14,7 @@ from gossamer_models.program import Program
 
 
 def program(*, filled: bool = True) -> Program:
-    made = compile_training(load_network("digits-cnn"), 3, METHODS["dense"], None, load_architecture("tiny-4x4"))
+    made = compile_training(load_network("digits-cnn"), 3, METHODS["dense"], None, load_architecture("wide-4x4"))
     if filled:
         made.memory.fill()
     return made

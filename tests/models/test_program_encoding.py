@@ -15,7 +15,7 @@ def program_of(size_bytes: int) -> Program:
         StageProgram("a", "ff", (Load(buf_base=16), Vector(count=8)), tokens),
         StageProgram("b", "bp", ()),
     )
-    return Program("p", "tiny-4x4", stages, MemoryImage(size_bytes=size_bytes))
+    return Program("p", "wide-4x4", stages, MemoryImage(size_bytes=size_bytes))
 
 
 def test_encoding() -> None:

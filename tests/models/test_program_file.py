@@ -23,7 +23,7 @@ from gossamer_models.program import Program, StageProgram, TensorLayout
 from gossamer_models.program_file import load_program, save_program
 from gossamer_models.sparsity import Pattern
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 
 
 def program(*, filled: bool = True) -> Program:
@@ -94,7 +94,7 @@ def test_equal_programs_make_equal_files(tmp_path: Path) -> None:
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is for 'tiny-4x4', not 'small-8x8'"):
+    with pytest.raises(InputError, match="is for 'wide-4x4', not 'small-8x8'"):
         save_program(program(), load_architecture("small-8x8"), tmp_path / "p")
 
 

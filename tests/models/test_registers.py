@@ -23,7 +23,7 @@ from gossamer_models.registers import (
     unnamed_fields,
 )
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 
 
 def test_registers_lie_in_order_without_overlap() -> None:

@@ -31,7 +31,7 @@ COMPILER_FAULTS = (
         "compiler/gossamer_compiler/emit_channels.py",
         "passes, stays, loops = (b, a, [j_level])",
         "passes, stays, loops = (b, a, inner)",
-        "tests/system/test_orders.py::test_bits_of_a_convolution[layer0-3-tiny-4x4]",
+        "tests/system/test_orders.py::test_bits_of_a_convolution[layer0-3-wide-4x4]",
     ),
     Fault(
         "the search takes weights that pass for loaded once",
@@ -66,7 +66,7 @@ COMPILER_FAULTS = (
         "compiler/gossamer_compiler/emit_channels.py",
         "mem_base=source.address + y.low * source.row_bytes",
         "mem_base=source.address + self.gemm.y.low * source.row_bytes",
-        "tests/system/test_strips.py::test_bits_of_a_convolution[layer0-1-tiny-4x4]",
+        "tests/system/test_strips.py::test_bits_of_a_convolution[layer0-1-wide-4x4]",
     ),
     Fault(
         "pixels of a last strip beyond the image are stored",
@@ -318,13 +318,13 @@ COMPILER_FAULTS = (
         "compiler/gossamer_compiler/applied.py",
         "if carried != value:",
         "if carried < 0:",
-        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[tiny-4x4-buffers0-second0-16]",
+        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[wide-4x4-buffers0-second0-16]",
     ),
     Fault(
         "an address that replaces another one stays a stand-in",
         "models/gossamer_models/placement.py",
         "modifier.kind in (ModifierKind.FIRST, ModifierKind.LAST)",
         "modifier.kind == ModifierKind.FIRST",
-        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[tiny-4x4-buffers1-second1-8]",
+        "tests/system/test_applied.py::test_bits_of_a_step_in_several_tiles[wide-4x4-buffers1-second1-8]",
     ),
 )

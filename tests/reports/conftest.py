@@ -35,9 +35,9 @@ def make_run(layers: int, *, sparse: bool) -> Run:
                 stages, timings, f"conv{number}", stage, macs, macs * (4 if pruned else 1), "2:8" if pruned else "dense"
             )
     _append(stages, timings, "relu", "ff", 0, 0, "dense")
-    program = Program("sparse" if sparse else "dense", "tiny-4x4", tuple(stages), MemoryImage())
+    program = Program("sparse" if sparse else "dense", "wide-4x4", tuple(stages), MemoryImage())
     status = {engine: "RTL-verified" if engine is Engine.GEMM else "modelled" for engine in Engine if engine}
-    return program, SimResult(program.name, "tiny-4x4", "ideal", 100_000_000, tuple(timings), status)
+    return program, SimResult(program.name, "wide-4x4", "ideal", 100_000_000, tuple(timings), status)
 
 
 def _append(
@@ -60,7 +60,7 @@ def _append(
 
 @pytest.fixture
 def tiny() -> Architecture:
-    return load_architecture("tiny-4x4")
+    return load_architecture("wide-4x4")
 
 
 @pytest.fixture
@@ -93,5 +93,5 @@ def phased(runs: tuple[Run, Run], tiny: Architecture) -> dict[str, Any]:
 
 
 def make_result(comparison: Comparison, architecture: Architecture, training: Training = TRAINING) -> dict[str, Any]:
-    workload = Workload("w", Path("w.yaml"), "net", 32, training, MethodUse(), "tiny-4x4", None)
+    workload = Workload("w", Path("w.yaml"), "net", 32, training, MethodUse(), "wide-4x4", None)
     return simulation_result(comparison, workload, "net", architecture, FAIR)

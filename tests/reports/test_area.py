@@ -63,7 +63,7 @@ def test_what_has_no_area_is_named(tmp_path: Path) -> None:
     assert list(model.components) == ["array"]
     assert "a memory: the table has no `sram` row with its area" in model.left_out
     assert area_model(machine(tmp_path, {"sram": bare, "areas": {}})) is None
-    assert area_model(load_architecture("tiny-4x4")) is None
+    assert area_model(load_architecture("wide-4x4")) is None
 
 
 @pytest.mark.parametrize(("table", "factor"), [("28nm", 1.0), ("45nm", 1 / 0.377), ("7nm", 0.059 / 0.377)])

@@ -169,7 +169,7 @@ COUNTED = Actions(macs=4000, dram_read_bits=8 * 640, dram_write_bits=8 * 64)
         ({"macs": 3999}, "4000 multiply-adds exceed the 3999 counted"),
     ],
 )
-@pytest.mark.parametrize("machine", ["vcu1525-32x32", "tiny-4x4"], ids=["priced", "without an energy table"])
+@pytest.mark.parametrize("machine", ["vcu1525-32x32", "wide-4x4"], ids=["priced", "without an energy table"])
 def test_counts_that_contradict(changes: dict[str, int], message: str, machine: str, runs: tuple[Run, Run]) -> None:
     architecture = load_architecture(machine)
     counted = with_stage(one_stage(runs[0]), 0, actions=COUNTED)

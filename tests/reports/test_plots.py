@@ -48,7 +48,7 @@ def test_speedup_figure(layers: int, tiny: Architecture) -> None:
     highest = max(bar.ideal or 0 for bars in layer_bars(result).values() for bar in bars)
     assert all(axes.get_ylim()[1] > highest == 4 for axes in drawn)
     title = figure.get_suptitle()
-    assert "net, batch 32, on tiny-4x4" in title
+    assert "net, batch 32, on wide-4x4" in title
 
 
 def test_figures_of_a_method_that_changes_over_a_run(phased: Result, result: Result) -> None:
@@ -62,7 +62,7 @@ def test_figures_of_a_method_that_changes_over_a_run(phased: Result, result: Res
     assert "ideal ceiling: multiply-adds (mean 1.33×)" in legend(figure)
     titles = [axes.get_title("left") for axes in figure.axes if axes.axison]
     assert titles == ["Whole network, last phase", "Per layer, last phase"]
-    assert ledger_figure(phased).get_suptitle().endswith("on tiny-4x4, last phase")
+    assert ledger_figure(phased).get_suptitle().endswith("on wide-4x4, last phase")
     others = [figure.get_suptitle() for figure in (speedup_figure(result), ledger_figure(result))]
     assert not any("phase" in title or "run" in title for title in others)
 

@@ -15,8 +15,8 @@ def test_bars_are_the_spans(tmp_path: Path) -> None:
         StageProgram("first", "ff", body),
         StageProgram("second", "update", (Loop(level=0, count=300), *body, EndLoop(level=0))),
     )
-    program = Program("p", "tiny-4x4", stages, MemoryImage())
-    timing = simulate(program, load_architecture("tiny-4x4"), memory="ideal", trace=True).stages
+    program = Program("p", "wide-4x4", stages, MemoryImage())
+    timing = simulate(program, load_architecture("wide-4x4"), memory="ideal", trace=True).stages
     figure = timeline_figure(timing, "title")
     first, second = figure.axes
     bars = [path.get_extents() for bars in first.collections for path in bars.get_paths()]

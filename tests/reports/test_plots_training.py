@@ -10,7 +10,7 @@ from gossamer_reports.result import Result
 
 def result(losses: list[float]) -> Result:
     steps = [{"loss": loss, "loss_scale": 2.0**n, "rtl_cycles": 1500} for n, loss in enumerate(losses)]
-    return {"network": "net", "batch": 16, "architecture": "tiny-4x4", "steps": steps}
+    return {"network": "net", "batch": 16, "architecture": "wide-4x4", "steps": steps}
 
 
 @pytest.mark.parametrize("losses", [[2.5], [float(n) for n in range(12, 0, -1)]])

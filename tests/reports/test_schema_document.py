@@ -107,7 +107,7 @@ def simulation(architecture: str) -> dict[str, Any]:
 
 def verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results of a product and of a training step, one instruction late."""
-    found = Verification("p", "tiny-4x4", "os", 1, 2, 64, 1, 90, 80, (("conv1", "ff", 50, 40),))
+    found = Verification("p", "wide-4x4", "os", 1, 2, 64, 1, 90, 80, (("conv1", "ff", 50, 40),))
     for function in ("verify_product", "verify_training"):
         monkeypatch.setattr(gossamer.verify, function, lambda *_: found)
     return api.verify_product((4, 8, 4)), api.verify_workload(WORKLOAD)
@@ -129,12 +129,12 @@ def test_schedules_are_documented(tmp_path: Path) -> None:
 def test_an_unfair_comparison_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     unfair = Fairness(2, 1, (Beaten("conv2", "wu", 1234, 1233),))
     monkeypatch.setattr(runner, "check_fairness", lambda *_: unfair)
-    found = walk("Simulation", simulation.__wrapped__("tiny-4x4"))
+    found = walk("Simulation", simulation.__wrapped__("wide-4x4"))
     assert found.seen["Beaten"] == names("Beaten").keys()
 
 
 def test_simulation_without_energy_is_documented() -> None:
-    found = walk("Simulation", simulation("tiny-4x4"))
+    found = walk("Simulation", simulation("wide-4x4"))
     found.assert_complete()
     assert "Energy" not in found.seen
 
@@ -147,7 +147,7 @@ def method_study(folder: Path, architecture: str) -> dict[str, Any]:
     return sat.study(folder)
 
 
-@pytest.mark.parametrize("architecture", ["tiny-4x4", "vcu1525-32x32"])
+@pytest.mark.parametrize("architecture", ["wide-4x4", "vcu1525-32x32"])
 def test_method_study_is_documented(results: Path, architecture: str) -> None:
     found = walk("Method study", method_study(results, architecture))
     found.assert_complete()
@@ -185,7 +185,7 @@ def test_rendering_is_documented(results: Path) -> None:
 
 def test_generation_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gossamer_hw.generate, "machine_verilog", lambda _: "module gossamer();\nendmodule\n")
-    found = walk("Generation", api.generate("tiny-4x4", tmp_path))
+    found = walk("Generation", api.generate("wide-4x4", tmp_path))
     found.assert_complete()
     assert "Resources" not in found.seen
 
@@ -198,7 +198,7 @@ def test_resources_are_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     use = Use(1000, 900, 8, 2.5, 1)
     monkeypatch.setattr(gossamer_hw.fpga.parts, "machine_use", lambda *_, **__: {"load": use, "store": use})
     monkeypatch.setattr(gossamer_hw.generate, "machine_verilog", lambda _: "module gossamer;\nendmodule\n")
-    found = walk("Generation", api.generate("tiny-4x4", tmp_path, synthesis="xilinx"))
+    found = walk("Generation", api.generate("wide-4x4", tmp_path, synthesis="xilinx"))
     found.assert_complete()
     assert "Resources" in found.seen
 
@@ -213,7 +213,7 @@ def test_verification_in_rtl_is_documented() -> None:
 def program_verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], ...]:
     """Results of a saved Program on which executors disagree, of a product and of a training step."""
     late = (StageCycles("conv1", "ff", 50, 40),)
-    found = FileVerification("p", "tiny-4x4", "os", 1, 2, 64, 1, 90, 80, late, late)
+    found = FileVerification("p", "wide-4x4", "os", 1, 2, 64, 1, 90, 80, late, late)
     monkeypatch.setattr(gossamer.verify_file, "verify_file", lambda *_: found)
     for function in ("verify_product", "verify_training"):
         monkeypatch.setattr(gossamer.verify, function, lambda *_: found)
@@ -230,7 +230,7 @@ def test_every_section_belongs_to_a_result(monkeypatch: pytest.MonkeyPatch, resu
     used = set(walk("Verification", *verification(monkeypatch)).seen)
     used |= set(walk("Program verification", *program_verification(monkeypatch)).seen)
     used |= set(walk("Simulation", simulation("vcu1525-32x32")).seen)
-    used |= set(walk("Method study", method_study(results, "tiny-4x4")).seen)
+    used |= set(walk("Method study", method_study(results, "wide-4x4")).seen)
     used |= set(walk("Rendering", rendering(results)).seen)
     assert SECTIONS.keys() - used == {
         "Beaten",

@@ -111,7 +111,7 @@ def test_scripted_memory_has_one_port() -> None:
 
 
 def test_models_by_name() -> None:
-    one_port = load_architecture("tiny-4x4")
+    one_port = load_architecture("wide-4x4")
     found = {name: memory_model(one_port, name)[1] for name in MEMORY_MODELS}
     tables = {name: model.dram.table for name, model in found.items() if isinstance(model, EpochMemory)}
     assert tables == {name: load_dram(name) for name in ("ddr4", "lpddr4", "hbm2")}

@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DoesNotFitError, match="table of patches: needs 27 patches, has 26"):
         count(architecture=machine(patch_table=26))
     with pytest.raises(InputError, match="no render engine"):
-        load_architecture("tiny-4x4").render_engine  # noqa: B018
+        load_architecture("wide-4x4").render_engine  # noqa: B018
 
 
 @pytest.mark.parametrize(("name", "multiply_adds"), [("nerf-1k", 1024), ("rtnerf-edge", 4096)])

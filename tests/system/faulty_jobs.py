@@ -29,7 +29,7 @@ __all__ = [
     "with_bytes", "with_instruction",
 ]  # fmt: skip
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 _WIDTH = MACHINE.memory.port_bits // 8
 
 

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     minutes = float(arguments[0]) if arguments else 10.0
     seed = int(arguments[1]) if len(arguments) > 1 else time.time_ns() % (1 << 31)
     _log.warning("random Programs from seed %d on, for %g minutes", seed, minutes)
-    return int(fuzz(minutes, seed, load_architecture("tiny-4x4"), Path("out") / "fuzz") is not None)
+    return int(fuzz(minutes, seed, load_architecture("wide-4x4"), Path("out") / "fuzz") is not None)
 
 
 if __name__ == "__main__":

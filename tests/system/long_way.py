@@ -26,7 +26,7 @@ from tests.system.training_cases import random_network
 
 RULES = ("dense", "sr-ste", "sdgp", "sdwp", "bdwp", "bdwp-mvue", "transposable", "bi-mask", "inference")
 BATCHES = (1, 3, 8, 24, 64, 100, 256)
-MACHINES = ("tiny-4x4", "small-8x8", "ecp5-2x2", "vcu1525-32x32")
+MACHINES = ("wide-4x4", "small-8x8", "tiny-4x4", "vcu1525-32x32")
 MEMORIES = ("ideal", "ddr4", "lpddr4", "hbm2")
 
 

@@ -51,7 +51,7 @@ class Steps:
     scales: list[float]
 
 
-def training(name: str = "tiny-4x4") -> DigitsTraining:
+def training(name: str) -> DigitsTraining:
     """Loss scaling stands before a growth: the first step is good, the second one overflows, the third one is good."""
     work = DigitsTraining.start(load_architecture(name), BATCH, SEED, network=NETWORK)
     state = scale_state(SCALE, BATCH)
@@ -71,8 +71,8 @@ def copy_of(program: Program, stages: slice = slice(None)) -> Program:
 
 @cache
 def stage_cases() -> list[StageCase]:
-    """Every stage of the first step."""
-    work = training()
+    """Every stage of the first step, on a machine whose instructions move whole."""
+    work = training("wide-4x4")
     work.load_batch(0)
     cases = []
     for number, stage in enumerate(work.program.stages):
@@ -86,8 +86,8 @@ def stage_cases() -> list[StageCase]:
 
 @cache
 def steps(count: int) -> Steps:
-    """The first steps, batches changing."""
-    work = training()
+    """The first steps, batches changing, on the machine that `make train-rtl` trains on."""
+    work = training("tiny-4x4")
     start = copy_of(work.program)
     found = Steps(work.architecture, start, [], [], [], [], [])
     for number in range(count):

@@ -248,7 +248,7 @@ def _pruned(w: StageWriter, blocks: Sequence[int], source: Region) -> list[Regio
     keep = w.rng.randint(1, of)
     entries = n2 * n1 * n0 * (keep * _GROUP // of) * _GROUP
     values = w.regions(Buffer.PRN, [2 * entries], 128)[0]
-    tags = dataclasses.replace(w.regions(Buffer.PRN, [entries], 128)[0], buffer=Buffer.PRN_META)
+    tags = w.regions(Buffer.PRN_META, [entries], 128)[0]
     w.add(
         Prune(
             keep=keep, of=of, axis=axis, n2=n2, n1=n1, n0=n0, valid=w.rng.randint(1, _GROUP * (n1, n0)[axis]),

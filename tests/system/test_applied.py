@@ -118,7 +118,7 @@ def test_no_layer_is_worse_off(name: str, batch: int, method: str) -> None:
 
 
 def test_bits_of_a_step() -> None:
-    stages = compare(machine("tiny-4x4"), {}, 8, ["left", "right", "tail"])
+    stages = compare(machine("wide-4x4"), {}, 8, ["left", "right", "tail"])
     assert "applied on load" in stages[0].dataflow
     residual = next(item for item in stages[2].instructions if isinstance(item, Vector))
     assert residual.flags & VectorFlag.RESIDUAL
@@ -128,9 +128,9 @@ def test_bits_of_a_step() -> None:
 @pytest.mark.parametrize(
     ("name", "buffers", "second", "batch"),
     [
-        ("tiny-4x4", {"vector_in_bytes": 8192}, {}, 16),
-        ("tiny-4x4", {"vector_in_bytes": 9216, "b_entries": 600}, {"kernel": 3, "out_channels": 96}, 8),
-        ("tiny-4x4", {"vector_out_bytes": 8192}, {"kernel": 3, "stride": 2}, 8),
+        ("wide-4x4", {"vector_in_bytes": 8192}, {}, 16),
+        ("wide-4x4", {"vector_in_bytes": 9216, "b_entries": 600}, {"kernel": 3, "out_channels": 96}, 8),
+        ("wide-4x4", {"vector_out_bytes": 8192}, {"kernel": 3, "stride": 2}, 8),
         ("small-8x8", {"vector_in_bytes": 16384}, {"kernel": 3}, 40),
     ],
 )

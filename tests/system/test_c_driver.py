@@ -27,7 +27,7 @@ from tests.system.random_programs import random_programs
 pytestmark = pytest.mark.slow
 
 SOURCES = Path(__file__).parents[1] / "benches" / "c_driver"
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 WIDTH = MACHINE.memory.port_bits // 8
 MEMORY_BYTES = 1 << 18
 COPY_BASE = MEMORY_BYTES // 2

@@ -118,7 +118,7 @@ def topology_workload(folder: Path) -> Path:
     (folder / "net.csv").write_text(TOPOLOGY)
     path = folder / "w.yaml"
     path.write_text(
-        "network: net.csv\nbatch: 8\narchitecture: tiny-4x4\nbaseline: {method: dense}\n"
+        "network: net.csv\nbatch: 8\narchitecture: wide-4x4\nbaseline: {method: dense}\n"
         'training: {method: bdwp, sparsity: "2:8", optimizer: sgd-momentum}\n'
     )
     return path
@@ -146,7 +146,7 @@ def check_verification(result: dict[str, Any], seed: int) -> None:
     assert (result["cycle_exact"], result["late"]) == (True, [])
 
 
-# The long one exceeds the 4,096 elements of a dense reduction that the B buffer of tiny-4x4 holds.
+# The long one exceeds the 4,096 elements of a dense reduction that the B buffer of wide-4x4 holds.
 # Of a machine with two memory ports the engine alone exists in RTL.
 PRODUCTS = [("16,64,16", "dense", 1), ("7,4100,5", "2:8", 1), ("13,21,9", "4:8", 2)]
 
@@ -156,7 +156,7 @@ PRODUCTS = [("16,64,16", "dense", 1), ("7,4100,5", "2:8", 1), ("13,21,9", "4:8",
 def test_verify_products(
     sizes: str, sparsity: str, ports: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine = load_architecture("tiny-4x4").model_dump(mode="json")
+    machine = load_architecture("wide-4x4").model_dump(mode="json")
     machine["memory"]["ports"] = ports
     file = tmp_path / "machine.yaml"
     file.write_text(json.dumps(machine))
@@ -166,7 +166,7 @@ def test_verify_products(
     check_verification(result, 7)
     i, r, j = map(int, sizes.split(","))
     assert result["gemm"] == [i, r, j]
-    assert (result["sparsity"], result["architecture"]) == (sparsity, "tiny-4x4")
+    assert (result["sparsity"], result["architecture"]) == (sparsity, "wide-4x4")
     assert result["results"] >= i * j
     n, m = (8, 8) if sparsity == "dense" else map(int, sparsity.split(":"))
     assert result["cycles"]["rtl"] * 16 >= i * j * r * n // m

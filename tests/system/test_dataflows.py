@@ -47,7 +47,7 @@ NET = network("flows", 3, (6, 6), 3, LAYERS)
 
 def machine() -> Architecture:
     """Both dataflows; rows of two words of channels, of which a layer may leave one idle."""
-    built = load_architecture("tiny-4x4")
+    built = load_architecture("wide-4x4")
     array = built.array.model_copy(update={"dataflows": ("os", "ws"), "rows": 16})
     return built.model_copy(update={"array": array})
 
@@ -139,10 +139,10 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     assert main(["generate", str(arch), "--out", str(tmp_path / "g")]) == 2
     assert "array.dataflows: [os]" in capsys.readouterr().err
-    work.write_text(work.read_text().replace("both.yaml", "tiny-4x4"))
+    work.write_text(work.read_text().replace("both.yaml", "wide-4x4"))
     assert main(["simulate", str(work), "--dataflow", "ws"]) == 2
     error = capsys.readouterr().err
-    assert "architecture 'tiny-4x4' is built without dataflow ws (weight-stationary)" in error
+    assert "architecture 'wide-4x4' is built without dataflow ws (weight-stationary)" in error
     arch.write_text(arch.read_text().replace("- os\n", ""))
     assert main(["simulate", str(work), "--arch", str(arch)]) == 2
     assert "`dataflows` must be [os] or [os, ws], not [ws]" in capsys.readouterr().err

@@ -17,7 +17,7 @@ BATCH, STEPS = 16, 30
 
 @pytest.fixture(scope="module")
 def machine() -> Architecture:
-    return load_architecture("tiny-4x4")
+    return load_architecture("wide-4x4")
 
 
 def test_has_a_layer_of_every_kind_and_one_input_channel() -> None:

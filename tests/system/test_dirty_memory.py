@@ -20,7 +20,7 @@ def dirty(image: MemoryImage) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_old_activations_change_no_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = random_network(np.random.default_rng(seed))
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     clean = bits(run_step(net, 8, "bdwp", Pattern(2, 8), architecture, seed).program)
     monkeypatch.setattr(MemoryImage, "fill", dirty)
     found = bits(run_step(net, 8, "bdwp", Pattern(2, 8), architecture, seed).program)

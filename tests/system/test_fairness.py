@@ -80,7 +80,7 @@ def test_inputs_made_on_their_way_are_stored_only_where_the_run_stores_them() ->
         {"name": "fc", "type": "linear", "out_features": 100},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
-    net, tiny = network_of("one", 17, (8, 8), 100, layers), load_architecture("tiny-4x4")
+    net, tiny = network_of("one", 17, (8, 8), 100, layers), load_architecture("wide-4x4")
     dense, sparse = (
         compile_training(net, 32, METHODS["inference"], pattern, tiny) for pattern in (None, Pattern(2, 8))
     )
@@ -99,7 +99,7 @@ def workload(folder: Path, network: str, batch: int, machine: str) -> Path:
 
 def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) -> None:
     """Its prediction of one stage is wrong by some cycles, and the run's is not."""
-    network, machine = load_network("digits-cnn"), load_architecture("tiny-4x4")
+    network, machine = load_network("digits-cnn"), load_architecture("wide-4x4")
     simulator = Simulator(machine)
     programs = [
         compile_training(network, 4, METHODS[name], pattern, machine)
@@ -107,7 +107,7 @@ def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) ->
     ]
     found = check_fairness(network, 4, machine, CYCLES, programs[0], programs[1], simulator)
     assert found.beaten
-    result = api.simulate(workload(tmp_path, "digits-cnn", 4, "tiny-4x4")).result
+    result = api.simulate(workload(tmp_path, "digits-cnn", 4, "wide-4x4")).result
     assert result["fairness"]["beaten"] == []
     assert result["fairness"]["taken"] == sum(len(item.given) for item in found.beaten)
     gain = sum(item.own - item.other for item in found.beaten)
@@ -117,8 +117,8 @@ def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) ->
 
 def test_a_schedule_that_makes_the_whole_run_worse_is_not_taken(tmp_path: Path) -> None:
     """A weight gradient carries another layer's pass, which the better schedule leaves no room for."""
-    result = api.simulate(workload(tmp_path, "digits-resnet", 8, "tiny-4x4")).result
-    machine = load_architecture("tiny-4x4")
+    result = api.simulate(workload(tmp_path, "digits-resnet", 8, "wide-4x4")).result
+    machine = load_architecture("wide-4x4")
     dense = compile_training(load_network("digits-resnet"), 8, METHODS["dense"], None, machine)
     assert result["fairness"] | {"differing": 0, "replayed": 0} == FAIR | {"kept": 1}
     assert result["baseline"]["totals"]["cycles"] == Simulator(machine).run(dense).cycles

@@ -34,7 +34,7 @@ def program(loss_scale: float | LossScale = 1.0) -> Program:
     ]
     net = network("found", 3, (4, 4), 3, layers)
     made = compile_training(
-        net, 8, METHODS["bdwp"], Pattern(2, 8), load_architecture("tiny-4x4"),
+        net, 8, METHODS["bdwp"], Pattern(2, 8), load_architecture("wide-4x4"),
         hyperparameters=Hyperparameters(rate=0.5, loss_scale=loss_scale), prepare=True,
     )  # fmt: skip
     made.memory.fill()
@@ -48,7 +48,7 @@ def program(loss_scale: float | LossScale = 1.0) -> Program:
 
 def step(made: Program, *, spoil: tuple[str, str] | None) -> None:
     """Run a step; ``spoil`` puts an infinity into a tensor in front of a stage."""
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     if spoil is None:
         run(made, machine)
         return
@@ -102,7 +102,7 @@ def test_training_goes_on_behind_an_overflow() -> None:
     """Far too large a scale halves until gradients fit; two good steps double it, whatever else happens."""
     made = program(LossScale(initial=2.0**21, growth_interval=2))
     first = sum(stage.stage == "prepare" for stage in made.stages)
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     scale, good, skipped, grown = 2.0**21, 0, [], 0
     for number in range(14):
         before = learnt(made)

@@ -15,7 +15,7 @@ from tests.system import fuzz as module
 from tests.system.fuzz import fuzz
 from tests.system.shrink import Differs
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 
 
 def prunes(program: Program) -> bool:

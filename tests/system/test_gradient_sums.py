@@ -21,7 +21,7 @@ from tests.system.residual import residual_network
 from tests.system.test_transformer_step import vision
 from tests.system.training_cases import bits, run_step
 
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 
 
 def step(batch: int, order: int | None = None) -> Program:

@@ -29,7 +29,7 @@ def is_kept(instruction: Instruction) -> bool:
 @pytest.mark.parametrize("seed", range(4))
 def test_same_bits_as_the_forward_pass_of_training(seed: int, sparsity: str | None) -> None:
     """With the factors that training's statistics gave; weights pruned once, in front."""
-    architecture, batch = load_architecture("tiny-4x4"), (3, 8, 11, 16)[seed]
+    architecture, batch = load_architecture("wide-4x4"), (3, 8, 11, 16)[seed]
     net = load_network("digits-resnet") if seed == 3 else random_network(np.random.default_rng(seed))
     pattern = None if sparsity is None else Pattern.parse(sparsity)
     case = run_step(net, batch, "dense" if pattern is None else "sr-ste", pattern, architecture, seed)
@@ -70,7 +70,7 @@ def test_workload_of_inference(tmp_path: Path) -> None:
 def written(folder: Path, network: str) -> Path:
     path = folder / "inference.yaml"
     training = '{method: inference, sparsity: "2:8"}'
-    path.write_text(f"network: {network}\nbatch: 4\ntraining: {training}\narchitecture: tiny-4x4\n")
+    path.write_text(f"network: {network}\nbatch: 4\ntraining: {training}\narchitecture: wide-4x4\n")
     return path
 
 
@@ -88,11 +88,11 @@ def test_data_of_a_verification(last: str, tmp_path: Path, monkeypatch: pytest.M
 
     def verify(program: Program, *_: object) -> gossamer.verify.Verification:
         programs.append(program)
-        return gossamer.verify.Verification(program.name, "tiny-4x4", "os", 0, 1, 1, 0, 1, 1, ())
+        return gossamer.verify.Verification(program.name, "wide-4x4", "os", 0, 1, 1, 0, 1, 1, ())
 
     monkeypatch.setattr(gossamer.verify, "verify_program", verify)
     api.verify_workload(written(tmp_path, "digits-resnet" if last == "mean" else boundary(tmp_path)))
-    run(programs[0], load_architecture("tiny-4x4"))
+    run(programs[0], load_architecture("wide-4x4"))
     values = host.read(programs[0], last)
     assert np.isfinite(values).all()
     assert len(np.unique(values)) > values.size / 4

@@ -25,7 +25,7 @@ Rests = dict[tuple[str, str], tuple[Reads, int]]
 
 
 def watched(
-    net: Network, patch: pytest.MonkeyPatch, pattern: Pattern | None, method: str = "bdwp", machine: str = "tiny-4x4"
+    net: Network, patch: pytest.MonkeyPatch, pattern: Pattern | None, method: str = "bdwp", machine: str = "wide-4x4"
 ) -> tuple[Fates, Rests]:
     """What becomes of the loaded bytes of a training step.
 
@@ -132,7 +132,7 @@ STRIDED = {
 METHODS = {"dense": None, "sdgp": Pattern(2, 8), "bdwp-mvue": Pattern(2, 8)}
 
 
-@pytest.mark.parametrize("machine", ["tiny-4x4", "small-8x8"])
+@pytest.mark.parametrize("machine", ["wide-4x4", "small-8x8"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", STRIDED)
 def test_strides(name: str, method: str, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tests.system.training_cases import convolution, pruned, random_network, run
 
 def variants() -> list[Architecture]:
     """Machines that schedule differently: other arrays, half the buffers, other interleaves, oblong arrays."""
-    tiny, small = load_architecture("tiny-4x4"), load_architecture("small-8x8")
+    tiny, small = load_architecture("wide-4x4"), load_architecture("small-8x8")
     half = tiny.buffers.model_copy(
         update={
             "a_words": 256,
@@ -89,7 +89,7 @@ def test_masked_dense_groups_equal_sparse_ones(sparsity: str) -> None:
 
 def assert_masks_agree(net: Network, layer: str, pattern: Pattern, seed: int) -> int:
     """Compare every product; the number of products. The mask of ``layer`` must drop something."""
-    batch, architecture = 8, load_architecture("tiny-4x4")
+    batch, architecture = 8, load_architecture("wide-4x4")
     sparse = run_step(net, batch, "sr-ste", pattern, architecture, seed)
     dense = compile_training(net, batch, METHODS["dense"], None, architecture, prepare=True)
     dense.memory.fill()
@@ -117,7 +117,7 @@ def assert_masks_agree(net: Network, layer: str, pattern: Pattern, seed: int) ->
 
 @pytest.mark.parametrize("method", ["bdwp", "bdwp-mvue"])
 def test_token_order_changes_no_bit(method: str) -> None:
-    architecture = load_architecture("tiny-4x4")
+    architecture = load_architecture("wide-4x4")
     net = random_network(np.random.default_rng(3))
     expected = results(run_step(net, 8, method, Pattern(2, 8), architecture, 3).program)
     for order in range(4):
@@ -127,7 +127,7 @@ def test_token_order_changes_no_bit(method: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sampling_all_is_dense(seed: int) -> None:
-    net, architecture = random_network(np.random.default_rng(seed)), load_architecture("tiny-4x4")
+    net, architecture = random_network(np.random.default_rng(seed)), load_architecture("wide-4x4")
     dense = results(run_step(net, 11, "dense", None, architecture, seed).program)
     sampled = run_step(net, 11, "bdwp-mvue", Pattern(4, 4), architecture, seed).program
     assert any(name.endswith(".sampled") for name in sampled.memory.tensors)
@@ -139,7 +139,7 @@ def test_gradients_as_operand_b_change_no_bit(seed: int) -> None:
     """All entries kept, BP turned is BP: the order of its sums belongs to the layer."""
     net, architecture = (
         random_network(np.random.default_rng(seed)),
-        load_architecture(("tiny-4x4", "small-8x8")[seed % 2]),
+        load_architecture(("wide-4x4", "small-8x8")[seed % 2]),
     )
     dense = results(run_step(net, (11, 24)[seed // 2], "dense", None, architecture, seed).program)
     turned = run_step(net, (11, 24)[seed // 2], "sdgp", Pattern(8, 8), architecture, seed).program

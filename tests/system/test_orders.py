@@ -58,12 +58,12 @@ def small(machine: str) -> Architecture:
 @pytest.mark.parametrize(
     ("layer", "batch", "machine"),
     [
-        ((1, 1, 0, 8, 24, (2, 3), 1), 3, "tiny-4x4"),
+        ((1, 1, 0, 8, 24, (2, 3), 1), 3, "wide-4x4"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
-                ((3, 1, 1, 8, 40, (6, 5), 1), 1, "tiny-4x4"),
-                ((3, 2, 1, 20, 24, (4, 6), 1), 9, "tiny-4x4"),
+                ((3, 1, 1, 8, 40, (6, 5), 1), 1, "wide-4x4"),
+                ((3, 2, 1, 20, 24, (4, 6), 1), 9, "wide-4x4"),
                 ((1, 1, 0, 16, 48, (4, 4), 1), 20, "small-8x8"),
                 ((3, 1, 1, 16, 64, (4, 4), 2), 12, "small-8x8"),
             )
@@ -79,7 +79,7 @@ def test_bits_of_a_convolution(layer: Any, batch: int, machine: str, only: Only)
 @pytest.mark.parametrize("seed", range(6))
 def test_bits_of_random_networks(seed: int, only: Only) -> None:
     """Statistics of normalisations among them: the products that give them keep their weights."""
-    net, machine = random_network(np.random.default_rng(seed)), small(("tiny-4x4", "small-8x8")[seed % 2])
+    net, machine = random_network(np.random.default_rng(seed)), small(("wide-4x4", "small-8x8")[seed % 2])
     try:
         agree(net, (3, 8, 20)[seed % 3], machine, seed, only)
     except DoesNotFitError:

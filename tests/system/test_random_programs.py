@@ -35,7 +35,7 @@ from tests.system.random_fields import FLAGS
 from tests.system.random_programs import programs, random_program, random_programs
 from tests.system.shrink import is_legal, save_shrunk, shrink
 
-TINY, SMALL = load_architecture("tiny-4x4"), load_architecture("small-8x8")
+TINY, SMALL = load_architecture("wide-4x4"), load_architecture("small-8x8")
 
 # Options of APPLY where it writes operand A.
 APPLIED = (VectorFlag.AFFINE, VectorFlag.RESIDUAL, VectorFlag.RELU, VectorFlag.SECOND_OUTPUT)

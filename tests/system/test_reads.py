@@ -23,7 +23,7 @@ from tests.system.test_loaded_bytes import WHOLE_BLOCKS
 from tests.system.test_transformer_step import part, vision
 from tests.system.training_cases import convolution, random_network
 
-MACHINES = ["tiny-4x4", "tiny-4x4-g16", "small-8x8", "vcu1525-32x32", "vcu1525-32x32-g16"]
+MACHINES = ["wide-4x4", "wide-4x4-g16", "small-8x8", "vcu1525-32x32", "vcu1525-32x32-g16"]
 PATTERNS = [Pattern(2, 8), Pattern(1, 4), Pattern(2, 4), Pattern(2, 16)]
 
 
@@ -96,7 +96,7 @@ def test_every_method_on_a_network_with_everything(method: str) -> None:
 @pytest.mark.parametrize("name", ["maxpool", "depthwise", "groups", "vision"])
 def test_residuals_and_transformers(name: str) -> None:
     """With a loss scale that moves, of whose state an operation uses one number."""
-    machine, constants = load_architecture("tiny-4x4"), Hyperparameters(loss_scale=LossScale())
+    machine, constants = load_architecture("wide-4x4"), Hyperparameters(loss_scale=LossScale())
     net = WHOLE_BLOCKS[name]
     program = compile_training(net, 8, METHODS["bdwp"], Pattern(2, 8), machine, hyperparameters=constants)
     rows = {row.key: row.reads for row in checked(program, machine).rows}

@@ -12,7 +12,7 @@ from tests.system.rtl_programs import disagreements
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import Case, network, run_step
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 RECTIFIERS = ("stem_relu", "join_relu")
 
 

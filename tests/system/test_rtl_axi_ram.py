@@ -18,7 +18,7 @@ from gossamer_sim import simulate
 from tests.system.random_programs import random_programs
 from tests.system.training_cases import network, run_step
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 SEED = 1000
 PROGRAMS, DRAWN = 20, 60
 

@@ -45,7 +45,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8"])
+@pytest.mark.parametrize("name", ["wide-4x4", "small-8x8"])
 def test_convolutions(name: str) -> None:
     architecture = load_architecture(name)
     recorded: list[Recorded] = []

@@ -88,7 +88,7 @@ def product(array: Array, choice: Choice, rng: np.random.Generator) -> Product:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8", "tiny-4x4-g16"])
+@pytest.mark.parametrize("name", ["wide-4x4", "small-8x8", "wide-4x4-g16"])
 def test_products_are_bit_exact_and_cycle_exact(name: str) -> None:
     architecture = load_architecture(name)
     array = architecture.array

@@ -36,7 +36,7 @@ def check(label: str, program: Program, run: ProgramRun, wanted: np.ndarray, beh
 def test_every_stage(behaviour: Behaviour) -> None:
     """Each stage alone, from what golden found."""
     cases = stage_cases()
-    runs = run_programs([case.program for case in cases], load_architecture("tiny-4x4"), [behaviour] * len(cases))
+    runs = run_programs([case.program for case in cases], load_architecture("wide-4x4"), [behaviour] * len(cases))
     for case, run in zip(cases, runs, strict=True):
         check(case.name, case.program, run, case.after, behaviour)
 
@@ -61,7 +61,7 @@ def test_training_steps(behaviour: Behaviour) -> None:
 
 def test_hardly_anything_depends_on_a_port_in_the_same_cycle() -> None:
     """What does, Verilator computes at both edges of the clock: "input combo" beside what registers change."""
-    files = (build_bench(load_architecture("tiny-4x4")).directory / "model").glob("*.cpp")
+    files = (build_bench(load_architecture("wide-4x4")).directory / "model").glob("*.cpp")
     text = "".join(file.read_text() for file in files)
     functions = re.findall(r"^void \w+___(ico|nba)_sequent\w+\([^\n]*\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     length = {kind: sum(len(body) for of, body in functions if of == kind) for kind in ("ico", "nba")}

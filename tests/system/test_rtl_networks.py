@@ -22,7 +22,7 @@ STAYS = [((1, 1, 0, 8, 24, (2, 3), 1), 3), ((3, 2, 1, 40, 72, (8, 10), 1), 12)]
 
 def test_executors_agree() -> None:
     """Ragged batches, strips of the image, grouped and depthwise layers, several blocks of columns, residual blocks."""
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     cases = [
         (residual_network(), 8),
         (net({"out_channels": 40}), 5),

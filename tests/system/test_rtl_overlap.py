@@ -29,7 +29,7 @@ from gossamer_models.timing.vector import vector_cycles
 from gossamer_sim import simulate
 from tests.system.training_cases import convolution
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 SEED = 12
 LEAST_SHARE = 0.95
 

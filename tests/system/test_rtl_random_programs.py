@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def test_executors_agree() -> None:
     """``python -m tests.system.fuzz 1 SEED`` shrinks what fails here."""
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     programs = random_programs(COUNT, SEED, machine)
     wrong = disagreements(programs, machine, alternating(COUNT))
     assert not wrong, {programs[place].name: text for place, text in wrong.items()}
@@ -22,8 +22,7 @@ def test_executors_agree() -> None:
 
 def test_executors_agree_where_instructions_move_as_words() -> None:
     """On two lanes, with queues of one place."""
-    buffers = load_architecture("tiny-4x4").buffers
-    machine = load_architecture("ecp5-lean").model_copy(update={"buffers": buffers})
+    machine = load_architecture("tiny-4x4")
     programs = random_programs(AS_WORDS, SEED, machine)
     wrong = disagreements(programs, machine, alternating(AS_WORDS))
     assert not wrong, {programs[place].name: text for place, text in wrong.items()}

@@ -30,7 +30,7 @@ from tests.system.training_cases import convolution, run_step
 
 pytestmark = pytest.mark.slow
 
-MACHINE = load_architecture("tiny-4x4")
+MACHINE = load_architecture("wide-4x4")
 PATTERNS = ["1:2", "1:4", "2:4", "1:8", "2:8", "4:8"]
 
 

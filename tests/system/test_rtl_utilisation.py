@@ -28,7 +28,7 @@ def utilisation(architecture: Architecture, pattern: Pattern, li: int, lj: int, 
 
 
 # A reduction's entries in units of R. With 2 R entries the 4x4 array's own start and last drain take 2.4 % of 64 tiles.
-MACHINES = {"tiny-4x4": 4, "small-8x8": 2}
+MACHINES = {"wide-4x4": 4, "small-8x8": 2}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from tests.system.training_cases import bits, network, run_step
 
-TINY, SMALL = load_architecture("tiny-4x4"), load_architecture("small-8x8")
+TINY, SMALL = load_architecture("wide-4x4"), load_architecture("small-8x8")
 
 
 def net(conv: dict[str, Any]) -> Network:

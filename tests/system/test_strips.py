@@ -21,8 +21,8 @@ from tests.system.training_cases import convolution, random_network, run_step
 
 # (kernel, stride, padding, c_in, c_out, image, groups), batch, architecture.
 CASES = [
-    ((3, 1, 1, 8, 16, (6, 5), 1), 1, "tiny-4x4"),
-    ((3, 2, 1, 20, 8, (7, 7), 1), 2, "tiny-4x4"),
+    ((3, 1, 1, 8, 16, (6, 5), 1), 1, "wide-4x4"),
+    ((3, 2, 1, 20, 8, (7, 7), 1), 2, "wide-4x4"),
     ((5, 1, 2, 3, 8, (5, 6), 1), 2, "small-8x8"),
     ((3, 1, 0, 8, 20, (6, 9), 1), 1, "small-8x8"),
     ((3, 1, 1, 16, 16, (4, 5), 16), 4, "small-8x8"),
@@ -80,7 +80,7 @@ def test_bits_of_a_convolution(
 @pytest.mark.parametrize("seed", range(4))
 def test_bits_of_random_networks(seed: int, no_strips: Callable[[], None]) -> None:
     """Statistics of normalisations among them: summed on the drain only where strips end with the image."""
-    name, batch = (("small-8x8", 4), ("tiny-4x4", 2), ("tiny-4x4", 1), ("small-8x8", 1))[seed]
+    name, batch = (("small-8x8", 4), ("wide-4x4", 2), ("wide-4x4", 1), ("small-8x8", 1))[seed]
     agree(random_network(np.random.default_rng(30 + seed)), batch, name, seed, no_strips)
 
 

@@ -51,7 +51,7 @@ def first_step(
     method: str, seed: int
 ) -> tuple[Network, Program, NDArray[np.float16], NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """Run a step on golden; parameters are fp16 numbers, so that rounding them is no difference."""
-    machine, network = load_architecture("tiny-4x4"), load_network("digits-resnet")
+    machine, network = load_architecture("wide-4x4"), load_network("digits-resnet")
     pattern = None if method == "dense" else Pattern(2, 8)
     program = compile_training(network, BATCH, METHODS[method], pattern, machine, prepare=True)
     program.memory.fill()

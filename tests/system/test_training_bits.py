@@ -129,7 +129,7 @@ def test_products(kernel: int, stride: int, padding: int, c_in: int, c_out: int,
         {"name": "fc", "type": "linear", "out_features": 2},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ]
-    machine = load_architecture("tiny-4x4" if word == 8 else "tiny-4x4-g16")
+    machine = load_architecture("wide-4x4" if word == 8 else "wide-4x4-g16")
     net = network("bits", 9, (4, 5), 2, layers)
     case = run_step(net, batch, "bdwp", Pattern(2, word), machine, seed=kernel)
     layer = net.layers[1]

@@ -137,7 +137,7 @@ def _check_update(case: Case, name: str, check: Any) -> None:
 @pytest.mark.parametrize("method", NAMES)
 def test_digits_cnn(method: str) -> None:
     pattern = None if method == "dense" else Pattern(2, 8)
-    assert_step(run_step(load_network("digits-cnn"), 3, method, pattern, load_architecture("tiny-4x4"), seed=1))
+    assert_step(run_step(load_network("digits-cnn"), 3, method, pattern, load_architecture("wide-4x4"), seed=1))
 
 
 @pytest.mark.parametrize("seed", some_slow(range(16), 1, 12))
@@ -146,7 +146,7 @@ def test_random_networks(seed: int) -> None:
     net = random_network(rng)
     method = NAMES[seed % len(NAMES)]
     pattern = None if method == "dense" else Pattern.parse(SPARSITIES[int(rng.integers(len(SPARSITIES)))])
-    architecture = load_architecture(("tiny-4x4", "small-8x8")[int(rng.integers(2))])
+    architecture = load_architecture(("wide-4x4", "small-8x8")[int(rng.integers(2))])
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
 
 
@@ -155,7 +155,7 @@ def test_random_networks_on_words_of_sixteen(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net, method = random_network(rng, word=16), NAMES[seed % 4]
     pattern = None if method == "dense" else Pattern.parse(("2:16", "1:16", "2:8", "4:16")[int(rng.integers(4))])
-    machine = load_architecture(("tiny-4x4-g16", "vcu1525-32x32-g16")[int(rng.integers(2))])
+    machine = load_architecture(("wide-4x4-g16", "vcu1525-32x32-g16")[int(rng.integers(2))])
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11, 24])), method, pattern, machine, seed))
 
 
@@ -163,7 +163,7 @@ def test_random_networks_on_words_of_sixteen(seed: int) -> None:
 def test_masters_are_ranked_in_groups_of_sixteen() -> None:
     """SR-STE's term spares the two largest of sixteen input channels of two blocks; the last group is short."""
     net = convolution(3, 1, 1, 40, 24, (4, 5), 1)
-    assert_step(run_step(net, 5, "sr-ste", Pattern(2, 16), load_architecture("tiny-4x4-g16"), seed=3))
+    assert_step(run_step(net, 5, "sr-ste", Pattern(2, 16), load_architecture("wide-4x4-g16"), seed=3))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 9])
@@ -181,7 +181,7 @@ def test_linear_layer_reads_images_channel_outermost(channels: int) -> None:
             {"name": "loss", "type": "softmax_cross_entropy"},
         ],
     )
-    assert_step(run_step(net, 6, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=channels))
+    assert_step(run_step(net, 6, "bdwp", Pattern(2, 8), load_architecture("wide-4x4"), seed=channels))
 
 
 # (c_in, c_out, groups): depthwise, with several outputs, ragged, below a word; groups of 2, 4, 8, 16, 24 channels.
@@ -191,7 +191,7 @@ GROUPED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["tiny-4x4", "small-8x8", "vcu1525-32x32"])
+@pytest.mark.parametrize("name", ["wide-4x4", "small-8x8", "vcu1525-32x32"])
 @pytest.mark.parametrize(("c_in", "c_out", "groups"), GROUPED)
 def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> None:
     net = convolution(3, 1 + c_in % 3 // 2, 1, c_in, c_out, (4, 5), groups)
@@ -214,7 +214,7 @@ def test_grouped_convolutions(c_in: int, c_out: int, groups: int, name: str) -> 
 def test_random_networks_with_sampled_gradients(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
-    architecture = load_architecture(("tiny-4x4", "small-8x8", "vcu1525-32x32")[int(rng.integers(3))])
+    architecture = load_architecture(("wide-4x4", "small-8x8", "vcu1525-32x32")[int(rng.integers(3))])
     batch = int(rng.choice([1, 3, 8, 11, 24]))
     case = run_step(net, batch, "bdwp-mvue", pattern, architecture, seed)
     assert_step(case)
@@ -226,7 +226,7 @@ def test_random_networks_with_sampled_gradients(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(200, 204))
 def test_random_networks_with_transposable_masks(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    architecture = load_architecture(("tiny-4x4", "small-8x8")[seed % 2])
+    architecture = load_architecture(("wide-4x4", "small-8x8")[seed % 2])
     case = run_step(random_network(rng), int(rng.choice([3, 8, 11])), "transposable", Pattern(2, 4), architecture, seed)
     assert_step(case)
     shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage in ("ff", "bp") and s.macs}
@@ -238,7 +238,7 @@ def test_random_networks_with_transposable_masks(seed: int) -> None:
 def test_random_networks_with_pruned_gradients(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(SPARSITIES[seed % len(SPARSITIES)])
-    architecture = load_architecture(("tiny-4x4", "small-8x8", "vcu1525-32x32")[seed % 3])
+    architecture = load_architecture(("wide-4x4", "small-8x8", "vcu1525-32x32")[seed % 3])
     case = run_step(net, int(rng.choice([1, 3, 8, 11, 24])), "sdgp", pattern, architecture, seed)
     assert_step(case)
     shares = {s.layer: s.macs / s.macs_dense for s in case.program.stages if s.stage == "bp" and s.macs}
@@ -249,7 +249,7 @@ def test_random_networks_with_pruned_gradients(seed: int) -> None:
 def test_random_networks_with_nested_masks(seed: int) -> None:
     """BP keeps part of what FF keeps: after the best permutation of a word, hence as many of it as it has entries."""
     rng = np.random.default_rng(seed)
-    architecture, pattern = load_architecture(("tiny-4x4", "small-8x8")[seed % 2]), Pattern(2, (4, 8)[seed // 2 % 2])
+    architecture, pattern = load_architecture(("wide-4x4", "small-8x8")[seed % 2]), Pattern(2, (4, 8)[seed // 2 % 2])
     assert_step(run_step(random_network(rng), int(rng.choice([3, 8, 11])), "bi-mask", pattern, architecture, seed))
 
 
@@ -259,4 +259,4 @@ def test_random_networks_in_every_phase(seed: int, method: str) -> None:
     rng = np.random.default_rng(seed)
     net, pattern = random_network(rng), Pattern.parse(("2:8", "1:4", "2:4")[seed % 3])
     for phase in METHODS[method].phases(pattern):
-        assert_step(run_step(net, 8, method, pattern, load_architecture("tiny-4x4"), seed, phase=phase))
+        assert_step(run_step(net, 8, method, pattern, load_architecture("wide-4x4"), seed, phase=phase))

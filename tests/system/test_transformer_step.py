@@ -122,13 +122,13 @@ def _check_learnt(case: Case, name: str, kind: str, gradient: NDArray[Any], chec
 
 
 VISION = [
-    ("tiny-4x4", (4, 4), True, 3, "dense"), ("tiny-4x4", (6, 6), False, 8, "bdwp"),
+    ("wide-4x4", (4, 4), True, 3, "dense"), ("wide-4x4", (6, 6), False, 8, "bdwp"),
     ("small-8x8", (4, 10), True, 11, "bdwp-mvue"), ("vcu1525-32x32", (4, 4), True, 3, "bdwp"),
-    ("tiny-4x4-g16", (6, 8), True, 9, "bdwp"),
+    ("wide-4x4-g16", (6, 8), True, 9, "bdwp"),
 ]  # fmt: skip
 PARTS = [
-    ("tiny-4x4", 1, 1, 2), ("tiny-4x4", 9, 4, 1), ("small-8x8", 7, 2, 3), ("small-8x8", 40, 2, 2),
-    ("vcu1525-32x32", 8, 1, 8), ("tiny-4x4-g16", 18, 2, 2), ("vcu1525-32x32-g16", 33, 1, 2),
+    ("wide-4x4", 1, 1, 2), ("wide-4x4", 9, 4, 1), ("small-8x8", 7, 2, 3), ("small-8x8", 40, 2, 2),
+    ("vcu1525-32x32", 8, 1, 8), ("wide-4x4-g16", 18, 2, 2), ("vcu1525-32x32-g16", 33, 1, 2),
 ]  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_vision(machine: str, size: tuple[int, int], class_token: bool, batch: i
 def test_passes_beside_weight_gradients() -> None:
     """Normalisations and GELU run beside weight gradients, also where 22 tokens do not divide by its loops."""
     net = vision(16, 2, (4, 10), class_token=True, packed=True, causal=False, gated=False)
-    case = run_step(net, 16, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=2)
+    case = run_step(net, 16, "bdwp", Pattern(2, 8), load_architecture("wide-4x4"), seed=2)
     assert_step(case)
     beside = {stage.beside: stage for stage in case.program.stages if stage.beside}
     assert set(beside) == {"norm", "norm1", "norm2", "bend"}
@@ -162,7 +162,7 @@ def test_part_of_a_language_model(machine: str, tokens: int, heads: int, batch: 
 @pytest.mark.parametrize(("accumulator_words", "rows", "gemms", "tiles"), [(256, 5, 3, 2), (96, 5, 1, 5)])
 def test_small_buffers_cut_rows_and_columns(accumulator_words: int, rows: int, gemms: int, tiles: int) -> None:
     """Scores in parts of rows; columns as instructions of their own over two matrices, or as tiles of one matrix."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     small = {"a_words": 128, "b_entries": 2048, "accumulator_words": accumulator_words, "vector_out_bytes": 4096}
     machine = tiny.model_copy(update={"buffers": tiny.buffers.model_copy(update=small)})
     case = run_step(
@@ -185,7 +185,7 @@ def test_small_buffers_cut_rows_and_columns(accumulator_words: int, rows: int, g
 def test_the_order_of_engines_changes_no_bit(order: int) -> None:
     """Tokens hold: whichever engine goes first, memory ends the same."""
     net = vision(16, 2, (4, 8), class_token=True, packed=True, causal=False, gated=False)
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     fixed, shuffled = (run_step(net, 9, "bdwp", Pattern(2, 8), machine, 1, turn).program for turn in (None, order))
     assert fixed.memory.data is not None
     assert shuffled.memory.data is not None

@@ -33,7 +33,7 @@ def step(number: int, method: str, name: str) -> Case:
 @pytest.mark.parametrize(
     "method", ["bdwp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bdwp-mvue", "sdgp"))]
 )
-@pytest.mark.parametrize("name", ["tiny-4x4", pytest.param("vcu1525-32x32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["wide-4x4", pytest.param("vcu1525-32x32", marks=pytest.mark.slow)])
 def test_golden_is_the_float64_step(number: int, method: str, name: str) -> None:
     assert_step(step(number, method, name))
 
@@ -46,11 +46,11 @@ def test_patches_of_a_first_layer_hold_the_padding() -> None:
         {"name": "fc", "type": "linear", "out_features": 3},
         {"name": "loss", "type": "softmax_cross_entropy"},
     ])  # fmt: skip
-    assert_step(run_step(net, 3, "bdwp", Pattern(2, 8), load_architecture("tiny-4x4"), seed=1))
+    assert_step(run_step(net, 3, "bdwp", Pattern(2, 8), load_architecture("wide-4x4"), seed=1))
 
 
 @pytest.mark.slow
 def test_rtl_has_the_bits_and_cycles() -> None:
-    machine = load_architecture("tiny-4x4")
+    machine = load_architecture("wide-4x4")
     programs = [step(number, "bdwp", machine.name).program for number in (0, 2)]
     assert not disagreements(programs, machine, [Behaviour("ideal"), Behaviour("scripted", 1)])

@@ -69,7 +69,7 @@ def test_a_missing_package_is_one_clear_line(tmp_path: Path, monkeypatch: pytest
 def workload(folder: Path, network: Path) -> Path:
     path = folder / "workload.yaml"
     path.write_text(
-        f'network: {network.name}\nbatch: 8\ntraining: {{method: bdwp, sparsity: "2:8"}}\narchitecture: tiny-4x4\n'
+        f'network: {network.name}\nbatch: 8\ntraining: {{method: bdwp, sparsity: "2:8"}}\narchitecture: wide-4x4\n'
     )
     return path
 

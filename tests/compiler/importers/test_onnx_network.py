@@ -178,6 +178,6 @@ def test_random_networks_compile_and_have_the_shapes_that_onnx_infers(tmp_path: 
         if layer.name in shapes:
             wanted = shapes[layer.name]
             assert [8, *layer.out_shape][: len(wanted)] == wanted, (seed, layer.name)
-    program = compile_training(network, 8, METHODS["bdwp"], Pattern(2, 8), load_architecture("tiny-4x4"))
+    program = compile_training(network, 8, METHODS["bdwp"], Pattern(2, 8), load_architecture("wide-4x4"))
     multiplies = sum(layer.type in ("conv2d", "linear") for layer in network.layers)
     assert sum(stage.stage == "wu" for stage in program.stages) == multiplies

@@ -52,7 +52,7 @@ def cycles_of(instruction: Instruction) -> int:
 
 
 def architecture_of(width: int = 16, depth: int = 4, *, serial: bool = False) -> Architecture:
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     return tiny.model_copy(
         update={
             "queue_depth": depth,
@@ -65,7 +65,7 @@ def architecture_of(width: int = 16, depth: int = 4, *, serial: bool = False) ->
 def program_of(*stages: StageProgram, address: int = 0) -> Program:
     image = MemoryImage()
     image.size_bytes = address
-    return Program("test", "tiny-4x4", stages, image)
+    return Program("test", "wide-4x4", stages, image)
 
 
 def stage_of(instructions: Sequence[Instruction], tokens: dict[Semaphore, int] | None = None) -> StageProgram:

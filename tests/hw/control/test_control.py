@@ -192,13 +192,13 @@ def test_a_run_takes_its_program_at_the_start() -> None:
 
 
 def test_several_ports_are_refused() -> None:
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     with pytest.raises(ValueError, match=r"`memory\.ports` must be 1, not 2"):
         ControlUnit(tiny.model_copy(update={"memory": tiny.memory.model_copy(update={"ports": 2})}))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiny-4x4", "ecp5-2x2"])
+@pytest.mark.parametrize("name", ["wide-4x4", "tiny-4x4"])
 def test_compiled_programs(name: str) -> None:
     """Stages of a real training step, their instructions' cycles made up: every operand, token and cycle."""
     architecture = load_architecture(name)

@@ -23,7 +23,7 @@ from gossamer_models.registers import (
 from tests.hw.control.control_bench import LiteMaster
 
 SEED = 3
-TINY = load_architecture("tiny-4x4")
+TINY = load_architecture("wide-4x4")
 WRITTEN = [register for register in REGISTERS.values() if register.access is Access.READ_WRITE]
 
 

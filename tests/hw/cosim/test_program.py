@@ -12,7 +12,7 @@ from gossamer_models.sparsity import Pattern
 
 
 def test_unbiased_pruning_is_refused() -> None:
-    network, machine = load_network("digits-cnn"), load_architecture("tiny-4x4")
+    network, machine = load_network("digits-cnn"), load_architecture("wide-4x4")
     program = compile_training(network, 8, METHODS["bdwp-mvue"], Pattern(2, 8), machine)
     program.memory.fill()
     with pytest.raises(UnsupportedError, match="a mode that no RTL has"):

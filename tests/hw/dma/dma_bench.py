@@ -24,7 +24,7 @@ Script = Callable[[], int]
 
 def machine_of(width_bytes: int, latency_cycles: int = 32) -> Architecture:
     """Machine with small buffers whose sizes are no powers of two."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {
         "a_words": 96, "b_entries": 1000, "vector_in_bytes": 6144, "vector_out_bytes": 5120, "prune_entries": 1536,
         "parameter_words": 1280,

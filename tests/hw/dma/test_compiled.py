@@ -27,7 +27,7 @@ from tests.system.training_cases import convolution
 MOST_STEPS = 150
 SEED = 7
 ALL = Advance(0x3F)
-ARCHITECTURES = ("tiny-4x4", pytest.param("small-8x8", marks=pytest.mark.slow))
+ARCHITECTURES = ("wide-4x4", pytest.param("small-8x8", marks=pytest.mark.slow))
 
 
 def digits(architecture: Architecture) -> Program:
@@ -82,7 +82,7 @@ def test_loads(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make"),
-    [("tiny-4x4", digits), ("small-8x8", digits), ("small-8x8", ragged)],
+    [("wide-4x4", digits), ("small-8x8", digits), ("small-8x8", ragged)],
 )
 def test_stores(name: str, make: Callable[[Architecture], Program]) -> None:
     architecture = load_architecture(name)

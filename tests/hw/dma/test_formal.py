@@ -96,7 +96,7 @@ def directions(m: Module, control: TransferControl) -> None:
 @pytest.mark.parametrize(("transfer", "allowed"), [(Load, LOADED), (Store, STORED)])
 def test_control(transfer: type[Load] | type[Store], allowed: frozenset[Buffer], tmp_path: Path) -> None:
     """One instruction from reset to the cycle behind the one that measures its first run."""
-    control = TransferControl(load_architecture("tiny-4x4"), transfer=transfer, allowed=allowed)
+    control = TransferControl(load_architecture("wide-4x4"), transfer=transfer, allowed=allowed)
     prove(Claims(control, directions), tmp_path, mode="bmc", depth=TransferDecoder.latency + 5, options="--nopresat")
 
 

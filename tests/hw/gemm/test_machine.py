@@ -28,7 +28,7 @@ SHAPES = {
 
 def machine_of(shape: str) -> Architecture:
     """Small machine; its buffers' sizes are no powers of two."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {"a_words": 600, "b_entries": 700, "accumulator_words": 320}
     return tiny.model_copy(
         update={"array": Array(**SHAPES[shape]), "buffers": tiny.buffers.model_copy(update=sizes)}  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ OVERHEAD = {1: 24, 2: 16, 4: 12, 8: 10, 16: 12, 32: 14}
 
 def machine_of(lanes: int) -> Architecture:
     """Small machine; its buffers' sizes are no powers of two."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {"vector_out_bytes": 12 * 1024, "prune_entries": 3000}
     return tiny.model_copy(
         update={"vector": Vector(lanes=8, prune_lanes=lanes), "buffers": tiny.buffers.model_copy(update=sizes)}

@@ -43,7 +43,7 @@ def compiled(network: str, batch: int, architecture: str) -> set[Vector]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "batch"), [("tiny-4x4", 20), ("ecp5-4x4", 16), ("small-8x8", 20), ("vcu1525-32x32", 20)]
+    ("architecture", "batch"), [("wide-4x4", 20), ("tiny-4x4", 16), ("small-8x8", 20), ("vcu1525-32x32", 20)]
 )
 def test_compiled(architecture: str, batch: int) -> None:
     instructions = compiled("digits-cnn", batch, architecture) | compiled("digits-resnet", batch, architecture)

@@ -23,7 +23,7 @@ HALF_SPECIALS = [0x0000, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x0001, 0x83FF,
 
 def machine_of(lanes: int, vin_bytes: int = 8192, vout_bytes: int = 8192, words: int = 512) -> Architecture:
     """Small machine with so many lanes."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {"vector_in_bytes": vin_bytes, "vector_out_bytes": vout_bytes, "parameter_words": words}
     buffers = tiny.buffers.model_copy(update=sizes)
     return tiny.model_copy(update={"vector": VectorLanes(lanes=lanes, prune_lanes=4), "buffers": buffers})

@@ -24,7 +24,7 @@ _MOST_CYCLES = 200_000
 
 def machine_of(lanes: int, columns: int) -> Architecture:
     """Small machine with the given lanes and columns, and rows enough for the lanes' lines to go to A."""
-    tiny = load_architecture("tiny-4x4")
+    tiny = load_architecture("wide-4x4")
     sizes = {"vector_in_bytes": 3 << 13, "vector_out_bytes": 3 << 13, "parameter_words": 1024, "accumulator_words": 512,
              "a_words": 64}  # fmt: skip
     return tiny.model_copy(

@@ -11,7 +11,7 @@ MEMORY_BYTES = 1 << 14
 
 @pytest.fixture
 def architecture() -> Architecture:
-    return load_architecture("tiny-4x4")
+    return load_architecture("wide-4x4")
 
 
 @pytest.fixture

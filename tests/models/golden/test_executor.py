@@ -44,7 +44,7 @@ def memory() -> MemoryImage:
 
 
 def program(stages: Sequence[StageProgram], image: MemoryImage | None = None) -> Program:
-    return Program("test", "tiny-4x4", tuple(stages), memory() if image is None else image)
+    return Program("test", "wide-4x4", tuple(stages), memory() if image is None else image)
 
 
 def stage(*instructions: Instruction, credits_: Sequence[tuple[Semaphore, int]] = ()) -> StageProgram:
@@ -279,5 +279,5 @@ def test_a_symbolic_image_cannot_run(architecture: Architecture) -> None:
 
 def test_the_architecture_must_be_the_programs(architecture: Architecture) -> None:
     other = architecture.model_copy(update={"name": "other"})
-    with pytest.raises(ExecutionError, match="is for 'tiny-4x4', not 'other'"):
+    with pytest.raises(ExecutionError, match="is for 'wide-4x4', not 'other'"):
         run(program([]), other)

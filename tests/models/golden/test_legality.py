@@ -10,7 +10,7 @@ from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Dim, Format, Load, Prune, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.tokens import Buffer
 
-TINY, LARGE = load_architecture("tiny-4x4"), load_architecture("vcu1525-32x32")
+TINY, LARGE = load_architecture("wide-4x4"), load_architecture("vcu1525-32x32")
 POOL: dict[str, Any] = {"op": VectorOp.MAX_POOL, "count": 512, "height": 4, "width": 4, "kernel": 2, "kernel_x": 2}
 
 STATISTICS: dict[str, Any] = {"op": VectorOp.DRAIN, "flags": VectorFlag.STATISTICS, "count": 64, "channel_low": 4}
@@ -88,7 +88,7 @@ def test_not_every_machine_writes_a() -> None:
     apply = Vector(op=VectorOp.APPLY, flags=VectorFlag.TO_A)
     check_legal(TINY, apply)
     with pytest.raises(ExecutionError, match=r"^TO_A needs an architecture with `vector\.feeds_array`$"):
-        check_legal(load_architecture("ecp5-4x4"), apply)
+        check_legal(load_architecture("tiny-4x4"), apply)
 
 
 def test_legal_ones_pass() -> None:

@@ -203,7 +203,7 @@ def test_a_large_transfer_is_cut(machine: Machine) -> None:
 
 def test_words_of_sixteen_have_their_index_from_two_dimensions() -> None:
     """Columns lie between the blocks of a word in DRAM; a block out of bounds gives invalid entries."""
-    architecture = load_architecture("tiny-4x4-g16")
+    architecture = load_architecture("wide-4x4-g16")
     machine = Machine(architecture, np.arange(1 << 10, dtype=np.uint16).view(np.uint8))
     dims = (Dim(8, 16, 8), Dim(4, 2, 2), Dim(2, 128, 64, 2, 1))
     load(machine, Load(buffer=Buffer.B, index_dim=0, index_high=2, axis2_bound=2, dims=dims))

@@ -72,7 +72,7 @@ def test_plan(load: Load, atom: int, run: int, steps: int) -> None:
 
 
 def test_cycles_by_hand() -> None:
-    memory = load_architecture("tiny-4x4").memory
+    memory = load_architecture("wide-4x4").memory
     assert (memory.port_bits, memory.latency_cycles) == (128, 32)
     rows = a_load(BYTES, Dim(10, 1024, 128, axis=3))
     assert transfer_cycles(memory, rows) == LOAD_START_CYCLES + 80 + 32

@@ -127,7 +127,7 @@ def test_short_chunks_are_bound_by_their_drain() -> None:
 
 
 def test_addresses_do_not_matter() -> None:
-    array = load_architecture("tiny-4x4").array
+    array = load_architecture("wide-4x4").array
     g = Gemm(log2_lj=2, entries=2, chunk_words=4, r0=10)
     moved = dataclasses.replace(g, a_base=5, b_base=6, acc_base=8, wait=1, signal=2, accumulate=1)
     assert gemm_cycles(array, g) == gemm_cycles(array, moved)

@@ -36,14 +36,14 @@ def test_unused_modifiers_at_the_end_cost_nothing() -> None:
 
 def test_deal_cycles_as_words() -> None:
     """Read twelve, deal twelve; a modifier takes four, the last one two more."""
-    machine = load_architecture("ecp5-2x2")
+    machine = load_architecture("tiny-4x4")
     one, how = step(Load, "mem_base", 0, 4), dealing(machine)
     assert how == Dealing(12)
     assert deal_cycles(Load(), how) == 4 + 12 + 11
     assert deal_cycles(Load(modifiers=(one,)), how) == 27 + 6
     assert deal_cycles(Load(modifiers=(one,) * 10), how) == 27 + 42
     assert (how.loop_cycles, how.end_loop_cycles, how.fill_cycles, how.ahead_cycles) == (15, 15, 11, 14)
-    assert dealing(load_architecture("tiny-4x4")) == Dealing()
+    assert dealing(load_architecture("wide-4x4")) == Dealing()
     assert Dealing().ahead_cycles == 0
 
 

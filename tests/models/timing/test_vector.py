@@ -96,7 +96,7 @@ def test_statistics(fields: dict[str, Any], cycles: int) -> None:
 def test_statistics_of_fewer_columns_than_a_block() -> None:
     """Eight lanes, four columns: two rows leave at a time, and are summed one after the other."""
     instruction = Vector(op=VectorOp.DRAIN, flags=VectorFlag.STATISTICS, count=80)
-    assert vector_cycles(load_architecture("tiny-4x4"), instruction) == 3 + 20 + 16 + 2 + 5
+    assert vector_cycles(load_architecture("wide-4x4"), instruction) == 3 + 20 + 16 + 2 + 5
 
 
 def test_every_operation_has_a_cost() -> None:

@@ -26,7 +26,7 @@ def machine_of(rows: int, columns: int, adder: int, multiplier: int) -> Architec
         rows=rows, columns=columns, slots=8, add_latency_cycles=adder, multiply_latency_cycles=multiplier,
         dataflows=("os", "ws"), chain_slots=16,
     )  # fmt: skip
-    return load_architecture("tiny-4x4").model_copy(update={"array": array})
+    return load_architecture("wide-4x4").model_copy(update={"array": array})
 
 
 def stationary(rng: random.Random, array: Array) -> Gemm:
@@ -117,7 +117,7 @@ def test_actions_are_what_the_stepped_array_does(seed: int) -> None:
 
 
 def test_golden_refuses_what_the_array_has_not() -> None:
-    machine = Machine(load_architecture("tiny-4x4"), np.zeros(64, np.uint8))
+    machine = Machine(load_architecture("wide-4x4"), np.zeros(64, np.uint8))
     with pytest.raises(ExecutionError, match="built without the weight-stationary dataflow"):
         gemm(machine, Gemm(dataflow=Dataflow.WS, entries=8, chunk_words=1))
     machine = Machine(machine_of(4, 4, 4, 3), np.zeros(64, np.uint8))
