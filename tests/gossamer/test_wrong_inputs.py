@@ -27,7 +27,7 @@ WORKLOADS: dict[str, tuple[dict[str, str], str]] = {
     "no N:M": ({"training": "{method: bdwp}"}, "method bdwp needs `sparsity`"),
     "unknown method": ({"training": '{method: bdpw, sparsity: "2:8"}'}, "did you mean 'bdwp'?"),
     "unknown network": ({"network": "resnet18-46"}, "did you mean 'resnet18-64'?"),
-    "unknown architecture": ({"architecture": "tiny-4x5"}, "did you mean 'wide-4x4'?"),
+    "unknown architecture": ({"architecture": "tiny-4x5"}, "did you mean 'tiny-4x4'?"),
     "unknown memory": ({"memory": "ddr5"}, "memory: "),
     "missing network file": ({"network": "nets/none.yaml"}, "nets/none.yaml: no such file"),
 }
