@@ -1,10 +1,12 @@
 """What ``make demo`` runs: the main job end to end, and where to look afterwards."""
 
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from gossamer import api
-from gossamer.commands import FAILED, PASSED, command
+from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.digits import DigitsTraining
 from gossamer.printing import Printer
 from gossamer_hw.cosim.replay import record, replay
@@ -22,13 +24,16 @@ _LAYER = "conv2"
 
 
 @command
-def main(out: Path = Path("out") / "demo") -> int:
+def main(argv: Sequence[str] = ()) -> int:
     """Simulate, draw, generate, verify; return 1 if the verification found a difference.
 
-    Parameters
-    ----------
-    out : folder of the files; the working directory is the project's root, where the workload lies.
+    The working directory is the project's root, where the workload lies.
     """
+    parser = Parser(
+        prog="python -m gossamer.demo", description="simulate, draw, generate Verilog, verify: in the project's root"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out") / "demo", metavar="DIR", help="default %(default)s")
+    out: Path = read_arguments(parser, argv).out
     console, start = Printer(highlight=False, markup=False), time.monotonic()
     console.rule("1. Simulate: ResNet-18 at 64x64, batch 512, dense against BDWP 2:8")
     simulation = api.simulate(_WORKLOAD, trace=True)
@@ -79,4 +84,4 @@ def _verify(console: Printer) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -7,17 +7,34 @@ from typing import TYPE_CHECKING, Final
 
 from gossamer.folders import make_directory, writing
 from gossamer.notes import Note, silent
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_reports.result import Result, versions, write_json
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
 
-__all__ = ["DEFAULT_ARCHITECTURE", "generate", "generate_unit"]
+__all__ = ["DEFAULT_ARCHITECTURE", "architecture_in_rtl", "generate", "generate_unit"]
 
 DEFAULT_ARCHITECTURE: Final = "wide-4x4"
 """What products are verified on, and units taken from, unless something else is named."""
+
+
+def architecture_in_rtl(source: str | Path) -> Architecture:
+    """Load an architecture of which the whole machine exists in RTL.
+
+    Raises
+    ------
+    InputError
+        It is wrong, or exists on the simulator only.
+    """
+    machine = load_architecture(source)
+    if gaps := machine.rtl_gaps:
+        found = ", ".join(f"{gap.path} is {gap.found}" for gap in gaps)
+        raise UnsupportedError(
+            f"architecture {machine.name!r} exists on the simulator only: {found}", ", ".join(map(str, gaps))
+        )
+    return machine
 
 
 def generate(source: str | Path, directory: Path, *, synthesis: str | None = None, note: Note = silent) -> Result:
@@ -36,12 +53,7 @@ def generate(source: str | Path, directory: Path, *, synthesis: str | None = Non
     from gossamer_hw.fpga.parts import machine_use
     from gossamer_hw.generate import TOP_MODULE, machine_verilog, write_machine
 
-    machine = load_architecture(source)
-    if gaps := machine.rtl_gaps:
-        found = ", ".join(f"{gap.path} is {gap.found}" for gap in gaps)
-        raise UnsupportedError(
-            f"architecture {machine.name!r} exists on the simulator only: {found}", ", ".join(map(str, gaps))
-        )
+    machine = architecture_in_rtl(source)
     make_directory(directory)
     note(f"generating Verilog of {machine.name}")
     verilog = machine_verilog(machine)

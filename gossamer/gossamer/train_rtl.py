@@ -1,6 +1,7 @@
 """What ``make train-rtl`` runs: digits-resnet in Verilator behind both memories, against golden and simulator."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.commands import FAILED, PASSED, command
+from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.digits import DigitsTraining
+from gossamer.folders import make_directory
+from gossamer.generation import architecture_in_rtl
 from gossamer.printing import Printer
 from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
-from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.architecture import Architecture
+from gossamer_models.errors import InputError
 from gossamer_models.golden.executor import run
 from gossamer_models.program import MemoryImage, Program
 from gossamer_reports.plots import save_figure
@@ -26,6 +30,7 @@ from gossamer_reports.result import versions, write_json
 __all__ = ["RtlTraining", "RunTraining", "TrainingPlan", "TrainingStep", "main", "plan_training", "train"]
 
 _NETWORK, _BATCH, _STEPS, _SEED = "digits-resnet", 16, 30, 0
+_MACHINE = "tiny-4x4"
 
 UInt8 = NDArray[np.uint8]
 
@@ -166,12 +171,25 @@ def _tensor(program: Program, name: str) -> UInt8:
 
 
 @command
-def main(out: Path = Path("out") / "train-rtl") -> int:
+def main(argv: Sequence[str] = ()) -> int:
     """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
+    parser = Parser(prog="python -m gossamer.train_rtl", description=f"train {_NETWORK} in RTL on real digits")
+    parser.add_argument(
+        "--arch", default=_MACHINE, metavar="ARCH", help="ready architecture or file, default %(default)s"
+    )
+    parser.add_argument("--steps", type=int, default=_STEPS, metavar="N", help="of training, default %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out") / "train-rtl", metavar="DIR", help="default %(default)s"
+    )
+    arguments = read_arguments(parser, argv)
+    if arguments.steps < 1:
+        raise InputError(f"--steps is {arguments.steps}", "at least 1")
+    machine, out = architecture_in_rtl(arguments.arch), arguments.out
+    make_directory(out)
     console, start = Printer(highlight=False, markup=False), time.monotonic()
-    machine, trainings = load_architecture("tiny-4x4"), []
+    trainings = []
     for memory in BOTH_MEMORIES:
-        found = train(machine, behaviour=Behaviour(memory))
+        found = train(machine, steps=arguments.steps, behaviour=Behaviour(memory))
         trainings.append(found)
         for number, step in enumerate(found.steps):
             console.print(
@@ -180,7 +198,6 @@ def main(out: Path = Path("out") / "train-rtl") -> int:
                 f"{step.rtl_cycles:,} cycles in RTL, {step.sim_cycles:,} in the simulator"
                 + "".join(f"; {fault}" for fault in step.faults)
             )
-    out.mkdir(parents=True, exist_ok=True)
     records = [{"network": _NETWORK, "batch": _BATCH, **dataclasses.asdict(found)} for found in trainings]
     write_json(out / "result.json", {"schema": "gossamer.train-rtl/3", "trainings": records, "versions": versions()})
     files = save_figure(loss_figure(records[0]), out / "loss")
@@ -191,4 +208,4 @@ def main(out: Path = Path("out") / "train-rtl") -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

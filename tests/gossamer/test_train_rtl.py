@@ -91,13 +91,36 @@ def test_command(
     """One memory behind which a byte differs is enough to fail."""
     for result, code in ((found, 0), (dataclasses.replace(found, steps=(_spoilt(found.steps[0]),)), 1)):
         memories = {"ideal": found, "scripted": result}
-        monkeypatch.setattr(gossamer.train_rtl, "train", lambda *_, behaviour, kept=memories: kept[behaviour.memory])
-        assert main(tmp_path) == code
+        monkeypatch.setattr(
+            gossamer.train_rtl, "train", lambda *_, steps, behaviour, kept=memories: kept[behaviour.memory]
+        )
+        assert main(["--out", str(tmp_path)]) == code
         ideal, scripted = json.loads((tmp_path / "result.json").read_text())["trainings"]
         assert [step["loss"] for step in ideal["steps"]] == [step.loss for step in found.steps]
         assert [step["mismatches"] for step in scripted["steps"]] == [step.mismatches for step in result.steps]
         assert (tmp_path / "loss.png").stat().st_size > 5000
         assert ("every byte and every cycle agree" in " ".join(capsys.readouterr().out.split())) is (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--steps", "0"), "--steps is 0; expected at least 1"),
+        (("--arch", "vcu1525-32x32"), "architecture 'vcu1525-32x32' exists on the simulator only: memory.ports is 4"),
+        (("--arch", "tiny-4x5"), "did you mean 'tiny-4x4'?"),
+        (("--step", "x"), "argument --steps: invalid int value: 'x'"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: Sequence[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main([*arguments, "--out", str(tmp_path)])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert message in line
 
 
 def _spoilt(step: gossamer.train_rtl.TrainingStep) -> gossamer.train_rtl.TrainingStep:

@@ -186,7 +186,7 @@ def test_verify_a_training_step(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.slow
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert demo.main(tmp_path) == 0
+    assert demo.main(["--out", str(tmp_path)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     result = result_in(tmp_path / "resnet18-64")
     check_totals(result["totals"], result["layers"], 1024)
