@@ -5,17 +5,17 @@ keeps its section.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gossamer.bench_record import provenance, sections, table
+from gossamer.bench_record import Measurement, provenance, sections, table
 from gossamer.commands import PASSED, Parser, command, read_arguments
 from gossamer.printing import Printer
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
-__all__ = ["clocks", "main", "resources"]
+__all__ = ["clocks", "main", "resources", "whole_machine"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
 _SMALL: Final = ("tiny-4x4", "wide-4x4", "ecp5-lean")
@@ -72,6 +72,27 @@ def clocks(
         rows.append((name, clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
         Printer(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
+
+
+def whole_machine() -> Iterator[Measurement]:
+    """Place and route the smallest machine on an LFE5U-85F, an hour if no cache has it."""
+    from gossamer_hw.fpga.parts import LFE5U_85F, placed, shares
+    from gossamer_hw.generate import TOP_MODULE
+
+    name = _SMALL[0]
+    verilog, _ = _measure(name, LFE5U_85F)
+    found = placed(verilog, top=TOP_MODULE, goal_hz=_GOAL_HZ)
+    share = shares(found.use, LFE5U_85F)
+    taken = ", ".join(
+        f"{_number(amount)} {what} ({share[what]:.0%})"
+        for what, amount in zip(_HEADER[1:5], _amounts(found.use), strict=False)
+    )
+    yield Measurement(
+        f"the whole of {name}, placed and routed on an {LFE5U_85F.name}",
+        f"{found.clock_hz / 1e6:.1f} MHz; {taken}",
+        f"{_GOAL_HZ / 1e6:.0f} MHz",
+        f"python -m gossamer.bench_fpga {name}",
+    )
 
 
 @command

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gossamer.bench_fpga import clocks, resources
+from gossamer import bench_fpga
+from gossamer.bench_fpga import clocks, resources, whole_machine
 from gossamer_hw.fpga import parts
 from gossamer_hw.fpga.parts import Part, Placed, Use
 
@@ -40,6 +41,15 @@ def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkey
     found = rows(clocks("", {"gemm": Use(luts)}, PART, ["gemm", None]))[2:]
     assert [row[0] for row in found] == placed
     assert found[0][1:] == ["90.0 MHz", "80 MHz", "7", "6", "5", "4"]
+
+
+def test_the_smallest_machine_has_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_fpga, "_measure", lambda name, part: (name, {}))
+    monkeypatch.setattr(parts, "placed", lambda verilog, **_: Placed(71.25e6, Use(41820, 83640, 39, 52)))
+    (row,) = whole_machine()
+    assert row.what == "the whole of tiny-4x4, placed and routed on an LFE5U-85F"
+    assert row.figure == "71.2 MHz; 41,820 LUT (50%), 83,640 FF (100%), 39 DSP (25%), 52 block RAM (25%)"
+    assert (row.target, row.command) == ("80 MHz", "python -m gossamer.bench_fpga tiny-4x4")
 
 
 def test_another_seed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

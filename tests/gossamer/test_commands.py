@@ -56,7 +56,7 @@ def test_arguments_are_text(argument: str) -> None:
         (render_rtl, "shipped_subject"),
         (sat, "study"),
         (scenes, "find_spec"),
-        (train_rtl, "load_architecture"),
+        (train_rtl, "architecture_in_rtl"),
         (bench_fpga, "_measure"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
