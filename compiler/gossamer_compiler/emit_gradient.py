@@ -12,11 +12,18 @@ from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tile
 from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
-from gossamer_compiler.gradient_tiles import BLOCK_BYTES, GradientMapping, last_rows, store_dims, unit_of
+from gossamer_compiler.gradient_tiles import (
+    BLOCK_BYTES,
+    GradientMapping,
+    Loops,
+    last_rows,
+    loops_of,
+    store_dims,
+    unit_of,
+)
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.reads import Read
-from gossamer_compiler.tiling import block_options
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -81,7 +88,7 @@ def emit_gradient_gemm(
     if not companions:
         emitter.emit(builder, whole_loops(emitter.loops), ())
         return
-    cuts = _cuts(emitter, companions)
+    cuts = _cuts((*emitter.loops, emitter.y_loops), architecture, companions)
     if cuts is None:
         raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
     for companion, (part, copies) in zip(companions, cuts, strict=True):
@@ -107,24 +114,20 @@ def _tiles(
     return companion_tiles(work, levels, copies, architecture)
 
 
-def companionable(
-    gemm: GradientGemm,
-    mapping: GradientMapping,
-    architecture: Architecture,
-    companions: Sequence[Companion],
-) -> bool:
-    """Whether passes can run beside a weight gradient, each beside its share of it."""
-    return _cuts(_Emitter(gemm, mapping, architecture), companions) is not None
+def companionable(loops: Loops, architecture: Architecture, companions: Sequence[Companion]) -> bool:
+    """Whether passes can run beside a weight gradient, each beside its share of its loops."""
+    return _cuts(loops, architecture, companions) is not None
 
 
-def _cuts(emitter: "_Emitter", companions: Sequence[Companion]) -> list[tuple[Part, int]] | None:
+def _cuts(loops: Loops, architecture: Architecture, companions: Sequence[Companion]) -> list[tuple[Part, int]] | None:
     """The part that each pass runs beside, and its tiles per iteration; None if there are none."""
-    parts = cut_loops(emitter.loops, [companion.share for companion in companions])
+    *blocks, y_loops = loops
+    parts = cut_loops((blocks[0], blocks[1], blocks[2]), tuple(companion.share for companion in companions))
     if parts is None:
         return None
     cuts = []
     for companion, part in zip(companions, parts, strict=True):
-        copies = _copies(companion.work, part.iterations * emitter.y_loops, emitter.architecture)
+        copies = _copies(companion.work, part.iterations * y_loops, architecture)
         if copies is None:
             return None
         cuts.append((part, copies))
@@ -159,10 +162,7 @@ class _Emitter:
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
         self.unit_blocks = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
         self.word_blocks = gemm.source.word_blocks
-        self.j_loops = self.cut.all_tiles // mapping.j_tiles
-        self.i_loops = block_options(self.unit.inputs, self.array.rows)[-1] // mapping.channel_blocks
-        self.batch_loops = -(-gemm.gradient.batch_words // mapping.batch_words)
-        self.y_loops = gemm.gradient.height // mapping.rows
+        self.j_loops, self.i_loops, self.batch_loops, self.y_loops = loops_of(gemm, mapping, self.array)
 
     @property
     def loops(self) -> tuple[int, int, int]:

@@ -117,7 +117,11 @@ def _side_by_side(values: Sequence[Any], sizes: Sequence[int]) -> NDArray[Any]:
 
 
 def cheapest(
-    families: Sequence[_M], sizes: Sequence[int], fitting: Any, keys: tuple[Any, ...]
+    families: Sequence[_M],
+    sizes: Sequence[int],
+    fitting: Any,
+    keys: tuple[Any, ...],
+    wanted: Callable[[int], bool] = lambda _: True,
 ) -> Iterator[tuple[_M, tuple[Any, ...]]]:
     """Single schedules that fit, with their ranks, in ascending order; of equals, the one that comes first.
 
@@ -125,6 +129,7 @@ def cheapest(
     ----------
     sizes : schedules of each family.
     fitting, keys : of all schedules side by side, which fit and what they are ordered by, most significant first.
+    wanted : which of them will do, by their place; asked only for those that may come next.
     """
     ends, places = np.cumsum(sizes), np.flatnonzero(fitting)
     if not places.size:
@@ -138,9 +143,10 @@ def cheapest(
     best = places
     for key in keys:
         best = best[key[best] == key[best].min()]
-    yield single(best[0])
+    if wanted(best[0]):
+        yield single(best[0])
     # The best one is nearly always taken; the others are in order for when it is not.
-    yield from map(single, places[np.lexsort([key[places] for key in reversed(keys)])[1:]])
+    yield from map(single, filter(wanted, places[np.lexsort([key[places] for key in reversed(keys)])[1:]].tolist()))
 
 
 def members(family: _M) -> Iterator[_M]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from math import gcd, prod
 from typing import TypeVar
@@ -89,7 +90,8 @@ def whole_loops(loops: tuple[int, int, int]) -> Part:
     return Part((j, i, batch))
 
 
-def cut_loops(loops: tuple[int, int, int], shares: Sequence[int]) -> list[Part] | None:
+@lru_cache(maxsize=1 << 12)
+def cut_loops(loops: tuple[int, int, int], shares: tuple[int, ...]) -> tuple[Part, ...] | None:
     """Cut loops over columns, input channels and the batch by shares; None where they cannot be cut so."""
     factors, left = [], sum(shares)
     for count in loops:
@@ -99,7 +101,7 @@ def cut_loops(loops: tuple[int, int, int], shares: Sequence[int]) -> list[Part] 
         return None
     ends = accumulate(shares)
     parts = [_part(loops, factors, end - share, share) for end, share in zip(ends, shares, strict=True)]
-    whole = [part for part in parts if part is not None]
+    whole = tuple(part for part in parts if part is not None)
     return whole if len(whole) == len(parts) else None
 
 

@@ -14,10 +14,12 @@ from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["BLOCK_BYTES", "GradientMapping", "Unit", "last_rows", "store_dims", "unit_of"]
+__all__ = ["BLOCK_BYTES", "GradientMapping", "Loops", "Unit", "last_rows", "loops_of", "store_dims", "unit_of"]
 
 ROW_BYTES = BLOCK * 4
 BLOCK_BYTES = BLOCK * ROW_BYTES
+Loops = tuple[int, int, int, int]
+"""Iterations over columns, input channels, the batch and output rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,17 @@ def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
     return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *blocks)
+
+
+def loops_of(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> Loops:
+    """Loops around the instruction of a schedule, or of each of a family."""
+    unit = unit_of(gemm, array)
+    return (
+        unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles,
+        block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks,
+        -(-gemm.gradient.batch_words // mapping.batch_words),
+        gemm.gradient.height // mapping.rows,
+    )
 
 
 def last_rows(unit: Unit, array: Array) -> int:

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.applied import Applied, Offer, appliable, factor_words
 from gossamer_compiler.channel_tiles import ChannelMapping
-from gossamer_compiler.emit_gradient import Companion, companionable
-from gossamer_compiler.emit_tiles import TilePass, sums_ready
+from gossamer_compiler.emit_gradient import Companion
+from gossamer_compiler.emit_tiles import sums_ready
 from gossamer_compiler.emit_turned import Halves
 from gossamer_compiler.emit_update import BackwardStream
 from gossamer_compiler.emit_vector import Pass, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.graph import Multiply
+from gossamer_compiler.mapping_beside import Carrier, Carrying
 from gossamer_compiler.multiply_stages import (
     BackPropagation,
     FeedForward,
@@ -196,18 +198,18 @@ class MultiplyLayer:
         return self._book.stage(BackPropagation(tuple(self.phases), self._patterns[1]), self.node.name, "bp")
 
     def weight_gradient(
-        self, gradient: Activation, chain: str = "", companions: Sequence[Companion] = ()
+        self, gradient: Activation, chain: str = "", carried: tuple[Sequence[Companion], Carrying] | None = None
     ) -> StageProgram:
         """WU, and the bias' gradient; beside it the passes of another layer's BP, ``chain``."""
         gemm, choice = self._gradient_gemm(gradient)
-        apart = None
-        if self.bias:
-            carried = [*companions, self._bias_sums(gradient, share=len(companions))]
-            if companions and companionable(gemm, choice.mapping, self.architecture, carried):
-                companions = carried
-            else:
-                apart = self._bias_sums(gradient)
-        work = WeightGradient(gemm, choice, tuple(companions), apart)
+        companions: Sequence[Companion] = ()
+        behind = self._bias_sums(gradient) if self.bias else None
+        if carried is not None:
+            companions, carrying = carried
+            choice = carrying.choice
+            if self.bias and carrying.own:
+                companions, behind = [*companions, self._bias_sums(gradient, share=len(companions))], None
+        work = WeightGradient(gemm, choice, tuple(companions), behind)
         return self._book.stage(work, self.node.name, "wu", beside=chain)
 
     def _bias_sums(self, gradient: Activation, share: int = 0) -> Companion:
@@ -218,11 +220,10 @@ class MultiplyLayer:
         store = store_parameters(self.bias[2].address, self.bias[2].size_bytes // 4, 0)
         return Companion((), sums, (sums_ready(), store) if share else (store,), share)
 
-    def can_carry(self, gradient: Activation, companions: Sequence[Companion]) -> bool:
-        """Whether passes of another layer can run beside WU; a bias' sums take the lower half of PRM."""
-        gemm, choice = self._gradient_gemm(gradient)
-        free = not self.bias or all(isinstance(companion.work, TilePass) for companion in companions)
-        return free and companionable(gemm, choice.mapping, self.architecture, companions)
+    def carrier(self, gradient: Activation) -> Carrier:
+        """WU as passes of other layers see it."""
+        own = partial(self._bias_sums, gradient) if self.bias else None
+        return self.scheduler.carrier(*self._gradient_gemm(gradient), own)
 
     def _gradient_gemm(self, gradient: Activation) -> tuple[GradientGemm, Choice[GradientMapping]]:
         """WU and its schedule; asked for as often as passes look for a layer that can carry them."""

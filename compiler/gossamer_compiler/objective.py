@@ -12,7 +12,7 @@ from gossamer_models.errors import InputError
 from gossamer_models.objectives import ObjectiveName
 from gossamer_models.program import Schedule
 
-__all__ = ["CANDIDATES", "CYCLES", "Choice", "Objective", "objective_of", "schedule_of"]
+__all__ = ["CANDIDATES", "CYCLES", "Choice", "Keys", "Objective", "objective_of", "schedule_of"]
 
 CANDIDATES: Final = 4096
 """Schedules of one product that a search examines at most, those that exceed a buffer included."""
@@ -21,6 +21,8 @@ _PICO: Final = 1e-12
 _M = TypeVar("_M")
 Cost = tuple[int, int]
 """Predicted cycles, and instructions dealt."""
+Keys = tuple[Any, ...]
+"""What schedules are ordered by, most significant first; the last two are their cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Objective:
     rates: tuple[tuple[str, float], ...] = ()
     candidates: int = CANDIDATES
 
-    def keys(self, cost: Cost, actions: Callable[[], Actions]) -> tuple[Any, ...]:
+    def keys(self, cost: Cost, actions: Callable[[], Actions]) -> Keys:
         """What schedules are ordered by, most significant first; element by element for a family.
 
         Parameters
@@ -105,7 +107,7 @@ def objective_of(name: ObjectiveName, architecture: Architecture, memory_model: 
 
 
 def schedule_of(
-    mapping: Any, objective: Objective, keys: tuple[Any, ...], actions: Callable[[], Actions], examined: int
+    mapping: Any, objective: Objective, keys: Keys, actions: Callable[[], Actions], examined: int
 ) -> Schedule:
     """Record of a search: its result, and how many schedules it looked at.
 

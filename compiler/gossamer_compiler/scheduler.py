@@ -1,15 +1,17 @@
 """Who decides on the schedules of a convolution or linear layer: a search, or another run that made one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import ChannelMapping
+from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_token_products import Epilogue
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm
 from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.mapping import BOTH, Edges, choose_channels, given_channels, unplaced_channels
+from gossamer_compiler.mapping_beside import Carrier
 from gossamer_compiler.mapping_gradient import choose_gradient, given_gradient, unplaced_gradient
 from gossamer_compiler.mapping_tokens import choose_product
 from gossamer_compiler.objective import Choice, Objective
@@ -60,6 +62,20 @@ class Scheduler:
         """Schedule of WU; raises as :func:`~gossamer_compiler.mapping_gradient.choose_gradient` does."""
         given = self._given.get(unplaced_gradient(gemm)) if self._given else None
         return given or choose_gradient(gemm, self.architecture, layer, self.objective)
+
+    def carrier(
+        self, gemm: GradientGemm, alone: Choice[GradientMapping], own: Callable[[int], Companion] | None
+    ) -> Carrier:
+        """WU that passes may run beside.
+
+        Parameters
+        ----------
+        alone : its schedule without them.
+        own : a pass of its own, as :class:`~gossamer_compiler.mapping_beside.Carrier` takes it.
+        """
+        product = unplaced_gradient(gemm)
+        searched = product not in self._given
+        return Carrier(product, alone, self.architecture, self.objective, own, searched=searched)
 
     def product(self, product: Product, epilogue: Epilogue, layer: str) -> Choice[ProductMapping]:
         """Schedule of an attention's product; raises as :func:`~gossamer_compiler.mapping_tokens.choose_product`."""

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from math import prod
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.applied import Applied
 from gossamer_compiler.builder import StageBuilder, stored
+from gossamer_compiler.carriers import Carriers, Passes, Way
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
@@ -27,7 +26,7 @@ from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import Statistics
 from gossamer_compiler.token_maps import TokensLayer
 from gossamer_compiler.token_steps import StepLayer, step_layer
-from gossamer_compiler.vector_stages import Passes
+from gossamer_compiler.vector_stages import Passes as VectorPasses
 from gossamer_compiler.weights import PruneRule
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
@@ -124,7 +123,7 @@ class _Compiler:
         self.chains: dict[str, ChainLayer] = {}
         self.steps: dict[str, StepLayer] = {}
         self.given: set[str] = set()
-        self.waiting: list[tuple[MultiplyLayer, Activation]] = []
+        self.carriers = Carriers(scheduler.architecture)
         self.totals: dict[str, Activation] = {}
         self.pruned = PrunedGradients(method, pattern, seed, self.memory)
         self.readers = Counter(name for node in graph.nodes for name in sources_of(node))
@@ -142,10 +141,11 @@ class _Compiler:
         if not self.trains:
             return (self._prepare() if prepare else []) + stages
         updates: list[StageProgram] = []
+        backward: list[StageProgram | Passes] = []
         for node in reversed(self.graph.nodes):
             with within_instructions(node.name):
-                stages += self._backward(node, updates, rule)
-        stages += [layer.weight_gradient(gradient) for layer, gradient in self.waiting]
+                backward += self._backward(node, updates, rule)
+        stages += self.carriers.settle(backward)
         if isinstance(rule.loss_scale, ScaleState):
             updates.append(rule.loss_scale.step(self.graph.nodes[-1].name))
         return (self._prepare() if prepare else []) + with_clear_flag(stages) + updates
@@ -248,29 +248,29 @@ class _Compiler:
         self.multiplies[node.name] = layer
         return layer
 
-    def _backward(self, node: Node, updates: list[StageProgram], rule: Optimizer) -> list[StageProgram]:
+    def _backward(self, node: Node, updates: list[StageProgram], rule: Optimizer) -> list[StageProgram | Passes]:
         if isinstance(node, Loss):
             return []
         sums, gradient = self._gradient(node.output)
         if isinstance(node, Chain) and not node.plain:
-            stages = self._chain_backward(node, gradient, sums)
+            carried = self._chain_backward(node, gradient, sums)
             chain = self.chains[node.name]
             update = chain.update(rule)
             updates += [update] if update else []
-            return stages
-        stages = self._sum_stages(node.output, sums)
+            return [carried]
+        stages: list[StageProgram | Passes] = [*self._sum_stages(node.output, sums)]
         if isinstance(node, Multiply):
             layer = self.multiplies[node.name]
             stages += self._sample_apart(node, gradient)
             layer.sampled = self.pruned.for_gradient(node.output)
             if not node.first:
                 stages += self._multiply_backward(layer, gradient)
-            self.waiting.append((layer, gradient))
+            self.carriers.add(layer, gradient)
             updates.append(layer.update(rule))
         elif isinstance(node, TokenStep):
             step = self.steps[node.name]
             work = step.back_propagate(gradient, self._new_gradient)
-            stages += self._step_backward(node, work) if isinstance(work, Companion) else work
+            stages += [self._step_backward(node, work)] if isinstance(work, Companion) else work
             update = step.update(rule)
             updates += [update] if update else []
         elif isinstance(node, Chain):
@@ -291,35 +291,29 @@ class _Compiler:
         made = self._new_gradient(name, turned=True) if passed else self._allocate_turned(name)
         layer.plan_backward(gradient, made, pruned)
         work = [] if passed else [Pass(VectorOp.APPLY, VectorFlag(0), {0: made}, (self._new_gradient(name),))]
-        turns = [self.book.stage(Passes((Companion((), one),)), layer.node.name, "bp-turn") for one in work]
+        turns = [self.book.stage(VectorPasses((Companion((), one),)), layer.node.name, "bp-turn") for one in work]
         return [layer.back_propagate(), *turns]
 
-    def _step_backward(self, node: TokenStep, work: Companion) -> list[StageProgram]:
+    def _step_backward(self, node: TokenStep, work: Companion) -> Passes:
         """A step's only pass, and behind it the sums of its input's gradients if this was the last of them."""
-        name = node.sources[0]
+        name, sums = node.sources[0], list[Pass]()
         made_by = next((layer for layer in self.multiplies.values() if layer.node.output == name), None)
-        if made_by is not None or len(self.gradients[name]) < max(2, self.readers[name]):
-            return [self._beside(node.name, [work]) or self._alone(node.name, work)]
-        sums, self.totals[name] = self._gradient(name)
-        tiles = [dataclasses.replace(added_tiles(p), gives_stored=p is not sums[-1], waits_stored=True) for p in sums]
-        chained = dataclasses.replace(work, work=dataclasses.replace(work.work, gives_stored=True))
-        both = self._beside(node.name, [chained, *(Companion((), tile) for tile in tiles)])
-        if both is not None:
-            return [both]
-        one = self._beside(node.name, [work]) or self._alone(node.name, work)
-        return [one, *self._sum_stages(name, sums)]
+        ways = [Way([work], behind=lambda: self._sum_stages(name, sums))]
+        if made_by is None and len(self.gradients[name]) >= max(2, self.readers[name]):
+            sums, self.totals[name] = self._gradient(name)
+            tiles = [
+                dataclasses.replace(added_tiles(p), gives_stored=p is not sums[-1], waits_stored=True) for p in sums
+            ]
+            chained = dataclasses.replace(work, work=dataclasses.replace(work.work, gives_stored=True))
+            ways.insert(0, Way([chained, *(Companion((), tile) for tile in tiles)]))
 
-    def _beside(self, name: str, companions: Sequence[Companion]) -> StageProgram | None:
-        """Passes of BP beside the largest weight gradient that waits and can carry them."""
-        hosts = [(layer, given) for layer, given in self.waiting if layer.can_carry(given, companions)]
-        if not hosts:
-            return None
-        layer, given = max(hosts, key=lambda host: prod(host[0].weights.shape) * host[1].pixels)
-        self.waiting.remove((layer, given))
-        return layer.weight_gradient(given, name, companions)
+        def apart() -> list[StageProgram]:
+            return [self._alone(node.name, work), *self._sum_stages(name, sums)]
+
+        return self.carriers.largest(node.name, ways, apart)
 
     def _alone(self, name: str, companion: Companion) -> StageProgram:
-        return self.book.stage(Passes((companion,)), name, "bp")
+        return self.book.stage(VectorPasses((companion,)), name, "bp")
 
     def _sample(self, name: str, gradient: Activation) -> Sampled | None:
         """Entries of the complete gradient of a tensor, if the layer that made it is to read entries."""
@@ -332,9 +326,9 @@ class _Compiler:
         if sampled is None:
             return []
         work = Companion((), Pass(VectorOp.APPLY, VectorFlag(0), {0: gradient}, sampled=sampled))
-        return [self.book.stage(Passes((work,)), node.name, "prune")]
+        return [self.book.stage(VectorPasses((work,)), node.name, "prune")]
 
-    def _chain_backward(self, node: Chain, gradient: Activation, sums: list[Pass]) -> list[StageProgram]:
+    def _chain_backward(self, node: Chain, gradient: Activation, sums: list[Pass]) -> Passes:
         source_gradient = self._new_gradient(node.source)
         residual_gradient = None
         if node.residual is not None:
@@ -345,23 +339,15 @@ class _Compiler:
         chain = self.chains[node.name]
         sampled = self._sample(node.source, source_gradient) if self.readers[node.source] == 1 else None
         passes = chain.backward_passes(gradient, source_gradient, residual_gradient, sampled)
-        if passes.sums is not None:
-            carried = self._carried(node, beside(passes, passes.sums, sums))
-            if carried is not None:
-                return [carried]
-            carried = self._carried(node, beside(passes, passes.sums)) if sums else None
-            if carried is not None:
-                return [*self._sum_stages(node.output, sums), carried]
-        return [*self._sum_stages(node.output, sums), chain.back_propagate(passes)]
 
-    def _carried(self, node: Chain, companions: Sequence[Companion]) -> StageProgram | None:
-        """The latest weight gradient that passes of a chain's BP can run beside."""
-        for place in reversed(range(len(self.waiting))):
-            layer, received = self.waiting[place]
-            if layer.can_carry(received, companions):
-                del self.waiting[place]
-                return layer.weight_gradient(received, node.name, companions)
-        return None
+        def summed() -> list[StageProgram]:
+            return self._sum_stages(node.output, sums)
+
+        ways = []
+        if passes.sums is not None:
+            ways = [Way(beside(passes, passes.sums, sums))]
+            ways += [Way(beside(passes, passes.sums), before=summed)] if sums else []
+        return self.carriers.latest(node.name, ways, lambda: [*summed(), chain.back_propagate(passes)])
 
     def _pool_backward(self, node: Pool, gradient: Activation) -> StageProgram:
         builder = StageBuilder()
@@ -390,5 +376,5 @@ class _Compiler:
     def _sum_stages(self, name: str, sums: list[Pass]) -> list[StageProgram]:
         """Stages of their own for the sums of a tensor's gradients."""
         names = ["bp-sum", *(f"bp-sum-{number}" for number in range(2, len(sums) + 1))]
-        works = (Passes((Companion((), work),)) for work in sums)
+        works = (VectorPasses((Companion((), work),)) for work in sums)
         return [self.book.stage(work, name, stage) for work, stage in zip(works, names, strict=False)]

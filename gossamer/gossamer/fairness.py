@@ -66,12 +66,14 @@ class Taken:
     ran : with them.
     products : that have one.
     kept : layer and stage of those that would be better alone, and the run worse.
+    refused : what they would have been given, by product.
     found : what replaying found of the run as it was.
     """
 
     ran: Ran
     products: int
     kept: frozenset[tuple[str, str]]
+    refused: frozenset[object]
     found: tuple[Fairness, ...]
 
 
@@ -121,12 +123,12 @@ def take_better(own: Ran, found: tuple[Fairness, ...], rerun: Callable[[Given], 
     rerun : compiles and simulates the run with given schedules.
     """
     offered = sorted((item for one in found for item in one.beaten if item.given), key=lambda item: item.other)
-    given, kept = dict[object, Choice[Any]](), set[tuple[str, str]]()
+    given, kept, refused = dict[object, Choice[Any]](), set[tuple[str, str]](), set[object]()
     if len(offered) > 1:
         together = {product: choice for item in reversed(offered) for product, choice in item.given.items()}
         trial = rerun(together)
         if _whole(objective, trial) <= _whole(objective, own):
-            return Taken(trial, len(together), frozenset(), found)
+            return Taken(trial, len(together), frozenset(), frozenset(), found)
     for item in offered:
         if item.given.keys() <= given.keys():
             continue
@@ -135,7 +137,13 @@ def take_better(own: Ran, found: tuple[Fairness, ...], rerun: Callable[[Given], 
             own, given = trial, {**item.given, **given}
         else:
             kept.add((item.layer, item.stage))
-    return Taken(own, len(given), frozenset(kept), found)
+            refused.add(_sizes(item))
+    return Taken(own, len(given), frozenset(kept), frozenset(refused), found)
+
+
+def _sizes(item: Beaten) -> object:
+    """Products and the schedules that they would be given; a stage of equal sizes may stand for them later."""
+    return frozenset((product, choice.mapping) for product, choice in item.given.items())
 
 
 def _whole(objective: Objective, ran: Ran) -> float:
@@ -146,7 +154,8 @@ def _whole(objective: Objective, ran: Ran) -> float:
 def fairness_result(found: Iterable[Fairness], baseline: Taken) -> Result:
     """What was found of all phases of a run, as JSON holds it."""
     found = list(found)
-    beaten = [item for one in found for item in one.beaten if (item.layer, item.stage) not in baseline.kept]
+    every = [item for one in found for item in one.beaten if (item.layer, item.stage) not in baseline.kept]
+    beaten = [item for item in every if not item.given or _sizes(item) not in baseline.refused]
     names = ("layer", "stage", "own", "other")
     return {
         "taken": baseline.products,

@@ -9,6 +9,7 @@ import pytest
 from gossamer_compiler import mapping_gradient as gradients
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, forward_gemm
+from gossamer_compiler.gradient_volumes import volumes_of
 from gossamer_compiler.mapping import map_channels
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.program import Tensor
@@ -45,7 +46,7 @@ def test_a_small_batch_spreads_li_over_pixels() -> None:
 def fewest_array_cycles(gemm: GradientGemm, architecture: Architecture) -> int:
     """Issue and drain cycles of the schedule of WU that takes fewest, whether it fits or not."""
     families = gradients._gradient_families(gemm, architecture)
-    return min(int(np.min(gradients._volumes(gemm, family, architecture).compute)) for family in families)
+    return min(int(np.min(volumes_of(gemm, family, architecture).compute)) for family in families)
 
 
 @pytest.mark.parametrize("machine", ["wide-4x4", "small-8x8", "vcu1525-32x32"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gossamer_compiler import gradient_volumes
 from gossamer_compiler import mapping as channels
 from gossamer_compiler import mapping_gradient as gradients
 from gossamer_compiler import mapping_tokens as tokens
@@ -87,7 +88,7 @@ def gradient_instructions(gemm: GradientGemm, mapping: GradientMapping, architec
 
 
 def predicted_gradient(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
-    return gradient_actions(gemm, mapping, gradients._gradient_product(gemm, mapping, architecture), architecture)
+    return gradient_actions(gemm, mapping, gradient_volumes.product_of(gemm, mapping, architecture), architecture)
 
 
 def predicted_channels(gemm: ChannelGemm, mapping: ChannelMapping, architecture: Architecture) -> Actions:

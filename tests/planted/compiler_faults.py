@@ -224,7 +224,7 @@ COMPILER_FAULTS = (
     ),
     Fault(
         "a weight gradient costs what one of another kernel was found to cost",
-        "compiler/gossamer_compiler/mapping_gradient.py",
+        "compiler/gossamer_compiler/gradient_volumes.py",
         "gemm.word, gemm.window, source.height",
         "gemm.word, source.height",
         "tests/compiler/test_mapping.py::test_what_one_weight_gradient_has_worked_out_misleads_no_other",

@@ -1,16 +1,18 @@
 """Gradients that are summed beside a weight gradient: the bits of a step are those of stages of their own."""
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 
-import gossamer_compiler.emit_gradient
-import gossamer_compiler.multiply
 import gossamer_compiler.normalise
 import gossamer_compiler.training
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.carriers import Carriers, Passes, Way
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_vector import Pass
+from gossamer_compiler.mapping_beside import Carrying
+from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import BackwardPasses
 from gossamer_models.architecture import load_architecture
 from gossamer_models.isa.instructions import Load, Store, Vector, VectorOp
@@ -32,10 +34,12 @@ def step(batch: int, order: int | None = None) -> Program:
 def test_bits_of_a_step(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     together = step(batch)
     assert not [stage for stage in together.stages if stage.stage == "bp-sum"]
-    for name in ("a0", "a1"):
-        carried = next(stage for stage in together.stages if (stage.layer, stage.stage) == (name, "wu"))
-        tokens = [type(i) for i in carried.instructions for m in i.modifiers if m.value == Semaphore.STORED]
-        assert tokens == [Store, Load], name
+    carried = [stage for stage in together.stages if stage.beside]
+    tokens = [
+        [type(item) for item in stage.instructions for modifier in item.modifiers if modifier.value == Semaphore.STORED]
+        for stage in carried
+    ]
+    assert [found for found in tokens if found] == [[Store, Load]] * 2
 
     def never(passes: BackwardPasses, statistics: Pass, sums: Sequence[Pass] = ()) -> list[Companion]:
         """Companions that no loop can be cut for."""
@@ -69,13 +73,13 @@ def test_bits_of_a_transformer_step(monkeypatch: pytest.MonkeyPatch) -> None:
         carried = next(stage for stage in together.stages if stage.beside == name)
         tokens = [type(i) for i in carried.instructions for m in i.modifiers if m.value == Semaphore.STORED]
         assert tokens == [Store, Load], name
-    beside = gossamer_compiler.training._Compiler._beside
+    largest = Carriers.largest
 
-    def alone(compiler: Any, name: str, companions: Sequence[Companion]) -> StageProgram | None:
+    def alone(carriers: Carriers, layer: str, ways: Sequence[Way], apart: Callable[[], list[StageProgram]]) -> Passes:
         """What a compiler does whose weight gradients carry one pass at most."""
-        return beside(compiler, name, companions) if len(companions) == 1 else None
+        return largest(carriers, layer, [way for way in ways if len(way.companions) == 1], apart)
 
-    monkeypatch.setattr(gossamer_compiler.training._Compiler, "_beside", alone)
+    monkeypatch.setattr(Carriers, "largest", alone)
     apart = tokens_step()
     assert [stage.layer for stage in apart.stages if stage.stage == "bp-sum"] == ["add1", "start"]
     expected, got = bits(apart), bits(together)
@@ -104,11 +108,18 @@ def test_bias_beside_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sums == [VectorOp.REDUCE, VectorOp.DRAIN]
     assert VectorOp.DRAIN in operations[: -len(sums)]
 
-    def unbiased(gemm: Any, mapping: Any, architecture: Any, companions: Sequence[Companion]) -> bool:
-        bias = isinstance(companions[-1].work, Pass) and companions[-1].after
-        return not bias and companionable(gemm, mapping, architecture, companions)
+    weight_gradient = MultiplyLayer.weight_gradient
 
-    companionable = gossamer_compiler.emit_gradient.companionable
-    monkeypatch.setattr(gossamer_compiler.multiply, "companionable", unbiased)
+    def unbiased(
+        layer: MultiplyLayer,
+        gradient: Activation,
+        chain: str = "",
+        carried: tuple[Sequence[Companion], Carrying] | None = None,
+    ) -> StageProgram:
+        """A bias is summed behind its weights' gradient, whatever runs beside that."""
+        behind = carried and (carried[0], dataclasses.replace(carried[1], own=False))
+        return weight_gradient(layer, gradient, chain, behind)
+
+    monkeypatch.setattr(MultiplyLayer, "weight_gradient", unbiased)
     apart, _ = run()
     assert [name for name in apart if apart[name] != together[name]] == []
