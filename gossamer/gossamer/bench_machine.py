@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Busy", "busy", "large_product", "overlaps", "training_steps"]
 
 _SEED: Final = 64
-_MACHINE, _LARGE = "wide-4x4", "vcu1525-32x32"
+_MACHINE, _TRAINED, _LARGE = "wide-4x4", "tiny-4x4", "vcu1525-32x32"
 _SPARSITIES: Final = {"dense": "1:1", "2:8": "2:8"}
 # Tiles of 2 R x 2 C, and entries of a reduction in units of R: a stage is loaded and stored once, the fewer tiles the
 # longer it must compute.
@@ -109,7 +109,7 @@ def training_steps() -> Iterator[Measurement]:
     from gossamer_hw.cosim.program import Behaviour
     from gossamer_models.architecture import load_architecture
 
-    architecture = load_architecture(_MACHINE)
+    architecture = load_architecture(_TRAINED)
     build_bench(architecture)
     seconds = 0.0
 
@@ -126,7 +126,7 @@ def training_steps() -> Iterator[Measurement]:
         if not found.passed:
             raise RuntimeError(f"a training step in RTL behind {memory} differs from golden or from the simulator")
         yield Measurement(
-            f"training step of digits-resnet, batch 16, {_MACHINE} in RTL, memory {memory}",
+            f"training step of digits-resnet, batch 16, {_TRAINED} in RTL, memory {memory}",
             f"{step.rtl_cycles:,} cycles, equal to the simulator; every byte equal to golden; "
             f"{(step.rtl_cycles + found.prepare.rtl_cycles) / seconds / 1e3:.0f} k cycles/s, DRAM's filling included",
             command="make train-rtl",
