@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gossamer.bench_dataflow import dataflows
-from gossamer.bench_fpga import whole_machine
+from gossamer.bench_fpga import whole_machines
 from gossamer.bench_frames import pinned_frames
 from gossamer.bench_hardware import element, engines, render_operations, trees, units
 from gossamer.bench_machine import large_product, overlaps, training_steps
@@ -30,7 +30,7 @@ _PARTS = {
     "verilator": speeds, "render": pinned_frames, "renderers": renderers, "pictures": pictures, "tile": pinned_tile,
 }  # fmt: skip
 _LONG = {
-    "operations": render_operations, "large": large_product, "machine": whole_machine, "rendering": rtl_pictures,
+    "operations": render_operations, "large": large_product, "machines": whole_machines, "rendering": rtl_pictures,
     "part-rtl": rtl_tile_part, "tile-rtl": rtl_tile,
 }  # fmt: skip
 """Measured only if named: their builds and synthesis take long, up to an hour."""

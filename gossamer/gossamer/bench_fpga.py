@@ -15,11 +15,12 @@ from gossamer.printing import Printer
 
 if TYPE_CHECKING:
     from gossamer_hw.fpga.parts import Part, Use
-__all__ = ["clocks", "main", "resources", "whole_machine"]
+__all__ = ["clocks", "main", "resources", "whole_machines"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
 _SMALL: Final = ("tiny-4x4", "wide-4x4", "ecp5-lean")
 _LARGE: Final = ("vu9p-32x32",)
+_PLACED: Final = ("tiny-4x4", "ecp5-lean")
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
 _GOAL_HZ: Final = 80e6
@@ -65,34 +66,37 @@ def clocks(
         start = time.monotonic()
         try:
             found = placed(verilog, top=TOP_MODULE, engine=engine, seed=seed, goal_hz=_GOAL_HZ)
-            clock, amounts = f"{found.clock_hz / 1e6:.1f} MHz", [_number(amount) for amount in _amounts(found.use)[:4]]
+            clock, amounts = _clock(found.clock_hz), [_number(amount) for amount in _amounts(found.use)[:4]]
         except SynthesisError as error:
-            clock, amounts = str(error).splitlines()[-1], ["-"] * 4
+            clock, amounts = _reason(error), ["-"] * 4
         name = _plain(engine or "whole machine") + (f", seed {seed}" if seed != 1 else "")
-        rows.append((name, clock, f"{_GOAL_HZ / 1e6:.0f} MHz", *amounts))
+        rows.append((name, clock, _clock(_GOAL_HZ, 0), *amounts))
         Printer(highlight=False, markup=False).print(f"{time.monotonic() - start:4.0f} s  {', '.join(rows[-1])}")
     return table(("placed and routed", "clock", "target", *_HEADER[1:5]), rows) if rows else []
 
 
-def whole_machine() -> Iterator[Measurement]:
-    """Place and route the smallest machine on an LFE5U-85F, an hour if no cache has it."""
+def whole_machines() -> Iterator[Measurement]:
+    """Place and route small machines on an LFE5U-85F, most of an hour each if no cache has it."""
     from gossamer_hw.fpga.parts import LFE5U_85F, placed, shares
+    from gossamer_hw.fpga.resources import SynthesisError
     from gossamer_hw.generate import TOP_MODULE
 
-    name = _SMALL[0]
-    verilog, _ = _measure(name, LFE5U_85F)
-    found = placed(verilog, top=TOP_MODULE, goal_hz=_GOAL_HZ)
-    share = shares(found.use, LFE5U_85F)
-    taken = ", ".join(
-        f"{_number(amount)} {what} ({share[what]:.0%})"
-        for what, amount in zip(_HEADER[1:5], _amounts(found.use), strict=False)
-    )
-    yield Measurement(
-        f"the whole of {name}, placed and routed on an {LFE5U_85F.name}",
-        f"{found.clock_hz / 1e6:.1f} MHz; {taken}",
-        f"{_GOAL_HZ / 1e6:.0f} MHz",
-        f"python -m gossamer.bench_fpga {name}",
-    )
+    for name in _PLACED:
+        verilog, _ = _measure(name, LFE5U_85F)
+        try:
+            found = placed(verilog, top=TOP_MODULE, goal_hz=_GOAL_HZ)
+        except SynthesisError as error:
+            figure = _reason(error)
+        else:
+            share, amounts = shares(found.use, LFE5U_85F), dict(zip(_HEADER[1:], _amounts(found.use), strict=True))
+            taken = (f"{_number(amounts[what])} {what} ({share[what]:.0%})" for what in _HEADER[1:5])
+            figure = f"{_clock(found.clock_hz)}; {', '.join(taken)}"
+        yield Measurement(
+            f"the whole of {name}, placed and routed on an {LFE5U_85F.name}",
+            figure,
+            _clock(_GOAL_HZ, 0),
+            f"python -m gossamer.bench_fpga {name}",
+        )
 
 
 @command
@@ -160,6 +164,15 @@ def _amounts(use: "Use") -> tuple[float, ...]:
 def _plain(engine: str) -> str:
     """Two engines of the same form have numbers behind their names."""
     return engine.partition("$")[0]
+
+
+def _clock(hertz: float, digits: int = 1) -> str:
+    return f"{hertz / 1e6:.{digits}f} MHz"
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no clock."""
+    return str(error).splitlines()[-1]
 
 
 def _number(amount: float) -> str:

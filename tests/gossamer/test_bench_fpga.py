@@ -3,9 +3,10 @@
 import pytest
 
 from gossamer import bench_fpga
-from gossamer.bench_fpga import clocks, resources, whole_machine
+from gossamer.bench_fpga import clocks, resources, whole_machines
 from gossamer_hw.fpga import parts
 from gossamer_hw.fpga.parts import Part, Placed, Use
+from gossamer_hw.fpga.resources import SynthesisError
 
 PART = Part("SMALL", "ecp5", Use(10_000, 20_000, 8, 4, 0))
 
@@ -43,13 +44,23 @@ def test_only_a_machine_that_fits_is_placed(luts: int, placed: list[str], monkey
     assert found[0][1:] == ["90.0 MHz", "80 MHz", "7", "6", "5", "4"]
 
 
-def test_the_smallest_machine_has_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_machines_have_rows_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not route says so, and the other is measured."""
+
+    def place(verilog: str, **_: object) -> Placed:
+        if verilog == "tiny-4x4":
+            raise SynthesisError("nextpnr failed:\nthe router stands still")
+        return Placed(71.26e6, Use(41820, 83640, 39, 52))
+
     monkeypatch.setattr(bench_fpga, "_measure", lambda name, part: (name, {}))
-    monkeypatch.setattr(parts, "placed", lambda verilog, **_: Placed(71.25e6, Use(41820, 83640, 39, 52)))
-    (row,) = whole_machine()
-    assert row.what == "the whole of tiny-4x4, placed and routed on an LFE5U-85F"
-    assert row.figure == "71.2 MHz; 41,820 LUT (50%), 83,640 FF (100%), 39 DSP (25%), 52 block RAM (25%)"
-    assert (row.target, row.command) == ("80 MHz", "python -m gossamer.bench_fpga tiny-4x4")
+    monkeypatch.setattr(parts, "placed", place)
+    tiny, lean = whole_machines()
+    assert [tiny.what, lean.what] == [
+        f"the whole of {name}, placed and routed on an LFE5U-85F" for name in ("tiny-4x4", "ecp5-lean")
+    ]
+    assert tiny.figure == "the router stands still"
+    assert lean.figure == "71.3 MHz; 41,820 LUT (50%), 83,640 FF (100%), 39 DSP (25%), 52 block RAM (25%)"
+    assert (lean.target, lean.command) == ("80 MHz", "python -m gossamer.bench_fpga ecp5-lean")
 
 
 def test_another_seed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
