@@ -24,6 +24,7 @@ from gossamer_compiler.gradient_tiles import (
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.reads import Read
+from gossamer_compiler.sampled import Sampled, skip_halves
 from gossamer_models.architecture import Architecture
 from gossamer_models.isa.instructions import (
     NO_LEVEL,
@@ -91,6 +92,7 @@ def emit_gradient_gemm(
     cuts = _cuts((*emitter.loops, emitter.y_loops), architecture, companions)
     if cuts is None:
         raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
+    emitter.sampled = next(filter(None, (getattr(each.work, "sampled", None) for each in companions)), None)
     for companion, (part, copies) in zip(companions, cuts, strict=True):
         builder.reads(*companion.brought, *companion.work.reads())
         builder.add(*companion.before)
@@ -162,6 +164,7 @@ class _Emitter:
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
         self.unit_blocks = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
         self.word_blocks = gemm.source.word_blocks
+        self.sampled: Sampled | None = None  # what a pass beside it prunes
         self.j_loops, self.i_loops, self.batch_loops, self.y_loops = loops_of(gemm, mapping, self.array)
 
     @property
@@ -187,9 +190,12 @@ class _Emitter:
                 builder.add(*map(part.place, instructions))
                 if beside:
                     levels = list(zip((j_level, i_level, b_level, y_level), loops, strict=True))
-                    builder.add(*_tiles(*beside, levels, self.architecture))
+                    builder.add(*self._beside_prunes(_tiles(*beside, levels, self.architecture)))
             if part.drains:
-                builder.add(*map(part.place, (self.drain(), self.store(j_level, i_level))))
+                builder.add(*map(part.place, self._beside_prunes((self.drain(), self.store(j_level, i_level)))))
+
+    def _beside_prunes(self, instructions: Sequence[Instruction]) -> Sequence[Instruction]:
+        return instructions if self.sampled is None else skip_halves(self.sampled, instructions)
 
     def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
         """Input of the layer, samples along its words: transposed in blocks on its way."""

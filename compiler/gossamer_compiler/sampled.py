@@ -6,20 +6,22 @@ a word.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.pieces import whole_pieces
 from gossamer_models.architecture import Architecture
-from gossamer_models.isa.instructions import Format, Modifier, Prune, PruneMode, Store
+from gossamer_models.isa.fields import changed
+from gossamer_models.isa.instructions import Format, Instruction, Modifier, Prune, PruneMode, Store, Vector
 from gossamer_models.isa.loops import last, step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, ENTRY_LINE
 from gossamer_models.program import MemoryImage, Tensor
 from gossamer_models.sparsity import Pattern, entries_in_last_word
 
-__all__ = ["Sampled", "Tile", "allocate_sampled", "prune_tile", "store_tile"]
+__all__ = ["Sampled", "Tile", "allocate_sampled", "prune_tile", "skip_halves", "store_tile"]
 
 S = Semaphore
 _NOWHERE = Tensor("", 0, 0, "entries", ())
@@ -148,3 +150,28 @@ def store_tile(sampled: Sampled, tile: Tile, architecture: Architecture) -> tupl
         dataclasses.replace(values, wait=S.PRN_FULL),
         dataclasses.replace(metadata, signal=S.PRN_FREE | S.VOUT_FREE, advance=Advance.PRN | Advance.VOUT),
     )
+
+
+def skip_halves(sampled: Sampled, instructions: Iterable[Instruction]) -> list[Instruction]:
+    """Results that no instruction prunes, in a stage that prunes others; those of a pass that is pruned stay.
+
+    The prune engine counts the halves of VOUT for itself, and leaves one only behind an instruction of its own: it
+    prunes a word of each such result, and the next one overwrites that.
+    """
+    found: list[Instruction] = []
+    instructions = list(instructions)
+    if any(isinstance(each, Prune) for each in instructions):
+        return instructions
+    word = Prune(
+        wait=S.WEIGHT_FULL | S.PRN_FREE, signal=S.PRN_FULL, advance=Advance.VOUT, axis=1, n2=1, n0=1, valid=BLOCK,
+        keep=sampled.pattern.n, of=sampled.pattern.m,
+    )  # fmt: skip
+    for each in instructions:
+        if isinstance(each, Vector) and each.advance & Advance.VOUT:
+            found.append(changed(each, signal=each.signal | S.WEIGHT_FULL))
+            found.append(word)
+        elif isinstance(each, Store) and each.advance & Advance.VOUT:
+            found.append(changed(each, wait=each.wait | S.PRN_FULL, signal=each.signal | S.PRN_FREE))
+        else:
+            found.append(each)
+    return found
