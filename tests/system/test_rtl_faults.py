@@ -98,7 +98,7 @@ def claiming(job: Job) -> Job:
 
 def test_decode_errors() -> None:
     """DECERR for the fetch, and for loads and stores that are the first or a later one."""
-    case = case_with("bn1", "bp")
+    case = case_with("bn3", "bp")
     trials = []
     for kind in (Load, Store):
         for number in (0, 1):
@@ -280,14 +280,14 @@ RESET_IN: dict[str, tuple[str, str, _Picks]] = {
     "drain that sums": ("conv2", "ff", of(VectorOp.DRAIN)),
     "apply": ("bn2", "ff", of(VectorOp.APPLY)),
     "apply on load": ("conv2", "ff", of(VectorOp.APPLY)),
-    "gradient": ("bn1", "bp", of(VectorOp.GRADIENT)),
+    "gradient": ("bn3", "bp", of(VectorOp.GRADIENT)),
     "update": ("conv2", "update", of(VectorOp.UPDATE)),
-    "reduce": ("bn1", "bp", of(VectorOp.REDUCE)),
+    "reduce": ("bn3", "bp", of(VectorOp.REDUCE)),
     "pool": ("pool", "ff", of(VectorOp.MAX_POOL)),
     "pool's gradient": ("pool", "bp", of(VectorOp.MAX_POOL_GRADIENT)),
     "mean": ("mean", "ff", of(VectorOp.AVG_POOL)),
     "micro, forward": ("conv2", "ff", of(VectorOp.NORM_FORWARD)),
-    "micro, backward": ("bn1", "bp", of(VectorOp.NORM_BACKWARD)),
+    "micro, backward": ("bn3", "bp", of(VectorOp.NORM_BACKWARD)),
     "micro, softmax": ("loss", "ff", of(VectorOp.SOFTMAX_CROSS_ENTROPY)),
 }
 _COMMAND_CYCLES = 6
