@@ -85,14 +85,14 @@ def emit_gradient_gemm(
     ValueError
         The blocks cannot be cut so, or a pass not be spread over the loops; see :func:`companionable`.
     """
-    emitter = _Emitter(gemm, mapping, architecture)
+    sampled = [each.work.sampled for each in companions if isinstance(each.work, Pass)]
+    emitter = _Emitter(gemm, mapping, architecture, next(filter(None, sampled), None))
     if not companions:
         emitter.emit(builder, whole_loops(emitter.loops), ())
         return
     cuts = _cuts((*emitter.loops, emitter.y_loops), architecture, companions)
     if cuts is None:
         raise ValueError(f"{len(companions)} passes must spread evenly over {emitter.iterations} iterations")
-    emitter.sampled = next(filter(None, (getattr(each.work, "sampled", None) for each in companions)), None)
     for companion, (part, copies) in zip(companions, cuts, strict=True):
         builder.reads(*companion.brought, *companion.work.reads())
         builder.add(*companion.before)
@@ -150,9 +150,11 @@ def emit_companion(builder: StageBuilder, companion: Companion, architecture: Ar
 class _Emitter:
     """Strides that loads, GEMM and stores of one stage share."""
 
-    def __init__(self, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> None:
+    def __init__(
+        self, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, sampled: Sampled | None
+    ) -> None:
         self.gemm, self.mapping, self.array = gemm, mapping, architecture.array
-        self.architecture = architecture
+        self.architecture, self.sampled = architecture, sampled
         self.i_levels = mapping.i_levels(gemm.window.kernel)
         self.source_rows = gemm_rows(gemm, mapping.rows)
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
@@ -164,7 +166,6 @@ class _Emitter:
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
         self.unit_blocks = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
         self.word_blocks = gemm.source.word_blocks
-        self.sampled: Sampled | None = None  # what a pass beside it prunes
         self.j_loops, self.i_loops, self.batch_loops, self.y_loops = loops_of(gemm, mapping, self.array)
 
     @property
@@ -190,12 +191,9 @@ class _Emitter:
                 builder.add(*map(part.place, instructions))
                 if beside:
                     levels = list(zip((j_level, i_level, b_level, y_level), loops, strict=True))
-                    builder.add(*self._beside_prunes(_tiles(*beside, levels, self.architecture)))
+                    builder.add(*skip_halves(self.sampled, _tiles(*beside, levels, self.architecture)))
             if part.drains:
-                builder.add(*map(part.place, self._beside_prunes((self.drain(), self.store(j_level, i_level)))))
-
-    def _beside_prunes(self, instructions: Sequence[Instruction]) -> Sequence[Instruction]:
-        return instructions if self.sampled is None else skip_halves(self.sampled, instructions)
+                builder.add(*map(part.place, skip_halves(self.sampled, (self.drain(), self.store(j_level, i_level)))))
 
     def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
         """Input of the layer, samples along its words: transposed in blocks on its way."""

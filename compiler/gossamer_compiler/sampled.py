@@ -152,15 +152,19 @@ def store_tile(sampled: Sampled, tile: Tile, architecture: Architecture) -> tupl
     )
 
 
-def skip_halves(sampled: Sampled, instructions: Iterable[Instruction]) -> list[Instruction]:
+def skip_halves(sampled: Sampled | None, instructions: Iterable[Instruction]) -> list[Instruction]:
     """Results that no instruction prunes, in a stage that prunes others; those of a pass that is pruned stay.
 
     The prune engine counts the halves of VOUT for itself, and leaves one only behind an instruction of its own: it
     prunes a word of each such result, and the next one overwrites that.
+
+    Parameters
+    ----------
+    sampled : what is pruned in the stage; None: nothing.
     """
     found: list[Instruction] = []
     instructions = list(instructions)
-    if any(isinstance(each, Prune) for each in instructions):
+    if sampled is None or any(isinstance(each, Prune) for each in instructions):
         return instructions
     word = Prune(
         wait=S.WEIGHT_FULL | S.PRN_FREE, signal=S.PRN_FULL, advance=Advance.VOUT, axis=1, n2=1, n0=1, valid=BLOCK,

@@ -7,9 +7,11 @@ import pytest
 
 from gossamer_compiler.training import compile_training
 from gossamer_models.architecture import load_architecture
+from gossamer_models.isa.instructions import Prune, Store, Vector
 from gossamer_models.isa.loops import walk
-from gossamer_models.isa.tokens import Semaphore
+from gossamer_models.isa.tokens import Advance, Semaphore
 from gossamer_models.methods import METHODS
+from gossamer_models.network import load_network
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from tests.system.test_transformer_step import part, vision
@@ -37,6 +39,27 @@ def test_tokens_of_transformers(batch: int) -> None:
     options = {"packed": False, "causal": True, "gated": True}
     for net in (part(16, 2, 11, **options), vision(16, 2, (4, 10), class_token=True, **options)):
         balanced(compile_training(net, batch, METHODS["bdwp"], Pattern(2, 8), machine, prepare=True), net.name)
+
+
+@pytest.mark.parametrize("method", ["bdwp", "sdgp", "bdwp-mvue"])
+@pytest.mark.parametrize("name", ["resnet9-32", "digits-resnet"])
+def test_engines_leave_as_many_halves_of_results(name: str, method: str) -> None:
+    """Each counts them for itself: if the prune engine leaves fewer, it reads another result than the latest one."""
+    program = compile_training(
+        load_network(name), 16, METHODS[method], Pattern(2, 8), load_architecture("small-8x8"), prepare=True
+    )
+    beside = 0
+    for stage in program.stages:
+        written = stored = pruned = 0
+        for each in walk(stage.instructions):
+            if isinstance(each, Prune):
+                assert pruned == written - 1, f"{stage.layer} {stage.stage}: not the result in front of it"
+                beside += bool(stage.beside)
+                pruned += bool(each.advance & Advance.VOUT)
+            elif isinstance(each, Vector | Store) and each.advance & Advance.VOUT:
+                written, stored = written + isinstance(each, Vector), stored + isinstance(each, Store)
+        assert written == stored, f"{stage.layer} {stage.stage}"
+    assert (beside > 0) == (method != "bdwp")
 
 
 def balanced(program: Program, what: str) -> Counter[Semaphore]:
