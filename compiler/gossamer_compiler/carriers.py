@@ -106,6 +106,7 @@ class Carriers:
         carriers = [host.carrier(gradient) for host, gradient in self._waiting]
         rows = []
         for passes in every:
-            ways = [Beside.of(way.companions, self._architecture) for way in passes.ways]
+            with within_instructions(passes.layer):
+                ways = [Beside.of(way.companions, self._architecture) for way in passes.ways]
             rows.append(Row(tuple(ways), tuple(passes.carriers)))
         return {id(passes): match for passes, match in zip(every, matched(carriers, rows), strict=True) if match}
