@@ -199,6 +199,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from gossamer import api
+    from gossamer.generation import DEFAULT_ARCHITECTURE
     from gossamer_models.program_file import SUFFIX
     from gossamer_reports.result import write_json
     from gossamer_reports.tables import verification_line
@@ -224,7 +225,7 @@ def _verify(arguments: argparse.Namespace) -> int:
                 sparsity=arguments.sparsity or "dense",
                 dataflow=arguments.dataflow or "auto",
                 seed=arguments.seed,
-                architecture=arguments.arch or "wide-4x4",
+                architecture=arguments.arch or DEFAULT_ARCHITECTURE,
                 note=note,
             )
         make_directory(directory)
