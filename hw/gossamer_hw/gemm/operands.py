@@ -6,7 +6,7 @@ the operands reach the edge skewed as the array wants them.
 
 from typing import Any
 
-from amaranth.hdl import Array, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -128,7 +128,7 @@ class ColumnBuffer(wiring.Component):
     """Entries of B, their values and tags in memories of their own.
 
     Entry n lies in bank ``n % value_banks`` of the values and in bank ``n % tag_banks`` of the tags, so that as many
-    consecutive ones are written at once. Fixed latency, no flow control.
+    consecutive ones are written at once; banks are parts of one memory's rows. Fixed latency, no flow control.
 
     Parameters
     ----------
@@ -188,27 +188,23 @@ class ColumnBuffer(wiring.Component):
         return m
 
     def _read(self, m: Module, name: str, port: Any, banks: int, *, granularity: int) -> Value:
-        """Build the banks behind a write port; return what the entry last fetched has there."""
-        width, units = len(port.data) // banks, len(port.mask) // banks
+        """Build the memory behind a write port, a row in all banks; return what the entry last fetched has there."""
         low = _log2(banks)
-        found = []
-        for number in range(banks):
-            bank = RowMemory(unit_bits=granularity, units=units, depth=-(-self._entries // banks))
-            m.submodules[f"{name}_{number}"] = bank
-            m.d.comb += [
-                bank.read_enable.eq(self.command.read),
-                bank.read_address.eq(self.command.address[low:]),
-                bank.write_mask.eq(port.mask.word_select(number, units)),
-                bank.write_address.eq(port.address),
-                bank.write_data.eq(port.data.word_select(number, width)),
-            ]
-            found.append(bank.read_data)
+        rows = RowMemory(unit_bits=granularity, units=len(port.mask), depth=-(-self._entries // banks))
+        m.submodules[name] = rows
+        m.d.comb += [
+            rows.read_enable.eq(self.command.read),
+            rows.read_address.eq(self.command.address[low:]),
+            rows.write_mask.eq(port.mask),
+            rows.write_address.eq(port.address),
+            rows.write_data.eq(port.data),
+        ]
         if banks == 1:
-            return found[0]
+            return rows.read_data
         chosen = Signal(low, name=f"{name}_chosen")
         with m.If(self.command.read):
             m.d.sync += chosen.eq(self.command.address[:low])
-        return Array(found)[chosen]
+        return rows.read_data.word_select(chosen, len(port.data) // banks)
 
 
 def _log2(value: int) -> int:

@@ -124,6 +124,15 @@ def test_ecp5_has_no_multiplexers_between_tables() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("bits", "cells"), [(5, {"LUT4"}), (6, {"CCU2C"})])
+def test_short_sums_of_ecp5_are_no_carry_chains(bits: int, cells: set[str]) -> None:
+    ports = f"input [{bits - 1}:0] a; input [{bits - 1}:0] b; output [{bits - 1}:0] q;"
+    adder = f"module adder(a, b, q); {ports} assign q = a + b; endmodule\n"
+    found = json.loads((_mapped(adder, "adder", "ecp5") / "stat.json").read_text())["design"]["num_cells_by_type"]
+    assert set(found) == cells
+
+
+@pytest.mark.slow
 def test_clock_of_an_engine_and_of_the_machine() -> None:
     engine, machine = (placed(TEXT, top="machine", engine=name) for name in ("engine", None))
     assert 150e6 < engine.clock_hz < 1000e6
