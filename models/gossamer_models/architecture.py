@@ -159,7 +159,7 @@ class Vector(Schema):
         of; a line of the lanes is no longer than a word of every row then.
     """
 
-    lanes: Annotated[int, Field(ge=2, le=1024)] = 64
+    lanes: Annotated[int, Field(ge=1, le=1024)] = 64
     prune_lanes: Positive = 32
     feeds_array: bool = False
 

@@ -75,8 +75,8 @@ def _shape(architecture: "Architecture") -> Iterator[_Limit]:
     yield memory.port_bits in widths, "memory.port_bits", str(memory.port_bits), " or ".join(map(str, widths))
     yield array.group == RTL_GROUP, "array.group", str(array.group), str(RTL_GROUP)
     yield "ws" not in array.dataflows, "array.dataflows", f"[{', '.join(array.dataflows)}]", "[os]"
-    powers = 2 <= lanes <= RTL_LANES and not lanes & (lanes - 1)
-    yield powers, "vector.lanes", str(lanes), f"a power of two from 2 to {RTL_LANES}"
+    powers = 1 <= lanes <= RTL_LANES and not lanes & (lanes - 1)
+    yield powers, "vector.lanes", str(lanes), f"a power of two from 1 to {RTL_LANES}"
     if render is not None:
         yield render.in_rtl, "render", "an engine of several lanes", "an engine of one lane of each kind or none"
         yield render.patch <= _RTL_PATCH, "render.patch", str(render.patch), f"at most {_RTL_PATCH}"

@@ -77,7 +77,7 @@ class VectorEngine(wiring.Component):
     Raises
     ------
     ValueError
-        The number of lanes is no power of two from 2 to 64.
+        The number of lanes is no power of two from 1 to 64.
     """
 
     def __init__(self, architecture: Architecture, *, units: Units | None = None) -> None:

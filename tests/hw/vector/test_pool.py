@@ -116,7 +116,7 @@ def test_channels_slabs_and_samples(op: VectorOp) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lanes", "window", "channels"), [(2, SMALL, 8), (16, OVERLAPPING, 8), (64, SMALL, 16)])
+@pytest.mark.parametrize(("lanes", "window", "channels"), [(1, SMALL, 8), (2, SMALL, 8), (16, OVERLAPPING, 8), (64, SMALL, 16)])
 def test_other_lanes(lanes: int, window: Window, channels: int) -> None:
     bench = bench_of(lanes, lanes, 0.02)
     check(bench, [instruction(bench, op, window, channels, 1, samples=6) for op in OPERATIONS])
@@ -148,7 +148,7 @@ def test_faults() -> None:
     assert bench.cycles[-1] == pool_cycles(8, good)
 
 
-@pytest.mark.parametrize("lanes", [2, 8, 64])
+@pytest.mark.parametrize("lanes", [1, 2, 8, 64])
 def test_overhead(lanes: int) -> None:
     assert PoolUnit(machine_of(lanes)).overhead == POOL_OVERHEAD_CYCLES
 
