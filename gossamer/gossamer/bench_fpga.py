@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["clocks", "main", "resources", "whole_machines"]
 
 _DOCUMENT: Final = Path("docs") / "fpga.md"
-_SMALL: Final = ("tiny-4x4", "wide-4x4", "ecp5-lean")
+_SMALL: Final = ("tiny-4x4", "wide-4x4", "lean-4x4")
 _LARGE: Final = ("vu9p-32x32",)
-_PLACED: Final = ("tiny-4x4", "ecp5-lean")
+_PLACED: Final = ("tiny-4x4", "lean-4x4")
 _COMMAND: Final = "make bench-fpga"
 _WARNING: Final = 0.75
 _GOAL_HZ: Final = 80e6

@@ -56,11 +56,11 @@ def test_small_machines_have_rows_of_their_own(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(parts, "placed", place)
     tiny, lean = whole_machines()
     assert [tiny.what, lean.what] == [
-        f"the whole of {name}, placed and routed on an LFE5U-85F" for name in ("tiny-4x4", "ecp5-lean")
+        f"the whole of {name}, placed and routed on an LFE5U-85F" for name in ("tiny-4x4", "lean-4x4")
     ]
     assert tiny.figure == "the router stands still"
     assert lean.figure == "71.3 MHz; 41,820 LUT (50%), 83,640 FF (100%), 39 DSP (25%), 52 block RAM (25%)"
-    assert (lean.target, lean.command) == ("80 MHz", "python -m gossamer.bench_fpga ecp5-lean")
+    assert (lean.target, lean.command) == ("80 MHz", "python -m gossamer.bench_fpga lean-4x4")
 
 
 def test_another_seed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from gossamer_models.architecture import load_architecture
 from gossamer_models.errors import InputError
 from gossamer_models.loading import builtin_names
 
-READY = ("wide-4x4", "tiny-4x4", "ecp5-lean", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
+READY = ("wide-4x4", "tiny-4x4", "lean-4x4", "small-8x8", "vu9p-32x32", "vcu1525-32x32")
 VU9P_BYTES = 9_492_480 + 960 * 36_864
 """Block RAM 75.9 Mb and 960 UltraRAMs of 288 Kb."""
 
@@ -51,7 +51,7 @@ def test_large_machine_fits_its_part() -> None:
 
 def test_what_exists_whole_in_rtl() -> None:
     found = {name for name in builtin_names("architectures") if load_architecture(name).whole_in_rtl}
-    assert found == {"wide-4x4", "tiny-4x4", "ecp5-lean", "small-8x8", "vu9p-32x32", "render-8x8"}
+    assert found == {"wide-4x4", "tiny-4x4", "lean-4x4", "small-8x8", "vu9p-32x32", "render-8x8"}
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,12 @@ def test_what_is_missing_in_rtl(section: str, changes: dict[str, object], gap: s
 
 
 def test_a_port_is_no_wider_than_a_word_of_every_row() -> None:
-    machine = load_architecture("ecp5-lean")
-    memory = machine.memory.model_copy(update={"port_bits": 512})
-    assert machine.model_copy(update={"memory": memory}).rtl_gaps == (("memory.port_bits", "512", "128 or 256"),)
+    machine = load_architecture("tiny-4x4")
+    wide = {
+        "array": machine.array.model_copy(update={"rows": 2}),
+        "memory": machine.memory.model_copy(update={"port_bits": 512}),
+    }
+    assert machine.model_copy(update=wide).rtl_gaps == (("memory.port_bits", "512", "128 or 256"),)
 
 
 def test_large_machine_in_rtl_differs_in_its_ports_alone() -> None:

@@ -116,7 +116,9 @@ def test_channels_slabs_and_samples(op: VectorOp) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lanes", "window", "channels"), [(1, SMALL, 8), (2, SMALL, 8), (16, OVERLAPPING, 8), (64, SMALL, 16)])
+@pytest.mark.parametrize(
+    ("lanes", "window", "channels"), [(1, SMALL, 8), (2, SMALL, 8), (16, OVERLAPPING, 8), (64, SMALL, 16)]
+)
 def test_other_lanes(lanes: int, window: Window, channels: int) -> None:
     bench = bench_of(lanes, lanes, 0.02)
     check(bench, [instruction(bench, op, window, channels, 1, samples=6) for op in OPERATIONS])
