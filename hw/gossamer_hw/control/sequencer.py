@@ -111,10 +111,7 @@ class Sequencer(wiring.Component):
         m.submodules.loops = self._loops = Loops(address_bits=PLACE_BITS)
         self._place, self._length = Signal(PLACE_BITS), Signal(PLACE_BITS)
         self._address, self._room, self._in_header = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS + 1), Signal()
-        # Beside the state RESOLVE: of a register, because words are read and turned behind it.
-        self._resolving = Signal()
         m.d.comb += [
-            self._resolver.run.eq(self._resolving),
             self._resolver.counters.eq(self._loops.counters),
             self._loops.level.eq(field(word, Loop, "level")),
             self._loops.count.eq(field(word, Loop, "count")),
@@ -211,8 +208,8 @@ class Sequencer(wiring.Component):
         with m.State("DECODE"):
             self._decode(m, word)
         with m.State("RESOLVE"):
+            m.d.comb += self._resolver.run.eq(1)
             with m.If(~self._resolver.pending):
-                m.d.sync += self._resolving.eq(0)
                 m.next = "DEAL"
         with m.State("DEAL"):
             with m.If(self._resolver.bad):
@@ -237,7 +234,6 @@ class Sequencer(wiring.Component):
                 with m.Default():
                     m.next = "DEAL"
                     with m.If(self._resolver.modified):
-                        m.d.sync += self._resolving.eq(1)
                         m.next = "RESOLVE"
 
     def _decode_header(self, m: Module, word: Value) -> None:
