@@ -107,7 +107,7 @@ def _loss_scale(scale: LossScaling) -> Result:
 
 
 def _clock_note(clock_hz: int) -> str:
-    return f"cycles are primary; {clock_hz / 1e6:g} MHz is the architecture's assumption, not a placed and routed clock"
+    return f"cycles are primary; seconds assume the architecture's clock of {clock_hz / 1e6:g} MHz"
 
 
 def _baseline(run: RunReport) -> Result:

@@ -66,7 +66,7 @@ def test_what_a_reader_must_know(result: Result) -> None:
     assert set(result["timing_status"].values()) == {"RTL-verified", "modelled"}
     assert result["memory_model"] == "ideal"
     assert result["clock"]["hz"] == 100_000_000
-    assert "assumption" in result["clock"]["note"]
+    assert "assume" in result["clock"]["note"]
     assert result["architecture"]["array"]["rows"] == 4
     assert "unknown" not in result["versions"].values()
     assert result["versions"] == versions()
