@@ -137,7 +137,7 @@ def given_channels(
     if (
         best is None
         or not fitting
-        or (mapping.applies and (offer is None or mapping.inputs_stay))
+        or (mapping.applies and (offer is None or not _appliable(gemm, mapping)))
         or len(store_dims(gemm, mapping, architecture.array)) > MAX_DIMS
     ):
         return None
@@ -147,6 +147,12 @@ def given_channels(
 
     keys = objective.keys(_channel_cost(gemm, mapping, architecture, edges, offer), actions)
     return Choice(mapping, schedule_of(mapping, objective, keys, actions, best.schedule.examined))
+
+
+def _appliable(gemm: ChannelGemm, mapping: ChannelMapping) -> bool:
+    """Whether a schedule, which may be another run's, is one of those whose inputs can be made on their way."""
+    whole_rows = mapping.columns == gemm.x.outputs and mapping.strips == WHOLE
+    return whole_rows and mapping.dataflow == Dataflow.OS and not mapping.inputs_stay
 
 
 def _all_actions(

@@ -28,7 +28,7 @@ _BUFFER_BYTES: Final = 1 << next(leaf.width_bits for leaf in leaves(Load) if lea
 """Bytes of a buffer's half that instructions can name."""
 
 _PARAMETER_WORDS: Final = 1 << 16
-"""Of PRM: every two channels that it has two sums for may take a flip-flop of their own."""
+"""Of PRM: every channel or two that it has two sums for may take a flip-flop of their own."""
 
 
 class RtlGap(NamedTuple):

@@ -43,6 +43,18 @@ def test_no_dense_stage_is_beaten_by_the_sparse_schedule(name: str, batch: int) 
     assert replayed, "the runs must schedule differently for this to mean anything"
 
 
+def test_a_schedule_of_parts_of_rows_does_not_make_inputs_on_their_way() -> None:
+    """With one lane the sparse run reads what the dense run makes, by tiles that the latter could not have."""
+    small = load_architecture("small-8x8")
+    machine = small.model_copy(update={"vector": small.vector.model_copy(update={"lanes": 1})})
+    network, simulator = load_network("vgg19-32"), Simulator(machine)
+    dense = compile_training(network, 8, METHODS["dense"], None, machine)
+    sparse = compile_training(network, 8, METHODS["bdwp"], Pattern(2, 8), machine)
+    found = check_fairness(network, 8, machine, CYCLES, dense, sparse, simulator)
+    assert found.replayed
+    assert found.beaten == ()
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_baseline_that_searches_less_is_found_out(name: ObjectiveName) -> None:
     network, objective = load_network("resnet9-32"), objective_of(name, MACHINE, "ddr4")

@@ -65,7 +65,7 @@ VU9P: Final = Part("VU9P", "xilinx", Use(1_182_240, 2_364_480, 6_840, 2_160, 960
 # Logic between two registers, without the way to them, that a mapping to ECP5 should not exceed: what is faster is made
 # smaller. Without a bound every path becomes as short as it can be: the load engine takes 10,873 LUTs instead of 8,641.
 _ECP5_DELAY_PS: Final = 6_000
-# ABC's own script for tables, but what is mapped is mapped once more: 1.7 % fewer.
+# Yosys' own script for ABC, but what is mapped is mapped once more: 1.7 % fewer tables.
 _ECP5_ROUND: Final = "&dch,-f,-r;&if,{{W}},{{D}},{{R}};&mfs"
 _ECP5_MAPPING: Final = f"+&scorr;&sweep;&dc2;{_ECP5_ROUND};&st;{_ECP5_ROUND}"
 # Sums and comparisons of so few bits are no carry chains, which have tables at their ends and a place of their own.

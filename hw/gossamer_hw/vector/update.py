@@ -36,7 +36,7 @@ class UpdateReader(wiring.Component):
     Parameters
     ----------
     lanes
-        L, a power of two from 2 to 64.
+        L, a power of two from 1 to 64.
     lines
         Lines of VIN.
 

@@ -2,9 +2,9 @@
 
 The hardware they describe, for L lanes:
 
-- *Row units*, L / 4 of them: a pipeline of the exponential (seven multipliers, seven adders, the table of 32 pairs),
-  one comparator and one adder for the ordered sum, one multiplier for the result. A unit takes one element per cycle of
-  four rows in turns, so that an adder's loop may have four stages. Three sweeps, over the largest element, the
+- *Row units*, max(1, L / 4) of them: a pipeline of the exponential (seven multipliers, seven adders, the table of 32
+  pairs), one comparator and one adder for the ordered sum, one multiplier for the result. A unit takes one element per
+  cycle of four rows in turns, so that an adder's loop may have four stages. Three sweeps, over the largest element, the
   exponentials with their sum, and the results, work on neighbouring quadruples of rows at the same time.
 - *Normalisation* runs on the lanes of the stream unit, which have two multipliers and two adders each, behind a
   transposer that gives each lane rows of its own: x and x x are summed in one pass, results take one pass more (a
