@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from gossamer_compiler import emit_tiles
 from gossamer_compiler.reads import Read
 from gossamer_compiler.statistics import Normalisation
+from gossamer_compiler.wide_ports import whole_pieces
 from gossamer_models.architecture import Architecture
 from gossamer_models.copies import copied
 from gossamer_models.isa.instructions import Instruction, Load, Store
@@ -62,13 +63,13 @@ class StageBook:
         reader = _Reader()
         key = reader.key(work)
         if reader.full:
-            made = work.emit(self._architecture, layer)
+            made = whole_pieces(work.emit(self._architecture, layer), self._architecture)
             return copied(made, layer=layer, stage=stage, beside=beside)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MAX_STAGES:
                 self._known.clear()
-            made = reader.copy(work).emit(self._architecture, layer)
+            made = whole_pieces(reader.copy(work).emit(self._architecture, layer), self._architecture)
             known = self._known[key] = made, Blueprint(tuple(made.instructions))
         placed = Placed(known[1], reader.moves)
         return copied(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)

@@ -150,6 +150,12 @@ def test_random_networks(seed: int) -> None:
     assert_step(run_step(net, int(rng.choice([1, 3, 8, 11])), method, pattern, architecture, seed))
 
 
+@pytest.mark.parametrize("name", ["digits-cnn", "digits-resnet"])
+def test_parameters_through_a_port_of_two_blocks(name: str) -> None:
+    """Vectors of eight channels begin in the middle of a beat of 512 bits."""
+    assert_step(run_step(load_network(name), 4, "bdwp", Pattern(2, 8), load_architecture("vu9p-32x32"), seed=1))
+
+
 @pytest.mark.parametrize("seed", some_slow(range(400, 408), 402))
 def test_random_networks_on_words_of_sixteen(seed: int) -> None:
     rng = np.random.default_rng(seed)
