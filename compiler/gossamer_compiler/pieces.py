@@ -18,7 +18,7 @@ from gossamer_models.timing.dma import misaligned
 
 __all__ = ["whole_pieces"]
 
-_Transfer = TypeVar("_Transfer", Load, Store)
+_Transfer = TypeVar("_Transfer", bound=Load | Store)
 
 
 def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:

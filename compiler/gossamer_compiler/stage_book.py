@@ -17,12 +17,13 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from gossamer_compiler import emit_tiles
+from gossamer_compiler.pieces import whole_pieces
 from gossamer_compiler.reads import Read
 from gossamer_compiler.statistics import Normalisation
-from gossamer_compiler.wide_ports import whole_pieces
 from gossamer_models.architecture import Architecture
 from gossamer_models.copies import copied
 from gossamer_models.isa.instructions import Instruction, Load, Store
+from gossamer_models.isa.tokens import Buffer
 from gossamer_models.placement import (
     MAX_OPERAND_BYTES,
     MAX_OPERANDS,
@@ -63,16 +64,27 @@ class StageBook:
         reader = _Reader()
         key = reader.key(work)
         if reader.full:
-            made = whole_pieces(work.emit(self._architecture, layer), self._architecture)
+            made = self._emitted(work, layer)
             return copied(made, layer=layer, stage=stage, beside=beside)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MAX_STAGES:
                 self._known.clear()
-            made = whole_pieces(reader.copy(work).emit(self._architecture, layer), self._architecture)
+            made = self._emitted(reader.copy(work), layer)
             known = self._known[key] = made, Blueprint(tuple(made.instructions))
         placed = Placed(known[1], reader.moves)
         return copied(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)
+
+    def _emitted(self, work: Work, layer: str) -> StageProgram:
+        """What a work emits; vectors in PRM begin at blocks of channels, which a data word may be wider than."""
+        made, memory = work.emit(self._architecture, layer), self._architecture.memory
+        if memory.ports > 1:
+            return made
+        instructions = tuple(
+            whole_pieces(each, memory) if isinstance(each, Load | Store) and each.buffer == Buffer.PRM else each
+            for each in made.instructions
+        )
+        return copied(made, instructions=instructions)
 
 
 @lru_cache(maxsize=8)
