@@ -132,6 +132,15 @@ def test_faults_are_many_and_different() -> None:
     assert {Path(fault.file).parts[0] for fault in FAULTS} == {"models", "compiler", "hw", "sim"}
 
 
+def test_named_tests_exist() -> None:
+    names = sorted({fault.caught_by for fault in FAULTS})
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *names],
+        cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_is_caught(copy: Copy, fault: Fault) -> None:
