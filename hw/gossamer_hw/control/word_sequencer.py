@@ -56,7 +56,7 @@ class WordSequencer(Sequencer):
         return resolver.head, dict(zip(ENDS, resolver.behind, strict=True))
 
     def _walk(self, m: Module, word: Value) -> None:
-        """States that treat one instruction after the other; `row` is the word that is read or dealt next."""
+        """States that treat one instruction after the other; `row` is the word that arrives or is dealt."""
         asked, resolver = Signal(range(self._rows + 1)), self._resolver
         with m.State("READ"):
             # Three times a power of two: a multiplier would be a whole DSP.

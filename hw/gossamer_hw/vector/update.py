@@ -174,5 +174,5 @@ class UpdateReader(wiring.Component):
             m.d.sync += row.eq(0 if lanes == BLOCK else row + 1)
         # Of few lanes a choice among many words, of whose columns the last one is noted a cycle before it counts.
         word = mask.kept.word_select(row, lanes)
-        kept = word if mask.noted_late else register(m, word, when=True, name="kept_q")
+        kept = register(m, word, when=not mask.noted_late, name="kept_q")
         m.d.comb += self.kept.eq(Mux(self.passing[0], kept, 0))
