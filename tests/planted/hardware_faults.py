@@ -158,8 +158,8 @@ _MACHINE = (
     Fault(
         "UPDATE sees the last column of a block's mask a cycle late",
         "hw/gossamer_hw/vector/update_mask.py",
-        "self.noted_late and",
-        "False and",
+        "self._lanes >= _EVERY and",
+        "self._lanes < 0 and",
         "tests/hw/vector/test_stream.py::test_updates_and_flags[8-4-4]",
     ),
     Fault(

@@ -102,13 +102,12 @@ class Fetcher(wiring.Component):
         """Offer the bursts of what is `left`, until it is time to quit; return both."""
         axi, width, block = self.axi, self._width, boundary_bytes(self._width)
         address, quitting = Signal(ADDRESS_BITS - size_code(width)), Signal()
-        room, final = Signal(range(block // width + 1)), Signal()
-        place_bits = len(room) - 1
+        room, beats = Signal(range(block // width + 1)), Signal(range(block // width + 1))
         m.d.comb += [
-            room.eq(block // width - address[:place_bits]),
-            final.eq(left <= room),
+            room.eq(block // width - address[: len(room) - 1]),
+            beats.eq(Mux(left < room, left, room)),
             axi.araddr.eq(Cat(Const(0, size_code(width)), address)),
-            axi.arlen.eq(Mux(final, left - 1, room - 1)),
+            axi.arlen.eq(beats - 1),
             axi.arsize.eq(size_code(width)),
             axi.arburst.eq(INCR),
             axi.arvalid.eq((left != 0) & ~quitting),
@@ -121,10 +120,7 @@ class Fetcher(wiring.Component):
             ]
         with m.Else():
             with m.If(axi.arvalid & axi.arready):
-                m.d.sync += [
-                    address.eq(Cat(Const(0, place_bits), address[place_bits:] + 1)),
-                    left.eq(Mux(final, 0, left - room)),
-                ]
+                m.d.sync += [address.eq(address + beats), left.eq(left - beats)]
             # What has been offered must stay until it is taken.
             with m.If((self.stop | (self.fault != Fault.NONE)) & (~axi.arvalid | axi.arready)):
                 m.d.sync += quitting.eq(1)

@@ -110,11 +110,8 @@ class Sequencer(wiring.Component):
         word, behind = self._hold(m)
         m.submodules.loops = self._loops = Loops(address_bits=PLACE_BITS)
         self._place, self._length = Signal(PLACE_BITS), Signal(PLACE_BITS)
-        self._address, self._room, self._in_header = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal()
-        # Of registers, because much is behind them: whether what is fetched next lies in memory, and the state RESOLVE.
-        self._fits, self._resolving = Signal(), Signal()
+        self._address, self._room, self._in_header = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS + 1), Signal()
         m.d.comb += [
-            self._resolver.run.eq(self._resolving),
             self._resolver.counters.eq(self._loops.counters),
             self._loops.level.eq(field(word, Loop, "level")),
             self._loops.count.eq(field(word, Loop, "count")),
@@ -149,10 +146,8 @@ class Sequencer(wiring.Component):
             self._begin(m)
         with m.State("PREPARE"):
             m.d.comb += self.rewind.eq(1)
-            m.d.sync += [
-                self._room.eq(self.memory_bytes - self._address),
-                self._fits.eq(self._address + INSTRUCTION_BYTES <= self.memory_bytes),
-            ]
+            # One bit more: negative where the memory ends before the address.
+            m.d.sync += self._room.eq(self.memory_bytes - self._address)
             m.next = "HEADER"
         with m.State("HEADER"):
             self._fetch(m, Value.cast(1), "WAIT")
@@ -173,7 +168,7 @@ class Sequencer(wiring.Component):
         m.d.comb += self.fetch_count.eq(count)
         with m.If(self._address[:_ALIGNED_BITS] != 0):
             m.d.comb += self.fault.eq(Fault.ALIGNMENT)
-        with m.Elif(~self._fits):
+        with m.Elif(self._room[-1] | (self._room[:-1] < self._bytes(count))):
             m.d.comb += self.fault.eq(Fault.ADDRESS)
         with m.Else():
             m.d.comb += self.fetch_start.eq(1)
@@ -213,8 +208,8 @@ class Sequencer(wiring.Component):
         with m.State("DECODE"):
             self._decode(m, word)
         with m.State("RESOLVE"):
+            m.d.comb += self._resolver.run.eq(1)
             with m.If(~self._resolver.pending):
-                m.d.sync += self._resolving.eq(0)
                 m.next = "DEAL"
         with m.State("DEAL"):
             with m.If(self._resolver.bad):
@@ -239,7 +234,6 @@ class Sequencer(wiring.Component):
                 with m.Default():
                     m.next = "DEAL"
                     with m.If(self._resolver.modified):
-                        m.d.sync += self._resolving.eq(1)
                         m.next = "RESOLVE"
 
     def _decode_header(self, m: Module, word: Value) -> None:
@@ -248,7 +242,7 @@ class Sequencer(wiring.Component):
         m.d.sync += [
             self._length.eq(length),
             self._address.eq(self._address + INSTRUCTION_BYTES),
-            self._fits.eq(self._room >= self._bytes(length + 1)),
+            self._room.eq(self._room - INSTRUCTION_BYTES),
         ]
         with m.If((word[:OPCODE_BITS] != int(Opcode.STAGE)) | (length > self._stage_instructions)):
             m.d.comb += self.fault.eq(Fault.ILLEGAL)

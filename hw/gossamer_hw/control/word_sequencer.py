@@ -48,7 +48,7 @@ class WordSequencer(Sequencer):
 
     def _hold(self, m: Module) -> tuple[Value, dict[int, Value]]:
         m.submodules.resolver = self._resolver = resolver = WordResolver(word_bits=self._word_bits)
-        self._line, self._row = Signal.like(self.line), Signal(range(self._rows))
+        self._line, self._row = Signal.like(self.line), Signal(range(self._rows + 1))
         self._opcode = Signal(OPCODE_BITS)
         m.d.comb += [self.line.eq(self._line), resolver.loaded.eq(self.word), resolver.row.eq(self._row)]
         with m.If(self.line_enable):
@@ -56,20 +56,22 @@ class WordSequencer(Sequencer):
         return resolver.head, dict(zip(ENDS, resolver.behind, strict=True))
 
     def _walk(self, m: Module, word: Value) -> None:
-        """States that treat one instruction after the other; `row` is the word that arrives or is dealt."""
-        asked, resolver = Signal(range(self._rows + 1)), self._resolver
+        """States that treat one instruction after the other; `row` is the word that is read or dealt next."""
+        arriving = Signal(range(self._rows))
+        resolver = self._resolver
         with m.State("READ"):
             # Three times a power of two: a multiplier would be a whole DSP.
             first = ((self._place << 1) + self._place) << (self._rows // 3).bit_length() - 1
-            m.d.sync += [self._line.eq(first), self._row.eq(0), asked.eq(0)]
+            m.d.sync += [self._line.eq(first), self._row.eq(0)]
             self._next(m, "LATCH")
         with m.State("LATCH"):
             m.d.comb += [
-                self.line_enable.eq(asked != self._rows),
-                resolver.load.eq(asked != 0),
+                self.line_enable.eq(self._row != self._rows),
+                resolver.load.eq(self._row != 0),
+                resolver.row.eq(arriving),
             ]
-            m.d.sync += [asked.eq(asked + 1), self._row.eq(asked)]
-            with m.If(asked == self._rows):
+            m.d.sync += [self._row.eq(self._row + 1), arriving.eq(self._row)]
+            with m.If(self._row == self._rows):
                 m.d.sync += self._row.eq(0)
                 m.next = "DECODE"
         self._treat(m, word)

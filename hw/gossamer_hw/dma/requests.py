@@ -134,32 +134,34 @@ class RequestWalker(wiring.Component):
         boundary = boundary_bytes(self._width) // self._width
         place_bits = boundary.bit_length() - 1
         address = Signal(ADDRESS_BITS - log2_width)
-        self._rest, self._more = rest, more = Signal(RUN_BITS), Signal()
+        rest = Signal(RUN_BITS)
         m.d.comb += self.address.eq(Cat(Signal(log2_width), address))
 
         leaves, starts, continues = Signal(), Signal(), Signal()
         m.d.comb += [
             leaves.eq(run.valid & ((run.address < 0) | (run.end > self.memory_bytes))),
             starts.eq(run.valid & ~leaves & ~self.leaves & ~self.halt),
-            continues.eq(more & ~self.halt),
+            continues.eq((rest != 0) & ~self.halt),
         ]
-        room, wanted, exceeds = Signal(range(boundary + 1)), Signal(RUN_BITS), Signal()
+        room, wanted = Signal(range(boundary + 1)), Signal(RUN_BITS)
         first = run.address.as_unsigned()[log2_width:ADDRESS_BITS]
+        beats = Signal(range(boundary + 1))
         m.d.comb += [
             room.eq(Mux(continues, boundary, boundary - first[:place_bits])),
             wanted.eq(Mux(continues, rest, run.beats)),
-            exceeds.eq(wanted > room),
+            beats.eq(Mux(wanted > room, room, wanted)),
         ]
         with m.If(self.clear | self.start):
-            m.d.sync += [self.valid.eq(0), more.eq(0), self.leaves.eq(0)]
+            m.d.sync += [self.valid.eq(0), rest.eq(0), self.leaves.eq(0)]
         with m.Elif(go):
             m.d.sync += [
                 self.valid.eq(starts | continues),
-                more.eq((starts | continues) & exceeds),
-                rest.eq(wanted - room),
-                self.beats_last.eq(Mux(exceeds, room - 1, wanted - 1)),
+                rest.eq(wanted - beats),
+                self.beats_last.eq(beats - 1),
                 address.eq(Mux(continues, Cat(Signal(place_bits), address[place_bits:] + 1), first)),
             ]
+            with m.If(~(starts | continues)):
+                m.d.sync += rest.eq(0)
             with m.If(leaves):
                 m.d.sync += self.leaves.eq(1)
         with m.Elif(self.ready):

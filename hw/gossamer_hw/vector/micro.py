@@ -67,7 +67,7 @@ class MicroUnit(wiring.Component):
             core.thread.eq(self._thread),
             self.operands[0].eq(core.operands),
             core.lent.eq(self.lent[0]),
-            *(core.scalars[n].eq(self._scalar(m, pattern)) for n, pattern in enumerate(self._scalars(m))),
+            *(core.scalars[n].eq(self._scalar(m, pattern)) for n, pattern in enumerate(self._scalars())),
         ]
         operations = [Signal(Operation, name=f"operation_{n}") for n in range(5)]
         m.d.comb += operations[0].eq(Mux(running, word.operation, Operation.NONE))
@@ -77,18 +77,12 @@ class MicroUnit(wiring.Component):
         self._store(m, operations[2], where)
         return m
 
-    def _scalars(self, m: Module) -> list[Value]:
-        """Constants of the program: the instruction's, or what LOSS_SCALE makes of the flag that it obeys.
-
-        In registers, because the flag comes from afar; they are there before the first microinstruction.
-        """
+    def _scalars(self) -> list[Value]:
+        """Constants of the program: the instruction's, or what LOSS_SCALE makes of the flag that it obeys."""
         v = self.command
         backs_off = self._scales & (v.found_mode == FoundMode.OBEY) & self.obeyed
-        factor, due = Signal(32), Signal(32)
-        m.d.sync += [
-            factor.eq(Mux(backs_off, v.scalar1, v.scalar0)),
-            due.eq(Mux(self._scales, Mux(backs_off, 0, v.scalar2), v.scalar1)),
-        ]
+        factor = Mux(backs_off, v.scalar1, v.scalar0)
+        due = Mux(self._scales, Mux(backs_off, 0, v.scalar2), v.scalar1)
         # The reciprocal of a power of two.
         inverse = Cat(Const(0, 23), (254 - factor[23:31])[:8], Const(0, 1))
         return [factor, due, inverse, v.scalar3]

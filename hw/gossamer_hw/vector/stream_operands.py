@@ -149,9 +149,7 @@ class StreamPath(wiring.Component):
 def controls_of(m: Module, command: Any, passing: Value, obeyed: Value) -> Any:
     """Return :class:`Controls` from the instruction and the sticky flag that it obeys."""
     controls = Signal(Controls)
-    # In a register, because the flag comes from afar: it is there before the first operands.
-    changes = Signal()
-    m.d.sync += changes.eq(~((command.found_mode == FoundMode.OBEY) & obeyed))
+    changes = ~((command.found_mode == FoundMode.OBEY) & obeyed)
     factors = controls.factors
     rate, momentum, decay, regularisation, inverse = (_scalar(m, command[f"scalar{n}"]) for n in range(5))
     m.d.comb += [

@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from gossamer_hw.numerics.bits import register
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.vector.ports import read_port
 from gossamer_hw.vector.stream_channels import BLOCK
@@ -172,7 +171,4 @@ class UpdateReader(wiring.Component):
             m.d.sync += row.eq(0)
         with m.Elif(self.passing[0]):
             m.d.sync += row.eq(0 if lanes == BLOCK else row + 1)
-        # Of few lanes a choice among many words, of whose columns the last one is noted a cycle before it counts.
-        word = mask.kept.word_select(row, lanes)
-        kept = register(m, word, when=not mask.noted_late, name="kept_q")
-        m.d.comb += self.kept.eq(Mux(self.passing[0], kept, 0))
+        m.d.comb += self.kept.eq(Mux(self.passing[0], mask.kept.word_select(row, lanes), 0))

@@ -45,10 +45,6 @@ class SparseMask(wiring.Component):
     valid : there is a group.
     weights : its elements, binary32; rounded to binary16 before they are compared.
     kept : per element of the last block: it is kept.
-
-    Attributes
-    ----------
-    noted_late : the pass that asks for the last columns of its group does so in the cycle in which they are ranked.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -56,7 +52,6 @@ class SparseMask(wiring.Component):
         self._columns = _columns_per_cycle(lanes)
         self._steps = GROUP // self._columns
         self._noted = Signal(BLOCK)
-        self.noted_late = lanes >= _EVERY
         super().__init__(
             {
                 "start": In(1),
@@ -111,6 +106,7 @@ class SparseMask(wiring.Component):
         for place, column in enumerate(columns):
             with m.If(ranked & (ranked_step == place)):
                 m.d.sync += [self._noted[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]
-                # Of a group of two columns both are there.
-                if self.noted_late and place % _EVERY == _EVERY - 1:
+                # The pass that asks for the last columns of its group does so in this cycle; of a group of two
+                # columns both are there.
+                if self._lanes >= _EVERY and place % _EVERY == _EVERY - 1:
                     m.d.comb += [self.kept[GROUP * row + column].eq(top.kept[row]) for row in range(GROUP)]

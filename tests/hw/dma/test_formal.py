@@ -28,12 +28,11 @@ _PAGE_BITS = 12
 
 
 class Walker(RequestWalker):
-    """With what the proof for ever needs beside the claims: a run that is cut has data words, and so has its rest."""
+    """With what the proof for ever needs beside the claims: a run that is cut has data words."""
 
     def _cut(self, m: Module, go: Value, run: Any) -> None:
         m.d.comb += Assert(~run.valid | (run.beats != 0) | self.halt)
         super()._cut(m, go, run)
-        m.d.comb += Assert(~self._more | (self._rest != 0))
 
 
 def bursts(m: Module, walker: RequestWalker, width: int, *, empty_runs: bool = False) -> None:
