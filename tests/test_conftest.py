@@ -33,3 +33,11 @@ def test_others_are_spread_over_the_workers() -> None:
 @pytest.mark.parametrize("number", range(7))
 def test_the_first_of_every_three_cases_is_fast(number: int, request: pytest.FixtureRequest) -> None:
     assert (request.node.get_closest_marker("slow") is None) == (number in {0, 3, 6})
+
+
+@pytest.mark.xdist_group("kept")
+def test_workers_keep_groups_together(request: pytest.FixtureRequest) -> None:
+    """Pytest's releases that lose the name of the group let two workers build at once, and the same things twice."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("needs the workers of `make test`")
+    assert request.node.nodeid.endswith("@kept")
