@@ -12,6 +12,7 @@ from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tile
 from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
+from gossamer_compiler.gradient_sources import load_sources
 from gossamer_compiler.gradient_tiles import (
     BLOCK_BYTES,
     GradientMapping,
@@ -153,20 +154,19 @@ class _Emitter:
     def __init__(
         self, gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture, sampled: Sampled | None
     ) -> None:
-        self.gemm, self.mapping, self.array = gemm, mapping, architecture.array
+        self.given, self.mapping, self.array = gemm, mapping, architecture.array
         self.architecture, self.sampled = architecture, sampled
+        self.gemm = gemm = mapping.walked(gemm)
         self.i_levels = mapping.i_levels(gemm.window.kernel)
         self.source_rows = gemm_rows(gemm, mapping.rows)
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
         self.unit = unit_of(gemm, architecture.array)
         self.cut = self.unit.columns(architecture.array, mapping.lj)
-        # A transposing load brings whole blocks of eight channels, however few of them the rows take.
         self.held_blocks = mapping.held_blocks(self.array.rows)
         self.input_blocks = mapping.channel_blocks * self.array.rows // BLOCK
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
-        self.unit_blocks = mapping.units * self.unit.inputs // BLOCK if self.unit.count > 1 else 0
         self.word_blocks = gemm.source.word_blocks
-        self.j_loops, self.i_loops, self.batch_loops, self.y_loops = loops_of(gemm, mapping, self.array)
+        self.j_loops, self.i_loops, self.batch_loops, self.y_loops = loops_of(self.given, mapping, self.array)
 
     @property
     def loops(self) -> tuple[int, int, int]:
@@ -184,7 +184,7 @@ class _Emitter:
         with builder.loop(loops[0]) as j_level, builder.loop(loops[1]) as i_level:
             with builder.loop(loops[2]) as b_level, builder.loop(loops[3]) as y_level:
                 instructions = (
-                    self.load_source(j_level, i_level, b_level, y_level),
+                    *load_sources(self.given, self.mapping, self.array, (j_level, i_level, b_level, y_level)),
                     *self.load_gradient(j_level, b_level, y_level),
                     self.gemm_instruction(b_level, y_level),
                 )
@@ -194,41 +194,6 @@ class _Emitter:
                     builder.add(*skip_halves(self.sampled, _tiles(*beside, levels, self.architecture)))
             if part.drains:
                 builder.add(*map(part.place, skip_halves(self.sampled, (self.drain(), self.store(j_level, i_level)))))
-
-    def load_source(self, j_level: int, i_level: int, b_level: int, y_level: int) -> Load:
-        """Input of the layer, samples along its words: transposed in blocks on its way."""
-        source, lanes = self.gemm.source, self.gemm.word * 2
-        word, slabs = self.array.rows * lanes, self.word_blocks
-        low, y_step = -self.gemm.window.padding[0], self.mapping.rows * self.gemm.window.stride[0]
-        dims = [
-            Dim(BLOCK, 2, 2, NO_AXIS, 0),
-            *refine(
-                [Digit(self.array.rows, lanes), Digit(self.held_blocks, self.block_words * word)],
-                [Digit(BLOCK, BLOCK * 2), Digit(0, BLOCK * BLOCK * 2)], axis=1, unit=BLOCK,
-            ),
-            *self._units(self.unit.inputs // BLOCK, BLOCK * BLOCK * 2, self.held_blocks * self.block_words * word),
-            *plain(source.width, source.pixel_bytes, word),
-            *plain(self.source_rows, source.row_bytes, source.width * word, 0, 1),
-            *self._blocks(source.slab_bytes, BLOCK * 2),
-            *plain(
-                self.mapping.batch_words, slabs * source.slab_bytes, self.source_rows * source.width * word, 2, slabs
-            ),
-        ]  # fmt: skip
-        return Load(
-            wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16, transpose=1,
-            mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
-            axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
-            modifiers=(
-                step(Load, "mem_base", j_level, self.unit_blocks * BLOCK * BLOCK * 2),
-                step(Load, "axis1_base", j_level, self.unit_blocks),
-                step(Load, "mem_base", i_level, self.input_blocks * BLOCK * BLOCK * 2),
-                step(Load, "axis1_base", i_level, self.input_blocks),
-                step(Load, "mem_base", b_level, self.mapping.batch_words * slabs * source.slab_bytes),
-                step(Load, "axis2_base", b_level, self.mapping.batch_words * slabs),
-                step(Load, "mem_base", y_level, y_step * source.row_bytes),
-                step(Load, "axis0_base", y_level, y_step),
-            ),
-        )  # fmt: skip
 
     def load_gradient(self, j_level: int, b_level: int, y_level: int) -> tuple[Load, ...]:
         """Gradient of the output as entries: dense ones, whose index is the sample in its word, or those kept."""
@@ -393,6 +358,6 @@ class _Emitter:
         steps.append(step(Store, "mem_base", i_level, self.input_blocks * unit.out_blocks * BLOCK_BYTES))
         return Store(
             wait=S.VOUT_FULL, signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32,
-            mem_base=self.gemm.target.address, axis2_bound=kw, dims=store_dims(self.gemm, mapping, self.array),
+            mem_base=self.gemm.target.address, axis2_bound=kw, dims=store_dims(self.given, mapping, self.array),
             modifiers=tuple(steps), **bounds,
         )  # fmt: skip

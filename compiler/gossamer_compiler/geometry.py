@@ -16,7 +16,7 @@ from gossamer_models.program import Tensor
 from gossamer_models.roles import channel_chunk_words, gradient_chunk_words
 from gossamer_models.sparsity import Pattern, entries_in_last_word
 
-__all__ = ["ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm", "forward_taps"]
+__all__ = ["PIXEL", "ChannelGemm", "GradientGemm", "Taps", "Window", "backward_phases", "forward_gemm", "forward_taps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,15 @@ class Window:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
+
+    @property
+    def taps(self) -> int:
+        """Taps of the kernel."""
+        return self.kernel[0] * self.kernel[1]
+
+
+PIXEL = Window((1, 1), (1, 1), (0, 0))
+"""Window of a single pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +215,24 @@ class GradientGemm:
         """Bytes of an entry in DRAM: a value, and metadata unless its place tells the index."""
         return 3 if self.sampled else 2
 
+    def patched(self) -> "GradientGemm":
+        """The same of explicit patches: an input of the output's size, whose channels are [kh][kw][c_in]."""
+        channels = self.window.taps * self.source.channel_blocks * BLOCK
+        source = replace(
+            self.source, channels=channels, height=self.gradient.height, width=self.gradient.width
+        )  # fmt: skip
+        return replace(self, source=source, window=PIXEL)
+
     def macs(self) -> int:
         """Multiply-adds on real positions, of kept samples."""
-        y, x = (forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
-        positions = y.valid_pairs() * x.valid_pairs()
         pairs = self.source.channels // self.grouping.groups * self.gradient.channels
         samples = (self.gradient.batch_words - 1) * self.entries + self.last_entries
-        return samples * positions * pairs
+        return samples * self.positions() * pairs
+
+    def positions(self) -> int:
+        """Pairs (output, tap) whose source position is real."""
+        y, x = (forward_taps(self.window, axis, self.source, self.gradient) for axis in (0, 1))
+        return y.valid_pairs() * x.valid_pairs()
 
 
 def forward_gemm(

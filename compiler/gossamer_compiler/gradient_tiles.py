@@ -38,6 +38,7 @@ class GradientMapping:
     units : units per GEMM.
     batch_words : words of samples per GEMM.
     rows : output rows per GEMM; all of them unless ``batch_words`` is 1.
+    patches : operand A holds explicit patches, which loads gather tap by tap: taps have rows of their own.
     """
 
     li: int
@@ -50,6 +51,11 @@ class GradientMapping:
     rows: int
     dataflow: Dataflow = Dataflow.OS
     lr: int = 1
+    patches: bool = False
+
+    def walked(self, gemm: GradientGemm) -> GradientGemm:
+        """The product that is computed: of explicit patches, or as it is."""
+        return gemm.patched() if self.patches else gemm
 
     def held_blocks(self, rows: int) -> int:
         """Blocks of R = ``rows`` input channels in buffer A: whole blocks of eight channels."""
@@ -113,6 +119,7 @@ def unit_between(grouping: Grouping, c_in: int, c_out: int, word: int, array: Ar
 
 def loops_of(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> Loops:
     """Loops around the instruction of a schedule, or of each of a family."""
+    gemm = mapping.walked(gemm)
     unit = unit_of(gemm, array)
     return (
         unit.columns(array, mapping.lj).all_tiles // mapping.j_tiles,
@@ -141,6 +148,7 @@ def store_dims(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> tu
     ValueError
         A group of channels straddles rows or columns of the array.
     """
+    gemm = mapping.walked(gemm)
     unit, (kh, kw) = unit_of(gemm, array), gemm.window.kernel
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     slot = array.rows * array.columns * 4

@@ -12,6 +12,7 @@ from typing import Self
 from gossamer_compiler.burdens import Burden
 from gossamer_compiler.families import each, largest
 from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.gradient_sources import loads_of
 from gossamer_compiler.gradient_tiles import GradientMapping, last_rows, loops_of, unit_of
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.predicted_actions import each_actions
@@ -34,6 +35,8 @@ class Volumes:
 
     Members
     -------
+    loads : per instruction.
+    patches : 1 where so many of them gather patches that their starts count, else 0.
     words : of operand A per row bank and instruction.
     entries : of operand B per column bank and instruction.
     results : per column bank and instruction.
@@ -43,6 +46,8 @@ class Volumes:
     overhead : other cycles of each of them.
     """
 
+    loads: int
+    patches: int
     words: int
     entries: int
     results: int
@@ -55,13 +60,17 @@ class Volumes:
 def volumes_of(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Volumes:
     """Volumes of a schedule, or of each of a family."""
     array = architecture.array
+    loads = loads_of(gemm, mapping, array)
     j_loops, i_loops, batch_loops, y_loops = loops_of(gemm, mapping, array)
+    gemm = mapping.walked(gemm)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
     gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
     compute, overhead = _cycles(gemm, mapping, architecture)
     kept = i_loops * j_loops
     return Volumes(
+        loads=loads,
+        patches=1 * mapping.patches,
         words=mapping.units * mapping.held_blocks(array.rows) * source_words,
         entries=mapping.j_tiles * mapping.lj * gradient_words * gemm.entries,
         results=mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows,
@@ -96,12 +105,11 @@ def cost_of(
     loaded = instances * (volumes.words * (array.rows * gemm.word * 2) + volumes.entries * entry_bytes)
     transferred = loaded // bus
     compute = volumes.compute + instances * volumes.overhead
+    begun = instances * volumes.loads * (LOAD_START_CYCLES + architecture.memory.latency_cycles)
     if burdens:
-        loads = 2 if gemm.sampled is None else 3
-        begun = instances * loads * (LOAD_START_CYCLES + architecture.memory.latency_cycles)
         slowest = _slowest(compute, transferred, begun, instances, burdens)
     else:
-        slowest = largest(compute, transferred)
+        slowest = largest(compute, transferred + volumes.patches * begun)
     results = volumes.kept * volumes.results * array.columns
     drained = results // drained_elements(architecture.vector.lanes, array.columns)
     stored = results * 4 // bus
@@ -150,6 +158,7 @@ def _cycles(gemm: GradientGemm, mapping: GradientMapping, architecture: Architec
 
 def product_of(gemm: GradientGemm, mapping: GradientMapping, architecture: Architecture) -> Actions:
     """Actions of the multiply-adds of the whole problem."""
+    gemm = mapping.walked(gemm)
     array, shape = architecture.array, _Shape.of(gemm, architecture.array)
     interleave = mapping.dataflow, mapping.li, mapping.lj, mapping.lr, mapping.over_taps
 

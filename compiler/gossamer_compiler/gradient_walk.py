@@ -5,7 +5,7 @@ pixels. The chunk beside must lie a stride away, and the r loops must reach ever
 walks pixels in a row; else an instruction has images that are a chunk each, or just Lr chunks.
 """
 
-from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.geometry import PIXEL, GradientGemm
 from gossamer_models.isa.instructions import NO_LEVEL
 
 __all__ = ["gemm_rows", "reduction", "walkable"]
@@ -71,5 +71,4 @@ def reduction(gemm: GradientGemm, samples: int, rows: int, lr: int, word: int) -
 
 def _is_flat(gemm: GradientGemm) -> bool:
     """Whether every pixel of the gradient reads the same one of the source, and no other."""
-    window = gemm.window
-    return window.kernel == (1, 1) and window.stride == (1, 1) and window.padding == (0, 0)
+    return gemm.window == PIXEL

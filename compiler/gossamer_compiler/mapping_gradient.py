@@ -10,6 +10,7 @@ import numpy as np
 from gossamer_compiler.burdens import Burden
 from gossamer_compiler.families import cheapest, crossed, joined, limited, members, size_of
 from gossamer_compiler.geometry import GradientGemm
+from gossamer_compiler.gradient_sources import patchable
 from gossamer_compiler.gradient_tiles import GradientMapping, Loops, loops_of, store_dims, unit_of
 from gossamer_compiler.gradient_volumes import Volumes, cost_of, demands_of, product_of, volumes_of
 from gossamer_compiler.gradient_walk import walkable
@@ -196,7 +197,7 @@ def given_gradient(
     """
     best = _best_gradient(unplaced_gradient(gemm), architecture, objective)
     fitting = fits(_gradient_demands(gemm, mapping, architecture), architecture.buffers)
-    walked = walkable(gemm, mapping.batch_words, mapping.rows, mapping.lr)
+    walked = walkable(mapping.walked(gemm), mapping.batch_words, mapping.rows, mapping.lr)
     if best is None or not fitting or not walked or not _storable(gemm, mapping, architecture.array):
         return None
     return _recorded(gemm, mapping, architecture, objective, best.schedule.examined)
@@ -241,11 +242,16 @@ def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterat
 
     A family has its interleave in common; all else is arrays with one element per schedule.
     """
-    array = architecture.array
+    yield from _families(gemm, architecture.array, patches=False)
+    if patchable(gemm, architecture.array):
+        yield from _families(gemm.patched(), architecture.array, patches=True)
+
+
+def _families(gemm: GradientGemm, array: Array, *, patches: bool) -> Iterator[GradientMapping]:
     unit = unit_of(gemm, array)
     blocks_options = block_options(unit.inputs, array.rows)
-    # The diagonal of a unit is stored at once.
-    blocks_used = blocks_options if unit.groups == 1 else blocks_options[-1:]
+    # The diagonal of a unit is stored at once, and taps of patches are no loop of blocks.
+    blocks_used = blocks_options if unit.groups == 1 and not patches else blocks_options[-1:]
     strips = _strips(gemm)
     schedules = [(*schedule, 1) for schedule in array.schedules]
     schedules += [(Dataflow.OS, *beside) for beside in array.chunk_interleaves if "os" in array.dataflows]
@@ -255,12 +261,12 @@ def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterat
         if not walked:
             continue
         j_options = cut.options() if unit.groups == 1 or cut.shared else [cut.tiles]
-        for over_taps in (False, True) if li > 1 else (False,):
+        for over_taps in (False, True) if li > 1 and not patches else (False,):
             usable = [n for n in blocks_used if over_taps or not n % li or n == blocks_options[-1]]
             blocks, j_tiles, places = crossed(usable, j_options, range(len(walked)))
             words, rows = np.array(walked)[places].T
             units = cut.units_of(j_tiles)
-            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, units, words, rows, dataflow, lr)
+            yield GradientMapping(li, lj, over_taps, blocks, j_tiles, units, words, rows, dataflow, lr, patches)
 
 
 def _storable(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> bool:

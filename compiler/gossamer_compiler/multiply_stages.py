@@ -257,6 +257,8 @@ def _dataflow(mapping: ChannelMapping | GradientMapping) -> str:
     text = f"{mapping.dataflow.text} {mapping.li}x{mapping.lj}"
     if isinstance(mapping, GradientMapping) and mapping.lr > 1:
         text += f"x{mapping.lr}"
+    if isinstance(mapping, GradientMapping) and mapping.patches:
+        text += ", patches"
     if isinstance(mapping, ChannelMapping) and mapping.strips != WHOLE:
         text += f", strips {mapping.down}x{mapping.across}"
     if isinstance(mapping, ChannelMapping) and mapping.applies:

@@ -107,6 +107,7 @@ def gradient_actions(
     gemm: GradientGemm, mapping: GradientMapping, product: Actions, architecture: Architecture
 ) -> Actions:
     """Actions of WU; ``product`` are those of the multiply-adds alone."""
+    given, gemm = gemm, mapping.walked(gemm)
     array, source, gradient = architecture.array, gemm.source, gemm.gradient
     unit = unit_of(gemm, array)
     cut = unit.columns(array, mapping.lj)
@@ -120,7 +121,8 @@ def gradient_actions(
     rows = each(mapping.rows, lambda rows: between(-padding, rows * stride, (rows - 1) * stride + kernel,
                                                     gradient.height // rows, source.height))  # fmt: skip
     blocks = each(mapping.channel_blocks, lambda blocks: _input_blocks(gemm, unit, blocks, array))
-    input_reads = (j_loops if unit.count == 1 else 1) * blocks * source.batch_blocks * rows * source.width
+    pixels = given.source.channel_blocks * given.positions() if mapping.patches else blocks * rows * source.width
+    input_reads = (j_loops if unit.count == 1 else 1) * source.batch_blocks * pixels
     entries = _columns(cut, mapping) * mapping.batch_words * mapping.rows * gradient.width * gemm.entries
     output_blocks = _output_blocks(gemm, unit, cut)
     entry_reads = i_loops * output_blocks * gradient.batch_blocks * gradient.pixels * gemm.block_entries * BLOCK

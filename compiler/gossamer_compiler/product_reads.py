@@ -126,21 +126,25 @@ def turned_reads(
 
 def gradient_reads(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> list[Read]:
     """Both operands of WU."""
-    source, gradient, unit = gemm.source, gemm.gradient, unit_of(gemm, array)
+    source, gradient, unit = gemm.source, gemm.gradient, unit_of(mapping.walked(gemm), array)
     cut = unit.columns(array, mapping.lj)
     j_loops = cut.all_tiles // mapping.j_tiles
     i_loops = block_options(unit.inputs, array.rows)[-1] // mapping.channel_blocks
     y, x = (forward_taps(gemm.window, axis, source, gradient) for axis in (0, 1))
     rows, columns = swept(y, mapping.rows), swept(x, gradient.width, whole=True)
     sweeps = j_loops if unit.count == 1 else 1
-    block = mapping.channel_blocks * array.rows
-    loaded, real = _input_channels(unit, block, i_loops, source.channel_blocks * BLOCK, source.channels)
-    element = HALF_BYTES * sweeps
-    taken = rows.loaded * columns.loaded
     different = HALF_BYTES * source.batch * source.channels * rows.different * columns.different
+    if mapping.patches:
+        loaded, real = source.channel_blocks * BLOCK, source.channels
+        taken = used = gemm.positions()
+    else:
+        block = mapping.channel_blocks * array.rows
+        loaded, real = _input_channels(unit, block, i_loops, source.channel_blocks * BLOCK, source.channels)
+        taken, used = rows.loaded * columns.loaded, rows.used * columns.used
+    element = HALF_BYTES * sweeps
     inputs = Read(
         source.address, element * source.batch_blocks * BLOCK * loaded * taken, element * source.batch * real * taken,
-        element * source.batch * source.channels * rows.used * columns.used, different,
+        element * source.batch * source.channels * used, different,
     )  # fmt: skip
     loaded, real = _output_channels(gemm, unit, cut)
     entries = gradient.batch_blocks * gemm.block_entries

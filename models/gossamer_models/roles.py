@@ -20,6 +20,7 @@ class Case(Enum):
     CHANNELS = "FF, BP of convolution and linear"
     TURNED = "BP of convolution and linear, gradient as operand B"
     GRADIENT = "WU"
+    TAPS = "WU, c_in divides R"
     STRIPS = "FF, BP of convolution, batch < R a power of two"
     PATCHES = "first layer, c_in < group"
     GROUPS = "groups of whole words"
@@ -58,6 +59,8 @@ ROLES: dict[Case, Role] = {
         Role(Case.TURNED, "input channel", "output channels", ("kh", "kw", "channel word"),
              ("blocks of input channels",), "c_in / R, batch / C"),
         Role(Case.GRADIENT, "input channel", "batch", ("batch word", "y", "x"), ("channel blocks", "taps"), "c_in / R"),
+        Role(Case.TAPS, "tap, input channel", "batch", ("batch word", "y", "x"), ("blocks of taps and channels",),
+             "kh kw c_in / R"),
         Role(Case.PATCHES, "batch (FF), patch element (WU)", "patch element (FF), batch (WU)",
              ("patch word (FF)", "batch word, y, x (WU)"), ("batch blocks", "pixels"), "batch / R, kh kw c_in / R"),
         Role(Case.GROUPS, "batch (FF, BP), input channel (WU)", "channels of the group (FF, BP), batch (WU)",

@@ -27,6 +27,9 @@ def with_buffers(chunks: int = 1, **sizes: int) -> Architecture:
 LARGE = with_buffers(chunks=2, a_words=16384, b_entries=65536, accumulator_words=8192, vector_out_bytes=131072)
 MEDIUM = with_buffers(a_words=8192, b_entries=8192, accumulator_words=2048, vector_out_bytes=32768)
 SMALL = with_buffers(a_words=192, b_entries=1024, accumulator_words=512, vector_out_bytes=8192)
+TALL = LARGE.model_copy(update={"array": LARGE.array.model_copy(update={"rows": 16})})
+"""Has rows that eight channels leave idle."""
+
 SLOW = with_buffers(chunks=2, b_entries=1024)
 SLOW = SLOW.model_copy(update={"memory": SLOW.memory.model_copy(update={"port_bits": 64})})
 """What it reads again it waits for."""
@@ -112,7 +115,7 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
     """The same of WU of an ungrouped layer: parts of the batch by doubling or strips of rows, cut between chunks."""
     array, buffers, (kh, kw) = architecture.array, architecture.buffers, gemm.window.kernel
     channels = -(-gemm.source.channels // 8) * 8
-    total = 1 if channels <= array.rows else channels // array.rows
+    total = -(-channels // array.rows)
     words, height, width = gemm.gradient.batch_blocks, gemm.gradient.height, gemm.gradient.width
     chunk = max(length for length in divisors(height * width) if length <= 4096 // 8)
     while chunk % (height * width) == 0 and chunk * 2 <= 4096 // 8:
@@ -121,22 +124,32 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
     samples = [(n, height) for n in cuts if n < 2 * words]
     strips = [(1, rows) for rows in divisors(height)[:-1] if rows * width % chunk == 0]
     interleaves = [(li, lj, 1) for li, lj in array.interleaves] + list(array.chunk_interleaves)
-    for (li, lj, lr), over_taps, (n, rows) in itertools.product(interleaves, (False, True), samples + strips):
-        if lr > 1 and not side_by_side(gemm, n, rows, chunk, lr):
+    taps_have_rows = kh * kw > 1 and channels < array.rows and array.rows % channels == 0
+    for (li, lj, lr), span, (n, rows) in itertools.product(
+        interleaves, ("blocks", "taps", "patches"), samples + strips
+    ):
+        patches, over_taps = span == "patches", span == "taps"
+        if (patches and not taps_have_rows) or (over_taps and li == 1):
+            continue
+        if lr > 1 and not side_by_side(gemm, n, rows, chunk, lr, pixel_by_pixel=patches):
             continue
         tile = array.columns * lj
         padded = -(-gemm.gradient.channels // max(8, tile)) * max(8, tile)
-        for j, blocks in itertools.product(divisors(padded // tile), divisors(total)):
-            if j * tile % 8 or (blocks * array.rows % 8 and blocks != total) or (over_taps and li == 1):
+        every = [-(-kh * kw * channels // array.rows)] if patches else divisors(total)
+        for j, blocks in itertools.product(divisors(padded // tile), every):
+            if j * tile % 8 or (not patches and blocks * array.rows % 8 and blocks != total):
                 continue
-            if not over_taps and blocks % li and blocks != total:
+            if span == "blocks" and blocks % li and blocks != total:
                 continue
-            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows, lr=lr)
-            taps = kh * -(-kw // li) * blocks if over_taps else kh * kw * -(-blocks // li)
-            results = j * taps * li * lj * array.rows
-            held = max(blocks, 8 // array.rows) * n * ((rows - 1) * gemm.window.stride[0] + kh) * gemm.source.width
+            mapping = GradientMapping(li, lj, over_taps, blocks, j, 1, n, rows, lr=lr, patches=patches)
+            if patches:
+                places, tall, wide = -(-blocks // li), rows, width
+            else:
+                places = kh * -(-kw // li) * blocks if over_taps else kh * kw * -(-blocks // li)
+                tall, wide = (rows - 1) * gemm.window.stride[0] + kh, gemm.source.width
+            results = j * places * li * lj * array.rows
             if (
-                held <= buffers.a_words
+                max(blocks, 8 // array.rows) * n * tall * wide <= buffers.a_words
                 and j * lj * n * rows * width * 8 <= buffers.b_entries
                 and results <= buffers.accumulator_words
                 and results * array.columns * 4 <= buffers.vector_out_bytes
@@ -145,12 +158,12 @@ def every_gradient_mapping(gemm: GradientGemm, architecture: Architecture) -> It
                 yield mapping
 
 
-def side_by_side(gemm: GradientGemm, n: int, rows: int, chunk: int, lr: int) -> bool:
+def side_by_side(gemm: GradientGemm, n: int, rows: int, chunk: int, lr: int, *, pixel_by_pixel: bool) -> bool:
     """Whether three loops over r reach every lr-th chunk of n words of samples, and a stride the ones between."""
     width, image = gemm.gradient.width, gemm.gradient.height * gemm.gradient.width
     chunks, rest = divmod(n * rows * width, chunk)
     if rest or chunks % lr or gemm.gradient.batch % (8 * n):
         return False
-    pixel_by_pixel = gemm.window.kernel == (1, 1) and gemm.window.stride == (1, 1)
+    pixel_by_pixel = pixel_by_pixel or (gemm.window.kernel == (1, 1) and gemm.window.stride == (1, 1))
     whole_rows = n > 1 or chunk % width == 0
     return pixel_by_pixel or chunk == image or (chunks == lr and whole_rows)

@@ -38,6 +38,7 @@ from tests.compiler.schedules import (
     NOWHERE,
     SLOW,
     SMALL,
+    TALL,
     TINY,
     WIDE,
     Layer,
@@ -141,7 +142,7 @@ GRADIENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", [MEDIUM, LARGE], ids=["medium", "large"])
+@pytest.mark.parametrize("architecture", [MEDIUM, LARGE, TALL], ids=["medium", "large", "tall"])
 @pytest.mark.parametrize("layer", GRADIENTS, ids=str)
 def test_the_cheapest_of_all_weight_gradients_is_chosen(layer: Layer, architecture: Architecture) -> None:
     gemm = gradient_gemm(layer)
@@ -155,6 +156,15 @@ def test_the_cheapest_of_all_weight_gradients_is_chosen(layer: Layer, architectu
     demands = {mapping: gradient._gradient_demands(gemm, mapping, architecture) for mapping in searched}
     assert {mapping for mapping, demand in demands.items() if fits(demand, architecture.buffers)} == set(every)
     assert len(every) >= 4
+
+
+def test_taps_have_rows_of_their_own_where_channels_leave_them_idle() -> None:
+    """Not under one tap, of as many channels as rows, or of groups."""
+    layers: list[Layer] = [*GRADIENTS, LAYERS[4], (16, 8, 8, (6, 6), 3, 1, DENSE, 1), (8, 8, 8, (6, 6), 7, 1, DENSE, 1)]
+    offered = [any(m.patches for m in gradient._gradient_candidates(gradient_gemm(layer), TALL)) for layer in layers]
+    assert offered == [True, False, True, True, False, True, False, False, False]
+    chosen = [map_gradient(gradient_gemm(layer), TALL, "layer").patches for layer in (GRADIENTS[0], GRADIENTS[2])]
+    assert chosen == [True, True]
 
 
 def test_chunks_side_by_side_are_among_the_schedules() -> None:

@@ -69,6 +69,18 @@ def test_gradient_on_paper() -> None:
     assert columns[0].used - columns[0].different == 1152
 
 
+def test_patches_on_paper() -> None:
+    """5 channels of 4 x 4 pixels to 8, a window of 3 x 3, six samples: what is beyond an edge is not loaded."""
+    source, gradient = maps(6, (5, 4, 4), (8, 4, 4))
+    gemm = GradientGemm(source, gradient, NOWHERE, Window((3, 3), (1, 1), (1, 1)))
+    mapping = GradientMapping(1, 4, False, 3, 1, 1, 1, 4, patches=True)
+    inputs, entries = gradient_reads(gemm, mapping, load_architecture("vcu1525-32x32").array)
+    # Four outputs see 3 + 4 + 3 rows under three taps, and as many columns.
+    assert (inputs.loaded, inputs.real, inputs.used) == (2 * 64 * 100, 2 * 30 * 100, 2 * 30 * 100)
+    assert inputs.different == 2 * 30 * 16
+    assert (entries.loaded, entries.used) == (2 * 64 * 16, 2 * 48 * 16)
+
+
 def test_phases_of_a_strided_backward_read_one_gradient() -> None:
     """3 x 3 by stride 2: four phases read all of the gradient, which is compulsory once."""
     source, gradient = maps(8, (8, 6, 6), (8, 3, 3))

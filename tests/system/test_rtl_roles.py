@@ -2,9 +2,10 @@
 
 import copy
 import dataclasses
+import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from gossamer_compiler.mapping_tokens import choose_product
 from gossamer_compiler.objective import CYCLES
 from gossamer_compiler.token_products import Heads, Product
 from gossamer_models import host
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.isa.instructions import Gemm
 from gossamer_models.layouts import blocks_of
@@ -31,6 +32,9 @@ from tests.system.training_cases import convolution, run_step
 pytestmark = pytest.mark.slow
 
 MACHINE = load_architecture("wide-4x4")
+SMALL = load_architecture("tiny-4x4")
+TALL = SMALL.model_copy(update={"array": SMALL.array.model_copy(update={"rows": 16, "columns": 2})})
+"""Has rows that eight channels leave idle, and little else to build."""
 PATTERNS = ["1:2", "1:4", "2:4", "1:8", "2:8", "4:8"]
 
 
@@ -44,6 +48,7 @@ def convolutional(
     kernels: Sequence[int] = (1, 3),
     *,
     stem: bool = True,
+    machine: Architecture = MACHINE,
 ) -> Program:
     """One training step around a random convolution, checked against float64 loops."""
     kernel, stride = rng.choice(kernels), rng.choice([1, 2])
@@ -51,7 +56,7 @@ def convolutional(
     image = tuple(rng.randint(kernel - 2 * padding, 4) for _ in range(2))
     net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups, stem=stem)
     batch, seed = rng.choice(batches), rng.randrange(1 << 16)
-    case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), MACHINE, seed)
+    case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), machine, seed)
     assert_step(case)
     return case.program
 
@@ -109,6 +114,7 @@ ROWS: dict[Case, Callable[[random.Random], Program]] = {
     Case.STRIPS: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(1, 24), batches=(1, 2)),
     Case.TURNED: lambda rng: convolutional(rng, rng.randint(8, 24), rng.randint(8, 24), method="sdgp"),
     Case.GRADIENT: lambda rng: convolutional(rng, rng.choice([9, 17, 32]), rng.choice([7, 16, 33])),
+    Case.TAPS: lambda rng: convolutional(rng, rng.randint(3, 8), 7, batches=(11, 16, 24), kernels=(3,), machine=TALL),
     Case.PATCHES: lambda rng: convolutional(rng, rng.randint(1, 7), rng.randint(1, 20), kernels=(3,), stem=False),
     Case.GROUPS: lambda rng: convolutional(rng, *rng.choice([(16, 16, 2), (32, 32, 4), (16, 48, 2), (24, 24, 3)])),
     Case.DIAGONAL: lambda rng: convolutional(rng, *rng.choice([(16, 16, 16), (20, 20, 20), (8, 16, 8), (16, 32, 4)])),
@@ -137,22 +143,26 @@ def rows_taken(program: Program) -> set[Case]:
 def row_of(sizes: dict[str, int]) -> Case:
     """Row of a product without groups, by the names and values of its schedule."""
     if "units" in sizes:
-        return Case.GRADIENT
+        return Case.TAPS if sizes["patches"] else Case.GRADIENT
     if "in_blocks" in sizes:
         return Case.TURNED
     return Case.STRIPS if sizes["down"] * sizes["across"] > 1 else Case.CHANNELS
 
 
-def programs() -> Iterator[tuple[str, Program]]:
-    for case, make in ROWS.items():
-        for seed in (1, 2):
-            program = make(random.Random(seed))
-            assert case in rows_taken(program), (case, seed)
-            yield f"{case.name} seed {seed}", program
+def programs(cases: Iterable[Case], seeds: Sequence[int]) -> Iterator[tuple[str, Program]]:
+    for case, seed in itertools.product(cases, seeds):
+        program = ROWS[case](random.Random(seed))
+        assert case in rows_taken(program), (case, seed)
+        yield f"{case.name} seed {seed}", program
 
 
-def test_executors_agree() -> None:
+@pytest.mark.parametrize(
+    ("machine", "cases", "seeds"),
+    [(MACHINE, [case for case in Case if case is not Case.TAPS], (1, 2)), (TALL, [Case.TAPS], (1, 2, 3, 4))],
+    ids=["wide", "tall"],
+)
+def test_executors_agree(machine: Architecture, cases: list[Case], seeds: Sequence[int]) -> None:
     assert ROWS.keys() == set(Case)
-    made = list(programs())
-    wrong = disagreements([program for _, program in made], MACHINE, alternating(len(made)))
+    made = list(programs(cases, seeds))
+    wrong = disagreements([program for _, program in made], machine, alternating(len(made)))
     assert not wrong, {made[place][0]: text for place, text in wrong.items()}
