@@ -11,13 +11,10 @@ from gossamer_compiler.families import largest
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.tiling import Columns, block_options, granule
 from gossamer_models.architecture import Array
-from gossamer_models.grouping import Grouping
 from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK
 
-__all__ = [
-    "BLOCK_BYTES", "GradientMapping", "Loops", "Unit", "last_rows", "loops_of", "store_dims", "unit_between", "unit_of",
-]  # fmt: skip
+__all__ = ["BLOCK_BYTES", "GradientMapping", "Loops", "Unit", "last_rows", "loops_of", "store_dims", "unit_of"]
 
 ROW_BYTES = BLOCK * 4
 BLOCK_BYTES = BLOCK * ROW_BYTES
@@ -102,13 +99,9 @@ class Unit:
 
 def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     """Unit of a layer on an array."""
-    return unit_between(gemm.grouping, gemm.source.channels, gemm.gradient.channels, gemm.word, array)
-
-
-def unit_between(grouping: Grouping, c_in: int, c_out: int, word: int, array: Array) -> Unit:
-    """Unit of a layer with these channels on an array."""
+    grouping, c_in, c_out = gemm.grouping, gemm.source.channels, gemm.gradient.channels
     inputs, outputs = grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)
-    blocks = *(grouping.bundle_blocks(channels, word) for channels in (c_in, c_out)), word
+    blocks = *(grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out)), gemm.word
     if grouping.bundles == 1:
         return Unit(1, 1, grouping.groups, inputs, outputs, *blocks)
     aligned = array.rows % inputs == 0 and (array.columns % outputs == 0 or outputs % array.columns == 0)

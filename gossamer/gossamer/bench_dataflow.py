@@ -1,4 +1,4 @@
-"""What chunks side by side, the weight-stationary dataflow and a swap in WU save on the ready networks."""
+"""What chunks side by side and the weight-stationary dataflow save on the ready networks, product by product."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from gossamer.bench_hardware import synthesised_area
 from gossamer.bench_record import Measurement
-from gossamer.bench_swap import most_saved
 
 if TYPE_CHECKING:
     from gossamer_models.architecture import Architecture
@@ -24,7 +23,7 @@ _ARCHITECTURE: Final = "vcu1525-32x32"
 def dataflows() -> Iterator[Measurement]:
     """Simulate one training iteration, BDWP 2:8, with chunks one by one and side by side, then with both dataflows.
 
-    And synthesise what chunks side by side change, and bound what swapping i and j of WU could save.
+    And synthesise what chunks side by side change.
     """
     from gossamer_models.architecture import load_architecture
     from gossamer_models.network import load_network
@@ -47,8 +46,6 @@ def dataflows() -> Iterator[Measurement]:
             f"{found.stationary / found.beside - 1:+.2%}",
             "1% to build it",
         )
-        swapped = most_saved(load_network(name), batch, built)
-        yield Measurement(f"i and j of WU swapped, at most, {run}", f"{swapped / found.beside:.2%}", "1% to build it")
 
 
 def _chunk_area(machine: "Architecture") -> Iterator[Measurement]:
