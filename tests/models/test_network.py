@@ -32,6 +32,7 @@ def test_ready_networks_are_there() -> None:
 
 # Published: torchvision's model table (ResNet-18: 11,689,512 and 1.81 G; ResNet-50: 25,557,032 and 4.09 G). The others
 # follow by hand: ResNet-18/64 = ResNet-18 - (9408 - 1728) stem - 513000 + 102600 head; digits by summing their layers.
+# He et al. (CVPR 2016, table 6) give 0.27 M for ResNet-20, whose shortcuts have none: ours have two projections more.
 @pytest.mark.parametrize(
     ("name", "parameters", "macs"),
     [
@@ -39,6 +40,7 @@ def test_ready_networks_are_there() -> None:
         ("resnet50-224", 25_557_032, 4_089_184_256),
         ("resnet18-64", 11_689_512 - (9_408 - 1_728) - 513_000 + 102_600, 2_221_772_800),
         ("resnet9-32", 6_573_120, 379_261_952),
+        ("resnet20-32", 269_722 + 512 + 2048 + 2 * (32 + 64), 40_813_184),
         ("digits-mlp", 64 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10, 64 * 64 + 64 * 32 + 32 * 10),
         ("digits-cnn", 72 + 16 + 576 + 16 + 1152 + 32 + 170, 64 * 72 + 64 * 576 + 16 * 1152 + 160),
         (
