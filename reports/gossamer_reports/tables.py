@@ -122,7 +122,7 @@ def layer_table(result: Result, rows: int = TOP_ROWS) -> Table:
             layer["name"],
             f"{layer['stage']} + bp" if layer["beside"] else layer["stage"],
             layer["sparsity"],
-            layer["dataflow"].removeprefix("os ").removesuffix(", applied on load"),
+            layer["dataflow"].removeprefix("os ").removesuffix(", applied on load").removesuffix(", patches"),
             f"{layer['cycles'] / 1e6:,.2f}",
             f"{layer['utilization']:.1%}" if layer["macs"] else "-",
             _times(layer["speedup"]),
