@@ -41,7 +41,10 @@ def test_every_product_has_the_schedule_that_the_objective_chose() -> None:
 def test_stages_without_a_product_have_no_schedule() -> None:
     for row in simulated()["layers"]:
         assert bool(row["schedules"]) == (row["dataflow"] != "-"), row
-        names = {f"os {schedule['sizes']['li']}x{schedule['sizes']['lj']}" for schedule in row["schedules"]}
+        sizes = [schedule["sizes"] for schedule in row["schedules"]]
+        names = {f"os {each['li']}x{each['lj']}" for each in sizes} | {
+            "patches" for each in sizes if each.get("patches")
+        }
         assert names == set(row["dataflow"].split(", ")) - {"-", "applied on load"}
 
 
