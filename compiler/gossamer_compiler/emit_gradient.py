@@ -12,7 +12,7 @@ from gossamer_compiler.emit_vector import Pass, companion_copies, companion_tile
 from gossamer_compiler.found import SETS
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_parts import Part, cut_loops, whole_loops
-from gossamer_compiler.gradient_sources import load_sources
+from gossamer_compiler.gradient_sources import load_sources, unit_dims, word_dims
 from gossamer_compiler.gradient_tiles import (
     BLOCK_BYTES,
     GradientMapping,
@@ -199,7 +199,7 @@ class _Emitter:
         """Gradient of the output as entries: dense ones, whose index is the sample in its word, or those kept."""
         gradient, sampled = self.gemm.gradient, self.gemm.sampled
         if sampled is None:
-            blocks = self._blocks(gradient.slab_bytes, BLOCK * self.mapping.lj * self.array.columns * 2)
+            blocks = word_dims(self.word_blocks, gradient.slab_bytes, BLOCK * self.mapping.lj * self.array.columns * 2)
             dims, low, high = indexed(self._gradient_dims(BLOCK, 2), self._entry_dim(BLOCK, 2), blocks)
             load = self._load_entries(Buffer.B, Format.FP16, gradient.address, dims, BLOCK, (j_level, b_level, y_level))
             load = dataclasses.replace(load, index_dim=low, index_high=high)
@@ -257,23 +257,11 @@ class _Emitter:
         pixel = gradient.channel_blocks * block
         return [
             *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=1, unit=BLOCK),
-            *self._units(self.unit.outputs // BLOCK, block, mapping.batch_words * image),
+            *unit_dims(mapping.units, self.unit.outputs // BLOCK, block, mapping.batch_words * image),
             *plain(gradient.width, pixel, word),
             *plain(mapping.rows, gradient.width * pixel, gradient.width * word),
             *plain(mapping.batch_words, slabs * gradient.pixels * pixel, image, 2, slabs),
         ]
-
-    def _units(self, blocks: int, block_bytes: int, buf_stride: int) -> list[Dim]:
-        """The step from one unit of an instruction to the next, on the axis of channel blocks."""
-        if self.mapping.units == 1:
-            return []
-        return plain(self.mapping.units, blocks * block_bytes, buf_stride, 1, blocks)
-
-    def _blocks(self, slab_bytes: int, buf_stride: int) -> list[Dim]:
-        """The step from one block of a word's samples to the next, if there are several."""
-        if self.word_blocks == 1:
-            return []
-        return plain(self.word_blocks, slab_bytes, buf_stride, 2, 1)
 
     def gemm_instruction(self, b_level: int, y_level: int) -> Gemm:
         """One cut of the reduction over all taps and the block's channels."""

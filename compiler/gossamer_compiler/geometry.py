@@ -78,6 +78,12 @@ class Taps:
         outputs = -(-self.outputs // strips)
         return replace(self, outputs=outputs, origin=self.origin - self.low, size=self.extent(outputs))
 
+    @property
+    def reaching(self) -> int:
+        """Outputs from which any tap reaches a real source position."""
+        begins = [self.low + self.step * output for output in range(self.outputs)]
+        return sum(begin < self.size and begin + self.count > 0 for begin in begins)
+
     def valid_pairs(self) -> int:
         """Pairs (output, tap) whose source position is real."""
         total = 0
@@ -218,9 +224,7 @@ class GradientGemm:
     def patched(self) -> "GradientGemm":
         """The same of explicit patches: an input of the output's size, whose channels are [kh][kw][c_in]."""
         channels = self.window.taps * self.source.channel_blocks * BLOCK
-        source = replace(
-            self.source, channels=channels, height=self.gradient.height, width=self.gradient.width
-        )  # fmt: skip
+        source = replace(self.source, channels=channels, height=self.gradient.height, width=self.gradient.width)
         return replace(self, source=source, window=PIXEL)
 
     def macs(self) -> int:

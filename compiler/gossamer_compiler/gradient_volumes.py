@@ -21,6 +21,7 @@ from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Dataflow, Gemm
+from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.dma import LOAD_START_CYCLES
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
@@ -36,7 +37,7 @@ class Volumes:
     Members
     -------
     loads : per instruction.
-    patches : 1 where so many of them gather patches that their starts count, else 0.
+    patches : 1 where they gather patches, else 0.
     words : of operand A per row bank and instruction.
     entries : of operand B per column bank and instruction.
     results : per column bank and instruction.
@@ -100,20 +101,25 @@ def cost_of(
     ----------
     burdens : passes that run beside it, each beside its share.
     """
-    array, instances, bus = architecture.array, volumes.instances, architecture.memory.bytes_per_cycle
-    entry_bytes = array.columns * gemm.entry_bytes
-    loaded = instances * (volumes.words * (array.rows * gemm.word * 2) + volumes.entries * entry_bytes)
-    transferred = loaded // bus
+    array, memory, instances = architecture.array, architecture.memory, volumes.instances
+    words = instances * volumes.words * (array.rows * gemm.word * 2)
+    entries = instances * volumes.entries * array.columns
+    transferred = (words + entries * gemm.entry_bytes) // memory.bytes_per_cycle
     compute = volumes.compute + instances * volumes.overhead
-    begun = instances * volumes.loads * (LOAD_START_CYCLES + architecture.memory.latency_cycles)
+    begun = instances * volumes.loads * (LOAD_START_CYCLES + memory.latency_cycles)
+    # Elsewhere the array takes longer than loads: with patches their starts count, and entries, which come as pieces
+    # of eight columns.
+    pieces = entries * (1 if gemm.sampled is None else 2) // (BLOCK * memory.ports)
+    transferred = largest(transferred, volumes.patches * (words // memory.bytes_per_cycle + pieces))
+    started = volumes.patches * begun
     if burdens:
         slowest = _slowest(compute, transferred, begun, instances, burdens)
     else:
-        slowest = largest(compute, transferred + volumes.patches * begun)
+        slowest = largest(compute, transferred + started)
     results = volumes.kept * volumes.results * array.columns
     drained = results // drained_elements(architecture.vector.lanes, array.columns)
-    stored = results * 4 // bus
-    return slowest + transferred // instances + drained + stored, instances
+    stored = results * 4 // memory.bytes_per_cycle
+    return slowest + (transferred + started) // instances + drained + stored, instances
 
 
 def _slowest(compute: int, transferred: int, begun: int, instances: int, burdens: Sequence[Burden]) -> int:

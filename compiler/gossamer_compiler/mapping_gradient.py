@@ -243,7 +243,7 @@ def _gradient_families(gemm: GradientGemm, architecture: Architecture) -> Iterat
     A family has its interleave in common; all else is arrays with one element per schedule.
     """
     yield from _families(gemm, architecture.array, patches=False)
-    if patchable(gemm, architecture.array):
+    if patchable(gemm, architecture):
         yield from _families(gemm.patched(), architecture.array, patches=True)
 
 

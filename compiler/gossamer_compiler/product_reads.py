@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
-
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, loops_of
 from gossamer_compiler.emit_turned import Halves
@@ -149,7 +147,7 @@ def gradient_reads(gemm: GradientGemm, mapping: GradientMapping, array: Array) -
     loaded, real = _output_channels(gemm, unit, cut)
     entries = gradient.batch_blocks * gemm.block_entries
     kept = (gradient.batch_words - 1) * gemm.entries + gemm.last_entries
-    pixels = _reaching(y) * _reaching(x)
+    pixels = y.reaching * x.reaching
     entry = gemm.entry_bytes * i_loops
     place = gradient.address if gemm.sampled is None else gemm.sampled.tensor.address
     return [
@@ -159,13 +157,6 @@ def gradient_reads(gemm: GradientGemm, mapping: GradientMapping, array: Array) -
             entry * kept * gradient.channels * pixels, gemm.entry_bytes * kept * gradient.channels * pixels,
         ),
     ]  # fmt: skip
-
-
-@lru_cache(maxsize=1 << 10)
-def _reaching(taps: Taps) -> int:
-    """Outputs from which any tap reaches a position."""
-    begins = taps.low + taps.step * np.arange(taps.outputs)
-    return int(((begins < taps.size) & (begins + taps.count > 0)).sum())
 
 
 @lru_cache(maxsize=1 << 10)

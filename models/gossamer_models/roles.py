@@ -20,7 +20,7 @@ class Case(Enum):
     CHANNELS = "FF, BP of convolution and linear"
     TURNED = "BP of convolution and linear, gradient as operand B"
     GRADIENT = "WU"
-    TAPS = "WU, c_in divides R"
+    TAPS = "WU of a window, c_in < R"
     STRIPS = "FF, BP of convolution, batch < R a power of two"
     PATCHES = "first layer, c_in < group"
     GROUPS = "groups of whole words"

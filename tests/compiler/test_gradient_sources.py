@@ -44,7 +44,7 @@ def test_every_place_is_written_once(kernel: int, stride: int, padding: int, cha
     gradient = allocate(memory, "gradient", batch, 8, height, width)
     window = Window((kernel, kernel), (stride, stride), (padding, padding))
     gemm = GradientGemm(source, gradient, source.tensor, window)
-    assert patchable(gemm, array)
+    assert patchable(gemm, MACHINE)
     held, taps = source.channel_blocks * 8, list(itertools.product(range(kernel), repeat=2))
     blocks = -(-len(taps) * held // array.rows)
     mapping = GradientMapping(1, 4, False, blocks, 1, 1, gradient.batch_words, height, patches=True)

@@ -1,21 +1,54 @@
 """WU whose taps have rows of their own: the bits of naive sums, from patches that loads gather tap by tap."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gossamer_compiler import mapping_gradient
-from gossamer_compiler.training import compile_training
+from gossamer_compiler.activations import Activation
+from gossamer_compiler.geometry import GradientGemm, Window
+from gossamer_compiler.gradient_sources import patchable
+from gossamer_compiler.gradient_tiles import GradientMapping
+from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models import host
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.golden.executor import run
+from gossamer_models.loss_scale import LossScale
 from gossamer_models.methods import METHODS
+from gossamer_models.program import Program, Tensor
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
 from tests.system.test_training_bits import check_weights
 from tests.system.training_cases import Case, convolution, network, run_step
 
 WIDE = load_architecture("vcu1525-32x32")
+NOWHERE = Tensor("", 0, 0, "blocks", ())
 SEED = 5
+
+
+def forget() -> None:
+    """Let no search remember what an earlier one found."""
+    for known in (mapping_gradient._searched, mapping_gradient._searched_actions, mapping_gradient._best_gradient):
+        known.cache_clear()
+
+
+@contextmanager
+def leaving(wanted: bool) -> Iterator[None]:
+    """Leave schedules with patches, or those without, in the search of what has both."""
+    families = mapping_gradient._gradient_families
+
+    def some(gemm: GradientGemm, architecture: Architecture) -> list[GradientMapping]:
+        found = list(families(gemm, architecture))
+        return [family for family in found if family.patches == wanted] or found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapping_gradient, "_gradient_families", some)
+        forget()
+        yield
+    forget()
 
 
 def step(
@@ -49,7 +82,8 @@ def step(
 def test_bits(
     kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], batch: int, name: str
 ) -> None:
-    case, dataflow = step(kernel, stride, padding, c_in, c_out, image, batch, name)
+    with leaving(True):
+        case, dataflow = step(kernel, stride, padding, c_in, c_out, image, batch, name)
     assert dataflow.endswith("patches")
     x, dy = host.read(case.program, "stem"), host.read(case.program, "conv.grad")
     check_weights(case, case.network.layers[1], x, dy)
@@ -58,7 +92,8 @@ def test_bits(
 def test_pruned_gradients_have_the_same_bits() -> None:
     """A machine of eight rows has no use for patches, and its order of sums is the same."""
     given = (3, 1, 1, 8, 16, (6, 6), 24)
-    (wide, dataflow), (narrow, other) = (step(*given, name, "bdwp-mvue") for name in ("vcu1525-32x32", "small-8x8"))
+    with leaving(True):
+        (wide, dataflow), (narrow, other) = (step(*given, name, "bdwp-mvue") for name in ("vcu1525-32x32", "small-8x8"))
     assert dataflow.endswith("patches")
     assert not other.endswith("patches")
     ours, theirs = (host.read(case.program, "conv.gradient") for case in (wide, narrow))
@@ -67,20 +102,63 @@ def test_pruned_gradients_have_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("c_in", [8, 16])
-def test_rows_that_stood_idle_save_cycles(c_in: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_stood_idle_save_cycles(c_in: int) -> None:
     net = convolution(3, 1, 1, c_in, 32, (16, 16), 1)
 
     def cycles() -> int:
-        mapping_gradient._searched.cache_clear()
-        mapping_gradient._best_gradient.cache_clear()
         program = compile_training(net, 64, METHODS["dense"], None, WIDE)
         stages = zip(program.stages, simulate(program, WIDE).stages, strict=True)
         return next(found.cycles for stage, found in stages if (stage.layer, stage.stage) == ("conv", "wu"))
 
-    patches = cycles()
-    with monkeypatch.context() as patch:
-        patch.setattr(mapping_gradient, "patchable", lambda *_: False)
+    with leaving(False):
         taps = cycles()
-    assert cycles() == patches
     # Of nine blocks of rows three or five are left.
-    assert patches < 0.8 * taps
+    assert cycles() < 0.8 * taps
+
+
+def test_a_gradient_that_is_not_finite_ends_a_step_alike() -> None:
+    """Of zeros beyond an edge an infinite one makes NaN: gradients are others, and the step is left out as ever."""
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": 8, "kernel": 1},
+        {"name": "conv", "type": "conv2d", "out_channels": 8, "kernel": 3, "padding": 1},
+        {"name": "end", "type": "boundary"},
+    ]
+    net, hyperparameters = network("infinite", 9, (4, 4), 8, layers), Hyperparameters(loss_scale=LossScale())
+
+    def left(patches: bool) -> tuple[Program, dict[str, bytes]]:
+        with leaving(patches):
+            program = compile_training(net, 8, METHODS["dense"], None, WIDE, hyperparameters=hyperparameters)
+        dataflow = next(stage.dataflow for stage in program.stages if (stage.layer, stage.stage) == ("conv", "wu"))
+        assert dataflow.endswith("patches") == patches
+        program.memory.fill()
+        rng = np.random.default_rng(SEED)
+        host.write_input(program, net, rng.standard_normal((8, 9, 4, 4)).astype(np.float16))
+        host.write_parameters(program, net, 8, SEED)
+        gradient = rng.standard_normal((8, 8, 4, 4)).astype(np.float16)
+        gradient[0, 0, 0, 0] = np.inf
+        host.write(program, "conv.grad", gradient)
+        image: Any = program.memory.data
+        before = image.copy()
+        run(program, WIDE)
+        held = {
+            name: (image[tensor.address : tensor.address + tensor.size_bytes], tensor.address)
+            for name, tensor in program.memory.tensors.items()
+            if name.endswith((".weight", ".momentum"))
+        }
+        assert len(held) >= 4
+        for data, address in held.values():
+            assert np.array_equal(data, before[address : address + len(data)])
+        return program, {name: data.tobytes() for name, (data, _) in held.items()}
+
+    (ours, after), (theirs, expected) = left(True), left(False)
+    assert after == expected
+    found, other = (host.read(program, "conv.gradient") for program in (ours, theirs))
+    assert np.isnan(found).sum() > np.isnan(other).sum()
+    assert not np.isfinite(other).all()
+
+
+@pytest.mark.parametrize(("padding", "offered"), [(1, True), (2, False)])
+def test_outputs_that_see_no_pixel_keep_taps_apart(padding: int, offered: bool) -> None:
+    source, gradient = Activation(NOWHERE, 8, 8, 4, 4), Activation(NOWHERE, 8, 8, 3 + 2 * padding, 3 + 2 * padding)
+    gemm = GradientGemm(source, gradient, NOWHERE, Window((2, 2), (1, 1), (padding, padding)))
+    assert patchable(gemm, WIDE) == offered
