@@ -1,54 +1,29 @@
 """WU whose taps have rows of their own: the bits of naive sums, from patches that loads gather tap by tap."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gossamer_compiler import mapping_gradient
 from gossamer_compiler.activations import Activation
 from gossamer_compiler.geometry import GradientGemm, Window
 from gossamer_compiler.gradient_sources import patchable
-from gossamer_compiler.gradient_tiles import GradientMapping
 from gossamer_compiler.training import Hyperparameters, compile_training
 from gossamer_models import host
-from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.executor import run
 from gossamer_models.loss_scale import LossScale
 from gossamer_models.methods import METHODS
 from gossamer_models.program import Program, Tensor
 from gossamer_models.sparsity import Pattern
 from gossamer_sim.executor import simulate
+from tests.system.patches import leaving
 from tests.system.test_training_bits import check_weights
 from tests.system.training_cases import Case, convolution, network, run_step
 
 WIDE = load_architecture("vcu1525-32x32")
 NOWHERE = Tensor("", 0, 0, "blocks", ())
 SEED = 5
-
-
-def forget() -> None:
-    """Let no search remember what an earlier one found."""
-    for known in (mapping_gradient._searched, mapping_gradient._searched_actions, mapping_gradient._best_gradient):
-        known.cache_clear()
-
-
-@contextmanager
-def leaving(wanted: bool) -> Iterator[None]:
-    """Leave schedules with patches, or those without, in the search of what has both."""
-    families = mapping_gradient._gradient_families
-
-    def some(gemm: GradientGemm, architecture: Architecture) -> list[GradientMapping]:
-        found = list(families(gemm, architecture))
-        return [family for family in found if family.patches == wanted] or found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mapping_gradient, "_gradient_families", some)
-        forget()
-        yield
-    forget()
 
 
 def step(
@@ -82,7 +57,7 @@ def step(
 def test_bits(
     kernel: int, stride: int, padding: int, c_in: int, c_out: int, image: tuple[int, int], batch: int, name: str
 ) -> None:
-    with leaving(True):
+    with leaving(patches=True):
         case, dataflow = step(kernel, stride, padding, c_in, c_out, image, batch, name)
     assert dataflow.endswith("patches")
     x, dy = host.read(case.program, "stem"), host.read(case.program, "conv.grad")
@@ -92,7 +67,7 @@ def test_bits(
 def test_pruned_gradients_have_the_same_bits() -> None:
     """A machine of eight rows has no use for patches, and its order of sums is the same."""
     given = (3, 1, 1, 8, 16, (6, 6), 24)
-    with leaving(True):
+    with leaving(patches=True):
         (wide, dataflow), (narrow, other) = (step(*given, name, "bdwp-mvue") for name in ("vcu1525-32x32", "small-8x8"))
     assert dataflow.endswith("patches")
     assert not other.endswith("patches")
@@ -110,7 +85,7 @@ def test_rows_that_stood_idle_save_cycles(c_in: int) -> None:
         stages = zip(program.stages, simulate(program, WIDE).stages, strict=True)
         return next(found.cycles for stage, found in stages if (stage.layer, stage.stage) == ("conv", "wu"))
 
-    with leaving(False):
+    with leaving(patches=False):
         taps = cycles()
     # Of nine blocks of rows three or five are left.
     assert cycles() < 0.8 * taps
@@ -125,8 +100,8 @@ def test_a_gradient_that_is_not_finite_ends_a_step_alike() -> None:
     ]
     net, hyperparameters = network("infinite", 9, (4, 4), 8, layers), Hyperparameters(loss_scale=LossScale())
 
-    def left(patches: bool) -> tuple[Program, dict[str, bytes]]:
-        with leaving(patches):
+    def left(*, patches: bool) -> tuple[Program, dict[str, bytes]]:
+        with leaving(patches=patches):
             program = compile_training(net, 8, METHODS["dense"], None, WIDE, hyperparameters=hyperparameters)
         dataflow = next(stage.dataflow for stage in program.stages if (stage.layer, stage.stage) == ("conv", "wu"))
         assert dataflow.endswith("patches") == patches
@@ -150,7 +125,7 @@ def test_a_gradient_that_is_not_finite_ends_a_step_alike() -> None:
             assert np.array_equal(data, before[address : address + len(data)])
         return program, {name: data.tobytes() for name, (data, _) in held.items()}
 
-    (ours, after), (theirs, expected) = left(True), left(False)
+    (ours, after), (theirs, expected) = left(patches=True), left(patches=False)
     assert after == expected
     found, other = (host.read(program, "conv.gradient") for program in (ours, theirs))
     assert np.isnan(found).sum() > np.isnan(other).sum()

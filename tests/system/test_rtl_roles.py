@@ -25,6 +25,7 @@ from gossamer_models.layouts import blocks_of
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.roles import Case
 from gossamer_models.sparsity import Pattern
+from tests.system.patches import leaving
 from tests.system.rtl_programs import alternating, disagreements
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import convolution, run_step
@@ -56,7 +57,8 @@ def convolutional(
     image = tuple(rng.randint(kernel - 2 * padding, 4) for _ in range(2))
     net = convolution(kernel, stride, padding, c_in, c_out, (image[0], image[1]), groups, stem=stem)
     batch, seed = rng.choice(batches), rng.randrange(1 << 16)
-    case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), TALL if tall else MACHINE, seed)
+    with leaving(patches=tall):
+        case = run_step(net, batch, method, Pattern.parse(rng.choice(PATTERNS)), TALL if tall else MACHINE, seed)
     assert_step(case)
     return case.program
 
