@@ -7,14 +7,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+import psutil
+
 from gossamer.bench_record import Measurement
 
-__all__ = ["Usage", "call_times", "calls", "costs", "inference", "speedups", "usage"]
+__all__ = ["Usage", "call_times", "calls", "costs", "inference", "peak_bytes", "speedups", "usage"]
 
 _RUNS: Final = 3
 _CALLED: Final = "workloads/resnet50-224-bdwp.yaml"
@@ -50,17 +53,14 @@ architecture: {architecture}
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process and those it started took: wall and processor time, and the most memory one of them held."""
+    """What a process and those it started took."""
 
     wall_seconds: float
     cpu_seconds: float
-    peak_bytes: int
 
 
 def usage(command: Sequence[str | Path]) -> Usage:
     """Run a command, its output discarded.
-
-    The kernel counts what the caller holds at that time as the command's least peak.
 
     Raises
     ------
@@ -72,9 +72,34 @@ def usage(command: Sequence[str | Path]) -> Usage:
     _, status, resources = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed with exit code {process.returncode}")
-    return Usage(wall, resources.ru_utime + resources.ru_stime, resources.ru_maxrss * 1024)
+    _require_success(command, process.returncode)
+    return Usage(wall, resources.ru_utime + resources.ru_stime)
+
+
+def peak_bytes(command: Sequence[str | Path]) -> int:
+    """Run a command, its output discarded; return the most memory that it and those it started held together.
+
+    Memory that they share counts once. It is looked at every 10 ms.
+
+    Raises
+    ------
+    RuntimeError
+        The command failed.
+    """
+    peak = 0
+    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_installed()) as process:
+        while process.poll() is None:
+            with suppress(psutil.Error):  # one of them has just ended
+                family = [process, *process.children(recursive=True)]
+                peak = max(peak, sum(each.memory_full_info().pss for each in family))
+            time.sleep(0.01)
+    _require_success(command, process.returncode)
+    return peak
+
+
+def _require_success(command: Sequence[str | Path], code: int) -> None:
+    if code:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed with exit code {code}")
 
 
 def _installed() -> dict[str, str]:
@@ -83,7 +108,7 @@ def _installed() -> dict[str, str]:
 
 
 def costs() -> Iterator[Measurement]:
-    """Measure the command in processes of its own; the first thing to do, while this process is still small.
+    """Measure the command in processes of its own.
 
     Raises
     ------
@@ -94,13 +119,11 @@ def costs() -> Iterator[Measurement]:
         command = [sys.executable, "-m", "gossamer", "simulate", workload]
         with tempfile.TemporaryDirectory() as out:
             runs = [usage([*command, "--out", out]) for _ in range(_RUNS)]
-            alone = usage([*command, "--out", out, "--no-plots"])
+            peak = peak_bytes([*command, "--out", out])
         wall, cpu = (median(getattr(run, name) for run in runs) for name in ("wall_seconds", "cpu_seconds"))
-        # The largest of a command's processes is the one that draws; the other takes no more than without it.
-        peak = alone.peak_bytes + max(run.peak_bytes for run in runs)
         yield Measurement(
             f"time and memory of a simulation, {Path(workload).stem}: both runs, plots and trace, median of {_RUNS}",
-            f"{wall:.1f} s wall, {cpu:.1f} s CPU, {peak / 1e6:.0f} MB peak of two processes",
+            f"{wall:.1f} s wall, {cpu:.1f} s CPU, {peak / 1e6:.0f} MB peak of its processes",
             target,
             f"gossamer simulate {workload}",
         )

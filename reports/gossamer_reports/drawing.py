@@ -7,9 +7,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, TYPE_CHECKING, Final, Self, cast
+
+if TYPE_CHECKING:
+    from gossamer_reports.result import Result
 
 __all__ = ["Artist"]
+
+_COPIES: Final = sys.platform == "linux"
+"""Whether a process that has loaded Matplotlib may be copied: other systems' libraries do not all bear that."""
 
 
 class Artist:
@@ -56,21 +62,39 @@ class Artist:
             raise OSError(said.strip().rpartition("\n")[2] or "the process that draws has ended")
 
 
-def _serve() -> int:
+def _serve() -> None:
     """Draw what standard input asks for; nothing if it ends before."""
     _get_ready()
     line = sys.stdin.readline()
     if not line:
-        return 0
+        return
+    from multiprocessing import get_context
+
+    from gossamer_reports.plots import FIGURES
+
+    path = Path(json.loads(line))
+    result = json.loads(path.read_text(encoding="utf-8"))
+    first, *others = [(name,) for name in FIGURES] if _COPIES else [tuple(FIGURES)]
+    copies = [get_context("fork").Process(target=_draw, args=(result, path.parent, names)) for names in others]
+    for copy in copies:
+        copy.start()
+    try:
+        _draw(result, path.parent, first)
+    finally:
+        for copy in copies:
+            copy.join()
+    if any(copy.exitcode for copy in copies):
+        sys.exit(1)
+
+
+def _draw(result: "Result", directory: Path, names: tuple[str, ...]) -> None:
+    """Draw some figures; a file that cannot be written ends the process with one line."""
     from gossamer_reports.plots import save_plots
 
-    result = Path(json.loads(line))
     try:
-        save_plots(json.loads(result.read_text(encoding="utf-8")), result.parent)
+        save_plots(result, directory, names)
     except OSError as error:
-        sys.stderr.write(f"{error.strerror or error}\n")
-        return 1
-    return 0
+        sys.exit(error.strerror or str(error))
 
 
 def _get_ready() -> None:
@@ -87,4 +111,4 @@ def _get_ready() -> None:
 
 if __name__ == "__main__":
     gc.disable()  # it draws once, and keeps nearly all that it makes until then
-    sys.exit(_serve())
+    _serve()
