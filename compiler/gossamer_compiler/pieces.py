@@ -8,17 +8,46 @@ bytes, one instruction, a piece per cycle as before.
 import dataclasses
 from collections.abc import Sequence
 from math import gcd
-from typing import TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from gossamer_models.architecture import Memory
+from gossamer_models.copies import copied
 from gossamer_models.errors import UnsupportedError
-from gossamer_models.isa.instructions import MAX_DIMS, Dim, Format, Load, Store
+from gossamer_models.isa.instructions import MAX_DIMS, Dim, Format, Instruction, Load, Store
 from gossamer_models.isa.loops import field_number
+from gossamer_models.isa.tokens import Buffer
+from gossamer_models.placement import Placed
+from gossamer_models.program import StageProgram
 from gossamer_models.timing.dma import misaligned
 
-__all__ = ["whole_pieces"]
+__all__ = ["in_whole_pieces", "whole_pieces"]
 
 _Transfer = TypeVar("_Transfer", bound=Load | Store)
+_STREAMED: Final = frozenset({Buffer.VIN, Buffer.VOUT, Buffer.PRM})
+
+
+def in_whole_pieces(stage: StageProgram, memory: Memory) -> StageProgram:
+    """A stage whose vectors all move in whole pieces, as :func:`whole_pieces` gives them.
+
+    A vector of fp32 begins at a block of channels, or of samples, which a data word may be wider than. Stages of a book
+    are made so before they are placed.
+
+    Raises
+    ------
+    UnsupportedError
+        No order of some transfer's dimensions does.
+    """
+    if memory.ports > 1 or isinstance(stage.instructions, Placed):
+        return stage
+    instructions = tuple(whole_pieces(each, memory) if _is_streamed(each) else each for each in stage.instructions)
+    return copied(stage, instructions=instructions)
+
+
+def _is_streamed(instruction: Instruction) -> TypeGuard[Load | Store]:
+    """Whether it moves what the vector engine computes with, in the order of DRAM."""
+    if not isinstance(instruction, Load | Store) or instruction.buffer not in _STREAMED:
+        return False
+    return isinstance(instruction, Store) or not instruction.transpose
 
 
 def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
@@ -44,7 +73,7 @@ def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
         if len(cut.dims) <= MAX_DIMS and not _misaligned(cut, width_bytes):
             return cut
         atom_bytes //= 2
-    raise UnsupportedError("a transfer of compressed operands that begins inside a data word", "a narrower memory port")
+    raise UnsupportedError("a transfer that begins inside a data word", "a narrower memory port")
 
 
 def _misaligned(store: Load | Store, width_bytes: int) -> bool:

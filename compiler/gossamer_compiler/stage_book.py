@@ -17,13 +17,12 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from gossamer_compiler import emit_tiles
-from gossamer_compiler.pieces import whole_pieces
+from gossamer_compiler.pieces import in_whole_pieces
 from gossamer_compiler.reads import Read
 from gossamer_compiler.statistics import Normalisation
 from gossamer_models.architecture import Architecture
 from gossamer_models.copies import copied
 from gossamer_models.isa.instructions import Instruction, Load, Store
-from gossamer_models.isa.tokens import Buffer
 from gossamer_models.placement import (
     MAX_OPERAND_BYTES,
     MAX_OPERANDS,
@@ -76,15 +75,7 @@ class StageBook:
         return copied(known[0], layer=layer, stage=stage, beside=beside, instructions=placed)
 
     def _emitted(self, work: Work, layer: str) -> StageProgram:
-        """What a work emits; vectors in PRM begin at blocks of channels, which a data word may be wider than."""
-        made, memory = work.emit(self._architecture, layer), self._architecture.memory
-        if memory.ports > 1:
-            return made
-        instructions = tuple(
-            whole_pieces(each, memory) if isinstance(each, Load | Store) and each.buffer == Buffer.PRM else each
-            for each in made.instructions
-        )
-        return copied(made, instructions=instructions)
+        return in_whole_pieces(work.emit(self._architecture, layer), self._architecture.memory)
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from gossamer_compiler.multiply import MultiplyLayer
 from gossamer_compiler.normalise import ChainLayer, beside
 from gossamer_compiler.objective import CYCLES, Objective
 from gossamer_compiler.optimizer import Hyperparameters, Optimizer
+from gossamer_compiler.pieces import in_whole_pieces
 from gossamer_compiler.pruned_gradients import PrunedGradients, read_by_passes, require_words
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Given, Scheduler
@@ -94,7 +95,8 @@ def compile_training(
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
     try:
-        stages = stored(compiler.compile(rule, prepare=prepare), architecture)
+        found = compiler.compile(rule, prepare=prepare)
+        stages = stored((in_whole_pieces(stage, architecture.memory) for stage in found), architecture)
     except LayerRangeError as error:
         if batch == 1:
             raise error.whatever_the_batch(network) from error

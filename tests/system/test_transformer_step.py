@@ -124,11 +124,12 @@ def _check_learnt(case: Case, name: str, kind: str, gradient: NDArray[Any], chec
 VISION = [
     ("wide-4x4", (4, 4), True, 3, "dense"), ("wide-4x4", (6, 6), False, 8, "bdwp"),
     ("small-8x8", (4, 10), True, 11, "bdwp-mvue"), ("vcu1525-32x32", (4, 4), True, 3, "bdwp"),
-    ("wide-4x4-g16", (6, 8), True, 9, "bdwp"),
+    ("wide-4x4-g16", (6, 8), True, 9, "bdwp"), ("vu9p-32x32", (8, 20), True, 8, "bdwp"),
 ]  # fmt: skip
 PARTS = [
     ("wide-4x4", 1, 1, 2), ("wide-4x4", 9, 4, 1), ("small-8x8", 7, 2, 3), ("small-8x8", 40, 2, 2),
     ("vcu1525-32x32", 8, 1, 8), ("wide-4x4-g16", 18, 2, 2), ("vcu1525-32x32-g16", 33, 1, 2),
+    ("vu9p-32x32", 40, 2, 9),
 ]  # fmt: skip
 
 
