@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 MACHINE = load_architecture("wide-4x4")
 SMALL = load_architecture("lean-4x4")
 TALL = SMALL.model_copy(update={"array": SMALL.array.model_copy(update={"rows": 16, "columns": 2})})
-"""Has rows that eight channels leave idle, and little else to build."""
+"""Has rows that eight channels leave idle, one vector lane, and little else to build."""
 PATTERNS = ["1:2", "1:4", "2:4", "1:8", "2:8", "4:8"]
 
 
