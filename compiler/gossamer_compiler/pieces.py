@@ -29,14 +29,14 @@ _STREAMED: Final = frozenset({Buffer.VIN, Buffer.VOUT, Buffer.PRM})
 def in_whole_pieces(stage: StageProgram, memory: Memory) -> StageProgram:
     """A stage whose vectors all move in whole pieces, as :func:`whole_pieces` gives them.
 
-    A vector of fp32 begins at a block of channels, or of samples, which a data word may be wider than. Stages of a book
-    are made so before they are placed.
+    A vector of fp32 begins at a block of channels, or of samples, which a data word may be wider than.
 
     Raises
     ------
     UnsupportedError
-        No order of some transfer's dimensions does.
+        No order of some transfer's dimensions gives whole pieces.
     """
+    # A book's stages were made so before they were placed.
     if memory.ports > 1 or isinstance(stage.instructions, Placed):
         return stage
     instructions = tuple(whole_pieces(each, memory) if _is_streamed(each) else each for each in stage.instructions)
@@ -50,12 +50,12 @@ def _is_streamed(instruction: Instruction) -> TypeGuard[Load | Store]:
     return isinstance(instruction, Store) or not instruction.transpose
 
 
-def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
+def whole_pieces(transfer: _Transfer, memory: Memory) -> _Transfer:
     """The transfer, its dimensions in an order in which every atom lies within a data word or begins at one.
 
     Parameters
     ----------
-    store : or a load, without transposition or index.
+    transfer : without transposition or index.
     memory : rules of alignment exist for one port.
 
     Raises
@@ -64,30 +64,30 @@ def whole_pieces(store: _Transfer, memory: Memory) -> _Transfer:
         No order does.
     """
     width_bytes = memory.port_bits // 8
-    if memory.ports > 1 or not _misaligned(store, width_bytes):
-        return store
-    size_bytes = Format(store.format).bytes
-    atom_bytes = gcd(width_bytes, store.mem_base, store.buf_base, *_moves(store))
+    if memory.ports > 1 or not _misaligned(transfer, width_bytes):
+        return transfer
+    size_bytes = Format(transfer.format).bytes
+    atom_bytes = gcd(width_bytes, transfer.mem_base, transfer.buf_base, *_moves(transfer))
     while atom_bytes >= size_bytes:
-        cut = dataclasses.replace(store, dims=_cut(store.dims, atom_bytes, size_bytes))
+        cut = dataclasses.replace(transfer, dims=_cut(transfer.dims, atom_bytes, size_bytes))
         if len(cut.dims) <= MAX_DIMS and not _misaligned(cut, width_bytes):
             return cut
         atom_bytes //= 2
     raise UnsupportedError("a transfer that begins inside a data word", "a narrower memory port")
 
 
-def _misaligned(store: Load | Store, width_bytes: int) -> bool:
-    """Whether the store is misaligned in the first iteration, or any one step away from it."""
+def _misaligned(transfer: Load | Store, width_bytes: int) -> bool:
+    """Whether the transfer is misaligned in the first iteration, or any one step away from it."""
     return any(
-        misaligned(dataclasses.replace(store, mem_base=store.mem_base + move), width_bytes) is not None
-        for move in (0, *_moves(store))
+        misaligned(dataclasses.replace(transfer, mem_base=transfer.mem_base + move), width_bytes) is not None
+        for move in (0, *_moves(transfer))
     )
 
 
-def _moves(store: Load | Store) -> list[int]:
+def _moves(transfer: Load | Store) -> list[int]:
     """Steps of the address in DRAM."""
-    number = field_number(type(store), "mem_base")
-    return [modifier.value for modifier in store.modifiers if modifier.field == number]
+    number = field_number(type(transfer), "mem_base")
+    return [modifier.value for modifier in transfer.modifiers if modifier.field == number]
 
 
 def _cut(dims: Sequence[Dim], atom_bytes: int, size_bytes: int) -> tuple[Dim, ...]:

@@ -79,7 +79,7 @@ def usage(command: Sequence[str | Path]) -> Usage:
 def peak_bytes(command: Sequence[str | Path]) -> int:
     """Run a command, its output discarded; return the most memory that it and those it started held together.
 
-    Memory that they share counts once. It is looked at every 10 ms.
+    Memory that they share counts once. It is looked at every few milliseconds.
 
     Raises
     ------
@@ -89,10 +89,10 @@ def peak_bytes(command: Sequence[str | Path]) -> int:
     peak = 0
     with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_installed()) as process:
         while process.poll() is None:
-            with suppress(psutil.Error):  # one of them has just ended
+            with suppress(psutil.NoSuchProcess):  # one of them has just ended
                 family = [process, *process.children(recursive=True)]
                 peak = max(peak, sum(each.memory_full_info().pss for each in family))
-            time.sleep(0.01)
+            time.sleep(0.002)
     _require_success(command, process.returncode)
     return peak
 

@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, cast
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from gossamer_reports.result import Result
 
 __all__ = ["Artist"]
@@ -21,8 +24,8 @@ _COPIES: Final = sys.platform == "linux"
 class Artist:
     """A process that draws the plots of one simulation; used in a ``with`` statement.
 
-    It is ready when asked, if the simulation has taken as long as its start (half a second). An error inside the
-    ``with`` ends it.
+    It is ready when asked, if the simulation has taken as long as its start (half a second). On Linux a copy of it then
+    draws one of the figures. An error inside the ``with`` ends both.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class Artist:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._process.kill()
+            self._process.terminate()
         self._process.communicate()
 
     def draw(self, result: Path) -> None:
@@ -68,23 +71,40 @@ def _serve() -> None:
     line = sys.stdin.readline()
     if not line:
         return
-    from multiprocessing import get_context
-
     from gossamer_reports.plots import FIGURES
 
     path = Path(json.loads(line))
     result = json.loads(path.read_text(encoding="utf-8"))
-    first, *others = [(name,) for name in FIGURES] if _COPIES else [tuple(FIGURES)]
-    copies = [get_context("fork").Process(target=_draw, args=(result, path.parent, names)) for names in others]
-    for copy in copies:
-        copy.start()
+    here, *others = [(name,) for name in FIGURES] if _COPIES else [tuple(FIGURES)]
+    copies = []
+    for names in others:
+        try:
+            copies.append(_copy(result, path.parent, names))
+        except OSError:  # no room for another process
+            here += names
+
+    def end(*_: object) -> None:
+        for copy in copies:
+            copy.terminate()
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, end)
     try:
-        _draw(result, path.parent, first)
+        _draw(result, path.parent, here)
     finally:
         for copy in copies:
             copy.join()
     if any(copy.exitcode for copy in copies):
         sys.exit(1)
+
+
+def _copy(result: "Result", directory: Path, names: tuple[str, ...]) -> "BaseProcess":
+    """A copy of this process, which draws some figures."""
+    from multiprocessing import get_context
+
+    copy = get_context("fork").Process(target=_draw, args=(result, directory, names))
+    copy.start()
+    return copy
 
 
 def _draw(result: "Result", directory: Path, names: tuple[str, ...]) -> None:
