@@ -143,8 +143,10 @@ def test_simulation_without_energy_is_documented() -> None:
 def method_study(folder: Path, architecture: str) -> dict[str, Any]:
     """A study of one small network."""
     text = f'network: digits-mlp\nbatch: 8\ntraining: {{method: bdwp, sparsity: "2:8"}}\narchitecture: {architecture}\n'
-    (folder / "digits-mlp.yaml").write_text(text)
-    return sat.study(folder)
+    workloads = folder / architecture  # the study takes every file there is
+    workloads.mkdir()
+    (workloads / "digits-mlp.yaml").write_text(text)
+    return sat.study(workloads)
 
 
 @pytest.mark.parametrize("architecture", ["wide-4x4", "vcu1525-32x32"])
