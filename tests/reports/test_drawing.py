@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gossamer_reports.drawing import Artist
-from gossamer_reports.plots import save_plots
+from gossamer_reports.plots import PLOTS, save_plots
 from gossamer_reports.result import Result, write_json
 
 
@@ -25,6 +25,18 @@ def test_a_plot_that_cannot_be_written_is_said(result: Result, tmp_path: Path) -
         artist.draw(tmp_path / "result.json")
         with pytest.raises(OSError, match="Is a directory"):
             artist.finish()
+
+
+def test_it_draws_alone_where_no_copy_can_be_made(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\ndef fork(): raise BlockingIOError\nos.fork = fork\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    write_json(tmp_path / "result.json", result)
+    with Artist() as artist:
+        artist.draw(tmp_path / "result.json")
+        artist.finish()
+    assert {file.name for file in tmp_path.iterdir()} >= set(PLOTS)
 
 
 def test_nothing_is_drawn_after_an_error(tmp_path: Path) -> None:
