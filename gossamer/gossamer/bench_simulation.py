@@ -89,12 +89,20 @@ def peak_bytes(command: Sequence[str | Path]) -> int:
     peak = 0
     with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_installed()) as process:
         while process.poll() is None:
-            with suppress(psutil.NoSuchProcess):  # one of them has just ended
-                family = [process, *process.children(recursive=True)]
-                peak = max(peak, sum(each.memory_full_info().pss for each in family))
+            family: list[psutil.Process] = [process]
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                family += process.children(recursive=True)
+            peak = max(peak, sum(map(_held_bytes, family)))
             time.sleep(0.002)
     _require_success(command, process.returncode)
     return peak
+
+
+def _held_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.NoSuchProcess:  # it ended after it was listed
+        return 0
 
 
 def _require_success(command: Sequence[str | Path], code: int) -> None:
