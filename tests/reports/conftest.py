@@ -36,7 +36,7 @@ def make_run(layers: int, *, sparse: bool) -> Run:
             )
     _append(stages, timings, "relu", "ff", 0, 0, "dense")
     program = Program("sparse" if sparse else "dense", "wide-4x4", tuple(stages), MemoryImage())
-    status = {engine: "RTL-verified" if engine is Engine.GEMM else "modelled" for engine in Engine if engine}
+    status = {engine: "RTL-verified" if engine is Engine.GEMM else "modelled" for engine in Engine}
     return program, SimResult(program.name, "wide-4x4", "ideal", 100_000_000, tuple(timings), status)
 
 

@@ -60,7 +60,7 @@ def test_rows(comparison: Comparison) -> None:
     assert rows["relu", "ff"].totals.utilization == 0
     assert sum((row.ledger for row in comparison.run.rows), Ledger()) == comparison.run.ledger
     assert comparison.timing_status == {
-        engine.name.lower(): "RTL-verified" if engine is Engine.GEMM else "modelled" for engine in Engine if engine
+        engine.name.lower(): "RTL-verified" if engine is Engine.GEMM else "modelled" for engine in Engine
     }
 
 

@@ -66,7 +66,7 @@ def test_headline(result: Result) -> None:
 def test_notes(result: Result) -> None:
     text = " ".join(simulation_text(result).split())
     assert "net, batch 32, on wide-4x4" in text
-    assert "memory model ideal; timing RTL-verified: gemm; modelled: load, store" in text
+    assert "memory model ideal; timing RTL-verified: gemm; modelled: sequencer, load, store" in text
     assert result["clock"]["note"] in text
     assert result["energy_note"] in text
     assert "as simulated" not in text

@@ -142,14 +142,28 @@ def test_more_ports_never_slow_a_program() -> None:
     assert cycles[0] > cycles[-1]
 
 
+DMA = {Engine.SEQUENCER, Engine.LOAD, Engine.STORE}
+
+
 @pytest.mark.parametrize(
-    ("ports", "memory", "dma"), [(1, "ideal", "RTL-verified"), (1, "ddr4", "modelled"), (2, "ideal", "modelled")]
+    ("section", "changes", "memory", "modelled"),
+    [
+        ("memory", {}, "ideal", set()),
+        ("memory", {}, "scripted", set()),
+        ("memory", {}, "ddr4", DMA),
+        ("memory", {"ports": 2}, "ideal", DMA),
+        ("memory", {"port_bits": 64}, "ideal", DMA),
+        ("array", {"group": 16}, "ideal", {Engine.LOAD, Engine.STORE, Engine.PRUNE, Engine.VECTOR}),
+        ("array", {"dataflows": ("os", "ws")}, "ideal", set()),
+        ("vector", {"lanes": 6}, "ideal", {Engine.VECTOR}),
+        ("vector", {"lanes": 128}, "ideal", {Engine.VECTOR}),
+        ("buffers", {"vector_in_bytes": 1 << 30}, "ideal", set(Engine) - {Engine.SEQUENCER}),
+    ],
 )
-def test_timing_status(ports: int, memory: str, dma: str) -> None:
-    architecture = ARCHITECTURE.model_copy(update={"memory": ARCHITECTURE.memory.model_copy(update={"ports": ports})})
-    status = dict(simulate(program(), architecture, memory=memory).timing_status)
-    assert {status.pop(engine) for engine in (Engine.LOAD, Engine.STORE)} == {dma}
-    assert status == dict.fromkeys((Engine.GEMM, Engine.PRUNE, Engine.VECTOR), "RTL-verified")
+def test_timing_status(section: str, changes: dict[str, object], memory: str, modelled: set[Engine]) -> None:
+    part = getattr(ARCHITECTURE, section).model_copy(update=changes)
+    status = simulate(program(), ARCHITECTURE.model_copy(update={section: part}), memory=memory).timing_status
+    assert status == {engine: "modelled" if engine in modelled else "RTL-verified" for engine in Engine}
 
 
 def test_unbiased_pruning_is_modelled() -> None:

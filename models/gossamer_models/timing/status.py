@@ -5,6 +5,7 @@ from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Engine
 from gossamer_models.program import Program
+from gossamer_models.rtl_limits import RtlGap
 
 __all__ = ["HDL_MEMORIES", "MODELLED", "RTL_VERIFIED", "require_in_rtl", "rtl_lacks", "timing_status"]
 
@@ -12,6 +13,11 @@ RTL_VERIFIED = "RTL-verified"
 MODELLED = "modelled"
 
 HDL_MEMORIES = frozenset({"ideal", "scripted"})
+
+_USE_DRAM = frozenset({Engine.SEQUENCER, Engine.LOAD, Engine.STORE})
+"""Engines that read or write external memory."""
+_USE_BUFFERS = frozenset(Engine) - {Engine.SEQUENCER}
+"""Engines that read or write buffers."""
 
 
 def rtl_lacks(program: Program) -> tuple[str, str] | None:
@@ -45,14 +51,34 @@ def _prune_in_rtl(program: Program) -> bool:
 def timing_status(architecture: Architecture, memory_model: str, program: Program) -> dict[Engine, str]:
     """Status of each engine.
 
-    DMA is proven for one port behind the memories that exist in HDL, the vector engine where RTL of every operation
-    exists that the program uses, the array where it is output-stationary.
+    An engine's timing is proven where RTL of it exists for the architecture, and of every operation, mode and dataflow
+    that the program asks of it. That of DMA and of the sequencer, which fetches, also depends on the memory: those in
+    HDL are ``ideal`` and ``scripted``.
     """
-    dma = RTL_VERIFIED if architecture.memory.ports == 1 and memory_model in HDL_MEMORIES else MODELLED
-    return {
-        Engine.LOAD: dma,
-        Engine.STORE: dma,
-        Engine.GEMM: MODELLED if "ws" in program.dataflows else RTL_VERIFIED,
-        Engine.PRUNE: RTL_VERIFIED if _prune_in_rtl(program) else MODELLED,
-        Engine.VECTOR: MODELLED if program.modelled_operations else RTL_VERIFIED,
-    }
+    modelled = {engine for gap in architecture.rtl_gaps for engine in _concerned(gap)}
+    if memory_model not in HDL_MEMORIES:
+        modelled |= _USE_DRAM
+    if "ws" in program.dataflows:
+        modelled.add(Engine.GEMM)
+    if not _prune_in_rtl(program):
+        modelled.add(Engine.PRUNE)
+    if program.modelled_operations:
+        modelled.add(Engine.VECTOR)
+    return {engine: MODELLED if engine in modelled else RTL_VERIFIED for engine in Engine}
+
+
+def _concerned(gap: RtlGap) -> frozenset[Engine]:
+    """Engines of which a limit of RTL keeps there from being any."""
+    section, _, name = gap.path.partition(".")
+    match section:
+        case "memory":
+            return _USE_DRAM
+        case "vector" | "render":
+            return frozenset({Engine.VECTOR})
+        case "array" if name == "group":
+            # The gemm engine alone is built, and compared, for words of 16 too.
+            return _USE_BUFFERS - {Engine.GEMM}
+        case "array":
+            # A program says itself whether it is weight-stationary.
+            return frozenset()
+    return _USE_BUFFERS
