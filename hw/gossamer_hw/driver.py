@@ -7,7 +7,7 @@
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from gossamer_hw.named_registers import AsyncBus, Bus, NamedRegisters, member, part
 from gossamer_models.architecture import Architecture
@@ -30,9 +30,14 @@ from gossamer_models.registers import (
 )
 from gossamer_models.timing.status import require_in_rtl
 
-__all__ = ["AsyncBus", "AsyncDriver", "Bus", "Driver", "FaultReport", "Memory", "RunCounters", "Status"]
+__all__ = [
+    "LONGEST_WATCHDOG", "AsyncBus", "AsyncDriver", "Bus", "Driver", "FaultReport", "Memory", "RunCounters", "Status",
+]  # fmt: skip
 
 _T = TypeVar("_T")
+
+LONGEST_WATCHDOG: Final = (1 << REGISTERS["WATCHDOG"].width_bits) - 1
+"""Cycles, 43 s at 100 MHz: what waits for ever ends as a fault, and no instruction of use takes so long."""
 
 
 class Memory(Protocol):
@@ -98,20 +103,17 @@ class AsyncDriver:
     def __init__(self, bus: AsyncBus, memory: Memory | None) -> None:
         self._registers = NamedRegisters(bus)
         self._memory = memory
+        self._build: str | None = None
 
-    async def check(self, architecture: Architecture, program: Program | None = None) -> None:
-        """Check that the machine is the build that an architecture, and a program, ask for.
+    async def check(self, architecture: Architecture) -> None:
+        """Check that the machine is the build that an architecture asks for: :meth:`load` takes its programs then.
 
         Raises
         ------
         GossamerError
-            No machine answers, the program was compiled for another architecture, or the machine is another build; all
-            registers that differ are named.
+            No machine answers, or the machine is another build; all registers that differ are named.
         """
-        if program is not None and program.architecture != architecture.name:
-            raise GossamerError(
-                f"program {program.name!r} was compiled for {program.architecture!r}, not {architecture.name!r}"
-            )
+        self._build = None
         if (found := await self._registers.read("MAGIC")) != MAGIC:
             raise GossamerError(f"no machine answers on this bus: MAGIC is {found:#x}, not {MAGIC:#x}")
         differences = {}
@@ -119,13 +121,16 @@ class AsyncDriver:
             if (found := await self._registers.read(name)) != expected:
                 differences[name] = f"{name} is {found:#x}, not {expected:#x}"
         if not differences:
+            self._build = architecture.name
             return
         text = f"the machine is no build of {architecture.name!r}: {'; '.join(differences.values())}"
         if list(differences) == ["FINGERPRINT"]:
             text += f" (it differs in {', '.join(unnamed_fields(architecture))}, or was built by another version)"
         raise GossamerError(text)
 
-    async def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
+    async def load(
+        self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = LONGEST_WATCHDOG
+    ) -> None:
         """Write a program's image, if it is filled, and its stages behind it; set the registers of a run.
 
         Parameters
@@ -136,17 +141,23 @@ class AsyncDriver:
         Raises
         ------
         GossamerError
-            The program needs more than `memory_bytes`, or what no RTL has, the driver has no memory, or as
-            :meth:`point`; nothing is written then.
+            The program was compiled for another architecture than the machine is known to be a build of, needs more
+            than `memory_bytes`, or what no RTL has, the driver has no memory, or as :meth:`point`; nothing is written
+            then.
         """
         if self._memory is None:
             raise GossamerError("a driver without a memory cannot load a program")
+        if program.architecture != self._build:
+            known = "has not been checked" if self._build is None else f"is a build of {self._build!r}"
+            raise GossamerError(
+                f"program {program.name!r} was compiled for {program.architecture!r}, and the machine {known}"
+            )
         require_in_rtl(program)
         stages, base = encode_program(program), program_base(program)
         size = base + len(stages) if memory_bytes is None else memory_bytes
+        _check_run(base, len(program.stages), size, watchdog_cycles)
         if base + len(stages) > size:
             raise GossamerError(f"program {program.name!r} needs {base + len(stages)} bytes of DRAM, not {size}")
-        _check_run(base, len(program.stages), size, watchdog_cycles)
         await self._check_rests()
         if program.memory.data is not None:
             self._memory.write(0, program.memory.data.tobytes())
@@ -290,11 +301,13 @@ class Driver:
     def __init__(self, bus: Bus, memory: Memory | None) -> None:
         self._driver = AsyncDriver(_AtOnce(bus), memory)
 
-    def check(self, architecture: Architecture, program: Program | None = None) -> None:
+    def check(self, architecture: Architecture) -> None:
         """See :meth:`AsyncDriver.check`."""
-        _complete(self._driver.check(architecture, program))
+        _complete(self._driver.check(architecture))
 
-    def load(self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = 0) -> None:
+    def load(
+        self, program: Program, *, memory_bytes: int | None = None, watchdog_cycles: int = LONGEST_WATCHDOG
+    ) -> None:
         """See :meth:`AsyncDriver.load`."""
         _complete(self._driver.load(program, memory_bytes=memory_bytes, watchdog_cycles=watchdog_cycles))
 
@@ -375,7 +388,7 @@ def _check_run(base: int, stages: int, memory_bytes: int, watchdog_cycles: int) 
         ("watchdog_cycles", watchdog_cycles, REGISTERS["WATCHDOG"].width_bits),
     )
     for name, value, bits in limits:
-        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+        if type(value) is not int or not 0 <= value < 1 << bits:
             raise GossamerError(f"`{name}` must be an integer from 0 to {(1 << bits) - 1}, not {value!r}")
 
 

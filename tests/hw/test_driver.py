@@ -18,6 +18,13 @@ _S = Semaphore
 TINY = load_architecture("wide-4x4")
 
 
+def driver_of(machine: "Machine") -> Driver:
+    """One that has checked its machine."""
+    driver = Driver(machine, machine)
+    driver.check(TINY)
+    return driver
+
+
 class Machine:
     """Registers that hold what is written, and memory."""
 
@@ -58,8 +65,7 @@ def program_of(size_bytes: int = 5000) -> Program:
 
 def test_load_and_start() -> None:
     machine, program = Machine(), program_of()
-    driver = Driver(machine, machine)
-    driver.check(TINY, program)
+    driver = driver_of(machine)
     driver.load(program, watchdog_cycles=99)
     stages = encode_program(program)
     assert program.memory.data is not None
@@ -75,7 +81,7 @@ def test_load_and_start() -> None:
 def test_load_needs_room() -> None:
     machine = Machine()
     with pytest.raises(GossamerError, match="program 'p' needs 8960 bytes of DRAM, not 8191"):
-        Driver(machine, machine).load(program_of(), memory_bytes=8191)
+        driver_of(machine).load(program_of(), memory_bytes=8191)
     assert not machine.writes
 
 
@@ -91,7 +97,7 @@ def test_programs_that_no_rtl_runs(item: Instruction, message: str) -> None:
     machine, program = Machine(), program_of()
     wrong = dataclasses.replace(program, stages=(*program.stages, StageProgram("c", "ff", (item,))))
     with pytest.raises(GossamerError, match=message):
-        Driver(machine, machine).load(wrong)
+        driver_of(machine).load(wrong)
     assert not machine.writes
     assert not any(machine.memory)
 
@@ -99,7 +105,7 @@ def test_programs_that_no_rtl_runs(item: Instruction, message: str) -> None:
 def test_a_run_keeps_its_program() -> None:
     machine = Machine()
     machine.states = [State.RUNNING]
-    driver = Driver(machine, machine)
+    driver = driver_of(machine)
     busy = "a machine that is RUNNING takes no other program"
     with pytest.raises(GossamerError, match=busy):
         driver.load(program_of())
@@ -112,7 +118,7 @@ def test_a_run_keeps_its_program() -> None:
 def test_memory_that_others_write() -> None:
     """The registers are those that ``load`` sets."""
     loaded, pointed, program = Machine(), Machine(), program_of()
-    Driver(loaded, loaded).load(program, memory_bytes=1 << 33, watchdog_cycles=7)
+    driver_of(loaded).load(program, memory_bytes=1 << 33, watchdog_cycles=7)
     driver = Driver(pointed, None)
     driver.point(program_base(program), len(program.stages), 1 << 33, 7)
     assert pointed.writes == loaded.writes
@@ -127,8 +133,30 @@ def test_check() -> None:
     machine.registers[offset("CHUNKS")] = 1
     with pytest.raises(GossamerError, match=r"no build of 'wide-4x4': ROWS is 0x8, not 0x4; CHUNKS is 0x1, not 0x2$"):
         driver.check(TINY)
-    with pytest.raises(GossamerError, match="program 'p' was compiled for 'wide-4x4', not 'small-8x8'"):
-        driver.check(load_architecture("small-8x8"), program_of())
+
+
+def test_a_program_is_loaded_where_its_build_was_found() -> None:
+    """And a check that fails forgets what an earlier one has found."""
+    machine, small = Machine(), load_architecture("small-8x8")
+    driver, compiled = Driver(machine, machine), "program 'p' was compiled for 'wide-4x4', and the machine "
+    with pytest.raises(GossamerError, match=f"{compiled}has not been checked$"):
+        driver.load(program_of())
+    machine.registers |= {offset(name): value for name, value in identification(small).items()}
+    driver.check(small)
+    with pytest.raises(GossamerError, match=f"{compiled}is a build of 'small-8x8'$"):
+        driver.load(program_of())
+    with pytest.raises(GossamerError, match="no build of 'wide-4x4'"):
+        driver.check(TINY)
+    with pytest.raises(GossamerError, match=f"{compiled}has not been checked$"):
+        driver.load(program_of())
+    assert not machine.writes
+    assert not any(machine.memory)
+
+
+def test_a_run_has_a_watchdog() -> None:
+    machine = Machine()
+    driver_of(machine).load(program_of())
+    assert machine.registers[offset("WATCHDOG")] == 0xFFFFFFFF
 
 
 def build_of(architecture: Architecture) -> Machine:
@@ -192,6 +220,7 @@ def test_numbers_that_are_none() -> None:
         ("memory_bytes", 1 << 40, (1 << 40) - 1),
         ("watchdog_cycles", -1, (1 << 32) - 1),
         ("watchdog_cycles", 1.5, (1 << 32) - 1),
+        ("watchdog_cycles", True, (1 << 32) - 1),
     ],
 )
 def test_values_that_fit_no_register(name: str, value: int, most: int) -> None:
@@ -202,7 +231,7 @@ def test_values_that_fit_no_register(name: str, value: int, most: int) -> None:
         Driver(machine, None).point(**values)
     if name in ("memory_bytes", "watchdog_cycles"):
         with pytest.raises(GossamerError, match=message):
-            Driver(machine, machine).load(program_of(), **{name: value})
+            driver_of(machine).load(program_of(), **{name: value})
     assert not machine.writes
     assert not any(machine.memory)
 

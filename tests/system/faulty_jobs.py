@@ -16,7 +16,7 @@ from gossamer_models.isa.encoding import encode
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Load, Store
 from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.registers import NO_INDEX, Fault, State
+from gossamer_models.registers import ENGINES, NO_INDEX, Fault, State
 from gossamer_models.timeline import Span
 from gossamer_models.timing.dma import bursts, transfer_plan
 from gossamer_models.timing.scripted import Direction
@@ -25,11 +25,13 @@ from gossamer_sim import simulate
 from tests.system.machine_training import StageCase, stage_cases
 
 __all__ = [
-    "MACHINE", "BurstOwner", "Trial", "burst_owners", "case_with", "changed", "place_of", "run_trials", "spans_of",
-    "with_bytes", "with_instruction",
+    "COMMAND_CYCLES", "MACHINE", "BurstOwner", "Trial", "burst_owners", "case_with", "changed", "check_good",
+    "engine_count", "place_of", "run_trials", "spans_of", "with_bytes", "with_instruction",
 ]  # fmt: skip
 
 MACHINE = load_architecture("wide-4x4")
+COMMAND_CYCLES = 6
+"""From the end of the waiting to the command on the register bus, and back at the start, about."""
 _WIDTH = MACHINE.memory.port_bits // 8
 
 
@@ -83,6 +85,11 @@ def check_good(name: str, case: StageCase, result: JobResult) -> None:
     assert not result.violation, f"behind {name}"
     assert np.array_equal(result.image[: len(case.after)], case.after), f"behind {name}"
     assert result.cycles == good_cycles(case), f"behind {name}"
+
+
+def engine_count(result: JobResult, column: int, engine: Engine) -> int:
+    """How often an engine took (1) or ended (2) an instruction."""
+    return int(np.count_nonzero(result.events[:, column] >> ENGINES.index(engine) & 1))
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gossamer_hw.cosim.machine import run_jobs
-from gossamer_hw.cosim.machine_jobs import Failure, Job, JobResult
+from gossamer_hw.cosim.machine_jobs import Failure, Job
 from gossamer_hw.cosim.program import Behaviour, program_job
 from gossamer_models.isa.encoding import OPCODE_BITS, encode
 from gossamer_models.isa.fields import leaves
@@ -32,22 +32,24 @@ from gossamer_models.isa.loops import field_number
 from gossamer_models.isa.tokens import Buffer, Engine, Semaphore
 from gossamer_models.program import Program
 from gossamer_models.program_encoding import encode_program
-from gossamer_models.registers import ENGINES, Fault, State
+from gossamer_models.registers import Fault, State
 from gossamer_models.timing.scripted import Direction
 from tests.system.faulty_jobs import (
+    COMMAND_CYCLES,
     MACHINE,
     Trial,
     burst_owners,
     case_with,
     changed,
     check_good,
+    engine_count,
     place_of,
     run_trials,
     spans_of,
     with_bytes,
     with_instruction,
 )
-from tests.system.machine_training import StageCase
+from tests.system.machine_training import StageCase, stage_cases
 
 DRAM_BYTES = 1 << 24
 """Size of the bench's memory: what lies behind is answered with DECERR."""
@@ -286,12 +288,21 @@ RESET_IN: dict[str, tuple[str, str, _Picks]] = {
     "pool": ("pool", "ff", of(VectorOp.MAX_POOL)),
     "pool's gradient": ("pool", "bp", of(VectorOp.MAX_POOL_GRADIENT)),
     "mean": ("mean", "ff", of(VectorOp.AVG_POOL)),
+    "mean's gradient": ("mean", "bp", of(VectorOp.AVG_POOL_GRADIENT)),
+    "fill": ("loss", "ff", of(VectorOp.FILL)),
+    "micro, loss scale": ("loss", "update", of(VectorOp.LOSS_SCALE)),
     "micro, forward": ("conv2", "ff", of(VectorOp.NORM_FORWARD)),
     "micro, backward": ("bn3", "bp", of(VectorOp.NORM_BACKWARD)),
     "micro, softmax": ("loss", "ff", of(VectorOp.SOFTMAX_CROSS_ENTROPY)),
 }
-_COMMAND_CYCLES = 6
-"""From the end of the waiting to the command on the register bus, and back at the start, about."""
+
+
+def test_every_kind_of_a_step_is_reset() -> None:
+    """Every engine's, and every operation of the vector engine; a render engine's: ``test_rtl_render.py``."""
+    picks = [picks for _, _, picks in RESET_IN.values()]
+    for case in stage_cases():
+        for item in case.program.unlike_instructions():
+            assert item.engine is Engine.SEQUENCER or any(pick(item) for pick in picks), f"{case.name}: {item}"
 
 
 @pytest.mark.parametrize("memory", ["ideal", "scripted"])
@@ -304,20 +315,15 @@ def test_soft_reset_in_every_instruction(memory: str) -> None:
         chosen = [span for item, span in spans if picks(item)]
         for span in {chosen[0], chosen[len(chosen) // 2]}:
             job = program_job(case.program, Behaviour(memory, seed))
-            after = (span.start + span.end) // 2 - _COMMAND_CYCLES
+            after = (span.start + span.end) // 2 - COMMAND_CYCLES
             trials.append(Trial(f"{name} at {after}", case, dataclasses.replace(job, reset_cycles=after)))
             before = sum(other.engine is span.engine and other.start < span.start for _, other in spans)
             places.append((span.engine, before))
     for trial, (engine, before), found in zip(trials, places, run_trials(trials), strict=True):
-        accepted, done = (count(found, column, engine) for column in (1, 2))
+        accepted, done = (engine_count(found, column, engine) for column in (1, 2))
         assert accepted == before + 1, trial.name
         # Bursts under way end before the reset, and what is short ends while it waits for them.
         assert done in (before, before + 1), trial.name
-
-
-def count(result: JobResult, column: int, engine: Engine) -> int:
-    """How often an engine took (1) or ended (2) an instruction."""
-    return int(np.count_nonzero(result.events[:, column] >> ENGINES.index(engine) & 1))
 
 
 @pytest.mark.parametrize("memory", ["ideal", "scripted"])
@@ -325,7 +331,7 @@ def test_soft_reset_in_the_fetch(memory: str) -> None:
     case = case_with("conv2", "ff")
     first = spans_of(case, memory, SEED)[0][1].start
     trials = []
-    for after in range(1, first - 2 * _COMMAND_CYCLES, 11):
+    for after in range(1, first - 2 * COMMAND_CYCLES, 11):
         job = program_job(case.program, Behaviour(memory, SEED))
         trials.append(Trial(f"after {after}", case, dataclasses.replace(job, reset_cycles=after)))
     assert len(trials) > 15
@@ -339,7 +345,7 @@ def test_soft_reset_at_any_time() -> None:
     trials = []
     for case in (case_with("conv2", "ff"), case_with("bn2", "ff"), case_with("conv2", "update")):
         end = max(span.end for _, span in spans_of(case))
-        for number, after in enumerate(rng.integers(20, end - 2 * _COMMAND_CYCLES, 12).tolist()):
+        for number, after in enumerate(rng.integers(20, end - 2 * COMMAND_CYCLES, 12).tolist()):
             job = program_job(case.program, Behaviour("scripted" if number % 2 else "ideal", number))
             trials.append(Trial(f"{case.name} {after}", case, dataclasses.replace(job, reset_cycles=after)))
     run_trials(trials)

@@ -2,21 +2,24 @@
 
 import dataclasses
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from gossamer_hw.cosim.machine import build_bench
-from gossamer_hw.cosim.program import IDEAL, run_programs
+from gossamer_hw.cosim.machine import build_bench, run_jobs
+from gossamer_hw.cosim.program import IDEAL, program_job, run_programs
 from gossamer_models.golden.executor import run
 from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import Engine
-from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
+from gossamer_models.isa.vector_ops import RENDER_OPERATIONS, VectorOp
 from gossamer_models.program import MemoryImage, Program
 from gossamer_models.registers import Fault, State
 from gossamer_models.render.engine.patches import RECORD_WORDS
+from gossamer_sim import simulate
 from tests.compiler.random_pictures import drawn_programs
+from tests.system.faulty_jobs import COMMAND_CYCLES, engine_count
 from tests.system.render_pictures import MACHINE, picture
 from tests.system.rtl_programs import alternating, compare, disagreements
 
@@ -77,6 +80,52 @@ def test_samples_whose_texels_the_patches_lack() -> None:
         assert (found.fault_stage, found.fault_index) == refused_by_golden(program)
         assert not found.violation
     assert not compare(good, MACHINE, after, IDEAL)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Middle:
+    """Cycle, from the run's start, amid an instruction, and how many of its engine's came before."""
+
+    length: int
+    cycle: int
+    before: int
+
+
+def longest(program: Program) -> dict[VectorOp, Middle]:
+    """Of each operation of rendering."""
+    found: dict[VectorOp, Middle] = {}
+    begun = before = 0
+    result = simulate(program, MACHINE, memory="ideal", trace=True, periodic=False)
+    for stage, timing in zip(program.stages, result.stages, strict=True):
+        spans = sorted((span for span in timing.spans if span.engine is Engine.VECTOR), key=lambda span: span.start)
+        for number, span in enumerate(spans, start=before):
+            item = stage.instructions[span.instruction]
+            assert isinstance(item, Vector)
+            if item.op in RENDER_OPERATIONS:
+                middle = Middle(span.end - span.start, begun + (span.start + span.end) // 2, number)
+                operation = VectorOp(item.op)
+                found[operation] = max(found.get(operation, middle), middle)
+        begun, before = begun + timing.cycles, before + len(spans)
+    return found
+
+
+def test_soft_reset_in_every_operation() -> None:
+    """The picture behind each reset is right, to the cycle."""
+    good = picture("inside", 1, shading="deferred", size=4)
+    middles, job = longest(good), program_job(good)
+    assert middles.keys() == RENDER_OPERATIONS
+    cuts = [dataclasses.replace(job, reset_cycles=middle.cycle - COMMAND_CYCLES) for middle in middles.values()]
+    results = run_jobs(MACHINE, [item for cut in cuts for item in (cut, job)])
+    run(good, MACHINE)
+    cycles = simulate(good, MACHINE, memory="ideal").cycles
+    for (operation, middle), cut, whole in zip(middles.items(), results[::2], results[1::2], strict=True):
+        assert (cut.state, cut.violation) == (State.IDLE, False), operation.name
+        assert engine_count(cut, 1, Engine.VECTOR) == middle.before + 1, operation.name
+        # What is short ends while bursts under way do.
+        assert engine_count(cut, 2, Engine.VECTOR) in (middle.before, middle.before + 1), operation.name
+        assert (whole.state, whole.violation, whole.cycles) == (State.DONE, False, cycles), operation.name
+        assert good.memory.data is not None
+        assert np.array_equal(whole.image[: good.memory.size_bytes], good.memory.data), operation.name
 
 
 def test_what_is_repeated_is_written_once() -> None:

@@ -263,7 +263,9 @@ class Bench:
 
         async def test(ctx: Any) -> None:
             bus = LiteMaster(ctx, self.dut.s_axil, stall=stall)
-            await testbench(ctx, AsyncDriver(bus, self.memory), bus)
+            driver = AsyncDriver(bus, self.memory)
+            await driver.check(self.architecture)
+            await testbench(ctx, driver, bus)
 
         self._rig.run(test, processes=[self.memory.serve, self._watch])
 

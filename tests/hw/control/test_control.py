@@ -1,5 +1,6 @@
 """The control unit: order, operands and cycle of every instruction equal a model of the machine's rules."""
 
+import dataclasses
 import random
 from typing import Any
 
@@ -210,5 +211,6 @@ def test_compiled_programs(name: str) -> None:
     stages = tuple(chosen.values())
     barriers = [barrier_cycles(architecture.memory, len(stage.instructions)) + how.words for stage in stages]
     bench = Bench(architecture, faults=False)
-    check_run(bench, program_of(*stages), architecture.queue_depth, barriers, how)
+    program = dataclasses.replace(program_of(*stages), architecture=name)
+    check_run(bench, program, architecture.queue_depth, barriers, how)
     assert {start.engine for start in bench.starts} == set(ENGINES)
