@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ __all__ = ["RtlTraining", "RunTraining", "TrainingPlan", "TrainingStep", "main",
 
 _NETWORK, _BATCH, _STEPS, _SEED = "digits-resnet", 16, 30, 0
 _MACHINE = "tiny-4x4"
+
+_MEAN_STEPS, _LEAST_STEPS, _FALLEN = 5, 20, 2 / 3
+"""Whether the loss falls is judged by means, as batches differ, and not of short trainings."""
 
 UInt8 = NDArray[np.uint8]
 
@@ -91,9 +95,17 @@ class RtlTraining:
     steps: tuple[TrainingStep, ...]
 
     @property
-    def passed(self) -> bool:
-        """Every byte and every cycle agree."""
+    def agrees(self) -> bool:
+        """Every byte and every cycle are as golden and the simulator say."""
         return not any(step.mismatches or step.late or step.faults for step in (self.prepare, *self.steps))
+
+    @property
+    def learns(self) -> bool:
+        """The mean loss of the last steps is at most two thirds of that of as many first ones, if there are enough."""
+        losses = [step.loss for step in self.steps]
+        if len(losses) < _LEAST_STEPS:
+            return True
+        return mean(losses[-_MEAN_STEPS:]) <= _FALLEN * mean(losses[:_MEAN_STEPS])
 
 
 def plan_training(architecture: Architecture, *, steps: int, batch: int = _BATCH, seed: int = _SEED) -> TrainingPlan:
@@ -172,7 +184,7 @@ def _tensor(program: Program, name: str) -> UInt8:
 
 @command
 def main(argv: Sequence[str] = ()) -> int:
-    """Train behind both memories, print their steps, write the results and a plot; return 1 if anything differs."""
+    """Train behind both memories, write the results and a plot; return 1 if anything differs or the loss stays."""
     parser = Parser(prog="python -m gossamer.train_rtl", description=f"train {_NETWORK} in RTL on real digits")
     parser.add_argument(
         "--arch", default=_MACHINE, metavar="ARCH", help="ready architecture or file, default %(default)s"
@@ -201,10 +213,14 @@ def main(argv: Sequence[str] = ()) -> int:
     records = [{"network": _NETWORK, "batch": _BATCH, **dataclasses.asdict(found)} for found in trainings]
     write_json(out / "result.json", {"schema": "gossamer.train-rtl/3", "trainings": records, "versions": versions()})
     files = save_figure(loss_figure(records[0]), out / "loss")
-    passed = all(found.passed for found in trainings)
-    verdict = "every byte and every cycle agree" if passed else "RTL differs from golden or from the simulator"
+    verdicts = []
+    if not all(found.agrees for found in trainings):
+        verdicts.append("RTL differs from golden or from the simulator")
+    if not all(found.learns for found in trainings):
+        verdicts.append("the loss does not fall")
+    verdict = "; ".join(verdicts) or "every byte and every cycle agree"
     console.print(f"{verdict}; {', '.join(map(str, files))}; {time.monotonic() - start:.0f} s")
-    return PASSED if passed else FAILED
+    return FAILED if verdicts else PASSED
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def found() -> RtlTraining:
 
 @pytest.mark.slow
 def test_machine_that_is_right(found: RtlTraining) -> None:
-    assert found.passed
+    assert found.agrees
     assert (found.memory, len(found.steps)) == ("scripted", STEPS)
     assert all(step.rtl_cycles == step.sim_cycles > 50_000 for step in found.steps)
     assert all(0.5 < step.loss < 10 for step in found.steps)
@@ -77,7 +77,7 @@ def test_wrong_bits_and_cycles_show() -> None:
         return found
 
     found = train(MACHINE, steps=STEPS, execute=wrong)
-    assert not found.passed
+    assert not found.agrees
     assert [step.mismatches for step in found.steps] == [0, 1, 0]
     assert [step.late for step in found.steps] == [(), (), ("conv1 ff",)]
     assert [len(step.faults) for step in found.steps] == [0, 0, 1]
@@ -85,11 +85,26 @@ def test_wrong_bits_and_cycles_show() -> None:
 
 
 @pytest.mark.slow
+def test_loss_that_stays(found: RtlTraining) -> None:
+    def training(losses: Sequence[float]) -> RtlTraining:
+        steps = tuple(dataclasses.replace(found.steps[0], loss=loss) for loss in losses)
+        return dataclasses.replace(found, steps=steps)
+
+    falling, staying = [2.75 - 0.05 * number for number in range(30)], [2.3, 2.4] * 15
+    assert training(falling).learns
+    assert not training(staying).learns
+    assert not training(falling[::-1]).learns
+    assert training(staying[:3]).learns
+    assert training(staying).agrees
+
+
+@pytest.mark.slow
 def test_command(
     found: RtlTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One memory behind which a byte differs is enough to fail."""
-    for result, code in ((found, 0), (dataclasses.replace(found, steps=(_spoilt(found.steps[0]),)), 1)):
+    """One memory behind which a byte differs, or nothing is learnt, is enough to fail."""
+    spoilt = dataclasses.replace(found, steps=(_spoilt(found.steps[0]),))
+    for result, code in ((found, 0), (spoilt, 1), (dataclasses.replace(found, steps=found.steps[:1] * 20), 1)):
         memories = {"ideal": found, "scripted": result}
         monkeypatch.setattr(
             gossamer.train_rtl, "train", lambda *_, steps, behaviour, kept=memories: kept[behaviour.memory]
