@@ -18,8 +18,8 @@ _SEED: Final = 64
 _MACHINE, _TRAINED, _LARGE = "wide-4x4", "tiny-4x4", "vcu1525-32x32"
 _SPARSITIES: Final = {"dense": "1:1", "2:8": "2:8"}
 # Tiles of 2 R x 2 C, and entries of a reduction in units of R: a stage is loaded and stored once, the fewer tiles the
-# longer it must compute.
-_STAGES: Final = ((4096, 2), (64, 128))
+# longer it must compute. The last one is over before that pays.
+_STAGES: Final = ((4096, 2), (64, 128), (64, 2))
 _TILES_J: Final = 8
 _LEAST_CYCLES: Final = 50_000
 _REPEATS: Final = 33
@@ -83,7 +83,7 @@ def busy(architecture: "Architecture", pattern: "Pattern", tiles: int, entries: 
 
 
 def overlaps() -> Iterator[Measurement]:
-    """Measure many tiles of short reductions and few of long ones, dense and 2:8."""
+    """Measure many tiles of short reductions, few of long ones and few of short ones, dense and 2:8."""
     from gossamer_models.architecture import load_architecture
     from gossamer_models.sparsity import Pattern
 
