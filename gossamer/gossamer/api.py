@@ -18,6 +18,7 @@ from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.collection import collection_paused
 from gossamer_models.errors import InputError
 from gossamer_models.loading import validate
+from gossamer_models.memories import HDL_MEMORIES
 from gossamer_models.methods import METHODS
 from gossamer_models.network import Network
 from gossamer_models.objectives import OBJECTIVES
@@ -284,21 +285,28 @@ def verify_workload(
     return _verification(found, {"workload": workload.name, "sparsity": sparsity, "dataflow": found.dataflow})
 
 
-def verify_program(source: str | Path, *, seed: int = 0, note: Note = silent) -> Result:
+def verify_program(source: str | Path, *, memory: str = "ideal", seed: int = 0, note: Note = silent) -> Result:
     """Replay a program file on all three executors; RTL is left out for machines that do not exist there.
+
+    Parameters
+    ----------
+    memory : ``ideal`` or ``scripted``.
+    seed : of the orders of golden's engines, and of ``scripted``.
 
     Raises
     ------
     InputError
-        The file is missing or damaged, its image symbolic, or its Program illegal.
+        The file is missing or damaged, its image symbolic, its Program illegal, or the memory not in HDL.
     """
     from gossamer.rtl import run_machine
     from gossamer.verify_file import verify_file
 
+    if memory not in HDL_MEMORIES:
+        raise InputError(f"no memory {memory!r} exists in HDL", " or ".join(HDL_MEMORIES))
     if seed < 0:
         raise InputError(f"the seed must be a non-negative integer, not {seed}")
     note(f"replaying {source}: golden, simulator, Verilator")
-    return _program_verification(verify_file(source, seed, run_machine), {})
+    return _program_verification(verify_file(source, seed, run_machine, memory), {})
 
 
 def _program_verification(found: "FileVerification", problem: Result) -> Result:
@@ -306,6 +314,7 @@ def _program_verification(found: "FileVerification", problem: Result) -> Result:
     return _verified(
         found,
         problem,
+        memory_model=found.memory_model,
         results=found.image_bytes,
         cycle_exact=not found.late and not found.shortcut,
         late=late,

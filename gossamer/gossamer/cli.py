@@ -17,7 +17,7 @@ from gossamer.notes import Note
 from gossamer_models.collection import collection_paused
 from gossamer_models.dataflows import DATAFLOWS
 from gossamer_models.errors import InputError
-from gossamer_models.memories import MEMORY_MODELS
+from gossamer_models.memories import HDL_MEMORIES, MEMORY_MODELS
 from gossamer_models.objectives import OBJECTIVES
 from gossamer_reports.drawing import Artist
 
@@ -96,7 +96,8 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gemm", metavar="I,R,J", help="verify one product instead")
     parser.add_argument("--sparsity", metavar="N:M", help="of operand B, with --gemm; default dense")
     parser.add_argument("--dataflow", choices=DATAFLOWS, help="with --gemm; default auto")
-    parser.add_argument("--seed", type=int, default=0, help="of the random operands")
+    parser.add_argument("--seed", type=int, default=0, help="of the random operands, and of the memory scripted")
+    parser.add_argument("--memory", choices=HDL_MEMORIES, help="with a saved PROGRAM; default ideal")
     parser.add_argument("--arch", metavar="ARCH", help="ready architecture or file; default wide-4x4 with --gemm")
     parser.add_argument("--batch", type=int, help="samples per iteration, in place of the workload's")
     parser.set_defaults(run=_verify)
@@ -214,7 +215,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     check_directory(directory)
     with _progress() as note:
         if saved:
-            result = api.verify_program(arguments.workload, seed=arguments.seed, note=note)
+            memory = arguments.memory or "ideal"
+            result = api.verify_program(arguments.workload, memory=memory, seed=arguments.seed, note=note)
         elif sizes is None:
             result = api.verify_workload(
                 arguments.workload, architecture=arguments.arch, batch=arguments.batch, seed=arguments.seed, note=note
@@ -258,10 +260,14 @@ def _render(arguments: argparse.Namespace) -> int:
 
 def _refuse_options(arguments: argparse.Namespace, *, saved: bool) -> None:
     """Options that mean nothing for what is verified."""
-    owners = {"sparsity": "--gemm", "dataflow": "--gemm", "batch": "a workload", "arch": "a workload or --gemm"}
-    foreign = ("batch",) if arguments.gemm else ("sparsity", "dataflow", *(("batch", "arch") if saved else ()))
-    for option in foreign:
-        if getattr(arguments, option) is not None:
+    owners = {
+        "sparsity": "--gemm", "dataflow": "--gemm", "batch": "a workload", "arch": "a workload or --gemm",
+        "memory": "a saved PROGRAM",
+    }  # fmt: skip
+    product, workload, program = {"sparsity", "dataflow", "arch"}, {"batch", "arch"}, {"memory"}
+    fitting = product if arguments.gemm else program if saved else workload
+    for option in owners:
+        if option not in fitting and getattr(arguments, option) is not None:
             raise InputError(f"--{option} goes with {owners[option]}", f"no --{option} here")
 
 

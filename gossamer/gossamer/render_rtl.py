@@ -19,7 +19,7 @@ from PIL import Image
 
 from gossamer.commands import FAILED, PASSED, Parser, command, read_arguments
 from gossamer.printing import Printer
-from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
+from gossamer.rtl_runs import Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_compiler.render import PICTURE, compile_picture
 from gossamer_hw.cosim.machine import build_bench, run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
@@ -27,6 +27,7 @@ from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import InputError, did_you_mean
 from gossamer_models.golden.executor import run
+from gossamer_models.memories import HDL_MEMORIES
 from gossamer_models.numerics.formats import Float32
 from gossamer_models.program import Program
 from gossamer_models.render.camera import Camera
@@ -216,7 +217,7 @@ def render_rtl(
     jobs = [
         (simulated_cycles(plan.program, architecture, Behaviour(memory)), name, Behaviour(memory))
         for name, plan in plans.items()
-        for memory in BOTH_MEMORIES
+        for memory in HDL_MEMORIES
     ]
     with ThreadPoolExecutor(workers) as pool:
         runs: dict[Future[tuple[Executed, float]], tuple[tuple[int, ...], str, Behaviour]] = {}
@@ -282,7 +283,7 @@ def render_into(out: Path, subjects: Mapping[str, Subject], *, execute: RunPictu
             f"cycles in RTL, {item.sim_cycles:,} in the simulator  {item.psnr_db:.2f} dB  {item.seconds:.0f} s{faults}",
             soft_wrap=True,
         )
-    items = [found[name, memory] for name in subjects for memory in BOTH_MEMORIES]
+    items = [found[name, memory] for name in subjects for memory in HDL_MEMORIES]
     records = [dataclasses.asdict(item) for item in items]
     write_json(out / "result.json", {"schema": "gossamer.render-rtl/1", "pictures": records, "versions": versions()})
     shown = {

@@ -1,7 +1,7 @@
 """The whole machine in Verilator, as verification asks for it."""
 
 from gossamer.verify_file import MachineRun, MachineStoppedError
-from gossamer_hw.cosim.program import IDEAL, run_programs
+from gossamer_hw.cosim.program import Behaviour, run_programs
 from gossamer_models.architecture import Architecture
 from gossamer_models.program import Program
 from gossamer_models.registers import State
@@ -9,15 +9,19 @@ from gossamer_models.registers import State
 __all__ = ["run_machine"]
 
 
-def run_machine(program: Program, architecture: Architecture) -> MachineRun:
-    """Run a filled Program behind the memory ``ideal``; its image stays as it is.
+def run_machine(program: Program, architecture: Architecture, memory: str, seed: int) -> MachineRun:
+    """Run a filled Program behind a memory in HDL; its image stays as it is.
+
+    Parameters
+    ----------
+    seed : of ``scripted``.
 
     Raises
     ------
     MachineStoppedError
         The machine ended in its error state.
     """
-    run = run_programs([program], architecture, [IDEAL])[0]
+    run = run_programs([program], architecture, [Behaviour(memory, seed)])[0]
     job = run.job
     if job.state != State.DONE:
         raise MachineStoppedError(

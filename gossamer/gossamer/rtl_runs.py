@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,8 @@ from gossamer_models.program import MemoryImage, Program
 from gossamer_models.registers import State
 from gossamer_sim.executor import simulate
 
-__all__ = ["BOTH_MEMORIES", "Executed", "executed", "holding", "image_of", "late_stages", "simulated_cycles"]
+__all__ = ["Executed", "executed", "holding", "image_of", "late_stages", "simulated_cycles"]
 
-BOTH_MEMORIES: Final = "ideal", "scripted"
-"""Memories that the simulator models cycle for cycle."""
 
 UInt8 = NDArray[np.uint8]
 

@@ -17,12 +17,13 @@ from gossamer.digits import DigitsTraining
 from gossamer.folders import make_directory
 from gossamer.generation import architecture_in_rtl
 from gossamer.printing import Printer
-from gossamer.rtl_runs import BOTH_MEMORIES, Executed, executed, holding, image_of, late_stages, simulated_cycles
+from gossamer.rtl_runs import Executed, executed, holding, image_of, late_stages, simulated_cycles
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.program import Behaviour, program_job
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import InputError
 from gossamer_models.golden.executor import run
+from gossamer_models.memories import HDL_MEMORIES
 from gossamer_models.program import MemoryImage, Program
 from gossamer_reports.plots import save_figure
 from gossamer_reports.plots_training import loss_figure
@@ -200,7 +201,7 @@ def main(argv: Sequence[str] = ()) -> int:
     make_directory(out)
     console, start = Printer(highlight=False, markup=False), time.monotonic()
     trainings = []
-    for memory in BOTH_MEMORIES:
+    for memory in HDL_MEMORIES:
         found = train(machine, steps=arguments.steps, behaviour=Behaviour(memory))
         trainings.append(found)
         for number, step in enumerate(found.steps):

@@ -49,8 +49,8 @@ class MachineStoppedError(GossamerError):
     """A machine ended in its error state on a Program that golden runs."""
 
 
-RunMachine = Callable[[Program, Architecture], MachineRun]
-"""Runs a Program in RTL on a copy of its image, which stays as it is."""
+RunMachine = Callable[[Program, Architecture, str, int], MachineRun]
+"""Runs a Program in RTL behind a memory with a seed, on a copy of its image, which stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class FileVerification:
     Members
     -------
     dataflow : of its GEMM instructions; ``os, ws`` where they differ.
+    memory_model, seed : ``ideal`` or ``scripted``, and what it and the orders are drawn from.
     instructions, image_bytes : instructions executed, bytes of DRAM compared.
     mismatches : bytes in which golden in another order, or RTL, differs from golden; all runs together.
     rtl_cycles : of the whole Program; None without RTL.
@@ -81,6 +82,7 @@ class FileVerification:
     program: str
     architecture: str
     dataflow: str
+    memory_model: str
     seed: int
     instructions: int
     image_bytes: int
@@ -96,7 +98,9 @@ class FileVerification:
         return not self.mismatches and not self.late and not self.shortcut
 
 
-def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = None) -> FileVerification:
+def verify_file(
+    path: str | Path, seed: int = 0, machine: RunMachine | None = None, memory: str = "ideal"
+) -> FileVerification:
     """Verify a program file; parameters and errors as in :func:`verify_image`.
 
     Raises
@@ -111,7 +115,7 @@ def verify_file(path: str | Path, seed: int = 0, machine: RunMachine | None = No
     if cycles > MAX_RTL_CYCLES:
         raise InputError(f"the program takes {cycles} cycles or more", f"at most {MAX_RTL_CYCLES}", str(path))
     try:
-        return verify_image(program, architecture, seed, machine if _in_rtl(program, architecture) else None)
+        return verify_image(program, architecture, seed, machine if _in_rtl(program, architecture) else None, memory)
     except MachineStoppedError:
         raise
     except GossamerError as error:
@@ -140,13 +144,18 @@ def _in_rtl(program: Program, architecture: Architecture) -> bool:
 
 
 def verify_image(
-    program: Program, architecture: Architecture, seed: int = 0, machine: RunMachine | None = None
+    program: Program,
+    architecture: Architecture,
+    seed: int = 0,
+    machine: RunMachine | None = None,
+    memory: str = "ideal",
 ) -> FileVerification:
     """Verify a Program with data, which stay as they are.
 
     Parameters
     ----------
-    seed : of the shuffled orders.
+    memory : one of those in HDL, of RTL and simulator.
+    seed : of the shuffled orders, and of ``scripted``.
     machine : runs the Program in RTL; without one golden and simulator are compared with themselves alone.
 
     Raises
@@ -156,17 +165,23 @@ def verify_image(
     """
     expected, instructions = _golden(program, architecture, None)
     runs = [_golden(program, architecture, order)[0] for order in range(seed, seed + ORDERS)]
-    walked = _simulated(program, architecture, periodic=False)
+
+    def simulated(*, periodic: bool) -> tuple[int, ...]:
+        timing = simulate(program, architecture, memory=memory, seed=seed, periodic=periodic)
+        return tuple(stage.cycles for stage in timing.stages)
+
+    walked = simulated(periodic=False)
     rtl_cycles: int | None = None
     late: tuple[StageCycles, ...] = ()
     if machine is not None:
-        found = machine(program, architecture)
+        found = machine(program, architecture, memory, seed)
         runs.append(found.memory)
         rtl_cycles, late = sum(found.stage_cycles), _unequal(program, found.stage_cycles, walked)
     return FileVerification(
         program=program.name,
         architecture=architecture.name,
         dataflow=", ".join(program.dataflows),
+        memory_model=memory,
         seed=seed,
         instructions=instructions,
         image_bytes=expected.size,
@@ -174,7 +189,7 @@ def verify_image(
         rtl_cycles=rtl_cycles,
         sim_cycles=sum(walked),
         late=late,
-        shortcut=_unequal(program, _simulated(program, architecture, periodic=True), walked),
+        shortcut=_unequal(program, simulated(periodic=True), walked),
     )
 
 
@@ -186,10 +201,6 @@ def _golden(program: Program, architecture: Architecture, order: int | None) -> 
     done = run(copy, architecture, seed=order)
     memory = np.zeros(0, np.uint8) if copy.memory.data is None else copy.memory.data
     return memory, sum(sum(stage.instructions.values()) for stage in done.stages)
-
-
-def _simulated(program: Program, architecture: Architecture, *, periodic: bool) -> tuple[int, ...]:
-    return tuple(stage.cycles for stage in simulate(program, architecture, memory="ideal", periodic=periodic).stages)
 
 
 def _unequal(program: Program, found: tuple[int, ...], simulated: tuple[int, ...]) -> tuple[StageCycles, ...]:

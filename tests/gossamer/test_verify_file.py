@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import gossamer.rtl
+from gossamer import api
 from gossamer.cli import main
 from gossamer.verify_file import ORDERS, MachineRun, verify_file, verify_image
 from gossamer_compiler.product import compile_product
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import InputError
 from gossamer_models.golden.executor import run
 from gossamer_models.isa.instructions import (
     Dim,
@@ -65,13 +67,14 @@ def racing() -> Program:
     return Program("race", MACHINE.name, (StageProgram("race", "ff", instructions),), memory)
 
 
-def faithful(program: Program, machine: Architecture) -> MachineRun:
+def faithful(program: Program, machine: Architecture, memory: str, seed: int) -> MachineRun:
     """A machine that is right."""
     assert program.memory.data is not None
     copy = MemoryImage(program.memory.tensors, program.memory.size_bytes, program.memory.data.copy())
     run(Program(program.name, program.architecture, program.stages, copy), machine)
     assert copy.data is not None
-    return MachineRun(copy.data, tuple(stage.cycles for stage in simulate(program, machine).stages))
+    stages = simulate(program, machine, memory=memory, seed=seed).stages
+    return MachineRun(copy.data, tuple(stage.cycles for stage in stages))
 
 
 def test_program_that_is_right() -> None:
@@ -93,8 +96,8 @@ def test_machine_that_is_right() -> None:
 
 
 def test_machine_that_is_wrong() -> None:
-    def wrong(program: Program, machine: Architecture) -> MachineRun:
-        right = faithful(program, machine)
+    def wrong(program: Program, machine: Architecture, memory: str, seed: int) -> MachineRun:
+        right = faithful(program, machine, memory, seed)
         right.memory[5] ^= 1
         return MachineRun(right.memory, (right.stage_cycles[0] + 3,))
 
@@ -145,6 +148,17 @@ def test_command_fails_on_a_difference(
     assert set(codes) <= {0, 1}
     assert 1 in codes
     assert "results differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", [("workloads/digits-cnn-bdwp.yaml",), ("--gemm", "4,8,4")])
+def test_memory_of_what_is_no_program(target: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", *target, "--memory", "scripted"]) == 2
+    assert "--memory goes with a saved PROGRAM" in " ".join(capsys.readouterr().err.split())
+
+
+def test_memory_without_hdl(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no memory 'ddr4' exists in HDL; expected ideal or scripted"):
+        api.verify_program(tmp_path / "none.gossamer", memory="ddr4")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_verification_in_rtl_is_documented() -> None:
 def program_verification(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], ...]:
     """Results of a saved Program on which executors disagree, of a product and of a training step."""
     late = (StageCycles("conv1", "ff", 50, 40),)
-    found = FileVerification("p", "wide-4x4", "os", 1, 2, 64, 1, 90, 80, late, late)
+    found = FileVerification("p", "wide-4x4", "os", "ideal", 1, 2, 64, 1, 90, 80, late, late)
     monkeypatch.setattr(gossamer.verify_file, "verify_file", lambda *_: found)
     for function in ("verify_product", "verify_training"):
         monkeypatch.setattr(gossamer.verify, function, lambda *_: found)

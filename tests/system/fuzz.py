@@ -16,7 +16,7 @@ from tests.system.random_programs import random_programs
 from tests.system.rtl_programs import alternating, disagreements, disagrees
 from tests.system.shrink import Differs, save_shrunk
 
-__all__ = ["fuzz", "main"]
+__all__ = ["fuzz", "main", "replay"]
 
 _log = logging.getLogger("gossamer.fuzz")
 _BATCH = 100
@@ -46,12 +46,20 @@ def fuzz(
         for place, text in compare(programs, architecture, behaviours).items():
             _log.error("%s, memory %s: %s", programs[place].name, behaviours[place], text)
             folder.mkdir(parents=True, exist_ok=True)
-            path = save_shrunk(programs[place], architecture, question(architecture, behaviours[place]), folder)
-            _log.error("replay it with: gossamer verify %s", path)
+            differs = question(architecture, behaviours[place])
+            if not differs(programs[place]):
+                _log.error("alone it agrees: what ran before it matters, from seed %d on", seed)
+            path = save_shrunk(programs[place], architecture, differs, folder)
+            _log.error("replay it with: %s", replay(path, behaviours[place]))
             return path
         seed += _BATCH
         _log.warning("%d Programs agree, next seed %d", _BATCH, seed)
     return None
+
+
+def replay(path: Path, behaviour: Behaviour) -> str:
+    """Command that runs a saved Program alone, behind the same memory."""
+    return f"gossamer verify {path} --memory {behaviour.memory} --seed {behaviour.seed}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,16 +1,22 @@
 """The loop of ``make fuzz`` with executors that are played."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+import gossamer.rtl
+from gossamer.cli import main
+from gossamer.commands import FAILED, PASSED
+from gossamer.verify_file import MachineRun
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.instructions import Prune
 from gossamer_models.isa.loops import walk
 from gossamer_models.program import Program
 from gossamer_models.program_file import load_program
+from tests.gossamer.test_verify_file import faithful
 from tests.system import fuzz as module
 from tests.system.fuzz import fuzz
 from tests.system.shrink import Differs
@@ -38,6 +44,44 @@ def test_failures_are_shrunk_and_saved(tmp_path: Path, monkeypatch: pytest.Monke
     program, _ = load_program(path)
     assert prunes(program)
     assert sum(len(stage.instructions) for stage in program.stages) <= 10
+
+
+def late_behind_scripted(program: Program, machine: Architecture, memory: str, seed: int) -> MachineRun:
+    """Takes a cycle more in its first stage behind one memory of one seed."""
+    right = faithful(program, machine, memory, seed)
+    first, *others = right.stage_cycles
+    return MachineRun(right.memory, (first + ((memory, seed) == ("scripted", 1)), *others))
+
+
+def test_what_is_late_behind_one_memory_is_replayed_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(gossamer.rtl, "run_machine", late_behind_scripted)
+    monkeypatch.chdir(tmp_path)
+
+    def late(_: Sequence[Program], architecture: Architecture, behaviours: Sequence[Behaviour]) -> dict[int, str]:
+        return {place: "late" for place, behaviour in enumerate(behaviours) if behaviour.memory == "scripted"}
+
+    path = fuzz(1, 0, MACHINE, Path("new"), compare=late, question=lambda *_: lambda program: bool(program.stages))
+    assert path is not None
+    said = f"gossamer verify {path} --memory scripted --seed 1"
+    assert f"replay it with: {said}" in caplog.text
+    assert "what ran before" not in caplog.text
+    arguments = said.split()[1:]
+    assert main(arguments) == FAILED
+    assert main(arguments[:2]) == PASSED
+    result = json.loads((tmp_path / "out" / f"verify-{path.stem}" / "result.json").read_text())
+    assert (result["memory_model"], result["seed"]) == ("ideal", 0)
+
+
+def test_what_ran_before_is_said_to_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    path = fuzz(1, 0, MACHINE, tmp_path, compare=lambda *_: {1: "differs"}, question=lambda *_: lambda _: False)
+    assert path is not None
+    assert "alone it agrees: what ran before it matters, from seed 0 on" in caplog.text
 
 
 def test_agreement_goes_on_with_new_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.memories import HDL_MEMORIES
 from gossamer_models.registers import Fault, State
 from gossamer_models.timing.scripted import Direction
 
@@ -28,7 +29,7 @@ __all__ = [
 
 UInt8 = NDArray[np.uint8]
 
-MEMORIES = ("ideal", "scripted", "axiram")
+MEMORIES = (*HDL_MEMORIES, "axiram")
 """Memory models: the two in HDL, and cocotbext-axi's, which pauses at random on every channel and is slow."""
 
 

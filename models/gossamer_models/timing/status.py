@@ -4,15 +4,14 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.isa.instructions import Prune, PruneMode
 from gossamer_models.isa.tokens import Engine
+from gossamer_models.memories import HDL_MEMORIES
 from gossamer_models.program import Program
 from gossamer_models.rtl_limits import RtlGap
 
-__all__ = ["HDL_MEMORIES", "MODELLED", "RTL_VERIFIED", "require_in_rtl", "rtl_lacks", "timing_status"]
+__all__ = ["MODELLED", "RTL_VERIFIED", "require_in_rtl", "rtl_lacks", "timing_status"]
 
 RTL_VERIFIED = "RTL-verified"
 MODELLED = "modelled"
-
-HDL_MEMORIES = frozenset({"ideal", "scripted"})
 
 _USE_DRAM = frozenset({Engine.SEQUENCER, Engine.LOAD, Engine.STORE})
 """Engines that read or write external memory."""
