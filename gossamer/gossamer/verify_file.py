@@ -1,4 +1,7 @@
-"""Replays a program file: golden in several orders of its engines, simulator with and without shortcut, and RTL."""
+"""Replays a program file: golden, simulator with and without shortcut, and RTL.
+
+Golden goes through it in several orders of its engines, each time on other old contents of scratchpads and flags.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +31,7 @@ MAX_RTL_CYCLES = 20_000_000
 """What the Verilated machine does in minutes; longer programs are refused."""
 
 ORDERS = 3
-"""Shuffled orders in which golden's engines take turns, besides the fixed one."""
+"""Shuffled orders in which golden's engines take turns, besides the fixed one, each on other old scratchpads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +158,7 @@ def verify_image(
     Parameters
     ----------
     memory : one of those in HDL, of RTL and simulator.
-    seed : of the shuffled orders, and of ``scripted``.
+    seed : of the shuffled orders and old contents, and of ``scripted``.
     machine : runs the Program in RTL; without one golden and simulator are compared with themselves alone.
 
     Raises

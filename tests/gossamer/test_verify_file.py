@@ -33,7 +33,7 @@ from gossamer_models.isa.instructions import (
     VectorOp,
 )
 from gossamer_models.isa.loops import field_number, walk
-from gossamer_models.isa.tokens import Buffer, Semaphore
+from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.program_file import save_program
 from gossamer_models.sparsity import Pattern
@@ -148,6 +148,29 @@ def test_command_fails_on_a_difference(
     assert set(codes) <= {0, 1}
     assert 1 in codes
     assert "results differ" in capsys.readouterr().out
+
+
+def using_what_was_left(name: str) -> Program:
+    """Stores bytes that nothing has written: the rest of a half, or parameters."""
+    fill = Vector(
+        op=VectorOp.FILL, format=Format.FP16, count=64, signal=Semaphore.VOUT_FULL, advance=Advance.VOUT
+    )  # fmt: skip
+    dims = (Dim(count=128, mem_stride=2, buf_stride=2),)
+    out = Store(wait=Semaphore.VOUT_FULL, buffer=Buffer.VOUT, format=Format.FP16, mem_base=0, dims=dims)
+    parameters = Store(buffer=Buffer.PRM, format=Format.FP16, mem_base=0, dims=dims)
+    items = {"half": (fill, out), "parameters": (parameters,)}[name]
+    image = MemoryImage(size_bytes=4096)
+    image.fill()
+    return Program("p", MACHINE.name, (StageProgram("a", "ff", items),), image)
+
+
+@pytest.mark.parametrize("name", ["half", "parameters"])
+def test_results_of_what_was_left_are_found(name: str) -> None:
+    """Where scratchpads hold zeros at first, as in a process of its own, every executor agrees."""
+    found = verify_image(using_what_was_left(name), MACHINE, machine=faithful)
+    assert not found.passed
+    assert found.mismatches > ORDERS * 100
+    assert not found.late
 
 
 @pytest.mark.parametrize("target", [("workloads/digits-cnn-bdwp.yaml",), ("--gemm", "4,8,4")])

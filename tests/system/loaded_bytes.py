@@ -96,8 +96,8 @@ class WatchedMachine(Machine):
     fates : by number of the stage, from 0 on in the order of execution, and buffer.
     """
 
-    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
-        super().__init__(architecture, memory)
+    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8], seed: int | None = None) -> None:
+        super().__init__(architecture, memory, seed)
         self.fates: defaultdict[tuple[int, Buffer], Fate] = defaultdict(Fate)
         self._stage = -1
         self._marks = {buffer: np.zeros_like(self._buffers[buffer], np.bool_) for buffer in transfer.LOADED}
@@ -150,8 +150,8 @@ def watch(patch: pytest.MonkeyPatch) -> list[WatchedMachine]:
     """Let golden run on machines that watch; those of later runs are appended to the list."""
     machines: list[WatchedMachine] = []
 
-    def machine(architecture: Architecture, memory: NDArray[np.uint8]) -> WatchedMachine:
-        machines.append(WatchedMachine(architecture, memory))
+    def machine(architecture: Architecture, memory: NDArray[np.uint8], seed: int | None) -> WatchedMachine:
+        machines.append(WatchedMachine(architecture, memory, seed))
         return machines[-1]
 
     patch.setattr(executor, "Machine", machine)

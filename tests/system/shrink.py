@@ -1,7 +1,6 @@
 """Makes a Program on which executors disagree small: drops stages, loops and instructions while they still disagree.
 
-A smaller Program need not write all that it reads. Judge it where scratchpads start as zeros, as golden's do: in a
-process of its own, not behind other Programs.
+A smaller Program still writes all that its results come from: golden executes it on what others may have left too.
 """
 
 import dataclasses
@@ -42,7 +41,8 @@ def shrink(program: Program, architecture: Architecture, differs: Differs) -> Pr
     Parameters
     ----------
     program : with data; executors disagree on it.
-    differs : asked only about Programs that golden executes, with the same bits in several orders of the engines.
+    differs : asked only about Programs that golden executes, with the same bits in several orders of the engines and
+        whatever scratchpads held before.
     """
     changed = True
     while changed:
@@ -56,7 +56,7 @@ def shrink(program: Program, architecture: Architecture, differs: Differs) -> Pr
 
 
 def is_legal(program: Program, architecture: Architecture) -> bool:
-    """Whether golden executes a Program, in some orders of the engines to the same bits."""
+    """Whether golden executes a Program, in some orders and on some old contents of scratchpads to the same bits."""
     try:
         expected = _memory(program, architecture, None)
         return all(np.array_equal(_memory(program, architecture, order), expected) for order in range(_ORDERS))

@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from numpy.typing import NDArray
 
-import gossamer_models.golden.executor
 from gossamer.verify_file import verify_file, verify_image
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.golden.executor import Step, run
-from gossamer_models.golden.state import Machine
 from gossamer_models.isa.instructions import (
     MODELLED_OPERATIONS,
     FoundMode,
@@ -31,7 +28,6 @@ from gossamer_models.program import Program
 from gossamer_models.program_file import load_program
 from gossamer_models.timing.dma import misaligned
 from gossamer_sim.executor import simulate
-from tests.system.random_fields import FLAGS
 from tests.system.random_programs import programs, random_program, random_programs
 from tests.system.shrink import is_legal, save_shrunk, shrink
 
@@ -103,26 +99,14 @@ def test_everything_occurs() -> None:
         assert total[name] >= 10, f"{name}: {total}"
 
 
-class Dirty(Machine):
-    """A machine whose scratchpads and flags hold what an earlier Program left."""
-
-    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
-        super().__init__(architecture, memory)
-        for data in self._buffers.values():
-            data[:] = 0x5A
-        self.found.update(FLAGS)
-
-
 @pytest.mark.slow
-def test_what_earlier_programs_left_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_earlier_programs_left_changes_no_bit() -> None:
     for program in random_programs(60, 2000, TINY):
         assert program.memory.data is not None
         image = program.memory.data.copy()
         run(program, TINY)
         expected, program.memory.data[:] = program.memory.data.copy(), image
-        with monkeypatch.context() as patch:
-            patch.setattr(gossamer_models.golden.executor, "Machine", Dirty)
-            run(program, TINY)
+        run(program, TINY, seed=1)
         assert np.array_equal(program.memory.data, expected), program.name
 
 

@@ -70,7 +70,9 @@ def run(
     architecture : machine that it was compiled for.
     stages : stages to execute; all by default.
     observer : called before and after each instruction.
-    seed : shuffles the choice among the engines that can go on; by default it is fixed.
+    seed
+        shuffles the choice among the engines that can go on, and says what scratchpads and flags hold at first; by
+        default the choice is fixed, and they hold zeros. Behind a right program memory is the same either way.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def run(
         raise ExecutionError(f"the memory image of program {program.name!r} is symbolic: fill it before a run")
     if program.architecture != architecture.name:
         raise ExecutionError(f"program {program.name!r} is for {program.architecture!r}, not {architecture.name!r}")
-    machine = Machine(architecture, program.memory.data)
+    machine = Machine(architecture, program.memory.data, seed)
     order = None if seed is None else random.Random(seed)
     chosen = range(len(program.stages))[slice(None) if stages is None else stages]
     done = []

@@ -1,7 +1,7 @@
 """State of the machine as the instruction set shows it: DRAM, scratchpads in halves, and the engines' half pointers."""
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import GossamerError
 from gossamer_models.golden.render_state import RenderState
+from gossamer_models.isa.fields import leaves
+from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Advance, Buffer, Engine
 from gossamer_models.numerics.exact import FixedSum
 
 __all__ = ["ExecutionError", "Machine", "buffer_bytes"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_FLAGS: Final = 1 << next(leaf.width_bits for leaf in leaves(Vector) if leaf.path == "found")
+"""Sticky flags that instructions can name."""
 
 
 class ExecutionError(GossamerError):
@@ -49,9 +54,10 @@ class Machine:
     ----------
     architecture : sizes of the scratchpads and of the array.
     memory : DRAM, shape (bytes,), changed in place.
+    seed : of what an earlier program has left in scratchpads and flags; zeros by default.
     """
 
-    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8]) -> None:
+    def __init__(self, architecture: Architecture, memory: NDArray[np.uint8], seed: int | None = None) -> None:
         self.architecture = architecture
         self.memory = memory
         self.sums: tuple[FixedSum, ...] = ()
@@ -61,6 +67,11 @@ class Machine:
             buffer: np.zeros((2 if buffer in BUFFERS_IN_HALVES else 1, size), np.uint8)
             for buffer, size in buffer_bytes(architecture).items()
         }
+        if seed is not None:
+            rng = np.random.default_rng(seed)
+            for held in self._buffers.values():
+                held[:] = rng.integers(0, 256, held.shape, np.uint8)
+            self.found.update(np.flatnonzero(rng.integers(0, 2, _FLAGS)).tolist())
         self._halves: dict[tuple[Engine, Advance], int] = {}
         self._filled: set[tuple[Buffer, int]] = set()
 
