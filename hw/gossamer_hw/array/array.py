@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from gossamer_hw.array.element import ElementParameters, ProcessingElement
 from gossamer_hw.array.lane import DrainLane, lane_latency
 from gossamer_hw.array.links import column_edge, column_link, row_edge, row_link
-from gossamer_hw.array.sequencer import DrainSequencer, chunk_target
+from gossamer_hw.array.sequencer import DrainSequencer, announced_chunks, chunk_target
 from gossamer_hw.numerics.convert import normalise_half
 from gossamer_hw.numerics.formats import Single
 from gossamer_hw.verilog import add_shared
@@ -176,9 +176,9 @@ class SystolicArray(wiring.Component):
 
     def _sequencer(self, m: Module, segment: int) -> DrainSequencer:
         interleave = self._interleaves[0]
-        in_flight = -(-self.first_sum_latency(segment, interleave) // (interleave * self._segment_rows))
+        depth = announced_chunks(interleave * self._segment_rows, self.first_sum_latency(segment, interleave))
         sequencer = DrainSequencer(
-            rows=self._segment_rows, blocks=self._blocks, depth=in_flight + 2, interleaves=self._interleaves,
+            rows=self._segment_rows, blocks=self._blocks, depth=depth, interleaves=self._interleaves,
             chunks=self._chunks,
         )  # fmt: skip
         m.d.comb += [sequencer.push.eq(self.announce), sequencer.chunk.eq(self.chunk)]

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from gossamer_hw.array.lane import drain_target
 
-__all__ = ["DrainSequencer", "chunk_target"]
+__all__ = ["DrainSequencer", "announced_chunks", "chunk_target"]
 
 
 def chunk_target(blocks: int) -> data.StructLayout:
@@ -20,6 +20,17 @@ def chunk_target(blocks: int) -> data.StructLayout:
     what is there.
     """
     return data.StructLayout({"block": range(blocks), "accumulate": 1})
+
+
+def announced_chunks(values: int, latency: int) -> int:
+    """Places for chunks that are announced and not through, one to spare.
+
+    Parameters
+    ----------
+    values : of a chunk, which the next one is announced no sooner than so many cycles behind.
+    latency : cycles from an announcement to the first value.
+    """
+    return -(-latency // values) + 2
 
 
 class DrainSequencer(wiring.Component):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -12,7 +12,7 @@ from gossamer_hw.control.axi_lite import AxiLiteBridge
 from gossamer_hw.control.fetch import Fetcher
 from gossamer_hw.control.queue import EngineQueue
 from gossamer_hw.control.semaphores import SEMAPHORES, TOKEN_BITS, Semaphores
-from gossamer_models.isa.instructions import Prune
+from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Prune
 from tests.hw.formal_proof import SOLVER, Claims, keeps, prove
 
 pytestmark = [
@@ -127,3 +127,53 @@ class QueueProperties(wiring.Component):
 @pytest.mark.parametrize("depth", [1, 2])
 def test_queue(depth: int, tmp_path: Path) -> None:
     prove(QueueProperties(depth), tmp_path, mode="bmc", depth=7)
+
+
+class WordQueueProperties(wiring.Component):
+    """Instructions that are dealt word by word come out whole, in order, and stay as they are until they are taken."""
+
+    WORD_BITS = 512
+
+    def __init__(self) -> None:
+        self._queue = EngineQueue(Prune, depth=1, word_bits=self.WORD_BITS)
+        names = ("available", "halt", "done", "fault")
+        members = {name: self._queue.signature.members[name] for name in names}
+        super().__init__({**members, "word": In(self.WORD_BITS), "push": In(1), "ready": In(1)})
+
+    def elaborate(self, platform: Any) -> Elaboratable:
+        m = Module()
+        m.submodules.queue = queue = self._queue
+        for name in ("available", "halt", "done", "fault"):
+            m.d.comb += getattr(queue, name).eq(getattr(self, name))
+        rows = 8 * INSTRUCTION_BYTES // self.WORD_BITS
+        row, dealt, started = Signal(range(rows)), Signal(8), Signal(8)
+        push, start = queue.dealt.valid & queue.dealt.ready, queue.instruction.valid & queue.instruction.ready
+        m.d.comb += [
+            queue.dealt.valid.eq(self.push),
+            queue.dealt.payload.word.eq(self.word),
+            queue.dealt.payload.row.eq(row),
+            queue.dealt.payload.index.eq(dealt),
+            queue.instruction.ready.eq(self.ready),
+        ]
+        ends = row == rows - 1
+        m.d.sync += [
+            row.eq(Mux(push, Mux(ends, 0, row + 1), row)),
+            dealt.eq(dealt + (push & ends)),
+            started.eq(started + start),
+        ]
+        m.d.comb += [
+            # An engine is done before it takes the next one.
+            Assume(~self.ready | ~queue.busy | self.done),
+            Assert(dealt - started <= 1),
+            Assert(queue.pending == (dealt != started)),
+            Assert(~queue.busy | (queue.index == (started - 1)[:8])),
+            Assert(~(push & queue.pending)),
+        ]
+        offered = Value.cast(queue.instruction.payload)
+        keeps(m, queue.pending, start, offered, name="offered")
+        return m
+
+
+def test_queue_of_words(tmp_path: Path) -> None:
+    """Two instructions of three words, and what is behind them."""
+    prove(WordQueueProperties(), tmp_path, mode="bmc", depth=10)

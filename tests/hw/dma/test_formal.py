@@ -13,6 +13,7 @@ from gossamer_hw.dma.beats import BeatQueue, BlockTurner
 from gossamer_hw.dma.control import TransferControl
 from gossamer_hw.dma.decoder import TransferDecoder
 from gossamer_hw.dma.requests import RequestWalker
+from gossamer_hw.dma.store import StoreEngine
 from gossamer_models.architecture import load_architecture
 from gossamer_models.golden.transfer import LOADED, STORED
 from gossamer_models.isa.instructions import Load, Store
@@ -114,8 +115,23 @@ def test_turned_words_wait(tmp_path: Path) -> None:
     prove(Claims(BlockTurner(width_bytes=16), kept), tmp_path, mode="prove", depth=2)
 
 
+class RoomyStore(StoreEngine):
+    """With the claim that its queue of words has a place for every word that is on its way."""
+
+    def _send(self, m: Module, piece: Any) -> None:
+        super()._send(m, piece)
+        words = m.submodules.words
+        m.d.comb += Assert(~words.w_en | words.w_rdy)
+
+
+def test_words_have_places(tmp_path: Path) -> None:
+    """For ever, by induction, whatever the engine does."""
+    claims = Claims(RoomyStore(load_architecture("wide-4x4")), lambda _, store: None)
+    prove(claims, tmp_path, mode="prove", depth=3)
+
+
 class WordQueue(wiring.Component):
-    """The queue that the store engine's write channel comes from, with half its places."""
+    """A queue as the store engine's, which the write channel comes from, with half its places."""
 
     def __init__(self) -> None:
         super().__init__({"i": In(stream.Signature(1)), "o": Out(stream.Signature(1))})
