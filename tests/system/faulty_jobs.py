@@ -11,7 +11,7 @@ import numpy as np
 from gossamer_hw.cosim.machine import run_jobs
 from gossamer_hw.cosim.machine_jobs import Change, Job, JobResult
 from gossamer_hw.cosim.program import program_job
-from gossamer_models.architecture import load_architecture
+from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.isa.encoding import encode
 from gossamer_models.isa.instructions import INSTRUCTION_BYTES, Instruction, Load, Store
 from gossamer_models.isa.loops import walk
@@ -61,7 +61,7 @@ class BurstOwner:
 
 
 def run_trials(trials: Sequence[Trial]) -> list[JobResult]:
-    """Run trials in one simulator process and check them; the good run behind each has golden's bits, the right cycles.
+    """Run trials of one machine in one simulator process; the good run behind each has golden's bits, the right cycles.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def run_trials(trials: Sequence[Trial]) -> list[JobResult]:
         Of the trials.
     """
     jobs = [job for trial in trials for job in (trial.job, program_job(trial.case.program))]
-    results = run_jobs(MACHINE, jobs)
+    results = run_jobs(_machine(trials[0].case), jobs)
     for trial, found, good in zip(trials, results[::2], results[1::2], strict=True):
         ends = (found.state, found.fault, found.fault_engine, found.fault_index)
         wanted = (trial.state, trial.fault, trial.engine, trial.index)
@@ -95,12 +95,16 @@ def engine_count(result: JobResult, column: int, engine: Engine) -> int:
 @cache
 def good_cycles(case: StageCase) -> int:
     """Cycles of an undisturbed run."""
-    return simulate(case.program, MACHINE, memory="ideal").cycles
+    return simulate(case.program, _machine(case), memory="ideal").cycles
 
 
-def case_with(layer: str, stage: str) -> StageCase:
+def _machine(case: StageCase) -> Architecture:
+    return load_architecture(case.program.architecture)
+
+
+def case_with(layer: str, stage: str, machine: str = MACHINE.name) -> StageCase:
     """One of the stages of a training step."""
-    return next(case for case in stage_cases() if case.name.endswith(f": {layer} {stage}"))
+    return next(case for case in stage_cases(machine) if case.name.endswith(f": {layer} {stage}"))
 
 
 def place_of(case: StageCase, kind: type[Instruction], number: int = 0) -> int:
@@ -128,7 +132,7 @@ def with_bytes(job: Job, place: int, data: bytes) -> Job:
 
 def spans_of(case: StageCase, memory: str = "ideal", seed: int = 0) -> list[tuple[Instruction, Span]]:
     """Each executed instruction and when it runs, in the order of their starts."""
-    result = simulate(case.program, MACHINE, memory=memory, seed=seed, trace=True, periodic=False).stages[0]
+    result = simulate(case.program, _machine(case), memory=memory, seed=seed, trace=True, periodic=False).stages[0]
     dealt: dict[Engine, list[Instruction]] = {}
     for item in walk(case.program.stages[0].instructions):
         dealt.setdefault(item.engine, []).append(item)

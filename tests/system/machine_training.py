@@ -70,9 +70,9 @@ def copy_of(program: Program, stages: slice = slice(None)) -> Program:
 
 
 @cache
-def stage_cases() -> list[StageCase]:
-    """Every stage of the first step, on a machine whose instructions move whole."""
-    work = training("wide-4x4")
+def stage_cases(machine: str = "wide-4x4") -> list[StageCase]:
+    """Every stage of the first step."""
+    work = training(machine)
     work.load_batch(0)
     cases = []
     for number, stage in enumerate(work.program.stages):
