@@ -23,8 +23,8 @@ from gossamer_models.timing.status import rtl_lacks
 from gossamer_sim.executor import simulate
 
 __all__ = [
-    "MAX_RTL_CYCLES", "ORDERS", "FileVerification", "MachineRun", "MachineStoppedError", "RunMachine", "StageCycles",
-    "verify_file", "verify_image",
+    "MAX_RTL_CYCLES", "ORDERS", "BrokenRuleError", "FileVerification", "MachineRun", "MachineStoppedError",
+    "RunMachine", "StageCycles", "verify_file", "verify_image",
 ]  # fmt: skip
 
 MAX_RTL_CYCLES = 20_000_000
@@ -50,6 +50,10 @@ class MachineRun:
 
 class MachineStoppedError(GossamerError):
     """A machine ended in its error state on a Program that golden runs."""
+
+
+class BrokenRuleError(GossamerError):
+    """A machine broke a rule of its memory port on a Program that golden runs."""
 
 
 RunMachine = Callable[[Program, Architecture, str, int], MachineRun]
@@ -119,7 +123,7 @@ def verify_file(
         raise InputError(f"the program takes {cycles} cycles or more", f"at most {MAX_RTL_CYCLES}", str(path))
     try:
         return verify_image(program, architecture, seed, machine if _in_rtl(program, architecture) else None, memory)
-    except MachineStoppedError:
+    except (MachineStoppedError, BrokenRuleError):
         raise
     except GossamerError as error:
         raise InputError(str(error), "a Program that runs on golden", str(path)) from error
