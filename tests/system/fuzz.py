@@ -14,7 +14,7 @@ from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.program import Program
 from tests.system.random_programs import random_programs
 from tests.system.rtl_programs import alternating, disagreements, disagrees
-from tests.system.shrink import Differs, save_shrunk
+from tests.system.shrink import Differs, save, save_shrunk
 
 __all__ = ["fuzz", "main", "replay"]
 
@@ -33,12 +33,12 @@ def fuzz(
     compare: Compare = disagreements,
     question: Callable[[Architecture, Behaviour], Differs] = disagrees,
 ) -> Path | None:
-    """Compare batches of Programs until the time is up; return the shrunk Program of the first failure, or None.
+    """Compare batches of Programs until the time is up; return the Program of the first failure, or None.
 
     Parameters
     ----------
     seed : of the first Program; the others follow.
-    folder : takes the shrunk Program.
+    folder : takes the Program, shrunk if it fails alone: only then can it be replayed.
     """
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end:
@@ -47,10 +47,13 @@ def fuzz(
             _log.error("%s, memory %s: %s", programs[place].name, behaviours[place], text)
             folder.mkdir(parents=True, exist_ok=True)
             differs = question(architecture, behaviours[place])
-            if not differs(programs[place]):
-                _log.error("alone it agrees: what ran before it matters, from seed %d on", seed)
-            path = save_shrunk(programs[place], architecture, differs, folder)
-            _log.error("replay it with: %s", replay(path, behaviours[place]))
+            if differs(programs[place]):
+                path = save_shrunk(programs[place], architecture, differs, folder)
+                _log.error("replay it with: %s", replay(path, behaviours[place]))
+                return path
+            path = save(programs[place], architecture, folder)
+            _log.error("alone it agrees: what ran before it matters. It is saved whole, %s", path)
+            _log.error("run it behind the others again with: python -m tests.system.fuzz 1 %d", seed)
             return path
         seed += _BATCH
         _log.warning("%d Programs agree, next seed %d", _BATCH, seed)

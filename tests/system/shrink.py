@@ -19,7 +19,7 @@ from gossamer_models.isa.loops import nest
 from gossamer_models.program import MemoryImage, Program, StageProgram
 from gossamer_models.program_file import SUFFIX, save_program
 
-__all__ = ["Differs", "is_legal", "save_shrunk", "shrink"]
+__all__ = ["Differs", "is_legal", "save", "save_shrunk", "shrink"]
 
 Differs = Callable[[Program], bool]
 """Whether executors still disagree on a Program, which stays as it is."""
@@ -30,8 +30,13 @@ _ORDERS = 3
 
 def save_shrunk(program: Program, architecture: Architecture, differs: Differs, folder: Path) -> Path:
     """Shrink a Program and save it, to be replayed by ``gossamer verify PROGRAM``; return its file."""
+    return save(shrink(program, architecture, differs), architecture, folder)
+
+
+def save(program: Program, architecture: Architecture, folder: Path) -> Path:
+    """Save a Program as it is under its name; return its file."""
     path = folder / f"{program.name.replace(' ', '-')}{SUFFIX}"
-    save_program(shrink(program, architecture, differs), architecture, path)
+    save_program(program, architecture, path)
     return path
 
 

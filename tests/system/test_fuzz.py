@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from gossamer_models.program_file import load_program
 from tests.gossamer.test_verify_file import faithful
 from tests.system import fuzz as module
 from tests.system.fuzz import fuzz
+from tests.system.random_programs import random_programs
 from tests.system.shrink import Differs
 
 MACHINE = load_architecture("wide-4x4")
@@ -81,7 +83,27 @@ def test_what_ran_before_is_said_to_matter(
     monkeypatch.setattr(module, "_BATCH", 2)
     path = fuzz(1, 0, MACHINE, tmp_path, compare=lambda *_: {1: "differs"}, question=lambda *_: lambda _: False)
     assert path is not None
-    assert "alone it agrees: what ran before it matters, from seed 0 on" in caplog.text
+    assert f"alone it agrees: what ran before it matters. It is saved whole, {path}" in caplog.text
+    assert "gossamer verify" not in caplog.text
+    saved, (_, failed) = load_program(path)[0], random_programs(2, 0, MACHINE)
+    assert [stage.instructions for stage in saved.stages] == [stage.instructions for stage in failed.stages]
+
+
+def test_command_runs_the_same_batch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    batches: list[tuple[list[str], list[Behaviour]]] = []
+
+    def second_fails(programs: Sequence[Program], _: Architecture, behaviours: Sequence[Behaviour]) -> dict[int, str]:
+        batches.append(([program.name for program in programs], list(behaviours)))
+        return {1: "differs"} if len(batches) != 1 else {}
+
+    play = partial(fuzz, compare=second_fails, question=lambda *_: lambda _: False)
+    play(1, 5, MACHINE, tmp_path)
+    *_, minutes, seed = caplog.messages[-1].split()
+    play(float(minutes), int(seed), MACHINE, tmp_path)
+    assert batches[2] == batches[1] != batches[0]
 
 
 def test_agreement_goes_on_with_new_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
