@@ -162,6 +162,7 @@ class _Emitter:
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
         self.unit = unit_of(gemm, architecture.array)
         self.cut = self.unit.columns(architecture.array, mapping.lj)
+        self.zero_columns = self.unit.loaded(self.cut) < self.cut.tiles * self.cut.width
         self.held_blocks = mapping.held_blocks(self.array.rows)
         self.input_blocks = mapping.channel_blocks * self.array.rows // BLOCK
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
@@ -228,8 +229,9 @@ class _Emitter:
         pixel = gradient.channel_blocks * entries * BLOCK * fmt.bytes
         j_level, b_level, y_level = levels
         return Load(
-            buffer=buffer, format=fmt, mem_base=address, axis1_bound=gradient.channel_blocks,
-            axis2_bound=gradient.batch_blocks, dims=dims,
+            buffer=buffer, format=fmt, mem_base=address,
+            axis0_bound=self.unit.outputs // BLOCK if self.zero_columns else 1,
+            axis1_bound=gradient.channel_blocks, axis2_bound=gradient.batch_blocks, dims=dims,
             modifiers=(
                 step(Load, "mem_base", j_level, self.column_blocks * entries * BLOCK * fmt.bytes),
                 step(Load, "axis1_base", j_level, self.column_blocks),
@@ -249,14 +251,12 @@ class _Emitter:
         word = slabs * entries * mapping.lj * self.array.columns * unit
         image = mapping.rows * gradient.width * word
         block = entries * BLOCK * unit
-        if self.cut.shared:
-            columns = self.cut.digits(unit, self.array.columns * unit)
-        else:
-            columns = [Digit(self.array.columns, unit), Digit(mapping.lj, self.array.columns * unit)]
+        columns = [Digit(self.array.columns, unit), Digit(mapping.lj, self.array.columns * unit)]
+        if not self.cut.shared:
             columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
         pixel = gradient.channel_blocks * block
         return [
-            *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=1, unit=BLOCK),
+            *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=0 if self.zero_columns else 1, unit=BLOCK),
             *unit_dims(mapping.units, self.unit.outputs // BLOCK, block, mapping.batch_words * image),
             *plain(gradient.width, pixel, word),
             *plain(mapping.rows, gradient.width * pixel, gradient.width * word),

@@ -71,11 +71,12 @@ class Unit:
 
     Members
     -------
-    count : units of the layer, the last one perhaps with fewer groups.
+    count : units of the layer.
     bundles, groups : bundles and groups per unit.
     inputs, outputs : channels per unit.
     in_blocks, out_blocks : blocks of a bundle's channels.
     word : elements of a word.
+    alike : no unit has fewer groups than the others.
     """
 
     count: int
@@ -86,6 +87,7 @@ class Unit:
     in_blocks: int
     out_blocks: int
     word: int
+    alike: bool = True
 
     @property
     def bundle_bytes(self) -> int:
@@ -96,18 +98,31 @@ class Unit:
         """How output channels are cut into tiles."""
         return Columns(self.count, self.outputs, array.columns, lj, self.word)
 
+    def loaded(self, cut: Columns) -> int:
+        """Output channels whose gradient is loaded for the columns of one unit.
+
+        Columns beyond the unit's channels are zeros where all units are alike and each is one tile; elsewhere they
+        are the next units' or tensor's end, which one bound can tell.
+        """
+        zeros = cut.shared and self.alike
+        return self.outputs if zeros else cut.tiles * cut.width
+
 
 def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     """Unit of a layer on an array."""
     grouping, c_in, c_out = gemm.grouping, gemm.source.channels, gemm.gradient.channels
     inputs, outputs = grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)
-    blocks = *(grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out)), gemm.word
+    in_blocks, out_blocks = (grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out))
     if grouping.bundles == 1:
-        return Unit(1, 1, grouping.groups, inputs, outputs, *blocks)
+        return Unit(1, 1, grouping.groups, inputs, outputs, in_blocks, out_blocks, gemm.word)
     aligned = array.rows % inputs == 0 and (array.columns % outputs == 0 or outputs % array.columns == 0)
     bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
-    return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *blocks)
+    groups = bundles * grouping.together
+    return Unit(
+        count, bundles, groups, bundles * inputs, bundles * outputs, in_blocks, out_blocks, gemm.word,
+        alike=count * groups == grouping.groups,
+    )  # fmt: skip
 
 
 def loops_of(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> Loops:

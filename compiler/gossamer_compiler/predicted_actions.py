@@ -123,7 +123,7 @@ def gradient_actions(
     blocks = each(mapping.channel_blocks, lambda blocks: _input_blocks(gemm, unit, blocks, array))
     pixels = given.source.channel_blocks * given.positions() if mapping.patches else blocks * rows * source.width
     input_reads = (j_loops if unit.count == 1 else 1) * source.batch_blocks * pixels
-    entries = _columns(cut, mapping) * mapping.batch_words * mapping.rows * gradient.width * gemm.entries
+    entries = mapping.j_tiles * cut.width * mapping.batch_words * mapping.rows * gradient.width * gemm.entries
     output_blocks = _output_blocks(gemm, unit, cut)
     entry_reads = i_loops * output_blocks * gradient.batch_blocks * gradient.pixels * gemm.block_entries * BLOCK
     metadata = 0 if gemm.sampled is None else entry_reads * _METADATA_BITS
@@ -175,18 +175,13 @@ def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Ar
     return sum(between(first, step, held, loops, gemm.source.channel_blocks) for first in units)
 
 
-def _columns(cut: Columns, mapping: GradientMapping) -> int:
-    """Columns that one load of entries fills."""
-    return mapping.units * cut.outputs if cut.shared else mapping.j_tiles * cut.width
-
-
 def _output_blocks(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
     """Blocks of output channels that all units read, real ones."""
     channels = gemm.gradient.channel_blocks
     if unit.count == 1:
         return min(cut.tiles * cut.width // BLOCK, channels)
     step = unit.outputs // BLOCK
-    return between(0, step, step if cut.shared else cut.tiles * cut.width // BLOCK, unit.count, channels)
+    return between(0, step, unit.loaded(cut) // BLOCK, unit.count, channels)
 
 
 def _weights(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Array) -> int:

@@ -174,6 +174,6 @@ def _output_channels(gemm: GradientGemm, unit: Unit, cut: Columns) -> tuple[int,
     padded, tiled = gradient.channel_blocks * BLOCK, cut.tiles * cut.width // BLOCK * BLOCK
     if unit.count == 1:
         return min(tiled, padded), min(tiled, gradient.channels)
-    held = unit.outputs if cut.shared else tiled
+    held = unit.loaded(cut) // BLOCK * BLOCK
     loaded, real = (between(0, unit.outputs, held, unit.count, bound) for bound in (padded, gradient.channels))
     return loaded, real
