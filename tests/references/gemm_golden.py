@@ -25,10 +25,11 @@ def golden_accumulators(architecture: Architecture, cases: Sequence[GemmCase]) -
         images = ((Buffer.A, case.a), (Buffer.B, case.values), (Buffer.B_META, case.metadata))
         for buffer, image in images:
             if image is not None:
-                data = np.ascontiguousarray(image).view(np.uint8).ravel()
-                machine.writable(Engine.GEMM, buffer)[: data.size] = data
+                machine.write(Engine.GEMM, buffer, 0, image)
         gemm(machine, g)
-        held = machine.readable(Engine.GEMM, Buffer.ACC).view(np.float32).reshape(-1, array.columns)
-        found.append(held[g.acc_base : g.acc_base + g.tiles * g.li * g.lj * array.rows].copy())
+        words = g.tiles * g.li * g.lj * array.rows
+        place = 4 * array.columns * g.acc_base
+        held = machine.read(Engine.GEMM, Buffer.ACC, np.float32, place, words * array.columns)
+        found.append(held.reshape(-1, array.columns))
         machine.advance(Engine.GEMM, g.advance)
     return found

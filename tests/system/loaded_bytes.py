@@ -2,16 +2,14 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gossamer_models.architecture import Architecture
 from gossamer_models.golden import executor, transfer
-from gossamer_models.golden.state import Machine
+from gossamer_models.golden.state import Machine, Places
 from gossamer_models.isa.instructions import Load
 from gossamer_models.isa.tokens import Buffer, Engine
 
@@ -36,58 +34,6 @@ class Fate:
     unread: int = 0
 
 
-class _Held(np.ndarray[Any, Any]):
-    """A view of a buffer that clears the marks of what is taken out of it; views of it do so as well."""
-
-    address: int
-    marks: NDArray[np.bool_]
-
-    def __array_finalize__(self, source: Any) -> None:
-        if isinstance(source, _Held):
-            self.address, self.marks = source.address, source.marks
-
-    def _take(self, key: Any = ...) -> None:
-        first = self.__array_interface__["data"][0] - self.address
-        marks = as_strided(self.marks[first:], (*self.shape, self.itemsize), (*self.strides, 1))
-        marks[key] = False
-
-    def __getitem__(self, key: Any) -> Any:
-        plain = self.view(np.ndarray)
-        part = plain[key]
-        if isinstance(part, np.ndarray) and np.may_share_memory(part, plain):
-            return _held(part, self.address, self.marks)
-        self._take(key)
-        return part
-
-    def _whole(self) -> NDArray[Any]:
-        self._take()
-        return self.view(np.ndarray)
-
-    def copy(self, order: Any = "C") -> Any:
-        return self._whole().copy(order)
-
-    def astype(self, *given: Any, **options: Any) -> Any:
-        return self._whole().astype(*given, **options)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*map(_plain, inputs), **options)
-
-    def __array_function__(self, function: Any, types: Any, given: Any, options: Any) -> Any:
-        return function(*map(_plain, given), **{name: _plain(value) for name, value in options.items()})
-
-
-def _held(data: NDArray[Any], address: int, marks: NDArray[np.bool_]) -> _Held:
-    held = data.view(_Held)
-    held.address, held.marks = address, marks
-    return held
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Held):
-        return value._whole()
-    return type(value)(map(_plain, value)) if isinstance(value, list | tuple) else value
-
-
 class WatchedMachine(Machine):
     """A machine that knows which loaded bytes have not been read.
 
@@ -107,11 +53,13 @@ class WatchedMachine(Machine):
         super().start_stage()
         self._stage += 1
 
-    def readable(self, engine: Engine, buffer: Buffer) -> NDArray[np.uint8]:
-        data = super().readable(engine, buffer)
-        if buffer not in self._marks:
-            return data
-        return _held(data, data.__array_interface__["data"][0], self._marks[buffer][self.half(engine, buffer)])
+    def readable(
+        self, engine: Engine, buffer: Buffer, unit: int = 1, places: Places = slice(None)
+    ) -> NDArray[np.uint8]:
+        if buffer in self._marks:
+            marks = self._marks[buffer][self.half(engine, buffer)]
+            marks[: len(marks) // unit * unit].reshape(-1, unit)[places] = False
+        return super().readable(engine, buffer, unit, places)
 
     def load(self, instruction: Load) -> None:
         """Execute a load; what it overwrites unread is lost, what it brings from DRAM is marked."""

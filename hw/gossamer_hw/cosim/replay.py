@@ -104,13 +104,12 @@ class _Recorder:
 
     def _case(self, step: Step, instruction: Gemm) -> GemmCase:
         rows, columns, group = self._array.rows, self._array.columns, self._array.group
-        entries = self._buffers.b_entries * columns
-        read, engine = step.machine.read, instruction.engine
+        held, engine = step.machine.held, instruction.engine
         return GemmCase(
             instruction,
-            read(engine, Buffer.A, np.float16, 0, self._buffers.a_words * rows * group).reshape(-1, rows, group),
-            read(engine, Buffer.B, np.float16, 0, entries).reshape(-1, columns),
-            read(engine, Buffer.B_META, np.uint8, 0, entries).reshape(-1, columns),
+            held(engine, Buffer.A).copy().view(np.float16).reshape(-1, rows, group),
+            held(engine, Buffer.B).copy().view(np.float16).reshape(-1, columns),
+            held(engine, Buffer.B_META).copy().reshape(-1, columns),
             rewind=step.stage != self._stage,
         )
 

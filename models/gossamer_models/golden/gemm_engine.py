@@ -41,15 +41,16 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     """Execute a Gemm.
 
     All tiles along i that share a column block go through the core together: a row's result depends on no other row,
-    and words outside a tile's box contribute nothing.
+    and words outside a tile's box contribute nothing. Of A, rows of words that are in bounds are used, wholly; of B, all
+    entries of words that are so in some row, with their metadata, be they valid or not.
 
     The dataflow makes no difference to the bits: both add entries in the order of their stream.
 
     Raises
     ------
     ExecutionError
-        An address leaves its buffer, a half is read that nothing filled, there are no tiles, words or entries, or the
-        array lacks the dataflow or the slots.
+        An address leaves its buffer, nothing has written what is used of it, there are no tiles, words or entries, or
+        the array lacks the dataflow or the slots.
     """
     g = instruction
     array = machine.architecture.array
@@ -69,11 +70,13 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     all_slots = _slots(g)
     step = max(1, _GATHERED_ELEMENTS // max(1, g.li * array.rows * words * array.group)) * g.li
     for j in range(g.j):
-        values, index, valid = _entries(machine, g, j)
+        places = _entry_places(machine, g, j)
+        values, index, valid = _entries(machine, g, places)
         place = accumulators[j].reshape(-1, g.lj, g.li, array.rows, array.columns)
         for first in range(0, all_slots.li.size, step):
             slots = _Slots(*(part[first : first + step] for part in _parts(all_slots)))
             a, a_valid = _a_words(machine, g, slots, j)
+            _check_written(machine, g, places, a_valid.any(axis=0))
             target = place[first // g.li : first // g.li + slots.li.size // g.li]
             # (tile, lj, li, row, column) as the accumulators have it <-> rows (tile, li, row), columns (lj, column).
             flat = target.transpose(0, 2, 3, 1, 4)
@@ -89,10 +92,11 @@ def _accumulators(machine: Machine, g: Gemm) -> NDArray[np.float32]:
     if g.acc_base + words > machine.architecture.buffers.accumulator_words:
         size = machine.architecture.buffers.accumulator_words
         raise ExecutionError(f"accumulator words {g.acc_base}..{g.acc_base + words - 1} exceed the {size} there are")
+    places, word_bytes = slice(g.acc_base, g.acc_base + words), 4 * array.columns
     if g.accumulate:
-        machine.readable(g.engine, Buffer.ACC)
-    held = machine.writable(g.engine, Buffer.ACC).view(np.float32).reshape(-1, array.columns)
-    return held[g.acc_base : g.acc_base + words].reshape(g.j, -1, array.columns)
+        machine.readable(g.engine, Buffer.ACC, word_bytes, places)
+    held = machine.writable(g.engine, Buffer.ACC, word_bytes, places).view(np.float32).reshape(-1, array.columns)
+    return held[places].reshape(g.j, -1, array.columns)
 
 
 def _slots(g: Gemm) -> _Slots:
@@ -147,16 +151,23 @@ def _r_indices(g: Gemm) -> tuple[Int64, Int64, Int64, Int64]:
 def _a_words(machine: Machine, g: Gemm, slots: _Slots, j: int) -> tuple[Float16, Bool]:
     """Return words, shape (slots R, words, group), and their valid bits, shape (slots R, words)."""
     array = machine.architecture.array
-    bank_words = machine.readable(g.engine, Buffer.A).view(np.float16).reshape(-1, array.rows, array.group)
     r0, r1, r2, lr = _r_indices(g)
     start = g.a_base + j * g.a_j + slots.i2 * g.a_i2 + slots.i1 * g.a_i1 + slots.i0 * g.a_i0 + slots.li * g.a_li
     address = start[:, None] + (lr * g.a_lr + r2 * g.a_r2 + r1 * g.a_r1 + r0 * g.a_r0)
     slot_valid = _inside(g, slots)
     used = address[slot_valid]
-    if used.size and not 0 <= used.min() <= used.max() < bank_words.shape[0]:
-        raise ExecutionError(f"A words {used.min()}..{used.max()} must lie in 0..{bank_words.shape[0] - 1}")
-    gathered = bank_words[np.where(slot_valid, address, 0)].transpose(0, 2, 1, 3)
+    bank_words = machine.architecture.buffers.a_words
+    if used.size and not 0 <= used.min() <= used.max() < bank_words:
+        raise ExecutionError(f"A words {used.min()}..{used.max()} must lie in 0..{bank_words - 1}")
     valid = slot_valid[:, None, :] & _row_valid(g, slots, array.rows)[:, :, None]
+    line_bytes = 2 * array.group
+    if g.rows_level == NO_LEVEL:
+        data = machine.readable(g.engine, Buffer.A, array.rows * line_bytes, used)
+    else:
+        lines = address[:, None, :] * array.rows + np.arange(array.rows)[:, None]
+        data = machine.readable(g.engine, Buffer.A, line_bytes, lines[valid])
+    held = data.view(np.float16).reshape(-1, array.rows, array.group)
+    gathered = held[np.where(slot_valid, address, 0)].transpose(0, 2, 1, 3)
     words = address.shape[1]
     return gathered.reshape(-1, words, array.group), valid.reshape(-1, words)
 
@@ -193,11 +204,8 @@ def _row_valid(g: Gemm, slots: _Slots, rows: int) -> Bool:
     return np.asarray(~ragged[:, None] | (np.arange(rows) < g.rows_last))
 
 
-def _entries(machine: Machine, g: Gemm, j: int) -> tuple[Float16, UInt8, Bool]:
-    """Return values, indices and valid bits of a column block, each of shape (words, entries, Lj C)."""
-    array = machine.architecture.array
-    values = machine.readable(g.engine, Buffer.B).view(np.float16).reshape(-1, array.columns)
-    metadata = machine.readable(g.engine, Buffer.B_META).reshape(-1, array.columns)
+def _entry_places(machine: Machine, g: Gemm, j: int) -> tuple[Int64, Bool]:
+    """Return numbers of a column block's entries and which of them words have, shape (words, entries, Lj)."""
     indices = _r_indices(g)
     r0, r1, r2, lr = indices
     counts = np.full(r0.shape, g.entries)
@@ -208,11 +216,28 @@ def _entries(machine: Machine, g: Gemm, j: int) -> tuple[Float16, UInt8, Bool]:
     step = np.arange(most * g.lj).reshape(most, g.lj)
     address = start[:, None, None] + step
     used = np.broadcast_to(np.arange(most)[:, None] < counts[:, None, None], address.shape)
-    reached = address[used]
-    if reached.size and not 0 <= reached.min() <= reached.max() < values.shape[0]:
-        raise ExecutionError(f"B entries {reached.min()}..{reached.max()} must lie in 0..{values.shape[0] - 1}")
+    reached, held = address[used], machine.architecture.buffers.b_entries
+    if reached.size and not 0 <= reached.min() <= reached.max() < held:
+        raise ExecutionError(f"B entries {reached.min()}..{reached.max()} must lie in 0..{held - 1}")
+    return address, used
+
+
+def _check_written(machine: Machine, g: Gemm, places: tuple[Int64, Bool], words: Bool) -> None:
+    """Refuse entries of some words, shape (words,), that nothing has written."""
+    address, used = places
+    reached, columns = address[used & words[:, None, None]], machine.architecture.array.columns
+    machine.readable(g.engine, Buffer.B, 2 * columns, reached)
+    machine.readable(g.engine, Buffer.B_META, columns, reached)
+
+
+def _entries(machine: Machine, g: Gemm, places: tuple[Int64, Bool]) -> tuple[Float16, UInt8, Bool]:
+    """Return values, indices and valid bits of a column block, each of shape (words, entries, Lj C)."""
+    array = machine.architecture.array
+    values = machine.held(g.engine, Buffer.B).view(np.float16).reshape(-1, array.columns)
+    metadata = machine.held(g.engine, Buffer.B_META).reshape(-1, array.columns)
+    address, used = places
     place = np.where(used, address, 0)
-    shape = (r0.size, most, g.lj * array.columns)
+    shape = (*address.shape[:2], g.lj * array.columns)
     meta = metadata[place]
     valid = ((meta & META_VALID) != 0) & used[..., None]
     index = meta & np.uint8(array.group - 1)

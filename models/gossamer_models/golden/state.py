@@ -1,7 +1,7 @@
 """State of the machine as the instruction set shows it: DRAM, scratchpads in halves, and the engines' half pointers."""
 
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,16 @@ from gossamer_models.isa.fields import leaves
 from gossamer_models.isa.instructions import Vector
 from gossamer_models.isa.tokens import BUFFERS_IN_HALVES, Advance, Buffer, Engine
 from gossamer_models.numerics.exact import FixedSum
+from gossamer_models.numerics.formats import Bool
 
-__all__ = ["ExecutionError", "Machine", "buffer_bytes"]
+__all__ = ["ExecutionError", "Machine", "Places", "buffer_bytes"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+
+Places: TypeAlias = slice | NDArray[np.int64]
+"""Numbers of units of a buffer: a range of them, or any, of any shape and as often as they like."""
+
+_ALL: Final = slice(None)
 
 _FLAGS: Final = 1 << next(leaf.width_bits for leaf in leaves(Vector) if leaf.path == "found")
 """Sticky flags that instructions can name."""
@@ -46,9 +52,12 @@ def buffer_bytes(architecture: Architecture) -> dict[Buffer, int]:
 class Machine:
     """DRAM and scratchpads, as bytes.
 
-    Each engine counts the halves of a buffer for itself; both start at half 0 in each stage. A half that has not been
-    written in the current stage holds nothing: reading it is an error. ``found`` holds the sticky flags that are
-    set; they outlive stages, as does what the render engine holds.
+    Each engine counts the halves of a buffer for itself; both start at half 0 in each stage. A byte that no instruction
+    has written in the current stage (of PRM, which keeps its contents: since the begin) holds nothing, and an
+    instruction that uses it is an error. It uses what its formula names, whether or not the numbers let the result
+    depend on it: whole operands, also of samples, channels and entries that are not real, but no element that is out of
+    bounds and nothing that lies beside an operand in the same line. ``found`` holds the sticky flags that are set; they
+    outlive stages, as does what the render engine holds.
 
     Parameters
     ----------
@@ -73,12 +82,13 @@ class Machine:
                 held[:] = rng.integers(0, 256, held.shape, np.uint8)
             self.found.update(np.flatnonzero(rng.integers(0, 2, _FLAGS)).tolist())
         self._halves: dict[tuple[Engine, Advance], int] = {}
-        self._filled: set[tuple[Buffer, int]] = set()
+        self._written = {buffer: np.zeros(held.shape, np.bool_) for buffer, held in self._buffers.items()}
 
     def start_stage(self) -> None:
         """Set every half pointer to 0, call all halves empty and clear the sums that REDUCE holds."""
         self._halves.clear()
-        self._filled.clear()
+        for buffer in BUFFERS_IN_HALVES:
+            self._written[buffer][:] = False
         self.sums = ()
 
     def advance(self, engine: Engine, mask: int) -> None:
@@ -91,26 +101,39 @@ class Machine:
         advance = BUFFERS_IN_HALVES.get(buffer)
         return 0 if advance is None else self._halves.get((engine, advance), 0)
 
-    def readable(self, engine: Engine, buffer: Buffer) -> NDArray[np.uint8]:
-        """Return the bytes of an engine's current half, shape (bytes,), to be read.
+    def held(self, engine: Engine, buffer: Buffer) -> NDArray[np.uint8]:
+        """Return all bytes of an engine's current half, shape (bytes,), written or not, for those who only look."""
+        held: NDArray[np.uint8] = self._buffers[buffer][self.half(engine, buffer)]
+        return held
+
+    def readable(self, engine: Engine, buffer: Buffer, unit: int = 1, places: Places = _ALL) -> NDArray[np.uint8]:
+        """Return the bytes of an engine's current half, shape (bytes,), to be read at some places; by default at all.
+
+        Parameters
+        ----------
+        unit : bytes of what ``places`` number from the half's begin on.
+        places : within the buffer; what is read elsewhere means nothing.
 
         Raises
         ------
         ExecutionError
-            Nothing was written to this half in the current stage. (PRM keeps its contents from stage to stage.)
+            A byte there was not written in the current stage, or, of PRM, since the begin.
         """
         half = self.half(engine, buffer)
-        if buffer in BUFFERS_IN_HALVES and (buffer, half) not in self._filled:
-            raise ExecutionError(f"reads half {half} of {buffer.name}, which nothing has filled in this stage")
-        held: NDArray[np.uint8] = self._buffers[buffer][half]
-        return held
+        missing = _first_missing(_units(self._written[buffer][half], unit), places)
+        if missing is not None:
+            where = f"half {half} of {buffer.name}" if buffer in BUFFERS_IN_HALVES else buffer.name
+            since = "in this stage" if buffer in BUFFERS_IN_HALVES else "since the begin"
+            raise ExecutionError(f"reads byte {missing} of {where}, which nothing has written {since}")
+        return self.held(engine, buffer)
 
-    def writable(self, engine: Engine, buffer: Buffer) -> NDArray[np.uint8]:
-        """Return the bytes of an engine's current half, shape (bytes,), to be written; the half counts as filled."""
-        half = self.half(engine, buffer)
-        self._filled.add((buffer, half))
-        held: NDArray[np.uint8] = self._buffers[buffer][half]
-        return held
+    def writable(self, engine: Engine, buffer: Buffer, unit: int = 1, places: Places = _ALL) -> NDArray[np.uint8]:
+        """Return the bytes of an engine's current half as :meth:`readable` does, to be written at all these places."""
+        written = _units(self._written[buffer][self.half(engine, buffer)], unit)
+        # Scattering marks costs more than seeing that they are there, as they are in all turns of a loop but the first.
+        if not written[_around(places)].all():
+            written[places] = True
+        return self.held(engine, buffer)
 
     def read(self, engine: Engine, buffer: Buffer, dtype: type[_Scalar], address: int, count: int) -> NDArray[_Scalar]:
         """Return a copy of ``count`` consecutive elements at a byte address.
@@ -118,9 +141,10 @@ class Machine:
         Raises
         ------
         ExecutionError
-            The address is not aligned, the end lies outside the buffer, or the half is empty.
+            The address is not aligned, the end lies outside the buffer, or a byte is read that nothing has written.
         """
-        return _span(self.readable(engine, buffer), buffer, dtype, address, count).copy()
+        span = self._span(buffer, dtype, address, count)
+        return self.readable(engine, buffer, places=span)[span].view(dtype).copy()
 
     def write(self, engine: Engine, buffer: Buffer, address: int, values: NDArray[Any]) -> None:
         """Write consecutive elements at a byte address.
@@ -130,7 +154,17 @@ class Machine:
         ExecutionError
             The address is not aligned or the end lies outside the buffer.
         """
-        _span(self.writable(engine, buffer), buffer, values.dtype.type, address, values.size)[:] = values.ravel()
+        span = self._span(buffer, values.dtype.type, address, values.size)
+        self.writable(engine, buffer, places=span)[span].view(values.dtype)[:] = values.ravel()
+
+    def _span(self, buffer: Buffer, dtype: type[np.generic], address: int, count: int) -> slice:
+        size, room = np.dtype(dtype).itemsize, self._buffers[buffer].shape[1]
+        if address % size:
+            raise ExecutionError(f"address {address} in {buffer.name} must be a multiple of {size}")
+        end = address + count * size
+        if end > room:
+            raise ExecutionError(f"bytes {address}..{end - 1} must lie in {buffer.name}, which has {room}")
+        return slice(address, end)
 
 
 @cache
@@ -138,11 +172,24 @@ def _advances(mask: int) -> tuple[Advance, ...]:
     return tuple(Advance(mask))
 
 
-def _span(data: NDArray[np.uint8], buffer: Buffer, dtype: type[_Scalar], address: int, count: int) -> NDArray[_Scalar]:
-    size = np.dtype(dtype).itemsize
-    if address % size:
-        raise ExecutionError(f"address {address} in {buffer.name} must be a multiple of {size}")
-    end = address + count * size
-    if end > data.size:
-        raise ExecutionError(f"bytes {address}..{end - 1} must lie in {buffer.name}, which has {data.size}")
-    return data[address:end].view(dtype)
+def _units(marks: Bool, unit: int) -> Bool:
+    """Marks of whole units, shape (units, bytes)."""
+    return marks[: marks.size // unit * unit].reshape(-1, unit)
+
+
+def _around(places: Places) -> slice:
+    """Return a range that has all places."""
+    if isinstance(places, slice):
+        return places
+    return slice(places.min(), places.max() + 1) if places.size else slice(0)
+
+
+def _first_missing(written: Bool, places: Places) -> int | None:
+    """Return the first byte without a mark of the units at some places; None if all have theirs."""
+    # Most of the time all is written around what is read, which is quickly seen.
+    if written[_around(places)].all():
+        return None
+    used = np.zeros_like(written)
+    used[places] = True
+    missing = np.flatnonzero(used & ~written)
+    return int(missing[0]) if missing.size else None

@@ -70,23 +70,24 @@ def load(machine: Machine, instruction: Load) -> None:
     buffer = _buffer(instruction, LOADED)
     memory_type, buffer_type = _dtypes(instruction)
     source = _elements(machine.memory, memory_type)
-    target = _elements(machine.writable(instruction.engine, buffer), buffer_type)
+    engine, size = instruction.engine, np.dtype(buffer_type).itemsize
+    room = machine.held(engine, buffer).size // size
     indexed = buffer is Buffer.B and instruction.index_dim != NO_INDEX
-    metadata = machine.writable(instruction.engine, Buffer.B_META) if indexed else None
     for block in _blocks(instruction, indexed):
-        _check_bounds(block, source.size, target.size, buffer)
+        _check_bounds(block, source.size, room, buffer)
         values = _converted(source[block.reached], buffer_type)
         if block.inside is not None:
             values, found = np.zeros(block.memory.size, buffer_type), values
             values[block.inside] = found
-        target[block.buffer] = values
-        if metadata is not None:
+        _elements(machine.writable(engine, buffer, size, block.buffer), buffer_type)[block.buffer] = values
+        if indexed:
             group = machine.architecture.array.group
             if block.index.max() >= group:
                 raise ExecutionError(
                     f"an entry's index must lie below the group of {group}, not be {block.index.max()}"
                 )
             valid = META_VALID | block.index
+            metadata = machine.writable(engine, Buffer.B_META, 1, block.buffer)
             metadata[block.buffer] = valid if block.inside is None else np.where(block.inside, valid, 0)
 
 
@@ -96,17 +97,19 @@ def store(machine: Machine, instruction: Store) -> None:
     Raises
     ------
     ExecutionError
-        An address is not aligned or leaves DRAM or the buffer, or the buffer is not stored to DRAM.
+        An address is not aligned or leaves DRAM or the buffer, the buffer is not stored to DRAM, or nothing has written
+        an element in bounds.
     """
     buffer = _buffer(instruction, STORED)
     if instruction.transpose:
         raise ExecutionError("`transpose` is an option of loads")
     memory_type, buffer_type = _dtypes(instruction)
-    source = _elements(machine.readable(instruction.engine, buffer), buffer_type)
-    target = _elements(machine.memory, memory_type)
+    target, size = _elements(machine.memory, memory_type), np.dtype(buffer_type).itemsize
+    room = machine.held(instruction.engine, buffer).size // size
     for block in _blocks(instruction, indexed=False):
-        _check_bounds(block, target.size, source.size, buffer)
+        _check_bounds(block, target.size, room, buffer)
         places = block.buffer if block.inside is None else block.buffer[block.inside]
+        source = _elements(machine.readable(instruction.engine, buffer, size, places), buffer_type)
         target[block.reached] = _converted(source[places], memory_type)
 
 

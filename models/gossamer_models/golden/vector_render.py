@@ -311,8 +311,19 @@ def _patches(machine: Machine, v: Vector, view: View, quantity: int) -> tuple[Jo
     engine = machine.architecture.render_engine
     if max(texels.counts) > engine.patch:
         raise ExecutionError(f"patches must have at most {engine.patch} texels along an axis, not {texels.counts}")
-    data: UInt8 = machine.readable(v.engine, Buffer.VIN)[v.source1 :]
-    return record, read_patches(data, texels, _grid(view), lines, quantity)
+    return record, read_patches(_Patches(machine, v), texels, _grid(view), lines, quantity)
+
+
+class _Patches:
+    """The bytes of VIN from source1 on; what is taken of them is read."""
+
+    def __init__(self, machine: Machine, v: Vector) -> None:
+        self._machine, self._engine, self._start = machine, v.engine, v.source1
+        self.size = machine.architecture.buffers.vector_in_bytes - v.source1
+
+    def __getitem__(self, part: slice, /) -> UInt8:
+        first, end, _ = part.indices(self.size)
+        return self._machine.read(self._engine, Buffer.VIN, np.uint8, self._start + first, max(end - first, 0))
 
 
 def _check_counts(v: Vector, texels: tuple[int, ...]) -> None:

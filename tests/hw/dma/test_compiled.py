@@ -74,7 +74,7 @@ def test_loads(name: str) -> None:
     for half in range(2):
         for buffer in Buffer:
             if (buffer, half) in bench.buffers:
-                held = golden.writable(Engine.STORE, buffer)
+                held = golden.held(Engine.STORE, buffer)
                 assert np.array_equal(bench.buffers[buffer, half][: held.size], held), (buffer, half)
         golden.advance(Engine.STORE, ALL)
 

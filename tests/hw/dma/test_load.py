@@ -45,7 +45,7 @@ def check(bench: Bench, golden: Machine, loads: list[Load], expected: list[int] 
         for buffer in Buffer:
             if (buffer, half) in bench.buffers:
                 assert golden.half(Engine.STORE, buffer) == half or buffer is Buffer.PRM
-                held = golden.writable(Engine.STORE, buffer)
+                held = golden.held(Engine.STORE, buffer)
                 different = np.flatnonzero(bench.buffers[buffer, half][: held.size] != held)
                 assert not different.size, f"{buffer.name}, half {half}: {different.size} differ from {different[0]} on"
         golden.advance(Engine.STORE, ALL)

@@ -143,7 +143,7 @@ def test_engine(lanes: int) -> None:
     found_cycles = bench.execute(instructions)
     for half in (0, 1):
         for (port, target), buffer in zip(bench.targets.items(), (Buffer.PRN, Buffer.PRN_META), strict=True):
-            held = golden.writable(Engine.STORE, buffer)
+            held = golden.held(Engine.STORE, buffer)
             found = target[half * len(target) // 2 :][: len(held)]
             different = np.flatnonzero(found != held)
             assert not different.size, f"seed {SEED}: {port} of half {half}: byte {different[0]} of {instructions}"

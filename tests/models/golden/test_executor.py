@@ -98,7 +98,7 @@ def test_the_shuffle_finds_a_missing_token(architecture: Architecture) -> None:
 
 
 def test_a_missing_token_reads_an_empty_half(architecture: Architecture) -> None:
-    with pytest.raises(ExecutionError, match=r"VECTOR\): reads half 0 of VIN, which nothing has filled in this stage"):
+    with pytest.raises(ExecutionError, match=r"VECTOR\): reads byte 0 of half 0 of VIN, which nothing has written"):
         outcome(architecture, None, vector_wait=S.VOUT_FREE)
 
 
@@ -134,7 +134,7 @@ def test_halves_start_at_zero_and_empty(architecture: Architecture) -> None:
     filling = stage(Vector(op=VectorOp.FILL, count=4, advance=Advance.VOUT))
     storing = stage(Store(**row(buffer=Buffer.VOUT)))
     run(program([filling, filling]), architecture)
-    with pytest.raises(ExecutionError, match=r"stage 1 .*reads half 0 of VOUT"):
+    with pytest.raises(ExecutionError, match=r"stage 1 .*reads byte 0 of half 0 of VOUT"):
         run(program([filling, storing]), architecture)
 
 
@@ -164,6 +164,7 @@ def weights(store_wait: int) -> StageProgram:
         "wait": S.WEIGHT_FULL,
         "signal": S.PRN_FULL,
     }
+    entries = (Dim(count=8, mem_stride=2, buf_stride=2),)
     return stage(
         Load(**row(buffer=Buffer.VIN), signal=S.VIN_FULL),
         Vector(
@@ -172,8 +173,8 @@ def weights(store_wait: int) -> StageProgram:
         Vector(op=VectorOp.APPLY, count=ELEMENTS, signal=S.VOUT_FULL | S.WEIGHT_FULL),
         Prune(**prune, advance=Advance.VOUT | Advance.PRN),
         Prune(**prune),
-        Store(**row(buffer=Buffer.PRN, mem_base=4096), wait=S.PRN_FULL, advance=Advance.PRN),
-        Store(**row(buffer=Buffer.PRN, mem_base=4096 + BYTES), wait=S.PRN_FULL),
+        Store(buffer=Buffer.PRN, mem_base=4096, dims=entries, wait=S.PRN_FULL, advance=Advance.PRN),
+        Store(buffer=Buffer.PRN, mem_base=4096 + BYTES, dims=entries, wait=S.PRN_FULL),
         Store(**row(buffer=Buffer.VOUT, mem_base=4096 + 2 * BYTES), wait=S.VOUT_FULL, advance=Advance.VOUT),
         Store(**row(buffer=Buffer.VOUT, mem_base=4096 + 3 * BYTES), wait=store_wait),
     )  # fmt: skip

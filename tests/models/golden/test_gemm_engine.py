@@ -188,7 +188,7 @@ def test_empty_halves_are_not_read(machine: Machine, missing: Buffer) -> None:
         if buffer is not missing:
             machine.writable(engine, buffer)
     accumulate = int(missing is Buffer.ACC)
-    with pytest.raises(ExecutionError, match=f"half 0 of {missing.name}, which nothing has filled"):
+    with pytest.raises(ExecutionError, match=f"half 0 of {missing.name}, which nothing has written"):
         gemm(machine, Gemm(log2_li=1, log2_lj=1, entries=8, chunk_words=1, accumulate=accumulate))
 
 

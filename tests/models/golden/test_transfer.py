@@ -122,11 +122,11 @@ def test_a_transposing_load_is_a_load_of_transposed_blocks(machine: Machine) -> 
     dims = (Dim(8, 2, 2), Dim(4, 16, 32), Dim(2, 64, 16), Dim(3, 256, 128, axis=0, weight=1))
     fields: dict[str, Any] = {"buffer": Buffer.VIN, "mem_base": 256, "axis0_base": -1, "axis0_bound": 2, "dims": dims}
     load(machine, Load(transpose=1, **fields))
-    transposed = machine.readable(Engine.LOAD, Buffer.VIN)[:1024].copy()
+    transposed = machine.held(Engine.LOAD, Buffer.VIN)[:1024].copy()
     blocks = machine.memory.view(np.uint16).reshape(-1, 8, 8)
     blocks[:] = blocks.transpose(0, 2, 1).copy()
     load(machine, Load(**fields))
-    np.testing.assert_array_equal(transposed, machine.readable(Engine.LOAD, Buffer.VIN)[:1024])
+    np.testing.assert_array_equal(transposed, machine.held(Engine.LOAD, Buffer.VIN)[:1024])
 
 
 # (fp32, fp16): what a conversion makes of the one is the other; ties, overflow, subnormals.
@@ -207,12 +207,12 @@ def test_words_of_sixteen_have_their_index_from_two_dimensions() -> None:
     machine = Machine(architecture, np.arange(1 << 10, dtype=np.uint16).view(np.uint8))
     dims = (Dim(8, 16, 8), Dim(4, 2, 2), Dim(2, 128, 64, 2, 1))
     load(machine, Load(buffer=Buffer.B, index_dim=0, index_high=2, axis2_bound=2, dims=dims))
-    metadata = machine.readable(Engine.LOAD, Buffer.B_META)[: 16 * 4].reshape(16, 4)
+    metadata = machine.read(Engine.LOAD, Buffer.B_META, np.uint8, 0, 16 * 4).reshape(16, 4)
     assert metadata.tolist() == [[0x80 + index] * 4 for index in range(16)]
-    values = machine.readable(Engine.LOAD, Buffer.B).view(np.uint16)[: 16 * 4].reshape(16, 4)
+    values = machine.read(Engine.LOAD, Buffer.B, np.uint16, 0, 16 * 4).reshape(16, 4)
     assert values.tolist() == [[8 * index + column for column in range(4)] for index in range(16)]
     load(machine, Load(buffer=Buffer.B, index_dim=0, index_high=2, axis2_bound=1, dims=dims))
-    metadata = machine.readable(Engine.LOAD, Buffer.B_META)[: 16 * 4].reshape(16, 4)
+    metadata = machine.read(Engine.LOAD, Buffer.B_META, np.uint8, 0, 16 * 4).reshape(16, 4)
     assert metadata.tolist() == [[0x80 + index] * 4 for index in range(8)] + [[0] * 4] * 8
 
 
@@ -250,7 +250,7 @@ def test_bad_loads(machine: Machine, instruction: Load, message: str) -> None:
         (Store(buffer=Buffer.PRM, mem_base=1 << 14), "must lie in DRAM"),
         (Store(buffer=Buffer.PRM, buf_base=16384), "lies outside PRM"),
         (Store(buffer=Buffer.VIN), "`buffer` must be one of VOUT, PRM, PRN, PRN_META, not 4"),
-        (Store(buffer=Buffer.VOUT), "reads half 0 of VOUT, which nothing has filled"),
+        (Store(buffer=Buffer.VOUT), "reads byte 0 of half 0 of VOUT, which nothing has written in this stage"),
     ],
 )
 def test_bad_stores(machine: Machine, instruction: Store, message: str) -> None:

@@ -135,6 +135,7 @@ def test_apply_to_a(machine: Machine, second: int) -> None:
     vector(machine, Vector(flags=VectorFlag.AFFINE | VectorFlag.RELU, **shape))
     expected = machine.read(Engine.STORE, Buffer.VOUT, np.float16, 0, COUNT)
     machine.write(Engine.VECTOR, Buffer.VOUT, 0, np.ones(COUNT, np.float16))
+    machine.writable(Engine.VECTOR, Buffer.A)
     flags = VectorFlag.AFFINE | VectorFlag.RELU | VectorFlag.TO_A | second
     vector(machine, Vector(flags=flags, target1=64, **shape))
     given = machine.read(Engine.GEMM, Buffer.A, np.float16, 0, COUNT + 64)
@@ -226,6 +227,7 @@ def test_update(machine: Machine, keep: int, of: int) -> None:
 def ready(machine: Machine) -> None:
     machine.writable(Engine.LOAD, Buffer.VIN)
     machine.writable(Engine.GEMM, Buffer.ACC)
+    machine.writable(Engine.LOAD, Buffer.PRM)
 
 
 @pytest.mark.parametrize(

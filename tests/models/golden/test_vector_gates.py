@@ -20,6 +20,7 @@ def execute(machine: Machine, op: VectorOp, *operands: Any, **fields: Any) -> li
     """Both results of an operation on operands in their order."""
     for number, values in enumerate(operands):
         machine.write(Engine.LOAD, Buffer.VIN, 1024 * number, values)
+    machine.writable(Engine.VECTOR, Buffer.VOUT)
     vector(machine, Vector(op=op, count=COUNT, source1=1024, source2=2048, target1=1024, **fields))
     return [machine.read(Engine.STORE, Buffer.VOUT, Half, 1024 * number, COUNT) for number in range(2)]
 

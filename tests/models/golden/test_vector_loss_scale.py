@@ -121,6 +121,7 @@ def test_update_and_loss_take_their_factor_from_parameters(machine: Machine) -> 
     rng = np.random.default_rng(SEED)
     machine.write(Engine.LOAD, Buffer.VIN, 0, rng.standard_normal(1024).astype(np.float32))
     put(machine, np.full(8, 1 / 1024, np.float32))
+    machine.writable(Engine.VECTOR, Buffer.VOUT)
     results = []
     for fields in ({"flags": VectorFlag.SCALED, "parameter": PLACE}, {}):
         factor = 0x7FC00000 if fields else 0x3A800000

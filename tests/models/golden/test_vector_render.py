@@ -31,7 +31,8 @@ def some_view() -> View:
 def execute(view: View, head: tuple[int, ...], *instructions: Vector) -> None:
     machine = Machine(machine_of(8), np.zeros(64, np.uint8))
     machine.write(Engine.LOAD, Buffer.VIN, 0, view.to_words())
-    machine.write(Engine.LOAD, Buffer.VIN, HEAD_AT, np.array(head, np.uint32))
+    machine.write(Engine.LOAD, Buffer.VIN, HEAD_AT, np.array([*head, *[0] * 12], np.uint32))
+    machine.write(Engine.LOAD, Buffer.VIN, RAYS_AT, np.zeros(6 * 21, np.float32))
     for item in instructions:
         vector(machine, item)
 

@@ -8,7 +8,7 @@ any line of the buffer.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from gossamer_models.render.encoding import BASE_BITS, BLOCK_ROWS, Layout, Table
 from gossamer_models.render.field import LINE_AXIS, PLANE_AXES, Factors, Real
 
 __all__ = [
-    "JOB_HEADER_BYTES", "RECORD_WORDS", "TABLE_ALIGNMENT", "JobRecord", "Texels", "block_texels", "line_stream",
-    "patch_stream", "read_lines", "read_patches", "texels_of",
+    "JOB_HEADER_BYTES", "RECORD_WORDS", "TABLE_ALIGNMENT", "JobRecord", "TableBytes", "Texels", "block_texels",
+    "line_stream", "patch_stream", "read_lines", "read_patches", "texels_of",
 ]  # fmt: skip
 
 TABLE_ALIGNMENT: Final = 64
@@ -34,6 +34,17 @@ Index = NDArray[np.int64]
 
 # A little more than what fp32 coordinates may be off by.
 _SLACK: Final = 2.0**-8
+
+
+class TableBytes(Protocol):
+    """Bytes that tables lie in: an array, or what looks at each part that is taken of them."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, part: slice, /) -> UInt8:
+        """Return some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ def line_stream(density: Factors, appearance: Factors) -> UInt8:
 
 
 def read_patches(
-    data: UInt8, texels: Texels, grid: tuple[int, int, int], lines: tuple[Factors, Factors], decoded: int
+    data: TableBytes, texels: Texels, grid: tuple[int, int, int], lines: tuple[Factors, Factors], decoded: int
 ) -> Factors:
     """Return density or appearance with a block's patches in place; elsewhere planes are zero.
 
@@ -153,7 +164,7 @@ def read_patches(
     return Factors((xy, xz, yz), lines[decoded].lines)
 
 
-def read_lines(data: UInt8, grid: tuple[int, int, int], components: tuple[int, ...]) -> tuple[Factors, Factors]:
+def read_lines(data: TableBytes, grid: tuple[int, int, int], components: tuple[int, ...]) -> tuple[Factors, Factors]:
     """Return density and appearance with their lines; planes are zero.
 
     Raises
@@ -178,7 +189,7 @@ def _table(rows: Real) -> UInt8:
     return np.pad(data, (0, -data.size % TABLE_ALIGNMENT))
 
 
-def _end(data: UInt8, place: int, rows: int, layout: Layout) -> int:
+def _end(data: TableBytes, place: int, rows: int, layout: Layout) -> int:
     """Return where a table ends that begins at a place, as its last header says."""
     headers = layout.headers_bytes(rows)
     last = int.from_bytes(data[place + headers - layout.header_bytes : place + headers].tobytes(), "little")
