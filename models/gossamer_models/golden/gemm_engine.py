@@ -41,7 +41,7 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
     """Execute a Gemm.
 
     All tiles along i that share a column block go through the core together: a row's result depends on no other row,
-    and words outside a tile's box contribute nothing. Of A, rows of words that are in bounds are used, wholly; of B, all
+    and words outside a tile's box contribute nothing. Of A, whole rows of words that are in bounds are used; of B, all
     entries of words that are so in some row, with their metadata, be they valid or not.
 
     The dataflow makes no difference to the bits: both add entries in the order of their stream.

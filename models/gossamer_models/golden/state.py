@@ -56,8 +56,11 @@ class Machine:
     has written in the current stage (of PRM, which keeps its contents: since the begin) holds nothing, and an
     instruction that uses it is an error. It uses what its formula names, whether or not the numbers let the result
     depend on it: whole operands, also of samples, channels and entries that are not real, but no element that is out of
-    bounds and nothing that lies beside an operand in the same line. ``found`` holds the sticky flags that are set; they
-    outlive stages, as does what the render engine holds.
+    bounds and nothing that lies beside an operand in the same line. Parameters by channel are an exception, as arrays
+    have columns without a channel: DRAIN, APPLY, GRADIENT and NORM_FORWARD make of a channel whose parameters nothing
+    has written results that count as not written either; where they set a flag or are summed, they are an error.
+
+    ``found`` holds the sticky flags that are set; they outlive stages, as does what the render engine holds.
 
     Parameters
     ----------
@@ -146,8 +149,18 @@ class Machine:
         span = self._span(buffer, dtype, address, count)
         return self.readable(engine, buffer, places=span)[span].view(dtype).copy()
 
-    def write(self, engine: Engine, buffer: Buffer, address: int, values: NDArray[Any]) -> None:
-        """Write consecutive elements at a byte address.
+    def read_known(
+        self, engine: Engine, buffer: Buffer, dtype: type[_Scalar], address: int, count: int
+    ) -> tuple[NDArray[_Scalar], Bool]:
+        """Return what :meth:`read` does, and which of the elements have been written; the others mean nothing."""
+        span = self._span(buffer, dtype, address, count)
+        known = _units(self._written[buffer][self.half(engine, buffer)][span], np.dtype(dtype).itemsize).all(axis=1)
+        return self.held(engine, buffer)[span].view(dtype).copy(), known
+
+    def write(
+        self, engine: Engine, buffer: Buffer, address: int, values: NDArray[Any], known: Bool | None = None
+    ) -> None:
+        """Write consecutive elements at a byte address; those that are not ``known`` count as not written behind it.
 
         Raises
         ------
@@ -156,6 +169,9 @@ class Machine:
         """
         span = self._span(buffer, values.dtype.type, address, values.size)
         self.writable(engine, buffer, places=span)[span].view(values.dtype)[:] = values.ravel()
+        if known is not None:
+            marks = self._written[buffer][self.half(engine, buffer)][span]
+            _units(marks, values.itemsize)[~known.ravel()] = False
 
     def _span(self, buffer: Buffer, dtype: type[np.generic], address: int, count: int) -> slice:
         size, room = np.dtype(dtype).itemsize, self._buffers[buffer].shape[1]

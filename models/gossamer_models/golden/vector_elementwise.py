@@ -13,6 +13,7 @@ from gossamer_models.golden.vector_operands import (
     note_found,
     output,
     per_channel,
+    require_known,
     scalar,
     set_vector,
 )
@@ -56,11 +57,15 @@ def drain(machine: Machine, v: Vector) -> None:
     element = _format(v)
     word_bytes = machine.architecture.array.columns * 4
     values = canonical(machine.read(v.engine, Buffer.ACC, np.float32, v.source0 * word_bytes, v.count))
+    known = None
     if has(v, VectorFlag.AFFINE):
-        values = add(values, per_channel(machine, v, 1)[0])
+        if v.found_mode or has(v, VectorFlag.STATISTICS):
+            require_known(machine, v, 1)
+        (shift,), known = per_channel(machine, v, 1)
+        values = add(values, shift)
     values = clip(v, values)
     note_found(machine, v, values)
-    output(machine, v, v.target0, values, element)
+    output(machine, v, v.target0, values, element, known=known)
     if has(v, VectorFlag.STATISTICS):
         if element is not Format.FP16:
             raise ExecutionError(f"`format` must be {Format.FP16.name} with STATISTICS, not {element.name}")
@@ -79,18 +84,18 @@ def apply(machine: Machine, v: Vector) -> None:
     TO_A: A[target1] = fp16(y) in its place, with SECOND_OUTPUT in both; only where the architecture has
     `vector.feeds_array`.
     """
-    values = to_fp32(input16(machine, v, v.source0))
+    values, known = to_fp32(input16(machine, v, v.source0)), None
     if has(v, VectorFlag.AFFINE):
-        scale, shift = per_channel(machine, v, 2)
+        (scale, shift), known = per_channel(machine, v, 2)
         values = add(multiply(values, scale), shift)
     if has(v, VectorFlag.RESIDUAL):
         values = add(values, to_fp32(input16(machine, v, v.source1)))
     values = clip(v, values)
     to_a = has(v, VectorFlag.TO_A)
     if to_a:
-        output(machine, v, v.target1, values, buffer=Buffer.A)
+        output(machine, v, v.target1, values, buffer=Buffer.A, known=known)
     if not to_a or has(v, VectorFlag.SECOND_OUTPUT):
-        output(machine, v, v.target0, values)
+        output(machine, v, v.target0, values, known=known)
 
 
 def gradient(machine: Machine, v: Vector) -> None:
@@ -101,12 +106,12 @@ def gradient(machine: Machine, v: Vector) -> None:
     VOUT[target0] = fp16(y). SECOND_OUTPUT: VOUT[target1] = g.
     """
     g = to_fp32(masked_gradient(machine, v))
-    values = g
+    values, known = g, None
     if has(v, VectorFlag.AFFINE):
-        a, b, d = per_channel(machine, v, 3)
+        (a, b, d), known = per_channel(machine, v, 3)
         x = to_fp32(input16(machine, v, v.source1))
         values = add(add(multiply(a, g), multiply(b, x)), d)
-    output(machine, v, v.target0, values)
+    output(machine, v, v.target0, values, known=known)
     if has(v, VectorFlag.SECOND_OUTPUT):
         output(machine, v, v.target1, g)
 

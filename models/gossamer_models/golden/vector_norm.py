@@ -7,6 +7,7 @@ from gossamer_models.golden.vector_elementwise import multiply
 from gossamer_models.golden.vector_operands import (
     has,
     input16,
+    known_parameters,
     masked_gradient,
     note_found,
     parameters,
@@ -51,14 +52,15 @@ def norm_forward(machine: Machine, v: Vector) -> None:
     """
     _check_count(v)
     total, squares = parameters(machine, v, v.source0, 2)
-    gamma, beta = parameters(machine, v, v.source1, 2)
+    (gamma, beta), known = known_parameters(machine, v, v.source1, 2)
     inverse, eps = scalar(v.scalar0), scalar(v.scalar1)
     mean = multiply(total, inverse)
     variance = relu(add(multiply(squares, inverse), -multiply(mean, mean)))
     rstd = rsqrt(add(variance, eps))
     scale = multiply(gamma, rstd)
     shift = add(beta, -multiply(mean, scale))
-    set_parameters(machine, v, scale, shift, mean, rstd)
+    known = np.stack([known, known, np.ones_like(known), np.ones_like(known)])
+    set_parameters(machine, v, scale, shift, mean, rstd, known=known)
 
 
 def norm_backward(machine: Machine, v: Vector) -> None:

@@ -9,8 +9,8 @@ from gossamer_models.isa.tokens import Buffer
 from gossamer_models.numerics.formats import Bool, Float16, Float32, canonical, from_bits32, to_fp16, to_fp32
 
 __all__ = [
-    "channels_of", "clip", "factor", "has", "input16", "input32", "masked_gradient", "note_found", "output",
-    "parameters", "per_channel", "real", "relu", "scalar", "set_parameters", "set_vector",
+    "channels_of", "clip", "factor", "has", "input16", "input32", "known_parameters", "masked_gradient", "note_found",
+    "output", "parameters", "per_channel", "real", "relu", "require_known", "scalar", "set_parameters", "set_vector",
 ]  # fmt: skip
 
 _BLOCK = 64
@@ -66,13 +66,16 @@ def output(
     values: Float32,
     element: Format = Format.FP16,
     buffer: Buffer = Buffer.VOUT,
+    known: Bool | None = None,
 ) -> None:
     """Round results to their format and write them at a byte address; elements that are not real become +0."""
-    masked = np.where(real(v, values.size), values.ravel(), np.float32(0))
+    used = real(v, values.size)
+    masked = np.where(used, values.ravel(), np.float32(0))
+    known = None if known is None else known | ~used
     if element is Format.FP32:
-        machine.write(v.engine, buffer, address, canonical(masked))
+        machine.write(v.engine, buffer, address, canonical(masked), known)
     elif element is Format.FP16:
-        machine.write(v.engine, buffer, address, to_fp16(masked))
+        machine.write(v.engine, buffer, address, to_fp16(masked), known)
     else:
         raise ExecutionError(f"`format` must be {Format.FP16.name} or {Format.FP32.name}, not {element.name}")
 
@@ -83,19 +86,41 @@ def parameters(machine: Machine, v: Vector, address: int, parts: int) -> Float32
     return canonical(flat).reshape(parts, v.channels)
 
 
-def set_parameters(machine: Machine, v: Vector, *parts: Float32) -> None:
+def known_parameters(machine: Machine, v: Vector, address: int, parts: int) -> tuple[Float32, Bool]:
+    """Return what :func:`parameters` does, and of which channels all has been written, shape (channels,)."""
+    place = address * _WORD_BYTES
+    flat, known = machine.read_known(v.engine, Buffer.PRM, np.float32, place, parts * v.channels)
+    return canonical(flat).reshape(parts, v.channels), known.reshape(parts, v.channels).all(axis=0)
+
+
+def set_parameters(machine: Machine, v: Vector, *parts: Float32, known: Bool | None = None) -> None:
     """Write vectors, one after the other, at the instruction's ``parameter`` address of PRM."""
-    set_vector(machine, v, v.parameter, np.stack(parts))
+    whole = np.stack(parts)
+    set_vector(machine, v, v.parameter, whole, None if known is None else np.broadcast_to(known, whole.shape))
 
 
-def set_vector(machine: Machine, v: Vector, address: int, values: Float32) -> None:
+def set_vector(machine: Machine, v: Vector, address: int, values: Float32, known: Bool | None = None) -> None:
     """Write numbers at a word address of PRM."""
-    machine.write(v.engine, Buffer.PRM, address * _WORD_BYTES, canonical(values.astype(np.float32)))
+    machine.write(v.engine, Buffer.PRM, address * _WORD_BYTES, canonical(values.astype(np.float32)), known)
 
 
-def per_channel(machine: Machine, v: Vector, parts: int) -> Float32:
-    """Read ``parts`` vectors at ``parameter`` and give each element its channel's: shape (parts, count)."""
-    return parameters(machine, v, v.parameter, parts)[:, channels_of(v)]
+def per_channel(machine: Machine, v: Vector, parts: int) -> tuple[Float32, Bool]:
+    """Read ``parts`` vectors at ``parameter`` and give each element its channel's: shape (parts, count).
+
+    Returns
+    -------
+    factors : by element.
+    known : which elements have factors that have all been written, shape (count,).
+    """
+    factors, known = known_parameters(machine, v, v.parameter, parts)
+    channels = channels_of(v)
+    return factors[:, channels], known[channels]
+
+
+def require_known(machine: Machine, v: Vector, parts: int) -> None:
+    """Refuse parameters of the elements' channels that nothing has written."""
+    words = np.add.outer(v.parameter + np.arange(parts) * v.channels, channels_of(v))
+    machine.readable(v.engine, Buffer.PRM, _WORD_BYTES, words)
 
 
 def channels_of(v: Vector) -> NDArray[np.int64]:
