@@ -18,6 +18,7 @@ from gossamer_models.golden.executor import Step
 from gossamer_models.golden.state import ExecutionError
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import Gemm, Vector, VectorOp
+from gossamer_models.isa.tokens import Buffer
 from gossamer_models.isa.vector_ops import RENDER_OPERATIONS
 from gossamer_models.program import Program, Tensor
 from gossamer_models.program_file import load_program, save_program
@@ -54,6 +55,30 @@ def picture(field: Field, eye: str, architecture: Architecture, settings: Settin
     np.testing.assert_array_equal(found.view(np.uint32), wanted.view(np.uint32))
     assert recorded == dict(enumerate(program.recorded))
     return program
+
+
+@pytest.mark.parametrize("op", [VectorOp.RENDER_SWEEP, VectorOp.RENDER_PRODUCTS])
+def test_patches_must_have_been_written(op: VectorOp) -> None:
+    """All bytes of a table that an operation decodes, but none behind the last one."""
+    architecture = machine(block=4)
+
+    def run(place: int) -> None:
+        def forget(step: Step) -> None:
+            v = step.instruction
+            if isinstance(v, Vector) and v.op == op and not step.finished:
+                gone = v.source1 if place == 0 else architecture.buffers.vector_in_bytes - 1
+                old = step.machine.held(v.engine, Buffer.VIN)[gone : gone + 1].copy()
+                step.machine.write(v.engine, Buffer.VIN, gone, old, known=np.zeros(1, np.bool_))
+
+        program = compile_picture(FIELD, camera(EYES["outside"]), Settings(termination=None), architecture)
+        executor.run(program, architecture, observer=forget)
+
+    run(-1)
+    if op == VectorOp.RENDER_SWEEP:
+        with pytest.raises(ExecutionError, match=r"\(VECTOR\): reads byte \d+ of half \d of VIN, which nothing"):
+            run(0)
+    else:
+        run(0)  # of density, only where it ends counts
 
 
 def read_bytes(program: Program) -> list[int]:

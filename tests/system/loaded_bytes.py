@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gossamer_models.golden import executor, transfer
 from gossamer_models.golden.state import Machine, Places
 from gossamer_models.isa.instructions import Load
 from gossamer_models.isa.tokens import Buffer, Engine
+from gossamer_models.numerics.formats import Bool
 
 __all__ = ["Fate", "WatchedMachine", "watch"]
 
@@ -56,10 +58,19 @@ class WatchedMachine(Machine):
     def readable(
         self, engine: Engine, buffer: Buffer, unit: int = 1, places: Places = slice(None)
     ) -> NDArray[np.uint8]:
+        self._take(engine, buffer, unit, places)
+        return super().readable(engine, buffer, unit, places)
+
+    def read_known(
+        self, engine: Engine, buffer: Buffer, dtype: type[Any], address: int, count: int
+    ) -> tuple[NDArray[Any], Bool]:
+        self._take(engine, buffer, 1, slice(address, address + count * np.dtype(dtype).itemsize))
+        return super().read_known(engine, buffer, dtype, address, count)
+
+    def _take(self, engine: Engine, buffer: Buffer, unit: int, places: Places) -> None:
         if buffer in self._marks:
             marks = self._marks[buffer][self.half(engine, buffer)]
             marks[: len(marks) // unit * unit].reshape(-1, unit)[places] = False
-        return super().readable(engine, buffer, unit, places)
 
     def load(self, instruction: Load) -> None:
         """Execute a load; what it overwrites unread is lost, what it brings from DRAM is marked."""

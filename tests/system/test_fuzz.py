@@ -45,7 +45,8 @@ def test_failures_are_shrunk_and_saved(tmp_path: Path, monkeypatch: pytest.Monke
     assert path is not None
     program, _ = load_program(path)
     assert prunes(program)
-    assert sum(len(stage.instructions) for stage in program.stages) <= 12
+    # Loops around, and loads of all three operands of the UPDATE in front and of its factor: nothing else is legal.
+    assert sum(len(stage.instructions) for stage in program.stages) <= 14
 
 
 def late_behind_scripted(program: Program, machine: Architecture, memory: str, seed: int) -> MachineRun:

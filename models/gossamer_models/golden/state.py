@@ -128,15 +128,18 @@ class Machine:
             where = f"half {half} of {buffer.name}" if buffer in BUFFERS_IN_HALVES else buffer.name
             since = "in this stage" if buffer in BUFFERS_IN_HALVES else "since the begin"
             raise ExecutionError(f"reads byte {missing} of {where}, which nothing has written {since}")
-        return self.held(engine, buffer)
+        held: NDArray[np.uint8] = self._buffers[buffer][half]
+        return held
 
     def writable(self, engine: Engine, buffer: Buffer, unit: int = 1, places: Places = _ALL) -> NDArray[np.uint8]:
         """Return the bytes of an engine's current half as :meth:`readable` does, to be written at all these places."""
-        written = _units(self._written[buffer][self.half(engine, buffer)], unit)
+        half = self.half(engine, buffer)
+        written = _units(self._written[buffer][half], unit)
         # Scattering marks costs more than seeing that they are there, as they are in all turns of a loop but the first.
         if not written[_around(places)].all():
             written[places] = True
-        return self.held(engine, buffer)
+        held: NDArray[np.uint8] = self._buffers[buffer][half]
+        return held
 
     def read(self, engine: Engine, buffer: Buffer, dtype: type[_Scalar], address: int, count: int) -> NDArray[_Scalar]:
         """Return a copy of ``count`` consecutive elements at a byte address.
@@ -197,7 +200,9 @@ def _around(places: Places) -> slice:
     """Return a range that has all places."""
     if isinstance(places, slice):
         return places
-    return slice(places.min(), places.max() + 1) if places.size else slice(0)
+    if not places.size:
+        return slice(0)
+    return slice(int(np.minimum.reduce(places, axis=None)), int(np.maximum.reduce(places, axis=None)) + 1)
 
 
 def _first_missing(written: Bool, places: Places) -> int | None:
