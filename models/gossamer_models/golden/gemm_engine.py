@@ -76,7 +76,7 @@ def gemm(machine: Machine, instruction: Gemm) -> None:
         for first in range(0, all_slots.li.size, step):
             slots = _Slots(*(part[first : first + step] for part in _parts(all_slots)))
             a, a_valid = _a_words(machine, g, slots, j)
-            _check_written(machine, g, places, a_valid.any(axis=0))
+            _check_written(machine, g, places, np.asarray(a_valid.any(axis=0)))
             target = place[first // g.li : first // g.li + slots.li.size // g.li]
             # (tile, lj, li, row, column) as the accumulators have it <-> rows (tile, li, row), columns (lj, column).
             flat = target.transpose(0, 2, 3, 1, 4)

@@ -157,7 +157,8 @@ class Machine:
     ) -> tuple[NDArray[_Scalar], Bool]:
         """Return what :meth:`read` does, and which of the elements have been written; the others mean nothing."""
         span = self._span(buffer, dtype, address, count)
-        known = _units(self._written[buffer][self.half(engine, buffer)][span], np.dtype(dtype).itemsize).all(axis=1)
+        marks = _units(self._written[buffer][self.half(engine, buffer)][span], np.dtype(dtype).itemsize)
+        known: Bool = np.asarray(marks.all(axis=1))
         return self.held(engine, buffer)[span].view(dtype).copy(), known
 
     def write(

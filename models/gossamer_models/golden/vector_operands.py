@@ -90,7 +90,7 @@ def known_parameters(machine: Machine, v: Vector, address: int, parts: int) -> t
     """Return what :func:`parameters` does, and of which channels all has been written, shape (channels,)."""
     place = address * _WORD_BYTES
     flat, known = machine.read_known(v.engine, Buffer.PRM, np.float32, place, parts * v.channels)
-    return canonical(flat).reshape(parts, v.channels), known.reshape(parts, v.channels).all(axis=0)
+    return canonical(flat).reshape(parts, v.channels), np.asarray(known.reshape(parts, v.channels).all(axis=0))
 
 
 def set_parameters(machine: Machine, v: Vector, *parts: Float32, known: Bool | None = None) -> None:
