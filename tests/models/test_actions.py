@@ -154,18 +154,26 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.counts: Counter[tuple[str, Buffer] | str] = Counter()
         self.seen: Counter[str] = Counter()
-        read, write = Machine.read, Machine.write
+        read, read_known, write = Machine.read, Machine.read_known, Machine.write
 
         def counted_read(machine: Machine, engine: Engine, buffer: Buffer, *rest: Any) -> Any:
             values = read(machine, engine, buffer, *rest)
             self.counts["read", buffer] += 8 * values.nbytes
             return values
 
-        def counted_write(machine: Machine, engine: Engine, buffer: Buffer, address: int, values: Any) -> None:
+        def counted_read_known(machine: Machine, engine: Engine, buffer: Buffer, *rest: Any) -> Any:
+            values, known = read_known(machine, engine, buffer, *rest)
+            self.counts["read", buffer] += 8 * values.nbytes
+            return values, known
+
+        def counted_write(
+            machine: Machine, engine: Engine, buffer: Buffer, address: int, values: Any, *rest: Any
+        ) -> None:
             self.counts["write", buffer] += 8 * values.nbytes
-            write(machine, engine, buffer, address, values)
+            write(machine, engine, buffer, address, values, *rest)
 
         monkeypatch.setattr(Machine, "read", counted_read)
+        monkeypatch.setattr(Machine, "read_known", counted_read_known)
         monkeypatch.setattr(Machine, "write", counted_write)
         for module, name in product((vector_elementwise, vector_norm), ("multiply", "add")):
             monkeypatch.setattr(module, name, self._counted(name, getattr(module, name)))
