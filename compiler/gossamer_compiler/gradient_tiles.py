@@ -99,13 +99,12 @@ class Unit:
         return Columns(self.count, self.outputs, array.columns, lj, self.word)
 
     def loaded(self, cut: Columns) -> int:
-        """Output channels whose gradient is loaded for the columns of one unit.
+        """Output channels whose gradient loads bring to the columns of one unit, as far as the tensor has them.
 
-        Columns beyond the unit's channels are zeros where all units are alike and each is one tile; elsewhere they
-        are the next units' or tensor's end, which one bound can tell.
+        Columns beyond a unit's channels become zeros where units are alike; elsewhere they hold the next units'
+        channels, as a transfer bounds either what a unit has or what the tensor has.
         """
-        zeros = cut.shared and self.alike
-        return self.outputs if zeros else cut.tiles * cut.width
+        return self.outputs if self.count > 1 and self.alike else cut.tiles * cut.width
 
 
 def unit_of(gemm: GradientGemm, array: Array) -> Unit:

@@ -177,11 +177,7 @@ def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Ar
 
 def _output_blocks(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
     """Blocks of output channels that all units read, real ones."""
-    channels = gemm.gradient.channel_blocks
-    if unit.count == 1:
-        return min(cut.tiles * cut.width // BLOCK, channels)
-    step = unit.outputs // BLOCK
-    return between(0, step, unit.loaded(cut) // BLOCK, unit.count, channels)
+    return between(0, unit.outputs // BLOCK, unit.loaded(cut) // BLOCK, unit.count, gemm.gradient.channel_blocks)
 
 
 def _weights(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Array) -> int:

@@ -23,7 +23,7 @@ from gossamer_compiler.emit_token_products import Epilogue, emit_product
 from gossamer_compiler.emit_vector import Pass, emit_pass, load_parameters
 from gossamer_compiler.families import limited, members
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Window, backward_phases, forward_gemm
-from gossamer_compiler.gradient_tiles import GradientMapping
+from gossamer_compiler.gradient_tiles import GradientMapping, unit_of
 from gossamer_compiler.objective import Choice, Objective, objective_of
 from gossamer_compiler.predicted_actions import channel_actions, gradient_actions
 from gossamer_compiler.sampled import allocate_sampled
@@ -137,6 +137,30 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
             assert at(together, place) == expected, (seed, each[place])
             checked += 1
     assert checked > 4
+
+
+@pytest.mark.parametrize(
+    ("c_in", "c_out", "groups", "machine"),
+    [
+        (72, 24, 3, "vcu1525-32x32"), (48, 24, 3, "vcu1525-32x32"), (40, 240, 5, "vcu1525-32x32"),
+        (32, 48, 2, "small-8x8"),
+    ],
+)  # fmt: skip
+def test_predicted_actions_of_units_that_leave_columns_idle(c_in: int, c_out: int, groups: int, machine: str) -> None:
+    """Zeros fill the columns, or next units' channels where the last unit has fewer groups: 48 to 24 channels."""
+    architecture, idle = load_architecture(machine), 0
+    source, target, window = maps(c_in, c_out, 16, (4, 5), 3, 1)
+    gemm = GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out, 8))
+    unit = unit_of(gemm, architecture.array)
+    assert unit.alike == (c_in != 48)
+    for part in gradients._gradient_families(gemm, architecture):
+        mapping = list(members(part))[-1]
+        if gradients._storable(gemm, mapping, architecture.array):
+            expected = gradient_instructions(gemm, mapping, architecture)
+            assert predicted_gradient(gemm, mapping, architecture) == expected, mapping
+            cut = unit.columns(architecture.array, mapping.lj)
+            idle += cut.tiles * cut.width > unit.outputs
+    assert idle
 
 
 @pytest.mark.fast_one_in(3)
