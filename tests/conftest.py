@@ -35,7 +35,10 @@ BUILDS_NOTHING = {
     "test_bench_memory", "test_cli", "test_field_fit", "test_field_quality", "test_plots", "test_render",
     "test_render_rtl", "test_row_memory", "test_schema_document", "test_scratchpads", "test_train_rtl", "test_verilog",
 }  # fmt: skip
-BUILDERS = {"test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6", "test_uneven_padding"}
+BUILDERS = {
+    "test_c_driver", "test_chunks", "test_commands", "test_first_patches", "test_inference", "test_relu6",
+    "test_uneven_padding",
+}  # fmt: skip
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
 ONE_CASE_IS_FAST = {TESTS / "system"}
 

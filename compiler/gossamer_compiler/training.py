@@ -10,6 +10,7 @@ from gossamer_compiler.carriers import Carriers, Passes, Way
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
+from gossamer_compiler.first_patches import allocate_images, gathered
 from gossamer_compiler.found import with_clear_flag
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.limits import LayerRangeError, within_instructions
@@ -33,6 +34,7 @@ from gossamer_models.architecture import Architecture
 from gossamer_models.errors import UnsupportedError
 from gossamer_models.grouping import DENSE
 from gossamer_models.isa.instructions import VectorFlag, VectorOp
+from gossamer_models.layers import Conv2d
 from gossamer_models.methods import Method, Phase
 from gossamer_models.network import Network
 from gossamer_models.program import MemoryImage, Program, StageProgram
@@ -57,6 +59,7 @@ def compile_training(
     phase: Phase | None = None,
     objective: Objective = CYCLES,
     given: Given | None = None,
+    gathers: bool = False,
 ) -> Program:
     """Compile one training iteration, or FF alone by a method that does not train.
 
@@ -73,6 +76,7 @@ def compile_training(
     phase : of the method's phases over a run; the last one by default.
     objective : what schedules are chosen by, product by product.
     given : schedules that are taken in place of the search's.
+    gathers : the machine copies a first convolution's patches out of ``input.images``, which the host writes instead.
 
     Returns
     -------
@@ -91,6 +95,8 @@ def compile_training(
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective, given or {})
     compiler = _Compiler(build_graph(network, batch, architecture.array.group), batch, method, phase, scheduler, seed)
+    if gathers:
+        compiler.gathers = {layer.name for layer in network.layers if isinstance(layer, Conv2d)}
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
@@ -101,7 +107,9 @@ def compile_training(
         if batch == 1:
             raise error.whatever_the_batch(network) from error
         # A smaller batch is a remedy only if one sample can be compiled.
-        compile_training(network, 1, method, pattern, architecture, optimizer, phase=phase, objective=objective)
+        compile_training(
+            network, 1, method, pattern, architecture, optimizer, phase=phase, objective=objective, gathers=gathers
+        )
         raise
     return Program(network.name, architecture.name, stages, compiler.memory)
 
@@ -124,6 +132,9 @@ class _Compiler:
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
         self.steps: dict[str, StepLayer] = {}
+        self.gathers: set[str] = set()
+        """Layers whose patches the machine copies, if they read patches at all."""
+        self.copies: dict[str, list[StageProgram]] = {}
         self.given: set[str] = set()
         self.carriers = Carriers(scheduler.architecture)
         self.totals: dict[str, Activation] = {}
@@ -175,7 +186,8 @@ class _Compiler:
 
     def _forward(self, node: Node, loss_scale: float | ScaleState) -> list[StageProgram]:
         if isinstance(node, Multiply):
-            return [self._multiply(node).feed_forward(self._statistics(node))]
+            stage = self._multiply(node).feed_forward(self._statistics(node))
+            return [*self.copies.get(node.name, ()), stage]
         if isinstance(node, Chain):
             return [] if self._taken_over(node) else [self._chain(node).feed_forward(factors=self._has_factors(node))]
         if isinstance(node, TokenStep):
@@ -240,6 +252,11 @@ class _Compiler:
             return self.multiplies[node.name]
         if node.patches:
             source = allocate(self.memory, f"{node.name}.patches", self.batch, *node.in_shape)
+            if node.name in self.gathers:
+                images = allocate_images(self.memory, self.batch, self.graph.shapes[node.source])
+                self.copies[node.name] = gathered(
+                    node.name, images, source, node.patches, self.memory, self.architecture
+                )
         else:
             source = self._tensor(node.source)
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)

@@ -83,8 +83,7 @@ class DigitsTraining:
     @property
     def host_tensors(self) -> tuple[str, ...]:
         """Tensors that :meth:`load_batch` writes."""
-        tensors = self.program.memory.tensors
-        return tuple(name for name in tensors if name in ("input", "labels") or name.endswith(".patches"))
+        return (*host.input_tensors(self.program, self.network), "labels")
 
     @staticmethod
     def loss_of(program: Program) -> float:

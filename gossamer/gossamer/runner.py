@@ -62,6 +62,7 @@ class Runner:
             self._network, self._workload.batch, METHODS[use.method], use.pattern, self._machine, training.optimizer,
             phase=phase, objective=self._objective, given=given,
             hyperparameters=Hyperparameters(loss_scale=training.loss_scale),
+            gathers=self._workload.im2col == "machine",
         )  # fmt: skip
         self._note(f"{what}: simulating {len(program.stages)} stages")
         return program, self._simulator.run(program)

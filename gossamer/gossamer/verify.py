@@ -213,6 +213,7 @@ def verify_training(
     program = compile_training(
         network, workload.batch, METHODS[use.method], use.pattern, architecture, use.optimizer, prepare=True,
         hyperparameters=Hyperparameters(loss_scale=use.loss_scale), objective=objective,
+        gathers=workload.im2col == "machine",
     )  # fmt: skip
     _fill(program)
     _write_random(program, network, workload.batch, seed, trains=METHODS[use.method].trains)

@@ -1,6 +1,6 @@
 """What a host writes into a program's memory image and reads back: tensors by name, in their logical shapes."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from gossamer_models.layouts import (
     entry_tile,
     pack_blocks,
     pack_grouped,
+    pack_images,
     pack_patches,
     pack_weights,
     unpack_blocks,
     unpack_grouped,
+    unpack_images,
     unpack_weights,
     words_of,
 )
@@ -27,16 +29,19 @@ from gossamer_models.shapes import Shape, infer
 from gossamer_models.sparsity import Pattern, compress
 
 __all__ = [
-    "read", "rotary_table", "write", "write_entries", "write_input", "write_loss_scale", "write_parameters",
-    "write_weights",
+    "IMAGES", "input_tensors", "read", "rotary_table", "write", "write_entries", "write_input", "write_loss_scale",
+    "write_parameters", "write_weights",
 ]  # fmt: skip
+
+IMAGES: Final = "input.images"
+"""The network's input where the machine copies a first convolution's patches by itself."""
 
 _TOKEN_DEVIATION = 0.02
 _PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
 
 
 def write(program: Program, name: str, values: NDArray[Any]) -> None:
-    """Write a tensor of its logical shape: ``blocks`` and ``halves`` as fp16, those of parameters as fp32.
+    """Write a tensor of its logical shape: ``blocks``, ``images`` and ``halves`` as fp16, parameters as fp32.
 
     Raises
     ------
@@ -49,6 +54,8 @@ def write(program: Program, name: str, values: NDArray[Any]) -> None:
         raise GossamerError(f"tensor {name!r} has shape {list(tensor.shape)}, not {list(values.shape)}")
     if tensor.layout == "blocks":
         packed: NDArray[Any] = pack_blocks(values.astype(np.float16), word)
+    elif tensor.layout == "images":
+        packed = pack_images(values.astype(np.float16))
     elif tensor.layout == "weights":
         packed = pack_weights(values.astype(np.float32), word)
     elif tensor.layout == "grouped":
@@ -74,6 +81,8 @@ def read(program: Program, name: str) -> NDArray[Any]:
     word = program.memory.word
     if tensor.layout == "blocks":
         return unpack_blocks(data.view(np.float16), shape)
+    if tensor.layout == "images":
+        return unpack_images(data.view(np.float16), shape)
     if tensor.layout == "turned":
         return unpack_blocks(data.view(np.float16).reshape(-1, BLOCK, BLOCK).swapaxes(1, 2).ravel(), shape)
     if tensor.layout == "weights":
@@ -216,13 +225,14 @@ def write_entries(program: Program, name: str, matrix: NDArray[np.float16], patt
 def write_input(program: Program, network: Network, images: NDArray[np.float16]) -> None:
     """Write the network's input (batch, c, h, w), as explicit patches for the layers that read them so.
 
-    A linear layer's one patch is the flattened image, channel outermost as its weights have it.
+    Of what the machine copies by itself it writes the images. A linear layer's one patch is the flattened image,
+    channel outermost as its weights have it.
     """
-    if "input" in program.memory.tensors:
-        write(program, "input", images)
+    names = input_tensors(program, network)
+    for name in {"input", IMAGES}.intersection(names):
+        write(program, name, images)
     for layer in network.layers:
-        name = f"{layer.name}.patches"
-        if name not in program.memory.tensors:
+        if (name := f"{layer.name}.patches") not in names:
             continue
         _, data = _tensor(program, name)
         if isinstance(layer, Conv2d):
@@ -230,6 +240,14 @@ def write_input(program: Program, network: Network, images: NDArray[np.float16])
         else:
             packed = pack_blocks(images.reshape(len(images), -1, 1, 1), program.memory.word)
         data[:] = packed.reshape(-1).view(np.uint8)
+
+
+def input_tensors(program: Program, network: Network) -> tuple[str, ...]:
+    """Names of the tensors that :func:`write_input` writes."""
+    tensors = program.memory.tensors
+    made = {layer.name for layer in network.layers if IMAGES in tensors and isinstance(layer, Conv2d)}
+    patches = (f"{layer.name}.patches" for layer in network.layers if layer.name not in made)
+    return tuple(name for name in ("input", IMAGES, *patches) if name in tensors)
 
 
 def _tensor(program: Program, name: str) -> tuple[Tensor, NDArray[np.uint8]]:

@@ -11,10 +11,12 @@ __all__ = [
     "entry_tile",
     "pack_blocks",
     "pack_grouped",
+    "pack_images",
     "pack_patches",
     "pack_weights",
     "unpack_blocks",
     "unpack_grouped",
+    "unpack_images",
     "unpack_weights",
     "words_of",
 ]
@@ -64,6 +66,21 @@ def unpack_blocks(data: F16, shape: tuple[int, int, int, int]) -> F16:
     blocks = data.reshape(blocks_of(batch), height, width, -1, BLOCK, BLOCK)
     full = blocks.transpose(0, 4, 3, 5, 1, 2).reshape(blocks_of(batch) * BLOCK, -1, height, width)
     return np.ascontiguousarray(full[:batch, :channels])
+
+
+def pack_images(tensor: F16) -> F16:
+    """Lay (batch, c, h, w) out as [batch/8][h][w][c][8 batch], samples zero-padded: what windows are copied from."""
+    batch, *shape = tensor.shape
+    padded = np.zeros((blocks_of(batch) * BLOCK, *shape), np.float16)
+    padded[:batch] = tensor
+    return np.ascontiguousarray(padded.reshape(-1, BLOCK, *shape).transpose(0, 3, 4, 2, 1))
+
+
+def unpack_images(data: F16, shape: tuple[int, int, int, int]) -> F16:
+    """Inverse of :func:`pack_images` for a logical shape (batch, c, h, w)."""
+    batch, channels, height, width = shape
+    full = data.reshape(-1, height, width, channels, BLOCK).transpose(0, 4, 3, 1, 2)
+    return np.ascontiguousarray(full.reshape(-1, channels, height, width)[:batch])
 
 
 def pack_weights(tensor: F32, word: int) -> F32:

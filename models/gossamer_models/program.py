@@ -18,7 +18,7 @@ from gossamer_models.recorded import SweepCounts
 
 PAGE_BYTES: Final = 4096
 
-TensorLayout = Literal["blocks", "turned", "weights", "grouped", "channels", "halves", "entries", "raw"]
+TensorLayout = Literal["blocks", "turned", "images", "weights", "grouped", "channels", "halves", "entries", "raw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Tensor:
     address : byte address, a multiple of 128.
     size_bytes : bytes it takes there.
     layout : ``blocks`` activation [batch/8][y][x][c/8][8 batch][8 c] fp16, shape (batch, c, h, w); ``turned`` the same
-        with blocks [8 c][8 batch];
+        with blocks [8 c][8 batch]; ``images`` [batch/8][y][x][c][8 batch] fp16 of the same shape;
         ``weights`` fp32 [kh][kw][c_in/8][c_out/8][8 c_in][8 c_out], shape (c_out, c_in, kh, kw);
         ``grouped`` the same by bundles of groups, shape (groups, c_out / groups, c_in / groups, kh, kw);
         ``channels`` fp32 vector padded to 8, shape (c,); ``halves`` fp16 as its shape says;

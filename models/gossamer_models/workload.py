@@ -21,6 +21,7 @@ SPARSITY_SIZES = (2, 4, 8, 16)
 """The M of every N:M that is supported; it must divide the words of the architecture, too."""
 
 Optimizer = Literal["sgd", "sgd-momentum"]
+Im2col = Literal["host", "machine"]
 
 
 def _check_method(name: str) -> str:
@@ -87,6 +88,7 @@ class _WorkloadFile(Schema):
     architecture: str
     memory: MemoryModelName | None = None
     objective: ObjectiveName = "cycles"
+    im2col: Im2col = "host"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -125,6 +127,8 @@ class Workload:
         Memory model of both runs; None takes the one of the architecture.
     objective : str
         What schedules of both runs are chosen by: ``cycles``, ``energy`` or ``edp``, their product.
+    im2col : str
+        Who makes the patches of a first convolution with fewer channels than a word: ``host`` or ``machine``.
     """
 
     name: str
@@ -136,6 +140,7 @@ class Workload:
     architecture: str
     memory: MemoryModelName | None
     objective: ObjectiveName = "cycles"
+    im2col: Im2col = "host"
 
 
 def load_workload(source: str | Path) -> Workload:
@@ -158,4 +163,5 @@ def load_workload(source: str | Path) -> Workload:
         architecture=file.architecture,
         memory=file.memory,
         objective=file.objective,
+        im2col=file.im2col,
     )

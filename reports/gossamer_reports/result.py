@@ -67,6 +67,7 @@ def simulation_result(
             "baseline": _method(workload.baseline),
             "architecture": architecture.name,
             "objective": workload.objective,
+            "im2col": workload.im2col,
         },
         "totals": dataclasses.asdict(comparison.run.totals),
         "speedup": comparison.speedup,

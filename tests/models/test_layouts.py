@@ -5,9 +5,11 @@ from gossamer_models.layouts import (
     block_bytes,
     blocks_of,
     pack_blocks,
+    pack_images,
     pack_patches,
     pack_weights,
     unpack_blocks,
+    unpack_images,
     unpack_weights,
     words_of,
 )
@@ -37,6 +39,18 @@ def test_blocks_place_every_element(shape: tuple[int, int, int, int], word: int)
         assert packed[n // 8, y, x, c // 8, n % 8, c % 8] == tensor[n, c, y, x]
     assert np.count_nonzero(packed) == tensor.size
     np.testing.assert_array_equal(unpack_blocks(packed, shape), tensor)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_images_place_every_element(shape: tuple[int, int, int, int]) -> None:
+    tensor = numbered(shape).astype(np.float16)
+    packed = pack_images(tensor)
+    batch, channels, height, width = shape
+    assert packed.shape == (blocks_of(batch), height, width, channels, 8)
+    for n, c, y, x in np.ndindex(shape):
+        assert packed[n // 8, y, x, c, n % 8] == tensor[n, c, y, x]
+    assert np.count_nonzero(packed) == tensor.size
+    np.testing.assert_array_equal(unpack_images(packed, shape), tensor)
 
 
 @pytest.mark.parametrize("word", [8, 16])

@@ -42,6 +42,8 @@ def test_the_example_of_the_contract(tmp_path: Path) -> None:
     assert workload.training.optimizer == "sgd-momentum"
     assert (workload.baseline.method, workload.baseline.pattern) == ("dense", None)
     assert (workload.architecture, workload.memory) == ("vcu1525-32x32", None)
+    assert workload.im2col == "host"
+    assert load(tmp_path, im2col="machine").im2col == "machine"
 
 
 def test_defaults_and_unquoted_sparsity(tmp_path: Path) -> None:
@@ -76,6 +78,7 @@ def test_loss_scale(tmp_path: Path) -> None:
             {"memory": "ddr5"},
             "memory: must be 'ideal', 'ddr4', 'lpddr4', 'hbm2' or 'ddr4-bank', not 'ddr5', did you mean 'ddr4'?",
         ),
+        ({"im2col": "image"}, "im2col: must be 'host' or 'machine', not 'image'"),
         ({"training": "bdwp"}, "training: must be a mapping, not 'bdwp'"),
         (
             {"training": "{method: bdpw, sparsity: 2:8}"},

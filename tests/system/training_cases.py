@@ -154,16 +154,18 @@ def run_step(
     order: int | None = None,
     phase: Phase | None = None,
     brightness: float = 1,
+    *,
+    gathers: bool = False,
 ) -> Case:
     """Compile, fill with random data by ``seed`` and run on golden, the engines' order shuffled by ``order``.
 
-    Images are standard normal times ``brightness``.
+    Images are standard normal times ``brightness``; the machine makes patches of them if it ``gathers``.
     """
     rule = METHODS[method]
     phase = phase or rule.phases(pattern or Pattern(1, 1))[-1]
     constants = Hyperparameters(RATE, MOMENTUM, DECAY, LOSS_SCALE)
     program = compile_training(
-        net, batch, rule, pattern, architecture, hyperparameters=constants, prepare=True, phase=phase
+        net, batch, rule, pattern, architecture, hyperparameters=constants, prepare=True, phase=phase, gathers=gathers
     )
     program.memory.fill()
     rng = np.random.default_rng(seed)
