@@ -18,7 +18,8 @@ class Activation:
 
     Members
     -------
-    turned : blocks are [8 channels][8 samples], as BP of a pruned gradient leaves them; only passes read such maps.
+    turned : blocks are [8 channels][8 samples], as BP of a pruned gradient leaves them, which only passes read, and
+        copies of a first layer's patches.
     """
 
     tensor: Tensor

@@ -190,11 +190,12 @@ class _Emitter:
         source, y, x, gemm_word = self.gemm.source, self.whole.y, self.whole.x, self.gemm.word
         lanes, word = gemm_word * 2, self.array.rows * gemm_word * 2
         x_axis, low_x = (NO_AXIS, 0) if self.whole_rows else (2, x.low)
+        whole = BLOCK if source.turned else 1  # a load that turns brings whole blocks of samples
         samples = [Digit(self.bank_samples, lanes), Digit(self.mapping.batch_blocks, self.block_words * word)]
         dims = [
             Dim(BLOCK, 2, 2, NO_AXIS, 0),
             *plain(source.word_blocks, BLOCK_BYTES, BLOCK * 2),
-            *refine(samples, [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1),
+            *refine(samples, [Digit(BLOCK, BLOCK * 2), Digit(0, source.slab_bytes)], axis=1, unit=whole),
             *self._banks_of_strips(),
             *plain(self.words, source.word_blocks * BLOCK_BYTES, word),
             *plain(self.width, source.pixel_bytes, self.words * word, x_axis, 0 if self.whole_rows else 1),
@@ -204,7 +205,7 @@ class _Emitter:
         slabs = self.samples // BLOCK
         modifiers = [
             step(Load, "mem_base", b_level, slabs * source.slab_bytes),
-            step(Load, "axis1_base", b_level, self.samples),
+            step(Load, "axis1_base", b_level, self.samples // whole),
             step(Load, "mem_base", y_level, y_step * source.row_bytes),
             step(Load, "axis0_base", y_level, y_step),
         ]
@@ -216,8 +217,9 @@ class _Emitter:
         return Load(
             wait=S.A_FREE, signal=S.A_FULL, advance=Advance.A, buffer=Buffer.A, format=Format.FP16,
             mem_base=source.address + y.low * source.row_bytes + low_x * source.pixel_bytes,
-            axis0_base=y.low, axis0_bound=y.size, axis1_bound=source.batch_blocks * BLOCK,
+            axis0_base=y.low, axis0_bound=y.size, axis1_bound=source.batch_blocks * BLOCK // whole,
             axis2_base=low_x, axis2_bound=source.width, dims=merge(dims), modifiers=tuple(modifiers),
+            transpose=int(source.turned),
         )  # fmt: skip
 
     def _banks_of_strips(self) -> list[Dim]:

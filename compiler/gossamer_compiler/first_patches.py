@@ -1,7 +1,8 @@
 """Patches of a first convolution, which load and store copy out of images: im2col by the machine itself.
 
 Images lie as [batch/8][y][x][c][8 samples], so that what a window holds of a row is contiguous, and a channel of a
-pixel of eight samples is the least that moves. A copy gives blocks of [8 elements][8 samples], which a pass turns then.
+pixel of eight samples is the least that moves. A copy gives blocks of [8 elements][8 samples]: loads of FF turn them,
+those of WU do not.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import Pass, emit_pass
 from gossamer_compiler.geometry import Window, forward_taps
+from gossamer_compiler.graph import Multiply
 from gossamer_compiler.reads import HALF_BYTES, Read
 from gossamer_compiler.swept import swept
 from gossamer_compiler.tiling import divisors
@@ -25,7 +27,7 @@ from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 from gossamer_models.shapes import Shape
 
-__all__ = ["allocate_images", "gathered"]
+__all__ = ["allocate_images", "allocate_patches", "gathered"]
 
 S = Semaphore
 
@@ -40,6 +42,17 @@ def allocate_images(memory: MemoryImage, batch: int, shape: Shape) -> Tensor:
     return memory.tensors.get(IMAGES) or memory.allocate(IMAGES, size, "images", (batch, *shape))
 
 
+def allocate_patches(
+    memory: MemoryImage, node: Multiply, batch: int, architecture: Architecture, *, copied: bool
+) -> Activation:
+    """A first layer's patches; their blocks are turned where the machine copies them and loads of FF can turn them.
+
+    These need whole blocks of samples: a batch of fewer samples than rows may lie in strips of the image.
+    """
+    turned = copied and (batch % BLOCK == 0 or batch > architecture.array.rows)
+    return allocate(memory, f"{node.name}.patches", batch, *node.in_shape, turned=turned)
+
+
 def gathered(
     name: str, images: Tensor, patches: Activation, window: Window, memory: MemoryImage, architecture: Architecture
 ) -> list[StageProgram]:
@@ -50,9 +63,12 @@ def gathered(
     DoesNotFitError
         The windows of one output exceed a vector buffer.
     """
+    copy, turn = StageBuilder(), StageBuilder()
+    if patches.turned:
+        _Copy.of(name, images, patches, window, architecture).emit(copy)
+        return [copy.finish(name, "patches")]
     shape = patches.channels, patches.height, patches.width
     turned = allocate(memory, f"{patches.tensor.name}.turned", patches.batch, *shape, turned=True)
-    copy, turn = StageBuilder(), StageBuilder()
     _Copy.of(name, images, turned, window, architecture).emit(copy)
     emit_pass(turn, Pass(VectorOp.APPLY, VectorFlag(0), {0: turned}, (patches,)), architecture, name)
     return [copy.finish(name, "patches"), turn.finish(name, "turn")]

@@ -94,7 +94,7 @@ def _whole(gemm: GradientGemm, mapping: GradientMapping, array: Array, levels: t
         *_samples(gemm, mapping, rows * source.width * word),
     ]  # fmt: skip
     return Load(
-        buffer=Buffer.A, format=Format.FP16, transpose=1,
+        buffer=Buffer.A, format=Format.FP16, transpose=int(not source.turned),
         mem_base=source.address + low * source.row_bytes, axis0_base=low, axis0_bound=source.height,
         axis1_bound=source.channel_blocks, axis2_bound=source.batch_blocks, dims=merge(dims),
         modifiers=(

@@ -80,7 +80,9 @@ def replays(
         key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, stored, sizes
         if key not in known:
             known.add(key)
-            alone = partial(_stage, graph, node, batch, stage, summed, stored)
+            patches = own.memory.tensors.get(f"{node.name}.patches")
+            turned = patches is not None and patches.layout == "turned"
+            alone = partial(_stage, graph, node, batch, stage, summed, stored, turned)
             replay = _replay(scheduler, stage, schedules)
             yield Replayed(alone(_replay(scheduler, stage, stage.schedules)), _replayed(alone, replay), replay.used)
 
@@ -127,12 +129,20 @@ def _applied(
 
 
 def _stage(
-    graph: Graph, node: Multiply, batch: int, stage: StageProgram, summed: bool, stored: bool, scheduler: Replay
+    graph: Graph,
+    node: Multiply,
+    batch: int,
+    stage: StageProgram,
+    summed: bool,
+    stored: bool,
+    turned: bool,
+    scheduler: Replay,
 ) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)
     pattern = DENSE if stage.sparsity == "dense" else Pattern.parse(stage.sparsity)
-    source = allocate(memory, "source", batch, *(node.in_shape if node.patches else graph.shapes[node.source]))
+    shape = node.in_shape if node.patches else graph.shapes[node.source]
+    source = allocate(memory, "source", batch, *shape, turned=turned)
     target = allocate(memory, "target", batch, *graph.shapes[node.output])
     kept = DENSE if stage.stage == "wu" else pattern
     applied = None

@@ -10,7 +10,7 @@ from gossamer_compiler.carriers import Carriers, Passes, Way
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
-from gossamer_compiler.first_patches import allocate_images, gathered
+from gossamer_compiler.first_patches import allocate_images, allocate_patches, gathered
 from gossamer_compiler.found import with_clear_flag
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.limits import LayerRangeError, within_instructions
@@ -251,8 +251,9 @@ class _Compiler:
         if node.name in self.multiplies:
             return self.multiplies[node.name]
         if node.patches:
-            source = allocate(self.memory, f"{node.name}.patches", self.batch, *node.in_shape)
-            if node.name in self.gathers:
+            copied = node.name in self.gathers
+            source = allocate_patches(self.memory, node, self.batch, self.architecture, copied=copied)
+            if copied:
                 images = allocate_images(self.memory, self.batch, self.graph.shapes[node.source])
                 self.copies[node.name] = gathered(
                     node.name, images, source, node.patches, self.memory, self.architecture

@@ -1,14 +1,17 @@
 """Patches that the machine copies out of images: the host's to the bit, on every machine, in RTL to the cycle."""
 
 import dataclasses
+import random
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models import host
 from gossamer_models.architecture import load_architecture
+from gossamer_models.errors import DoesNotFitError, UnsupportedError
 from gossamer_models.golden.executor import run
 from gossamer_models.network import Network, load_network
 from gossamer_models.program import Program
@@ -16,6 +19,7 @@ from gossamer_models.sparsity import Pattern
 from gossamer_reports.compare import report_run
 from gossamer_sim.executor import simulate
 from tests.system.rtl_programs import disagreements
+from tests.system.test_reads import machine_of
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import Case, convolution, network, run_step
 
@@ -41,6 +45,12 @@ def step(number: int, machine: str, *, gathers: bool = True) -> Case:
     return run_step(net, batch, "dense", None, load_architecture(machine), seed=number, gathers=gathers)
 
 
+def assert_same_step(case: Case, others: Case) -> None:
+    for name, tensor in others.program.memory.tensors.items():
+        if tensor.layout != "entries":
+            assert host.read(case.program, name).tobytes() == host.read(others.program, name).tobytes(), name
+
+
 def seen(number: int, axis: int) -> set[int]:
     """Rows or columns of the image that windows hold."""
     kernel, stride, before, behind, _, image, _ = FIRST[number]
@@ -49,10 +59,19 @@ def seen(number: int, axis: int) -> set[int]:
 
 
 def copies(program: Program) -> Program:
-    """What makes the patches alone."""
+    """What makes the patches alone; they are turned unless so few samples may leave no whole block to FF."""
     stages = tuple(stage for stage in program.stages if stage.stage in ("patches", "turn"))
-    assert [stage.stage for stage in stages] == ["patches", "turn"]
+    turned = program.memory.tensors["conv.patches"].layout == "turned"
+    assert [stage.stage for stage in stages] == ["patches"] + ["turn"] * (not turned)
     return dataclasses.replace(program, stages=stages)
+
+
+def blocks(program: Program) -> NDArray[np.float16]:
+    """All of the patches as they lie in blocks of [8 samples][8 elements], padding included."""
+    tensor, data = program.memory.tensors["conv.patches"], program.memory.data
+    assert data is not None
+    held = data[tensor.address : tensor.address + tensor.size_bytes].view(np.float16).reshape(-1, 8, 8)
+    return held.swapaxes(1, 2) if tensor.layout == "turned" else held
 
 
 @pytest.mark.parametrize("number", range(len(FIRST)))
@@ -67,16 +86,9 @@ def test_patches_are_those_of_the_host(machine: str, number: int) -> None:
     data[:] = 0xFF
     host.write_input(program, first_layer(number)[0], images)
     run(program, architecture)
-    for name, expected in others.program.memory.tensors.items():
-        if name == "conv.patches":
-            made = program.memory.tensors[name]
-            found = data[made.address : made.address + made.size_bytes]
-            held = others.program.memory.data
-            assert held is not None
-            np.testing.assert_array_equal(found, held[expected.address : expected.address + expected.size_bytes])
-            break
-    else:
-        pytest.fail("the first layer reads no patches")
+    np.testing.assert_array_equal(blocks(case.program), blocks(others.program))
+    few = len(images) % 8 and len(images) <= architecture.array.rows
+    assert case.program.memory.tensors["conv.patches"].layout == ("blocks" if few else "turned")
 
 
 @pytest.mark.parametrize("number", range(len(FIRST)))
@@ -84,9 +96,7 @@ def test_patches_are_those_of_the_host(machine: str, number: int) -> None:
 def test_a_step_is_the_same_and_its_loads_are_those_that_shapes_say(machine: str, number: int) -> None:
     case, others = step(number, machine), step(number, machine, gathers=False)
     assert_step(case)
-    for name, tensor in others.program.memory.tensors.items():
-        if tensor.layout != "entries":
-            assert host.read(case.program, name).tobytes() == host.read(others.program, name).tobytes(), name
+    assert_same_step(case, others)
     architecture = load_architecture(machine)
     rows = report_run(case.program, simulate(case.program, architecture), architecture).rows
     reads = {row.stage: row.reads for row in rows if row.layer == "conv"}["patches"]
@@ -94,6 +104,26 @@ def test_a_step_is_the_same_and_its_loads_are_those_that_shapes_say(machine: str
     assert reads.compulsory == 2 * channels * batch * len(seen(number, 0)) * len(seen(number, 1))
     assert reads.refetched == 0
     assert reads.padding == (reads.total - reads.padding) * (-batch % 8) // batch
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_first_layers(seed: int) -> None:
+    """Every bit of a step: other padding behind than before, one sample to several blocks of them, strips in banks."""
+    rng = random.Random(seed)
+    machine = machine_of(rng.choice(MACHINES), rng.choice(["auto", "os", "ws"]))
+    kernel, stride, channels = rng.choice([1, 2, 3, 4, 5, 7]), rng.choice([1, 2, 4]), rng.randrange(1, 8)
+    before, behind = ([rng.randrange(kernel), rng.randrange(kernel)] for _ in range(2))
+    image = rng.randrange(kernel, 11), rng.randrange(kernel, 11)
+    net = convolution(kernel, stride, before, channels, rng.choice([3, 8, 12]), image, 1, behind, stem=False)
+    method, batch = rng.choice(["bdwp", "bdwp-mvue", "sdgp"]), rng.choice([1, 3, 4, 5, 8, 9, 16, 20, 33])
+    try:
+        case = run_step(net, batch, method, Pattern(2, 8), machine, seed, gathers=True)
+    except (DoesNotFitError, UnsupportedError) as error:
+        pytest.skip(str(error))
+    others = run_step(net, batch, method, Pattern(2, 8), machine, seed)
+    np.testing.assert_array_equal(blocks(case.program), blocks(others.program))
+    assert_same_step(case, others)
+    report_run(case.program, simulate(case.program, machine), machine)
 
 
 def test_layers_share_images_and_others_have_none() -> None:
@@ -121,7 +151,9 @@ def test_layers_share_images_and_others_have_none() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["tiny-4x4", "wide-4x4"])
 def test_copies_in_rtl(machine: str) -> None:
-    programs = [copies(step(number, machine).program) for number in range(len(FIRST))]
+    """With the steps that read them, where these are short."""
+    programs = [step(number, machine).program for number in range(len(FIRST))]
+    programs = [copies(program) if number in (0, 2) else program for number, program in enumerate(programs)]
     behaviours = [Behaviour()] * len(FIRST) + [Behaviour("scripted", number) for number in range(len(FIRST))]
     wrong = disagreements(programs * 2, load_architecture(machine), behaviours)
     assert not wrong, wrong
