@@ -26,7 +26,7 @@ LOSS_SCALE = LossScale(growth_interval=8)
 
 @dataclass(slots=True)
 class DigitsTraining:
-    """BDWP 2:8 with momentum and loss scaling on 1,797 images of 8 x 8 pixels.
+    """BDWP 2:8 with momentum and loss scaling on 1,797 images of 8 x 8 pixels, whose patches the machine makes.
 
     Members
     -------
@@ -59,7 +59,14 @@ class DigitsTraining:
         net = load_network(network)
         rule = Hyperparameters(rate=_RATES.get(network, Hyperparameters().rate), loss_scale=LOSS_SCALE)
         program = compile_training(
-            net, batch, METHODS["bdwp"], Pattern(2, 8), architecture, hyperparameters=rule, prepare=True
+            net,
+            batch,
+            METHODS["bdwp"],
+            Pattern(2, 8),
+            architecture,
+            hyperparameters=rule,
+            prepare=True,
+            gathers=True,
         )
         program.memory.fill()
         host.write_parameters(program, net, batch, seed)

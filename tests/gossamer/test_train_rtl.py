@@ -57,7 +57,7 @@ def test_machine_that_is_right(found: RtlTraining) -> None:
 
 def test_plan_changes_batches_and_weights() -> None:
     plan = plan_training(MACHINE, steps=STEPS)
-    assert set(plan.batches[0]) == {"conv1.patches", "labels"}
+    assert set(plan.batches[0]) == {"input.images", "labels"}
     for name in plan.batches[0]:
         assert len({batch[name].tobytes() for batch in plan.batches}) == STEPS
     weight = plan.step.memory.tensors["conv3.weight"]
@@ -79,7 +79,7 @@ def test_wrong_bits_and_cycles_show() -> None:
     found = train(MACHINE, steps=STEPS, execute=wrong)
     assert not found.agrees
     assert [step.mismatches for step in found.steps] == [0, 1, 0]
-    assert [step.late for step in found.steps] == [(), (), ("conv1 ff",)]
+    assert [step.late for step in found.steps] == [(), (), ("conv1 patches",)]
     assert [len(step.faults) for step in found.steps] == [0, 0, 1]
     assert found.steps[2].rtl_cycles == found.steps[2].sim_cycles + 1
 

@@ -59,7 +59,7 @@ def test_batches_change(machine: Architecture) -> None:
     seen = []
     for number in (0, 1, 0):
         training.load_batch(number)
-        seen.append((host.read(training.program, "conv1.patches").tobytes(), host.read(training.program, "labels")))
+        seen.append((host.read(training.program, host.IMAGES).tobytes(), host.read(training.program, "labels")))
     assert seen[0][0] == seen[2][0] != seen[1][0]
     assert (seen[0][1] == seen[2][1]).all()
     assert (seen[0][1] != seen[1][1]).any()
@@ -72,5 +72,5 @@ def test_first_step_compresses_the_weights(machine: Architecture) -> None:
     assert training.stages(0) == slice(0, None)
     prepared, step = names[: training.first_stage], names[training.stages(1)]
     assert {layer for layer, stage in prepared if stage == "prepare"} == {*convolutions, "fc"}
-    assert step[0] == ("conv1", "ff")
+    assert step[:2] == [("conv1", "patches"), ("conv1", "ff")]
     assert not any(stage == "prepare" for _, stage in step)
