@@ -37,7 +37,7 @@ BUILDS_NOTHING = {
 }  # fmt: skip
 BUILDERS = {
     "test_c_driver", "test_chunks", "test_commands", "test_first_patches", "test_inference", "test_relu6",
-    "test_uneven_padding",
+    "test_short_queues", "test_uneven_padding",
 }  # fmt: skip
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
 ONE_CASE_IS_FAST = {TESTS / "system"}

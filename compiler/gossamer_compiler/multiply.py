@@ -10,7 +10,6 @@ from gossamer_compiler.channel_tiles import ChannelMapping
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import sums_ready
 from gossamer_compiler.emit_turned import Halves
-from gossamer_compiler.emit_update import BackwardStream
 from gossamer_compiler.emit_vector import Pass, store_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps, backward_phases, forward_gemm
 from gossamer_compiler.gradient_tiles import GradientMapping
@@ -31,6 +30,7 @@ from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.scheduler import Scheduler
 from gossamer_compiler.stage_book import stage_book
 from gossamer_compiler.statistics import ColumnVectors, Normalisation, Statistics, statistics_of
+from gossamer_compiler.update_tiles import BackwardStream
 from gossamer_compiler.weight_stream import Stream, stream_of
 from gossamer_compiler.weights import PruneRule, Weights
 from gossamer_models.architecture import Architecture

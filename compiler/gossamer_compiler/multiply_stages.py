@@ -11,7 +11,7 @@ from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping
 from gossamer_compiler.emit_channels import emit_channel_gemm, emit_zero_phase
 from gossamer_compiler.emit_gradient import Companion, emit_companion, emit_gradient_gemm
 from gossamer_compiler.emit_turned import Halves, emit_turned_gemm
-from gossamer_compiler.emit_update import BackwardStream, emit_update
+from gossamer_compiler.emit_update import emit_update
 from gossamer_compiler.emit_vector import load_parameters
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
 from gossamer_compiler.gradient_tiles import GradientMapping
@@ -22,6 +22,7 @@ from gossamer_compiler.reads import Read, vector_read
 from gossamer_compiler.sampled import Sampled
 from gossamer_compiler.statistics import ColumnVectors, Statistics
 from gossamer_compiler.turned import TurnedMapping
+from gossamer_compiler.update_tiles import BackwardStream
 from gossamer_compiler.weight_stream import Stream
 from gossamer_compiler.weights import Weights
 from gossamer_models.architecture import Architecture
