@@ -67,16 +67,16 @@ def emit_update(
         stores = [whole_pieces(store, architecture.memory) for store in tile.stores(forward)]
         return _Parts([tile.load(), tile.update(optimizer)], tile.prunes(forward, forward_pattern), stores)
 
-    if _deals_behind([parts(*nest, Place()) for nest in nests], architecture):
-        for group, span in nests:
+    tiles = [parts(*nest, Place()) for nest in nests]
+    behind = _deals_behind(tiles, architecture)
+    for (group, span), tile in zip(nests, tiles, strict=True):
+        if behind:
             joined = group.joined()
             _emit_behind(builder, (*joined.count, *span.counts), partial(parts, joined, span))
-        return
-    for group, span in nests:
+            continue
         with ExitStack() as loops:
             for count in (*group.count, *span.counts):
                 loops.enter_context(builder.loop(count))
-            tile = parts(group, span, Place())
             builder.add(*tile.operations, *tile.prunes, *tile.stores)
 
 
