@@ -17,10 +17,12 @@ from gossamer_compiler.gradient_tiles import (
     BLOCK_BYTES,
     GradientMapping,
     Loops,
+    idle_columns,
     last_rows,
     loops_of,
     store_dims,
     unit_of,
+    word_entries,
 )
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.pieces import whole_pieces
@@ -88,6 +90,7 @@ def emit_gradient_gemm(
     """
     sampled = [each.work.sampled for each in companions if isinstance(each.work, Pass)]
     emitter = _Emitter(gemm, mapping, architecture, next(filter(None, sampled), None))
+    builder.add(*emitter.zeros())
     if not companions:
         emitter.emit(builder, whole_loops(emitter.loops), ())
         return
@@ -162,7 +165,6 @@ class _Emitter:
         self.block_words = mapping.batch_words * self.source_rows * gemm.source.width
         self.unit = unit_of(gemm, architecture.array)
         self.cut = self.unit.columns(architecture.array, mapping.lj)
-        self.zero_columns = self.unit.loaded(self.cut) < self.cut.tiles * self.cut.width
         self.held_blocks = mapping.held_blocks(self.array.rows)
         self.input_blocks = mapping.channel_blocks * self.array.rows // BLOCK
         self.column_blocks = self.cut.blocks_of(mapping.j_tiles)
@@ -178,6 +180,25 @@ class _Emitter:
     def iterations(self) -> int:
         """GEMM instructions of the whole layer."""
         return prod(self.loops) * self.y_loops
+
+    def zeros(self) -> list[Load]:
+        """Zeros for columns of operand B that no channel of a unit has, once in each half: no other load fills them."""
+        columns, width, size = idle_columns(self.unit, self.cut), self.cut.width, Format.FP16.bytes
+        if not columns:
+            return []
+        words = self.mapping.j_tiles * word_entries(self.gemm, self.mapping) // self.gemm.entries
+        # All is out of bounds, so entries get no metadata, whatever their index.
+        dims = (
+            *plain(columns, size, size),
+            Dim(self.gemm.entries, width * size, width * size, NO_AXIS, 0),
+            *plain(words, self.gemm.entries * width * size, self.gemm.entries * width * size),
+        )
+        load = Load(
+            advance=Advance.B if self.iterations > 1 else 0, buffer=Buffer.B, format=Format.FP16,
+            mem_base=self.gemm.gradient.address, buf_base=(width - columns) * size, axis0_base=1, axis0_bound=1,
+            dims=dims, index_dim=1,
+        )  # fmt: skip
+        return [load] * min(2, self.iterations)
 
     def emit(self, builder: StageBuilder, part: Part, beside: tuple[Pass | TilePass, int] | tuple[()]) -> None:
         """Append one part of the blocks, a pass and its tiles per iteration beside it."""
@@ -229,9 +250,8 @@ class _Emitter:
         pixel = gradient.channel_blocks * entries * BLOCK * fmt.bytes
         j_level, b_level, y_level = levels
         return Load(
-            buffer=buffer, format=fmt, mem_base=address,
-            axis0_bound=self.unit.outputs // BLOCK if self.zero_columns else 1,
-            axis1_bound=gradient.channel_blocks, axis2_bound=gradient.batch_blocks, dims=dims,
+            buffer=buffer, format=fmt, mem_base=address, axis1_bound=gradient.channel_blocks,
+            axis2_bound=gradient.batch_blocks, dims=dims,
             modifiers=(
                 step(Load, "mem_base", j_level, self.column_blocks * entries * BLOCK * fmt.bytes),
                 step(Load, "axis1_base", j_level, self.column_blocks),
@@ -251,12 +271,14 @@ class _Emitter:
         word = slabs * entries * mapping.lj * self.array.columns * unit
         image = mapping.rows * gradient.width * word
         block = entries * BLOCK * unit
-        columns = [Digit(self.array.columns, unit), Digit(mapping.lj, self.array.columns * unit)]
-        if not self.cut.shared:
+        if self.cut.shared:
+            columns = self.cut.digits(unit, self.array.columns * unit)
+        else:
+            columns = [Digit(self.array.columns, unit), Digit(mapping.lj, self.array.columns * unit)]
             columns.append(Digit(mapping.j_tiles, mapping.batch_words * image))
         pixel = gradient.channel_blocks * block
         return [
-            *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=0 if self.zero_columns else 1, unit=BLOCK),
+            *refine(columns, [Digit(BLOCK, unit), Digit(0, block)], axis=1, unit=BLOCK),
             *unit_dims(mapping.units, self.unit.outputs // BLOCK, block, mapping.batch_words * image),
             *plain(gradient.width, pixel, word),
             *plain(mapping.rows, gradient.width * pixel, gradient.width * word),

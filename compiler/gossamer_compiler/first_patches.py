@@ -6,77 +6,95 @@ those of WU do not.
 """
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import product
 
 from gossamer_compiler.activations import Activation, allocate
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.dims import merge, plain
 from gossamer_compiler.emit_vector import Pass, emit_pass
-from gossamer_compiler.geometry import Window, forward_taps
+from gossamer_compiler.geometry import Window
 from gossamer_compiler.graph import Multiply
 from gossamer_compiler.reads import HALF_BYTES, Read
-from gossamer_compiler.swept import swept
-from gossamer_compiler.tiling import divisors
 from gossamer_models.architecture import Architecture
 from gossamer_models.errors import DoesNotFitError
-from gossamer_models.host import IMAGES
-from gossamer_models.isa.instructions import Format, Load, Store, Vector, VectorFlag, VectorOp
+from gossamer_models.host import IMAGES, PATCHES
+from gossamer_models.isa.instructions import Dim, Format, Load, Store, Vector, VectorFlag, VectorOp
 from gossamer_models.isa.loops import step
 from gossamer_models.isa.tokens import Advance, Buffer, Semaphore
 from gossamer_models.layouts import BLOCK, blocks_of
 from gossamer_models.program import MemoryImage, StageProgram, Tensor
 from gossamer_models.shapes import Shape
+from gossamer_models.timing.dma import STORE_START_CYCLES
 
-__all__ = ["allocate_images", "allocate_patches", "gathered"]
+__all__ = ["FirstPatches"]
 
 S = Semaphore
 
 _SAMPLES_BYTES = BLOCK * 2
 """One channel of one pixel of eight samples."""
 
-
-def allocate_images(memory: MemoryImage, batch: int, shape: Shape) -> Tensor:
-    """Images of a logical shape (c, h, w), or those that are there already."""
-    channels, height, width = shape
-    size = blocks_of(batch) * height * width * channels * _SAMPLES_BYTES
-    return memory.tensors.get(IMAGES) or memory.allocate(IMAGES, size, "images", (batch, *shape))
+_TRANSFERS = 3
+"""Of a tile: what it sees, elements, zeros behind them."""
 
 
-def allocate_patches(
-    memory: MemoryImage, node: Multiply, batch: int, architecture: Architecture, *, copied: bool
-) -> Activation:
-    """A first layer's patches; their blocks are turned where the machine copies them and loads of FF can turn them.
+class FirstPatches:
+    """Sources of layers that read patches of the images, and the stages that make those which the machine copies.
 
-    These need whole blocks of samples: a batch of fewer samples than rows may lie in strips of the image.
+    Attributes
+    ----------
+    stages : by layer, those that run in front of its FF.
     """
-    turned = copied and (batch % BLOCK == 0 or batch > architecture.array.rows)
-    return allocate(memory, f"{node.name}.patches", batch, *node.in_shape, turned=turned)
 
+    def __init__(self, copied: Collection[str], batch: int, memory: MemoryImage, architecture: Architecture) -> None:
+        self._copied, self._batch, self._memory, self._architecture = copied, batch, memory, architecture
+        self._images: Tensor | None = None
+        self.stages: dict[str, list[StageProgram]] = {}
 
-def gathered(
-    name: str, images: Tensor, patches: Activation, window: Window, memory: MemoryImage, architecture: Architecture
-) -> list[StageProgram]:
-    """Stages that make a layer's patches, whose channels are [kh][kw][c], of images.
+    def source(self, node: Multiply, images: Shape) -> Activation:
+        """Allocate a layer's patches; ``images`` are (c, h, w).
 
-    Raises
-    ------
-    DoesNotFitError
-        The windows of one output exceed a vector buffer.
-    """
-    copy, turn = StageBuilder(), StageBuilder()
-    if patches.turned:
-        _Copy.of(name, images, patches, window, architecture).emit(copy)
-        return [copy.finish(name, "patches")]
-    shape = patches.channels, patches.height, patches.width
-    turned = allocate(memory, f"{patches.tensor.name}.turned", patches.batch, *shape, turned=True)
-    _Copy.of(name, images, turned, window, architecture).emit(copy)
-    emit_pass(turn, Pass(VectorOp.APPLY, VectorFlag(0), {0: turned}, (patches,)), architecture, name)
-    return [copy.finish(name, "patches"), turn.finish(name, "turn")]
+        Raises
+        ------
+        DoesNotFitError
+            What one output sees of the images exceeds a vector buffer.
+        InputError
+            A layer has the name of the images' tensor.
+        """
+        copied = node.name in self._copied
+        # Loads turn whole blocks of samples; a batch of fewer samples than rows may lie in strips of the image.
+        turned = copied and (self._batch % BLOCK == 0 or self._batch > self._architecture.array.rows)
+        patches = allocate(self._memory, f"{node.name}.patches", self._batch, *node.in_shape, turned=turned)
+        if copied and node.patches is not None:
+            self.stages[node.name] = self._stages(node.name, node.patches, images, patches)
+        return patches
+
+    def _stages(self, name: str, window: Window, images: Shape, patches: Activation) -> list[StageProgram]:
+        """A copy, and a pass behind it where loads of FF cannot turn."""
+        channels, height, width = images
+        if self._images is None:
+            size = blocks_of(self._batch) * height * width * channels * _SAMPLES_BYTES
+            self._images = self._memory.allocate(IMAGES, size, "images", (self._batch, *images))
+        source = Activation(self._images, self._batch, channels, height, width)
+        target = patches
+        if not patches.turned:
+            shape = patches.channels, patches.height, patches.width
+            target = allocate(self._memory, f"{patches.tensor.name}.turned", self._batch, *shape, turned=True)
+        copy, turn = StageBuilder(), StageBuilder()
+        _Copy.of(name, source, target, window, self._architecture).emit(copy)
+        if patches.turned:
+            return [copy.finish(name, PATCHES)]
+        emit_pass(turn, Pass(VectorOp.APPLY, VectorFlag(0), {0: target}, (patches,)), self._architecture, name)
+        return [copy.finish(name, PATCHES), turn.finish(name, "turn")]
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """What tiles of ``rows`` x ``columns`` outputs of eight samples see of the images, copied window by window."""
+    """What tiles of ``rows`` x ``columns`` outputs of eight samples see of the images, copied window by window.
+
+    Outputs of the last tiles that there are not are loaded as zeros and not stored.
+    """
 
     source: Activation
     target: Activation
@@ -86,21 +104,39 @@ class _Copy:
     columns: int
 
     @classmethod
-    def of(cls, name: str, images: Tensor, target: Activation, window: Window, architecture: Architecture) -> "_Copy":
-        """The largest tiles that fit: what several see is read once for each of them."""
-        source = Activation(images, *_sizes(images))
-        sizes = [(rows, target.width) for rows in divisors(target.height)]
-        sizes += [(1, columns) for columns in divisors(target.width)]
-        copies = [cls(source, target, window, architecture, *size) for size in sizes]
+    def of(
+        cls, name: str, source: Activation, target: Activation, window: Window, architecture: Architecture
+    ) -> "_Copy":
+        """The tiles that move least, of those that fit."""
+        sizes = product(_parts(target.height), _parts(target.width))
+        copies = (cls(source, target, window, architecture, *size) for size in sizes)
         fitting = [copy for copy in copies if copy.fits]
-        if not fitting:
-            least, buffers = min(copy.held_bytes for copy in copies), architecture.buffers
-            raise DoesNotFitError(
-                f"layer {name!r}: what an output sees of eight images exceeds a vector buffer", least,
-                min(buffers.vector_in_bytes, buffers.vector_out_bytes), "bytes",
-                "raise buffers.vector_in_bytes and vector_out_bytes, or leave patches to the host",
-            )  # fmt: skip
-        return max(fitting, key=lambda copy: copy.rows * copy.columns)
+        if fitting:
+            return min(fitting, key=lambda copy: copy.cycles)
+        least, buffers = cls(source, target, window, architecture, 1, 1), architecture.buffers
+        over = least.seen_bytes > buffers.vector_in_bytes
+        buffer, demand = ("vector_in_bytes", least.seen_bytes) if over else ("vector_out_bytes", least.held_bytes)
+        raise DoesNotFitError(
+            f"layer {name!r}: what an output sees of eight images exceeds buffers.{buffer}", demand,
+            getattr(buffers, buffer), "bytes", f"raise buffers.{buffer}, or leave patches to the host",
+        )  # fmt: skip
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all samples."""
+        down, across = self._loops
+        return self.target.batch_blocks * down * across
+
+    @property
+    def _loops(self) -> tuple[int, int]:
+        return -(-self.target.height // self.rows), -(-self.target.width // self.columns)
+
+    @property
+    def cycles(self) -> int:
+        """Predicted cycles of all transfers together, one behind the other."""
+        memory, stored = self.architecture.memory, self.rows * self.columns * self.target.pixel_bytes
+        begun = _TRANSFERS * (STORE_START_CYCLES + memory.latency_cycles)
+        return self.tiles * (begun + (self.seen_bytes + stored) // memory.bytes_per_cycle)
 
     @property
     def pixel_bytes(self) -> int:
@@ -140,14 +176,12 @@ class _Copy:
 
     def emit(self, builder: StageBuilder) -> None:
         """Append the whole copy."""
-        source, target = self.source, self.target
         builder.reads(self._read())
-        down, across = target.height // self.rows, target.width // self.columns
-        with builder.loop(target.batch_blocks) as b, builder.loop(down) as y, builder.loop(across) as x:
-            image_bytes = source.pixels * self.pixel_bytes
-            builder.add(self._load(b, y, x, image_bytes), *self._vectors(), *self._stores(b, y, x))
+        down, across = self._loops
+        with builder.loop(self.target.batch_blocks) as b, builder.loop(down) as y, builder.loop(across) as x:
+            builder.add(self._load(b, y, x), *self._vectors(), *self._stores(b, y, x))
 
-    def _load(self, b: int, y: int, x: int, image_bytes: int) -> Load:
+    def _load(self, b: int, y: int, x: int) -> Load:
         (rows, columns), (top, left) = self.extent, self.window.padding
         row_bytes = self.source.width * self.pixel_bytes
         y_step, x_step = self.rows * self.window.stride[0], self.columns * self.window.stride[1]
@@ -162,7 +196,7 @@ class _Copy:
             axis0_base=-top, axis0_bound=self.source.height, axis1_base=-left, axis1_bound=self.source.width,
             dims=merge(dims),
             modifiers=(
-                step(Load, "mem_base", b, image_bytes),
+                step(Load, "mem_base", b, self.source.pixels * self.pixel_bytes),
                 step(Load, "mem_base", y, y_step * row_bytes),
                 step(Load, "axis0_base", y, y_step),
                 step(Load, "mem_base", x, x_step * self.pixel_bytes),
@@ -191,39 +225,51 @@ class _Copy:
             step(Store, "mem_base", b, target.slab_bytes),
             step(Store, "mem_base", y, self.rows * target.row_bytes),
             step(Store, "mem_base", x, self.columns * target.pixel_bytes),
+            step(Store, "axis0_base", y, self.rows),
+            step(Store, "axis1_base", x, self.columns),
         )
-        pixels = [
-            *plain(self.columns, target.pixel_bytes, self.window.stride[1] * self.pixel_bytes),
-            *plain(self.rows, target.row_bytes, self.window.stride[0] * seen_row),
-        ]
+        bounds = {"axis0_bound": target.height, "axis1_bound": target.width}
+
+        def pixels(across: int, down: int) -> list[Dim]:
+            """Steps of the buffer's address from output to output."""
+            return [
+                *plain(self.columns, target.pixel_bytes, across, 1, 1), *plain(self.rows, target.row_bytes, down, 0, 1)
+            ]  # fmt: skip
+
+        outputs = pixels(self.window.stride[1] * self.pixel_bytes, self.window.stride[0] * seen_row)
         elements = Store(
             wait=S.VOUT_FULL, buffer=Buffer.VOUT, format=Format.FP16, mem_base=target.address, modifiers=steps,
-            dims=merge([*plain(window_row // 2, 2, 2), *plain(kh, window_row, seen_row), *pixels]),
+            dims=merge([*plain(window_row // 2, 2, 2), *plain(kh, window_row, seen_row), *outputs]), **bounds,
         )  # fmt: skip
         if not self.padding_bytes:
             return [dataclasses.replace(elements, signal=S.VOUT_FREE, advance=Advance.VOUT)]
         zeros = Store(
             signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP16,
             mem_base=target.address + kh * window_row, buf_base=self.architecture.vector.align(self.seen_bytes),
-            dims=merge([
-                *plain(self.padding_bytes // 2, 2, 2), *plain(self.columns, target.pixel_bytes, 0),
-                *plain(self.rows, target.row_bytes, 0),
-            ]),
-            modifiers=steps,
+            dims=merge([*plain(self.padding_bytes // 2, 2, 2), *pixels(0, 0)]), modifiers=steps, **bounds,
         )  # fmt: skip
         return [elements, zeros]
 
     def _read(self) -> Read:
-        y, x = (forward_taps(self.window, axis, self.source, self.target) for axis in (0, 1))
-        rows, columns = swept(y, self.rows), swept(x, self.columns)
+        rows, columns = self._seen(0, self.source.height), self._seen(1, self.source.width)
         pixel, real = HALF_BYTES * self.source.channels, self.source.batch
-        loaded = rows.loaded * columns.loaded * pixel
-        return Read(
-            self.source.address, blocks_of(real) * BLOCK * loaded, real * loaded,
-            real * rows.used * columns.used * pixel, real * rows.different * columns.different * pixel,
-        )  # fmt: skip
+        loaded, used, different = (each * pixel * other for each, other in zip(rows, columns, strict=True))
+        return Read(self.source.address, blocks_of(real) * BLOCK * loaded, real * loaded, real * used, real * different)
+
+    def _seen(self, axis: int, size: int) -> tuple[int, int, int]:
+        """Positions along an axis: those that tiles load, those that their windows hold, and these each once."""
+        kernel, stride, padding = self.window.kernel[axis], self.window.stride[axis], self.window.padding[axis]
+        outputs, taken = (self.target.height, self.target.width)[axis], (self.rows, self.columns)[axis]
+        loaded, used, different = 0, 0, set[int]()
+        for first in range(0, outputs, taken):
+            start = first * stride - padding
+            loaded += len(range(max(start, 0), min(start + self.extent[axis], size)))
+            windows = (output * stride - padding for output in range(first, min(first + taken, outputs)))
+            held = {place for window in windows for place in range(max(window, 0), min(window + kernel, size))}
+            used, different = used + len(held), different | held
+        return loaded, used, len(different)
 
 
-def _sizes(images: Tensor) -> tuple[int, int, int, int]:
-    batch, channels, height, width = images.shape
-    return batch, channels, height, width
+def _parts(outputs: int) -> list[int]:
+    """Sizes of tiles along an axis, as even as can be for each number of tiles."""
+    return sorted({-(-outputs // tiles) for tiles in range(1, outputs + 1)})

@@ -14,7 +14,10 @@ from gossamer_models.architecture import Array
 from gossamer_models.isa.instructions import Dataflow, Dim
 from gossamer_models.layouts import BLOCK
 
-__all__ = ["BLOCK_BYTES", "GradientMapping", "Loops", "Unit", "last_rows", "loops_of", "store_dims", "unit_of"]
+__all__ = [
+    "BLOCK_BYTES", "GradientMapping", "Loops", "Unit", "idle_columns", "last_rows", "loops_of", "store_dims", "unit_of",
+    "word_entries",
+]  # fmt: skip
 
 ROW_BYTES = BLOCK * 4
 BLOCK_BYTES = BLOCK * ROW_BYTES
@@ -71,12 +74,11 @@ class Unit:
 
     Members
     -------
-    count : units of the layer.
+    count : units of the layer, the last one perhaps with fewer groups.
     bundles, groups : bundles and groups per unit.
     inputs, outputs : channels per unit.
     in_blocks, out_blocks : blocks of a bundle's channels.
     word : elements of a word.
-    alike : no unit has fewer groups than the others.
     """
 
     count: int
@@ -87,7 +89,6 @@ class Unit:
     in_blocks: int
     out_blocks: int
     word: int
-    alike: bool = True
 
     @property
     def bundle_bytes(self) -> int:
@@ -98,30 +99,18 @@ class Unit:
         """How output channels are cut into tiles."""
         return Columns(self.count, self.outputs, array.columns, lj, self.word)
 
-    def loaded(self, cut: Columns) -> int:
-        """Output channels whose gradient loads bring to the columns of one unit, as far as the tensor has them.
-
-        Columns beyond a unit's channels become zeros where units are alike; elsewhere they hold the next units'
-        channels, as a transfer bounds either what a unit has or what the tensor has.
-        """
-        return self.outputs if self.count > 1 and self.alike else cut.tiles * cut.width
-
 
 def unit_of(gemm: GradientGemm, array: Array) -> Unit:
     """Unit of a layer on an array."""
     grouping, c_in, c_out = gemm.grouping, gemm.source.channels, gemm.gradient.channels
     inputs, outputs = grouping.bundle_channels(c_in), grouping.bundle_channels(c_out)
-    in_blocks, out_blocks = (grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out))
+    blocks = *(grouping.bundle_blocks(channels, gemm.word) for channels in (c_in, c_out)), gemm.word
     if grouping.bundles == 1:
-        return Unit(1, 1, grouping.groups, inputs, outputs, in_blocks, out_blocks, gemm.word)
+        return Unit(1, 1, grouping.groups, inputs, outputs, *blocks)
     aligned = array.rows % inputs == 0 and (array.columns % outputs == 0 or outputs % array.columns == 0)
     bundles = min(array.rows // inputs, grouping.bundles) if aligned else 1
     count = -(-grouping.bundles // bundles)
-    groups = bundles * grouping.together
-    return Unit(
-        count, bundles, groups, bundles * inputs, bundles * outputs, in_blocks, out_blocks, gemm.word,
-        alike=count * groups == grouping.groups,
-    )  # fmt: skip
+    return Unit(count, bundles, bundles * grouping.together, bundles * inputs, bundles * outputs, *blocks)
 
 
 def loops_of(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> Loops:
@@ -134,6 +123,16 @@ def loops_of(gemm: GradientGemm, mapping: GradientMapping, array: Array) -> Loop
         -(-gemm.gradient.batch_words // mapping.batch_words),
         gemm.gradient.height // mapping.rows,
     )
+
+
+def idle_columns(unit: Unit, cut: Columns) -> int:
+    """Columns behind those that a load fills: units side by side are loaded one by one, each as many as it has."""
+    return cut.width - unit.outputs if cut.shared else 0
+
+
+def word_entries(gemm: GradientGemm, mapping: GradientMapping) -> int:
+    """Entries of operand B that one column of one tile has per instruction."""
+    return mapping.batch_words * mapping.rows * gemm.gradient.width * gemm.entries
 
 
 def last_rows(unit: Unit, array: Array) -> int:

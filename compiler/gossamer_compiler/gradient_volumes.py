@@ -13,7 +13,7 @@ from gossamer_compiler.burdens import Burden
 from gossamer_compiler.families import each, largest
 from gossamer_compiler.geometry import GradientGemm
 from gossamer_compiler.gradient_sources import loads_of
-from gossamer_compiler.gradient_tiles import GradientMapping, last_rows, loops_of, unit_of
+from gossamer_compiler.gradient_tiles import GradientMapping, idle_columns, last_rows, loops_of, unit_of, word_entries
 from gossamer_compiler.gradient_walk import gemm_rows, reduction
 from gossamer_compiler.predicted_actions import each_actions
 from gossamer_compiler.tiling import block_options
@@ -42,6 +42,7 @@ class Volumes:
     entries : of operand B per column bank and instruction.
     results : per column bank and instruction.
     instances : instructions.
+    zeros : entries per column that zeros in front of all instructions fill.
     kept : instructions whose results leave the accumulators.
     compute : issue and drain cycles of all instructions together.
     overhead : other cycles of each of them.
@@ -53,6 +54,7 @@ class Volumes:
     entries: int
     results: int
     instances: int
+    zeros: int
     kept: int
     compute: int
     overhead: int
@@ -66,16 +68,19 @@ def volumes_of(gemm: GradientGemm, mapping: GradientMapping, architecture: Archi
     gemm = mapping.walked(gemm)
     i2, i1, i0 = mapping.i_levels(gemm.window.kernel)
     source_words = mapping.batch_words * gemm_rows(gemm, mapping.rows) * gemm.source.width
-    gradient_words = mapping.batch_words * mapping.rows * gemm.gradient.width
     compute, overhead = _cycles(gemm, mapping, architecture)
-    kept = i_loops * j_loops
+    kept, filled = i_loops * j_loops, mapping.j_tiles * word_entries(gemm, mapping)
+    unit = unit_of(gemm, array)
+    idle = 1 * (idle_columns(unit, unit.columns(array, mapping.lj)) > 0)
+    halves = 1 + 1 * (kept * batch_loops * y_loops > 1)
     return Volumes(
         loads=loads,
         patches=1 * mapping.patches,
         words=mapping.units * mapping.held_blocks(array.rows) * source_words,
-        entries=mapping.j_tiles * mapping.lj * gradient_words * gemm.entries,
+        entries=mapping.lj * filled,
         results=mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows,
         instances=kept * batch_loops * y_loops,
+        zeros=idle * halves * filled,
         kept=kept,
         compute=compute,
         overhead=overhead,
@@ -119,7 +124,9 @@ def cost_of(
     results = volumes.kept * volumes.results * array.columns
     drained = results // drained_elements(architecture.vector.lanes, array.columns)
     stored = results * 4 // memory.bytes_per_cycle
-    return slowest + (transferred + started) // instances + drained + stored, instances
+    # A piece per entry: columns lie side by side.
+    zeros = volumes.zeros // memory.ports
+    return zeros + slowest + (transferred + started) // instances + drained + stored, instances
 
 
 def _slowest(compute: int, transferred: int, begun: int, instances: int, burdens: Sequence[Burden]) -> int:

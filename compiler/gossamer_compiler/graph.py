@@ -51,7 +51,8 @@ class Multiply:
     channels, out_channels : of the convolution as it is computed.
     window : of the convolution as it is computed: 1x1 over explicit patches where ``patches`` is set.
     grouping : groups of the convolution as it is computed.
-    patches : window that the driver gathers when it writes the network's input; None for others.
+    patches : window whose patches of the network's input the layer reads, from the host or a stage of their own; None
+        for others.
     first : reads the network's input, so it stays dense and has no BP.
     """
 

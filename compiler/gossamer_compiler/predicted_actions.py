@@ -17,7 +17,7 @@ from gossamer_compiler.applied import Offer
 from gossamer_compiler.channel_tiles import WHOLE, ChannelMapping, channel_columns, loops_of, tile_words
 from gossamer_compiler.families import each
 from gossamer_compiler.geometry import ChannelGemm, GradientGemm, Taps
-from gossamer_compiler.gradient_tiles import GradientMapping, Unit, unit_of
+from gossamer_compiler.gradient_tiles import GradientMapping, Unit, idle_columns, unit_of, word_entries
 from gossamer_compiler.tiling import Columns, block_options
 from gossamer_models.actions import Actions, entry_tag_bits, instruction_actions
 from gossamer_models.architecture import Architecture, Array
@@ -123,7 +123,10 @@ def gradient_actions(
     blocks = each(mapping.channel_blocks, lambda blocks: _input_blocks(gemm, unit, blocks, array))
     pixels = given.source.channel_blocks * given.positions() if mapping.patches else blocks * rows * source.width
     input_reads = (j_loops if unit.count == 1 else 1) * source.batch_blocks * pixels
-    entries = mapping.j_tiles * cut.width * mapping.batch_words * mapping.rows * gradient.width * gemm.entries
+    filled = word_entries(gemm, mapping)
+    entries = _columns(cut, mapping) * filled
+    halves = 1 + 1 * (j_loops * i_loops * cuts > 1)
+    zeros = halves * idle_columns(unit, cut) * mapping.j_tiles * filled
     output_blocks = _output_blocks(gemm, unit, cut)
     entry_reads = i_loops * output_blocks * gradient.batch_blocks * gradient.pixels * gemm.block_entries * BLOCK
     metadata = 0 if gemm.sampled is None else entry_reads * _METADATA_BITS
@@ -133,7 +136,7 @@ def gradient_actions(
     return dataclasses.replace(
         product,
         a_write_bits=loaded * _HALF_BITS,
-        b_write_bits=j_loops * i_loops * cuts * entries * (_HALF_BITS + entry_tag_bits(array)),
+        b_write_bits=(j_loops * i_loops * cuts * entries + zeros) * (_HALF_BITS + entry_tag_bits(array)),
         accumulator_read_bits=product.accumulator_read_bits + results * _SINGLE_BITS,
         vector_out_write_bits=results * _SINGLE_BITS,
         vector_out_read_bits=stored * _SINGLE_BITS,
@@ -175,9 +178,18 @@ def _input_blocks(gemm: GradientGemm, unit: Unit, channel_blocks: int, array: Ar
     return sum(between(first, step, held, loops, gemm.source.channel_blocks) for first in units)
 
 
+def _columns(cut: Columns, mapping: GradientMapping) -> int:
+    """Columns that one load of entries fills."""
+    return mapping.units * cut.outputs if cut.shared else mapping.j_tiles * cut.width
+
+
 def _output_blocks(gemm: GradientGemm, unit: Unit, cut: Columns) -> int:
     """Blocks of output channels that all units read, real ones."""
-    return between(0, unit.outputs // BLOCK, unit.loaded(cut) // BLOCK, unit.count, gemm.gradient.channel_blocks)
+    channels = gemm.gradient.channel_blocks
+    if unit.count == 1:
+        return min(cut.tiles * cut.width // BLOCK, channels)
+    step = unit.outputs // BLOCK
+    return between(0, step, step if cut.shared else cut.tiles * cut.width // BLOCK, unit.count, channels)
 
 
 def _weights(gemm: GradientGemm, mapping: GradientMapping, unit: Unit, array: Array) -> int:

@@ -170,5 +170,10 @@ def _input_channels(unit: Unit, step: int, loops: int, padded: int, real: int) -
 
 def _output_channels(gemm: GradientGemm, unit: Unit, cut: Columns) -> tuple[int, int]:
     """Output channels whose gradient the loads of all columns bring, and those of them that there are."""
-    held, padded, real = unit.loaded(cut), gemm.gradient.channel_blocks * BLOCK, gemm.gradient.channels
-    return between(0, unit.outputs, held, unit.count, padded), between(0, unit.outputs, held, unit.count, real)
+    gradient = gemm.gradient
+    padded, tiled = gradient.channel_blocks * BLOCK, cut.tiles * cut.width // BLOCK * BLOCK
+    if unit.count == 1:
+        return min(tiled, padded), min(tiled, gradient.channels)
+    held = unit.outputs if cut.shared else tiled
+    loaded, real = (between(0, unit.outputs, held, unit.count, bound) for bound in (padded, gradient.channels))
+    return loaded, real

@@ -76,13 +76,13 @@ def replays(
         shape = dataclasses.replace(node, name="", source="", output="")
         summed = trains and graph.normalisation_of(node.output) is not None
         stored = trains or readers[node.source] > 1
+        patches = own.memory.tensors.get(f"{node.name}.patches")
+        turned = patches is not None and patches.layout == "turned"
         sizes = _sizes(stage.schedules), _sizes(schedules)
-        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, stored, sizes
+        key = shape, graph.shapes[node.source], stage.stage, stage.sparsity, summed, stored, turned, sizes
         if key not in known:
             known.add(key)
-            patches = own.memory.tensors.get(f"{node.name}.patches")
-            turned = patches is not None and patches.layout == "turned"
-            alone = partial(_stage, graph, node, batch, stage, summed, stored, turned)
+            alone = partial(_stage, graph, node, batch, stage, summed=summed, stored=stored, turned=turned)
             replay = _replay(scheduler, stage, schedules)
             yield Replayed(alone(_replay(scheduler, stage, stage.schedules)), _replayed(alone, replay), replay.used)
 
@@ -133,10 +133,11 @@ def _stage(
     node: Multiply,
     batch: int,
     stage: StageProgram,
+    scheduler: Replay,
+    *,
     summed: bool,
     stored: bool,
     turned: bool,
-    scheduler: Replay,
 ) -> StageProgram:
     """FF, BP or WU of a layer alone with given schedules."""
     memory = MemoryImage(word=scheduler.architecture.array.group)

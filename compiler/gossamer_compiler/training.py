@@ -10,7 +10,7 @@ from gossamer_compiler.carriers import Carriers, Passes, Way
 from gossamer_compiler.emit_gradient import Companion
 from gossamer_compiler.emit_tiles import added_tiles
 from gossamer_compiler.emit_vector import Pass, emit_pool, pooling
-from gossamer_compiler.first_patches import allocate_images, allocate_patches, gathered
+from gossamer_compiler.first_patches import FirstPatches
 from gossamer_compiler.found import with_clear_flag
 from gossamer_compiler.graph import Chain, Graph, Loss, Multiply, Node, Pool, TokenStep, build_graph, sources_of
 from gossamer_compiler.limits import LayerRangeError, within_instructions
@@ -94,9 +94,9 @@ def compile_training(
     constants = hyperparameters or Hyperparameters()
     phase = phase or method.phases(pattern or DENSE)[-1]
     scheduler = Scheduler(architecture, objective, given or {})
-    compiler = _Compiler(build_graph(network, batch, architecture.array.group), batch, method, phase, scheduler, seed)
-    if gathers:
-        compiler.gathers = {layer.name for layer in network.layers if isinstance(layer, Conv2d)}
+    graph = build_graph(network, batch, architecture.array.group)
+    copied = frozenset(layer.name for layer in network.layers if gathers and isinstance(layer, Conv2d))
+    compiler = _Compiler(graph, batch, method, phase, scheduler, seed, copied)
     momentum = constants.momentum if optimizer == "sgd-momentum" else 0.0
     scale = allocate_scale(compiler.memory, constants.loss_scale) if method.trains else 1.0
     rule = Optimizer(constants.rate, momentum, constants.decay, scale, method.decay)
@@ -117,7 +117,10 @@ def compile_training(
 class _Compiler:
     """Walks the graph forwards, then backwards."""
 
-    def __init__(self, graph: Graph, batch: int, method: Method, phase: Phase, scheduler: Scheduler, seed: int) -> None:
+    def __init__(
+        self, graph: Graph, batch: int, method: Method, phase: Phase, scheduler: Scheduler, seed: int,
+        copied: frozenset[str],
+    ) -> None:  # fmt: skip
         self.graph, self.batch = graph, batch
         self.scheduler, self.architecture = scheduler, scheduler.architecture
         self.book = stage_book(scheduler.architecture)
@@ -127,14 +130,12 @@ class _Compiler:
         self.backward = pattern if method.prunes_backward else DENSE
         self.rule = PruneRule.of(method, phase)
         self.memory = MemoryImage(word=scheduler.architecture.array.group)
+        self.patches = FirstPatches(copied, batch, self.memory, scheduler.architecture)
         self.tensors: dict[str, Activation] = {}
         self.gradients: dict[str, list[Activation]] = {}
         self.multiplies: dict[str, MultiplyLayer] = {}
         self.chains: dict[str, ChainLayer] = {}
         self.steps: dict[str, StepLayer] = {}
-        self.gathers: set[str] = set()
-        """Layers whose patches the machine copies, if they read patches at all."""
-        self.copies: dict[str, list[StageProgram]] = {}
         self.given: set[str] = set()
         self.carriers = Carriers(scheduler.architecture)
         self.totals: dict[str, Activation] = {}
@@ -187,7 +188,7 @@ class _Compiler:
     def _forward(self, node: Node, loss_scale: float | ScaleState) -> list[StageProgram]:
         if isinstance(node, Multiply):
             stage = self._multiply(node).feed_forward(self._statistics(node))
-            return [*self.copies.get(node.name, ()), stage]
+            return [*self.patches.stages.get(node.name, ()), stage]
         if isinstance(node, Chain):
             return [] if self._taken_over(node) else [self._chain(node).feed_forward(factors=self._has_factors(node))]
         if isinstance(node, TokenStep):
@@ -251,13 +252,7 @@ class _Compiler:
         if node.name in self.multiplies:
             return self.multiplies[node.name]
         if node.patches:
-            copied = node.name in self.gathers
-            source = allocate_patches(self.memory, node, self.batch, self.architecture, copied=copied)
-            if copied:
-                images = allocate_images(self.memory, self.batch, self.graph.shapes[node.source])
-                self.copies[node.name] = gathered(
-                    node.name, images, source, node.patches, self.memory, self.architecture
-                )
+            source = self.patches.source(node, self.graph.shapes[node.source])
         else:
             source = self._tensor(node.source)
         forward, backward = (DENSE, DENSE) if node.first else (self.forward, self.backward)

@@ -29,12 +29,15 @@ from gossamer_models.shapes import Shape, infer
 from gossamer_models.sparsity import Pattern, compress
 
 __all__ = [
-    "IMAGES", "input_tensors", "read", "rotary_table", "write", "write_entries", "write_input", "write_loss_scale",
-    "write_parameters", "write_weights",
+    "IMAGES", "PATCHES", "input_tensors", "read", "rotary_table", "write", "write_entries", "write_input",
+    "write_loss_scale", "write_parameters", "write_weights",
 ]  # fmt: skip
 
 IMAGES: Final = "input.images"
 """The network's input where the machine copies a first convolution's patches by itself."""
+
+PATCHES: Final = "patches"
+"""Name of the stage in which it does so."""
 
 _TOKEN_DEVIATION = 0.02
 _PARAMETER_STREAM = 1  # keeps parameters independent of data that a caller draws by the same seed
@@ -243,11 +246,11 @@ def write_input(program: Program, network: Network, images: NDArray[np.float16])
 
 
 def input_tensors(program: Program, network: Network) -> tuple[str, ...]:
-    """Names of the tensors that :func:`write_input` writes."""
-    tensors = program.memory.tensors
-    made = {layer.name for layer in network.layers if IMAGES in tensors and isinstance(layer, Conv2d)}
+    """Names of the tensors that :func:`write_input` writes: no patches that a stage makes of images."""
+    made = {stage.layer for stage in program.stages if stage.stage == PATCHES}
     patches = (f"{layer.name}.patches" for layer in network.layers if layer.name not in made)
-    return tuple(name for name in ("input", IMAGES, *patches) if name in tensors)
+    names = ("input", *([IMAGES] if made else []), *patches)
+    return tuple(name for name in names if name in program.memory.tensors)
 
 
 def _tensor(program: Program, name: str) -> tuple[Tensor, NDArray[np.uint8]]:

@@ -147,12 +147,11 @@ def test_predicted_actions_are_those_of_the_instructions(seed: int) -> None:
     ],
 )  # fmt: skip
 def test_predicted_actions_of_units_that_leave_columns_idle(c_in: int, c_out: int, groups: int, machine: str) -> None:
-    """Zeros fill the columns, or next units' channels where the last unit has fewer groups: 48 to 24 channels."""
+    """Zeros fill them once, also where the last unit has fewer groups: 48 to 24 channels."""
     architecture, idle = load_architecture(machine), 0
     source, target, window = maps(c_in, c_out, 16, (4, 5), 3, 1)
     gemm = GradientGemm(source, target, NOWHERE, window, grouping_of("layer", groups, c_in, c_out, 8))
     unit = unit_of(gemm, architecture.array)
-    assert unit.alike == (c_in != 48)
     for part in gradients._gradient_families(gemm, architecture):
         mapping = list(members(part))[-1]
         if gradients._storable(gemm, mapping, architecture.array):

@@ -198,6 +198,8 @@ def altered(program: Program, op: VectorOp, name: str, value: int) -> Program:
     [
         (VectorOp.RENDER_SWEEP, "count", 8, r"`count` must be at least the \d+ samples that are shaded, not 8"),
         (VectorOp.RENDER_PRODUCTS, "size", 5, "`size` must be 6, not 5"),
+        (VectorOp.RENDER_SWEEP, "source1", 1 << 20, r"leaves the buffer at byte 0 of 0|must lie in"),
+        (VectorOp.RENDER_PRODUCTS, "source1", 1 << 20, r"leaves the buffer at byte 0 of 0|must lie in"),
         (VectorOp.RENDER_INPUTS, "channels", 8, "`channels` must be 40, not 8"),
         (VectorOp.RENDER_FINISH, "parameter", 8, r"pixels up to \d+ must lie in a tile of 504"),
         (VectorOp.RENDER_VIEW, "op", VectorOp.FILL, "needs what RENDER_VIEW takes, and none has run"),

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gossamer_compiler.training import compile_training
 from gossamer_hw.cosim.program import Behaviour
 from gossamer_models import host
-from gossamer_models.architecture import load_architecture
-from gossamer_models.errors import DoesNotFitError, UnsupportedError
+from gossamer_models.architecture import Architecture, load_architecture
+from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
 from gossamer_models.golden.executor import run
+from gossamer_models.isa.instructions import Loop
+from gossamer_models.methods import METHODS
 from gossamer_models.network import Network, load_network
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
@@ -32,6 +35,8 @@ FIRST = [
     (2, 4, [0, 1], [1, 0], 2, (9, 9), 3),
     (5, 1, [0, 2], [1, 0], 7, (6, 6), 8),
 ]
+# More than the buffers of small machines hold, in tiles that do not divide it; stride, channels, image.
+LARGE = [(1, 3, (23, 19)), (2, 5, (37, 22))]
 MACHINES = ["tiny-4x4", "wide-4x4", "wide-4x4-g16", "small-8x8", "vcu1525-32x32"]
 
 
@@ -56,6 +61,22 @@ def seen(number: int, axis: int) -> set[int]:
     kernel, stride, before, behind, _, image, _ = FIRST[number]
     firsts = range(-before[axis], image[axis] + behind[axis] - kernel + 1, stride)
     return {first + tap for first in firsts for tap in range(kernel)} & set(range(image[axis]))
+
+
+def large(number: int, machine: Architecture, *, gathers: bool = True) -> Program:
+    """Inference, as training would not fit: a convolution of 3 x 3, and one that leaves few outputs to classify."""
+    stride, channels, image = LARGE[number]
+    net = network("large", channels, image, 3, [
+        {"name": "conv", "type": "conv2d", "out_channels": 4, "kernel": 3, "stride": stride, "padding": 1},
+        {"name": "fewer", "type": "conv2d", "out_channels": 4, "kernel": 4, "stride": 4},
+        {"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 3},
+        {"name": "loss", "type": "softmax_cross_entropy"},
+    ])  # fmt: skip
+    program = compile_training(net, 8, METHODS["inference"], None, machine, gathers=gathers)
+    program.memory.fill()
+    images = np.random.default_rng(number).standard_normal((8, *net.input_shape))
+    host.write_input(program, net, images.astype(np.float16))
+    return program
 
 
 def copies(program: Program) -> Program:
@@ -126,6 +147,18 @@ def test_random_first_layers(seed: int) -> None:
     report_run(case.program, simulate(case.program, machine), machine)
 
 
+@pytest.mark.parametrize("number", range(len(LARGE)))
+def test_tiles_that_do_not_divide_the_outputs(number: int) -> None:
+    machine = load_architecture("tiny-4x4")
+    program = large(number, machine)
+    loops = [item.count for item in copies(program).stages[0].instructions if isinstance(item, Loop)]
+    _, height, width = program.memory.tensors["conv"].shape[1:]
+    assert height % loops[1] or width % loops[2]
+    run(program, machine)
+    np.testing.assert_array_equal(blocks(program), blocks(large(number, machine, gathers=False)))
+    report_run(program, simulate(program, machine), machine)
+
+
 def test_layers_share_images_and_others_have_none() -> None:
     """Two convolutions that read the images; one of eight channels, and a linear layer, read no patches of these."""
     conv = {"type": "conv2d", "kernel": 3, "padding": 1}
@@ -148,13 +181,34 @@ def test_layers_share_images_and_others_have_none() -> None:
         assert not any(stage.stage == "patches" for stage in program.stages)
 
 
+@pytest.mark.parametrize("kind", ["maxpool", "relu", "conv2d"])
+def test_a_layer_that_is_called_as_the_images(kind: str) -> None:
+    """Its output is its own where the host makes patches; where the machine does, the name is taken."""
+    named = {
+        "maxpool": {"kernel": 3, "padding": 1, "stride": 1},
+        "relu": {},
+        "conv2d": {"kernel": 1, "out_channels": 3},
+    }
+    net = network("named", 3, (4, 4), 3, [
+        {"name": host.IMAGES, "type": kind, "inputs": ["input"], **named[kind]},
+        {"name": "conv", "type": "conv2d", "out_channels": 3, "kernel": 3, "padding": 1, "inputs": ["input"]},
+        {"name": "add", "type": "add", "inputs": [host.IMAGES, "conv"]}, {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 3}, {"name": "loss", "type": "softmax_cross_entropy"},
+    ])  # fmt: skip
+    machine = load_architecture("wide-4x4")
+    assert_step(run_step(net, 8, "dense", None, machine, seed=1))
+    with pytest.raises(InputError, match=r"a layer is called 'input\.images', as a tensor that the program"):
+        run_step(net, 8, "dense", None, machine, seed=1, gathers=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["tiny-4x4", "wide-4x4"])
 def test_copies_in_rtl(machine: str) -> None:
     """With the steps that read them, where these are short."""
     programs = [step(number, machine).program for number in range(len(FIRST))]
     programs = [copies(program) if number in (0, 2) else program for number, program in enumerate(programs)]
-    behaviours = [Behaviour()] * len(FIRST) + [Behaviour("scripted", number) for number in range(len(FIRST))]
+    programs += [copies(large(number, load_architecture(machine))) for number in range(len(LARGE))]
+    behaviours = [Behaviour()] * len(programs) + [Behaviour("scripted", number) for number in range(len(programs))]
     wrong = disagreements(programs * 2, load_architecture(machine), behaviours)
     assert not wrong, wrong
 

@@ -93,18 +93,17 @@ def test_every_method_on_a_network_with_everything(method: str) -> None:
             assert reads.padding + reads.unused < 0.03 * reads.total
 
 
-@pytest.mark.parametrize(("c_in", "c_out", "groups"), [(72, 24, 3), (48, 24, 3), (40, 240, 5)])
+@pytest.mark.parametrize(("c_in", "c_out", "groups"), [(72, 24, 3), (48, 24, 3)])
 @pytest.mark.parametrize("method", ["bdwp", "bdwp-mvue"])
 def test_units_that_leave_columns_idle(method: str, c_in: int, c_out: int, groups: int) -> None:
-    """Nothing is read for them, but next units' channels where the last unit has fewer groups: 48 to 24 channels."""
-    rule, machine, net = (
-        METHODS[method],
-        load_architecture("vcu1525-32x32"),
-        convolution(3, 1, 1, c_in, c_out, (4, 5), groups),
-    )
+    """Nothing is read for them, also if the last unit has fewer groups: 48 to 24 channels."""
+    rule, machine = METHODS[method], load_architecture("vcu1525-32x32")
+    net = convolution(3, 1, 1, c_in, c_out, (4, 5), groups)
     program = compile_training(net, 16, rule, Pattern(2, 8), machine, phase=rule.phases(Pattern(2, 8))[-1])
     rows = {row.key: row.reads for row in checked(program, machine).rows}
-    assert rows["conv", "wu"].refetched == 0 or c_in == 48
+    # Sums for a bias, which 48 channels have, read the dense gradient once more.
+    again = 2 * 16 * c_out * 4 * 5 if c_in == 48 and method == "bdwp" else 0
+    assert rows["conv", "wu"].refetched == again
 
 
 @pytest.mark.parametrize("name", ["maxpool", "depthwise", "groups", "vision"])

@@ -319,7 +319,7 @@ class _Patches:
 
     def __init__(self, machine: Machine, v: Vector) -> None:
         self._machine, self._engine, self._start = machine, v.engine, v.source1
-        self.size = machine.architecture.buffers.vector_in_bytes - v.source1
+        self.size = max(machine.architecture.buffers.vector_in_bytes - v.source1, 0)
 
     def __getitem__(self, part: slice, /) -> UInt8:
         first, end, _ = part.indices(self.size)
