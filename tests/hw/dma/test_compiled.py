@@ -27,7 +27,6 @@ from tests.system.training_cases import convolution
 MOST_STEPS = 150
 SEED = 7
 ALL = Advance(0x3F)
-ARCHITECTURES = ("wide-4x4", pytest.param("small-8x8", marks=pytest.mark.slow))
 
 
 def digits(architecture: Architecture) -> Program:
@@ -39,6 +38,12 @@ def ragged(architecture: Architecture) -> Program:
     """A convolution some of whose stores of entries would begin inside a data word of 32 bytes."""
     network = convolution(3, 1, 0, 8, 20, (4, 5), 1)
     return compile_training(network, 5, METHODS["bdwp"], Pattern(1, 4), architecture, prepare=True)
+
+
+def grouped(architecture: Architecture) -> Program:
+    """A convolution whose groups leave columns of operand B to zeros, whose loads are out of bounds altogether."""
+    network = convolution(1, 1, 0, 16, 48, (2, 2), 2)
+    return compile_training(network, 8, METHODS["bdwp"], Pattern(2, 8), architecture, prepare=True)
 
 
 @cache
@@ -58,10 +63,13 @@ def compiled(name: str, make: Callable[[Architecture], Program] = digits) -> tup
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_loads(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("wide-4x4", digits), ("small-8x8", digits), ("small-8x8", grouped)],
+)
+def test_loads(name: str, make: Callable[[Architecture], Program]) -> None:
     architecture = load_architecture(name)
-    memory_bytes, transfers = compiled(name)
+    memory_bytes, transfers = compiled(name, make)
     loads = [transfer for transfer in transfers if isinstance(transfer, Load)]
     data = np.random.default_rng(SEED).integers(0, 256, memory_bytes).astype(np.uint8)
     golden, bench = Machine(architecture, data), Bench(LoadEngine, architecture)
@@ -70,6 +78,8 @@ def test_loads(name: str) -> None:
         load(golden, instruction)
         golden.advance(Engine.LOAD, instruction.advance)
     assert len(loads) > 15
+    nowhere = [each for each in loads if each.buffer == Buffer.B and each.axis0_base == each.axis0_bound]
+    assert bool(nowhere) == (make is grouped)
     assert bench.cycles == [transfer_cycles(architecture.memory, instruction) for instruction in loads]
     for half in range(2):
         for buffer in Buffer:
