@@ -36,8 +36,8 @@ BUILDS_NOTHING = {
     "test_render_rtl", "test_row_memory", "test_schema_document", "test_scratchpads", "test_train_rtl", "test_verilog",
 }  # fmt: skip
 BUILDERS = {
-    "test_c_driver", "test_chunks", "test_commands", "test_first_patches", "test_inference", "test_relu6",
-    "test_short_queues", "test_uneven_padding",
+    "test_c_driver", "test_chunks", "test_commands", "test_inference", "test_relu6", "test_short_queues",
+    "test_uneven_padding",
 }  # fmt: skip
 # Whole training steps: many cases of one test are for the full run, the fast part has the first of each.
 ONE_CASE_IS_FAST = {TESTS / "system"}

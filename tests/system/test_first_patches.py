@@ -1,4 +1,4 @@
-"""Patches that the machine copies out of images: the host's to the bit, on every machine, in RTL to the cycle."""
+"""Patches that the machine copies out of images: the host's to the bit, on every machine."""
 
 import dataclasses
 import random
@@ -9,19 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from gossamer_compiler.training import compile_training
-from gossamer_hw.cosim.program import Behaviour
 from gossamer_models import host
 from gossamer_models.architecture import Architecture, load_architecture
 from gossamer_models.errors import DoesNotFitError, InputError, UnsupportedError
 from gossamer_models.golden.executor import run
 from gossamer_models.isa.instructions import Loop
 from gossamer_models.methods import METHODS
-from gossamer_models.network import Network, load_network
+from gossamer_models.network import Network
 from gossamer_models.program import Program
 from gossamer_models.sparsity import Pattern
 from gossamer_reports.compare import report_run
 from gossamer_sim.executor import simulate
-from tests.system.rtl_programs import disagreements
 from tests.system.test_reads import machine_of
 from tests.system.test_training_step import assert_step
 from tests.system.training_cases import Case, convolution, network, run_step
@@ -199,24 +197,3 @@ def test_a_layer_that_is_called_as_the_images(kind: str) -> None:
     assert_step(run_step(net, 8, "dense", None, machine, seed=1))
     with pytest.raises(InputError, match=r"a layer is called 'input\.images', as a tensor that the program"):
         run_step(net, 8, "dense", None, machine, seed=1, gathers=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("machine", "steps", "alone"), [("tiny-4x4", (3, 5), (0, 1)), ("wide-4x4", (1, 4), (2,))])
-def test_copies_in_rtl(machine: str, steps: tuple[int, ...], alone: tuple[int, ...]) -> None:
-    """With the steps that read them, or alone where these are long; behind both memories."""
-    programs = [step(number, machine).program for number in steps]
-    programs += [copies(step(number, machine).program) for number in alone]
-    if machine == "tiny-4x4":
-        programs += [copies(large(number, load_architecture(machine))) for number in range(len(LARGE))]
-    behaviours = [Behaviour()] * len(programs) + [Behaviour("scripted", number) for number in range(len(programs))]
-    wrong = disagreements(programs * 2, load_architecture(machine), behaviours)
-    assert not wrong, wrong
-
-
-@pytest.mark.slow
-def test_a_step_from_images_in_rtl() -> None:
-    """Real network on the machine that fits its FPGA: images in, new weights out, by nobody's help."""
-    machine = load_architecture("tiny-4x4")
-    case = run_step(load_network("digits-resnet"), 16, "bdwp", Pattern(2, 8), machine, seed=3, gathers=True)
-    assert not disagreements([case.program], machine, [Behaviour()])
