@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
 from gossamer_compiler.builder import StageBuilder
 from gossamer_compiler.optimizer import Optimizer
@@ -48,7 +49,7 @@ def emit_update(
 ) -> None:
     """Append update and pruning of one layer's weights.
 
-    Where a tile has more stores than the queue takes, they are dealt behind the next tile's operations.
+    Where a tile has more stores than the queue takes, they are dealt behind the next tile's update.
 
     Raises
     ------
@@ -62,64 +63,135 @@ def emit_update(
         (group, span) for group in _tap_groups(*weights.shape[2:], backward) for span in _spans(weights, group, limit)
     ]
 
-    def parts(group: TapGroup, span: Span, place: Place) -> _Parts:
+    def parts(group: TapGroup, span: Span, place: Place, *, masters_first: bool = False) -> _Parts:
         tile = Tile(weights, group, span, place)
-        stores = [whole_pieces(store, architecture.memory) for store in tile.stores(forward)]
-        return _Parts([tile.load(), tile.update(optimizer)], tile.prunes(forward, forward_pattern), stores)
+        found = tile.stores(forward, masters_first=masters_first)
+        stores = [whole_pieces(store, architecture.memory) for store in found]
+        return _Parts(tile.load(), tile.update(optimizer), tile.prunes(forward, forward_pattern), stores)
 
     tiles = [parts(*nest, Place()) for nest in nests]
-    behind = _deals_behind(tiles, architecture)
+    rotations = _rotations(nests, tiles, architecture)
+    if rotations:
+        for (group, span), rotation in zip(nests, rotations, strict=True):
+            rotation.emit(builder, partial(parts, group.joined(), span, masters_first=rotation.tiles > 1))
+        return
     for (group, span), tile in zip(nests, tiles, strict=True):
-        if behind:
-            joined = group.joined()
-            _emit_behind(builder, (*joined.count, *span.counts), partial(parts, joined, span))
-            continue
         with ExitStack() as loops:
             for count in (*group.count, *span.counts):
                 loops.enter_context(builder.loop(count))
-            builder.add(*tile.operations, *tile.prunes, *tile.stores)
+            builder.add(tile.load, tile.update, *tile.prunes, *tile.stores)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Instructions of a tile."""
 
-    operations: Sequence[Instruction]
+    load: Instruction
+    update: Instruction
     prunes: Sequence[Instruction]
     stores: Sequence[Instruction]
 
     @property
     def length(self) -> int:
         """How many there are."""
-        return len(self.operations) + len(self.prunes) + len(self.stores)
+        return 2 + len(self.prunes) + len(self.stores)
 
 
-def _deals_behind(tiles: Sequence[_Parts], architecture: Architecture) -> bool:
-    """Whether stores are dealt behind the next tile's operations: a queue holds few, and the stage is still short.
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    """Loops whose tiles overlap though queues are short.
 
-    One is under way while others wait in the queue.
+    Behind a tile's update come the next tile's load, then what is to be done with the tile before: prunes and stores
+    wait for updates, and would keep what stands behind them from being dealt.
+
+    Members
+    -------
+    counts : iterations of each loop.
+    level : of the loop that is turned; the tiles of deeper ones are written one by one.
     """
-    length = sum(2 * (tile.length + len(LEVELS)) for tile in tiles)
-    waits = max(len(tile.stores) for tile in tiles) > architecture.queue_depth + 1
-    return waits and 2 * length <= architecture.stage_instructions
+
+    counts: tuple[int, ...]
+    level: int
+
+    @property
+    def written(self) -> int:
+        """Tiles in an iteration of the loop."""
+        return prod(self.counts[self.level + 1 :])
+
+    @property
+    def begun(self) -> int:
+        """How often it is begun anew, which no tile overlaps."""
+        return prod(self.counts[: self.level])
+
+    @property
+    def tiles(self) -> int:
+        """Tiles in all iterations."""
+        return self.counts[self.level] * self.written
+
+    @property
+    def turns(self) -> int:
+        """Iterations that are left of the loop, as a load is two tiles ahead; one needs no loop."""
+        turns = self.counts[self.level] - -(-2 // self.written)
+        return turns if turns > 1 else 0
+
+    def length(self, tile: int) -> int:
+        """How many instructions there are, ``tile`` for each."""
+        straight = self.tiles - self.turns * self.written
+        looped = self.written if self.turns else 0
+        return 2 * (self.level + (self.turns > 0)) + (straight + looped) * tile
+
+    def emit(self, builder: StageBuilder, parts: Callable[[Place], _Parts]) -> None:
+        """Append the loops."""
+
+        def tile(number: int, turns: int = 0) -> _Parts:
+            at = []
+            for count in reversed(self.counts[self.level + 1 :]):
+                number, place = divmod(number, count)
+                at.append(place)
+            return parts(Place(self.level, turns, (number, *reversed(at))))
+
+        def turn(number: int, turns: int = 0) -> None:
+            behind = tile(number, turns)
+            if number + 1 < self.tiles:
+                builder.add(tile(number + 1, turns).update)
+            if number + 2 < self.tiles:
+                builder.add(tile(number + 2, turns).load)
+            builder.add(*behind.prunes, *behind.stores)
+
+        with ExitStack() as loops:
+            for count in self.counts[: self.level]:
+                loops.enter_context(builder.loop(count))
+            opening = tile(0)
+            builder.add(opening.load, opening.update)
+            if self.tiles > 1:
+                builder.add(tile(1).load)
+            if self.turns:
+                with builder.loop(self.turns):
+                    for number in range(self.written):
+                        turn(number, self.turns)
+            for number in range(self.turns * self.written, self.tiles):
+                turn(number)
 
 
-def _emit_behind(builder: StageBuilder, counts: Sequence[int], parts: Callable[[Place], _Parts]) -> None:
-    """Append loops, in the innermost of which a tile's stores stand behind the next tile's operations.
+def _rotations(
+    nests: Sequence[tuple[TapGroup, Span]], tiles: Sequence[_Parts], architecture: Architecture
+) -> list[_Rotation]:
+    """Loops turned, where a queue holds fewer than a tile's stores and half of a stage all instructions; else none.
 
-    Prunes wait for the update, and would keep what is behind them from being dealt: they come last.
+    One store is under way while others wait in the queue. Best is the loop that overlaps most tiles, then the one that
+    leaves fewest instructions.
     """
-    inner = max((level for level, count in enumerate(counts) if count > 1), default=0)
-    with ExitStack() as loops:
-        for count in counts[:inner]:
-            loops.enter_context(builder.loop(count))
-        opening, closing = parts(Place(0, inner, True)), parts(Place(counts[inner] - 1, inner, True))
-        builder.add(*opening.operations, *opening.prunes)
-        if counts[inner] > 1:
-            with builder.loop(counts[inner] - 1):
-                ahead, behind = parts(Place(1, inner)), parts(Place(0, inner))
-                builder.add(*ahead.operations, *behind.stores, *ahead.prunes)
-        builder.add(*closing.stores)
+    if max(len(tile.stores) for tile in tiles) <= architecture.queue_depth + 1:
+        return []
+    room = architecture.stage_instructions // (2 * len(nests))
+    found = []
+    for (group, span), tile in zip(nests, tiles, strict=True):
+        counts = *group.joined().count, *span.counts
+        choices = [each for each in (_Rotation(counts, level) for level in LEVELS) if each.length(tile.length) <= room]
+        if not choices:
+            return []
+        found.append(min(choices, key=lambda each: (each.begun, each.length(tile.length))))
+    return found
 
 
 def _row_limit(weights: Weights, has_backward: bool, architecture: Architecture, layer: str) -> int:

@@ -74,18 +74,31 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which tile of a loop an instruction is of.
+    """Which tile an instruction is of, where not every loop is around it whole.
 
     Members
     -------
-    moved : iterations by which it is ahead of the loop.
-    level : of that loop; None if it is of none.
-    outside : whether it stands in front of the loop or behind it, and none is deeper.
+    level : of the first loop that is not around it whole.
+    turns : iterations of that loop that are; with none the instruction stands in front of it or behind it.
+    at : tile in the first iteration, by its number in that loop and in each deeper one, of which none is around it.
     """
 
-    moved: int = 0
-    level: int | None = None
-    outside: bool = False
+    level: int = len(LEVELS)
+    turns: int = 0
+    at: tuple[int, ...] = ()
+
+    def is_open(self, level: int) -> bool:
+        """Whether a level's loop is around the instruction."""
+        return level < self.level + (self.turns > 0)
+
+    def first(self, level: int) -> int:
+        """Tile of a level in its loop's first iteration."""
+        return 0 if level < self.level else self.at[level - self.level]
+
+    def reaches(self, level: int, count: int) -> bool:
+        """Whether the last of ``count`` tiles of a level is one of the instruction's."""
+        turns = max(self.turns, 1) if level == self.level else 1
+        return level < self.level or self.first(level) + turns == count
 
 
 class Tile:
@@ -113,18 +126,8 @@ class Tile:
         self, cls: type[Load | Store], base: int, steps: Sequence[tuple[int, int]]
     ) -> tuple[int, tuple[Modifier, ...]]:
         """Address of the tile in the loops' first iteration, and how it advances with (level, bytes)."""
-        place, open_steps = self.place, []
-        for level, size in steps:
-            if level == place.level:
-                base += place.moved * size
-            if self._is_open(level):
-                open_steps.append(step(cls, "mem_base", level, size))
-        return base, tuple(open_steps)
-
-    def _is_open(self, level: int) -> bool:
-        """Whether the loop of a level is around the instructions."""
-        place = self.place
-        return place.level is None or level < place.level or (level == place.level and not place.outside)
+        base += sum(self.place.first(level) * size for level, size in steps)
+        return base, tuple(step(cls, "mem_base", level, size) for level, size in steps if self.place.is_open(level))
 
     def _kernel_base(self, row_bytes: int) -> int:
         tap = self.group.first[0] * self.kernel_width + self.group.first[1]
@@ -169,10 +172,9 @@ class Tile:
         valid_out = c_out if self.weights.grouping.bundles == 1 else self.out_blocks * BLOCK
         shape = {"n1": self.rows, "n0": self.out_blocks, "source": 2 * self.master_bytes}
         rest = c_in - (self.in_blocks - self.rows) * BLOCK
-        place = self.place
-        followed = place.outside and place.level in LEVELS[2:] and place.moved + 1 < self.span.counts[place.level - 2]
-        cut = self.span.final and rest != self.rows * BLOCK and not followed
-        tiles = [level for level in LEVELS[2:] if self._is_open(level)]
+        ends = all(self.place.reaches(level, count) for level, count in zip(LEVELS[2:], self.span.counts, strict=True))
+        cut = self.span.final and rest != self.rows * BLOCK and ends
+        tiles = [level for level in LEVELS[2:] if self.place.is_open(level)]
         ragged = (last(Prune, "valid", tiles, rest),) if cut and tiles else ()
         backward, places = self.group.backward, self._places(forward)
         result = [
@@ -201,26 +203,32 @@ class Tile:
         ahead = -(-self._entries(forward) // ENTRY_LINE) * ENTRY_LINE
         return (0, 0), (2 * ahead, ahead)
 
-    def stores(self, forward: Stream) -> list[Store]:
+    def stores(self, forward: Stream, *, masters_first: bool = False) -> list[Store]:
         """Values and metadata of the streams, then masters and momentum.
 
         The longest comes last: then the next tile's loads are dealt while it still waits, however short the queue.
+        First it comes where they are dealt before: it need not wait for the prune engine, and VOUT is free sooner.
         """
         entries = self._forward_stores(forward)
         if self.group.backward:
             entries += self._backward_stores(self.group.backward.stream, self._places(forward)[1])
-        if self.weights.halves is not None:
-            entries.insert(0, self._halves(self.weights.halves))
         first, *others, final = entries
+        final = dataclasses.replace(final, signal=S.PRN_FREE, advance=Advance.PRN)
+        copy = [] if self.weights.halves is None else [self._halves(self.weights.halves)]
+        masters = self._masters()
+        if masters_first:
+            *kept, last_kept = masters, *copy
+            kept = [*kept, dataclasses.replace(last_kept, advance=Advance.VOUT)]
+            kept[0] = dataclasses.replace(kept[0], wait=S.VOUT_FULL)
+            return [*kept, dataclasses.replace(first, wait=S.PRN_FULL, signal=S.VOUT_FREE), *others, final]
+        result = [*copy, first, *others, final, dataclasses.replace(masters, signal=S.VOUT_FREE, advance=Advance.VOUT)]
+        result[0] = dataclasses.replace(result[0], wait=S.VOUT_FULL | S.PRN_FULL)
+        return result
+
+    def _masters(self) -> Store:
+        """Masters and momentum."""
         place, dims, steps = self._together(Store, (self.weights.master, self.weights.momentum))
-        masters = Store(
-            signal=S.VOUT_FREE, advance=Advance.VOUT, buffer=Buffer.VOUT, format=Format.FP32, mem_base=place, dims=dims,
-            modifiers=steps,
-        )  # fmt: skip
-        return [
-            dataclasses.replace(first, wait=S.VOUT_FULL | S.PRN_FULL), *others,
-            dataclasses.replace(final, signal=S.PRN_FREE, advance=Advance.PRN), masters,
-        ]  # fmt: skip
+        return Store(buffer=Buffer.VOUT, format=Format.FP32, mem_base=place, dims=dims, modifiers=steps)
 
     def _halves(self, copy: Tensor) -> Store:
         """The dense fp16 copy, as the masters lie."""

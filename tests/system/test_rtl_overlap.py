@@ -43,7 +43,11 @@ STAGES = [
 
 # Kernel, input and output channels, image.
 UPDATES = [(3, 64, 64), (1, 128, 128), (3, 8, 8), (3, 24, 40)]
-OTHER_MACHINES = ("small-8x8", "vu9p-32x32")
+SMALL_UPDATES = [(3, 8, 8), (5, 8, 8), (3, 16, 16), (3, 12, 20)]
+"""The last one's tiles are half a tap each, two loops."""
+OTHER_MACHINES = {
+    "small-8x8": UPDATES, "vu9p-32x32": UPDATES, "tiny-4x4": SMALL_UPDATES, "lean-4x4": SMALL_UPDATES,
+}  # fmt: skip
 SPARE_CYCLES = 30
 """Between engines, once per stage."""
 TRANSFER_CYCLES = 52
@@ -130,7 +134,7 @@ def test_updates_take_as_long_as_their_traffic() -> None:
 def test_updates_of_other_machines_go_at_the_pace_of_one_engine(name: str) -> None:
     """By the simulator, whose cycles are the RTL's."""
     machine = load_architecture(name)
-    for sizes in UPDATES:
+    for sizes in OTHER_MACHINES[name]:
         program = update(*sizes, machine)
         timing = simulate(program, machine, memory="ideal").stages[0]
         assert timing.cycles <= paced(program, timing, machine), sizes

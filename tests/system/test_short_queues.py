@@ -53,7 +53,7 @@ def test_every_bit_is_the_same_and_it_takes_less(seed: int) -> None:
     channels = groups * rng.choice([8, 12, 20, 24, 40] if groups == 1 else [8, 16]), groups * rng.choice([8, 16, 40])
     net, method = (
         convolution(kernel, stride, kernel // 2, *channels, (5, 6), groups),
-        rng.choice(["bdwp", "sdwp", "sr-ste"]),
+        rng.choice(["bdwp", "sdwp", "sr-ste", "sdgp"]),
     )
     short, long = (machine_of(name, depth) for depth in (1, 8))
     try:
@@ -73,7 +73,7 @@ def test_every_bit_is_the_same_and_it_takes_less(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("queue_depth", "stage_instructions", "behind"), [
-    (1, 512, True), (3, 512, True), (4, 512, False), (1, 52, True), (1, 51, False),
+    (1, 512, True), (3, 512, True), (4, 512, False), (1, 62, True), (1, 61, False),
 ])  # fmt: skip
 def test_stores_stand_behind_where_queues_are_short_and_stages_have_room(
     queue_depth: int, stage_instructions: int, behind: bool
