@@ -15,6 +15,8 @@ __all__ = ["fold_shapes"]
 
 _ELEMENTS: Final = 64
 _ROUNDS: Final = 256
+_COMPUTES_SHAPES: Final = TOKEN_KINDS | {"Pad", "Sqrt"}
+"""Roots are in transformers: in scales of attention, and in layer normalisations that are written out."""
 _KEPT: Final = frozenset({"Bernoulli", "If", "Loop", "RandomNormal", "RandomUniform", "Scan"})
 
 
@@ -27,7 +29,7 @@ def fold_shapes(model: "onnx.ModelProto") -> None:
     from onnx import TensorProto, numpy_helper
 
     graph = model.graph
-    if not any(node.op_type in TOKEN_KINDS or node.op_type == "Pad" for node in graph.node):
+    if not any(node.op_type in _COMPUTES_SHAPES for node in graph.node):
         return
     known: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:

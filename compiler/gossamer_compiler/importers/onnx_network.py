@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gossamer_compiler.importers.onnx_file import read_onnx
 from gossamer_compiler.importers.onnx_joins import join_operators
+from gossamer_compiler.importers.onnx_norms import join_layer_norms
 from gossamer_compiler.importers.onnx_numbers import NUMBER_OPERATORS
 from gossamer_compiler.importers.onnx_patches import join_patches
 from gossamer_compiler.importers.onnx_records import Dims, Operator, Tensors
@@ -57,6 +58,7 @@ class _Importer:
     """One pass over a file; `_names` maps tensors to the layers that make them."""
 
     def __init__(self, tensors: Tensors, stem: str) -> None:
+        tensors = join_layer_norms(tensors)
         self._tensors = joined = replace(tensors, operators=join_operators(tensors))
         if any(operator.kind in TOKEN_KINDS for operator in joined.operators):
             self._tensors = join_tokens(join_patches(joined))

@@ -9,15 +9,18 @@ from tests.compiler.importers.onnx_models import Weights, Writer
 
 Style = Literal["packed", "sliced", "torch", "apart"]
 Gelu = Literal["operator", "erf", "halved", "turned"]
+Norm = Literal["operator", "power", "product"]
 Patches = Literal["convolution", "channels last", "channels first", "rows", "normalised"]
 
 
 class TokenWriter(Writer):
     """A graph of a transformer of a given batch, width and number of heads."""
 
-    def __init__(self, size: int, width: int, heads: int, batch: int = 7, weights: Weights = "external") -> None:
+    def __init__(
+        self, size: int, width: int, heads: int, batch: int = 7, weights: Weights = "external", norm: Norm = "operator"
+    ) -> None:
         super().__init__([3, size, size], weights=weights, batch=batch)
-        self.batch, self.width, self.heads = batch, width, heads
+        self.batch, self.width, self.heads, self.norm_form = batch, width, heads, norm
 
     def number(self, value: float) -> str:
         return self.op("Constant", value=numpy_helper.from_array(np.array(value, np.float32)))
@@ -27,7 +30,18 @@ class TokenWriter(Writer):
 
     def layer_norm(self, x: str, name: str) -> str:
         parts = [self.weight(f"{name}.{part}", self.width) for part in ("weight", "bias")]
-        return self.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=1e-6)
+        if self.norm_form == "operator":
+            return self.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=1e-6)
+        mean = self.op("ReduceMean", x, name=f"{name}/ReduceMean", axes=[-1])
+        centred = self.op("Sub", x, mean, name=f"{name}/Sub")
+        if self.norm_form == "power":
+            squared = self.op("Pow", centred, self.number(2), name=f"{name}/Pow")
+        else:
+            squared = self.op("Mul", centred, self.op("Sub", x, mean))
+        variance = self.op("ReduceMean", squared, name=f"{name}/ReduceMean_1", axes=[-1])
+        root = self.op("Sqrt", self.op("Add", variance, self.number(1e-6), name=f"{name}/Add"))
+        scaled = self.op("Mul", self.op("Div", centred, root), parts[0])
+        return self.op("Add", scaled, parts[1], name=f"{name}/Add_1")
 
     def project(self, x: str, name: str, inputs: int, outputs: int) -> str:
         y = self.op("MatMul", x, self.weight(f"{name}.weight", inputs, outputs), name=name)

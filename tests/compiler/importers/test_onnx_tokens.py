@@ -12,7 +12,7 @@ from gossamer_models.errors import InputError, UnsupportedError
 from gossamer_models.layers import Attention
 from gossamer_models.network import Network, load_network
 from gossamer_models.shapes import infer
-from tests.compiler.importers.onnx_transformers import Gelu, Style, TokenWriter, vit
+from tests.compiler.importers.onnx_transformers import Gelu, Norm, Style, TokenWriter, vit
 
 
 def kinds(network: Network) -> list[tuple[tuple[int, ...], list[tuple[str, object]]]]:
@@ -51,6 +51,31 @@ def test_vit_32_is_the_ready_network_but_for_the_last_normalisation(
     assert [kind for _, kind in kinds(found)] == [
         [(key, 1e-6 if key == "eps" else value) for key, value in kind] for _, kind in kinds(ready)
     ]
+
+
+@pytest.mark.parametrize("norm", ["power", "product"])
+def test_normalisations_may_be_written_out(tmp_path: Path, norm: Norm) -> None:
+    """As exporters do before opset 17."""
+    writers = [TokenWriter(8, 32, 2), TokenWriter(8, 32, 2, norm=norm)]
+    found, written = (
+        imported(tmp_path, writer, vit(writer, 2, 2, 24, 5, style="torch"), opset)
+        for writer, opset in zip(writers, (17, 13), strict=True)
+    )
+    assert kinds(written) == kinds(found)
+    assert written.layers[2].name == "encoder.0.norm1.LayerNormalization"
+
+
+@pytest.mark.parametrize(("node", "place", "other"), [
+    ("ReduceMean", 0, None), ("Sub", 1, None), ("Pow", 1, 3.0), ("ReduceMean_1", 0, None), ("Add", 1, None),
+])  # fmt: skip
+def test_what_is_no_normalisation_is_refused(tmp_path: Path, node: str, place: int, other: float | None) -> None:
+    """A mean of something else, something else taken off, another power, no number added."""
+    writer = TokenWriter(8, 32, 2, norm="power")
+    output = vit(writer, 2, 1, 24, 5)
+    (changed,) = (each for each in writer.nodes if each.name == f"encoder.0.norm1/{node}")
+    changed.input[place] = writer.weight("other", 1, 17, 32) if other is None else writer.number(other)
+    with pytest.raises(UnsupportedError, match=r"not supported: .*Sub at 'encoder\.0\.norm1/Sub'"):
+        imported(tmp_path, writer, output, 13)
 
 
 def test_vit_b16_has_the_published_counts(tmp_path: Path) -> None:
