@@ -103,7 +103,10 @@ class Carriers:
 
     def _match(self, every: Sequence[Passes]) -> dict[int, Match]:
         """Where passes run, by their identity; the others in stages of their own."""
-        carriers = [host.carrier(gradient) for host, gradient in self._waiting]
+        carriers = []
+        for host, gradient in self._waiting:
+            with within_instructions(host.node.name):
+                carriers.append(host.carrier(gradient))
         rows = []
         for passes in every:
             with within_instructions(passes.layer):

@@ -200,8 +200,10 @@ def test_layers_beyond_the_instructions(
     assert line.endswith("; expected smaller maps or fewer channels\n")
 
 
-def test_a_batch_beyond_the_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = workload(tmp_path, batch="2147483648")
+@pytest.mark.parametrize("batch", ["600000", "2147483648"])
+def test_a_batch_beyond_the_instructions(batch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found while weight gradients are looked at as carriers, and before."""
+    source = workload(tmp_path, batch=batch)
     line = refusal(capsys, "simulate", source)
     assert line.startswith(f"gossamer: {source}: batch: layer ")
     assert line.endswith("; expected a smaller batch\n")
