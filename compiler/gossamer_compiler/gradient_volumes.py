@@ -22,7 +22,7 @@ from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Dataflow, Gemm
 from gossamer_models.layouts import BLOCK
-from gossamer_models.timing.dma import LOAD_START_CYCLES
+from gossamer_models.timing.dma import LOAD_START_CYCLES, STORE_START_CYCLES
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
 from gossamer_models.timing.vector_stream import drained_elements
@@ -100,7 +100,9 @@ def demands_of(volumes: Volumes, array: Array) -> Mapping[str, int]:
 def cost_of(
     gemm: GradientGemm, volumes: Volumes, architecture: Architecture, burdens: Sequence[Burden] = ()
 ) -> tuple[int, int]:
-    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt.
+    """Predicted cycles, then instructions dealt.
+
+    The slowest engine never waits, but for the first load in front of it, and the last drain and store behind it.
 
     Parameters
     ----------
@@ -109,45 +111,43 @@ def cost_of(
     array, memory, instances = architecture.array, architecture.memory, volumes.instances
     words = instances * volumes.words * (array.rows * gemm.word * 2)
     entries = instances * volumes.entries * array.columns
-    transferred = (words + entries * gemm.entry_bytes) // memory.bytes_per_cycle
     compute = volumes.compute + instances * volumes.overhead
     begun = instances * volumes.loads * (LOAD_START_CYCLES + memory.latency_cycles)
-    # Elsewhere the array takes longer than loads: with patches their starts count, and entries, which come as pieces
-    # of eight columns.
+    transferred = (words + entries * gemm.entry_bytes) // memory.bytes_per_cycle
+    # Elsewhere the array takes longer than loads: with patches entries count as pieces of eight columns.
     pieces = entries * (1 if gemm.sampled is None else 2) // (BLOCK * memory.ports)
     transferred = largest(transferred, volumes.patches * (words // memory.bytes_per_cycle + pieces))
-    started = volumes.patches * begun
-    if burdens:
-        slowest = _slowest(compute, transferred, begun, instances, burdens)
-    else:
-        slowest = largest(compute, transferred + started)
     results = volumes.kept * volumes.results * array.columns
     drained = results // drained_elements(architecture.vector.lanes, array.columns)
-    stored = results * 4 // memory.bytes_per_cycle
+    stored = results * 4 // memory.bytes_per_cycle + volumes.kept * (STORE_START_CYCLES + memory.latency_cycles)
+    if burdens:
+        slowest = _slowest(compute, transferred + begun, drained, stored, instances, burdens)
+    else:
+        slowest = largest(compute, transferred + begun, drained, stored)
     # A piece per entry: columns lie side by side.
     zeros = volumes.zeros // memory.ports
-    return zeros + slowest + (transferred + started) // instances + drained + stored, instances
+    exposed = (transferred + begun) // instances + (drained + stored) // volumes.kept
+    return zeros + slowest + exposed, instances
 
 
-def _slowest(compute: int, transferred: int, begun: int, instances: int, burdens: Sequence[Burden]) -> int:
-    """Cycles of the slowest engine, beside each pass the one that is slowest there.
-
-    Parameters
-    ----------
-    begun : cycles of all loads of operands before their first data.
-    """
+def _slowest(
+    compute: int, transferred: int, drained: int, stored: int, instances: int, burdens: Sequence[Burden]
+) -> int:
+    """Cycles of the slowest engine, beside each pass the one that is slowest there."""
     shares, end, cycles = sum(burden.share for burden in burdens), 0, 0
     for burden in burdens:
         start, end = end, end + burden.share
         # So that the parts' cycles add up to the whole's.
-        computed, loaded, tiles = (
-            whole * end // shares - whole * start // shares for whole in (compute, transferred + begun, instances)
+        computed, loaded, moved_out, kept, tiles = (
+            whole * end // shares - whole * start // shares
+            for whole in (compute, transferred, drained, stored, instances)
         )
         # At least a tile per instruction.
         tiles = largest(tiles, burden.tiles)
         read, written = burden.read + tiles * burden.read_tile, burden.written + tiles * burden.written_tile
         exposed = (read + written) // tiles  # the first load and the last store of the pass
-        passed = largest(read, written, burden.streamed + tiles * burden.streamed_tile) + exposed
+        streamed = burden.streamed + tiles * burden.streamed_tile
+        passed = largest(read, written + kept, streamed + moved_out) + exposed
         cycles += largest(computed, loaded + read, passed)
     return cycles
 
