@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["DataflowCycles", "dataflow_cycles", "dataflows"]
 
 _BATCHES: Final = {
-    "resnet9-32": 512, "vgg19-32": 512, "resnet18-64": 512, "resnet18-224": 512, "resnet50-224": 512,
-    "mobilenetv2-224": 512, "vit-32": 512, "vit-b16-224": 64, "bert-base": 32, "gpt2-small": 8, "llama-7b-block": 4,
+    "resnet20-32": 512, "resnet9-32": 512, "vgg19-32": 512, "resnet18-64": 512, "resnet18-224": 512,
+    "resnet50-224": 512, "mobilenetv2-224": 512, "vit-32": 512, "vit-b16-224": 64,
+    "bert-base": 32, "gpt2-small": 8, "llama-7b-block": 4,
 }  # fmt: skip
 _ARCHITECTURE: Final = "vcu1525-32x32"
 
