@@ -21,6 +21,7 @@ from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import Dataflow, Gemm
 from gossamer_models.layouts import entry_tile
+from gossamer_models.timing.dma import LOAD_START_CYCLES, STORE_START_CYCLES
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
 from gossamer_models.timing.vector_stream import drained_elements
@@ -28,6 +29,8 @@ from gossamer_models.timing.vector_stream import drained_elements
 __all__ = ["BOTH", "Edges", "Volumes", "Weights", "cost_of", "demands_of", "product_of", "volumes_of", "weights_of"]
 
 _ENTRY_BYTES = 3
+_FIRST_LOADS = 3
+"""Operand A, values and metadata of operand B."""
 _PASS_TILES = 8
 
 Edges = tuple[bool, bool]
@@ -45,6 +48,7 @@ class Volumes:
     results : per column bank and instruction.
     instances : instructions.
     loads : of operand A.
+    weight_loads : of operand B, each of values and of metadata.
     passes : how often all of operand B is loaded.
     """
 
@@ -55,6 +59,7 @@ class Volumes:
     results: int
     instances: int
     loads: int
+    weight_loads: int
     passes: int
 
 
@@ -87,6 +92,7 @@ def volumes_of(gemm: ChannelGemm, mapping: ChannelMapping, array: Array) -> Volu
         results=mapping.tiles * mapping.li * mapping.lj * array.rows,
         instances=loops.instances,
         loads=loops.tiles * loops.input_passes,
+        weight_loads=loops.instances // loops.tiles * loops.weight_passes,
         passes=loops.weight_passes,
     )
 
@@ -131,32 +137,37 @@ def cost_of(
     edges: Edges = BOTH,
     offer: Offer | None = None,
 ) -> tuple[int, int]:
-    """Predicted cycles (slowest engine plus what does not overlap), then instructions dealt.
+    """Predicted cycles, then instructions dealt.
 
-    What does not overlap is the same whichever operand stays: the first product waits for a tile of either.
+    The slowest engine never waits, but for the first loads in front of it, and the last drain and store behind it. The
+    first product waits for a tile of either operand, whichever stays.
     """
-    array, instances = architecture.array, volumes.instances
+    array, memory, instances = architecture.array, architecture.memory, volumes.instances
     tile = volumes.words * (array.rows * gemm.word)
     made = instances * tile
     results = instances * volumes.results * array.columns
-    bus, lanes = architecture.memory.bytes_per_cycle, architecture.vector.lanes
+    bus, lanes = memory.bytes_per_cycle, architecture.vector.lanes
     drained = results // drained_elements(lanes, array.columns)
     entries = weights.all * _ENTRY_BYTES
-    loaded, stored, streamed, apart = 2 * made + entries, 2 * results, drained, 0
+    first = 2 * tile + volumes.j_tiles * weights.tile * _ENTRY_BYTES
+    loaded, stored, streamed, apart = 2 * made + entries, 2 * results // bus, drained, 0
     spared = 2 * (instances - volumes.loads) * tile - (volumes.passes - 1) * entries
-    applied = 0
+    applied, begun = 0, volumes.loads + 2 * volumes.weight_loads
     if offer is not None:
         applies = volumes.applies
         loaded += applies * 2 * (offer.inputs - 1) * made
-        stored += applies * 2 * offer.stored * made
+        first += applies * 2 * (offer.inputs - 1) * tile
+        begun += applies * (offer.inputs - 1) * volumes.loads
+        stored += applies * 2 * offer.stored * made // bus
         applied = applies * made // lanes
         streamed = drained + applied
         apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
+    start = LOAD_START_CYCLES + memory.latency_cycles
+    stored += instances * (STORE_START_CYCLES + memory.latency_cycles)
     compute = weights.compute + instances * weights.overhead
-    slowest = largest(compute, (loaded - spared) // bus, stored // bus, streamed)
+    slowest = largest(compute, (loaded - spared) // bus + begun * start, stored, streamed)
     begins, ends = edges
-    moved = begins * loaded + ends * stored
-    exposed = moved // bus // instances + ends * drained // instances + applied // instances
+    exposed = begins * (first // bus + _FIRST_LOADS * start) + (ends * (stored + drained) + applied) // instances
     return slowest + exposed + apart, instances
 
 

@@ -21,7 +21,6 @@ from gossamer_models.actions import Actions, instruction_actions
 from gossamer_models.architecture import Architecture, Array
 from gossamer_models.isa.fields import changed
 from gossamer_models.isa.instructions import NO_LEVEL, Dataflow, Gemm
-from gossamer_models.layouts import BLOCK
 from gossamer_models.timing.dma import LOAD_START_CYCLES, STORE_START_CYCLES
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.pipeline import gemm_overhead_cycles, stationary_overhead_cycles
@@ -37,7 +36,6 @@ class Volumes:
     Members
     -------
     loads : per instruction.
-    patches : 1 where they gather patches, else 0.
     words : of operand A per row bank and instruction.
     entries : of operand B per column bank and instruction.
     results : per column bank and instruction.
@@ -49,7 +47,6 @@ class Volumes:
     """
 
     loads: int
-    patches: int
     words: int
     entries: int
     results: int
@@ -75,7 +72,6 @@ def volumes_of(gemm: GradientGemm, mapping: GradientMapping, architecture: Archi
     halves = 1 + 1 * (kept * batch_loops * y_loops > 1)
     return Volumes(
         loads=loads,
-        patches=1 * mapping.patches,
         words=mapping.units * mapping.held_blocks(array.rows) * source_words,
         entries=mapping.lj * filled,
         results=mapping.j_tiles * i2 * i1 * i0 * mapping.li * mapping.lj * array.rows,
@@ -112,43 +108,37 @@ def cost_of(
     words = instances * volumes.words * (array.rows * gemm.word * 2)
     entries = instances * volumes.entries * array.columns
     compute = volumes.compute + instances * volumes.overhead
-    begun = instances * volumes.loads * (LOAD_START_CYCLES + memory.latency_cycles)
-    transferred = (words + entries * gemm.entry_bytes) // memory.bytes_per_cycle
-    # Elsewhere the array takes longer than loads: with patches entries count as pieces of eight columns.
-    pieces = entries * (1 if gemm.sampled is None else 2) // (BLOCK * memory.ports)
-    transferred = largest(transferred, volumes.patches * (words // memory.bytes_per_cycle + pieces))
+    loaded = (words + entries * gemm.entry_bytes) // memory.bytes_per_cycle
+    loaded += instances * volumes.loads * (LOAD_START_CYCLES + memory.latency_cycles)
     results = volumes.kept * volumes.results * array.columns
     drained = results // drained_elements(architecture.vector.lanes, array.columns)
     stored = results * 4 // memory.bytes_per_cycle + volumes.kept * (STORE_START_CYCLES + memory.latency_cycles)
     if burdens:
-        slowest = _slowest(compute, transferred + begun, drained, stored, instances, burdens)
+        slowest = _slowest(compute, loaded, drained, stored, instances, burdens)
     else:
-        slowest = largest(compute, transferred + begun, drained, stored)
+        slowest = largest(compute, loaded, drained, stored)
     # A piece per entry: columns lie side by side.
     zeros = volumes.zeros // memory.ports
-    exposed = (transferred + begun) // instances + (drained + stored) // volumes.kept
+    exposed = loaded // instances + (drained + stored) // volumes.kept
     return zeros + slowest + exposed, instances
 
 
-def _slowest(
-    compute: int, transferred: int, drained: int, stored: int, instances: int, burdens: Sequence[Burden]
-) -> int:
+def _slowest(compute: int, loaded: int, drained: int, stored: int, instances: int, burdens: Sequence[Burden]) -> int:
     """Cycles of the slowest engine, beside each pass the one that is slowest there."""
     shares, end, cycles = sum(burden.share for burden in burdens), 0, 0
     for burden in burdens:
         start, end = end, end + burden.share
         # So that the parts' cycles add up to the whole's.
-        computed, loaded, moved_out, kept, tiles = (
-            whole * end // shares - whole * start // shares
-            for whole in (compute, transferred, drained, stored, instances)
+        computed, brought, moved, kept, tiles = (
+            whole * end // shares - whole * start // shares for whole in (compute, loaded, drained, stored, instances)
         )
         # At least a tile per instruction.
         tiles = largest(tiles, burden.tiles)
         read, written = burden.read + tiles * burden.read_tile, burden.written + tiles * burden.written_tile
         exposed = (read + written) // tiles  # the first load and the last store of the pass
         streamed = burden.streamed + tiles * burden.streamed_tile
-        passed = largest(read, written + kept, streamed + moved_out) + exposed
-        cycles += largest(computed, loaded + read, passed)
+        passed = largest(read, written + kept, streamed + moved) + exposed
+        cycles += largest(computed, brought + read, passed)
     return cycles
 
 
