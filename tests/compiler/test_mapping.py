@@ -28,6 +28,7 @@ from gossamer_models.isa.loops import walk
 from gossamer_models.isa.tokens import Buffer
 from gossamer_models.program import StageProgram
 from gossamer_models.sparsity import Pattern
+from gossamer_models.timing.dma import LOAD_START_CYCLES, STORE_START_CYCLES
 from gossamer_models.timing.gemm import gemm_cycles
 from gossamer_models.timing.vector_stream import STREAM_TAIL_CYCLES, stream_cycles
 from tests.compiler.schedules import (
@@ -114,6 +115,9 @@ def test_a_product_of_one_instruction_takes_what_all_engines_take() -> None:
     (drain,) = [stream_cycles(lanes, columns, item) for item in items if isinstance(item, Vector)]
     actions = Actions.total((instruction_actions(LARGE.array, item), 1) for item in items)
     moved = (actions.dram_read_bits + actions.dram_write_bits) // 8 // bus
+    transfers = [item for item in items if isinstance(item, Load | Store)]
+    starts = sum(LOAD_START_CYCLES if isinstance(item, Load) else STORE_START_CYCLES for item in transfers)
+    moved += starts + len(transfers) * LARGE.memory.latency_cycles
     assert channels._channel_cost(gemm, alone, LARGE)[0] == product + drain - STREAM_TAIL_CYCLES + moved
 
 
