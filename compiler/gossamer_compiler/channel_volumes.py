@@ -29,8 +29,6 @@ from gossamer_models.timing.vector_stream import drained_elements
 __all__ = ["BOTH", "Edges", "Volumes", "Weights", "cost_of", "demands_of", "product_of", "volumes_of", "weights_of"]
 
 _ENTRY_BYTES = 3
-_FIRST_LOADS = 3
-"""Operand A, values and metadata of operand B."""
 _PASS_TILES = 8
 
 Edges = tuple[bool, bool]
@@ -139,8 +137,8 @@ def cost_of(
 ) -> tuple[int, int]:
     """Predicted cycles, then instructions dealt.
 
-    The slowest engine never waits, but for the first loads in front of it, and the last drain and store behind it. The
-    first product waits for a tile of either operand, whichever stays.
+    The slowest engine never waits, but for the first loads in front of it, and the last drain and store behind it: all
+    of their cycles over the number of instructions, whichever operand stays.
     """
     array, memory, instances = architecture.array, architecture.memory, volumes.instances
     tile = volumes.words * (array.rows * gemm.word)
@@ -149,25 +147,23 @@ def cost_of(
     bus, lanes = memory.bytes_per_cycle, architecture.vector.lanes
     drained = results // drained_elements(lanes, array.columns)
     entries = weights.all * _ENTRY_BYTES
-    first = 2 * tile + volumes.j_tiles * weights.tile * _ENTRY_BYTES
     loaded, stored, streamed, apart = 2 * made + entries, 2 * results // bus, drained, 0
     spared = 2 * (instances - volumes.loads) * tile - (volumes.passes - 1) * entries
     applied, begun = 0, volumes.loads + 2 * volumes.weight_loads
     if offer is not None:
         applies = volumes.applies
         loaded += applies * 2 * (offer.inputs - 1) * made
-        first += applies * 2 * (offer.inputs - 1) * tile
         begun += applies * (offer.inputs - 1) * volumes.loads
         stored += applies * 2 * offer.stored * made // bus
         applied = applies * made // lanes
         streamed = drained + applied
         apart = (1 - applies) * _pass_cycles(gemm, architecture, offer)
-    start = LOAD_START_CYCLES + memory.latency_cycles
+    started = begun * (LOAD_START_CYCLES + memory.latency_cycles)
     stored += instances * (STORE_START_CYCLES + memory.latency_cycles)
     compute = weights.compute + instances * weights.overhead
-    slowest = largest(compute, (loaded - spared) // bus + begun * start, stored, streamed)
+    slowest = largest(compute, (loaded - spared) // bus + started, stored, streamed)
     begins, ends = edges
-    exposed = begins * (first // bus + _FIRST_LOADS * start) + (ends * (stored + drained) + applied) // instances
+    exposed = (begins * (loaded // bus + started) + ends * (stored + drained) + applied) // instances
     return slowest + exposed + apart, instances
 
 
