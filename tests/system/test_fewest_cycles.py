@@ -22,7 +22,7 @@ from gossamer_sim.executor import simulate
 from tests.compiler.schedules import DENSE, LAYERS, NOWHERE, Layer, gemms, gradient_gemm
 
 MOST, MOST_OF_CHANNELS = 1.01, 1.11
-"""Cycles of the choice over the fewest, of WU and of FF and BP; what waits for the first load is only estimated there."""
+"""Cycles of the choice over the fewest, of WU and of FF and BP, where the wait for the first load is only estimated."""
 
 WEIGHTS_MOSTLY: list[Layer] = [
     (512, 256, 8, (1, 1), 1, 1, DENSE, 1),
