@@ -114,12 +114,12 @@ def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) ->
     network, machine = load_network("digits-cnn"), load_architecture("wide-4x4")
     simulator = Simulator(machine)
     programs = [
-        compile_training(network, 4, METHODS[name], pattern, machine)
+        compile_training(network, 32, METHODS[name], pattern, machine)
         for name, pattern in (("dense", None), ("bdwp-mvue", Pattern(2, 8)))
     ]
-    found = check_fairness(network, 4, machine, CYCLES, programs[0], programs[1], simulator)
+    found = check_fairness(network, 32, machine, CYCLES, programs[0], programs[1], simulator)
     assert found.beaten
-    result = api.simulate(workload(tmp_path, "digits-cnn", 4, "wide-4x4")).result
+    result = api.simulate(workload(tmp_path, "digits-cnn", 32, "wide-4x4")).result
     assert result["fairness"]["beaten"] == []
     assert result["fairness"]["taken"] == sum(len(item.given) for item in found.beaten)
     gain = sum(item.own - item.other for item in found.beaten)
@@ -129,9 +129,9 @@ def test_the_baseline_takes_a_schedule_that_its_search_missed(tmp_path: Path) ->
 
 def test_a_schedule_that_makes_the_whole_run_worse_is_not_taken(tmp_path: Path) -> None:
     """A weight gradient carries another layer's pass, which the better schedule leaves no room for."""
-    result = api.simulate(workload(tmp_path, "digits-resnet", 8, "wide-4x4")).result
-    machine = load_architecture("wide-4x4")
-    dense = compile_training(load_network("digits-resnet"), 8, METHODS["dense"], None, machine)
+    result = api.simulate(workload(tmp_path, "digits-resnet", 24, "small-8x8")).result
+    machine = load_architecture("small-8x8")
+    dense = compile_training(load_network("digits-resnet"), 24, METHODS["dense"], None, machine)
     assert result["fairness"] | {"differing": 0, "replayed": 0} == FAIR | {"kept": 1}
     assert result["baseline"]["totals"]["cycles"] == Simulator(machine).run(dense).cycles
 
