@@ -137,8 +137,9 @@ def cost_of(
 ) -> tuple[int, int]:
     """Predicted cycles, then instructions dealt.
 
-    The slowest engine never waits, but for the first loads in front of it, and the last drain and store behind it: all
-    of their cycles over the number of instructions, whichever operand stays.
+    The slowest engine never waits, but for the first loads in front of it, and the last drain and store behind it: what
+    all loads bring if none is spared, the starts of those there are, all drains and stores, each over the number of
+    instructions.
     """
     array, memory, instances = architecture.array, architecture.memory, volumes.instances
     tile = volumes.words * (array.rows * gemm.word)

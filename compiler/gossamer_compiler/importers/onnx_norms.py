@@ -51,7 +51,7 @@ class _Joiner:
 
     def _norm(self, divided: Operator) -> tuple[Operator, set[str]] | None:
         """The normalisation that a division is of, and what else takes part in it."""
-        centred, root = (self._makers.get(name) for name in divided.inputs)
+        centred, root = (self._makers.get(divided.operand(place)) for place in (0, 1))
         added = self._operand("Sqrt", root)
         variance = self._operand("Add", added)
         squared = self._operand("ReduceMean", variance)
@@ -63,7 +63,10 @@ class _Joiner:
         if mean is None or squared is None or scaled is None or shifted is None or mean.operand(0) != source:
             return None
         axes, epsilon = self._axes(mean), self._number(added)
-        if len(axes) != 1 or axes != self._axes(variance) or epsilon is None or not self._squares(squared, centred):
+        last = len(self._tensors.shapes.get(source, ())) - 1
+        if axes not in ((-1,), (last,)) or axes != self._axes(variance):
+            return None
+        if epsilon is None or not self._squares(squared, centred):
             return None
         folder, _, _ = shifted.name.rpartition("/")
         norm = Operator(

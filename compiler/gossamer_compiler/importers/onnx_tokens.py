@@ -189,7 +189,8 @@ class _Walk:
 
     def _scaled(self, operator: Operator) -> bool:
         """A number that queries, keys or scores are scaled by."""
-        for name, factor in (operator.inputs, operator.inputs[::-1]):
+        first, second = operator.operand(0), operator.operand(1)
+        for name, factor in ((first, second), (second, first)):
             held, number = self._views.get(name), self._tensors.numbers.get(factor)
             before = not (isinstance(held, _Scores) and held.softmax)
             if held is not None and number and before and self._leads_to_scores(operator.outputs[0]):

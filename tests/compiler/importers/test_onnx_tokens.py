@@ -78,6 +78,26 @@ def test_what_is_no_normalisation_is_refused(tmp_path: Path, node: str, place: i
         imported(tmp_path, writer, output, 13)
 
 
+def test_a_mean_over_tokens_is_no_normalisation(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2, norm="power")
+    output = vit(writer, 2, 1, 24, 5)
+    for name in ("ReduceMean", "ReduceMean_1"):
+        (mean,) = (each for each in writer.nodes if each.name == f"encoder.0.norm1/{name}")
+        mean.attribute[0].ints[:] = [1]
+    with pytest.raises(UnsupportedError, match=r"not supported: .*Sub at 'encoder\.0\.norm1/Sub'"):
+        imported(tmp_path, writer, output, 13)
+
+
+def test_a_division_by_nothing_is_named(tmp_path: Path) -> None:
+    writer = TokenWriter(8, 32, 2)
+    output = vit(writer, 2, 1, 24, 5)
+    (erf,) = (each for each in writer.nodes if each.op_type == "Erf")
+    (divided,) = (each for each in writer.nodes if erf.input[0] in each.output)
+    del divided.input[1:]
+    with pytest.raises(UnsupportedError, match=f"not supported: .*Div at '{divided.name}'"):
+        imported(tmp_path, writer, output)
+
+
 def test_vit_b16_has_the_published_counts(tmp_path: Path) -> None:
     writer = TokenWriter(224, 768, 12)
     shapes = infer(imported(tmp_path, writer, vit(writer, 16, 12, 3072, 1000)))
