@@ -129,7 +129,7 @@ def _slowest(compute: int, loaded: int, drained: int, stored: int, instances: in
     for burden in burdens:
         start, end = end, end + burden.share
         # So that the parts' cycles add up to the whole's.
-        computed, brought, moved, kept, tiles = (
+        computed, read_too, drained_too, stored_too, tiles = (
             whole * end // shares - whole * start // shares for whole in (compute, loaded, drained, stored, instances)
         )
         # At least a tile per instruction.
@@ -137,8 +137,8 @@ def _slowest(compute: int, loaded: int, drained: int, stored: int, instances: in
         read, written = burden.read + tiles * burden.read_tile, burden.written + tiles * burden.written_tile
         exposed = (read + written) // tiles  # the first load and the last store of the pass
         streamed = burden.streamed + tiles * burden.streamed_tile
-        passed = largest(read, written + kept, streamed + moved) + exposed
-        cycles += largest(computed, brought + read, passed)
+        passed = largest(read, written + stored_too, streamed + drained_too) + exposed
+        cycles += largest(computed, read_too + read, passed)
     return cycles
 
 

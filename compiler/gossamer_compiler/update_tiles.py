@@ -204,10 +204,10 @@ class Tile:
         return (0, 0), (2 * ahead, ahead)
 
     def stores(self, forward: Stream, *, masters_first: bool = False) -> list[Store]:
-        """Values and metadata of the streams, then masters and momentum.
+        """Values and metadata of the streams, and masters and momentum behind them or in front.
 
-        The longest comes last: then the next tile's loads are dealt while it still waits, however short the queue.
-        First it comes where they are dealt before: it need not wait for the prune engine, and VOUT is free sooner.
+        Behind them that store, the longest, still waits while the next tile's loads are dealt, however short the queue.
+        Where these are dealt before anyway it comes first: it does not wait for the prune engine and frees VOUT sooner.
         """
         entries = self._forward_stores(forward)
         if self.group.backward:

@@ -73,7 +73,8 @@ class _Joiner:
             _KIND, f"{folder}/{_KIND}" if folder else shifted.name, (source, scale, shift), shifted.outputs[:1],
             {"axis": axes[0], "epsilon": epsilon},
         )  # fmt: skip
-        parts = (mean, centred, self._makers[squared.operand(0)], squared, variance, added, root, divided, scaled)
+        again = (self._makers[name] for name in squared.inputs if name in self._makers)
+        parts = (mean, centred, *again, squared, variance, added, root, divided, scaled)
         return norm, {operator.outputs[0] for operator in parts}
 
     def _operand(self, kind: str, operator: Operator | None) -> Operator | None:
